@@ -1,0 +1,175 @@
+"""Every error raised on purpose, in one tree: HTTP status, machine code, client-safe sentence.
+
+A class's docstring is its default sentence. Detail that a client must not see belongs in the log.
+
+    ImgserveError
+    ├ BadRequest 400 ── BadTransform · BadHost
+    ├ NotFound 404 ── ImageNotFound
+    ├ MethodNotAllowed 405
+    ├ TooLarge 413
+    ├ UnsupportedImage 415
+    ├ RangeNotSatisfiable 416
+    ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
+    ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503
+    └ ConfigError (start-up only)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class ImgserveError(Exception):
+    """The server could not answer this request."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        retry_after: int | None = None,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
+        """Take a client-safe sentence, seconds until a retry may help, and further members of the answer."""
+        self.detail = detail or (self.__doc__ or "").strip()
+        self.retry_after = retry_after
+        self.members = dict(members or {})
+        super().__init__(self.detail)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the way back from a rendering process with every field."""
+        return _rebuild, (type(self), self.detail, self.retry_after, self.members)
+
+
+def _rebuild(
+    kind: type[ImgserveError], detail: str, retry_after: int | None, members: Mapping[str, object]
+) -> ImgserveError:
+    error = kind.__new__(kind)
+    ImgserveError.__init__(error, detail, retry_after=retry_after, members=members)
+    return error
+
+
+class BadRequest(ImgserveError):
+    """The request could not be understood."""
+
+    status = 400
+    code = "bad_request"
+
+
+class BadTransform(BadRequest):
+    """The picture parameters could not be understood."""
+
+    code = "bad_transform"
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        """Take every mistake found, each a sentence of its own."""
+        super().__init__("; ".join(mistakes), members={"mistakes": list(mistakes)})
+
+
+class BadHost(BadRequest):
+    """The Host header is missing, repeated or not one that this server answers to."""
+
+    code = "bad_host"
+
+
+class NotFound(ImgserveError):
+    """There is nothing at this address."""
+
+    status = 404
+    code = "not_found"
+
+
+class ImageNotFound(NotFound):
+    """There is no image with this id."""
+
+    code = "image_not_found"
+
+
+class MethodNotAllowed(ImgserveError):
+    """This address does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class TooLarge(ImgserveError):
+    """The original is larger than this server accepts."""
+
+    status = 413
+    code = "original_too_large"
+
+
+class UnsupportedImage(ImgserveError):
+    """The original is not in an image format that this server reads."""
+
+    status = 415
+    code = "unsupported_image"
+
+
+class RangeNotSatisfiable(ImgserveError):
+    """The asked range lies outside the picture."""
+
+    status = 416
+    code = "range_not_satisfiable"
+
+
+class UnreadableImage(ImgserveError):
+    """The original is damaged and cannot be decoded."""
+
+    status = 422
+    code = "unreadable_image"
+
+
+class LimitExceeded(UnreadableImage):
+    """The original is beyond a limit of this server."""
+
+    code = "limit_exceeded"
+
+
+class RenderTimeout(UnreadableImage):
+    """Rendering this picture took longer than this server allows."""
+
+    code = "render_timeout"
+
+
+class RenderCrashed(UnreadableImage):
+    """Decoding the original crashed the rendering process."""
+
+    code = "render_crashed"
+
+
+class Unavailable(ImgserveError):
+    """The server cannot answer this right now; ask again shortly."""
+
+    status = 503
+    code = "unavailable"
+
+
+class OriginalChanged(Unavailable):
+    """The original was replaced while it was read; ask again."""
+
+    code = "original_changed"
+
+
+class OriginalUnsettled(Unavailable):
+    """The original is still being written; ask again shortly."""
+
+    code = "original_unsettled"
+
+
+class Busy(Unavailable):
+    """The server is rendering as many pictures as it can; ask again shortly."""
+
+    code = "busy"
+
+
+class ConfigError(ImgserveError):
+    """The configuration has mistakes."""
+
+    code = "config_error"
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        """Take every mistake found, one line each."""
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(mistakes))
