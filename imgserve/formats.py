@@ -40,7 +40,7 @@ FORMATS = {
         ),
         Format("avif", "image/avif", ("avif",), web_safe=True, lossy=True, quality=55),
         Format("gif", "image/gif", ("gif",), web_safe=True, animation=True, fallback="gif"),
-        Format("tiff", "image/tiff", ("tiff", "tif"), lossy=True, quality=80),
+        Format("tiff", "image/tiff", ("tiff", "tif")),
         Format("heic", "image/heic", ("heic", "heif"), writable=False),
         Format("svg", "image/svg+xml", ("svg", "svgz"), writable=False, fallback="png"),
     )

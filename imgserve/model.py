@@ -1,6 +1,6 @@
 """The nouns, as frozen values that are valid from birth. No behavior beyond arithmetic on themselves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from imgserve.formats import Format
 
@@ -76,10 +76,3 @@ class Limits:
     """Width or height that an SVG may declare."""
     avif_pixels: int = 2_500_000
     """Output pixels up to which `auto=format` chooses AVIF."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderDefaults:
-    """Encoder qualities where the URL names none."""
-
-    quality: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,54 @@
+"""The transform as a value: what a caller asks for, parsed once and never checked again."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fit = Literal["clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp"]
+Gravity = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
+Color = tuple[int, int, int, int]
+"""Red, green, blue, alpha, each 0..255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """What to make of an original; a field at its default asks for nothing.
+
+    A length that is an `int` is pixels, one that is a `float` a fraction of the upright original.
+    """
+
+    width: int | float | None = None
+    height: int | float | None = None
+    aspect: tuple[int, int] | None = None
+    """Width to height in lowest terms."""
+    fit: Fit | None = None
+    """None: `crop` where both sides are known, else `max`."""
+    enlarge: bool = False
+    crop: tuple[Gravity, ...] = ()
+    focus_x: float | None = None
+    focus_y: float | None = None
+    focus_zoom: float = 1.0
+    rect: tuple[int | float, int | float, int | float, int | float] | None = None
+    """Left, top, width, height in the upright image, before resizing."""
+    dpr: float = 1.0
+    orient: int | None = None
+    """None: as EXIF says; 0 or 1: as stored; 2..8: this EXIF orientation; 90, 180, 270: this clockwise turn."""
+    rotate: float = 0.0
+    """Degrees clockwise, after the upright turn."""
+    flip: Literal["", "h", "v", "hv"] = ""
+    format: str | None = None
+    """A name in `formats.FORMATS`; None: the original's if web-safe."""
+    auto: frozenset[Literal["format", "compress"]] = frozenset()
+    quality: int | None = None
+    lossless: bool = False
+    progressive: bool = True
+    chroma: Literal["420", "444"] = "420"
+    colors: int | None = None
+    """Palette size 2..256 of PNG and GIF."""
+    background: Color | None = None
+    fill: Literal["solid", "blur"] = "solid"
+    fill_color: Color | None = None
+    page: int = 1
+    frame: int | None = None
+    animate: bool = True
+    profile: Literal["srgb", "strip", "origin"] = "srgb"
+    metadata: Literal["copyright", "strip", "keep"] = "copyright"
