@@ -1,0 +1,93 @@
+"""Open an original from its bytes with the loader of its format; a header is read here, pixels are not.
+
+Always from bytes, never from a path: libvips parses options out of file names, and an SVG loaded by path reads its
+neighbors.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyvips
+
+from imgserve.errors import LimitExceeded, UnreadableImage, UnsupportedImage
+from imgserve.formats import HEAD_BYTES, sniff
+from imgserve.model import Limits
+from imgserve.pipeline import heic, tiff, vips
+
+_LOADERS: dict[str, Callable[..., pyvips.Image]] = {
+    "jpg": pyvips.Image.jpegload_buffer,
+    "png": pyvips.Image.pngload_buffer,
+    "webp": pyvips.Image.webpload_buffer,
+    "gif": pyvips.Image.gifload_buffer,
+    "avif": pyvips.Image.heifload_buffer,
+    "tiff": pyvips.Image.tiffload_buffer,
+    "svg": pyvips.Image.svgload_buffer,
+}
+
+_ANIMATED = {"gif", "webp"}
+_PAGED = {"tiff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The bytes of one original, its format known, ready to be opened as often as needed."""
+
+    data: bytes
+    format: str
+    fail_on: str
+
+    def open(self, **options: object) -> pyvips.Image:
+        """Open with loader options such as `shrink`, `scale`, `page` or `n`."""
+        if self.format == "heic":
+            return heic.open_image(self.data)
+        try:
+            return _LOADERS[self.format](self.data, fail_on=self.fail_on, **options)
+        except pyvips.Error as error:
+            raise vips.as_error(error, self.format) from error
+
+    @property
+    def animated(self) -> bool:
+        """The format can hold an animation."""
+        return self.format in _ANIMATED
+
+    @property
+    def paged(self) -> bool:
+        """The format can hold pages."""
+        return self.format in _PAGED
+
+
+def source(data: bytes, limits: Limits, *, damaged: bool = False) -> Source:
+    """Recognize the bytes of an original; with `damaged`, what can be decoded of a broken file is shown.
+
+    Raises:
+        LimitExceeded: more bytes than allowed, for an SVG after inflating.
+        UnsupportedImage: not an image format that imgserve reads.
+        UnreadableImage: an empty file.
+    """
+    if not data:
+        raise UnreadableImage("The original is empty.")
+    if len(data) > limits.original_bytes:
+        raise LimitExceeded(f"The original has {len(data)} bytes; the limit original_bytes is {limits.original_bytes}.")
+    found = sniff(data[:HEAD_BYTES])
+    if found is None or not found.readable:
+        raise UnsupportedImage
+    if found.name == "svg":
+        data = _inflated(data, limits.svg_bytes)
+    if found.name == "tiff":
+        tiff.refuse_camera_raw(data)
+    return Source(data, found.name, "none" if damaged else "error")
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    """Inflate an SVGZ up to a cap: a few hundred kilobytes can hold a gigabyte."""
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = zlib.decompressobj(wbits=31).decompress(data, most + 1)
+        except zlib.error as error:
+            raise UnreadableImage("The original is a damaged SVGZ.") from error
+        if sniff(data[:HEAD_BYTES]) is None:
+            raise UnsupportedImage
+    if len(data) > most:
+        raise LimitExceeded(f"The SVG is over the limit svg_bytes of {most}.")
+    return data

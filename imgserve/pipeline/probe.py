@@ -1,0 +1,107 @@
+"""What the header of an original tells, and the limits that it is held to before anything is decoded."""
+
+from dataclasses import dataclass
+
+from imgserve.errors import BadTransform, LimitExceeded
+from imgserve.model import ImageInfo, Limits
+from imgserve.pipeline import heic
+from imgserve.pipeline.load import Source, source
+from imgserve.transform.value import Transform
+
+_SWAPPED = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of an original before a pixel is decoded."""
+
+    width: int
+    """Of one frame, as stored."""
+    height: int
+    frames: int
+    alpha: bool
+    orientation: int
+
+
+def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
+    """Tell format, upright size and frames of an image, refusing bombs.
+
+    Raises:
+        UnsupportedImage, UnreadableImage, LimitExceeded: as the names say.
+    """
+    limits = limits or Limits()
+    opened = source(data, limits)
+    header = read_header(opened, limits)
+    upright = (header.width, header.height)
+    if header.orientation in _SWAPPED:
+        upright = upright[::-1]
+    return ImageInfo(opened.format, *upright, header.frames, header.alpha, header.orientation)
+
+
+def read_header(opened: Source, limits: Limits) -> Header:
+    """Read the header of an opened original and hold it to the limits."""
+    if opened.format == "heic":
+        width, height = heic.size(opened.data)
+        return _held(Header(width, height, 1, alpha=False, orientation=1), opened, limits)
+    image = opened.open()
+    field = {name: image.get(name) for name in ("n-pages", "orientation", "palette") if image.get_typeof(name)}
+    header = Header(
+        image.width,
+        image.height,
+        max(1, int(field.get("n-pages", 1))) if opened.animated or opened.paged else 1,
+        image.hasalpha(),
+        # libheif has turned an AVIF upright while loading, whatever its EXIF says (ISO/IEC 23008-12, 6.5.10).
+        1 if opened.format in {"avif", "svg"} else int(field.get("orientation", 1)),
+    )
+    return _held(header, opened, limits)
+
+
+def _held(header: Header, opened: Source, limits: Limits) -> Header:
+    side, most = max(header.width, header.height), limits.original_side
+    if opened.format == "svg":
+        most = limits.svg_side
+        name = "svg_side"
+    else:
+        name = "original_side"
+        if header.width * header.height > limits.original_pixels:
+            raise LimitExceeded(
+                f"The original has {header.width}x{header.height} pixels; "
+                f"the limit original_pixels is {limits.original_pixels}."
+            )
+    if side > most:
+        raise LimitExceeded(f"The original is {header.width}x{header.height}; the limit {name} is {most}.")
+    return header
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Which frames of an original are loaded."""
+
+    first: int = 0
+    count: int = 1
+    notes: tuple[str, ...] = ()
+
+
+def choose_frames(header: Header, opened: Source, transform: Transform, limits: Limits, *, animates: bool) -> Frames:
+    """Decide between the whole animation and one frame or page.
+
+    Raises:
+        BadTransform: a frame or page that the original does not have.
+    """
+    if opened.paged:
+        return Frames(_numbered("page", transform.page, header.frames))
+    if transform.frame is not None and opened.animated:
+        return Frames(_numbered("frame", transform.frame, header.frames))
+    if not (animates and transform.animate and header.frames > 1):
+        return Frames()
+    pixels = header.frames * header.width * header.height
+    if header.frames > limits.frames or pixels > limits.animation_pixels:
+        told = f"{header.frames} frames of {header.width}x{header.height}"
+        return Frames(notes=(f"animation: {told} are over the limit, made of the first frame",))
+    return Frames(0, header.frames)
+
+
+def _numbered(name: str, asked: int, available: int) -> int:
+    if asked > available:
+        raise BadTransform([f"{name}: expected 1..{available} for this original, but received {asked}"])
+    return asked - 1

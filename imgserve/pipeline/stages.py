@@ -1,0 +1,169 @@
+"""The pipeline as one ordered list; each stage returns at once where its part of the plan is empty."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyvips
+
+from imgserve.formats import Format
+from imgserve.pipeline import color
+from imgserve.pipeline.box import Box, Size, cover
+from imgserve.pipeline.geometry import Plan
+from imgserve.transform.value import Color, Transform
+
+CLEAR: Color = (255, 255, 255, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every stage may look at; none changes it."""
+
+    plan: Plan
+    transform: Transform
+    output: Format
+    stored: Size
+    """What the plan's region refers to; the loaded picture may be smaller by shrink-on-load."""
+
+
+def region(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Crop to the planned region, wherever shrink-on-load has moved it."""
+    across, down = image.width / job.stored.width, image.height / job.stored.height
+    box = job.plan.region
+    left, top = min(int(box.left * across), image.width - 1), min(int(box.top * down), image.height - 1)
+    width = min(max(1, round(box.width * across)), image.width - left)
+    height = min(max(1, round(box.height * down)), image.height - top)
+    return image if (width, height) == (image.width, image.height) else image.crop(left, top, width, height)
+
+
+def resample(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Scale to the planned size in one step, colors weighted by their alpha."""
+    size = job.plan.scaled_stored()
+    if (image.width, image.height) == (size.width, size.height):
+        return image
+    return _weighted(image, lambda flat: _resized(flat, size))
+
+
+def _resized(image: pyvips.Image, size: Size) -> pyvips.Image:
+    scaled = image.resize(size.width / image.width, vscale=size.height / image.height, kernel="lanczos3")
+    if (scaled.width, scaled.height) != (size.width, size.height):
+        # libvips rounds each side on its own; a pixel too few repeats the edge, one too many falls off.
+        scaled = scaled.embed(0, 0, size.width, size.height, extend="copy")
+    return scaled
+
+
+def _weighted(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+    if not image.hasalpha():
+        return change(image)
+    return change(image.premultiply()).unpremultiply().cast(image.format)
+
+
+def to_color(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Bring the colors to 8 bit sRGB, on as few pixels as possible: after the resample."""
+    return color.to_output(image, job.transform)
+
+
+def turn(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Turn and mirror from the stored to the shown frame."""
+    asked = job.plan.turn
+    if asked.mirrored or asked.quarters:
+        # Turning reads from the bottom or the side; a streamed picture only comes from the top.
+        image = image.copy_memory()
+    if asked.mirrored:
+        image = image.fliphor()
+    return image.rot(f"d{90 * asked.quarters}") if asked.quarters else image
+
+
+def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Rotate by what is left beside quarter turns; the corners take the background."""
+    if not job.plan.angle:
+        return image
+    paint = job.transform.background or (CLEAR if job.output.alpha else color.WHITE)
+    image = color.colorful(image if paint[3] == 255 else color.with_alpha(image), paint)  # noqa: PLR2004  opaque
+    image = image.copy_memory()
+    background = color.ink(image, paint)
+    if image.hasalpha():
+        background = [*(part * paint[3] / 255 for part in background[:-1]), paint[3]]
+    bicubic = pyvips.Interpolate.new("bicubic")
+    return _weighted(
+        image, lambda flat: flat.similarity(angle=job.plan.angle, background=background, interpolate=bicubic)
+    ).cast("uchar")
+
+
+def cut(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Cut the shown part out of the scaled picture: where planned, or where libvips finds most of interest."""
+    box = job.plan.cut
+    if box is None:
+        return image
+    if job.plan.interest:
+        image = image.copy_memory()
+        if image.width >= box.width and image.height >= box.height:
+            return image.smartcrop(box.width, box.height, interesting=job.plan.interest)
+    return _window(image, box)
+
+
+def _window(image: pyvips.Image, box: Box) -> pyvips.Image:
+    """Take a box that rounding may have pushed a pixel over the edge."""
+    left = max(0, min(box.left, image.width - box.width))
+    top = max(0, min(box.top, image.height - box.height))
+    return image.embed(-left, -top, box.width, box.height, extend="copy")
+
+
+def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Center the picture on the planned canvas: one color, its own edges, or itself blurred."""
+    size = job.plan.canvas
+    if size is None:
+        return image
+    left, top = (size.width - image.width) // 2, (size.height - image.height) // 2
+    if job.plan.extend == "copy":
+        return image.embed(left, top, size.width, size.height, extend="copy")
+    if job.plan.extend == "blur":
+        return _blurred(image, size).insert(color.flatten(image, color.WHITE), left, top)
+    paint = _fill(image, job)
+    image = color.colorful(image, paint)
+    if paint[3] < 255 and job.output.alpha:  # noqa: PLR2004  not opaque
+        image = color.with_alpha(image)
+    return image.embed(left, top, size.width, size.height, extend="background", background=color.ink(image, paint))
+
+
+def _fill(image: pyvips.Image, job: Job) -> Color:
+    default = CLEAR if image.hasalpha() and job.output.alpha else color.WHITE
+    return job.transform.fill_color or job.transform.background or default
+
+
+def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:
+    """Make the backdrop: the picture, covering, blurred; at an eighth, since nothing finer remains of it."""
+    small = Size(max(1, size.width // 8), max(1, size.height // 8))
+    picture = color.flatten(image, color.WHITE).copy_memory()
+    covering = cover(Size(picture.width, picture.height), small)
+    backdrop = _resized(picture, covering).crop(
+        (covering.width - small.width) // 2, (covering.height - small.height) // 2, small.width, small.height
+    )
+    return _resized(backdrop.gaussblur(max(small.width, small.height) / 24).copy_memory(), size)
+
+
+def background(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Lay transparency on the background where one is asked for or the format has no alpha."""
+    if not image.hasalpha():
+        return image
+    paint = job.transform.background
+    if not job.output.alpha:
+        return color.flatten(image, paint or color.WHITE)
+    if paint is None:
+        return image
+    if paint[3] == 255:  # noqa: PLR2004  opaque
+        return color.flatten(image, paint)
+    image = color.colorful(image, paint)
+    sheet = image.new_from_image(color.ink(image, paint)).copy(interpretation=image.interpretation)
+    return sheet.composite2(image, "over").cast("uchar")
+
+
+STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
+    region,
+    resample,
+    to_color,
+    turn,
+    angle,
+    cut,
+    canvas,
+    background,
+)

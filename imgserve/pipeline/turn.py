@@ -1,0 +1,68 @@
+"""Quarter turns and mirrors as one value, so that orientation, rotate and flip cost one step. No pixels."""
+
+from dataclasses import dataclass
+
+from imgserve.pipeline.box import Box
+
+# EXIF 2.32, 4.6.4 A, tag 0x0112: mirrored first (left to right), then turned clockwise by quarters.
+_EXIF = {
+    1: (0, False),
+    2: (0, True),
+    3: (2, False),
+    4: (2, True),
+    5: (3, True),
+    6: (1, False),
+    7: (1, True),
+    8: (3, False),
+}
+_DEGREES = {90: 1, 180: 2, 270: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A mirror (left to right) followed by clockwise quarter turns: one of eight."""
+
+    quarters: int = 0
+    mirrored: bool = False
+
+    @classmethod
+    def upright(cls, exif: int, asked: int | None) -> "Turn":
+        """Turn stored pixels as EXIF says, or as the caller's `orient` says instead."""
+        if asked in _DEGREES:
+            return cls(_DEGREES[asked])
+        return cls(*_EXIF.get(exif if asked is None else asked, (0, False)))
+
+    def then_rotate(self, quarters: int) -> "Turn":
+        """Follow this turn by clockwise quarter turns."""
+        return Turn((self.quarters + quarters) % 4, self.mirrored)
+
+    def then_flip(self, flip: str) -> "Turn":
+        """Follow this turn by a mirror: `h` left to right, `v` top to bottom, `hv` both."""
+        # A mirror M passes a turn R as M R = R^-1 M; top to bottom is R^2 M.
+        quarters = {"": self.quarters, "h": -self.quarters, "v": 2 - self.quarters, "hv": self.quarters + 2}[flip]
+        return Turn(quarters % 4, self.mirrored ^ (flip in {"h", "v"}))
+
+    def inverse(self) -> "Turn":
+        """Give the turn that undoes this one; every mirrored turn undoes itself."""
+        return self if self.mirrored else Turn(-self.quarters % 4)
+
+    def size(self, width: float, height: float) -> tuple[float, float]:
+        """Turn a size."""
+        return (height, width) if self.quarters % 2 else (width, height)
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        """Turn a point given as fractions of the picture."""
+        x = 1 - x if self.mirrored else x
+        return ((x, y), (1 - y, x), (1 - x, 1 - y), (y, 1 - x))[self.quarters]
+
+    def box(self, box: Box, width: int, height: int) -> Box:
+        """Turn a box inside a picture of this size before the turn."""
+        left = width - box.right if self.mirrored else box.left
+        turned = (
+            (left, box.top),
+            (height - box.bottom, left),
+            (width - left - box.width, height - box.bottom),
+            (box.top, width - left - box.width),
+        )[self.quarters]
+        across, down = self.size(box.width, box.height)
+        return Box(turned[0], turned[1], int(across), int(down))
