@@ -1,0 +1,108 @@
+"""The layers of settings laid over each other and checked; every mistake told with the place where it stands."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource
+
+from imgserve.config.layers import (
+    CONFIG_VARIABLE,
+    Layer,
+    Place,
+    environment_layer,
+    file_layer,
+    nearest,
+    override_layer,
+)
+from imgserve.config.sentences import sentence
+from imgserve.config.table import Setting, SettingPath, settings
+from imgserve.errors import ConfigError
+
+DEFAULT_FILE = Path("config.yaml")
+"""Read from the current folder where nothing names another."""
+
+_Mistake = tuple[int, int, str]
+"""Rank of the source, line in it, sentence."""
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(
+    settings_class: type[Settings],
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    options: Mapping[str, str],
+) -> Settings:
+    """Build the settings from every source, the strongest last; ConfigError lists every mistake."""
+    rows = list(settings(settings_class))
+    file = _chosen_file(path, environ)
+    layers = [
+        _standard_folders(environ),
+        *([file_layer(file)] if file else []),
+        environment_layer(settings_class, environ, rows),
+        override_layer(overrides, options),
+    ]
+    mistakes = [(rank, line, text) for rank, layer in enumerate(layers) for line, text in layer.mistakes]
+    try:
+        merged = _merged(settings_class, layers)
+    except ValidationError as errors:
+        mistakes += [_placed(error, layers, rows) for error in errors.errors(include_url=False)]
+        raise _config_error(mistakes) from None
+    if mistakes:
+        raise _config_error(mistakes)
+    return merged
+
+
+def _config_error(mistakes: Sequence[_Mistake]) -> ConfigError:
+    """Tell the mistakes source by source, those of the file in order of its lines."""
+    return ConfigError([text for _, _, text in sorted(mistakes, key=lambda mistake: mistake[:2])])
+
+
+def _chosen_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if path:
+        return path
+    if named := environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def _standard_folders(environ: Mapping[str, str]) -> Layer:
+    """Follow the XDG base directory specification, by which a relative folder is to be ignored."""
+    home = Path(environ.get("XDG_CACHE_HOME", ""))
+    values = {"cache": {"folder": str(home / "imgserve")}} if home.is_absolute() else {}
+    return Layer(values, lambda at: Place("XDG_CACHE_HOME: ") if values and at == ("cache", "folder") else None)
+
+
+def _merged(settings_class: type[Settings], layers: Sequence[Layer]) -> Settings:
+    sources = tuple(InitSettingsSource(settings_class, layer.values) for layer in reversed(layers))
+    return settings_class(_build_sources=(sources, {}))
+
+
+def _placed(error: ErrorDetails, layers: Sequence[Layer], rows: Sequence[Setting]) -> _Mistake:
+    path = tuple(part for part in error["loc"] if isinstance(part, str))
+    setting = next((row for row in rows if row.path == path), None)
+    text = _unknown(path, rows) if error["type"] == "extra_forbidden" else sentence(error, setting)
+    rank, place = _place(path, layers)
+    name = "" if place.named else ".".join(path) + ": "
+    return rank, place.line, f"{place.text}{name}{text}"
+
+
+def _place(path: SettingPath, layers: Sequence[Layer]) -> tuple[int, Place]:
+    """Find where the setting stands, else the section around it; the strongest source has set it."""
+    for length in range(len(path), 0, -1):
+        for rank in reversed(range(len(layers))):
+            if place := layers[rank].places(path[:length]):
+                return rank, place
+    return 0, Place("")
+
+
+def _unknown(path: SettingPath, rows: Sequence[Setting]) -> str:
+    sections = {row.path[:length] for row in rows for length in range(1, len(row.path))}
+    siblings = [name for name in (*sections, *(row.path for row in rows)) if name[:-1] == path[:-1]]
+    offer = nearest(path, siblings) or nearest(path[-1:], [row.path for row in rows])
+    hint = f', did you mean "{".".join(offer)}"?' if offer else ""
+    return f"no setting has this name{hint}"

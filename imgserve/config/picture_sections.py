@@ -1,0 +1,133 @@
+"""The sections about pictures: where originals lie, where renditions are kept, what rendering may cost."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from imgserve.config.units import Duration, Size
+from imgserve.config.values import Folder, Section, Words
+from imgserve.formats import FORMATS
+from imgserve.model import Limits
+
+_LIMITS = Limits()
+Quality = Annotated[int, Field(ge=1, le=100)]
+"""Encoder quality."""
+Count = Annotated[int, Field(ge=1, le=10**12)]
+"""How many of something, at least one."""
+
+
+def _quality(name: str) -> int:
+    quality = FORMATS[name].quality
+    if quality is None:
+        raise LookupError(name)
+    return quality
+
+
+class OriginalsConfig(Section):
+    """Where the originals are."""
+
+    folder: Folder = Path()
+    """Folder of originals; a relative one starts at the current folder."""
+    recheck: Annotated[Duration, Field(le=3600)] = 0.9
+    """How long a look at an original's file stays good: a replaced file is served new within this time."""
+    settle: Annotated[Duration, Field(le=3600)] = 2.0
+    """An original changed more recently than this may still be being written: its renditions are not kept."""
+    follow_links: bool = True
+    """Serve symbolic links whose target lies inside the folder of originals."""
+
+
+class CacheConfig(Section):
+    """Where finished renditions are kept, and how many."""
+
+    folder: Folder = Path("~/.cache/imgserve")
+    """Folder of renditions, made where it is missing; by default below XDG_CACHE_HOME where that is set."""
+    memory_bytes: Size = 256 * 10**6
+    """Renditions kept in the memory of each server process; 0 for none."""
+    disk_bytes: Size = 10 * 10**9
+    """Renditions kept on disk, least recently used go first; 0 for none."""
+    disk_entries: Count = 1_000_000
+    """Files kept on disk at most."""
+
+
+class RenderingConfig(Section):
+    """The processes that make pictures."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] = 0
+    """Rendering processes; 0 for one per processor core."""
+    waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
+    """Pictures that may wait for a process; further ones are answered with 503 at once."""
+    time_limit: Annotated[Duration, Field(gt=0, le=600)] = 10.0
+    """Time that one picture may take before its process is killed."""
+    memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9
+    """Address space of each process."""
+    niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    """How far processes step back for the server itself: 0 not at all, 19 furthest."""
+    crash_memory: Annotated[Duration, Field(le=86400)] = 60.0
+    """How long a file that crashed or hung a process is refused without another try."""
+
+
+class LimitsConfig(Section):
+    """What one picture may cost; checked on the header, before decoding."""
+
+    original_bytes: Annotated[Size, Field(ge=1)] = _LIMITS.original_bytes
+    """Largest file of an original."""
+    original_pixels: Count = _LIMITS.original_pixels
+    """Width x height of an original, over all frames of an animation that is decoded whole."""
+    original_side: Count = _LIMITS.original_side
+    """Longest side of an original in pixels."""
+    frames: Count = _LIMITS.frames
+    """Frames or pages that are read; a file may hold more."""
+    animation_pixels: Count = _LIMITS.animation_pixels
+    """Frames x width x height up to which an animation stays one; beyond it the first frame is served."""
+    output_side: Annotated[int, Field(ge=1, le=65_535)] = _LIMITS.output_side
+    """Longest side of a rendition in pixels; larger requests are scaled down to it."""
+    output_pixels: Count = _LIMITS.output_pixels
+    """Width x height of a rendition, over all its frames."""
+    svg_bytes: Annotated[Size, Field(ge=1)] = _LIMITS.svg_bytes
+    """Largest SVG after inflating."""
+    svg_side: Count = _LIMITS.svg_side
+    """Width or height that an SVG may declare."""
+    avif_pixels: Annotated[int, Field(ge=0, le=10**12)] = _LIMITS.avif_pixels
+    """Pixels of a rendition up to which auto=format chooses AVIF, which is slow to encode; 0 for never."""
+
+    def plain(self) -> Limits:
+        """Give the limits as the value that lower layers take."""
+        return Limits(**self.model_dump())
+
+
+class QualityConfig(Section):
+    """Encoder quality where a request names none, 1 to 100."""
+
+    jpg: Quality = _quality("jpg")
+    """Quality of JPEG."""
+    webp: Quality = _quality("webp")
+    """Quality of WebP."""
+    avif: Quality = _quality("avif")
+    """Quality of AVIF."""
+
+
+class EffortsConfig(Section):
+    """How hard encoders try: more makes files smaller and rendering slower."""
+
+    webp: Annotated[int, Field(ge=0, le=6)] = 2
+    """Effort of WebP, 0 to 6."""
+    avif: Annotated[int, Field(ge=0, le=9)] = 1
+    """Effort of AVIF, 0 to 9."""
+    png: Annotated[int, Field(ge=0, le=9)] = 3
+    """Compression level of PNG, 0 to 9."""
+    gif: Annotated[int, Field(ge=1, le=10)] = 3
+    """Effort of GIF, 1 to 10."""
+
+
+class FormatsConfig(Section):
+    """How image formats are read and written."""
+
+    quality: QualityConfig = QualityConfig()
+    efforts: EffortsConfig = EffortsConfig()
+    svg: Literal["rasterize", "off"] = "rasterize"
+    """SVG originals: rasterize draws them at the asked size, off refuses them."""
+    on_damage: Literal["refuse", "decode"] = "refuse"
+    """Damaged originals: refuse them, or decode and serve what can be decoded."""
+    allow_untrusted: Words = ()
+    """Names of libvips operations that it marks as untrusted and that are allowed back, beyond those imgserve needs."""
