@@ -50,7 +50,7 @@ def render(
     opened = source(data, limits, damaged=damaged)
     original = FORMATS[opened.format]
     output = FORMATS[transform.format] if transform.format else default_output(original)
-    transform = settle(transform, original, output, qualities=encoders.quality)
+    transform = settle(transform, original, output, qualities=encoders.quality, focal_point=focal_point is not None)
     header = read_header(opened, limits)
     frames = choose_frames(header, opened, transform, limits, animates=output.animation)
     stored = _planning_size(header, opened, transform)

@@ -117,7 +117,9 @@ def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
     if job.plan.extend == "copy":
         return image.embed(left, top, size.width, size.height, extend="copy")
     if job.plan.extend == "blur":
-        return _blurred(image, size).insert(color.flatten(image, color.WHITE), left, top)
+        # Read twice, for the backdrop and for itself; a streamed picture comes only once.
+        image = color.flatten(image, color.WHITE).copy_memory()
+        return _blurred(image, size).insert(image, left, top)
     paint = _fill(image, job)
     image = color.colorful(image, paint)
     if paint[3] < 255 and job.output.alpha:  # noqa: PLR2004  not opaque
@@ -133,9 +135,8 @@ def _fill(image: pyvips.Image, job: Job) -> Color:
 def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:
     """Make the backdrop: the picture, covering, blurred; at an eighth, since nothing finer remains of it."""
     small = Size(max(1, size.width // 8), max(1, size.height // 8))
-    picture = color.flatten(image, color.WHITE).copy_memory()
-    covering = cover(Size(picture.width, picture.height), small)
-    backdrop = _resized(picture, covering).crop(
+    covering = cover(Size(image.width, image.height), small)
+    backdrop = _resized(image, covering).crop(
         (covering.width - small.width) // 2, (covering.height - small.height) // 2, small.width, small.height
     )
     return _resized(backdrop.gaussblur(max(small.width, small.height) / 24).copy_memory(), size)
