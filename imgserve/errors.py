@@ -5,7 +5,7 @@ A class's docstring is its default sentence. Detail that a client must not see b
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost
     ├ NotFound 404 ── ImageNotFound
-    ├ MethodNotAllowed 405
+    ├ MethodNotAllowed 405 · PreconditionFailed 412
     ├ TooLarge 413
     ├ UnsupportedImage 415
     ├ RangeNotSatisfiable 416
@@ -91,6 +91,13 @@ class MethodNotAllowed(ImgserveError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class PreconditionFailed(ImgserveError):
+    """The picture is not in the state that the request requires."""
+
+    status = 412
+    code = "precondition_failed"
 
 
 class TooLarge(ImgserveError):

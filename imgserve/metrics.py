@@ -1,0 +1,43 @@
+"""Every counter, gauge and histogram, declared once; parts get this object and count where things happen."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_RENDER = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The figures of one server process, added up over processes by prometheus_client where there are several."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Declare everything in a registry of one's own, so that two servers in one process do not mix."""
+        self.registry = registry
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"imgserve_{name}", text, labels, registry=registry)
+
+        def seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"imgserve_{name}_seconds", text, labels, buckets=buckets, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"imgserve_{name}", text, labels, registry=registry, multiprocess_mode="livesum")
+
+        self.requests = counter("requests", "Requests answered.", "route", "status", "outcome")
+        self.request_seconds = seconds("request", "From request to the end of the answer.", _LATENCY, "outcome")
+        self.response_bytes = counter("response_bytes", "Bytes of bodies sent.", "route")
+        self.renders = counter("renders", "Pictures rendered.", "format", "result")
+        self.render_seconds = seconds("render", "In a rendering process, a picture.", _RENDER, "format")
+        self.render_wait_seconds = seconds("render_wait", "Waiting for a rendering process, a picture.", _RENDER)
+        self.rendering = gauge("rendering", "Pictures being rendered.")
+        self.render_queue = gauge("render_queue", "Pictures waiting for a rendering process.")
+        self.render_process_deaths = counter("render_process_deaths", "Rendering processes lost.", "reason")
+        self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
+        self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
+        self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")
+        self.cache_misses = counter("cache_misses", "Look-ups that a tier could not answer.", "tier")
+        self.cache_evictions = counter("cache_evictions", "Renditions removed for space.", "tier")
+        self.cache_errors = counter("cache_errors", "Failures of a tier; requests go on without it.", "tier")
+        self.cache_bytes = gauge("cache_bytes", "Bytes of renditions in a tier.", "tier")
+        self.cache_entries = gauge("cache_entries", "Renditions in a tier.", "tier")
+        self.cache_limit_bytes = gauge("cache_limit_bytes", "Byte budget of a tier.", "tier")
+        self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")

@@ -1,0 +1,1 @@
+"""Where originals are kept. Nothing here decodes, records or serves them."""

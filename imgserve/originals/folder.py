@@ -1,0 +1,96 @@
+"""Originals in a folder. The one place that turns an image id into a path, and where nothing leaves the folder."""
+
+import io
+import os
+import stat as modes
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import imagesize
+
+from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
+from imgserve.model import Original, file_version
+
+_SIZE_BYTES = 256 * 1024
+
+
+class FolderOriginals:
+    """The files below one folder, by their path-like names."""
+
+    def __init__(self, root: Path, *, settle: float = 2.0, follow_links: bool = True) -> None:
+        """Serve below `root`; a file younger than `settle` seconds may still be written."""
+        self._root = os.path.realpath(root).rstrip("/")
+        self._settle = settle
+        self._follow_links = follow_links
+
+    def stat(self, image_id: str, known: Original | None = None) -> Original:
+        """Look at one original as it is now."""
+        path = self._path(image_id)
+        try:
+            # Not through a link that appeared since, and without waiting at a named pipe.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:
+            raise ImageNotFound from error
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            state = os.fstat(file.fileno())
+            if not modes.S_ISREG(state.st_mode):
+                raise ImageNotFound
+            version = file_version(state.st_mtime_ns, state.st_size)
+            if known is not None and known.version == version and known.path == path:
+                return known
+            head = file.read(HEAD_BYTES)
+            found = sniff(head)
+            if found is None or not found.readable:
+                raise self._unrecognized(state.st_mtime_ns)
+            width, height = _size(file, found)
+        return Original(image_id, version, state.st_size, state.st_mtime_ns, found, width, height, path)
+
+    def readable(self) -> bool:
+        """Tell whether the folder is there and can be listed."""
+        return os.access(self._root or "/", os.R_OK | os.X_OK)
+
+    def list(self) -> Iterator[str]:
+        """Walk the image ids, by extension, since a walk should not open every file."""
+        for folder, folders, files in os.walk(self._root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if not name.startswith(".") and name.rpartition(".")[2].lower() in BY_EXTENSION:
+                    yield os.path.relpath(f"{folder}/{name}", self._root)
+
+    def _path(self, image_id: str) -> str:
+        """Resolve an image id to a path strictly below the root.
+
+        Raises:
+            ImageNotFound: empty, hidden, climbing or absolute names, and links to elsewhere.
+        """
+        if "\0" in image_id or any(part.startswith(".") or not part for part in image_id.split("/")):
+            raise ImageNotFound
+        asked = f"{self._root}/{image_id}"
+        try:
+            path = os.path.realpath(asked)
+        except (OSError, ValueError) as error:
+            raise ImageNotFound from error
+        inside = os.path.relpath(path, self._root) if path.startswith(self._root + "/") else "."
+        if any(part.startswith(".") for part in inside.split("/")) or (path != asked and not self._follow_links):
+            raise ImageNotFound
+        return path
+
+    def _unrecognized(self, modified_ns: int) -> OriginalUnsettled | UnsupportedImage:
+        young = abs(time.time() - modified_ns / 1e9) < self._settle
+        return OriginalUnsettled(retry_after=2) if young else UnsupportedImage()
+
+
+def _size(file: io.FileIO, found: Format) -> tuple[int, int]:
+    """Read the stored size from the header; 0 x 0 where it does not tell, which only costs a choice of format."""
+    if found.name == "svg":
+        return 0, 0
+    file.seek(0)
+    # A bounded piece: the parser is plain Python, and a hostile file could keep it busy for long.
+    head = io.BytesIO(file.read(_SIZE_BYTES))
+    try:
+        width, height = imagesize.get(head)
+    except Exception:  # noqa: BLE001  a parser of hostile bytes: whatever it stumbles over, the size is unknown
+        return 0, 0
+    return (width, height) if width > 0 and height > 0 else (0, 0)

@@ -1,0 +1,151 @@
+"""From an original and a transform to a picture: memory, disk, else one rendering for everyone who waits."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from imgserve.cache.key import RenditionKey
+from imgserve.cache.singleflight import SingleFlight
+from imgserve.cache.tiered import TieredCache
+from imgserve.errors import ImgserveError, OriginalUnsettled, UnreadableImage
+from imgserve.formats import FORMATS
+from imgserve.metrics import Metrics
+from imgserve.model import Limits, Original, Rendition
+from imgserve.pipeline.box import Size
+from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.geometry import plan
+from imgserve.pipeline.process import Discipline, RenderJob
+from imgserve.services.failures import Failures
+from imgserve.services.workers import Workers
+from imgserve.transform import Transform, canonical
+
+Outcome = Literal["memory", "disk", "render", "coalesced"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How this server renders, whatever the picture."""
+
+    discipline: Discipline
+    limits: Limits
+    encoders: EncoderSettings
+    damaged: bool = False
+    settle: float = 2.0
+    """Seconds that an original must be old before a rendition of it is kept."""
+
+    def revision(self, pipeline: str) -> str:
+        """Name everything beside original and transform that decides the bytes."""
+        limits = self.limits
+        decisive = (
+            pipeline,
+            sorted(self.encoders.quality.items()),
+            sorted(self.encoders.effort.items()),
+            (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels),
+            self.damaged,
+        )
+        return hashlib.blake2b(repr(decisive).encode(), digest_size=4).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A picture and where it came from."""
+
+    rendition: Rendition
+    outcome: Outcome
+    stored: bool
+    """Kept in the cache: not so while the original may still be written."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """What took how long, for Server-Timing."""
+
+
+class Renditions:
+    """Serves renditions, rendering each at most once at a time."""
+
+    def __init__(
+        self,
+        cache: TieredCache,
+        workers: Workers,
+        recipe: Recipe,
+        *,
+        failures: Failures,
+        metrics: Metrics,
+    ) -> None:
+        """Take the parts; `open` makes it ready."""
+        self._cache = cache
+        self._workers = workers
+        self._recipe = recipe
+        self._revision = ""
+        self._failures = failures
+        self._metrics = metrics
+        self._flights: SingleFlight[str, Served] = SingleFlight()
+
+    async def open(self) -> None:
+        """Start the workers, whose pipeline is part of every key."""
+        self._revision = self._recipe.revision(await self._workers.open())
+
+    def key(self, original: Original, transform: Transform) -> RenditionKey:
+        """Name a rendition; `transform` is settled."""
+        extension = FORMATS[transform.format or original.format.name].extensions[0]
+        return RenditionKey(original.image_id, original.version, canonical(transform), self._revision, extension)
+
+    def output_pixels(self, original: Original, transform: Transform) -> int:
+        """Tell how many pixels a rendition will have; 0 where the original's size is not known cheaply."""
+        if not original.megapixels:
+            return 0
+        return plan(Size(original.width, original.height), transform, self._recipe.limits).size.pixels
+
+    async def cached(self, key: RenditionKey) -> Served | None:
+        """Fetch a rendition from memory or disk; None where it has to be made."""
+        hit = await self._cache.get(key)
+        return None if hit is None else Served(hit[0], hit[1], stored=True)
+
+    async def make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
+        """Render, once for everyone who waits for the same picture.
+
+        Raises:
+            OriginalChanged: the original is no longer the version asked for; look again.
+            ImgserveError: it cannot be rendered, now or at all.
+        """
+        self._failures.check(key)
+        started = time.perf_counter()
+        made, shared = await self._flights.do(key.path, lambda: self._make(original, transform, key))
+        if not shared or made.outcome != "render":
+            return made
+        self._metrics.coalesced.inc()
+        waited = time.perf_counter() - started
+        return replace(made, outcome="coalesced", seconds={"wait": waited})
+
+    async def _make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
+        # Looked up again: between the caller's look-up and this flight another flight may have landed:
+        #   1. A misses, B misses;  2. A flies, stores, lands;  3. B, not having found A in the air, flies.
+        hit = await self._cache.get(key)
+        if hit is not None:
+            return Served(hit[0], hit[1], stored=True)
+        recipe = self._recipe
+        job = RenderJob(
+            original.path,
+            original.version,
+            transform,
+            recipe.discipline,
+            recipe.limits,
+            recipe.encoders,
+            recipe.damaged,
+        )
+        started = time.perf_counter()
+        young = abs(time.time() - original.modified_ns / 1e9) < recipe.settle
+        try:
+            rendered = await self._workers.render(job)
+        except ImgserveError as error:
+            self._metrics.renders.labels(transform.format, error.code).inc()
+            if young and isinstance(error, UnreadableImage):
+                raise OriginalUnsettled(retry_after=2) from error
+            self._failures.remember(key, error)
+            raise
+        self._metrics.renders.labels(transform.format, "ok").inc()
+        self._metrics.render_seconds.labels(transform.format).observe(rendered.seconds)
+        waited = max(0.0, time.perf_counter() - started - rendered.seconds)
+        if not young:
+            await self._cache.put(key, rendered.rendition)
+        return Served(rendered.rendition, "render", not young, {"wait": waited, "render": rendered.seconds})

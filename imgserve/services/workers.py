@@ -1,0 +1,123 @@
+"""The rendering processes: N render, M wait, beyond that Busy at once. Knows nothing of caches or originals."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+from anyio import to_process
+
+from imgserve.errors import Busy, RenderCrashed, RenderTimeout
+from imgserve.metrics import Metrics
+from imgserve.pipeline.process import Discipline, Rendered, RenderJob, render_file, start
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("imgserve.workers")
+
+_START_SECONDS = 30.0
+_KEEP_ALIVE_SECONDS = 60.0
+"""anyio drops a process that was idle for five minutes; a picture should not wait for a new one."""
+
+
+class Workers:
+    """A fixed number of isolated, niced, memory-capped processes, replaced when they die."""
+
+    def __init__(
+        self, processes: int, waiting: int, *, time_limit: float, discipline: Discipline, metrics: Metrics
+    ) -> None:
+        """Take how many render at once, how many may wait, and seconds a picture may take."""
+        self._processes = processes
+        self._most_waiting = waiting
+        self._time_limit = time_limit
+        self._discipline = discipline
+        self._metrics = metrics
+        self._slots = anyio.CapacityLimiter(processes)
+        # Never the bottleneck: a slot is held by whoever uses a process. It only bounds what anyio may start.
+        self._process_limiter = anyio.CapacityLimiter(processes + 1)
+        self._revival: asyncio.Task[None] | None = None
+        self.started = False
+
+    async def open(self) -> str:
+        """Start every process before the first request; tell which pipeline and libvips they run.
+
+        Raises:
+            RenderCrashed, RenderTimeout: a process does not come up.
+        """
+        versions: list[str] = []
+
+        async def one() -> None:
+            versions.append(await self._call(start, self._discipline, seconds=_START_SECONDS))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(self._processes):
+                group.start_soon(one)
+        self.started = True
+        return versions[0]
+
+    async def render(self, job: RenderJob) -> Rendered:
+        """Render one picture; a process that dies is replaced and the picture tried once more.
+
+        Raises:
+            Busy: as many wait as may.
+            RenderTimeout, RenderCrashed: the process was killed, or died twice.
+            ImgserveError: whatever rendering raises.
+        """
+        if self._slots.statistics().tasks_waiting >= self._most_waiting:
+            raise Busy(retry_after=1)
+        arrived = time.perf_counter()
+        self._metrics.render_queue.inc()
+        try:
+            await self._slots.acquire()
+        finally:
+            self._metrics.render_queue.dec()
+        try:
+            self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
+            return await self._render(job)
+        finally:
+            self._slots.release()
+
+    async def _render(self, job: RenderJob) -> Rendered:
+        self._metrics.rendering.inc()
+        try:
+            return await self._call(render_file, job, seconds=self._time_limit)
+        except RenderCrashed:
+            return await self._call(render_file, job, seconds=self._time_limit)
+        finally:
+            self._metrics.rendering.dec()
+
+    async def _call(self, function: Callable[..., T], *arguments: object, seconds: float) -> T:
+        try:
+            # Shielded: whoever gave up waiting, a picture under way is finished and kept, not its process killed.
+            with anyio.fail_after(seconds, shield=True):
+                return await to_process.run_sync(function, *arguments, cancellable=True, limiter=self._process_limiter)
+        except TimeoutError as error:
+            self._lost("timeout")
+            raise RenderTimeout(f"Rendering took longer than the limit time_limit of {seconds:g} s.") from error
+        except anyio.BrokenWorkerProcess as error:
+            self._lost("crash")
+            raise RenderCrashed from error
+
+    def _lost(self, reason: str) -> None:
+        _logger.warning("a rendering process was lost (%s); another takes its place", reason)
+        self._metrics.render_process_deaths.labels(reason).inc()
+        if self._revival is None or self._revival.done():
+            self._revival = asyncio.create_task(self._touch())
+
+    async def _touch(self) -> None:
+        """Use an idle process for nothing, which starts one where it died, so that no picture waits for that."""
+        try:
+            async with self._slots:
+                await self._call(start, self._discipline, seconds=_START_SECONDS)
+        except (RenderTimeout, RenderCrashed):
+            _logger.exception("a rendering process could not be replaced; the next picture tries again")
+
+    async def keep_alive(self) -> None:
+        """Touch the idle processes for ever, so that none is dropped for idleness."""
+        while True:
+            await anyio.sleep(_KEEP_ALIVE_SECONDS)
+            async with anyio.create_task_group() as group:
+                for _ in range(int(self._slots.available_tokens)):
+                    group.start_soon(self._touch)
