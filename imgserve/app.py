@@ -1,0 +1,203 @@
+"""Builds every part once, in order; the lifespan opens and closes them. The only place that reads the settings."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import anyio
+from anyio import to_thread
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from imgserve import __version__
+from imgserve.cache import DiskTier, MemoryTier, TieredCache
+from imgserve.config import Config
+from imgserve.metrics import Metrics
+from imgserve.originals.folder import FolderOriginals
+from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.process import Discipline
+from imgserve.services.failures import Failures
+from imgserve.services.finding import Finder
+from imgserve.services.renditions import Recipe, Renditions
+from imgserve.services.upkeep import Upkeep
+from imgserve.services.workers import Workers
+from imgserve.web.access_log import AccessLog
+from imgserve.web.assets import static_folder
+from imgserve.web.cache_headers import CachePolicy
+from imgserve.web.cors import Cors
+from imgserve.web.exchange import ExchangeMiddleware
+from imgserve.web.image import ImageEndpoint
+from imgserve.web.ops import Operations
+from imgserve.web.pages import Pages
+from imgserve.web.routes import as_our_error, routes
+from imgserve.web.wanted import Identifier, UrlOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was built from one configuration."""
+
+    originals: FolderOriginals
+    cache: TieredCache
+    workers: Workers
+    renditions: Renditions
+    finder: Finder
+    metrics: Metrics
+    access_log: AccessLog
+
+    async def check(self) -> Mapping[str, str]:
+        """Tell the state of each part, for readiness."""
+        return {
+            "originals": "ok" if await to_thread.run_sync(self.originals.readable) else "failed: folder not readable",
+            "rendering": "ok" if self.workers.started else "failed: no rendering process",
+            "cache": "degraded: see the log" if (await self.cache.stats())["disk"].degraded else "ok",
+        }
+
+
+def create_app(config: Config | None = None) -> Starlette:
+    """Build the application; without a configuration, from IMGSERVE_CONFIG, `config.yaml` or defaults."""
+    config = config or Config.load()
+    parts = _build(config)
+    cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
+    identifier = Identifier(parts.finder, parts.renditions, _url_options(config, cors))
+    image = ImageEndpoint(identifier, parts.renditions, cors, timing_headers=config.http.timing_header)
+    ops = Operations(
+        parts.check,
+        _collected(parts.metrics),
+        metrics=config.metrics.enabled,
+        open_metrics=config.metrics.open_to == "everyone",
+    )
+    pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
+    exchange = Middleware(
+        ExchangeMiddleware,
+        metrics=parts.metrics,
+        access_log=parts.access_log,
+        allowed_hosts=config.server.allowed_hosts,
+        not_found_max_age=int(config.http.not_found_max_age),
+    )
+    app = Starlette(
+        routes=routes(config.urls.prefix, image, ops, pages),
+        middleware=[exchange],
+        exception_handlers={HTTPException: as_our_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.parts = parts
+    return app
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Open every part, look after them while serving, close them; a host that mounts the app calls this itself."""
+    parts: Parts = app.state.parts
+    try:
+        await parts.renditions.open()
+        async with anyio.create_task_group() as group:
+            group.start_soon(Upkeep(parts.cache, parts.metrics).run)
+            group.start_soon(parts.workers.keep_alive)
+            yield
+            group.cancel_scope.cancel()
+    finally:
+        await parts.cache.close()
+        parts.access_log.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AppFactory:
+    """Builds the application in whichever server process calls it; can be pickled."""
+
+    config: Config
+
+    def __call__(self) -> Starlette:
+        """Build the application."""
+        return create_app(self.config)
+
+
+def _build(config: Config) -> Parts:
+    metrics = Metrics(CollectorRegistry())
+    cache = TieredCache(
+        MemoryTier(config.cache.memory_bytes),
+        DiskTier(config.cache.folder, config.cache.disk_bytes, config.cache.disk_entries),
+    )
+    workers = Workers(
+        _processes(config),
+        config.rendering.waiting,
+        time_limit=config.rendering.time_limit,
+        discipline=discipline(config),
+        metrics=metrics,
+    )
+    renditions = Renditions(
+        cache, workers, recipe(config), failures=Failures(config.rendering.crash_memory), metrics=metrics
+    )
+    originals = FolderOriginals(
+        config.originals.folder,
+        settle=config.originals.settle,
+        follow_links=config.originals.follow_links,
+    )
+    presets = {name.lower() for name in config.presets}
+    return Parts(
+        originals,
+        cache,
+        workers,
+        renditions,
+        Finder(originals, recheck=config.originals.recheck, presets=presets),
+        metrics,
+        AccessLog(config.log.access, config.log.access_style),
+    )
+
+
+def _processes(config: Config) -> int:
+    """Share the cores among the server processes."""
+    wanted = config.rendering.processes or len(os.sched_getaffinity(0))
+    return max(1, wanted // config.server.workers)
+
+
+def discipline(config: Config) -> Discipline:
+    """Read what a rendering process may take from the machine."""
+    rendering = config.rendering
+    return Discipline(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
+
+
+def recipe(config: Config) -> Recipe:
+    """Read how pictures are rendered."""
+    formats = config.formats
+    return Recipe(
+        discipline(config),
+        config.limits.plain(),
+        EncoderSettings(formats.quality.model_dump(), formats.efforts.model_dump()),
+        damaged=formats.on_damage == "decode",
+        settle=config.originals.settle,
+    )
+
+
+def _url_options(config: Config, cors: Cors) -> UrlOptions:
+    http = config.http
+    policy = CachePolicy(
+        max_age=int(http.max_age),
+        s_maxage=None if http.s_maxage is None else int(http.s_maxage),
+        stale_while_revalidate=int(http.stale_while_revalidate) or None,
+        stale_if_error=int(http.stale_if_error) or None,
+        immutable=http.immutable,
+    )
+    return UrlOptions(
+        config.plain_presets(),
+        config.urls.strict,
+        config.limits.output_side,
+        config.limits.avif_pixels,
+        config.formats.quality.model_dump(),
+        policy,
+        ("Origin",) if cors.varies else (),
+    )
+
+
+def _collected(metrics: Metrics) -> CollectorRegistry:
+    """Choose what /metrics reads: this process, or the files of all where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return metrics.registry
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    return registry

@@ -1,0 +1,1 @@
+"""HTTP in and out. No pixels and no SQL."""

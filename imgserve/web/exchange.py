@@ -1,0 +1,144 @@
+"""One request and its answer as the outermost layer sees them: id, outcome, bytes. Knows no routes and no pictures."""
+
+import logging
+import secrets
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imgserve.errors import BadHost, ImgserveError
+from imgserve.metrics import Metrics
+from imgserve.web.access_log import AccessLog, AccessRecord
+from imgserve.web.hosts import check_host
+from imgserve.web.problem import problem
+
+_logger = logging.getLogger("imgserve.web")
+
+KEY = "imgserve.exchange"
+_CLIENT_GONE = 499
+"""Not a status of HTTP; nginx writes it where nobody was left to answer."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the layers below tell of the request they answer."""
+
+    request_id: str
+    route: str = "other"
+    outcome: str = ""
+    status: int = 0
+    sent: int = 0
+    extra_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Added to whatever is answered, errors included."""
+
+
+class ExchangeMiddleware:
+    """Gives each request an id, turns errors into problems, counts and logs the answer."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        access_log: AccessLog,
+        allowed_hosts: Collection[str],
+        not_found_max_age: int,
+    ) -> None:
+        """Wrap an application; `allowed_hosts` as in the settings, `*` for any."""
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+        self._allowed_hosts = allowed_hosts
+        self._not_found_max_age = not_found_max_age
+        self._labeled: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; other kinds of scope pass by."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, arrived = time.perf_counter(), time.time()
+        exchange = Exchange(secrets.token_hex(8))
+        scope[KEY] = exchange
+        tail = (b"x-request-id", exchange.request_id.encode())
+        head = scope["method"] == "HEAD"
+
+        async def observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message["headers"], *exchange.extra_headers, tail]
+            elif not head:
+                exchange.sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            check_host(scope["headers"], scope["http_version"], self._allowed_hosts)
+            await self._app(scope, receive, observed)
+        except ImgserveError as error:
+            await self._refuse(error, scope, exchange, observed)
+        except Exception:
+            _logger.exception("request %s failed", exchange.request_id)
+            await self._refuse(ImgserveError(), scope, exchange, observed)
+        finally:
+            self._record(scope, exchange, arrived, time.perf_counter() - started)
+
+    async def _refuse(self, error: ImgserveError, scope: Scope, exchange: Exchange, send: Send) -> None:
+        exchange.outcome = error.code
+        self._metrics.rejected.labels(error.code).inc()
+        if exchange.status:
+            # Half an answer is out; only a closed connection tells the client that the rest will not come.
+            raise error
+        status, headers, body = problem(
+            error,
+            instance=scope["path"],
+            request_id=exchange.request_id,
+            not_found_max_age=self._not_found_max_age,
+        )
+        if isinstance(error, BadHost):
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _figures(self, route: str, status: int, outcome: str) -> tuple[Counter, Histogram, Counter]:
+        """Find the labeled figures; looking them up by label costs more than a look-up in memory does."""
+        known = self._labeled.get((route, status, outcome))
+        if known is None:
+            metrics = self._metrics
+            known = self._labeled[route, status, outcome] = (
+                metrics.requests.labels(route, str(status), outcome),
+                metrics.request_seconds.labels(outcome),
+                metrics.response_bytes.labels(route),
+            )
+        return known
+
+    def _record(self, scope: Scope, exchange: Exchange, arrived: float, seconds: float) -> None:
+        status = exchange.status or _CLIENT_GONE
+        requests, request_seconds, response_bytes = self._figures(exchange.route, status, exchange.outcome or "ok")
+        requests.inc()
+        request_seconds.observe(seconds)
+        response_bytes.inc(exchange.sent)
+        if self._access_log.enabled:
+            self._access_log.write(_access_record(scope, exchange, arrived, seconds, status))
+
+
+def _access_record(scope: Scope, exchange: Exchange, arrived: float, seconds: float, status: int) -> AccessRecord:
+    headers = dict(scope["headers"])
+    query: bytes = scope["query_string"]
+    target: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    client = scope.get("client")
+    return AccessRecord(
+        time=arrived,
+        method=scope["method"],
+        path=(target + b"?" + query if query else target).decode("latin-1"),
+        status=status,
+        bytes=exchange.sent,
+        duration=seconds,
+        outcome=exchange.outcome or "ok",
+        referrer=headers.get(b"referer", b"").decode("latin-1"),
+        user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+        remote=client[0] if client else "",
+        request_id=exchange.request_id,
+    )

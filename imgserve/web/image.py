@@ -1,0 +1,128 @@
+"""The picture endpoint: `GET /img/{image id}?...`, read from top to bottom."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import anyio
+from starlette.types import Receive, Scope, Send
+
+from imgserve.errors import MethodNotAllowed, OriginalChanged, PreconditionFailed
+from imgserve.services.renditions import Renditions, Served
+from imgserve.web.cache_headers import cache_status, server_timing
+from imgserve.web.conditional import evaluate, request_conditions
+from imgserve.web.cors import Cors
+from imgserve.web.exchange import KEY, Exchange
+from imgserve.web.respond import (
+    UNSETTLED,
+    RawHeaders,
+    lasting_headers,
+    picture_headers,
+    send_not_modified,
+    send_picture,
+)
+from imgserve.web.wanted import Identifier, Wanted
+
+T = TypeVar("T")
+
+_HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
+_METHODS = ("GET", "HEAD", "OPTIONS")
+_LOOKS = 3
+"""How often an original may change while it is asked for before the client is told to come back."""
+
+
+class ImageEndpoint:
+    """Serves renditions."""
+
+    def __init__(self, identifier: Identifier, renditions: Renditions, cors: Cors, *, timing_headers: bool) -> None:
+        """Take who understands URLs, who has pictures, and what is told about them."""
+        self._identifier = identifier
+        self._renditions = renditions
+        self._cors = cors
+        self._timing_headers = timing_headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request below the picture prefix."""
+        exchange: Exchange = scope[KEY]
+        exchange.route = "image"
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"").decode("latin-1") or None
+        method = scope["method"]
+        if method == "OPTIONS":
+            await self._send_options(send, origin)
+            return
+        exchange.extra_headers += self._cors.headers(origin)
+        if method not in _METHODS:
+            raise MethodNotAllowed(members={"allow": list(_METHODS)})
+        accept = headers[b"accept"].decode("latin-1") if b"accept" in headers else None
+        wanted = await self._identifier.identify(scope, accept)
+        conditions = request_conditions(scope["headers"])
+        match evaluate(conditions, etag=wanted.validators.etag, last_modified=wanted.validators.modified):
+            case "not_modified":
+                exchange.outcome = "not_modified"
+                await send_not_modified(send, wanted.lasting)
+                return
+            case "precondition_failed":
+                raise PreconditionFailed
+        served = await self._renditions.cached(wanted.key)
+        if served is None:
+            made = await _unless_gone(receive, self._make(scope, accept, wanted))
+            if made is None:
+                exchange.outcome = "client_gone"
+                return
+            wanted, served = made
+        exchange.outcome = served.outcome
+        answer = self._headers(wanted, served)
+        await send_picture(
+            send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=wanted.validators
+        )
+
+    async def _make(self, scope: Scope, accept: str | None, wanted: Wanted) -> tuple[Wanted, Served]:
+        """Have the picture made; where its original was replaced meanwhile, look at it anew."""
+        for _ in range(_LOOKS):
+            try:
+                return wanted, await self._renditions.make(wanted.original, wanted.transform, wanted.key)
+            except OriginalChanged:
+                self._identifier.forget(wanted.original.image_id)
+                wanted = await self._identifier.identify(scope, accept)
+        raise OriginalChanged(retry_after=1)
+
+    def _headers(self, wanted: Wanted, served: Served) -> RawHeaders:
+        lasting = wanted.lasting if served.stored else lasting_headers(wanted.validators, UNSETTLED, wanted.vary)
+        headers = [*lasting, *picture_headers(served.rendition, wanted.disposition, wanted.notes)]
+        if self._timing_headers:
+            headers += [_HITS[served.outcome]] if served.outcome in _HITS else _told_of_miss(served)
+        return headers
+
+    async def _send_options(self, send: Send, origin: str | None) -> None:
+        headers = [(b"allow", ", ".join(_METHODS).encode()), *self._cors.preflight(origin)]
+        if self._cors.varies:
+            headers.append((b"vary", b"Origin"))
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _told_of_miss(served: Served) -> RawHeaders:
+    status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
+    return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
+
+
+async def _unless_gone(receive: Receive, work: Awaitable[T]) -> T | None:
+    """Wait for work as long as the client does; None where it left, so that its place in the queue is free."""
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch, group.cancel_scope)
+        try:
+            results.append(await work)
+        except Exception as error:  # noqa: BLE001  raised again outside, where no group wraps it
+            errors.append(error)
+        group.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    return results[0] if results else None

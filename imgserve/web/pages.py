@@ -1,0 +1,68 @@
+"""The few pages and files that are not pictures: welcome, favicon, robots."""
+
+import html
+import itertools
+import string
+from pathlib import Path
+from urllib.parse import quote
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from imgserve.originals.base import Originals
+
+_MOST_EXAMPLES = 6
+_CSP = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+_HEADERS = {"content-security-policy": _CSP, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
+_EXAMPLE = string.Template(
+    '<figure><a href="$src?width=1600&amp;format=auto"><img src="$src?width=640&amp;height=480&amp;format=auto" '
+    'width="640" height="480" loading="lazy" alt="$name"></a>'
+    "<figcaption><code>$src?width=640&amp;height=480&amp;format=auto</code></figcaption></figure>"
+)
+
+
+class Pages:
+    """Serves the files of the static folder and the welcome page made from one of them."""
+
+    def __init__(self, static: Path, originals: Originals, prefix: str, version: str) -> None:
+        """Take the static folder, and what the welcome page shows."""
+        self._static = static
+        self._originals = originals
+        self._prefix = prefix
+        self._version = version
+        self._template = string.Template((static / "welcome.html").read_text(encoding="utf-8"))
+        self.files = StaticFiles(directory=static)
+
+    async def welcome(self, _request: Request) -> Response:
+        """Show what this server is, by a few of its own originals."""
+        examples = await to_thread.run_sync(self._examples)
+        page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
+        return HTMLResponse(page, headers=_HEADERS)
+
+    async def favicon(self, _request: Request) -> Response:
+        """Answer the request that every browser makes."""
+        return FileResponse(self._static / "favicon.svg", media_type="image/svg+xml", headers=_HEADERS)
+
+    async def robots(self, _request: Request) -> Response:
+        """Tell crawlers what they may."""
+        return FileResponse(self._static / "robots.txt", media_type="text/plain", headers=_HEADERS)
+
+    def _examples(self) -> str:
+        image_ids = list(itertools.islice(self._originals.list(), _MOST_EXAMPLES))
+        return "\n".join(
+            _EXAMPLE.substitute(src=html.escape(self._prefix + "/" + quoted_id(name)), name=html.escape(_shown(name)))
+            for name in image_ids
+        )
+
+
+def quoted_id(image_id: str) -> str:
+    """Write an image id as the path of a URL."""
+    return quote(image_id.encode("utf-8", "surrogateescape"))
+
+
+def _shown(image_id: str) -> str:
+    return image_id.encode("utf-8", "replace").decode()

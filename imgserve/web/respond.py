@@ -1,0 +1,90 @@
+"""A rendition as an answer: which headers it carries, and whether the whole, a part or nothing of it is sent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.types import Send
+
+from imgserve.model import Rendition
+from imgserve.web.cache_headers import CachePolicy, cache_control
+from imgserve.web.ranges import content_range, parse_range, range_applies
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# A rendition is never a document; should a browser be led to open one as such (SVG, sniffing), it can do nothing.
+_SAFETY: RawHeaders = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"timing-allow-origin", b"*"),
+]
+
+UNSETTLED = CachePolicy(max_age=0)
+"""For a picture of an original that may still be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a conditional request is compared with."""
+
+    etag: str
+    last_modified: str
+    modified: int
+    """Unix seconds of `last_modified`."""
+
+
+def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str, ...]) -> RawHeaders:
+    """Give what a 200, a 206, a 304 and a HEAD of one URL share (RFC 9110, 15.4.5)."""
+    headers = [
+        (b"etag", validators.etag.encode()),
+        (b"last-modified", validators.last_modified.encode()),
+        (b"cache-control", cache_control(policy).encode()),
+    ]
+    return [*headers, (b"vary", ", ".join(vary).encode())] if vary else headers
+
+
+def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:
+    """Give what describes one picture; `notes` are what the URL asked for and did not get."""
+    headers = [
+        (b"content-type", rendition.media_type.encode()),
+        (b"content-disposition", disposition.encode("latin-1")),
+        (b"accept-ranges", b"bytes"),
+        *_SAFETY,
+    ]
+    if notes or rendition.notes:
+        headers.append((b"x-image-adjusted", "; ".join((*notes, *rendition.notes)).encode("ascii", "replace")))
+    return headers
+
+
+async def send_not_modified(send: Send, headers: RawHeaders) -> None:
+    """Answer 304."""
+    await send({"type": "http.response.start", "status": 304, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def send_picture(
+    send: Send,
+    rendition: Rendition,
+    headers: RawHeaders,
+    *,
+    head: bool,
+    conditions: Mapping[str, str],
+    validators: Validators,
+) -> None:
+    """Answer 200, or 206 where one range is asked for and still applies.
+
+    Raises:
+        RangeNotSatisfiable: the range lies outside the picture.
+    """
+    size, status, body = len(rendition.data), 200, rendition.data
+    part = None
+    # A Range on HEAD is to be ignored (RFC 9110, 14.2).
+    if not head and range_applies(conditions.get("if-range"), etag=validators.etag, last_modified=validators.modified):
+        part = parse_range(conditions.get("range"), size)
+    if part is not None:
+        first, last = part
+        status, body = 206, body[first : last + 1]
+        headers = [*headers, (b"content-range", content_range(first, last, size).encode())]
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})

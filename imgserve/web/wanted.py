@@ -1,0 +1,146 @@
+"""From a URL and a class of clients to the one picture that is meant: find, parse, negotiate, settle, name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time
+from urllib.parse import unquote_to_bytes
+
+from cachetools import LRUCache
+from starlette.types import Scope
+
+from imgserve.cache.key import RenditionKey
+from imgserve.errors import ImageNotFound
+from imgserve.formats import FORMATS, Format, default_output
+from imgserve.model import Original
+from imgserve.services.finding import Finder, Found
+from imgserve.services.renditions import Renditions
+from imgserve.transform import Asked, Preset, Transform, parse_query, settle
+from imgserve.web.cache_headers import CachePolicy
+from imgserve.web.conditional import last_modified_header
+from imgserve.web.disposition import content_disposition, file_name_for
+from imgserve.web.negotiate import AcceptClass, accept_class, choose_format
+from imgserve.web.respond import RawHeaders, Validators, lasting_headers
+
+_REMEMBERED = 8192
+_MOST_URL = 1024
+"""A longer URL is not remembered, so that what is stays small."""
+
+
+@dataclass(frozen=True, slots=True)
+class UrlOptions:
+    """What the settings decide about the meaning of a URL."""
+
+    presets: Mapping[str, Preset]
+    strict: bool
+    max_side: int
+    avif_pixels: int
+    qualities: Mapping[str, int]
+    policy: CachePolicy
+    vary: tuple[str, ...] = ()
+    """What every answer varies by, beside what is negotiated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One picture, as long as its original stays the same."""
+
+    original: Original
+    transform: Transform
+    key: RenditionKey
+    validators: Validators
+    lasting: RawHeaders
+    """Headers that a 200 and a 304 share."""
+    disposition: str
+    vary: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What parsing had to clamp."""
+
+
+class Identifier:
+    """Tells which picture a request means, remembering what it told before."""
+
+    def __init__(self, finder: Finder, renditions: Renditions, options: UrlOptions) -> None:
+        """Take who finds originals, who names renditions, and the settings."""
+        self._finder = finder
+        self._renditions = renditions
+        self._options = options
+        self._known: LRUCache[tuple[str, bytes, AcceptClass], tuple[Original, Wanted]] = LRUCache(_REMEMBERED)
+
+    async def identify(self, scope: Scope, accept: str | None) -> Wanted:
+        """Find the original and settle what is to be made of it.
+
+        Raises:
+            ImageNotFound, BadTransform, UnsupportedImage, OriginalUnsettled: as the names say.
+        """
+        path, query, accepted = image_path(scope), scope["query_string"], accept_class(accept)
+        found = await self._finder.find(path)
+        known = self._known.get((path, query, accepted))
+        if known is not None and known[0] is found.original:
+            return known[1]
+        wanted = self._settle(found, query, accepted)
+        if len(path) + len(query) <= _MOST_URL:
+            self._known[path, query, accepted] = (found.original, wanted)
+        return wanted
+
+    def forget(self, image_id: str) -> None:
+        """Look at the original again at the next request."""
+        self._finder.forget(image_id)
+
+    def _settle(self, found: Found, query: bytes, accepted: AcceptClass) -> Wanted:
+        options, original = self._options, found.original
+        asked = parse_query(
+            query,
+            strict=options.strict,
+            presets=options.presets,
+            path_preset=found.preset,
+            default=options.presets.get("default"),
+            max_side=options.max_side,
+        )
+        output = self._output(found, asked, accepted)
+        transform = settle(asked.transform, original.format, output, qualities=options.qualities)
+        key = self._renditions.key(original, transform)
+        last_modified = last_modified_header(original.modified_ns, time())
+        validators = Validators(key.etag, last_modified, original.modified_ns // 1_000_000_000)
+        # A property of the URL, whatever was chosen: a cache must ask again for another client.
+        vary = (*(("Accept",) if "format" in asked.transform.auto else ()), *options.vary)
+        return Wanted(
+            original,
+            transform,
+            key,
+            validators,
+            lasting_headers(validators, options.policy, vary),
+            _disposition(original.image_id, asked.download, key.extension),
+            vary,
+            asked.notes,
+        )
+
+    def _output(self, found: Found, asked: Asked, accepted: AcceptClass) -> Format:
+        """Decide the output format: named, else negotiated, else the path's extension, else the original's."""
+        original, transform = found.original, asked.transform
+        if "format" in transform.auto:
+            pixels = self._renditions.output_pixels(original, transform) if "avif" in accepted else 0
+            chosen = choose_format(accepted, original.format, pixels, self._options.avif_pixels)
+            if chosen.name in accepted or not transform.format:
+                return chosen
+        name = transform.format or found.format
+        return FORMATS[name] if name else default_output(original.format)
+
+
+def image_path(scope: Scope) -> str:
+    """Decode what follows the mount point, once, byte by byte: a name need not be UTF-8.
+
+    Raises:
+        ImageNotFound: the mount point itself is spelled in another way.
+    """
+    mount = scope.get("root_path", "").encode() + b"/"
+    raw: bytes = scope["raw_path"]
+    if not raw.startswith(mount):
+        raise ImageNotFound
+    return unquote_to_bytes(raw[len(mount) :]).decode("utf-8", "surrogateescape")
+
+
+def _disposition(image_id: str, download: str | None, extension: str) -> str:
+    name = download or file_name_for(image_id, extension)
+    if "." not in name:
+        name = f"{name}.{extension}"
+    return content_disposition("inline" if download is None else "attachment", name)
