@@ -25,6 +25,9 @@ _NOTICEABLE = 16_384
 """Bytes that a client must take of its answer within the time for slow readers: some 5 kbit/s."""
 
 
+_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # keeps nothing of what is appended
+
+
 class TimedHttpProtocol(HttpToolsProtocol):
     """One connection that knows what it waits for, and for how long."""
 
@@ -88,7 +91,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         """Start the request, and let trailers that may follow its body fall into nothing."""
         super().on_headers_complete()
         self._head_bytes = 0
-        self.headers = deque(maxlen=0)  # type: ignore[assignment]  # else they would join the headers of the request
+        self.headers = _NOWHERE  # type: ignore[assignment]  # else they would join the headers of the request
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""

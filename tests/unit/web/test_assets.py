@@ -1,0 +1,50 @@
+"""Where the static files are found."""
+
+import re
+from pathlib import Path
+from string import Template
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from imgserve.errors import ConfigError
+from imgserve.web.assets import static_folder
+
+FILES = ("favicon.svg", "imgserve.css", "robots.txt", "welcome.html")
+
+
+def _lay(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "welcome.html").touch()
+    return folder
+
+
+def test_every_file_that_pages_name_is_there() -> None:
+    assert all((static_folder() / name).is_file() for name in FILES)
+
+
+def test_a_checkout_has_the_static_files_beside_the_package(tmp_path: Path) -> None:
+    beside = _lay(tmp_path / "static")
+    assert static_folder(tmp_path / "imgserve") == beside
+
+
+def test_an_installed_package_has_them_inside_and_prefers_those(tmp_path: Path) -> None:
+    _lay(tmp_path / "static")
+    inside = _lay(tmp_path / "imgserve" / "_static")
+    assert static_folder(tmp_path / "imgserve") == inside
+
+
+def test_a_package_without_them_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="static files of imgserve are missing: expected"):
+        static_folder(tmp_path / "imgserve")
+
+
+def test_the_welcome_page_leaves_two_places_open_and_runs_no_script() -> None:
+    page = (static_folder() / "welcome.html").read_text(encoding="utf-8")
+    assert set(Template(page).get_identifiers()) == {"examples", "version"}
+    assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?:", page)
+
+
+def test_the_favicon_is_well_formed() -> None:
+    drawing = ET.fromstring((static_folder() / "favicon.svg").read_text(encoding="utf-8"))  # noqa: S314  ours
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
