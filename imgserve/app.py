@@ -1,7 +1,9 @@
 """Builds every part once, in order; the lifespan opens and closes them. The only place that reads the settings."""
 
 import contextlib
+import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -113,8 +115,18 @@ class AppFactory:
     config: Config
 
     def __call__(self) -> Starlette:
-        """Build the application."""
+        """Build the application, with logging, which a process of its own does not have yet."""
+        configure_logging(self.config)
         return create_app(self.config)
+
+
+def configure_logging(config: Config) -> None:
+    """Log to standard error, as the settings say."""
+    logging.basicConfig(
+        level=config.log.level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
 
 
 def _build(config: Config) -> Parts:
@@ -137,6 +149,7 @@ def _build(config: Config) -> Parts:
         config.originals.folder,
         settle=config.originals.settle,
         follow_links=config.originals.follow_links,
+        refused=("svg",) if config.formats.svg == "off" else (),
     )
     presets = {name.lower() for name in config.presets}
     return Parts(

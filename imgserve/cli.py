@@ -1,10 +1,10 @@
 """The command line: reads settings, calls what does the work, prints."""
 
+import contextlib
 import itertools
 import json
-import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,8 +13,9 @@ import click
 
 from imgserve import __version__
 from imgserve import config as settings
-from imgserve.app import AppFactory, recipe
-from imgserve.config import Config
+from imgserve.app import AppFactory, configure_logging, recipe
+from imgserve.cache import DiskTier
+from imgserve.config import Config, write_size
 from imgserve.errors import ImgserveError
 from imgserve.formats import BY_EXTENSION
 from imgserve.originals.folder import FolderOriginals
@@ -23,8 +24,8 @@ from imgserve.pipeline.render import render as render_bytes
 from imgserve.pipeline.samples import draw_samples
 from imgserve.transform import parse_query
 from imgserve.web.gate import Timeouts
-from imgserve.web.server import ServerOptions
-from imgserve.web.supervisor import run
+from imgserve.web.process import ServerOptions
+from imgserve.web.server import run
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,10 +79,10 @@ def serve(  # noqa: PLR0917  one argument an option
     """Serve the pictures of a folder (default: the current one)."""
     values = (originals, cache, host, port, workers)
     config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
-    _log(config)
+    configure_logging(config)
     if not config.originals.folder.is_dir():
         raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
-    sys.exit(run(AppFactory(config), _server_options(config), announce=_announcement(config)))
+    sys.exit(run(AppFactory(config), _server_options(config), _announcement(config)))
 
 
 @cli.command()
@@ -119,6 +120,52 @@ def samples(folder: Path) -> None:
         click.echo(drawn)
 
 
+@cli.group("cache")
+def cache_group() -> None:
+    """Look after the folder of renditions; safe while servers use it."""
+
+
+@cache_group.command()
+@_config_option
+def stats(path: Path | None) -> None:
+    """Tell how many renditions there are, and how many bytes."""
+    with _disk_tier(path) as tier:
+        told = tier.stats()
+    click.echo(f"{told.entries} renditions, {write_size(told.bytes)} of {write_size(told.limit_bytes)}")
+
+
+@cache_group.command()
+@click.argument("image_id")
+@_config_option
+def purge(image_id: str, path: Path | None) -> None:
+    """Remove every rendition of an image from the disk."""
+    with _disk_tier(path) as tier:
+        click.echo(f"{tier.purge(image_id)} renditions removed")
+
+
+@cache_group.command()
+@_config_option
+def sweep(path: Path | None) -> None:
+    """Compare ledger and folder, remove leftovers, evict what is over the budget."""
+    with _disk_tier(path) as tier:
+        swept = tier.sweep()
+        for _ in tier.scan():
+            pass
+        tier.evict_to_budget()
+        told = tier.stats()
+    click.echo(f"{swept} leftovers removed; {told.entries} renditions, {write_size(told.bytes)}")
+
+
+@contextlib.contextmanager
+def _disk_tier(path: Path | None) -> Iterator[DiskTier]:
+    cache = Config.load(path).cache
+    if not cache.folder.is_dir():
+        raise click.ClickException(f"there is no folder of renditions at {cache.folder}")
+    tier = DiskTier(cache.folder, cache.disk_bytes, cache.disk_entries)
+    yield tier
+    tier.close()
+
+
 @cli.group("config")
 def config_group() -> None:
     """Check and describe the settings."""
@@ -144,14 +191,6 @@ def schema() -> None:
     click.echo(json.dumps(settings.schema(), indent=2))
 
 
-def _log(config: Config) -> None:
-    logging.basicConfig(
-        level=config.log.level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-
-
 def _server_options(config: Config) -> ServerOptions:
     server = config.server
     return ServerOptions(
@@ -170,7 +209,9 @@ def _announcement(config: Config) -> Callable[[str], None]:
 
     def announce(address: str) -> None:
         originals = FolderOriginals(config.originals.folder)
-        click.echo(f"Serving {config.originals.folder.resolve()} on {address}/", err=True)
+        if not address.startswith("http"):
+            return  # a Unix socket has no URL to open
+        click.echo(f"Serving {config.originals.folder.resolve()}. Open {address}/ or", err=True)
         for image_id in itertools.islice(originals.list(), _EXAMPLES):
             name = quote(image_id.encode("utf-8", "surrogateescape"))
             click.echo(f"  {address}{config.urls.prefix}/{name}?width=400&format=auto", err=True)

@@ -15,7 +15,7 @@ A class's docstring is its default sentence. Detail that a client must not see b
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 
 class ImgserveError(Exception):
@@ -45,9 +45,21 @@ class ImgserveError(Exception):
 def _rebuild(
     kind: type[ImgserveError], detail: str, retry_after: int | None, members: Mapping[str, object]
 ) -> ImgserveError:
+    if issubclass(kind, BadTransform):
+        return kind(cast("list[str]", members["mistakes"]))
     error = kind.__new__(kind)
     ImgserveError.__init__(error, detail, retry_after=retry_after, members=members)
     return error
+
+
+def every_error() -> list[type[ImgserveError]]:
+    """List every class of the tree that a client can meet, by status and code."""
+    found, left = set[type[ImgserveError]](), [ImgserveError]
+    while left:
+        kind = left.pop()
+        found.add(kind)
+        left.extend(kind.__subclasses__())
+    return sorted(found - {ConfigError}, key=lambda kind: (kind.status, kind.code))
 
 
 class BadRequest(ImgserveError):
@@ -64,6 +76,7 @@ class BadTransform(BadRequest):
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         """Take every mistake found, each a sentence of its own."""
+        self.mistakes = list(mistakes)
         super().__init__("; ".join(mistakes), members={"mistakes": list(mistakes)})
 
 

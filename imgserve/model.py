@@ -7,7 +7,7 @@ from imgserve.formats import Format
 
 def file_version(modified_ns: int, size: int) -> str:
     """Name the state of a file by its modification time and size, which rsync keeps and so nodes agree."""
-    return f"{modified_ns:x}-{size:x}"
+    return f"{modified_ns:x}_{size:x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import io
 import os
 import stat as modes
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import imagesize
@@ -19,11 +19,17 @@ _SIZE_BYTES = 256 * 1024
 class FolderOriginals:
     """The files below one folder, by their path-like names."""
 
-    def __init__(self, root: Path, *, settle: float = 2.0, follow_links: bool = True) -> None:
-        """Serve below `root`; a file younger than `settle` seconds may still be written."""
+    def __init__(
+        self, root: Path, *, settle: float = 2.0, follow_links: bool = True, refused: Collection[str] = ()
+    ) -> None:
+        """Serve below `root`.
+
+        A file younger than `settle` seconds may still be written; formats named in `refused` are not served.
+        """
         self._root = os.path.realpath(root).rstrip("/")
         self._settle = settle
         self._follow_links = follow_links
+        self._refused = refused
 
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         """Look at one original as it is now."""
@@ -44,6 +50,8 @@ class FolderOriginals:
             found = sniff(head)
             if found is None or not found.readable:
                 raise self._unrecognized(state.st_mtime_ns)
+            if found.name in self._refused:
+                raise UnsupportedImage(f"This server does not serve {found.name} originals.")
             width, height = _size(file, found)
         return Original(image_id, version, state.st_size, state.st_mtime_ns, found, width, height, path)
 

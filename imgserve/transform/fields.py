@@ -186,7 +186,7 @@ FIELDS: tuple[Field, ...] = (
         ("cs",),
         choice(("srgb", "strip", "origin")),
         "srgb",
-        "Colors converted to sRGB, converted and left untagged, or kept.",
+        "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.",
         "profile=origin",
     ),
     Field(

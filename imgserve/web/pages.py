@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from imgserve.errors import every_error
 from imgserve.originals.base import Originals
 
 _MOST_EXAMPLES = 6
@@ -35,6 +36,7 @@ class Pages:
         self._prefix = prefix
         self._version = version
         self._template = string.Template((static / "welcome.html").read_text(encoding="utf-8"))
+        self._errors = string.Template((static / "errors.html").read_text(encoding="utf-8"))
         self.files = StaticFiles(directory=static)
 
     async def welcome(self, _request: Request) -> Response:
@@ -42,6 +44,15 @@ class Pages:
         examples = await to_thread.run_sync(self._examples)
         page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
         return HTMLResponse(page, headers=_HEADERS)
+
+    async def errors(self, _request: Request) -> Response:
+        """Explain the codes that problems name as their type."""
+        rows = "\n".join(
+            f'<tr id="{kind.code}"><td>{kind.status}</td><td><code>{kind.code}</code></td>'
+            f"<td>{html.escape((kind.__doc__ or '').strip())}</td></tr>"
+            for kind in every_error()
+        )
+        return HTMLResponse(self._errors.safe_substitute(rows=rows), headers=_HEADERS)
 
     async def favicon(self, _request: Request) -> Response:
         """Answer the request that every browser makes."""

@@ -22,6 +22,7 @@ def routes(prefix: str, image: ASGIApp, ops: Operations, pages: Pages) -> list[B
         Route("/readyz", ops.ready),
         Route("/metrics", ops.metrics),
         Route("/", pages.welcome),
+        Route("/docs/errors", pages.errors),
         Route("/favicon.ico", pages.favicon),
         Route("/robots.txt", pages.robots),
         Mount("/static", app=pages.files),

@@ -1,6 +1,7 @@
 """The way into serving: bind, then one process or several, and an exit status. What happens in one is in `process`."""
 
 import logging
+from collections.abc import Callable
 
 from imgserve.errors import ConfigError
 from imgserve.web.gate import Timeouts
@@ -13,11 +14,11 @@ __all__ = ["AppFactory", "ServerOptions", "Timeouts", "run"]
 _log = logging.getLogger(__name__)
 
 
-def run(app_factory: AppFactory, options: ServerOptions) -> int:
+def run(app_factory: AppFactory, options: ServerOptions, on_listening: Callable[[str], None] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status: 0 after an end in good order, 1 if it could not start.
 
-    Logs `listening on <URL>` once, as soon as connections are served. With several workers the factory runs in each of
-    them, and is the place to set up their logging.
+    Logs `listening on <URL>` once, as soon as connections are served, and calls `on_listening` with that URL. With
+    several workers the factory runs in each of them, and is the place to set up their logging.
     """
     log_to_stderr()
     try:
@@ -29,6 +30,8 @@ def run(app_factory: AppFactory, options: ServerOptions) -> int:
 
     def announce() -> None:
         _log.info("listening on %s", address)
+        if on_listening is not None:
+            on_listening(address)
 
     try:
         if options.workers == 1:

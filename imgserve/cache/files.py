@@ -1,0 +1,219 @@
+"""The files of the disk tier: written whole or not at all, read, removed. It knows no ledger and no budget."""
+
+import errno
+import itertools
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgserve.cache.key import RENDITIONS, is_image_folder
+
+_TEMPORARY = ".tmp"
+"""Same file system as the pictures, so that a rename publishes; hidden, so that no web server lists it."""
+
+_STALE_SECONDS = 120.0
+"""Writing takes milliseconds; what is older was left by a process whose number another one has now."""
+
+_STRAY_SECONDS = 600.0
+"""Strange names are left alone for a while: rsync writes `.name.AbCdEf` beside its target before it renames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A directory entry in the folder of an image."""
+
+    path: str
+    """Relative to the cache folder."""
+    size: int
+    modified_ns: int
+    regular: bool
+    """False for links, folders and devices, which are never served."""
+
+
+class RenditionFiles:
+    """The pictures below one cache folder. Paths are relative and come from a `RenditionKey` or a listing."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the cache folder; nothing is made before the first write."""
+        self._root = root
+        self._temporary = root / _TEMPORARY
+        self._prefix = f"{os.getpid()}.{secrets.token_hex(4)}"
+        self._numbers = itertools.count()
+
+    def write_temporary(self, data: bytes) -> Path:
+        """Write a file that nobody sees yet; leaves nothing behind if it fails."""
+        path = self._temporary_path()
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path
+
+    def publish(self, temporary: Path, path: str) -> None:
+        """Give a written file its final name, in place of an older one."""
+        target = self._root / path
+        try:
+            temporary.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(target)
+
+    def read(self, path: str) -> bytes | None:
+        """Read a file; None where there is none, nothing where it is no regular file."""
+        # NONBLOCK: opening a FIFO must not hang. NOFOLLOW: a link would lead out of the cache folder.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._root / path, flags)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return b""
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return b""
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    def read_head(self, path: str, size: int) -> bytes:
+        """Read the beginning of a regular file."""
+        with (self._root / path).open("rb") as file:
+            return file.read(size)
+
+    def exists(self, path: str) -> bool:
+        """Tell whether there is anything at a path."""
+        return os.path.lexists(self._root / path)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and its folder with the last one; what is gone already is fine."""
+        try:
+            (self._root / path).unlink(missing_ok=True)
+        except IsADirectoryError:
+            self.empty(self.set_aside(path))
+        folder = path.rpartition("/")[0]
+        if is_image_folder(folder):
+            # The file is gone, which is what counts; an empty folder does no harm, and the next scan tries again.
+            with suppress(OSError):
+                self.remove_if_empty(folder)
+
+    def withdraw(self, temporary: Path, path: str | None) -> None:
+        """Undo a write, and a publication if there was one."""
+        temporary.unlink(missing_ok=True)
+        if path is not None:
+            self.remove(path)
+
+    def remove_if_empty(self, folder: str) -> None:
+        """Remove a folder that holds nothing."""
+        try:
+            (self._root / folder).rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+
+    def set_aside(self, folder: str) -> Path | None:
+        """Take a whole folder out of sight in one step; returns what `empty` is to remove, if anything."""
+        aside = self._temporary_path()
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        try:
+            (self._root / folder).rename(aside)
+        except FileNotFoundError:
+            return None
+        return aside
+
+    def empty(self, aside: Path | None) -> None:
+        """Remove a folder that was set aside."""
+        if aside is not None:
+            # What cannot be removed now is out of sight and swept later.
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def sweep(self) -> int:
+        """Remove what writers that died have left; tell how many."""
+        swept = 0
+        for item in _listing(self._temporary):
+            if _writer_alive(item.name) and not _older(item, _STALE_SECONDS):
+                continue
+            if item.is_dir(follow_symlinks=False):
+                shutil.rmtree(item.path, ignore_errors=True)
+            else:
+                Path(item.path).unlink(missing_ok=True)
+            swept += 1
+        return swept
+
+    def folders(self) -> Iterator[str]:
+        """Walk the two levels above the pictures; strange things there are removed once they are old."""
+        for shelf in _listing(self._root / RENDITIONS):
+            if not shelf.is_dir(follow_symlinks=False):
+                self.remove_stray(f"{RENDITIONS}/{shelf.name}")
+                continue
+            for folder in _listing(Path(shelf.path)):
+                path = f"{RENDITIONS}/{shelf.name}/{folder.name}"
+                if folder.is_dir(follow_symlinks=False):
+                    yield path
+                else:
+                    self.remove_stray(path)
+
+    def list_folder(self, folder: str) -> list[Found]:
+        """List what the folder of an image holds, oldest first."""
+        found = [_found(folder, item) for item in _listing(self._root / folder)]
+        return sorted((item for item in found if item), key=lambda item: item.modified_ns)
+
+    def remove_stray(self, path: str) -> None:
+        """Remove what has no business in the cache folder, unless it is so new that somebody may be writing it."""
+        target = self._root / path
+        try:
+            age = time.time() - target.lstat().st_mtime
+        except FileNotFoundError:
+            return
+        if age > _STRAY_SECONDS:
+            self.remove(path)
+
+    def _temporary_path(self) -> Path:
+        return self._temporary / f"{self._prefix}.{next(self._numbers)}"
+
+
+def _listing(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as items:
+            return list(items)
+    except FileNotFoundError:
+        return []
+
+
+def _found(folder: str, item: os.DirEntry[str]) -> Found | None:
+    try:
+        status = item.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return Found(f"{folder}/{item.name}", status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+
+
+def _older(item: os.DirEntry[str], seconds: float) -> bool:
+    try:
+        return time.time() - item.stat(follow_symlinks=False).st_mtime > seconds
+    except FileNotFoundError:
+        return False
+
+
+def _writer_alive(name: str) -> bool:
+    number = name.partition(".")[0]
+    if not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

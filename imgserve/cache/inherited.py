@@ -1,0 +1,93 @@
+"""Whether a picture that no ledger knows can be trusted: copied from another node, or left when the ledger was lost.
+
+It must begin as its name says and must not be cut short. Nothing is decoded here.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Literal
+
+import imagesize
+
+from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
+
+
+def expected_format(path: str) -> Format | None:
+    """Tell the format that a file's name promises."""
+    return BY_EXTENSION.get(path.rpartition(".")[2])
+
+
+def begins_as_named(path: str, head: bytes) -> bool:
+    """Tell whether the first bytes are those of the format that the name promises."""
+    expected = expected_format(path)
+    return expected is not None and sniff(head[:HEAD_BYTES]) is expected
+
+
+def is_whole(path: str, data: bytes) -> bool:
+    """Tell whether a file is what its name promises, to the end: a copy in progress and a torn file are not."""
+    expected = expected_format(path)
+    if expected is None or not begins_as_named(path, data):
+        return False
+    ends_well = _ENDINGS.get(expected.name)
+    return ends_well is None or ends_well(data)
+
+
+def size_in_pixels(data: bytes) -> tuple[int, int]:
+    """Read width and height from the header; 0, 0 where it does not tell."""
+    width, height = imagesize.get(io.BytesIO(data), exif_rotation=False)
+    return max(0, int(width)), max(0, int(height))
+
+
+def _riff_is_whole(data: bytes) -> bool:
+    size = int.from_bytes(data[4:8], "little") + 8
+    return len(data) in {size, size + size % 2}
+
+
+def _boxes_are_whole(data: bytes) -> bool:
+    """Walk the outer boxes of ISO/IEC 14496-12, 4.2: size 0 reaches to the end, size 1 is told in 64 bits."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size == 0:
+            return True
+        if size < 8:  # noqa: PLR2004  the length of a box header
+            return False
+        at += size
+    return at == len(data)
+
+
+_TIFF_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+"""Bytes of a value by its type (TIFF 6.0, section 2)."""
+
+
+def _tiff_is_whole(data: bytes) -> bool:
+    """Look at the first directory and its values, which libtiff writes behind the pixels."""
+    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
+    try:
+        magic, at = struct.unpack_from(f"{order}2xHI", data)
+        (entries,) = struct.unpack_from(f"{order}H", data, at)
+        ends = [_tiff_entry_end(data, at + 2 + number * 12, order) for number in range(entries)]
+    except struct.error:
+        return False
+    # Number 43 is BigTIFF, for files beyond 4 GB, which no rendition is.
+    return magic == 42 and bool(ends) and max(*ends, at + 2 + entries * 12 + 4) <= len(data)  # noqa: PLR2004  TIFF
+
+
+def _tiff_entry_end(data: bytes, at: int, order: Literal["<", ">"]) -> int:
+    kind, count, offset = struct.unpack_from(f"{order}2xHII", data, at)
+    size = int(_TIFF_VALUE_BYTES.get(kind, 1) * count)
+    inline = 4
+    return at + 12 if size <= inline else int(offset) + size
+
+
+_ENDINGS: dict[str, Callable[[bytes], bool]] = {
+    "jpg": lambda data: data.endswith(b"\xff\xd9"),
+    "png": lambda data: data.endswith(b"IEND\xae\x42\x60\x82"),
+    "gif": lambda data: data.endswith(b"\x3b"),
+    "webp": _riff_is_whole,
+    "avif": _boxes_are_whole,
+    "tiff": _tiff_is_whole,
+}
