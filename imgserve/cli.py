@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -100,12 +101,12 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
     transform = asked.transform
     named = BY_EXTENSION.get(rendition.suffix[1:].lower())
     if transform.format is None and named is not None and named.writable:
-        transform = parse_query(f"{parameters}&format={named.name}", presets=config.plain_presets()).transform
+        transform = replace(transform, format=named.name)
     vips.prepare(config.formats.allow_untrusted)
     how = recipe(config)
     made = render_bytes(original.read_bytes(), transform, limits=how.limits, encoders=how.encoders, damaged=how.damaged)
     if str(rendition) == "-":
-        click.get_binary_stream("stdout").write(made.data)
+        sys.stdout.buffer.write(made.data)
     else:
         rendition.write_bytes(made.data)
     summary = f"{rendition}: {made.width}x{made.height} {made.media_type}, {len(made.data)} bytes"

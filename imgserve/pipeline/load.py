@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyvips
 
-from imgserve.errors import LimitExceeded, UnreadableImage, UnsupportedImage
+from imgserve.errors import LimitExceeded, TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.formats import HEAD_BYTES, sniff
 from imgserve.model import Limits
 from imgserve.pipeline import heic, tiff, vips
@@ -61,14 +61,15 @@ def source(data: bytes, limits: Limits, *, damaged: bool = False) -> Source:
     """Recognize the bytes of an original; with `damaged`, what can be decoded of a broken file is shown.
 
     Raises:
-        LimitExceeded: more bytes than allowed, for an SVG after inflating.
+        TooLarge: more bytes than allowed.
+        LimitExceeded: more bytes than allowed after inflating an SVG.
         UnsupportedImage: not an image format that imgserve reads.
         UnreadableImage: an empty file.
     """
     if not data:
         raise UnreadableImage("The original is empty.")
     if len(data) > limits.original_bytes:
-        raise LimitExceeded(f"The original has {len(data)} bytes; the limit original_bytes is {limits.original_bytes}.")
+        raise TooLarge(f"The original has over {limits.original_bytes} bytes, the limit original_bytes.")
     found = sniff(data[:HEAD_BYTES])
     if found is None or not found.readable:
         raise UnsupportedImage
