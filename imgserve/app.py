@@ -204,6 +204,7 @@ def _url_options(config: Config, cors: Cors) -> UrlOptions:
         config.formats.quality.model_dump(),
         policy,
         ("Origin",) if cors.varies else (),
+        pass_svg=config.formats.svg == "sanitize",
     )
 
 

@@ -108,8 +108,10 @@ class DiskTier:
         with self._faults.guard("evicting"):
             self._flush()
             with self._ledger.changing() as rows:
-                evicted = self._evict(rows)
-                self._totals = rows.totals()
+                removed = self._evict(rows)
+                totals = rows.totals()
+            # Only now is it true; who calls until nothing is removed would never end if it were told before.
+            self._totals, evicted = totals, removed
         self._tally.evicted(evicted)
         return evicted
 

@@ -7,7 +7,7 @@ import pyvips
 
 from imgserve.formats import FORMATS, default_output
 from imgserve.model import Limits, Rendition
-from imgserve.pipeline import metadata, vips
+from imgserve.pipeline import metadata, svg, vips
 from imgserve.pipeline.box import Size
 from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.geometry import plan
@@ -52,6 +52,8 @@ def render(
     output = FORMATS[transform.format] if transform.format else default_output(original)
     transform = settle(transform, original, output, qualities=encoders.quality, focal_point=focal_point is not None)
     header = read_header(opened, limits)
+    if output.name == "svg":
+        return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
     frames = choose_frames(header, opened, transform, limits, animates=output.animation)
     stored = _planning_size(header, opened, transform)
     budget = replace(limits, output_pixels=min(limits.output_pixels, max(1, limits.animation_pixels // frames.count)))

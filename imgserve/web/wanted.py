@@ -38,6 +38,8 @@ class UrlOptions:
     policy: CachePolicy
     vary: tuple[str, ...] = ()
     """What every answer varies by, beside what is negotiated."""
+    pass_svg: bool = False
+    """An SVG of which nothing is asked is passed on, sanitized, instead of drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,11 @@ class Identifier:
             default=options.presets.get("default"),
             max_side=options.max_side,
         )
-        output = self._output(found, asked, accepted)
-        transform = settle(asked.transform, original.format, output, qualities=options.qualities)
+        if options.pass_svg and _asks_nothing(found, asked) and original.format.name == "svg":
+            transform = Transform(format="svg")
+        else:
+            output = self._output(found, asked, accepted)
+            transform = settle(asked.transform, original.format, output, qualities=options.qualities)
         key = self._renditions.key(original, transform)
         last_modified = last_modified_header(original.modified_ns, time())
         validators = Validators(key.etag, last_modified, original.modified_ns // 1_000_000_000)
@@ -124,6 +129,10 @@ class Identifier:
                 return chosen
         name = transform.format or found.format
         return FORMATS[name] if name else default_output(original.format)
+
+
+def _asks_nothing(found: Found, asked: Asked) -> bool:
+    return found.format is None and (asked.preset == "default" or not asked.given)
 
 
 def image_path(scope: Scope) -> str:
