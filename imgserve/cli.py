@@ -215,6 +215,6 @@ def _announcement(config: Config) -> Callable[[str], None]:
         click.echo(f"Serving {config.originals.folder.resolve()}. Open {address}/ or", err=True)
         for image_id in itertools.islice(originals.list(), _EXAMPLES):
             name = quote(image_id.encode("utf-8", "surrogateescape"))
-            click.echo(f"  {address}{config.urls.prefix}/{name}?width=400&format=auto", err=True)
+            click.echo(f"  {address}{config.urls.prefix}/{name}?width=400&auto=format", err=True)
 
     return announce

@@ -126,7 +126,7 @@ def _clean(root: Element) -> None:
 def _is_drawing(element: Element) -> bool:
     """Tell an allowed element from others, and from comments, whose tag is no text."""
     tag = element.tag
-    if not isinstance(tag, str) or not tag.startswith(f"{{{_SVG}}}"):
+    if callable(tag) or not tag.startswith(f"{{{_SVG}}}"):
         return False
     return tag.rpartition("}")[2] in _ELEMENTS
 

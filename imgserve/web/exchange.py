@@ -22,6 +22,11 @@ _CLIENT_GONE = 499
 """Not a status of HTTP; nginx writes it where nobody was left to answer."""
 
 
+_PROBES = {"/healthz", "/readyz"}
+_ANY_HOST = ("*",)
+"""Machines ask for health by address, whatever names the server answers to."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """What the layers below tell of the request they answer."""
@@ -75,7 +80,8 @@ class ExchangeMiddleware:
             await send(message)
 
         try:
-            check_host(scope["headers"], scope["http_version"], self._allowed_hosts)
+            allowed = _ANY_HOST if scope["path"] in _PROBES else self._allowed_hosts
+            check_host(scope["headers"], scope["http_version"], allowed)
             await self._app(scope, receive, observed)
         except ImgserveError as error:
             await self._refuse(error, scope, exchange, observed)

@@ -20,9 +20,9 @@ _CSP = (
 )
 _HEADERS = {"content-security-policy": _CSP, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
 _EXAMPLE = string.Template(
-    '<figure><a href="$src?width=1600&amp;format=auto"><img src="$src?width=640&amp;height=480&amp;format=auto" '
+    '<figure><a href="$src?width=1600&amp;auto=format"><img src="$src?width=640&amp;height=480&amp;auto=format" '
     'width="640" height="480" loading="lazy" alt="$name"></a>'
-    "<figcaption><code>$src?width=640&amp;height=480&amp;format=auto</code></figcaption></figure>"
+    "<figcaption><code>$src?width=640&amp;height=480&amp;auto=format</code></figcaption></figure>"
 )
 
 

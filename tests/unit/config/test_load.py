@@ -115,7 +115,7 @@ def test_variables_of_others_are_left_alone() -> None:
             'config.yaml:1: rendering.time_limit: expected more than 0s, but received "0"',
         ),
         ("urls: {strict: perhaps}", 'config.yaml:1: urls.strict: expected true or false, but received "perhaps"'),
-        ("formats: {svg: of}", 'config.yaml:1: formats.svg: expected rasterize or off, but received "of"'),
+        ("formats: {svg: of}", 'config.yaml:1: formats.svg: expected rasterize, sanitize or off, but received "of"'),
         ("http: {cors_origins: {}}", "config.yaml:1: http.cors_origins: expected a list, but received a mapping"),
         ("log: {access: [x]}", 'config.yaml:1: log.access: expected text, but received the list "x"'),
         ("a: 1\na: 2", "config.yaml:2: a: already given in line 1"),

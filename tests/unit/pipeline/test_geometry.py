@@ -181,9 +181,10 @@ def test_nothing_is_stretched(stored: Size, transform: Transform, orientation: i
     assume(transform.fit != "scale")
     made = plan(stored, transform, LOOSE, orientation=orientation)
     scaled = made.scaled_stored()
-    # Each side is a whole number of pixels, so the ratio may be off by that rounding and by nothing else.
-    across = (scaled.width - 1) / (made.region.width + 1), (scaled.width + 1) / max(made.region.width - 1, 0.5)
-    down = (scaled.height - 1) / (made.region.height + 1), (scaled.height + 1) / max(made.region.height - 1, 0.5)
+    # Each side is a whole number of pixels, so the ratio may be off by that rounding and by nothing else; a side of
+    # one pixel may stand for any thinner one.
+    across = (scaled.width - 1) / (made.region.width + 1), (scaled.width + 1) / max(made.region.width - 1, 1e-9)
+    down = (scaled.height - 1) / (made.region.height + 1), (scaled.height + 1) / max(made.region.height - 1, 1e-9)
     assert across[0] <= down[1]
     assert down[0] <= across[1]
 

@@ -1,0 +1,27 @@
+# Built apart, so that pip, its cache and the build tools stay out of what runs.
+FROM python:3.12-slim AS build
+WORKDIR /build
+RUN python -m venv /opt/imgserve
+COPY pyproject.toml README.md LICENSE ./
+COPY static static
+COPY imgserve imgserve
+RUN /opt/imgserve/bin/pip install --no-cache-dir .
+
+FROM python:3.12-slim
+# Two arenas: glibc otherwise keeps one for each thread and never gives pixel memory back.
+ENV MALLOC_ARENA_MAX=2 \
+    PATH=/opt/imgserve/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+RUN groupadd --system --gid 10001 imgserve \
+ && useradd --system --uid 10001 --gid imgserve --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin imgserve \
+ && install -d -o imgserve -g imgserve /originals /cache
+COPY --from=build /opt/imgserve /opt/imgserve
+USER imgserve
+WORKDIR /
+VOLUME ["/originals", "/cache"]
+EXPOSE 8000
+# A refused connection and an answer of 4xx or 5xx both raise, which is what unhealthy means here.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["imgserve", "serve", "/originals", "--cache", "/cache", "--host", "0.0.0.0"]
