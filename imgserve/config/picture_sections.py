@@ -126,7 +126,7 @@ class FormatsConfig(Section):
     quality: QualityConfig = QualityConfig()
     efforts: EffortsConfig = EffortsConfig()
     svg: Literal["rasterize", "sanitize", "off"] = "rasterize"
-    """SVG originals: rasterize draws them; sanitize passes them on, cleaned, where nothing is asked; off refuses them."""
+    """SVG originals: rasterize draws them, sanitize passes them on cleaned where nothing is asked, off refuses them."""
     on_damage: Literal["refuse", "decode"] = "refuse"
     """Damaged originals: refuse them, or decode and serve what can be decoded."""
     allow_untrusted: Words = ()
