@@ -158,6 +158,7 @@ class DiskTier:
             misses=self._tally.misses,
             evictions=self._tally.evictions,
             errors=self._faults.count,
+            mine=self._upkeep.in_charge,
             degraded=self._faults.failing,
         )
 

@@ -16,6 +16,8 @@ class TierStats:
     misses: int = 0
     evictions: int = 0
     errors: int = 0
+    mine: bool = True
+    """This process answers for the tier: of those that share a disk tier, the janitor."""
     degraded: bool = False
     """The tier fails right now; requests are answered without it."""
 

@@ -39,10 +39,13 @@ class Upkeep:
         self._scanned_opening = -1
         self._next_scan = 0.0
         self._next_sweep = 0.0
+        self.in_charge = False
+        """Whether this process was the janitor at the last run."""
 
     def run(self, tier: _Tier, ledger: _Ledger) -> None:
         """Sweep, scan a little and evict, if this process is the janitor."""
-        if not self._janitor.is_me():
+        self.in_charge = self._janitor.is_me()
+        if not self.in_charge:
             return
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY

@@ -4,6 +4,7 @@ import asyncio
 import traceback
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from imgserve.cache.singleflight import SingleFlight
@@ -127,45 +128,31 @@ async def test_when_the_last_caller_leaves_the_work_is_cancelled_and_the_key_fre
 
 
 async def test_a_newcomer_after_the_last_left_starts_a_new_flight_while_the_old_one_still_ends() -> None:
-    flights, ended, may_end = SingleFlight[str, str](), asyncio.Event(), asyncio.Event()
+    flights, new, may_end, ended = SingleFlight[str, int](), Work(), asyncio.Event(), asyncio.Event()
 
-    async def stubborn() -> str:
+    async def stubborn() -> int:
         with anyio.CancelScope(shield=True):
             await may_end.wait()
             ended.set()
         await anyio.lowlevel.checkpoint()
-        return "old"
-
-    async def fresh() -> str:
-        await asyncio.sleep(0)
-        return "new"
+        raise AssertionError("the cancellation was lost")
 
     leaver = asyncio.create_task(flights.do("k", stubborn))
     await settle()
     leaver.cancel()
     await settle()
-    assert not ended.is_set()
-    assert await flights.do("k", fresh) == ("new", False)
-    late = asyncio.create_task(flights.do("k", fresh))
-    may_end.set()
-    await ended.wait()
-    assert await late == ("new", False)
-    assert flights.in_flight == 0
-
-
-async def test_the_end_of_an_old_flight_leaves_the_new_one_of_its_key_alone() -> None:
-    flights, old, new = SingleFlight[str, int](), Work(), Work()
-    leaver = asyncio.create_task(flights.do("k", old))
-    await settle()
-    leaver.cancel()
-    await asyncio.wait([leaver])
     first = asyncio.create_task(flights.do("k", new))
     await settle()
-    assert old.cancelled == 1
+    assert (new.calls, ended.is_set()) == (1, False)
+    may_end.set()
+    await settle()
+    assert ended.is_set()
+    # The end of the old flight must not have taken the new one of the same key from the table.
     second = asyncio.create_task(flights.do("k", new))
     await settle()
     new.go.set()
     assert list(await asyncio.gather(first, second)) == [(1, False), (1, True)]
+    assert flights.in_flight == 0
 
 
 async def test_work_is_not_begun_for_a_caller_that_left_at_once() -> None:
