@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.cache import DiskTier, MemoryTier, TieredCache
+from imgserve.cache import DiskTier, KeyLocks, MemoryTier, TieredCache
 from imgserve.config import Config
 from imgserve.metrics import Metrics
 from imgserve.originals.folder import FolderOriginals
@@ -65,7 +65,7 @@ def create_app(config: Config | None = None) -> Starlette:
     config = config or Config.load()
     parts = _build(config)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
-    identifier = Identifier(parts.finder, parts.renditions, _url_options(config, cors))
+    identifier = Identifier(parts.finder, parts.renditions, _url_options(config))
     image = ImageEndpoint(identifier, parts.renditions, cors, timing_headers=config.http.timing_header)
     ops = Operations(
         parts.check,
@@ -133,7 +133,12 @@ def _build(config: Config) -> Parts:
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
         MemoryTier(config.cache.memory_bytes),
-        DiskTier(config.cache.folder, config.cache.disk_bytes, config.cache.disk_entries),
+        DiskTier(
+            config.cache.folder,
+            config.cache.disk_bytes,
+            config.cache.disk_entries,
+            most_per_image=config.cache.renditions_per_original,
+        ),
     )
     workers = Workers(
         _processes(config),
@@ -143,7 +148,12 @@ def _build(config: Config) -> Parts:
         metrics=metrics,
     )
     renditions = Renditions(
-        cache, workers, recipe(config), failures=Failures(config.rendering.crash_memory), metrics=metrics
+        cache,
+        workers,
+        recipe(config),
+        locks=_locks(config),
+        failures=Failures(config.rendering.crash_memory),
+        metrics=metrics,
     )
     originals = FolderOriginals(
         config.originals.folder,
@@ -161,6 +171,12 @@ def _build(config: Config) -> Parts:
         metrics,
         AccessLog(config.log.access, config.log.access_style),
     )
+
+
+def _locks(config: Config) -> KeyLocks:
+    """Keep server processes from rendering the same thing, where there are several and they share a disk tier."""
+    shared = config.server.workers > 1 and config.cache.disk_bytes > 0
+    return KeyLocks(config.cache.folder / "locks" if shared else None, 2 * config.rendering.time_limit)
 
 
 def _processes(config: Config) -> int:
@@ -187,7 +203,7 @@ def recipe(config: Config) -> Recipe:
     )
 
 
-def _url_options(config: Config, cors: Cors) -> UrlOptions:
+def _url_options(config: Config) -> UrlOptions:
     http = config.http
     policy = CachePolicy(
         max_age=int(http.max_age),
@@ -203,7 +219,7 @@ def _url_options(config: Config, cors: Cors) -> UrlOptions:
         config.limits.avif_pixels,
         config.formats.quality.model_dump(),
         policy,
-        ("Origin",) if cors.varies else (),
+        sizes=tuple(sorted(config.urls.sizes)),
         pass_svg=config.formats.svg == "sanitize",
     )
 

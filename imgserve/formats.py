@@ -35,8 +35,8 @@ FORMATS = {
     for item in (
         Format("jpg", "image/jpeg", ("jpg", "jpeg", "jpe", "jfif"), web_safe=True, alpha=False, lossy=True, quality=80),
         Format("png", "image/png", ("png",), web_safe=True, fallback="png"),
-        Format("webp", "image/webp", ("webp",), web_safe=True, animation=True, lossy=True, quality=78, fallback="png"),
-        Format("avif", "image/avif", ("avif",), web_safe=True, lossy=True, quality=55),
+        Format("webp", "image/webp", ("webp",), web_safe=True, animation=True, lossy=True, quality=84, fallback="png"),
+        Format("avif", "image/avif", ("avif",), web_safe=True, lossy=True, quality=66),
         Format("gif", "image/gif", ("gif",), web_safe=True, animation=True, fallback="gif"),
         Format("tiff", "image/tiff", ("tiff", "tif")),
         Format("heic", "image/heic", ("heic", "heif"), writable=False),

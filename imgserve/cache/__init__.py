@@ -2,6 +2,7 @@
 
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey, image_folder
+from imgserve.cache.keylocks import KeyLocks
 from imgserve.cache.memory import MemoryTier
 from imgserve.cache.singleflight import SingleFlight
 from imgserve.cache.stats import TierStats
@@ -9,6 +10,7 @@ from imgserve.cache.tiered import TieredCache, TierName
 
 __all__ = [
     "DiskTier",
+    "KeyLocks",
     "MemoryTier",
     "RenditionKey",
     "SingleFlight",

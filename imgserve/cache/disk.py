@@ -41,9 +41,12 @@ class DiskTier:
        is an inherited one, a row without a file or with another checksum is dropped when it is read or scanned.
     """
 
-    def __init__(self, root: Path, budget_bytes: int, budget_entries: int = 1_000_000) -> None:
+    def __init__(
+        self, root: Path, budget_bytes: int, budget_entries: int = 1_000_000, *, most_per_image: int = 1000
+    ) -> None:
         """Take the cache folder and its budgets; with a budget of 0 the disk is never touched."""
         self._budget = Totals(budget_entries, budget_bytes)
+        self._most_per_image = most_per_image
         self._off = not (budget_bytes and budget_entries)
         self._faults = Faults()
         self._files = RenditionFiles(root)
@@ -192,12 +195,22 @@ class DiskTier:
                 self._files.publish(temporary, entry.path)
                 published = True
                 rows.put(entry)
+                evicted = self._evict_beyond(rows, entry.path.rpartition("/")[0])
                 totals = rows.totals()
         except BaseException:
             # On a full disk the file may find room and its row not: nothing may stay that is not counted.
             self._files.withdraw(temporary, entry.path if published else None)
             raise
         self._totals = totals
+        self._tally.evicted(evicted)
+
+    def _evict_beyond(self, rows: Rows, folder: str) -> int:
+        """Keep one original from taking the place of all others, whatever sizes strangers ask it for."""
+        beyond = rows.beyond(folder, self._most_per_image)
+        for path in beyond:
+            self._files.remove(path)
+            rows.drop(path)
+        return len(beyond)
 
     def _purge(self, folder: str) -> int:
         number, aside, done = 0, None, False

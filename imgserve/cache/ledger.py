@@ -105,6 +105,11 @@ class Rows:
         query = f"SELECT {_COLUMNS} FROM renditions ORDER BY used LIMIT ?"  # noqa: S608  our constant
         return [_entry(row) for row in self._connection.execute(query, (number,))]
 
+    def beyond(self, folder: str, most: int) -> list[str]:
+        """List the files of a folder that were not used for longest, beyond the most that may be there."""
+        query = "SELECT path FROM renditions WHERE path > ? AND path < ? ORDER BY used DESC LIMIT -1 OFFSET ?"
+        return [row[0] for row in self._connection.execute(query, (f"{folder}/", f"{folder}0", most))]
+
     def touch(self, used: Mapping[str, int]) -> None:
         """Note when files were last used."""
         query = "UPDATE renditions SET used = max(used, ?) WHERE path = ?"

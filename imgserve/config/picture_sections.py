@@ -48,6 +48,8 @@ class CacheConfig(Section):
     """Renditions kept on disk, least recently used go first; 0 for none."""
     disk_entries: Count = 1_000_000
     """Files kept on disk at most."""
+    renditions_per_original: Count = 1000
+    """Files kept of one original at most, so that strangers who vary its size cannot push out all others."""
 
 
 class RenderingConfig(Section):
@@ -112,9 +114,9 @@ class EffortsConfig(Section):
 
     webp: Annotated[int, Field(ge=0, le=6)] = 2
     """Effort of WebP, 0 to 6."""
-    avif: Annotated[int, Field(ge=0, le=9)] = 1
+    avif: Annotated[int, Field(ge=0, le=9)] = 0
     """Effort of AVIF, 0 to 9."""
-    png: Annotated[int, Field(ge=0, le=9)] = 3
+    png: Annotated[int, Field(ge=0, le=9)] = 6
     """Compression level of PNG, 0 to 9."""
     gif: Annotated[int, Field(ge=1, le=10)] = 3
     """Effort of GIF, 1 to 10."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from imgserve.config.units import WHOLE_DURATION, Duration, WholeDuration
-from imgserve.config.values import HostPatterns, ListeningHost, Networks, Section, WebOrigins, mistake
+from imgserve.config.values import HostPatterns, ListeningHost, Networks, Section, Sides, WebOrigins, mistake
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _TAKEN = {"admin", "api", "docs", "healthz", "metrics", "openapi.json", "readyz", "system-check"}
@@ -38,6 +38,8 @@ class UrlsConfig(Section):
     """What stands before the image id in an address; / for nothing."""
     strict: bool = False
     """Refuse unknown parameters with 400 instead of ignoring them."""
+    sizes: Sides = ()
+    """The only widths and heights made, such as 320, 640, 1280: others become the next larger; empty for any."""
 
 
 class HttpConfig(Section):

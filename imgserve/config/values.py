@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -103,6 +103,11 @@ Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_expand)]
 """A folder; `~` is the home folder, a relative one starts at the current folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(_split), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""
+_SIDE_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
+Sides = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_split), WithJsonSchema(_SIDE_SCHEMA)
+]
+"""A list of lengths in pixels, or text with commas."""
 ListeningHost = Annotated[str, AfterValidator(_is_listening_host)]
 """Where a server listens."""
 HostPatterns = Annotated[

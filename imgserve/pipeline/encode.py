@@ -10,7 +10,7 @@ from imgserve.formats import FORMATS, Format
 from imgserve.transform.value import Transform
 
 # Efforts by benchmarks/encoders.py; its table and the choice are in benchmarks/ENCODERS.md.
-EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 1, "png": 3, "gif": 3})
+EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3})
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
 
 

@@ -2,7 +2,7 @@
 
 from cachetools import TTLCache
 
-from imgserve.cache.key import RenditionKey
+from imgserve.cache import RenditionKey
 from imgserve.errors import (
     ImgserveError,
     RenderCrashed,

@@ -1,17 +1,19 @@
 """From the path of a URL to an original: exact name, else a preset behind it, else another extension."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
-import anyio.to_thread
+from anyio import to_thread
 from cachetools import LRUCache, TTLCache
 
-from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.cache import SingleFlight
+from imgserve.errors import ImageNotFound, ImgserveError
 from imgserve.formats import BY_EXTENSION
 from imgserve.model import Original
 from imgserve.originals.base import Originals
 
 _MOST = 20_000
+"""Images remembered; a flood of names only makes others be looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Finder:
         """Take where originals are, seconds between looks, and the names a path may end in (lower case)."""
         self._originals = originals
         self._presets = presets
-        self._fresh: TTLCache[str, Original | ImageNotFound] = TTLCache(_MOST, recheck)
+        self._fresh: TTLCache[tuple[str, ...], Original | ImgserveError] = TTLCache(_MOST, recheck)
         self._known: LRUCache[str, Original] = LRUCache(_MOST)
+        self._flights: SingleFlight[tuple[str, ...], Original | ImgserveError] = SingleFlight()
 
     async def find(self, path: str) -> Found:
         """Find the original that a path means.
@@ -53,38 +56,47 @@ class Finder:
 
     def forget(self, image_id: str) -> None:
         """Look again at the next request, whatever was seen."""
-        self._fresh.pop(image_id, None)
+        for names in [names for names in (_siblings(image_id), (image_id,)) if names in self._fresh]:
+            del self._fresh[names]
 
     async def _by_name(self, image_id: str) -> Found | None:
-        """Try the name, then its siblings of other extensions if the extension is one that can be made."""
-        original = await self._look(image_id)
+        """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
+        original = await self._first_of((image_id,))
         if original is not None:
             return Found(original)
         stem, dot, extension = image_id.rpartition(".")
         asked = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
         if asked is None or not asked.writable:
             return None
-        for other in BY_EXTENSION:
-            sibling = await self._look(f"{stem}.{other}") if other != extension else None
-            if sibling is not None:
-                return Found(sibling, format=asked.name)
-        return None
+        sibling = await self._first_of(_siblings(image_id))
+        return None if sibling is None else Found(sibling, format=asked.name)
 
-    async def _look(self, image_id: str) -> Original | None:
-        seen = self._fresh.get(image_id)
+    async def _first_of(self, names: tuple[str, ...]) -> Original | None:
+        """Find the first that exists, from memory while the last look is fresh, else by one look for all who ask."""
+        seen = self._fresh.get(names)
         if seen is None:
-            seen = await self._look_now(image_id)
-            self._fresh[image_id] = seen
-        return seen if isinstance(seen, Original) else None
+            seen, _ = await self._flights.do(names, lambda: to_thread.run_sync(self._look, names))
+            self._fresh[names] = seen
+            if isinstance(seen, Original):
+                self._known[seen.image_id] = seen
+        if isinstance(seen, Original):
+            return seen
+        if isinstance(seen, ImageNotFound):
+            return None
+        raise seen.with_traceback(None)
 
-    async def _look_now(self, image_id: str) -> Original | ImageNotFound:
-        try:
-            original = await anyio.to_thread.run_sync(self._originals.stat, image_id, self._known.get(image_id))
-        except ImageNotFound as error:
-            self._known.pop(image_id, None)
-            return error
-        except (UnsupportedImage, OriginalUnsettled):
-            self._known.pop(image_id, None)
-            raise
-        self._known[image_id] = original
-        return original
+    def _look(self, names: Iterable[str]) -> Original | ImgserveError:
+        """Look at the files, in a thread."""
+        for name in names:
+            try:
+                return self._originals.stat(name, self._known.get(name))
+            except ImageNotFound:
+                continue
+            except ImgserveError as error:
+                return error
+        return ImageNotFound()
+
+
+def _siblings(image_id: str) -> tuple[str, ...]:
+    stem, _, extension = image_id.rpartition(".")
+    return tuple(f"{stem}.{other}" for other in BY_EXTENSION if other != extension)

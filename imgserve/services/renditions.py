@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from imgserve.cache.key import RenditionKey
-from imgserve.cache.singleflight import SingleFlight
-from imgserve.cache.tiered import TieredCache
-from imgserve.errors import ImgserveError, OriginalUnsettled, UnreadableImage
+from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache
+from imgserve.errors import ImgserveError, OriginalUnsettled, TooLarge, UnreadableImage
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original, Rendition
@@ -34,6 +32,18 @@ class Recipe:
     damaged: bool = False
     settle: float = 2.0
     """Seconds that an original must be old before a rendition of it is kept."""
+
+    def job(self, original: Original, transform: Transform) -> RenderJob:
+        """Write the order for a rendering process.
+
+        Raises:
+            TooLarge: without reading it.
+        """
+        if original.size > self.limits.original_bytes:
+            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
+        return RenderJob(
+            original.path, original.version, transform, self.discipline, self.limits, self.encoders, self.damaged
+        )
 
     def revision(self, pipeline: str) -> str:
         """Name everything beside original and transform that decides the bytes."""
@@ -69,6 +79,7 @@ class Renditions:
         workers: Workers,
         recipe: Recipe,
         *,
+        locks: KeyLocks,
         failures: Failures,
         metrics: Metrics,
     ) -> None:
@@ -77,6 +88,7 @@ class Renditions:
         self._workers = workers
         self._recipe = recipe
         self._revision = ""
+        self._locks = locks
         self._failures = failures
         self._metrics = metrics
         self._flights: SingleFlight[str, Served] = SingleFlight()
@@ -118,25 +130,20 @@ class Renditions:
         return replace(made, outcome="coalesced", seconds={"wait": waited})
 
     async def _make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
-        # Looked up again: between the caller's look-up and this flight another flight may have landed:
-        #   1. A misses, B misses;  2. A flies, stores, lands;  3. B, not having found A in the air, flies.
-        hit = await self._cache.get(key)
-        if hit is not None:
-            return Served(hit[0], hit[1], stored=True)
-        recipe = self._recipe
-        job = RenderJob(
-            original.path,
-            original.version,
-            transform,
-            recipe.discipline,
-            recipe.limits,
-            recipe.encoders,
-            recipe.damaged,
-        )
+        async with self._locks.hold(key.path):
+            # Looked up again: between the caller's look-up and this moment another may have made it:
+            #   1. A misses, B misses;  2. A flies, stores, lands;  3. B, not having found A in the air, flies.
+            # With several server processes A and B are processes, and B has waited for A's lock.
+            hit = await self._cache.get(key)
+            if hit is not None:
+                return Served(hit[0], hit[1], stored=True)
+            return await self._render(original, transform, key)
+
+    async def _render(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
         started = time.perf_counter()
-        young = abs(time.time() - original.modified_ns / 1e9) < recipe.settle
+        young = abs(time.time() - original.modified_ns / 1e9) < self._recipe.settle
         try:
-            rendered = await self._workers.render(job)
+            rendered = await self._workers.render(self._recipe.job(original, transform))
         except ImgserveError as error:
             self._metrics.renders.labels(transform.format, error.code).inc()
             if young and isinstance(error, UnreadableImage):

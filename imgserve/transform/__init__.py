@@ -8,6 +8,7 @@ from imgserve.transform.fields import FIELDS, Field, markdown_table
 from imgserve.transform.framing import effective_fit
 from imgserve.transform.parse import MAX_SIDE, Asked, Preset, parse_preset, parse_query
 from imgserve.transform.settle import settle
+from imgserve.transform.snap import snapped
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "parse_preset",
     "parse_query",
     "settle",
+    "snapped",
 ]

@@ -16,29 +16,33 @@ class Cors:
     """`*` for any page; empty for none."""
     max_age: int = 86_400
 
-    @property
-    def varies(self) -> bool:
-        """Whether the answer depends on the Origin header; then every answer says so, also one without it."""
-        return bool(self.origins) and "*" not in self.origins
-
     def headers(self, origin: str | None) -> RawHeaders:
         """Give the headers of a plain answer; for `*` they are the same with and without Origin."""
         allowed = self._allowed(origin)
         if allowed is None:
-            return []
-        return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", _EXPOSED)]
+            return self._vary()
+        return [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", _EXPOSED),
+            *self._vary(),
+        ]
 
     def preflight(self, origin: str | None) -> RawHeaders:
         """Give the headers of the answer to OPTIONS."""
         allowed = self._allowed(origin)
         if allowed is None:
-            return []
+            return self._vary()
         return [
             (b"access-control-allow-origin", allowed),
             (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
             (b"access-control-allow-headers", b"Range, If-None-Match, If-Modified-Since, If-Range"),
             (b"access-control-max-age", b"%d" % self.max_age),
+            *self._vary(),
         ]
+
+    def _vary(self) -> RawHeaders:
+        """Say on every answer that it depends on the Origin header, also on one to a request without it."""
+        return [(b"vary", b"Origin")] if self.origins and "*" not in self.origins else []
 
     def _allowed(self, origin: str | None) -> bytes | None:
         if "*" in self.origins:

@@ -95,8 +95,6 @@ class ImageEndpoint:
 
     async def _send_options(self, send: Send, origin: str | None) -> None:
         headers = [(b"allow", ", ".join(_METHODS).encode()), *self._cors.preflight(origin)]
-        if self._cors.varies:
-            headers.append((b"vary", b"Origin"))
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 

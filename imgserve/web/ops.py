@@ -43,12 +43,13 @@ class Operations:
         Raises:
             NotFound: the caller is not on this machine and metrics are not open.
         """
-        if not (self._metrics and (self._open_metrics or _is_loopback(request))):
+        if not (self._metrics and (self._open_metrics or is_loopback(request))):
             raise NotFound
         return Response(generate_latest(self._registry), headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
 
 
-def _is_loopback(request: Request) -> bool:
+def is_loopback(request: Request) -> bool:
+    """Tell whether the caller is on this machine."""
     if request.client is None:
         return True  # a Unix socket: whoever can open it is on this machine
     try:

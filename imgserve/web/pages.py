@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from imgserve.errors import every_error
 from imgserve.originals.base import Originals
+from imgserve.web.ops import is_loopback
 
 _MOST_EXAMPLES = 6
 _CSP = (
@@ -39,9 +40,9 @@ class Pages:
         self._errors = string.Template((static / "errors.html").read_text(encoding="utf-8"))
         self.files = StaticFiles(directory=static)
 
-    async def welcome(self, _request: Request) -> Response:
-        """Show what this server is, by a few of its own originals."""
-        examples = await to_thread.run_sync(self._examples)
+    async def welcome(self, request: Request) -> Response:
+        """Show what this server is; to its own machine by a few of its originals, whose names are not for everyone."""
+        examples = await to_thread.run_sync(self._examples) if is_loopback(request) else ""
         page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
         return HTMLResponse(page, headers=_HEADERS)
 

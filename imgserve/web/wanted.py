@@ -14,7 +14,7 @@ from imgserve.formats import FORMATS, Format, default_output
 from imgserve.model import Original
 from imgserve.services.finding import Finder, Found
 from imgserve.services.renditions import Renditions
-from imgserve.transform import Asked, Preset, Transform, parse_query, settle
+from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.conditional import last_modified_header
 from imgserve.web.disposition import content_disposition, file_name_for
@@ -36,8 +36,8 @@ class UrlOptions:
     avif_pixels: int
     qualities: Mapping[str, int]
     policy: CachePolicy
-    vary: tuple[str, ...] = ()
-    """What every answer varies by, beside what is negotiated."""
+    sizes: tuple[int, ...] = ()
+    """The only widths and heights made, ascending; others become the next larger. Empty: any."""
     pass_svg: bool = False
     """An SVG of which nothing is asked is passed on, sanitized, instead of drawn."""
 
@@ -98,6 +98,8 @@ class Identifier:
             default=options.presets.get("default"),
             max_side=options.max_side,
         )
+        if options.sizes:
+            asked = snapped(asked, options.sizes)
         if options.pass_svg and _asks_nothing(found, asked) and original.format.name == "svg":
             transform = Transform(format="svg")
         else:
@@ -107,7 +109,7 @@ class Identifier:
         last_modified = last_modified_header(original.modified_ns, time())
         validators = Validators(key.etag, last_modified, original.modified_ns // 1_000_000_000)
         # A property of the URL, whatever was chosen: a cache must ask again for another client.
-        vary = (*(("Accept",) if "format" in asked.transform.auto else ()), *options.vary)
+        vary = ("Accept",) if "format" in asked.transform.auto else ()
         return Wanted(
             original,
             transform,

@@ -344,3 +344,17 @@ def test_the_sweep_takes_what_dead_and_old_writers_left(tmp_path: Path, make_tie
     os.utime(temporary / names[1], (1, 1))
     make_tier(tmp_path).maintain()
     assert [path.name for path in temporary.iterdir()] == [names[2]]
+
+
+def test_one_image_keeps_its_newest_renditions_and_leaves_the_others_alone(
+    tmp_path: Path, make_tier: MakeTier, png: Png, key: Key
+) -> None:
+    tier = make_tier(tmp_path, 10**6, most_per_image=3)
+    tier.put(key("other"), png(100))
+    for at in range(5):
+        tier.put(key("one", f"w={at}"), png(100, at))
+    kept = [at for at in range(5) if tier.get(key("one", f"w={at}"))]
+    assert kept == [2, 3, 4]
+    assert tier.get(key("other"))
+    assert (tier.stats().entries, tier.stats().evictions) == (4, 2)
+    assert folder_figures(tmp_path) == ledger_figures(tier)

@@ -77,7 +77,7 @@ OUTPUTS = [
     ("q=70&lossless=1&chroma=444", "jpg", "avif", "lossless=1"),
     ("q=70&lossless=1", "jpg", "jpg", "quality=70"),
     ("auto=compress", "jpg", "jpg", "quality=65"),
-    ("auto=compress,format", "jpg", "avif", "quality=40"),
+    ("auto=compress,format", "jpg", "avif", "quality=51"),
     ("auto=compress&q=90", "jpg", "jpg", "quality=90"),
     ("auto=compress", "png", "png", ""),
     ("auto=compress&lossless=1", "png", "webp", "lossless=1"),
