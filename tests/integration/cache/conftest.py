@@ -43,8 +43,10 @@ def key() -> Callable[..., RenditionKey]:
 def make_tier() -> Iterator[Callable[..., DiskTier]]:
     tiers = []
 
-    def make(root: Path, budget_bytes: int = 1_000_000, budget_entries: int = 1000) -> DiskTier:
-        tiers.append(DiskTier(root, budget_bytes, budget_entries))
+    def make(
+        root: Path, budget_bytes: int = 1_000_000, budget_entries: int = 1000, most_per_image: int = 1000
+    ) -> DiskTier:
+        tiers.append(DiskTier(root, budget_bytes, budget_entries, most_per_image=most_per_image))
         return tiers[-1]
 
     yield make
