@@ -27,15 +27,17 @@ class KeyLocks:
         self._patience = patience
 
     @contextlib.asynccontextmanager
-    async def hold(self, key: str) -> AsyncIterator[None]:
-        """Wait while another process holds the key; where locks fail, or it takes too long, go on without."""
+    async def hold(self, key: str) -> AsyncIterator[bool]:
+        """Wait while another process holds the key, and tell whether one did.
+
+        Where locks fail, or it takes too long, the work goes on without.
+        """
         descriptor = self._open(key)
         if descriptor is None:
-            yield
+            yield False
             return
         try:
-            await self._acquire(descriptor)
-            yield
+            yield await self._acquire(descriptor)
         finally:
             os.close(descriptor)
 
@@ -51,14 +53,17 @@ class KeyLocks:
             # A full or read-only disk: rendering a picture twice beats not rendering it.
             return None
 
-    async def _acquire(self, descriptor: int) -> None:
+    async def _acquire(self, descriptor: int) -> bool:
         deadline = time.monotonic() + self._patience
+        waited = False
         while time.monotonic() < deadline:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in _HELD:
-                    return
-                await anyio.sleep(_LOOK_EVERY)
+                    return waited
             else:
-                return
+                return waited
+            waited = True
+            await anyio.sleep(_LOOK_EVERY)
+        return waited

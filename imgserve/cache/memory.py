@@ -37,6 +37,11 @@ class MemoryTier:
         self._tally.looked_up(found=entry is not None)
         return entry.rendition if entry else None
 
+    def peek(self, key: RenditionKey) -> Rendition | None:
+        """Find a rendition without counting a hit or a miss."""
+        entry = self._entries.get(key)
+        return entry.rendition if entry else None
+
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:
         """Keep a rendition unless it is too large for this tier; tell whether it was kept."""
         cost = _cost(key, rendition)

@@ -45,9 +45,9 @@ class TieredCache:
         self._threads = CapacityLimiter(_DISK_THREADS)
         self._passages: dict[str, set[_Passage]] = {}
 
-    def get_from_memory(self, key: RenditionKey) -> Rendition | None:
-        """Find a rendition without waiting."""
-        return self._memory.get(key)
+    def peek(self, key: RenditionKey) -> Rendition | None:
+        """Find a rendition in memory, without counting a hit or a miss."""
+        return self._memory.peek(key)
 
     async def get(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
         """Find a rendition and tell the tier that had it."""

@@ -130,13 +130,14 @@ class Renditions:
         return replace(made, outcome="coalesced", seconds={"wait": waited})
 
     async def _make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
-        async with self._locks.hold(key.path):
-            # Looked up again: between the caller's look-up and this moment another may have made it:
+        async with self._locks.hold(key.path) as waited:
+            # Looked up again, for between the caller's look-up and this moment another may have made it:
             #   1. A misses, B misses;  2. A flies, stores, lands;  3. B, not having found A in the air, flies.
-            # With several server processes A and B are processes, and B has waited for A's lock.
-            hit = await self._cache.get(key)
-            if hit is not None:
-                return Served(hit[0], hit[1], stored=True)
+            # With several server processes A and B are processes, and B has waited for A.
+            if waited and (hit := await self.cached(key)):
+                return hit
+            if rendition := self._cache.peek(key):
+                return Served(rendition, "memory", stored=True)
             return await self._render(original, transform, key)
 
     async def _render(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
