@@ -1,0 +1,61 @@
+"""The way into every command. It imports none of them before it is asked for.
+
+A rendering process starts by running this file again (as every Python worker process does with the main program), and
+has no use for a web server.
+"""
+
+import importlib
+import sys
+from typing import cast
+
+import click
+
+from imgserve import __version__
+from imgserve.errors import ImgserveError
+
+_COMMANDS = {
+    "cache": "Look after the folder of renditions; safe while servers use it.",
+    "config": "Check and describe the settings.",
+    "render": "Make one picture without a server.",
+    "samples": "Draw sample pictures into a folder, to try the server with.",
+    "serve": "Serve the pictures of a folder (default: the current one).",
+}
+"""Name and short help; each stands in the module of its name, as `command`."""
+
+_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """A group that imports a command when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature of click
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
+        if cmd_name not in _COMMANDS:
+            return None
+        return cast("click.Command", importlib.import_module(f"imgserve.cli.{cmd_name}").command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="imgserve")
+def cli() -> None:
+    """An on-demand resizing image CDN origin server."""
+
+
+def main() -> None:
+    """Run a command; an error raised on purpose is one sentence on standard error and exit status 1."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ImgserveError as error:
+        click.echo(f"imgserve: {error.detail}", err=True)
+        sys.exit(1)

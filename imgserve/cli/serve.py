@@ -1,0 +1,78 @@
+"""`imgserve serve`."""
+
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from imgserve.app import AppFactory, configure_logging
+from imgserve.cli.options import config_option
+from imgserve.config import Config
+from imgserve.originals.folder import FolderOriginals
+from imgserve.web.gate import Timeouts
+from imgserve.web.process import ServerOptions
+from imgserve.web.server import run
+
+_OPTIONS = {
+    "originals.folder": "ORIGINALS",
+    "cache.folder": "--cache",
+    "server.host": "--host",
+    "server.port": "--port",
+    "server.workers": "--workers",
+}
+_EXAMPLES = 3
+
+
+@click.command()
+@click.argument("originals", required=False, type=click.Path(path_type=Path))
+@config_option
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder of renditions.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on; 0 for any free one.")
+@click.option("--workers", type=int, help="Server processes.")
+def command(  # noqa: PLR0917  one argument an option
+    originals: Path | None,
+    path: Path | None,
+    cache: Path | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+) -> None:
+    """Serve the pictures of a folder (default: the current one)."""
+    values = (originals, cache, host, port, workers)
+    config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
+    configure_logging(config)
+    if not config.originals.folder.is_dir():
+        raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
+    sys.exit(run(AppFactory(config), _server_options(config), _announcement(config)))
+
+
+def _server_options(config: Config) -> ServerOptions:
+    server = config.server
+    return ServerOptions(
+        host=server.host,
+        port=server.port,
+        workers=server.workers,
+        timeouts=Timeouts(server.header_timeout, server.body_timeout, server.keep_alive, server.slow_reader_timeout),
+        max_connections=server.max_connections,
+        grace=server.grace,
+        forwarded_allow_ips=tuple(map(str, server.trusted_proxies)),
+    )
+
+
+def _announcement(config: Config) -> Callable[[str], None]:
+    """Print where the first few originals can be seen, once the server listens."""
+
+    def announce(address: str) -> None:
+        originals = FolderOriginals(config.originals.folder)
+        if not address.startswith("http"):
+            return  # a Unix socket has no URL to open
+        click.echo(f"Serving {config.originals.folder.resolve()}. Open {address}/ or", err=True)
+        for image_id in itertools.islice(originals.list(), _EXAMPLES):
+            name = quote(image_id.encode("utf-8", "surrogateescape"))
+            click.echo(f"  {address}{config.urls.prefix}/{name}?width=400&auto=format", err=True)
+
+    return announce
