@@ -8,6 +8,7 @@ SAMPLES := var/samples
 CACHE := var/cache
 HOST ?= 127.0.0.1
 PORT ?= 8000
+PHOTOS ?= $(SAMPLES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -34,8 +35,9 @@ format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-bench: $(STAMP) ## time the parts
+bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside a bare one; PHOTOS=folder for other pictures
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
+	$(BIN)/python -m benchmarks.throughput $(PHOTOS)
 
 clean: ## remove everything that make has made, the environment included
 	rm -rf $(VENV) var dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

@@ -64,15 +64,16 @@ class TieredCache:
             self._memory.put(key, found)
         return found, "disk"
 
-    async def put(self, key: RenditionKey, rendition: Rendition) -> None:
-        """Keep a rendition in both tiers; in memory at once, on disk when this returns."""
-        self._memory.put(key, rendition)
+    async def put(self, key: RenditionKey, rendition: Rendition) -> bool:
+        """Keep a rendition in both tiers, in memory at once; tell whether any of them kept it."""
+        kept = self._memory.put(key, rendition)
         if self._disk.off:
-            return
+            return kept
         with self._passing(key.folder) as passage:
-            await to_thread.run_sync(self._disk.put, key, rendition, limiter=self._threads)
+            kept |= await to_thread.run_sync(self._disk.put, key, rendition, limiter=self._threads)
         if passage.purged:
             await to_thread.run_sync(self._disk.discard, key, limiter=self._threads)
+        return kept
 
     async def purge(self, image_id: str) -> int:
         """Remove every rendition of an image; tell how many there were."""

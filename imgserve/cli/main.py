@@ -48,7 +48,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run a command; an error raised on purpose is one sentence on standard error and exit status 1."""
+    """Run a command; an error raised on purpose, or of a file, is one sentence on standard error and exit status 1."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -56,6 +56,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except ImgserveError as error:
-        click.echo(f"imgserve: {error.detail}", err=True)
+    except (ImgserveError, OSError) as error:
+        click.echo(f"imgserve: {error.detail if isinstance(error, ImgserveError) else error}", err=True)
         sys.exit(1)

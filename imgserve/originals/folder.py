@@ -1,8 +1,8 @@
 """Originals in a folder. The one place that turns an image id into a path, and where nothing leaves the folder."""
 
+import contextlib
 import io
 import os
-import stat as modes
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ import imagesize
 
 from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
 from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
-from imgserve.model import Original, file_version
+from imgserve.model import Original, file_version, open_regular
 
 _SIZE_BYTES = 256 * 1024
 
@@ -34,20 +34,12 @@ class FolderOriginals:
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         """Look at one original as it is now."""
         path = self._path(image_id)
-        try:
-            # Not through a link that appeared since, and without waiting at a named pipe.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, ValueError) as error:
-            raise ImageNotFound from error
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with _opened(path) as file:
             state = os.fstat(file.fileno())
-            if not modes.S_ISREG(state.st_mode):
-                raise ImageNotFound
             version = file_version(state.st_mtime_ns, state.st_size)
             if known is not None and known.version == version and known.path == path:
                 return known
-            head = file.read(HEAD_BYTES)
-            found = sniff(head)
+            found = sniff(file.read(HEAD_BYTES))
             if found is None or not found.readable:
                 raise self._unrecognized(state.st_mtime_ns)
             if found.name in self._refused:
@@ -61,11 +53,11 @@ class FolderOriginals:
 
     def list(self) -> Iterator[str]:
         """Walk the image ids, by extension, since a walk should not open every file."""
-        for folder, folders, files in os.walk(self._root):
+        for folder, folders, files in os.walk(self._root or "/"):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):
                 if not name.startswith(".") and name.rpartition(".")[2].lower() in BY_EXTENSION:
-                    yield os.path.relpath(f"{folder}/{name}", self._root)
+                    yield os.path.relpath(f"{folder}/{name}", self._root or "/")
 
     def _path(self, image_id: str) -> str:
         """Resolve an image id to a path strictly below the root.
@@ -80,7 +72,7 @@ class FolderOriginals:
             path = os.path.realpath(asked)
         except (OSError, ValueError) as error:
             raise ImageNotFound from error
-        inside = os.path.relpath(path, self._root) if path.startswith(self._root + "/") else "."
+        inside = os.path.relpath(path, self._root or "/") if path.startswith(self._root + "/") else "."
         if any(part.startswith(".") for part in inside.split("/")) or (path != asked and not self._follow_links):
             raise ImageNotFound
         return path
@@ -88,6 +80,16 @@ class FolderOriginals:
     def _unrecognized(self, modified_ns: int) -> OriginalUnsettled | UnsupportedImage:
         young = abs(time.time() - modified_ns / 1e9) < self._settle
         return OriginalUnsettled(retry_after=2) if young else UnsupportedImage()
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[io.FileIO]:
+    try:
+        descriptor = open_regular(path)
+    except OSError as error:
+        raise ImageNotFound from error
+    with io.FileIO(descriptor, "rb") as file:
+        yield file
 
 
 def _size(file: io.FileIO, found: Format) -> tuple[int, int]:

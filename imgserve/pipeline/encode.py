@@ -33,7 +33,7 @@ def _jpg(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
 
 def _png(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
     if transform.colors:
-        return {"palette": True, "bitdepth": _bits(transform.colors), "effort": 4}
+        return {"palette": True, "bitdepth": _png_bits(transform.colors), "effort": 4}
     return {"compression": settings.effort["png"], "filter": "all" if settings.effort["png"] > 3 else "up"}  # noqa: PLR2004
 
 
@@ -67,6 +67,11 @@ def _tiff(_transform: Transform, _settings: EncoderSettings) -> dict[str, object
 def _bits(colors: int) -> int:
     """Palettes hold a power of two; the asked number is the most."""
     return max(1, colors.bit_length() - 1)
+
+
+def _png_bits(colors: int) -> int:
+    """Indexes of a PNG palette have 1, 2, 4 or 8 bits (PNG 11.2.1)."""
+    return max(bits for bits in (1, 2, 4, 8) if bits <= _bits(colors))
 
 
 _OPTIONS: dict[str, Callable[[Transform, EncoderSettings], dict[str, object]]] = {

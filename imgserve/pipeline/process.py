@@ -5,13 +5,12 @@ import functools
 import os
 import resource
 import signal
-import stat
 import sys
 import time
 from dataclasses import dataclass, field
 
 from imgserve.errors import ImageNotFound, OriginalChanged
-from imgserve.model import Limits, Rendition, file_version
+from imgserve.model import Limits, Rendition, file_version, open_regular
 from imgserve.pipeline import vips
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.render import REVISION, render
@@ -77,14 +76,11 @@ def render_file(job: RenderJob) -> Rendered:
 def _read(path: str, version: str, most: int) -> bytes:
     """Read a file whole, and only while it is the asked version from the first byte to the last."""
     try:
-        # Not through a link that appeared since, and without waiting at a named pipe.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except OSError as error:
         raise ImageNotFound from error
     with os.fdopen(descriptor, "rb") as file:
         before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise ImageNotFound
         data = file.read(most + 1)
         after = os.fstat(file.fileno())
     seen = {file_version(state.st_mtime_ns, state.st_size) for state in (before, after)}

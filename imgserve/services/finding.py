@@ -56,8 +56,9 @@ class Finder:
 
     def forget(self, image_id: str) -> None:
         """Look again at the next request, whatever was seen."""
-        for names in [names for names in (_siblings(image_id), (image_id,)) if names in self._fresh]:
-            del self._fresh[names]
+        stem = image_id.rpartition(".")[0]
+        for names in ((image_id,), *(_siblings(f"{stem}.{other}") for other in BY_EXTENSION)):
+            self._fresh.pop(names, None)
 
     async def _by_name(self, image_id: str) -> Found | None:
         """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
@@ -98,5 +99,7 @@ class Finder:
 
 
 def _siblings(image_id: str) -> tuple[str, ...]:
+    """List the names with other extensions; cameras write them in upper case."""
     stem, _, extension = image_id.rpartition(".")
-    return tuple(f"{stem}.{other}" for other in BY_EXTENSION if other != extension)
+    others = [other for other in BY_EXTENSION if other != extension.lower()]
+    return tuple(f"{stem}.{spelled}" for other in others for spelled in (other, other.upper()))

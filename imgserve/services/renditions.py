@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import anyio
+
 from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache
 from imgserve.errors import ImgserveError, OriginalUnsettled, TooLarge, UnreadableImage
 from imgserve.formats import FORMATS
@@ -64,8 +66,10 @@ class Served:
 
     rendition: Rendition
     outcome: Outcome
-    stored: bool
-    """Kept in the cache: not so while the original may still be written."""
+    stored: bool = True
+    """Kept in the cache, by a tier at least."""
+    settled: bool = True
+    """Not of an original that may still be written; only then others may keep it too."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """What took how long, for Server-Timing."""
 
@@ -108,10 +112,14 @@ class Renditions:
             return 0
         return plan(Size(original.width, original.height), transform, self._recipe.limits).size.pixels
 
+    def is_settled(self, original: Original) -> bool:
+        """Tell whether an original is old enough not to be in the middle of being written."""
+        return abs(time.time() - original.modified_ns / 1e9) >= self._recipe.settle
+
     async def cached(self, key: RenditionKey) -> Served | None:
         """Fetch a rendition from memory or disk; None where it has to be made."""
         hit = await self._cache.get(key)
-        return None if hit is None else Served(hit[0], hit[1], stored=True)
+        return None if hit is None else Served(hit[0], hit[1])
 
     async def make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
         """Render, once for everyone who waits for the same picture.
@@ -137,14 +145,15 @@ class Renditions:
             if waited and (hit := await self.cached(key)):
                 return hit
             if rendition := self._cache.peek(key):
-                return Served(rendition, "memory", stored=True)
+                return Served(rendition, "memory")
             return await self._render(original, transform, key)
 
     async def _render(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
         started = time.perf_counter()
-        young = abs(time.time() - original.modified_ns / 1e9) < self._recipe.settle
+        young = not self.is_settled(original)
         try:
-            rendered = await self._workers.render(self._recipe.job(original, transform))
+            job = self._recipe.job(original, transform)
+            rendered = await self._workers.render(job, still_wanted=lambda: self._failures.check(key))
         except ImgserveError as error:
             self._metrics.renders.labels(transform.format, error.code).inc()
             if young and isinstance(error, UnreadableImage):
@@ -154,6 +163,10 @@ class Renditions:
         self._metrics.renders.labels(transform.format, "ok").inc()
         self._metrics.render_seconds.labels(transform.format).observe(rendered.seconds)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
+        stored = False
         if not young:
-            await self._cache.put(key, rendered.rendition)
-        return Served(rendered.rendition, "render", not young, {"wait": waited, "render": rendered.seconds})
+            # Shielded: what was rendered is kept, also where nobody waits for it any more.
+            with anyio.CancelScope(shield=True):
+                stored = await self._cache.put(key, rendered.rendition)
+        seconds = {"wait": waited, "render": rendered.seconds}
+        return Served(rendered.rendition, "render", stored, settled=not young, seconds=seconds)

@@ -22,6 +22,10 @@ _KEEP_ALIVE_SECONDS = 60.0
 """anyio drops a process that was idle for five minutes; a picture should not wait for a new one."""
 
 
+def _always() -> None:
+    """Want a picture whatever happened while it waited."""
+
+
 class Workers:
     """A fixed number of isolated, niced, memory-capped processes, replaced when they die."""
 
@@ -37,7 +41,8 @@ class Workers:
         self._slots = anyio.CapacityLimiter(processes)
         # Never the bottleneck: a slot is held by whoever uses a process. It only bounds what anyio may start.
         self._process_limiter = anyio.CapacityLimiter(processes + 1)
-        self._revival: asyncio.Task[None] | None = None
+        # The event loop itself holds tasks by weak references only.
+        self._replacements: set[asyncio.Task[None]] = set()
         self.started = False
 
     async def open(self) -> str:
@@ -57,36 +62,49 @@ class Workers:
         self.started = True
         return versions[0]
 
-    async def render(self, job: RenderJob) -> Rendered:
+    async def render(self, job: RenderJob, *, still_wanted: Callable[[], None] = _always) -> Rendered:
         """Render one picture; a process that dies is replaced and the picture tried once more.
+
+        `still_wanted` is called when its turn has come, and raises where others have found out meanwhile that it
+        cannot be rendered.
 
         Raises:
             Busy: as many wait as may.
             RenderTimeout, RenderCrashed: the process was killed, or died twice.
-            ImgserveError: whatever rendering raises.
+            ImgserveError: whatever rendering or `still_wanted` raises.
         """
-        if self._slots.statistics().tasks_waiting >= self._most_waiting:
+        place = object()
+        await self._queue(place)
+        try:
+            still_wanted()
+            rendered = await self._try_twice(job)
+        except (RenderTimeout, RenderCrashed) as error:
+            # The place stays taken until the process is replaced: the next picture's time is for rendering only.
+            self._replacements.add(task := asyncio.create_task(self._replace(place)))
+            task.add_done_callback(self._replacements.discard)
+            raise error.with_traceback(None) from error.__cause__
+        except BaseException:
+            self._slots.release_on_behalf_of(place)
+            raise
+        self._slots.release_on_behalf_of(place)
+        return rendered
+
+    async def _queue(self, place: object) -> None:
+        slots = self._slots.statistics()
+        if slots.borrowed_tokens >= slots.total_tokens and slots.tasks_waiting >= self._most_waiting:
             raise Busy(retry_after=1)
         arrived = time.perf_counter()
-        self._metrics.render_queue.inc()
-        try:
-            await self._slots.acquire()
-        finally:
-            self._metrics.render_queue.dec()
-        try:
-            self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
-            return await self._render(job)
-        finally:
-            self._slots.release()
+        with self._metrics.render_queue.track_inprogress():
+            await self._slots.acquire_on_behalf_of(place)
+        self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
 
-    async def _render(self, job: RenderJob) -> Rendered:
-        self._metrics.rendering.inc()
-        try:
-            return await self._call(render_file, job, seconds=self._time_limit)
-        except RenderCrashed:
-            return await self._call(render_file, job, seconds=self._time_limit)
-        finally:
-            self._metrics.rendering.dec()
+    async def _try_twice(self, job: RenderJob) -> Rendered:
+        with self._metrics.rendering.track_inprogress():
+            try:
+                return await self._call(render_file, job, seconds=self._time_limit)
+            except RenderCrashed:
+                await self._call(start, self._discipline, seconds=_START_SECONDS)
+                return await self._call(render_file, job, seconds=self._time_limit)
 
     async def _call(self, function: Callable[..., T], *arguments: object, seconds: float) -> T:
         try:
@@ -103,21 +121,29 @@ class Workers:
     def _lost(self, reason: str) -> None:
         _logger.warning("a rendering process was lost (%s); another takes its place", reason)
         self._metrics.render_process_deaths.labels(reason).inc()
-        if self._revival is None or self._revival.done():
-            self._revival = asyncio.create_task(self._touch())
+
+    async def _replace(self, place: object) -> None:
+        """Start a process, then give the place free."""
+        try:
+            await self._touch()
+        finally:
+            self._slots.release_on_behalf_of(place)
 
     async def _touch(self) -> None:
-        """Use an idle process for nothing, which starts one where it died, so that no picture waits for that."""
+        """Use an idle process for nothing, which starts one if there is none."""
         try:
-            async with self._slots:
-                await self._call(start, self._discipline, seconds=_START_SECONDS)
+            await self._call(start, self._discipline, seconds=_START_SECONDS)
         except (RenderTimeout, RenderCrashed):
             _logger.exception("a rendering process could not be replaced; the next picture tries again")
 
     async def keep_alive(self) -> None:
-        """Touch the idle processes for ever, so that none is dropped for idleness."""
+        """Touch the idle processes for ever, so that none is dropped for idleness and a dead one is replaced."""
         while True:
             await anyio.sleep(_KEEP_ALIVE_SECONDS)
             async with anyio.create_task_group() as group:
                 for _ in range(int(self._slots.available_tokens)):
-                    group.start_soon(self._touch)
+                    group.start_soon(self._touch_idle)
+
+    async def _touch_idle(self) -> None:
+        async with self._slots:
+            await self._touch()

@@ -13,9 +13,7 @@ from imgserve.web.conditional import evaluate, request_conditions
 from imgserve.web.cors import Cors
 from imgserve.web.exchange import KEY, Exchange
 from imgserve.web.respond import (
-    UNSETTLED,
     RawHeaders,
-    lasting_headers,
     picture_headers,
     send_not_modified,
     send_picture,
@@ -53,13 +51,14 @@ class ImageEndpoint:
         exchange.extra_headers += self._cors.headers(origin)
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
-        accept = headers[b"accept"].decode("latin-1") if b"accept" in headers else None
+        accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
         wanted = await self._identifier.identify(scope, accept)
         conditions = request_conditions(scope["headers"])
         match evaluate(conditions, etag=wanted.validators.etag, last_modified=wanted.validators.modified):
             case "not_modified":
                 exchange.outcome = "not_modified"
-                await send_not_modified(send, wanted.lasting)
+                settled = self._renditions.is_settled(wanted.original)
+                await send_not_modified(send, wanted.lasting_for(settled=settled))
                 return
             case "precondition_failed":
                 raise PreconditionFailed
@@ -76,7 +75,7 @@ class ImageEndpoint:
             send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=wanted.validators
         )
 
-    async def _make(self, scope: Scope, accept: str | None, wanted: Wanted) -> tuple[Wanted, Served]:
+    async def _make(self, scope: Scope, accept: str, wanted: Wanted) -> tuple[Wanted, Served]:
         """Have the picture made; where its original was replaced meanwhile, look at it anew."""
         for _ in range(_LOOKS):
             try:
@@ -87,8 +86,10 @@ class ImageEndpoint:
         raise OriginalChanged(retry_after=1)
 
     def _headers(self, wanted: Wanted, served: Served) -> RawHeaders:
-        lasting = wanted.lasting if served.stored else lasting_headers(wanted.validators, UNSETTLED, wanted.vary)
-        headers = [*lasting, *picture_headers(served.rendition, wanted.disposition, wanted.notes)]
+        headers = [
+            *wanted.lasting_for(settled=served.stored),
+            *picture_headers(served.rendition, wanted.disposition, wanted.notes),
+        ]
         if self._timing_headers:
             headers += [_HITS[served.outcome]] if served.outcome in _HITS else _told_of_miss(served)
         return headers

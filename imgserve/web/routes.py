@@ -1,5 +1,7 @@
 """Every address of the server in one table."""
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +17,11 @@ _NOT_FOUND = 404
 
 
 def routes(prefix: str, image: ASGIApp, ops: Operations, pages: Pages) -> list[BaseRoute]:
-    """List the routes; the pictures come first, since they are asked for most."""
-    return [
-        Mount(prefix, app=image, name="image"),
+    """List the routes; the pictures come first, since they are asked for most, or last if they have no prefix."""
+    pictures = Mount(prefix, app=image, name="image")
+    # A file name may hold a line break, which a dot would not match.
+    pictures.path_regex = re.compile(pictures.path_regex.pattern, re.DOTALL)
+    others: list[BaseRoute] = [
         Route("/healthz", ops.alive),
         Route("/readyz", ops.ready),
         Route("/metrics", ops.metrics),
@@ -27,6 +31,7 @@ def routes(prefix: str, image: ASGIApp, ops: Operations, pages: Pages) -> list[B
         Route("/robots.txt", pages.robots),
         Mount("/static", app=pages.files),
     ]
+    return [pictures, *others] if prefix else [*others, pictures]
 
 
 async def as_our_error(_request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from time import time
 from urllib.parse import unquote_to_bytes
 
@@ -16,10 +17,9 @@ from imgserve.services.finding import Finder, Found
 from imgserve.services.renditions import Renditions
 from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
 from imgserve.web.cache_headers import CachePolicy
-from imgserve.web.conditional import last_modified_header
 from imgserve.web.disposition import content_disposition, file_name_for
 from imgserve.web.negotiate import AcceptClass, accept_class, choose_format
-from imgserve.web.respond import RawHeaders, Validators, lasting_headers
+from imgserve.web.respond import UNSETTLED, RawHeaders, Validators, lasting_headers
 
 _REMEMBERED = 8192
 _MOST_URL = 1024
@@ -57,6 +57,10 @@ class Wanted:
     notes: tuple[str, ...]
     """What parsing had to clamp."""
 
+    def lasting_for(self, *, settled: bool) -> RawHeaders:
+        """Give the shared headers; caches are not to keep what shows an original that may still be written."""
+        return self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
+
 
 class Identifier:
     """Tells which picture a request means, remembering what it told before."""
@@ -68,7 +72,7 @@ class Identifier:
         self._options = options
         self._known: LRUCache[tuple[str, bytes, AcceptClass], tuple[Original, Wanted]] = LRUCache(_REMEMBERED)
 
-    async def identify(self, scope: Scope, accept: str | None) -> Wanted:
+    async def identify(self, scope: Scope, accept: str) -> Wanted:
         """Find the original and settle what is to be made of it.
 
         Raises:
@@ -106,8 +110,9 @@ class Identifier:
             output = self._output(found, asked, accepted)
             transform = settle(asked.transform, original.format, output, qualities=options.qualities)
         key = self._renditions.key(original, transform)
-        last_modified = last_modified_header(original.modified_ns, time())
-        validators = Validators(key.etag, last_modified, original.modified_ns // 1_000_000_000)
+        # Never later than the answer's Date (RFC 9110, 8.8.2.1), though a file may be of tomorrow.
+        modified = min(original.modified_ns // 1_000_000_000, int(time()))
+        validators = Validators(key.etag, formatdate(max(0, modified), usegmt=True), modified)
         # A property of the URL, whatever was chosen: a cache must ask again for another client.
         vary = ("Accept",) if "format" in asked.transform.auto else ()
         return Wanted(

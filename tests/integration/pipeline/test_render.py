@@ -390,6 +390,14 @@ def test_heic_orientation_is_applied_once() -> None:
     assert near(color_at(opened(made(heic(quarters()), "w=200&fm=png").data), 0.1, 0.1), RED)
 
 
+@pytest.mark.parametrize("output", ["png", "gif"])
+@pytest.mark.parametrize("colors", [2, 3, 8, 31, 64, 200, 256])
+def test_a_palette_has_at_most_the_asked_colors(output: str, colors: int) -> None:
+    picture = opened(made(encoded(noise(200, 200), "png"), f"fm={output}&colors={colors}").data)
+    seen = {tuple(picture.getpoint(x, y)) for x in range(200) for y in range(0, 200, 3)}
+    assert 2 <= len(seen) <= colors
+
+
 def test_probing_tells_frames_and_alpha() -> None:
     info = probe(animation([RED, GREEN]))
     assert (info.format, info.frames) == ("gif", 2)

@@ -1,0 +1,38 @@
+"""What the suites share: one synthetic photograph, and the values that a request for it meets on its way."""
+
+from pathlib import Path
+
+import pytest
+
+from imgserve.cache import RenditionKey
+from imgserve.formats import FORMATS
+from imgserve.model import Original, Rendition
+from imgserve.pipeline import vips
+from tests.pictures import encoded, noise
+
+
+@pytest.fixture(scope="session")
+def photograph() -> bytes:
+    """A progressive JPEG of six megapixels."""
+    vips.prepare()
+    return encoded(noise(3000, 2000), "jpg", Q=90, interlace=True)
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Original:
+    return Original(
+        "products/shoe.jpg", "18a5b2c3d4e5f607-1e8480", 2_000_000, 1_700_000_000_000_000_000,
+        FORMATS["jpg"], 3000, 2000, str(tmp_path / "shoe.jpg"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def key() -> RenditionKey:
+    return RenditionKey(
+        "products/shoe.jpg", "18a5b2c3d4e5f607-1e8480", "format=webp&height=300&width=400", "0a1b2c3d", "webp"
+    )
+
+
+@pytest.fixture
+def rendition() -> Rendition:
+    return Rendition(bytes(range(256)) * 120, "image/webp", 400, 300)

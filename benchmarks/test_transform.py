@@ -1,0 +1,35 @@
+"""From a query to a plan: what every request that was not seen before pays, pixels aside."""
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from imgserve.formats import FORMATS
+from imgserve.model import Limits
+from imgserve.pipeline.box import Size
+from imgserve.pipeline.geometry import plan
+from imgserve.transform import canonical, parse_query, settle
+
+QUERIES = {
+    "one": "width=400",
+    "usual": "w=400&h=300&fit=crop&fm=webp&q=75",
+    "many": (
+        "w=400&h=300&fit=crop&crop=focalpoint&fp-x=0.3&fp-y=0.7&fp-z=2&fm=webp&q=75&dpr=2&rot=90&flip=h&bg=fff"
+        "&rect=10,10,900,700"
+    ),
+}
+JPG, WEBP = FORMATS["jpg"], FORMATS["webp"]
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+def test_parse_settle_and_canonical_text(benchmark: BenchmarkFixture, query: str) -> None:
+    def named() -> str:
+        return canonical(settle(parse_query(query).transform, JPG, WEBP))
+
+    assert "width=" in benchmark(named)
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+def test_plan(benchmark: BenchmarkFixture, query: str) -> None:
+    transform = settle(parse_query(query).transform, JPG, WEBP)
+    made = benchmark(plan, Size(3000, 2000), transform, Limits(), orientation=6)
+    assert made.size.width

@@ -1,0 +1,193 @@
+"""The command line as a person meets it: real commands, their words and their exit statuses."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import imgserve as package
+from tests.pictures import encoded, opened, quarters
+from tests.servers import imgserve, server, settled
+
+
+@pytest.fixture
+def shoe(tmp_path: Path) -> Path:
+    return settled(tmp_path / "shoe.jpg", encoded(quarters(), "jpg"))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "magic"),
+    [
+        ("a.jpg", "width=100", b"\xff\xd8\xff"),
+        ("a.webp", "width=100&quality=50", b"RIFF"),
+        ("a.avif", "width=100", b"\0\0\0"),
+        ("a.tiff", "width=100", b"II*\0"),
+        ("a.bin", "width=100&format=png", b"\x89PNG"),
+        ("a.png", "width=100&format=webp", b"RIFF"),
+    ],
+)
+def test_render_makes_one_picture_in_the_format_of_its_name(
+    shoe: Path, tmp_path: Path, name: str, parameters: str, magic: bytes
+) -> None:
+    done = imgserve("render", shoe, tmp_path / name, parameters, cwd=tmp_path)
+    data = (tmp_path / name).read_bytes()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert data.startswith(magic)
+    assert (opened(data).width, opened(data).height) == (100, 75)
+    assert "100x75" in done.stderr
+
+
+def test_render_writes_to_standard_output(shoe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "imgserve", "render", str(shoe), "-", "width=50&format=png"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True)
+    assert opened(done.stdout).width == 50
+    assert list(tmp_path.iterdir()) == [shoe]
+
+
+def test_render_obeys_the_settings(shoe: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("limits: {output_side: 60}\npresets: {card: width=50&height=50}\n")
+    imgserve("render", shoe, "large.webp", "width=300&fit=max", cwd=tmp_path)
+    imgserve("render", shoe, "card.png", "preset=card", cwd=tmp_path)
+    large, card = (opened((tmp_path / name).read_bytes()) for name in ("large.webp", "card.png"))
+    assert (large.width, large.height) == (60, 45)
+    assert (card.width, card.height) == (50, 50)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "told"),
+    [
+        ("shoe.jpg", "width=-1&widht=100&preset=none", "widht"),
+        ("notes.txt", "width=100", "format"),
+        ("half.jpg", "width=100", "damaged"),
+    ],
+)
+def test_render_tells_a_mistake_in_one_sentence(
+    shoe: Path, tmp_path: Path, name: str, parameters: str, told: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "half.jpg").write_bytes(shoe.read_bytes()[:600])
+    done = imgserve("render", name, "out.png", parameters, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("imgserve: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert told in done.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_render_tells_where_it_cannot_write(shoe: Path, tmp_path: Path) -> None:
+    done = imgserve("render", shoe, tmp_path / "absent/out.png", "width=10", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "absent/out.png" in done.stderr
+
+
+def test_render_tells_that_there_is_no_original(tmp_path: Path) -> None:
+    done = imgserve("render", "absent.jpg", "out.png", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "absent.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_config_example_is_a_config_that_checks_fine(tmp_path: Path) -> None:
+    example = imgserve("config", "example", cwd=tmp_path)
+    assert example.returncode == 0
+    (tmp_path / "config.yaml").write_text(example.stdout)
+    done = imgserve("config", "check", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "The settings are fine.\n")
+
+
+def test_config_schema_names_every_section_of_the_example(tmp_path: Path) -> None:
+    schema = json.loads(imgserve("config", "schema", cwd=tmp_path).stdout)
+    sections = yaml.safe_load(imgserve("config", "example", cwd=tmp_path).stdout)
+    assert sections.keys() == schema["properties"].keys()
+
+
+def test_config_check_lists_every_mistake_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("server:\n  port: many\ncache:\n  disk_byte: 1\n")
+    done = imgserve("config", "check", "--config", "my.yaml", cwd=tmp_path, IMGSERVE_SERVER__PROT="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "my.yaml:2: server.port" in done.stderr
+    assert "my.yaml:4: cache.disk_byte" in done.stderr
+    assert "disk_bytes" in done.stderr
+    assert 'IMGSERVE_SERVER__PROT: no setting has this name, did you mean "IMGSERVE_SERVER__PORT"?' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_environment_variable_keeps_the_server_from_starting(tmp_path: Path) -> None:
+    done = imgserve("serve", tmp_path, cwd=tmp_path, IMGSERVE_CACHE__DISK_BYTE="10GB")
+    assert done.returncode == 1
+    assert "IMGSERVE_CACHE__DISK_BYTES" in done.stderr
+
+
+def test_serve_needs_a_folder_that_is_there(tmp_path: Path) -> None:
+    done = imgserve("serve", tmp_path / "absent", "--port", "0", cwd=tmp_path)
+    assert done.returncode == 1
+    assert str(tmp_path / "absent") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--port", "99999"], "--port"),
+        (["--workers", "0"], "--workers"),
+        (["--cache", "."], "inside"),
+    ],
+)
+def test_serve_tells_which_option_is_wrong(tmp_path: Path, options: list[str], told: str) -> None:
+    done = imgserve("serve", tmp_path, *options, cwd=tmp_path)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_tells_that_a_port_is_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = imgserve("serve", tmp_path, "--port", port, cwd=tmp_path, IMGSERVE_CACHE__FOLDER=str(tmp_path / ".c"))
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_tells_what_to_open(shoe: Path) -> None:
+    with server(shoe.parent) as served:
+        served.wait_for(f"{served.base_url}/img/shoe.jpg?")
+        shown = [word for line in served.lines for word in line.split() if "/img/" in word]
+        assert [served.client.get(address).status_code for address in shown] == [200]
+
+
+def test_ctrl_c_ends_a_server_in_good_order(shoe: Path) -> None:
+    with server(shoe.parent) as served:
+        os.kill(served.process.pid, signal.SIGINT)
+        assert served.process.wait(20) == 0
+        assert not any("Traceback" in line for line in served.lines)
+
+
+def test_an_empty_folder_is_served(tmp_path: Path) -> None:
+    with server(tmp_path) as served:
+        assert [served.get(target).status_code for target in ("/", "/readyz", "/img/a.jpg")] == [200, 200, 404]
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = imgserve("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"imgserve, version {package.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "-h"]])
+def test_help_is_given(tmp_path: Path, arguments: list[str]) -> None:
+    done = imgserve(*arguments, cwd=tmp_path)
+    assert "Usage:" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_command_is_told(tmp_path: Path) -> None:
+    done = imgserve("sevre", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "sevre" in done.stderr

@@ -1,0 +1,186 @@
+"""The server under test as its users meet it: a process of its own on a real socket. Starts, asks and ends it."""
+
+import contextlib
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60.0
+"""Seconds until something that should happen is given up: the machine may be busy with other things."""
+
+_LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Give the environment of a command: the caller's own without any setting of imgserve, and `settings`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
+    return {**inherited, "PYTHONPATH": str(ROOT), **settings}
+
+
+def imgserve(*arguments: object, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of imgserve to its end."""
+    command = [sys.executable, "-m", "imgserve", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over a bare socket."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server, and what it has logged."""
+
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+    base_url: str = ""
+    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(headers={"accept": "*/*"}, timeout=PATIENCE))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Tell host and port."""
+        host, _, port = self.base_url.removeprefix("http://").rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def get(self, target: str, **headers: str) -> httpx2.Response:
+        """Ask for a path with its query; underscores in header names stand for dashes."""
+        return self.ask("GET", target, **headers)
+
+    def ask(self, method: str, target: str, **headers: str) -> httpx2.Response:
+        """Send a request with any method."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.request(method, self.base_url + target, headers=fields)
+
+    def get_exactly(self, target: str | bytes) -> Answer:
+        """Ask for a target as it is spelled; other clients tidy up dots and escapes."""
+        octets = target if isinstance(target, bytes) else target.encode()
+        return self.send(b"GET " + octets + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+
+    def send(self, octets: bytes) -> Answer:
+        """Send bytes over a new connection, and read one answer."""
+        with socket.create_connection(self.address, timeout=PATIENCE) as connection:
+            connection.sendall(octets)
+            answer = http.client.HTTPResponse(connection, method=octets.partition(b" ")[0].decode("latin-1"))
+            answer.begin()
+            body = answer.read()
+        return Answer(answer.status, answer.msg, body)
+
+    def figure(self, name: str, **labels: str) -> float:
+        """Add up a metric over all label values that are not named."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.get("/metrics").text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def wait_for(self, text: str) -> str:
+        """Wait for a line on standard error."""
+        return until(lambda: next((line for line in self.lines if text in line), ""))
+
+    def read_log(self) -> None:
+        """Collect standard error until it ends."""
+        stderr = self.process.stderr
+        if stderr is not None:
+            self.lines.extend(iter(stderr.readline, ""))
+
+
+@contextlib.contextmanager
+def server(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Serve a folder until the block ends: then by SIGTERM and with exit status 0, whatever was left behind killed.
+
+    The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        settings = {
+            "IMGSERVE_CACHE__FOLDER": str(folder / "cache"),
+            "IMGSERVE_LOG__ACCESS": "off",
+            "IMGSERVE_RENDERING__PROCESSES": "1",
+            **(env or {}),
+        }
+        command = [sys.executable, "-m", "imgserve", "serve", str(originals), "--port", "0", *map(str, options)]
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(**settings),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(_bury, process)
+        served = Server(process)
+        reader = threading.Thread(target=served.read_log, daemon=True)
+        reader.start()
+        stack.callback(reader.join, PATIENCE)
+        stack.callback(_kill, process)
+        served.base_url = until(lambda: _address(served))
+        stack.callback(served.client.close)
+        yield served
+        process.terminate()
+        assert process.wait(PATIENCE) == 0, "".join(served.lines)
+
+
+def _address(served: Server) -> str:
+    found = _LISTENING.search("".join(served.lines))
+    assert found or served.process.poll() is None, "".join(served.lines)
+    return found[1] if found else ""
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End the process and all below it; nothing happens to one that has ended by itself."""
+    if process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        process.kill()
+    process.wait(PATIENCE)
+
+
+def _bury(process: subprocess.Popen[str]) -> None:
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def until(found: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """Wait until something is found, and give it back."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = found()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "nothing came of it"
+        time.sleep(0.02)
+
+
+def settled(path: Path, data: bytes) -> Path:
+    """Write a file that looks an hour old, so that what is made of it is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    hour_ago = time.time() - 3600
+    os.utime(path, (hour_ago, hour_ago))
+    return path

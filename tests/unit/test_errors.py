@@ -1,0 +1,85 @@
+"""The tree of errors: what a client is told, and that nothing is lost between processes."""
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from imgserve.errors import (
+    BadTransform,
+    Busy,
+    ConfigError,
+    ImageNotFound,
+    ImgserveError,
+    LimitExceeded,
+    OriginalChanged,
+    RenderCrashed,
+    RenderTimeout,
+)
+
+
+def _tree(root: type[ImgserveError]) -> Iterator[type[ImgserveError]]:
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == root.__module__:
+            yield from _tree(child)
+
+
+ERRORS = sorted(_tree(ImgserveError), key=lambda kind: kind.__name__)
+PLAIN = [kind for kind in ERRORS if kind not in {BadTransform, ConfigError}]
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_status_and_a_code_of_its_own(kind: type[ImgserveError]) -> None:
+    assert 400 <= kind.status <= 599
+    assert kind.code.isidentifier()
+    assert kind.code.islower()
+    assert [other for other in ERRORS if other.code == kind.code] == [kind]
+
+
+@pytest.mark.parametrize("kind", PLAIN, ids=lambda kind: kind.__name__)
+def test_an_error_says_its_own_sentence_unless_it_is_given_another(kind: type[ImgserveError]) -> None:
+    assert kind().detail == kind.__doc__
+    assert kind().detail.endswith(".")
+    assert str(kind("Something else.")) == kind("Something else.").detail == "Something else."
+
+
+@pytest.mark.parametrize("kind", PLAIN, ids=lambda kind: kind.__name__)
+def test_an_error_comes_back_from_another_process_whole(kind: type[ImgserveError]) -> None:
+    error = kind("Told.", retry_after=3, members={"limit": 5})
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
+    assert type(back) is kind
+    assert (back.detail, back.retry_after, back.members, str(back)) == ("Told.", 3, {"limit": 5}, "Told.")
+
+
+def test_mistakes_come_back_from_another_process_one_by_one() -> None:
+    back = pickle.loads(pickle.dumps(BadTransform(["a: wrong", "b: wrong"])))  # noqa: S301  our own bytes
+    assert back.members == {"mistakes": ["a: wrong", "b: wrong"]}
+    assert (back.detail, back.status) == ("a: wrong; b: wrong", 400)
+
+
+def test_mistakes_of_a_configuration_are_a_line_each() -> None:
+    error = ConfigError(["a: wrong", "b: wrong"])
+    assert (str(error), error.mistakes) == ("a: wrong\nb: wrong", ["a: wrong", "b: wrong"])
+
+
+def test_members_are_a_copy() -> None:
+    members: dict[str, object] = {"size": 1}
+    error = ImgserveError(members=members)
+    members["size"] = 2
+    assert error.members == {"size": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (ImageNotFound, 404),
+        (LimitExceeded, 422),
+        (RenderTimeout, 422),
+        (RenderCrashed, 422),
+        (OriginalChanged, 503),
+        (Busy, 503),
+    ],
+)
+def test_an_error_has_the_status_that_is_written_down(kind: type[ImgserveError], status: int) -> None:
+    assert kind.status == status

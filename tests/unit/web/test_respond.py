@@ -1,0 +1,113 @@
+"""A rendition as an answer: headers, parts, and what HEAD leaves out."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from starlette.types import Message
+
+from imgserve.errors import RangeNotSatisfiable
+from imgserve.model import Rendition
+from imgserve.web.cache_headers import CachePolicy
+from imgserve.web.respond import Validators, lasting_headers, picture_headers, send_not_modified, send_picture
+
+VALIDATORS = Validators('"tag"', "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
+RENDITION = Rendition(bytes(range(100)), "image/webp", 10, 10, ("first frame only",))
+
+
+def sent(*, head: bool = False, **conditions: str) -> tuple[int, dict[bytes, bytes], bytes]:
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    fields: Mapping[str, str] = {name.replace("_", "-"): value for name, value in conditions.items()}
+    asyncio.run(
+        send_picture(send, RENDITION, [(b"etag", b'"tag"')], head=head, conditions=fields, validators=VALIDATORS)
+    )
+    start, body = messages
+    assert not body.get("more_body")
+    return start["status"], dict(start["headers"]), body["body"]
+
+
+def test_a_picture_is_sent_whole_with_its_length() -> None:
+    assert sent() == (200, {b"etag": b'"tag"', b"content-length": b"100"}, RENDITION.data)
+
+
+def test_head_sends_the_headers_alone() -> None:
+    assert sent(head=True) == (200, {b"etag": b'"tag"', b"content-length": b"100"}, b"")
+
+
+def test_a_range_is_sent_as_a_part() -> None:
+    status, headers, body = sent(range="bytes=10-19")
+    assert (status, body) == (206, RENDITION.data[10:20])
+    assert (headers[b"content-range"], headers[b"content-length"]) == (b"bytes 10-19/100", b"10")
+
+
+@pytest.mark.parametrize(
+    ("if_range", "status"),
+    [
+        ('"tag"', 206),
+        ('"old"', 200),
+        ('W/"tag"', 200),
+        ("Thu, 01 Jan 2015 00:00:00 GMT", 206),
+        ("Fri, 02 Jan 2015 00:00:00 GMT", 200),
+        ("nonsense", 200),
+    ],
+)
+def test_a_part_is_sent_only_of_what_the_client_has_begun(if_range: str, status: int) -> None:
+    assert sent(range="bytes=0-9", if_range=if_range)[0] == status
+
+
+def test_a_range_is_nothing_to_head() -> None:
+    assert sent(head=True, range="bytes=0-9")[0] == 200
+    assert sent(head=True, range="bytes=900-")[0] == 200
+
+
+def test_a_range_outside_is_refused_with_the_size() -> None:
+    with pytest.raises(RangeNotSatisfiable) as refused:
+        sent(range="bytes=100-")
+    assert refused.value.members == {"size": 100}
+
+
+def test_a_304_has_no_body() -> None:
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    asyncio.run(send_not_modified(send, [(b"etag", b'"tag"')]))
+    assert [message.get("status") for message in messages] == [304, None]
+    assert (messages[0]["headers"], messages[1]["body"]) == ([(b"etag", b'"tag"')], b"")
+
+
+@pytest.mark.parametrize(
+    ("vary", "told"), [((), None), (("Accept",), b"Accept"), (("Accept", "Origin"), b"Accept, Origin")]
+)
+def test_lasting_headers_tell_validators_lifetime_and_what_they_vary_by(
+    vary: tuple[str, ...], told: bytes | None
+) -> None:
+    headers = dict(lasting_headers(VALIDATORS, CachePolicy(max_age=60), vary))
+    assert headers[b"etag"] == b'"tag"'
+    assert headers[b"last-modified"] == b"Thu, 01 Jan 2015 00:00:00 GMT"
+    assert headers[b"cache-control"] == b"public, max-age=60"
+    assert headers.get(b"vary") == told
+
+
+def test_a_picture_is_described_and_made_harmless() -> None:
+    headers = dict(picture_headers(RENDITION, 'inline; filename="a.webp"', ()))
+    assert headers[b"content-type"] == b"image/webp"
+    assert headers[b"content-disposition"] == b'inline; filename="a.webp"'
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert b"sandbox" in headers[b"content-security-policy"]
+    assert headers[b"x-image-adjusted"] == b"first frame only"
+
+
+def test_what_the_url_did_not_get_is_told_before_what_the_picture_did_not_get() -> None:
+    headers = dict(picture_headers(RENDITION, "inline", ("size lowered", "dpr lowered \u2013 to 5")))
+    assert headers[b"x-image-adjusted"] == b"size lowered; dpr lowered ? to 5; first frame only"
+
+
+def test_nothing_is_told_where_nothing_was_adjusted() -> None:
+    plain = Rendition(b"x", "image/png", 1, 1)
+    assert b"x-image-adjusted" not in dict(picture_headers(plain, "inline", ()))
