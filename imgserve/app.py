@@ -104,6 +104,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             yield
             group.cancel_scope.cancel()
     finally:
+        await parts.workers.close()
         await parts.cache.close()
         parts.access_log.close()
 

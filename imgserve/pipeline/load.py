@@ -87,6 +87,9 @@ def _inflated(data: bytes, most: int) -> bytes:
             data = zlib.decompressobj(wbits=31).decompress(data, most + 1)
         except zlib.error as error:
             raise UnreadableImage("The original is a damaged SVGZ.") from error
+        if data.startswith(b"\x1f\x8b"):
+            # librsvg would inflate what is packed in it, without our cap.
+            raise LimitExceeded(f"The SVG is packed twice and cannot be held to the limit svg_bytes of {most}.")
         if sniff(data[:HEAD_BYTES]) is None:
             raise UnsupportedImage
     if len(data) > most:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imgserve.errors import BadTransform, LimitExceeded
+from imgserve.errors import BadTransform, LimitExceeded, UnreadableImage
 from imgserve.model import ImageInfo, Limits
 from imgserve.pipeline import heic
 from imgserve.pipeline.load import Source, source
@@ -57,6 +57,8 @@ def read_header(opened: Source, limits: Limits) -> Header:
 
 
 def _held(header: Header, opened: Source, limits: Limits) -> Header:
+    if header.width < 1 or header.height < 1:
+        raise UnreadableImage("The original has no pixels.")
     side, most = max(header.width, header.height), limits.original_side
     if opened.format == "svg":
         most = limits.svg_side

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import anyio
 from anyio import to_process
@@ -101,10 +101,15 @@ class Workers:
     async def _try_twice(self, job: RenderJob) -> Rendered:
         with self._metrics.rendering.track_inprogress():
             try:
-                return await self._call(render_file, job, seconds=self._time_limit)
+                return await self._try(job)
             except RenderCrashed:
-                await self._call(start, self._discipline, seconds=_START_SECONDS)
-                return await self._call(render_file, job, seconds=self._time_limit)
+                return await self._try(job)
+
+    async def _try(self, job: RenderJob) -> Rendered:
+        # A process may have died while it was idle, and its successor takes longer to start than some pictures may
+        # take. So one is made sure of first: 0.1 ms where it is there, and the picture's time is for rendering only.
+        await self._call(start, self._discipline, seconds=_START_SECONDS)
+        return await self._call(render_file, job, seconds=self._time_limit)
 
     async def _call(self, function: Callable[..., T], *arguments: object, seconds: float) -> T:
         try:
@@ -114,7 +119,8 @@ class Workers:
         except TimeoutError as error:
             self._lost("timeout")
             raise RenderTimeout(f"Rendering took longer than the limit time_limit of {seconds:g} s.") from error
-        except anyio.BrokenWorkerProcess as error:
+        except (anyio.BrokenWorkerProcess, ProcessLookupError) as error:
+            # The latter is what anyio lets through where a process dies while it starts.
             self._lost("crash")
             raise RenderCrashed from error
 
@@ -125,25 +131,36 @@ class Workers:
     async def _replace(self, place: object) -> None:
         """Start a process, then give the place free."""
         try:
-            await self._touch()
+            await self._touch_all(self._touch)
         finally:
             self._slots.release_on_behalf_of(place)
-
-    async def _touch(self) -> None:
-        """Use an idle process for nothing, which starts one if there is none."""
-        try:
-            await self._call(start, self._discipline, seconds=_START_SECONDS)
-        except (RenderTimeout, RenderCrashed):
-            _logger.exception("a rendering process could not be replaced; the next picture tries again")
 
     async def keep_alive(self) -> None:
         """Touch the idle processes for ever, so that none is dropped for idleness and a dead one is replaced."""
         while True:
             await anyio.sleep(_KEEP_ALIVE_SECONDS)
-            async with anyio.create_task_group() as group:
-                for _ in range(int(self._slots.available_tokens)):
-                    group.start_soon(self._touch_idle)
+            await self._touch_all()
+
+    async def close(self) -> None:
+        """Start no more processes; those there are end with the event loop."""
+        replacements = list(self._replacements)
+        for task in replacements:
+            task.cancel()
+        await asyncio.gather(*replacements, return_exceptions=True)
+        self.started = False
+
+    async def _touch_all(self, *own: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Use every idle process for nothing, at once, so that as many are started as are missing."""
+        async with anyio.create_task_group() as group:
+            for touch in (*own, *[self._touch_idle] * int(self._slots.available_tokens)):
+                group.start_soon(touch)
 
     async def _touch_idle(self) -> None:
         async with self._slots:
             await self._touch()
+
+    async def _touch(self) -> None:
+        try:
+            await self._call(start, self._discipline, seconds=_START_SECONDS)
+        except (RenderTimeout, RenderCrashed):
+            _logger.exception("a rendering process could not be replaced; the next picture tries again")

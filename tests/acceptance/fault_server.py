@@ -1,0 +1,251 @@
+"""A whole server in a process of its own, to be hurt: its children, its figures, its log. Asserts nothing."""
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import psutil
+import pyvips
+
+from tests.pictures import encoded, noise
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 30.0
+_OLD = 60.0
+"""Seconds since the originals of a test were last changed: they count as settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One complete answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    seconds: float
+
+    @property
+    def code(self) -> str:
+        """The machine code of a problem."""
+        found = re.search(rb'"code": *"(\w+)"', self.body)
+        return found[1].decode() if found else ""
+
+    @property
+    def outcome(self) -> str:
+        """Where the picture came from, as Cache-Status tells it."""
+        return self.headers.get("cache-status", "")
+
+
+class FaultServer:
+    """A running server, and what it has written."""
+
+    def __init__(self, folder: Path, cache: Path, settings: dict[str, object], workers: int) -> None:
+        self.cache = cache
+        given = {"LOG__ACCESS": "off", "RENDERING__PROCESSES": 1} | settings
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
+        command = [sys.executable, "-m", "imgserve", "serve", str(folder), "--cache", str(cache), "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--workers", str(workers)],
+            cwd=folder.parent,
+            env=clean | {"PYTHONPATH": str(ROOT)} | {f"IMGSERVE_{name}": str(value) for name, value in given.items()},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._clients = ThreadPoolExecutor(600)
+        self.port = int(until(self._listening).rpartition(":")[2].strip().rstrip("/"))
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.lines.extend(iter(self.process.stderr.readline, ""))
+
+    def _listening(self) -> str:
+        if self.process.poll() is not None:
+            self._reader.join()
+            raise AssertionError("the server ended: " + "".join(self.lines))
+        return next((line for line in self.lines if "listening on http://" in line), "")
+
+    def get(self, target: str) -> Answer:
+        """Ask over a connection of its own and read the answer to its end."""
+        started = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", target)
+            answer = connection.getresponse()
+            body = answer.read()  # raises where it is shorter than Content-Length
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, headers, body, time.monotonic() - started)
+        finally:
+            connection.close()
+
+    def image(self, name: str, query: str = "") -> Answer:
+        """Ask for a picture."""
+        return self.get(f"/img/{quote(name)}?{query}")
+
+    def begin(self, name: str, query: str = "") -> Future[Answer]:
+        """Ask for a picture without waiting for it."""
+        return self._clients.submit(self.image, name, query)
+
+    def begin_many(self, name: str, queries: list[str]) -> list[Future[Answer]]:
+        """Ask for many pictures at once."""
+        return [self.begin(name, query) for query in queries]
+
+    def leave(self, name: str, query: str = "") -> http.client.HTTPConnection:
+        """Ask for a picture on a connection that the test closes whenever it likes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection.request("GET", f"/img/{quote(name)}?{query}")
+        return connection
+
+    def figure(self, name: str, **labels: str) -> float:
+        """Add up a metric over the label values that are not named."""
+        total = 0.0
+        for line in self.get("/metrics").body.decode().splitlines():
+            found = re.fullmatch(rf"imgserve_{name}(?:\{{(.*)\}})? (\S+)", line)
+            if found and all(f'{label}="{value}"' in (found[1] or "") for label, value in labels.items()):
+                total += float(found[2])
+        return total
+
+    def renders(self) -> float:
+        """Count the renderings that came to an end, well or not."""
+        return self.figure("renders_total")
+
+    def deaths(self) -> float:
+        """Count the rendering processes lost."""
+        return self.figure("render_process_deaths_total")
+
+    def children(self) -> list[psutil.Process]:
+        """List the processes below this one."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def busy_child(self) -> psutil.Process:
+        """Wait for a child that computes, and name it."""
+
+        def found() -> psutil.Process | None:
+            before = {child.pid: sum(child.cpu_times()[:2]) for child in self.children()}
+            time.sleep(0.15)
+            worked = {
+                child: sum(child.cpu_times()[:2]) - before.get(child.pid, 0.0)
+                for child in self.children()
+                if child.pid in before
+            }
+            return next((child for child, seconds in worked.items() if seconds >= 0.05), None)
+
+        child = until(found)
+        assert child is not None
+        return child
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[list[psutil.Process]]:
+        """Stop every rendering process in its tracks, and let it go on."""
+        children = self.children()
+        for child in children:
+            child.suspend()
+        try:
+            yield children
+        finally:
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.resume()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        if self.process.poll() is None:
+            for child in self.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._clients.shutdown(cancel_futures=True)
+        self._reader.join(PATIENCE)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+@dataclass(slots=True)
+class Stage:
+    """A folder of originals and a cache folder for as many servers as a test wants."""
+
+    folder: Path
+    cache: Path
+    servers: list[FaultServer]
+
+    def put(self, name: str, data: bytes) -> Path:
+        """Add an original that looks settled."""
+        path = self.folder / name
+        path.write_bytes(data)
+        moment = time.time() - _OLD
+        os.utime(path, (moment, moment))
+        return path
+
+    def serve(self, *, workers: int = 1, **settings: object) -> FaultServer:
+        """Start a server; settings are named as in the environment, without the prefix."""
+        server = FaultServer(self.folder, self.cache, settings, workers)
+        self.servers.append(server)
+        return server
+
+
+@contextlib.contextmanager
+def staged(place: Path) -> Iterator[Stage]:
+    """Set a stage with two originals, a.png and b.jpg; end every server afterwards."""
+    stage = Stage(place / "originals", place / "cache", [])
+    stage.folder.mkdir()
+    stage.put("a.png", PNG)
+    stage.put("b.jpg", JPEG)
+    yield stage
+    for server in stage.servers:
+        server.close()
+
+
+def until(found: Callable[[], T], seconds: float = PATIENCE) -> T:
+    """Wait for something true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("nothing came of it")
+
+
+def decodes(data: bytes) -> bool:
+    """Decode a picture to its last pixel."""
+    try:
+        return bool(pyvips.Image.new_from_buffer(data, "", fail_on="warning").copy_memory().width)
+    except pyvips.Error:
+        return False
+
+
+def gone(process: psutil.Process) -> bool:
+    """Tell whether a process has ended."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+PNG = encoded(noise(1200, 900), "png")
+JPEG = encoded(noise(800, 600), "jpg")
+SLOW = {"FORMATS__EFFORTS__AVIF": 9}
+"""Settings under which AVIF takes seconds at a width of 250, and minutes at the width of an original."""
