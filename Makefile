@@ -12,7 +12,7 @@ PHOTOS ?= $(SAMPLES)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test check lint format bench clean
+.PHONY: help serve test check lint format docs bench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ lint: $(STAMP) ## check format, rules, types, import layers
 format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
+
+docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the code
+	$(BIN)/python -m tests.docs
+	$(BIN)/imgserve config example > config.example.yaml
 
 bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside a bare one; PHOTOS=folder for other pictures
 	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
