@@ -184,3 +184,8 @@ def settled(path: Path, data: bytes) -> Path:
     hour_ago = time.time() - 3600
     os.utime(path, (hour_ago, hour_ago))
     return path
+
+
+def rendering_processes() -> list[psutil.Process]:
+    """List the rendering processes of this process; servers of other tests may be its children too."""
+    return [child for child in psutil.Process().children() if "anyio.to_process" in child.cmdline()]

@@ -21,6 +21,7 @@ class _Flight(Generic[T]):
         self.scope = anyio.CancelScope()
         self.landed = asyncio.Event()
         self.waiters = 0
+        self.committed = False
         self.results: list[T] = []
         """One result, or none if the work failed."""
         self._error: BaseException | None = None
@@ -48,7 +49,8 @@ class SingleFlight(Generic[K, T]):
        So nobody joins a flight that is being cancelled: a newcomer launches the next one.
     3. Waiters wait for an event, each on a future of its own. Cancelling a waiter, by anyio or by `Task.cancel`,
        touches neither the work nor the other waiters.
-    4. The work runs in a task of its own. It is cancelled through its scope only, so a shielded part of the factory
+    4. Work that is committed is finished whoever leaves, and can be joined until it lands.
+    5. The work runs in a task of its own. It is cancelled through its scope only, so a shielded part of the factory
        finishes first.
     """
 
@@ -81,6 +83,11 @@ class SingleFlight(Generic[K, T]):
             self._leave(key, flight)
         return flight.outcome(), shared
 
+    def commit(self, key: K) -> None:
+        """Have a flight finish even if all its waiters leave; for work that is not worth interrupting any more."""
+        if key in self._flights:
+            self._flights[key].committed = True
+
     def _launch(self, key: K, factory: Callable[[], Awaitable[T]]) -> _Flight[T]:
         flight = _Flight[T]()
         self._flights[key] = flight
@@ -108,7 +115,7 @@ class SingleFlight(Generic[K, T]):
 
     def _leave(self, key: K, flight: _Flight[T]) -> None:
         flight.waiters -= 1
-        if not flight.waiters and not flight.landed.is_set():
+        if not (flight.waiters or flight.committed or flight.landed.is_set()):
             self._forget(key, flight)
             flight.scope.cancel()
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import anyio
-
 from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache
 from imgserve.errors import ImgserveError, OriginalUnsettled, TooLarge, UnreadableImage
 from imgserve.formats import FORMATS
@@ -153,7 +151,7 @@ class Renditions:
         young = not self.is_settled(original)
         try:
             job = self._recipe.job(original, transform)
-            rendered = await self._workers.render(job, still_wanted=lambda: self._failures.check(key))
+            rendered = await self._workers.render(job, on_turn=lambda: self._take_turn(key))
         except ImgserveError as error:
             self._metrics.renders.labels(transform.format, error.code).inc()
             if young and isinstance(error, UnreadableImage):
@@ -165,8 +163,11 @@ class Renditions:
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
         stored = False
         if not young:
-            # Shielded: what was rendered is kept, also where nobody waits for it any more.
-            with anyio.CancelScope(shield=True):
-                stored = await self._cache.put(key, rendered.rendition)
+            stored = await self._cache.put(key, rendered.rendition)
         seconds = {"wait": waited, "render": rendered.seconds}
         return Served(rendered.rendition, "render", stored, settled=not young, seconds=seconds)
+
+    def _take_turn(self, key: RenditionKey) -> None:
+        """Go through with a picture whose turn has come, unless another of its file has failed meanwhile."""
+        self._failures.check(key)
+        self._flights.commit(key.path)

@@ -22,8 +22,8 @@ _KEEP_ALIVE_SECONDS = 60.0
 """anyio drops a process that was idle for five minutes; a picture should not wait for a new one."""
 
 
-def _always() -> None:
-    """Want a picture whatever happened while it waited."""
+def _nothing() -> None:
+    """Do nothing when a picture's turn has come."""
 
 
 class Workers:
@@ -62,21 +62,21 @@ class Workers:
         self.started = True
         return versions[0]
 
-    async def render(self, job: RenderJob, *, still_wanted: Callable[[], None] = _always) -> Rendered:
+    async def render(self, job: RenderJob, *, on_turn: Callable[[], None] = _nothing) -> Rendered:
         """Render one picture; a process that dies is replaced and the picture tried once more.
 
-        `still_wanted` is called when its turn has come, and raises where others have found out meanwhile that it
-        cannot be rendered.
+        `on_turn` is called when its turn has come, and may raise: others may have found out meanwhile that it cannot be
+        rendered.
 
         Raises:
             Busy: as many wait as may.
             RenderTimeout, RenderCrashed: the process was killed, or died twice.
-            ImgserveError: whatever rendering or `still_wanted` raises.
+            ImgserveError: whatever rendering or `on_turn` raises.
         """
         place = object()
         await self._queue(place)
         try:
-            still_wanted()
+            on_turn()
             rendered = await self._try_twice(job)
         except (RenderTimeout, RenderCrashed) as error:
             # The place stays taken until the process is replaced: the next picture's time is for rendering only.

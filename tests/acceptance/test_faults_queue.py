@@ -67,14 +67,28 @@ def test_a_client_who_leaves_the_queue_frees_its_place_and_is_not_rendered_for(s
 def test_one_of_several_who_leaves_takes_nothing_from_the_others(stage: Stage) -> None:
     server = stage.serve()
     with server.frozen():
-        leavers = [server.leave("a.png", "w=20")]
+        others = [server.begin("a.png", "w=20")]
         rendering(server, 1)
-        others = server.begin_many("a.png", ["w=20"] * 5)
-        leavers.append(server.leave("a.png", "w=20"))
+        leavers = [server.leave("a.png", "w=20") for _ in range(2)]
+        others += server.begin_many("a.png", ["w=20"] * 4)
         for leaver in leavers:
             leaver.close()
         until(lambda: server.figure("requests_total", outcome="client_gone") == 2)
     assert [(answer.result().status, decodes(answer.result().body)) for answer in others] == [(200, True)] * 5
+    assert server.renders() == 1
+
+
+def test_a_client_who_asks_again_for_what_is_under_way_joins_it(stage: Stage) -> None:
+    server = stage.serve(RENDERING__PROCESSES=2)
+    with server.frozen():
+        leaver = server.leave("a.png", "w=20")
+        rendering(server, 1)
+        leaver.close()
+        until(lambda: server.figure("requests_total", outcome="client_gone") == 1)
+        again = server.begin("a.png", "w=20")
+        time.sleep(0.3)  # so that it arrives meanwhile; a later one would find the picture in memory
+    assert again.result().status == 200
+    rendering(server, 0)
     assert server.renders() == 1
 
 

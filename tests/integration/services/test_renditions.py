@@ -26,6 +26,7 @@ from imgserve.services.renditions import Recipe, Renditions, Served
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
+from tests.servers import rendering_processes
 
 PATIENCE = 8.0
 PNG = encoded(noise(160, 120), "png")
@@ -99,7 +100,7 @@ def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @contextlib.asynccontextmanager
 async def frozen() -> AsyncIterator[psutil.Process]:
-    (child,) = psutil.Process().children()
+    (child,) = rendering_processes()
     child.suspend()
     yield child
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -136,7 +137,7 @@ def test_everyone_who_asks_for_one_picture_shares_one_rendering(tmp_path: Path) 
                 for _ in range(50):
                     group.start_soon(ask)
                 await until(lambda: house.figure("rendering") == 1)
-                psutil.Process().children()[0].resume()
+                rendering_processes()[0].resume()
             assert sorted({one.outcome for one in served}) == ["coalesced", "render"]
             assert {one.rendition.data for one in served} == {served[0].rendition.data}
             assert (house.rendered(), house.figure("coalesced_total")) == (1, 49)
@@ -193,8 +194,8 @@ def test_a_crash_is_remembered_for_the_file_until_its_time_is_over(tmp_path: Pat
             async with frozen():
                 work = asyncio.create_task(house.make(original))
                 for number in (1, 2):
-                    await until(lambda: bool(psutil.Process().children()) and house.figure("rendering") == 1)
-                    psutil.Process().children()[0].kill()
+                    await until(lambda: bool(rendering_processes()) and house.figure("rendering") == 1)
+                    rendering_processes()[0].kill()
                     await until(lambda number=number: deaths._value.get() == number)  # type: ignore[misc]  # inferred
                 await work
 

@@ -22,6 +22,7 @@ from imgserve.pipeline.process import Discipline, RenderJob
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
+from tests.servers import rendering_processes
 
 PATIENCE = 8.0
 SMALL = encoded(noise(160, 120), "png")
@@ -38,10 +39,6 @@ def job(place: Path, name: str = "a.png", data: bytes = SMALL) -> RenderJob:
 
 def figure(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(f"imgserve_{name}", labels) or 0.0
-
-
-def children() -> list[psutil.Process]:
-    return psutil.Process().children()
 
 
 async def until(found: Callable[[], bool]) -> None:
@@ -64,13 +61,13 @@ async def opened(
 
 
 def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    before = set(children())
+    before = set(rendering_processes())
     asyncio.run(body())
     # One that was just being started ends by itself, at the end of its standard input.
     deadline = time.monotonic() + PATIENCE
-    while set(children()) - before and time.monotonic() < deadline:
+    while set(rendering_processes()) - before and time.monotonic() < deadline:
         time.sleep(0.02)
-    _, left = psutil.wait_procs(set(children()) - before, PATIENCE)
+    _, left = psutil.wait_procs(set(rendering_processes()) - before, PATIENCE)
     assert not left, "a rendering process outlived its event loop"
 
 
@@ -83,9 +80,9 @@ def test_every_process_is_started_and_disciplined_before_the_first_picture() -> 
         version = await workers.open()
         assert version.partition("/")[2].count(".") == 2
         assert workers.started
-        assert len(children()) == 2
-        assert {child.nice() - os.nice(0) for child in children()} <= {7, 19 - os.nice(0)}
-        assert {child.rlimit(psutil.RLIMIT_AS) for child in children()} == {(10**9, 10**9)}
+        assert len(rendering_processes()) == 2
+        assert {child.nice() - os.nice(0) for child in rendering_processes()} <= {7, 19 - os.nice(0)}
+        assert {child.rlimit(psutil.RLIMIT_AS) for child in rendering_processes()} == {(10**9, 10**9)}
 
     run(body)
 
@@ -93,11 +90,11 @@ def test_every_process_is_started_and_disciplined_before_the_first_picture() -> 
 def test_pictures_are_rendered_by_the_same_processes_again_and_again(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(2, 40) as (workers, metrics):
-            first = set(children())
+            first = set(rendering_processes())
             async with anyio.create_task_group() as group:
                 for _ in range(20):
                     group.start_soon(workers.render, job(tmp_path))
-            assert set(children()) == first
+            assert set(rendering_processes()) == first
             assert figure(metrics, "render_wait_seconds_count") == 20
             assert figure(metrics, "rendering") == figure(metrics, "render_queue") == 0
 
@@ -107,14 +104,14 @@ def test_pictures_are_rendered_by_the_same_processes_again_and_again(tmp_path: P
 def test_an_error_of_the_picture_comes_back_and_costs_no_process(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened() as (workers, metrics):
-            first = children()
+            first = rendering_processes()
             with pytest.raises(UnreadableImage, match="damaged"):
                 await workers.render(job(tmp_path, "torn.png", SMALL[:2000]))
             gone = job(tmp_path)
             (tmp_path / "a.png").unlink()
             with pytest.raises(ImageNotFound):
                 await workers.render(gone)
-            assert children() == first
+            assert rendering_processes() == first
             assert figure(metrics, "render_process_deaths_total", reason="crash") == 0
 
     run(body)
@@ -133,7 +130,7 @@ def test_as_many_wait_as_may_and_the_next_is_told_that_we_are_busy(tmp_path: Pat
 
     async def body() -> None:
         async with opened(1, waiting) as (workers, metrics):
-            (child,) = children()
+            (child,) = rendering_processes()
             child.suspend()
             async with anyio.create_task_group() as group:
                 for _ in range(10):
@@ -150,7 +147,7 @@ def test_as_many_wait_as_may_and_the_next_is_told_that_we_are_busy(tmp_path: Pat
 def test_whoever_leaves_the_queue_frees_a_place_and_costs_nothing(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(1, 1) as (workers, metrics):
-            (child,) = children()
+            (child,) = rendering_processes()
             child.suspend()
             async with anyio.create_task_group() as group:
                 group.start_soon(workers.render, job(tmp_path))
@@ -162,7 +159,7 @@ def test_whoever_leaves_the_queue_frees_a_place_and_costs_nothing(tmp_path: Path
                 await until(lambda: figure(metrics, "render_queue") == 1)
                 child.resume()
             assert figure(metrics, "render_wait_seconds_count") == 2
-            assert children() == [child]
+            assert rendering_processes() == [child]
 
     run(body)
 
@@ -170,7 +167,7 @@ def test_whoever_leaves_the_queue_frees_a_place_and_costs_nothing(tmp_path: Path
 def test_whoever_leaves_a_picture_under_way_leaves_its_process_alone(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened() as (workers, metrics):
-            (child,) = children()
+            (child,) = rendering_processes()
             child.suspend()
             asyncio.get_running_loop().call_later(0.3, child.resume)
             with anyio.move_on_after(0.1) as left:
@@ -178,7 +175,7 @@ def test_whoever_leaves_a_picture_under_way_leaves_its_process_alone(tmp_path: P
             assert left.cancel_called
             assert figure(metrics, "rendering") == 0
             await workers.render(job(tmp_path))
-            assert children() == [child]
+            assert rendering_processes() == [child]
 
     run(body)
 
@@ -187,7 +184,7 @@ def test_whoever_leaves_a_picture_under_way_leaves_its_process_alone(tmp_path: P
 def test_a_picture_whose_process_dies_once_succeeds_at_the_second_try(tmp_path: Path, number: int) -> None:
     async def body() -> None:
         async with opened() as (workers, metrics):
-            (child,) = children()
+            (child,) = rendering_processes()
             child.suspend()
             async with anyio.create_task_group() as group:
                 group.start_soon(workers.render, job(tmp_path))
@@ -195,7 +192,7 @@ def test_a_picture_whose_process_dies_once_succeeds_at_the_second_try(tmp_path: 
                 child.send_signal(number)
                 child.resume()
             assert figure(metrics, "render_process_deaths_total", reason="crash") == 1
-            assert child not in children()
+            assert child not in rendering_processes()
 
     run(body)
 
@@ -211,16 +208,16 @@ def test_a_picture_whose_process_dies_twice_is_given_up_and_a_process_takes_thei
                 except RenderCrashed as error:
                     errors.append(error)
 
-            children()[0].suspend()
+            rendering_processes()[0].suspend()
             async with anyio.create_task_group() as group:
                 group.start_soon(ask)
                 for _ in range(2):
-                    await until(lambda: bool(children()))
-                    children()[0].kill()
+                    await until(lambda: bool(rendering_processes()))
+                    rendering_processes()[0].kill()
                     deaths = figure(metrics, "render_process_deaths_total", reason="crash")
                     await until(lambda: figure(metrics, "render_process_deaths_total", reason="crash") > deaths)  # noqa: B023
             assert len(errors) == 1
-            await until(lambda: len(children()) == 1)
+            await until(lambda: len(rendering_processes()) == 1)
             assert (await workers.render(job(tmp_path))).rendition.width == 20
             assert figure(metrics, "render_process_deaths_total", reason="crash") == 2
 
@@ -230,15 +227,15 @@ def test_a_picture_whose_process_dies_twice_is_given_up_and_a_process_takes_thei
 def test_a_picture_over_time_costs_its_process_and_is_not_tried_again(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(2, time_limit=0.3) as (workers, metrics):
-            first = children()
+            first = rendering_processes()
             slow = replace(job(tmp_path, "slow.png", encoded(noise(2500, 2500), "png")), transform=SLOW)
             started = time.monotonic()
             with pytest.raises(RenderTimeout, match=r"time_limit of 0\.3 s"):
                 await workers.render(slow)
             assert time.monotonic() - started >= 0.3
             assert figure(metrics, "render_process_deaths_total", reason="timeout") == 1
-            await until(lambda: len(children()) == 2)
-            assert len(set(children()) & set(first)) == 1
+            await until(lambda: len(rendering_processes()) == 2)
+            assert len(set(rendering_processes()) & set(first)) == 1
 
     run(body)
 
@@ -246,9 +243,9 @@ def test_a_picture_over_time_costs_its_process_and_is_not_tried_again(tmp_path: 
 def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(time_limit=0.1) as (workers, _):
-            (child,) = children()
+            (child,) = rendering_processes()
             child.kill()
-            await until(lambda: child not in children())
+            await until(lambda: child not in rendering_processes())
             assert (await workers.render(job(tmp_path))).rendition.width == 20
 
     run(body)
