@@ -1,8 +1,5 @@
-"""The nouns, as frozen values that are valid from birth, and how the file behind one is opened and versioned."""
+"""The nouns, as frozen values that are valid from birth. No behavior beyond arithmetic on themselves."""
 
-import errno
-import os
-import stat
 from dataclasses import dataclass
 
 from imgserve.formats import Format
@@ -11,21 +8,6 @@ from imgserve.formats import Format
 def file_version(modified_ns: int, size: int) -> str:
     """Name the state of a file by its modification time and size, which rsync keeps and so nodes agree."""
     return f"{modified_ns:x}_{size:x}"
-
-
-def open_regular(path: str) -> int:
-    """Open a regular file for reading and give its descriptor.
-
-    Not through a link that appeared since the path was resolved, and without waiting at a named pipe.
-
-    Raises:
-        OSError: absent, not allowed, or anything but a regular file.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FileNotFoundError(errno.ENOENT, "not a regular file")
-    return descriptor
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,13 +63,19 @@ class DiskTier:
         """Whether this tier keeps nothing, by its budget or because it is closed."""
         return self._off
 
+    def peek(self, key: RenditionKey) -> Rendition | None:
+        """Read a rendition without counting a hit or a miss."""
+        found = None
+        if not self._off:
+            with self._faults.guard("reading"):
+                found = self._read(key.path)
+        return found
+
     def get(self, key: RenditionKey) -> Rendition | None:
         """Read a rendition, checked against length and checksum, and mark it as used."""
         if self._off:
             return None
-        found = None
-        with self._faults.guard("reading"):
-            found = self._read(key.path)
+        found = self.peek(key)
         self._tally.looked_up(found=found is not None)
         if self._recency.due:
             with self._faults.guard("noting use"):

@@ -26,18 +26,21 @@ class KeyLocks:
         self._folder = folder
         self._patience = patience
 
-    @contextlib.asynccontextmanager
-    async def hold(self, key: str) -> AsyncIterator[bool]:
-        """Wait while another process holds the key, and tell whether one did.
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may hold locks too."""
+        return self._folder is not None
 
-        Where locks fail, or it takes too long, the work goes on without.
-        """
+    @contextlib.asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """Wait while another process holds the key; where locks fail, or it takes too long, go on without."""
         descriptor = self._open(key)
         if descriptor is None:
-            yield False
+            yield
             return
         try:
-            yield await self._acquire(descriptor)
+            await self._acquire(descriptor)
+            yield
         finally:
             os.close(descriptor)
 
@@ -53,17 +56,14 @@ class KeyLocks:
             # A full or read-only disk: rendering a picture twice beats not rendering it.
             return None
 
-    async def _acquire(self, descriptor: int) -> bool:
+    async def _acquire(self, descriptor: int) -> None:
         deadline = time.monotonic() + self._patience
-        waited = False
         while time.monotonic() < deadline:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in _HELD:
-                    return waited
+                    return
+                await anyio.sleep(_LOOK_EVERY)
             else:
-                return waited
-            waited = True
-            await anyio.sleep(_LOOK_EVERY)
-        return waited
+                return

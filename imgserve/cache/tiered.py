@@ -45,9 +45,15 @@ class TieredCache:
         self._threads = CapacityLimiter(_DISK_THREADS)
         self._passages: dict[str, set[_Passage]] = {}
 
-    def peek(self, key: RenditionKey) -> Rendition | None:
-        """Find a rendition in memory, without counting a hit or a miss."""
-        return self._memory.peek(key)
+    async def look_again(self, key: RenditionKey, *, on_disk: bool) -> tuple[Rendition, TierName] | None:
+        """Find what another may have made since the last look, without counting hits and misses."""
+        found = self._memory.peek(key)
+        if found is not None:
+            return found, "memory"
+        if self._disk.off or not on_disk:
+            return None
+        found = await to_thread.run_sync(self._disk.peek, key, limiter=self._threads)
+        return None if found is None else (found, "disk")
 
     async def get(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
         """Find a rendition and tell the tier that had it."""

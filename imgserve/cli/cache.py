@@ -10,6 +10,8 @@ from imgserve.cache import DiskTier
 from imgserve.cli.options import config_option
 from imgserve.config import Config, write_size
 
+_cache_option = click.option("--cache", "folder", type=click.Path(path_type=Path), help="Folder of renditions.")
+
 
 @click.group()
 def command() -> None:
@@ -18,9 +20,10 @@ def command() -> None:
 
 @command.command()
 @config_option
-def stats(path: Path | None) -> None:
+@_cache_option
+def stats(path: Path | None, folder: Path | None) -> None:
     """Tell how many renditions there are, and how many bytes."""
-    with _disk_tier(path) as tier:
+    with _disk_tier(path, folder) as tier:
         told = tier.stats()
     click.echo(f"{told.entries} renditions, {write_size(told.bytes)} of {write_size(told.limit_bytes)}")
 
@@ -28,17 +31,19 @@ def stats(path: Path | None) -> None:
 @command.command()
 @click.argument("image_id")
 @config_option
-def purge(image_id: str, path: Path | None) -> None:
+@_cache_option
+def purge(image_id: str, path: Path | None, folder: Path | None) -> None:
     """Remove every rendition of an image from the disk."""
-    with _disk_tier(path) as tier:
+    with _disk_tier(path, folder) as tier:
         click.echo(f"{tier.purge(image_id)} renditions removed")
 
 
 @command.command()
 @config_option
-def sweep(path: Path | None) -> None:
+@_cache_option
+def sweep(path: Path | None, folder: Path | None) -> None:
     """Compare ledger and folder, remove leftovers, evict what is over the budget."""
-    with _disk_tier(path) as tier:
+    with _disk_tier(path, folder) as tier:
         swept = tier.sweep()
         for _ in tier.scan():
             pass
@@ -48,8 +53,8 @@ def sweep(path: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _disk_tier(path: Path | None) -> Iterator[DiskTier]:
-    cache = Config.load(path).cache
+def _disk_tier(path: Path | None, folder: Path | None) -> Iterator[DiskTier]:
+    cache = Config.load(path, overrides={"cache.folder": folder}, options={"cache.folder": "--cache"}).cache
     if not cache.folder.is_dir():
         raise click.ClickException(f"there is no folder of renditions at {cache.folder}")
     tier = DiskTier(cache.folder, cache.disk_bytes, cache.disk_entries)

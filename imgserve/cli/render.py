@@ -29,7 +29,9 @@ def command(original: Path, rendition: Path, parameters: str, path: Path | None)
     asked = parse_query(parameters, strict=True, presets=config.plain_presets(), max_side=config.limits.output_side)
     transform = asked.transform
     named = BY_EXTENSION.get(rendition.suffix[1:].lower())
-    if transform.format is None and named is not None and named.writable:
+    if transform.format is None and str(rendition) != "-":
+        if named is None or not named.writable:
+            raise click.UsageError(f"{rendition}: a picture cannot be written as {rendition.suffix or 'that'}")
         transform = replace(transform, format=named.name)
     vips.prepare(config.formats.allow_untrusted)
     how = recipe(config)

@@ -1,6 +1,7 @@
 """`imgserve serve`."""
 
 import itertools
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ _OPTIONS = {
     "server.workers": "--workers",
 }
 _EXAMPLES = 3
+_OTHER_DESCRIPTORS = 256
+"""For originals, cache, ledger, rendering processes, logs."""
 
 
 @click.command()
@@ -45,9 +48,24 @@ def command(  # noqa: PLR0917  one argument an option
     values = (originals, cache, host, port, workers)
     config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
     configure_logging(config)
+    _raise_descriptor_limit(config.server.max_connections)
     if not config.originals.folder.is_dir():
         raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
     sys.exit(run(AppFactory(config), _server_options(config), _announcement(config)))
+
+
+def _raise_descriptor_limit(connections: int) -> None:
+    """Take as many descriptors as connections may need, where the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_DESCRIPTORS
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+
+
+def _connections(config: Config) -> int:
+    """Hold the connections below what the descriptors are for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(config.server.max_connections, soft - _OTHER_DESCRIPTORS))
 
 
 def _server_options(config: Config) -> ServerOptions:
@@ -57,7 +75,7 @@ def _server_options(config: Config) -> ServerOptions:
         port=server.port,
         workers=server.workers,
         timeouts=Timeouts(server.header_timeout, server.body_timeout, server.keep_alive, server.slow_reader_timeout),
-        max_connections=server.max_connections,
+        max_connections=_connections(config),
         grace=server.grace,
         forwarded_allow_ips=tuple(map(str, server.trusted_proxies)),
     )

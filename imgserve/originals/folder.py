@@ -1,6 +1,5 @@
 """Originals in a folder. The one place that turns an image id into a path, and where nothing leaves the folder."""
 
-import contextlib
 import io
 import os
 import time
@@ -11,7 +10,8 @@ import imagesize
 
 from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
 from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
-from imgserve.model import Original, file_version, open_regular
+from imgserve.model import Original, file_version
+from imgserve.original_file import reading_original, resolve
 
 _SIZE_BYTES = 256 * 1024
 
@@ -34,7 +34,7 @@ class FolderOriginals:
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         """Look at one original as it is now."""
         path = self._path(image_id)
-        with _opened(path) as file:
+        with reading_original(path) as file:
             state = os.fstat(file.fileno())
             version = file_version(state.st_mtime_ns, state.st_size)
             if known is not None and known.version == version and known.path == path:
@@ -68,10 +68,7 @@ class FolderOriginals:
         if "\0" in image_id or any(part.startswith(".") or not part for part in image_id.split("/")):
             raise ImageNotFound
         asked = f"{self._root}/{image_id}"
-        try:
-            path = os.path.realpath(asked)
-        except (OSError, ValueError) as error:
-            raise ImageNotFound from error
+        path = resolve(asked)
         inside = os.path.relpath(path, self._root or "/") if path.startswith(self._root + "/") else "."
         if any(part.startswith(".") for part in inside.split("/")) or (path != asked and not self._follow_links):
             raise ImageNotFound
@@ -82,17 +79,7 @@ class FolderOriginals:
         return OriginalUnsettled(retry_after=2) if young else UnsupportedImage()
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[io.FileIO]:
-    try:
-        descriptor = open_regular(path)
-    except OSError as error:
-        raise ImageNotFound from error
-    with io.FileIO(descriptor, "rb") as file:
-        yield file
-
-
-def _size(file: io.FileIO, found: Format) -> tuple[int, int]:
+def _size(file: io.BufferedReader, found: Format) -> tuple[int, int]:
     """Read the stored size from the header; 0 x 0 where it does not tell, which only costs a choice of format."""
     if found.name == "svg":
         return 0, 0

@@ -14,6 +14,10 @@ EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
 
 
+_PNG_BITS = (1, 2, 4, 8)
+"""Widths of the indexes of a PNG palette (PNG 11.2.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
     """Qualities where the URL names none, and how hard each encoder tries."""
@@ -33,7 +37,7 @@ def _jpg(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
 
 def _png(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
     if transform.colors:
-        return {"palette": True, "bitdepth": _png_bits(transform.colors), "effort": 4}
+        return {"palette": True, "effort": 4}
     return {"compression": settings.effort["png"], "filter": "all" if settings.effort["png"] > 3 else "up"}  # noqa: PLR2004
 
 
@@ -69,11 +73,6 @@ def _bits(colors: int) -> int:
     return max(1, colors.bit_length() - 1)
 
 
-def _png_bits(colors: int) -> int:
-    """Indexes of a PNG palette have 1, 2, 4 or 8 bits (PNG 11.2.1)."""
-    return max(bits for bits in (1, 2, 4, 8) if bits <= _bits(colors))
-
-
 _OPTIONS: dict[str, Callable[[Transform, EncoderSettings], dict[str, object]]] = {
     "jpg": _jpg,
     "png": _png,
@@ -93,6 +92,18 @@ _SAVERS = {
 }
 
 
+def _palette(image: pyvips.Image, colors: int) -> tuple[pyvips.Image, int]:
+    """Reduce a picture to at most so many colors, and tell the bits of a PNG index that count to them."""
+    bits = _bits(colors)
+    if bits in _PNG_BITS:
+        return image, bits
+    if image.hasalpha():
+        return image, max(legal for legal in _PNG_BITS if legal <= bits)
+    # No index has so many bits; but a GIF's palette has, and its colors fit a wider index.
+    reduced = pyvips.Image.gifload_buffer(image.gifsave_buffer(bitdepth=bits, keep="none")).copy_memory()
+    return reduced, min(legal for legal in _PNG_BITS if legal >= bits)
+
+
 def encode(image: pyvips.Image, output: Format, transform: Transform, settings: EncoderSettings, *, keep: str) -> bytes:
     """Encode 8 bit sRGB or gray pixels.
 
@@ -103,5 +114,8 @@ def encode(image: pyvips.Image, output: Format, transform: Transform, settings: 
         settings: what the transform leaves open.
         keep: which metadata libvips writes.
     """
-    data: bytes = _SAVERS[output.name](image, keep=keep, **_OPTIONS[output.name](transform, settings))
+    options = _OPTIONS[output.name](transform, settings)
+    if output.name == "png" and transform.colors:
+        image, options["bitdepth"] = _palette(image, transform.colors)
+    data: bytes = _SAVERS[output.name](image, keep=keep, **options)
     return data

@@ -30,7 +30,7 @@ _PAGED = {"tiff"}
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Recognized:
     """The bytes of one original, its format known, ready to be opened as often as needed."""
 
     data: bytes
@@ -57,7 +57,7 @@ class Source:
         return self.format in _PAGED
 
 
-def source(data: bytes, limits: Limits, *, damaged: bool = False) -> Source:
+def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recognized:
     """Recognize the bytes of an original; with `damaged`, what can be decoded of a broken file is shown.
 
     Raises:
@@ -77,7 +77,7 @@ def source(data: bytes, limits: Limits, *, damaged: bool = False) -> Source:
         data = _inflated(data, limits.svg_bytes)
     if found.name == "tiff":
         tiff.refuse_camera_raw(data)
-    return Source(data, found.name, "none" if damaged else "error")
+    return Recognized(data, found.name, "none" if damaged else "error")
 
 
 def _inflated(data: bytes, most: int) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from imgserve.errors import BadTransform, LimitExceeded, UnreadableImage
 from imgserve.model import ImageInfo, Limits
 from imgserve.pipeline import heic
-from imgserve.pipeline.load import Source, source
+from imgserve.pipeline.load import Recognized, recognize
 from imgserve.transform.value import Transform
 
 _SWAPPED = {5, 6, 7, 8}
@@ -30,7 +30,7 @@ def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
         UnsupportedImage, UnreadableImage, LimitExceeded: as the names say.
     """
     limits = limits or Limits()
-    opened = source(data, limits)
+    opened = recognize(data, limits)
     header = read_header(opened, limits)
     upright = (header.width, header.height)
     if header.orientation in _SWAPPED:
@@ -38,7 +38,7 @@ def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
     return ImageInfo(opened.format, *upright, header.frames, header.alpha, header.orientation)
 
 
-def read_header(opened: Source, limits: Limits) -> Header:
+def read_header(opened: Recognized, limits: Limits) -> Header:
     """Read the header of an opened original and hold it to the limits."""
     if opened.format == "heic":
         width, height = heic.size(opened.data)
@@ -56,7 +56,7 @@ def read_header(opened: Source, limits: Limits) -> Header:
     return _held(header, opened, limits)
 
 
-def _held(header: Header, opened: Source, limits: Limits) -> Header:
+def _held(header: Header, opened: Recognized, limits: Limits) -> Header:
     if header.width < 1 or header.height < 1:
         raise UnreadableImage("The original has no pixels.")
     side, most = max(header.width, header.height), limits.original_side
@@ -84,7 +84,9 @@ class Frames:
     notes: tuple[str, ...] = ()
 
 
-def choose_frames(header: Header, opened: Source, transform: Transform, limits: Limits, *, animates: bool) -> Frames:
+def choose_frames(
+    header: Header, opened: Recognized, transform: Transform, limits: Limits, *, animates: bool
+) -> Frames:
     """Decide between the whole animation and one frame or page.
 
     Raises:

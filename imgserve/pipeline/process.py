@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import logging
 import os
 import resource
 import signal
@@ -9,12 +10,15 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from imgserve.errors import ImageNotFound, OriginalChanged
-from imgserve.model import Limits, Rendition, file_version, open_regular
+from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
+from imgserve.model import Limits, Rendition, file_version
+from imgserve.original_file import reading_original
 from imgserve.pipeline import vips
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.render import REVISION, render
 from imgserve.transform import Transform
+
+_logger = logging.getLogger("imgserve.render")
 
 _PR_SET_PDEATHSIG = 1
 _M_ARENA_MAX = -8
@@ -64,22 +68,27 @@ def render_file(job: RenderJob) -> Rendered:
     Raises:
         OriginalChanged: the file is no longer the version that was asked for.
         ImageNotFound: it is gone.
-        ImgserveError: whatever `render` raises.
+        ImgserveError: whatever `render` raises; anything else that hostile bytes lead to is an UnreadableImage.
     """
     _enter(job.discipline)
     started = time.perf_counter()
-    data = _read(job.path, job.version, job.limits.original_bytes)
-    rendition = render(data, job.transform, limits=job.limits, encoders=job.encoders, damaged=job.damaged)
+    try:
+        data = _read(job.path, job.version, job.limits.original_bytes)
+        rendition = render(data, job.transform, limits=job.limits, encoders=job.encoders, damaged=job.damaged)
+    except ImgserveError:
+        raise
+    except MemoryError as error:
+        raise LimitExceeded("The original needs more memory than one picture may take.") from error
+    except Exception as error:
+        # The edge of the process. Bindings stumble over hostile metadata in ways of their own.
+        _logger.exception("rendering %s failed", job.path)
+        raise UnreadableImage(f"The original cannot be rendered ({type(error).__name__}).") from error
     return Rendered(rendition, time.perf_counter() - started)
 
 
 def _read(path: str, version: str, most: int) -> bytes:
     """Read a file whole, and only while it is the asked version from the first byte to the last."""
-    try:
-        descriptor = open_regular(path)
-    except OSError as error:
-        raise ImageNotFound from error
-    with os.fdopen(descriptor, "rb") as file:
+    with reading_original(path) as file:
         before = os.fstat(file.fileno())
         data = file.read(most + 1)
         after = os.fstat(file.fileno())
@@ -102,3 +111,5 @@ def _enter(discipline: Discipline) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (discipline.memory_bytes, discipline.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     vips.prepare(discipline.allowed_loaders)
+    # `sys.stderr` is closed here, lest it mix with answers on standard output; the server's own log is behind it.
+    logging.basicConfig(stream=os.fdopen(os.dup(2), "w"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

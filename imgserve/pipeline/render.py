@@ -11,7 +11,7 @@ from imgserve.pipeline import metadata, svg, vips
 from imgserve.pipeline.box import Size
 from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.geometry import plan
-from imgserve.pipeline.load import Source, source
+from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.probe import Frames, Header, choose_frames, read_header
 from imgserve.pipeline.stages import STAGES, Job
 from imgserve.transform import Transform, settle
@@ -47,7 +47,7 @@ def render(
         BadTransform: a frame or page that the original does not have.
     """
     limits, encoders = limits or Limits(), encoders or EncoderSettings()
-    opened = source(data, limits, damaged=damaged)
+    opened = recognize(data, limits, damaged=damaged)
     original = FORMATS[opened.format]
     output = FORMATS[transform.format] if transform.format else default_output(original)
     transform = settle(transform, original, output, qualities=encoders.quality, focal_point=focal_point is not None)
@@ -71,18 +71,18 @@ def render(
     return Rendition(encoded, output.media_type, size.width, size.height, (*frames.notes, *made.notes))
 
 
-def _planning_size(header: Header, opened: Source, transform: Transform) -> Size:
+def _planning_size(header: Header, opened: Recognized, transform: Transform) -> Size:
     """Plan an SVG on a finer grid than its own few units, where only a size in pixels is asked for."""
     size = Size(header.width, header.height)
     relative = isinstance(transform.width, float) or isinstance(transform.height, float)
     sized = transform.width is not None or transform.height is not None
-    if opened.format != "svg" or transform.rect or relative or not sized:
+    if opened.format != "svg" or transform.rect or relative or not sized or transform.fit in {"max", "fillmax"}:
         return size
     finer = max(1, math.ceil(_VECTOR_SIDE / max(size.width, size.height)))
     return Size(size.width * finer, size.height * finer)
 
 
-def _processed(opened: Source, header: Header, frames: Frames, job: Job) -> pyvips.Image:
+def _processed(opened: Recognized, header: Header, frames: Frames, job: Job) -> pyvips.Image:
     pictures = [_staged(frame, job) for frame in _loaded(opened, header, frames, job)]
     if len(pictures) == 1:
         return pictures[0]
@@ -98,7 +98,7 @@ def _staged(image: pyvips.Image, job: Job) -> pyvips.Image:
     return image
 
 
-def _loaded(opened: Source, header: Header, frames: Frames, job: Job) -> list[pyvips.Image]:
+def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> list[pyvips.Image]:
     """Open with shrink-on-load; an animation comes as a roll of frames, decoded once and taken apart."""
     if frames.count == 1:
         return [opened.open(access="sequential", **_shrink(opened, header, frames, job))]
@@ -107,7 +107,7 @@ def _loaded(opened: Source, header: Header, frames: Frames, job: Job) -> list[py
     return [roll.crop(0, top, roll.width, height) for top in range(0, frames.count * height, height)]
 
 
-def _shrink(opened: Source, header: Header, frames: Frames, job: Job) -> dict[str, object]:
+def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dict[str, object]:
     """Choose the loader's own reduction; a factor of two or more is left for the one good resample."""
     made, target = job.plan, job.plan.scaled_stored()
     factor = min(made.region.width / target.width, made.region.height / target.height)

@@ -7,6 +7,7 @@
 import math
 from dataclasses import dataclass
 
+from imgserve.errors import BadTransform
 from imgserve.pipeline.box import Box, Size, whole
 from imgserve.pipeline.turn import Turn
 from imgserve.transform.value import Transform
@@ -49,7 +50,11 @@ def scene_of(
 
 
 def _rect(transform: Transform, upright: Size) -> Box:
-    """Clip the asked rectangle to the upright picture; at least one pixel remains."""
+    """Clip the asked rectangle to the upright picture.
+
+    Raises:
+        BadTransform: nothing of it is inside.
+    """
     if transform.rect is None:
         return Box(0, 0, upright.width, upright.height)
     lengths = (upright.width, upright.height, upright.width, upright.height)
@@ -57,7 +62,11 @@ def _rect(transform: Transform, upright: Size) -> Box:
         int(part * total + 0.5) if isinstance(part, float) else part
         for part, total in zip(transform.rect, lengths, strict=True)
     )
-    left, top = min(max(left, 0), upright.width - 1), min(max(top, 0), upright.height - 1)
+    if left >= upright.width or top >= upright.height:
+        raise BadTransform(
+            [f"rect: {left},{top} lies outside this original of {upright.width}x{upright.height} pixels"]
+        )
+    left, top = max(left, 0), max(top, 0)
     return Box(left, top, min(max(width, 1), upright.width - left), min(max(height, 1), upright.height - top))
 
 

@@ -14,7 +14,7 @@ from imgserve.errors import (
 
 _MOST = 10_000
 _TIMEOUTS_OF_A_FILE = 2
-"""One picture over time may be asked too much of; two of one file mean the file."""
+"""One modest picture over time may have met a busy moment; two of one file mean the file."""
 
 
 class Failures:
@@ -32,12 +32,16 @@ class Failures:
         if known is not None:
             raise known.with_traceback(None)
 
-    def remember(self, key: RenditionKey, error: ImgserveError) -> None:
-        """Keep an error that would come again; what may pass by itself is not kept."""
+    def remember(self, key: RenditionKey, error: ImgserveError, *, modest: bool = True) -> None:
+        """Keep an error that would come again; what may pass by itself is not kept.
+
+        `modest` tells that little was asked for. Only then a timeout speaks against the file: else anyone could have a
+        good one refused, by asking too much of it.
+        """
         file = (key.image_id, key.version)
         if isinstance(error, RenderCrashed | UnsupportedImage):
             self._files[file] = error
-        elif isinstance(error, RenderTimeout):
+        elif isinstance(error, RenderTimeout) and modest:
             self._timeouts[file] = self._timeouts.get(file, 0) + 1
             if self._timeouts[file] >= _TIMEOUTS_OF_A_FILE:
                 self._files[file] = error

@@ -1,6 +1,6 @@
 """From the path of a URL to an original: exact name, else a preset behind it, else another extension."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from anyio import to_thread
@@ -14,6 +14,12 @@ from imgserve.originals.base import Originals
 
 _MOST = 20_000
 """Images remembered; a flood of names only makes others be looked at again."""
+
+_LONGEST, _DEEPEST = 2048, 64
+"""Characters and folders of an image id; looking at a file costs as much as its path is deep."""
+
+
+_ANY = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +39,19 @@ class Finder:
         """Take where originals are, seconds between looks, and the names a path may end in (lower case)."""
         self._originals = originals
         self._presets = presets
-        self._fresh: TTLCache[tuple[str, ...], Original | ImgserveError] = TTLCache(_MOST, recheck)
+        self._fresh: TTLCache[str, Original | ImgserveError] = TTLCache(_MOST, recheck)
         self._known: LRUCache[str, Original] = LRUCache(_MOST)
-        self._flights: SingleFlight[tuple[str, ...], Original | ImgserveError] = SingleFlight()
+        self._flights: SingleFlight[str, Original | ImgserveError] = SingleFlight()
 
     async def find(self, path: str) -> Found:
         """Find the original that a path means.
 
         Raises:
             ImageNotFound: none of its readings exists.
-            UnsupportedImage, OriginalUnsettled: it exists and cannot be read (yet).
+            UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
         """
+        if len(path) > _LONGEST or path.count("/") >= _DEEPEST:
+            raise ImageNotFound
         found = await self._by_name(path)
         if found is not None:
             return found
@@ -56,28 +64,27 @@ class Finder:
 
     def forget(self, image_id: str) -> None:
         """Look again at the next request, whatever was seen."""
-        stem = image_id.rpartition(".")[0]
-        for names in ((image_id,), *(_siblings(f"{stem}.{other}") for other in BY_EXTENSION)):
-            self._fresh.pop(names, None)
+        self._fresh.pop(image_id, None)
+        self._fresh.pop(_any_extension(image_id), None)
 
     async def _by_name(self, image_id: str) -> Found | None:
         """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
-        original = await self._first_of((image_id,))
+        original = await self._seen(image_id)
         if original is not None:
             return Found(original)
         stem, dot, extension = image_id.rpartition(".")
         asked = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
         if asked is None or not asked.writable:
             return None
-        sibling = await self._first_of(_siblings(image_id))
+        sibling = await self._seen(_any_extension(image_id))
         return None if sibling is None else Found(sibling, format=asked.name)
 
-    async def _first_of(self, names: tuple[str, ...]) -> Original | None:
-        """Find the first that exists, from memory while the last look is fresh, else by one look for all who ask."""
-        seen = self._fresh.get(names)
+    async def _seen(self, name: str) -> Original | None:
+        """Find an original, from memory while the last look is fresh, else by one look for all who ask."""
+        seen = self._fresh.get(name)
         if seen is None:
-            seen, _ = await self._flights.do(names, lambda: to_thread.run_sync(self._look, names))
-            self._fresh[names] = seen
+            seen, _ = await self._flights.do(name, lambda: to_thread.run_sync(self._look, name))
+            self._fresh[name] = seen
             if isinstance(seen, Original):
                 self._known[seen.image_id] = seen
         if isinstance(seen, Original):
@@ -86,11 +93,11 @@ class Finder:
             return None
         raise seen.with_traceback(None)
 
-    def _look(self, names: Iterable[str]) -> Original | ImgserveError:
-        """Look at the files, in a thread."""
-        for name in names:
+    def _look(self, name: str) -> Original | ImgserveError:
+        """Look at the file, or at the first that exists of any extension, in a thread."""
+        for image_id in _spelled_out(name):
             try:
-                return self._originals.stat(name, self._known.get(name))
+                return self._originals.stat(image_id, self._known.get(image_id))
             except ImageNotFound:
                 continue
             except ImgserveError as error:
@@ -98,8 +105,14 @@ class Finder:
         return ImageNotFound()
 
 
-def _siblings(image_id: str) -> tuple[str, ...]:
-    """List the names with other extensions; cameras write them in upper case."""
-    stem, _, extension = image_id.rpartition(".")
-    others = [other for other in BY_EXTENSION if other != extension.lower()]
-    return tuple(f"{stem}.{spelled}" for other in others for spelled in (other, other.upper()))
+def _any_extension(image_id: str) -> str:
+    """Write a name with any extension, as no file is named."""
+    return f"{image_id.rpartition('.')[0]}.{_ANY}"
+
+
+def _spelled_out(name: str) -> list[str]:
+    """List what a name stands for; cameras write extensions in upper case."""
+    if not name.endswith(_ANY):
+        return [name]
+    stem = name.removesuffix(_ANY)
+    return [stem + spelled for extension in BY_EXTENSION for spelled in (extension, extension.upper())]

@@ -19,6 +19,8 @@ from imgserve.services.failures import Failures
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform, canonical
 
+_MODEST_PIXELS = 1_000_000
+
 Outcome = Literal["memory", "disk", "render", "coalesced"]
 
 
@@ -136,38 +138,43 @@ class Renditions:
         return replace(made, outcome="coalesced", seconds={"wait": waited})
 
     async def _make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
-        async with self._locks.hold(key.path) as waited:
+        async with self._locks.hold(key.path):
             # Looked up again, for between the caller's look-up and this moment another may have made it:
             #   1. A misses, B misses;  2. A flies, stores, lands;  3. B, not having found A in the air, flies.
-            # With several server processes A and B are processes, and B has waited for A.
-            if waited and (hit := await self.cached(key)):
-                return hit
-            if rendition := self._cache.peek(key):
-                return Served(rendition, "memory")
+            # Where there are several server processes A and B may be processes, and only the disk has it.
+            hit = await self._cache.look_again(key, on_disk=self._locks.shared)
+            if hit is not None:
+                return Served(*hit)
             return await self._render(original, transform, key)
 
     async def _render(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
         started = time.perf_counter()
         young = not self.is_settled(original)
+        turns: list[None] = []
+
+        def on_turn() -> None:
+            # Another picture of its file may have failed while this one waited.
+            self._failures.check(key)
+            self._flights.commit(key.path)
+            turns.append(None)
+
         try:
-            job = self._recipe.job(original, transform)
-            rendered = await self._workers.render(job, on_turn=lambda: self._take_turn(key))
+            rendered = await self._workers.render(self._recipe.job(original, transform), on_turn=on_turn)
         except ImgserveError as error:
+            if not turns and not isinstance(error, TooLarge):
+                raise
             self._metrics.renders.labels(transform.format, error.code).inc()
             if young and isinstance(error, UnreadableImage):
                 raise OriginalUnsettled(retry_after=2) from error
-            self._failures.remember(key, error)
+            self._failures.remember(key, error, modest=self._is_modest(original, transform))
             raise
         self._metrics.renders.labels(transform.format, "ok").inc()
         self._metrics.render_seconds.labels(transform.format).observe(rendered.seconds)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
-        stored = False
-        if not young:
-            stored = await self._cache.put(key, rendered.rendition)
+        stored = not young and await self._cache.put(key, rendered.rendition)
         seconds = {"wait": waited, "render": rendered.seconds}
         return Served(rendered.rendition, "render", stored, settled=not young, seconds=seconds)
 
-    def _take_turn(self, key: RenditionKey) -> None:
-        """Go through with a picture whose turn has come, unless another of its file has failed meanwhile."""
-        self._failures.check(key)
-        self._flights.commit(key.path)
+    def _is_modest(self, original: Original, transform: Transform) -> bool:
+        """Tell whether a picture asks for little: where it fails by time, that is its original's doing."""
+        return not transform.lossless and self.output_pixels(original, transform) <= _MODEST_PIXELS

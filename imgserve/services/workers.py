@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio import to_process
 
-from imgserve.errors import Busy, RenderCrashed, RenderTimeout
+from imgserve.errors import Busy, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.pipeline.process import Discipline, Rendered, RenderJob, render_file, start
 
@@ -123,6 +123,10 @@ class Workers:
             # The latter is what anyio lets through where a process dies while it starts.
             self._lost("crash")
             raise RenderCrashed from error
+        except OSError as error:
+            # No process can be started: no descriptors, no memory, too many processes.
+            _logger.exception("a rendering process could not be started")
+            raise Unavailable(retry_after=1) from error
 
     def _lost(self, reason: str) -> None:
         _logger.warning("a rendering process was lost (%s); another takes its place", reason)
@@ -162,5 +166,5 @@ class Workers:
     async def _touch(self) -> None:
         try:
             await self._call(start, self._discipline, seconds=_START_SECONDS)
-        except (RenderTimeout, RenderCrashed):
+        except ImgserveError:
             _logger.exception("a rendering process could not be replaced; the next picture tries again")

@@ -87,7 +87,7 @@ class ImageEndpoint:
 
     def _headers(self, wanted: Wanted, served: Served) -> RawHeaders:
         headers = [
-            *wanted.lasting_for(settled=served.stored),
+            *wanted.lasting_for(settled=served.settled),
             *picture_headers(served.rendition, wanted.disposition, wanted.notes),
         ]
         if self._timing_headers:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.fault_server import Answer, FaultServer, Stage, decodes, gone, staged, until
+from tests.disks import mount
 
 ROUNDS = 4
 NO_MEMORY = {"CACHE__MEMORY_BYTES": 0}
@@ -23,10 +24,6 @@ NO_MEMORY = {"CACHE__MEMORY_BYTES": 0}
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with staged(tmp_path) as stage:
         yield stage
-
-
-def mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True, capture_output=True)  # noqa: S607  wherever the system has it
 
 
 @pytest.fixture

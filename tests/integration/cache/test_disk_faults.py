@@ -21,17 +21,11 @@ from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey
 from imgserve.cache.ledger import Rows, Totals
 from imgserve.model import Rendition
+from tests.disks import mount
 
 Png = Callable[..., Rendition]
 Key = Callable[..., RenditionKey]
 MakeTier = Callable[..., DiskTier]
-
-
-def mount(*arguments: str) -> None:
-    try:
-        subprocess.run(["mount", *arguments], check=True, capture_output=True)  # noqa: S607  wherever the system has it
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"this machine does not let the tests mount a tmpfs: {error}")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from imgserve.errors import BadTransform
 from imgserve.model import Limits
 from imgserve.pipeline.box import Box, Size
 from imgserve.pipeline.geometry import Plan, plan
@@ -127,6 +128,12 @@ def test_points_and_boxes_turn_alike(orientation: int) -> None:
     assert (x * width, y * height) == pytest.approx((box.left + box.width / 2, box.top + box.height / 2))
 
 
+@pytest.mark.parametrize("rect", [(6000, 0, 10, 10), (0, 4000, 10, 10), (1.0, 0, 10, 10)])
+def test_a_rect_outside_the_picture_is_a_mistake(rect: Any) -> None:
+    with pytest.raises(BadTransform, match="outside this original of 6000x4000"):
+        planned(LANDSCAPE, rect=rect)
+
+
 def test_orient_replaces_exif() -> None:
     assert planned(LANDSCAPE, orientation=6).size == Size(4000, 6000)
     assert planned(LANDSCAPE, orientation=6, orient=1).size == Size(6000, 4000)
@@ -154,12 +161,24 @@ transforms = st.builds(
     rotate=st.sampled_from([0.0, 90.0, 180.0, 270.0]),
     flip=st.sampled_from(["", "h", "v", "hv"]),
 )
+
+
+def _meets(stored: Size, transform: Transform, orientation: int) -> bool:
+    """Tell whether anything of the rect is inside."""
+    try:
+        plan(stored, transform, Limits(), orientation=orientation)
+    except BadTransform:
+        return False
+    return True
+
+
 LOOSE = Limits(output_side=10**6, output_pixels=10**12)
 
 
 @given(sizes, transforms, st.integers(1, 8), st.floats(0, 359))
 def test_every_box_lies_inside_its_picture(stored: Size, transform: Transform, orientation: int, angle: float) -> None:
     for turned in (transform, Transform(rotate=angle, width=transform.width, height=transform.height)):
+        assume(_meets(stored, turned, orientation))
         made = plan(stored, turned, Limits(), orientation=orientation)
         assert 0 <= made.region.left < made.region.right <= stored.width
         assert 0 <= made.region.top < made.region.bottom <= stored.height
@@ -170,7 +189,7 @@ def test_every_box_lies_inside_its_picture(stored: Size, transform: Transform, o
 
 @given(sizes, transforms, st.integers(1, 8))
 def test_nothing_is_enlarged_unless_asked(stored: Size, transform: Transform, orientation: int) -> None:
-    assume(not transform.enlarge)
+    assume(not transform.enlarge and _meets(stored, transform, orientation))
     made = plan(stored, transform, LOOSE, orientation=orientation)
     assert made.scaled_stored().width <= made.region.width
     assert made.scaled_stored().height <= made.region.height
@@ -178,7 +197,7 @@ def test_nothing_is_enlarged_unless_asked(stored: Size, transform: Transform, or
 
 @given(sizes, transforms, st.integers(1, 8))
 def test_nothing_is_stretched(stored: Size, transform: Transform, orientation: int) -> None:
-    assume(transform.fit != "scale")
+    assume(transform.fit != "scale" and _meets(stored, transform, orientation))
     made = plan(stored, transform, LOOSE, orientation=orientation)
     scaled = made.scaled_stored()
     # Each side is a whole number of pixels, so the ratio may be off by that rounding and by nothing else; a side of

@@ -118,3 +118,12 @@ def test_a_flood_of_failures_is_bounded() -> None:
         failures.remember(key(f"w={number}", image_id=f"{number}.jpg"), RenderCrashed())
     assert not refused(failures, key("w=0", image_id="0.jpg"))
     assert refused(failures, key("w=11999", image_id="11999.jpg"))
+
+
+def test_timeouts_of_pictures_that_ask_for_much_do_not_speak_against_the_file() -> None:
+    failures = Failures(60)
+    for width in "abcde":
+        failures.remember(key(width), RenderTimeout(), modest=False)
+        with pytest.raises(RenderTimeout):
+            failures.check(key(width))
+    failures.check(key("f"))

@@ -92,7 +92,7 @@ OUTPUTS = [
     ("colors=256", "gif", "gif", ""),
     ("colors=256", "png", "png", "colors=256"),
     ("page=2", "tiff", "jpg", "page=2"),
-    ("page=2", "heic", "jpg", "page=2"),
+    ("page=2", "heic", "jpg", ""),
     ("page=2", "jpg", "jpg", ""),
     ("frame=2&animate=0", "jpg", "jpg", ""),
     ("frame=2&animate=0", "gif", "gif", "frame=2"),
