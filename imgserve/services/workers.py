@@ -77,6 +77,10 @@ class Workers:
         await self._queue(place)
         try:
             on_turn()
+        except BaseException:
+            self._slots.release_on_behalf_of(place)
+            raise
+        try:
             rendered = await self._try_twice(job)
         except (RenderTimeout, RenderCrashed) as error:
             # The place stays taken until the process is replaced: the next picture's time is for rendering only.
