@@ -35,7 +35,7 @@ from imgserve.web.exchange import ExchangeMiddleware
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.ops import Operations
 from imgserve.web.pages import Pages
-from imgserve.web.routes import as_our_error, routes
+from imgserve.web.routes import PictureDispatch, as_our_error, routes
 from imgserve.web.wanted import Identifier, UrlOptions
 
 
@@ -81,9 +81,11 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
+    others = routes(ops, pages)
+    dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
-        routes=routes(config.urls.prefix, image, ops, pages),
-        middleware=[exchange],
+        routes=others,
+        middleware=[exchange, dispatch],
         exception_handlers={HTTPException: as_our_error},
         lifespan=lifespan,
     )
@@ -214,6 +216,7 @@ def _url_options(config: Config) -> UrlOptions:
         immutable=http.immutable,
     )
     return UrlOptions(
+        config.urls.prefix,
         config.plain_presets(),
         config.urls.strict,
         config.limits.output_side,

@@ -1,5 +1,6 @@
 """One request and its answer as the outermost layer sees them: id, outcome, bytes. Knows no routes and no pictures."""
 
+import itertools
 import logging
 import secrets
 import time
@@ -58,6 +59,9 @@ class ExchangeMiddleware:
         self._access_log = access_log
         self._allowed_hosts = allowed_hosts
         self._not_found_max_age = not_found_max_age
+        # Told apart by a random start per process and a count: drawing each id costs as much as a look-up in memory.
+        self._id_start = secrets.token_hex(4)
+        self._ids = itertools.count()
         self._labeled: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +70,7 @@ class ExchangeMiddleware:
             await self._app(scope, receive, send)
             return
         started, arrived = time.perf_counter(), time.time()
-        exchange = Exchange(secrets.token_hex(8))
+        exchange = Exchange(f"{self._id_start}{next(self._ids):08x}")
         scope[KEY] = exchange
         tail = (b"x-request-id", exchange.request_id.encode())
         head = scope["method"] == "HEAD"

@@ -1,12 +1,12 @@
 """Every address of the server in one table."""
 
-import re
+from collections.abc import Collection
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imgserve.errors import BadRequest, ImgserveError, MethodNotAllowed, NotFound
 from imgserve.web.ops import Operations
@@ -16,12 +16,9 @@ _METHOD_NOT_ALLOWED = 405
 _NOT_FOUND = 404
 
 
-def routes(prefix: str, image: ASGIApp, ops: Operations, pages: Pages) -> list[BaseRoute]:
-    """List the routes; the pictures come first, since they are asked for most, or last if they have no prefix."""
-    pictures = Mount(prefix, app=image, name="image")
-    # A file name may hold a line break, which a dot would not match.
-    pictures.path_regex = re.compile(pictures.path_regex.pattern, re.DOTALL)
-    others: list[BaseRoute] = [
+def routes(ops: Operations, pages: Pages) -> list[BaseRoute]:
+    """List the routes beside the pictures, which `PictureDispatch` takes out before."""
+    return [
         Route("/healthz", ops.alive),
         Route("/readyz", ops.ready),
         Route("/metrics", ops.metrics),
@@ -31,7 +28,28 @@ def routes(prefix: str, image: ASGIApp, ops: Operations, pages: Pages) -> list[B
         Route("/robots.txt", pages.robots),
         Mount("/static", app=pages.files),
     ]
-    return [pictures, *others] if prefix else [*others, pictures]
+
+
+class PictureDispatch:
+    """Takes requests for pictures to their endpoint, past the router: they are nearly all there are."""
+
+    def __init__(self, app: ASGIApp, *, prefix: str, pictures: ASGIApp, others: Collection[BaseRoute]) -> None:
+        """Take the application with the other routes; without a prefix everything but them is a picture."""
+        self._app = app
+        self._prefix = prefix
+        self._pictures = pictures
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a picture, or leave it to the router."""
+        app = self._pictures if scope["type"] == "http" and self._is_picture(scope) else self._app
+        await app(scope, receive, send)
+
+    def _is_picture(self, scope: Scope) -> bool:
+        if self._prefix:
+            path: str = scope["path"]
+            return path.startswith(f"{scope.get('root_path', '')}{self._prefix}/")
+        return not any(route.matches(scope)[0] is Match.FULL for route in self._others)
 
 
 async def as_our_error(_request: Request, error: Exception) -> Response:

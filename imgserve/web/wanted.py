@@ -30,6 +30,7 @@ _MOST_URL = 1024
 class UrlOptions:
     """What the settings decide about the meaning of a URL."""
 
+    prefix: str
     presets: Mapping[str, Preset]
     strict: bool
     max_side: int
@@ -78,7 +79,7 @@ class Identifier:
         Raises:
             ImageNotFound, BadTransform, UnsupportedImage, OriginalUnsettled: as the names say.
         """
-        path, query, accepted = image_path(scope), scope["query_string"], accept_class(accept)
+        path, query, accepted = image_path(scope, self._options.prefix), scope["query_string"], accept_class(accept)
         found = await self._finder.find(path)
         known = self._known.get((path, query, accepted))
         if known is not None and known[0] is found.original:
@@ -142,17 +143,17 @@ def _asks_nothing(found: Found, asked: Asked) -> bool:
     return found.format is None and (asked.preset == "default" or not asked.given)
 
 
-def image_path(scope: Scope) -> str:
-    """Decode what follows the mount point, once, byte by byte: a name need not be UTF-8.
+def image_path(scope: Scope, prefix: str) -> str:
+    """Decode what follows the prefix, once, byte by byte: a name need not be UTF-8.
 
     Raises:
-        ImageNotFound: the mount point itself is spelled in another way.
+        ImageNotFound: the prefix itself is spelled in another way.
     """
-    mount = scope.get("root_path", "").encode() + b"/"
+    start = f"{scope.get('root_path', '')}{prefix}/".encode()
     raw: bytes = scope["raw_path"]
-    if not raw.startswith(mount):
+    if not raw.startswith(start):
         raise ImageNotFound
-    return unquote_to_bytes(raw[len(mount) :]).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(raw[len(start) :]).decode("utf-8", "surrogateescape")
 
 
 def _disposition(image_id: str, download: str | None, extension: str) -> str:
