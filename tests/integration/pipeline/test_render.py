@@ -242,6 +242,10 @@ def test_an_svg_without_a_size_has_its_own() -> None:
     assert (made(SVG).width, made(SVG).height) == (40, 30)
 
 
+def test_an_svg_is_not_enlarged_where_nothing_may_be() -> None:
+    assert (made(SVG, "w=2000&h=2000&fit=max").width, made(SVG, "w=20&h=20&fit=max").width) == (40, 20)
+
+
 def test_an_svg_fetches_nothing(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(encoded(quarters(), "png"))
     link = f'<image width="40" height="30" href="file://{tmp_path}/secret.png"/>'.encode()
