@@ -14,6 +14,7 @@ EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
 
 
+_QUICK_PNG = 3
 _PNG_BITS = (1, 2, 4, 8)
 """Widths of the indexes of a PNG palette (PNG 11.2.1)."""
 
@@ -38,7 +39,12 @@ def _jpg(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
 def _png(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
     if transform.colors:
         return {"palette": True, "effort": 4}
-    return {"compression": settings.effort["png"], "filter": "all" if settings.effort["png"] > 3 else "up"}  # noqa: PLR2004
+    return {"compression": settings.effort["png"], "filter": _png_filter(settings.effort["png"])}
+
+
+def _png_filter(compression: int) -> str:
+    """Try every filter only where the compression itself takes longer than that."""
+    return "all" if compression > _QUICK_PNG else "up"
 
 
 def _webp(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
