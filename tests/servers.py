@@ -188,4 +188,18 @@ def settled(path: Path, data: bytes) -> Path:
 
 def rendering_processes() -> list[psutil.Process]:
     """List the rendering processes of this process; servers of other tests may be its children too."""
-    return [child for child in psutil.Process().children() if "anyio.to_process" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "anyio.to_process" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Tell the command of a process, or nothing of one that is gone meanwhile."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def resume(process: psutil.Process) -> None:
+    """Let a suspended process go on, if it is still there."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.resume()

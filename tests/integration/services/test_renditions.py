@@ -26,7 +26,7 @@ from imgserve.services.renditions import Recipe, Renditions, Served
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
-from tests.servers import rendering_processes
+from tests.servers import rendering_processes, resume
 
 PATIENCE = 8.0
 PNG = encoded(noise(160, 120), "png")
@@ -103,8 +103,7 @@ async def frozen() -> AsyncIterator[psutil.Process]:
     (child,) = rendering_processes()
     child.suspend()
     yield child
-    with contextlib.suppress(psutil.NoSuchProcess):
-        child.resume()
+    resume(child)
 
 
 def test_a_picture_is_made_once_then_found_in_memory_then_on_disk(tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ def test_everyone_who_asks_for_one_picture_shares_one_rendering(tmp_path: Path) 
                 for _ in range(50):
                     group.start_soon(ask)
                 await until(lambda: house.figure("rendering") == 1)
-                rendering_processes()[0].resume()
+                resume(rendering_processes()[0])
             assert sorted({one.outcome for one in served}) == ["coalesced", "render"]
             assert {one.rendition.data for one in served} == {served[0].rendition.data}
             assert (house.rendered(), house.figure("coalesced_total")) == (1, 49)

@@ -22,7 +22,7 @@ from imgserve.pipeline.process import Discipline, RenderJob
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
-from tests.servers import rendering_processes
+from tests.servers import rendering_processes, resume
 
 PATIENCE = 8.0
 SMALL = encoded(noise(160, 120), "png")
@@ -138,7 +138,7 @@ def test_as_many_wait_as_may_and_the_next_is_told_that_we_are_busy(tmp_path: Pat
                 await until(lambda: len(outcomes) == 9 - waiting)
                 assert figure(metrics, "render_queue") == waiting
                 assert figure(metrics, "rendering") == 1
-                child.resume()
+                resume(child)
             assert sorted(outcomes) == ["busy"] * (9 - waiting) + ["ok"] * (1 + waiting)
 
     run(body)
@@ -157,7 +157,7 @@ def test_whoever_leaves_the_queue_frees_a_place_and_costs_nothing(tmp_path: Path
                 assert figure(metrics, "render_queue") == 0
                 group.start_soon(workers.render, job(tmp_path))
                 await until(lambda: figure(metrics, "render_queue") == 1)
-                child.resume()
+                resume(child)
             assert figure(metrics, "render_wait_seconds_count") == 2
             assert rendering_processes() == [child]
 
@@ -190,7 +190,7 @@ def test_a_picture_whose_process_dies_once_succeeds_at_the_second_try(tmp_path: 
                 group.start_soon(workers.render, job(tmp_path))
                 await until(lambda: figure(metrics, "rendering") == 1)
                 child.send_signal(number)
-                child.resume()
+                resume(child)
             assert figure(metrics, "render_process_deaths_total", reason="crash") == 1
             assert child not in rendering_processes()
 

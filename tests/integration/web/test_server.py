@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 import imgserve
+from tests.servers import command_of
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ def test_a_killed_worker_is_replaced(start: Start) -> None:
     served.wait_for(f"worker {victim} ended with status -9")
     assert served.get()["pid"] != victim
     supervisor = psutil.Process(served.process.pid)
-    until(lambda: len([child for child in supervisor.children() if "spawn_main" in " ".join(child.cmdline())]) == 2)
+    until(lambda: len([child for child in supervisor.children() if "spawn_main" in command_of(child)]) == 2)
     assert served.end() == 0
 
 
