@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import formatdate
 from time import time
 from urllib.parse import unquote_to_bytes
 
@@ -17,6 +16,7 @@ from imgserve.services.finding import Finder, Found
 from imgserve.services.renditions import Renditions
 from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
 from imgserve.web.cache_headers import CachePolicy
+from imgserve.web.conditional import last_modified_header
 from imgserve.web.disposition import content_disposition, file_name_for
 from imgserve.web.negotiate import AcceptClass, accept_class, choose_format
 from imgserve.web.respond import UNSETTLED, RawHeaders, Validators, lasting_headers
@@ -111,9 +111,10 @@ class Identifier:
             output = self._output(found, asked, accepted)
             transform = settle(asked.transform, original.format, output, qualities=options.qualities)
         key = self._renditions.key(original, transform)
-        # Never later than the answer's Date (RFC 9110, 8.8.2.1), though a file may be of tomorrow.
-        modified = min(original.modified_ns // 1_000_000_000, int(time()))
-        validators = Validators(key.etag, formatdate(max(0, modified), usegmt=True), modified)
+        # Both by the same clock: a file may be of tomorrow, the answer's Date may not.
+        now = time()
+        modified = min(original.modified_ns // 1_000_000_000, int(now))
+        validators = Validators(key.etag, last_modified_header(original.modified_ns, now), modified)
         # A property of the URL, whatever was chosen: a cache must ask again for another client.
         vary = ("Accept",) if "format" in asked.transform.auto else ()
         return Wanted(
