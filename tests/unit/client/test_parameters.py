@@ -1,0 +1,63 @@
+"""The keyword arguments are those of the field table, each word included."""
+
+import inspect
+from typing import Any, get_args
+
+import pytest
+
+from imgserve.client import ImageUrls, Parameters
+from imgserve.errors import BadTransform
+from imgserve.transform import FIELDS, Field, read_asked
+from imgserve.transform.fields import BY_NAME
+
+HINTS = Parameters.__annotations__
+
+
+def _words(hint: Any) -> set[str]:
+    """Collect the texts of the literals in a type."""
+    if isinstance(hint, str):
+        return {hint}
+    return {word for part in get_args(hint) for word in _words(part)}
+
+
+def _taken(row: Field, word: str) -> bool:
+    try:
+        read_asked({row.name: word})
+    except BadTransform:
+        return False
+    return True
+
+
+def test_every_name_of_the_table_is_a_keyword_and_no_other() -> None:
+    assert {name.replace("-", "_") for name in BY_NAME} == set(HINTS)
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row.name)
+def test_the_short_name_of_a_parameter_takes_what_its_long_name_takes(row: Field) -> None:
+    own = [alias for alias in row.aliases if len(BY_NAME[alias]) == 1]
+    assert {HINTS[alias.replace("-", "_")] for alias in own} <= {HINTS[row.attribute]}
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in FIELDS if row.kind.known and row.name != "orient"], ids=lambda row: row.name
+)
+def test_the_words_of_a_parameter_are_those_that_are_taken(row: Field) -> None:
+    assert _words(HINTS[row.attribute]) == {word for word in row.kind.known if _taken(row, word)}
+
+
+@pytest.mark.parametrize("name", ["crop", "auto"])
+def test_the_words_of_a_list_are_those_that_its_parameter_expects(name: str) -> None:
+    (row,) = BY_NAME[name]
+    assert row.kind.expects == "a comma list of " + ", ".join(get_args(_literal(HINTS[name])))
+
+
+def _literal(hint: Any) -> Any:
+    """Find the first literal in a type."""
+    if all(isinstance(part, str) for part in get_args(hint)):
+        return hint if get_args(hint) else None
+    return next((found for part in get_args(hint) if (found := _literal(part))), None)
+
+
+@pytest.mark.parametrize("method", [ImageUrls.url, ImageUrls.srcset, ImageUrls.img, ImageUrls.picture])
+def test_no_argument_of_the_builder_hides_a_parameter(method: Any) -> None:
+    assert not inspect.signature(method).parameters.keys() & HINTS.keys()
