@@ -1,0 +1,125 @@
+"""Records of images: put, got, changed, renamed and deleted by their ids."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imgserve.catalog.database import Database
+from imgserve.catalog.finishing import finished
+from imgserve.catalog.identity import after_prefix, image_id_of, stored_id
+from imgserve.catalog.records import pieces, select_records, with_tags
+from imgserve.catalog.tables import images
+from imgserve.catalog.writing import Outcome, change_rows, known_row, put_rows
+from imgserve.errors import ImageExists, ImageNotFound
+from imgserve.model import ImageRecord
+
+LONG = 120.0
+"""Seconds that a change of many records may take."""
+_PUT_AT_ONCE = 1000
+
+
+class Images:
+    """The records. Every method raises CatalogUnavailable where the database cannot be used now."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database that keeps them."""
+        self.database = database
+
+    async def put(self, record: ImageRecord) -> Outcome:
+        """Add a record, or change what differs in the one with its id, whose time of creation stays.
+
+        Raises:
+            BadRequest: the image id cannot be stored.
+        """
+        return (await self.put_many([record]))[record.image_id]
+
+    @finished
+    async def put_many(self, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
+        """Put many records in one transaction, which keeps all of them or none; of equal ids the last counts."""
+        wanted = {record.image_id: record for record in records}
+        ids, outcomes = sorted(wanted, key=lambda image_id: stored_id(image_id) or b""), dict[str, Outcome]()
+        if not ids:
+            return outcomes
+        async with self.database.writing(LONG if len(ids) > 1 else None) as connection:
+            for start in range(0, len(ids), _PUT_AT_ONCE):
+                some = [wanted[image_id] for image_id in ids[start : start + _PUT_AT_ONCE]]
+                outcomes |= await put_rows(connection, some)
+        return outcomes
+
+    async def get(self, image_id: str) -> ImageRecord | None:
+        """Read a record; None where there is none."""
+        return (await self.get_many([image_id])).get(image_id)
+
+    @finished
+    async def get_many(self, image_ids: Collection[str]) -> dict[str, ImageRecord]:
+        """Read those records that there are, by their ids."""
+        wanted, found = {stored_id(image_id) for image_id in image_ids} - {None}, list[ImageRecord]()
+        if not wanted:
+            return {}
+        async with self.database.reading() as connection:
+            for some in pieces(wanted):
+                rows = (await connection.execute(select_records().where(images.c.id.in_(some)))).all()
+                found += await with_tags(connection, rows)
+        return {record.image_id: record for record in found}
+
+    @finished
+    async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
+        """Tell the versions of images in the order of their ids: what a walk over the originals compares with."""
+        first, least = stored_id(prefix), stored_id(after)
+        if first is None or least is None:
+            return {}
+        query = select(images.c.id, images.c.version).where(images.c.id >= first, images.c.id > least)
+        if end := after_prefix(first):
+            query = query.where(images.c.id < end)
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(query.order_by(images.c.id).limit(limit))).all()
+        return {image_id_of(row.id): row.version for row in rows}
+
+    @finished
+    async def change(self, image_id: str, fields: dict[str, Any], *, at: datetime | None = None) -> ImageRecord:
+        """Change these fields of a record and leave all others; tell the record as it is then.
+
+        Raises:
+            ImageNotFound: there is none.
+            ValueError: a field would not be valid.
+        """
+        async with self.database.writing() as connection:
+            number, old = await _held(connection, image_id)
+            new = replace(old, **fields, changed=at or datetime.now(UTC))
+            outcome = (await change_rows(connection, [(number, old, new)]))[new.image_id]
+        return old if outcome is Outcome.UNCHANGED else new
+
+    async def rename(self, image_id: str, new_id: str, *, at: datetime | None = None) -> ImageRecord:
+        """Give a record another id; everything else stays.
+
+        Raises:
+            ImageNotFound: there is none.
+            ImageExists: the other id is taken.
+            BadRequest: the other id cannot be stored.
+        """
+        try:
+            return await self.change(image_id, {"image_id": new_id}, at=at)
+        except IntegrityError as error:
+            raise ImageExists from error
+
+    @finished
+    async def delete(self, image_id: str) -> bool:
+        """Forget an image; tell whether it was known."""
+        stored = stored_id(image_id)
+        if stored is None:
+            return False
+        async with self.database.writing() as connection:
+            return (await connection.execute(delete(images).where(images.c.id == stored))).rowcount > 0
+
+
+async def _held(connection: AsyncConnection, image_id: str) -> tuple[int, ImageRecord]:
+    stored = stored_id(image_id)
+    found = None if stored is None else await known_row(connection, stored)
+    if found is None:
+        raise ImageNotFound
+    return found

@@ -1,0 +1,102 @@
+"""Changes many images at once, by ids or by a query, each time in one transaction."""
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imgserve.catalog.conditions import having_tags, matching
+from imgserve.catalog.database import Database
+from imgserve.catalog.finishing import finished
+from imgserve.catalog.identity import image_id_of, stored_id
+from imgserve.catalog.images import LONG
+from imgserve.catalog.query import ImageQuery
+from imgserve.catalog.records import pieces
+from imgserve.catalog.rows import microseconds
+from imgserve.catalog.tables import images, tags
+from imgserve.catalog.words import stored_words
+from imgserve.model import clean_tags
+
+Selection = ImageQuery | Collection[str]
+"""Which images are meant: a query, or their ids."""
+
+
+class ImageSets:
+    """The changes of many. All of one is kept or nothing, also when the process is killed."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database that keeps the records."""
+        self.database = database
+
+    @finished
+    async def tag(self, selection: Selection, names: Collection[str], *, at: datetime | None = None) -> int:
+        """Give images these tags; tell how many did not have all of them."""
+        cleaned = clean_tags(names)
+        if not cleaned:
+            return 0
+        async with self.database.writing(LONG) as connection:
+            numbers = await self._numbers(connection, selection, having_tags(cleaned) < len(cleaned))
+            for some in pieces(numbers):
+                for name in cleaned:
+                    await _add_tag(connection, some, name)
+                await _follow(connection, some, at)
+        return len(numbers)
+
+    @finished
+    async def untag(self, selection: Selection, names: Collection[str], *, at: datetime | None = None) -> int:
+        """Take these tags from images; tell how many had one of them."""
+        cleaned = clean_tags(names)
+        if not cleaned:
+            return 0
+        async with self.database.writing(LONG) as connection:
+            numbers = await self._numbers(connection, selection, having_tags(cleaned) > 0)
+            for some in pieces(numbers):
+                await connection.execute(delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(cleaned)))
+                await _follow(connection, some, at)
+        return len(numbers)
+
+    @finished
+    async def delete(self, selection: Selection) -> list[str]:
+        """Forget images; tell the ids of those that were known."""
+        deleted = list[bytes]()
+        async with self.database.writing(LONG) as connection:
+            for condition in self._conditions(selection):
+                statement = delete(images).where(condition).returning(images.c.id)
+                deleted += (await connection.execute(statement)).scalars()
+        return sorted(image_id_of(stored) for stored in deleted)
+
+    async def _numbers(
+        self, connection: AsyncConnection, selection: Selection, affected: ColumnElement[bool]
+    ) -> Sequence[int]:
+        """Find the rows that are meant and would change, and hold them; the change may undo what chose them."""
+        numbers = list[int]()
+        for condition in self._conditions(selection):
+            statement = select(images.c.number).where(condition, affected).order_by(images.c.id).with_for_update()
+            numbers += (await connection.execute(statement)).scalars()
+        return numbers
+
+    def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
+        if isinstance(selection, ImageQuery):
+            return [matching(selection, self.database.dialect)]
+        ids = sorted({stored for image_id in selection if (stored := stored_id(image_id)) is not None})
+        return [images.c.id.in_(some) for some in pieces(ids)]
+
+
+async def _add_tag(connection: AsyncConnection, numbers: list[int], name: str) -> None:
+    new = postgresql.insert(tags) if connection.dialect.name == "postgresql" else sqlite.insert(tags)
+    rows = select(images.c.number, literal(name), literal(stored_words([name]))).where(images.c.number.in_(numbers))
+    await connection.execute(new.from_select(["image", "tag", "words"], rows).on_conflict_do_nothing())
+
+
+async def _follow(connection: AsyncConnection, numbers: list[int], at: datetime | None) -> None:
+    """Have the words of images follow from their tags."""
+    joined = select(func.aggregate_strings(tags.c.words, " ")).where(
+        tags.c.image == images.c.number, tags.c.words != ""
+    )
+    values = {
+        "tag_words": func.coalesce(joined.correlate(images).scalar_subquery(), ""),
+        "changed": microseconds(at or datetime.now(UTC)),
+    }
+    await connection.execute(update(images).where(images.c.number.in_(numbers)).values(values))

@@ -1,0 +1,113 @@
+"""Writes records within an open transaction: what is new is added, of what is known only what differs changes."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imgserve.catalog.records import pieces, select_records, with_tags
+from imgserve.catalog.rows import as_row
+from imgserve.catalog.tables import images, tags
+from imgserve.catalog.words import stored_words
+from imgserve.errors import CatalogUnavailable
+from imgserve.model import ImageRecord
+
+_ATTEMPTS = 5
+_KEPT = {"created", "changed"}
+"""What makes no difference between two records: when an image came stays, and a change follows from the rest."""
+
+
+class Outcome(StrEnum):
+    """What putting a record did."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+async def put_rows(connection: AsyncConnection, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
+    """Add or change records. Ordered by id, so that two writers never wait for each other in a circle."""
+    left = {row["id"]: (record, row) for record in records for row in [as_row(record)]}
+    left = dict(sorted(left.items()))
+    outcomes = dict[str, Outcome]()
+    for _ in range(_ATTEMPTS):
+        added = await _add(connection, left)
+        outcomes |= {left.pop(stored)[0].image_id: Outcome.ADDED for stored in added}
+        known = await _known(connection, left)
+        pairs = {stored: (known[stored], left[stored][0]) for stored in known}
+        outcomes |= await change_rows(connection, [(number, old, new) for (number, old), new in pairs.values()])
+        # Left is what another node has deleted between the two statements.
+        left = {stored: pair for stored, pair in left.items() if stored not in known}
+        if not left:
+            return outcomes
+    raise CatalogUnavailable("The same images are being recorded and deleted at once.", retry_after=1)
+
+
+async def change_rows(
+    connection: AsyncConnection, changes: Sequence[tuple[int, ImageRecord, ImageRecord]]
+) -> dict[str, Outcome]:
+    """Write where records differ from what they were, given the numbers of their rows."""
+    outcomes, updates = dict[str, Outcome](), defaultdict[frozenset[str], list[dict[str, Any]]](list)
+    retagged = dict[int, tuple[str, ...]]()
+    for number, old, new in changes:
+        before, after = as_row(old), as_row(new)
+        differing = frozenset(name for name in after if after[name] != before[name]) - _KEPT
+        outcomes[new.image_id] = Outcome.CHANGED if differing or old.tags != new.tags else Outcome.UNCHANGED
+        if outcomes[new.image_id] is Outcome.CHANGED:
+            names = differing | {"changed"}
+            updates[names].append({name: after[name] for name in names} | {"row_number": number})
+        if old.tags != new.tags:
+            retagged[number] = new.tags
+    for names, values in updates.items():
+        await connection.execute(
+            update(images)
+            .where(images.c.number == bindparam("row_number"))
+            .values({name: bindparam(name) for name in sorted(names)}),
+            values,
+        )
+    await _retag(connection, retagged)
+    return outcomes
+
+
+async def _add(connection: AsyncConnection, rows: Mapping[bytes, tuple[ImageRecord, dict[str, Any]]]) -> list[bytes]:
+    """Insert what is not there; tell the ids."""
+    if not rows:
+        return []
+    new = postgresql.insert(images) if connection.dialect.name == "postgresql" else sqlite.insert(images)
+    statement = new.on_conflict_do_nothing(index_elements=[images.c.id]).returning(images.c.number, images.c.id)
+    added = (await connection.execute(statement, [row for _, row in rows.values()])).all()
+    await _tag(connection, {row.number: rows[bytes(row.id)][0].tags for row in added})
+    return [bytes(row.id) for row in added]
+
+
+async def _known(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[bytes, tuple[int, ImageRecord]]:
+    """Read what is there, and hold it until the transaction ends."""
+    found = dict[bytes, tuple[int, ImageRecord]]()
+    for some in pieces(ids):
+        query = select_records().where(images.c.id.in_(some)).order_by(images.c.id).with_for_update()
+        rows = (await connection.execute(query)).all()
+        records = await with_tags(connection, rows)
+        found |= {bytes(row.id): (row.number, record) for row, record in zip(rows, records, strict=True)}
+    return found
+
+
+async def known_row(connection: AsyncConnection, stored: bytes) -> tuple[int, ImageRecord] | None:
+    """Read one record, and hold it until the transaction ends."""
+    return (await _known(connection, [stored])).get(stored)
+
+
+async def _retag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...]]) -> None:
+    for some in pieces(changes):
+        await connection.execute(delete(tags).where(tags.c.image.in_(some)))
+    await _tag(connection, changes)
+
+
+async def _tag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...]]) -> None:
+    words = {tag: stored_words([tag]) for tag in {tag for names in changes.values() for tag in names}}
+    rows = [{"image": number, "tag": tag, "words": words[tag]} for number, names in changes.items() for tag in names]
+    if rows:
+        await connection.execute(insert(tags), rows)

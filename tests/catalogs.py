@@ -1,0 +1,57 @@
+"""Records and catalogs for the tests."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from imgserve.catalog import Database, Images, ImageSearch, ImageSets
+from imgserve.model import ImageRecord, Origin
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The parts over one database."""
+
+    database: Database
+    images: Images
+    search: ImageSearch
+    sets: ImageSets
+
+
+@asynccontextmanager
+async def opened(address: str, **options: Any) -> AsyncIterator[Catalog]:
+    """Open a catalog, and close it afterwards."""
+    database = Database(address, **options)
+    try:
+        await database.open()
+        yield Catalog(database, Images(database), ImageSearch(database), ImageSets(database))
+    finally:
+        await database.close()
+
+
+def record(image_id: str, second: int = 0, **fields: Any) -> ImageRecord:
+    """Make a record that differs from others in its id."""
+    moment = START + timedelta(seconds=second)
+    given: dict[str, Any] = {
+        "image_id": image_id,
+        "version": "1_1",
+        "sha256": hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).hexdigest(),
+        "format": "jpg",
+        "width": 40,
+        "height": 30,
+        "size": 1000,
+        "created": moment,
+        "changed": moment,
+        "origin": Origin.WATCH,
+    }
+    return ImageRecord(**given | fields)
+
+
+def ids(records: Any) -> list[str]:
+    """List the ids of records, in their order."""
+    return [one.image_id for one in records]
