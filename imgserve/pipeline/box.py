@@ -67,3 +67,12 @@ def cover(size: Size, box: Size) -> Size:
 def slide(center: float, length: int, total: int) -> int:
     """Place a length so that it is centered where asked as far as it stays inside the total."""
     return min(max(int(center - length / 2 + 0.5), 0), total - length)
+
+
+def carried(box: Box, stored: Size, loaded: Size) -> Box:
+    """Carry a box of a picture over to the same picture at another size, to whole pixels inside it."""
+    across, down = loaded.width / stored.width, loaded.height / stored.height
+    left, top = min(round(box.left * across), loaded.width - 1), min(round(box.top * down), loaded.height - 1)
+    # Edge by edge: a rounded width would carry the rounding of the left edge over to the right one.
+    right, bottom = min(round(box.right * across), loaded.width), min(round(box.bottom * down), loaded.height)
+    return Box(left, top, max(1, right - left), max(1, bottom - top))

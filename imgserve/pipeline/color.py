@@ -1,5 +1,7 @@
 """Colors brought to sRGB of 8 bits, so that a picture looks the same wherever it is shown."""
 
+import functools
+
 import pyvips
 
 from imgserve.transform.value import Color, Transform
@@ -8,6 +10,12 @@ _DIRECT = {"srgb", "b-w", "rgb"}
 _WIDE = {"rgb16", "grey16"}
 WHITE: Color = (255, 255, 255, 255)
 
+_MOST_PROFILE = 4096
+"""Bytes of a profile that is tried; those of sRGB have 400 to 3,200."""
+_STEPS = 9
+_VISIBLE = 1
+"""Steps of 255 that rounding may make of a color that stays the same."""
+
 
 def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
     """Convert to 8 bit sRGB or gray: through the embedded profile by relative intent, CMYK by a standard one."""
@@ -15,21 +23,49 @@ def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
         return _eight_bits(image)
     if transform.profile == "strip" and image.interpretation in _DIRECT | _WIDE:
         return _eight_bits(_without_profile(image))
-    if image.get_typeof("icc-profile-data") or image.interpretation == "cmyk":
+    if image.interpretation == "cmyk" or (image.get_typeof("icc-profile-data") and not _is_srgb_already(image)):
         image = _through_profile(image)
     return _eight_bits(_without_profile(image))
+
+
+def _is_srgb_already(image: pyvips.Image) -> bool:
+    """Tell whether the embedded profile is sRGB by another name, as most are: converting costs more than resizing."""
+    if image.interpretation != "srgb" or image.format != "uchar":
+        return False
+    profile: bytes = image.get("icc-profile-data")
+    return len(profile) <= _MOST_PROFILE and _changes_nothing(profile)
+
+
+@functools.lru_cache(maxsize=64)
+def _changes_nothing(profile: bytes) -> bool:
+    """Convert colors from all over the cube by a profile, once, and look whether any becomes another."""
+    at, blue = pyvips.Image.xyz(_STEPS * _STEPS, _STEPS).bandsplit()
+    step = 255 / (_STEPS - 1)
+    cube = ((at % _STEPS) * step).bandjoin([(at / _STEPS).floor() * step, blue * step])
+    cube = cube.cast("uchar").copy(interpretation="srgb").copy_memory()
+    tagged = cube.copy()
+    tagged.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    try:
+        converted = _converted(tagged, "srgb").copy_memory()
+    except pyvips.Error:
+        return False
+    return bool((converted.cast("short") - cube.cast("short")).abs().max() <= _VISIBLE)
 
 
 def _through_profile(image: pyvips.Image) -> pyvips.Image:
     gray = image.interpretation in {"b-w", "grey16"}
     fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
     try:
-        return image.icc_transform(
-            "srgb", embedded=True, input_profile=fallback, intent="relative", black_point_compensation=True, depth=8
-        )
+        return _converted(image, fallback)
     except pyvips.Error:
         # A damaged profile, or one for another number of channels: the numbers are taken for sRGB, as browsers do.
         return image if gray or image.interpretation in _DIRECT | _WIDE else image.colourspace("srgb")
+
+
+def _converted(image: pyvips.Image, fallback: str) -> pyvips.Image:
+    return image.icc_transform(
+        "srgb", embedded=True, input_profile=fallback, intent="relative", black_point_compensation=True, depth=8
+    )
 
 
 def _without_profile(image: pyvips.Image) -> pyvips.Image:

@@ -41,10 +41,8 @@ class Recognized:
         """Open with loader options such as `shrink`, `scale`, `page` or `n`."""
         if self.format == "heic":
             return heic.open_image(self.data)
-        try:
+        with vips.translated(self.format):
             return _LOADERS[self.format](self.data, fail_on=self.fail_on, **options)
-        except pyvips.Error as error:
-            raise vips.as_error(error, self.format) from error
 
     @property
     def animated(self) -> bool:

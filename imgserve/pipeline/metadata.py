@@ -24,6 +24,11 @@ def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str
     return image, ":".join((["exif"] if rights else []) + profile) or "none"
 
 
+def rights(image: pyvips.Image) -> dict[str, str]:
+    """Read who made a picture, as libvips spells it."""
+    return {name: image.get(name) for name in sorted(_RIGHTS & set(image.get_fields()))}
+
+
 def _remove(image: pyvips.Image, names: set[str]) -> None:
     for name in names:
         image.remove(name)

@@ -1,4 +1,4 @@
-"""What runs inside a rendering process: its discipline, and the one function that others call there."""
+"""What runs inside a rendering process: its discipline, and the work that is ordered there."""
 
 import ctypes
 import functools
@@ -8,14 +8,20 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import Limits, Rendition, file_version
 from imgserve.original_file import reading_original
-from imgserve.pipeline import vips
+from imgserve.pipeline import mezzanine_file, vips
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.render import REVISION, render
+from imgserve.pipeline.load import recognize
+from imgserve.pipeline.mezzanine import Decoded, reducible, render_reduced
+from imgserve.pipeline.probe import read_header
+from imgserve.pipeline.render import REVISION, Order, render_opened
 from imgserve.transform import Transform
 
 _logger = logging.getLogger("imgserve.render")
@@ -41,18 +47,38 @@ class RenderJob:
 
     path: str
     version: str
-    transform: Transform
+    transform: Transform | None
+    """None: no picture is wanted, only the mezzanine."""
     discipline: Discipline = field(default_factory=Discipline)
     limits: Limits = field(default_factory=Limits)
     encoders: EncoderSettings = field(default_factory=EncoderSettings)
     damaged: bool = False
+    mezzanine: Path | None = None
+    """Reduced copy to make the picture from, where it has the detail."""
+    keep: Path | None = None
+    """New file to write a mezzanine to, once the picture is made."""
+
+    def order(self) -> Order:
+        """Say what to make, whatever from."""
+        return Order(self.transform or Transform(), self.limits, self.encoders, damaged=self.damaged)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What a rendering process sends back."""
+    """A picture, as a rendering process sends it back."""
 
     rendition: Rendition
+    seconds: float
+    made_from: Literal["original", "mezzanine"] = "original"
+    keeping: bool = False
+    """A mezzanine is being written; `Kept` will follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A mezzanine was written, or not: 0 bytes."""
+
+    size: int
     seconds: float
 
 
@@ -62,8 +88,8 @@ def start(discipline: Discipline) -> str:
     return f"{REVISION}/{vips.version()}"
 
 
-def render_file(job: RenderJob) -> Rendered:
-    """Render one original from its file.
+def perform(job: RenderJob) -> Iterator[Rendered | Kept]:
+    """Render one original from its file, or from its mezzanine; then write a mezzanine, if it is to be kept.
 
     Raises:
         OriginalChanged: the file is no longer the version that was asked for.
@@ -71,10 +97,8 @@ def render_file(job: RenderJob) -> Rendered:
         ImgserveError: whatever `render` raises; anything else that hostile bytes lead to is an UnreadableImage.
     """
     _enter(job.discipline)
-    started = time.perf_counter()
     try:
-        data = _read(job.path, job.version, job.limits.original_bytes)
-        rendition = render(data, job.transform, limits=job.limits, encoders=job.encoders, damaged=job.damaged)
+        yield from _performed(job)
     except ImgserveError:
         raise
     except MemoryError as error:
@@ -83,7 +107,54 @@ def render_file(job: RenderJob) -> Rendered:
         # The edge of the process. Bindings stumble over hostile metadata in ways of their own.
         _logger.exception("rendering %s failed", job.path)
         raise UnreadableImage(f"The original cannot be rendered ({type(error).__name__}).") from error
-    return Rendered(rendition, time.perf_counter() - started)
+
+
+def render_file(job: RenderJob) -> Rendered:
+    """Render one picture and nothing else; raises as `perform` does."""
+    for answer in perform(job):
+        if isinstance(answer, Rendered):
+            return answer
+    raise LookupError(job)
+
+
+def _performed(job: RenderJob) -> Iterator[Rendered | Kept]:
+    started = time.perf_counter()
+    order = job.order()
+    rendition = _from_mezzanine(job, order)
+    if rendition is not None:
+        yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
+        return
+    opened = recognize(_read(job.path, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged)
+    header = read_header(opened, job.limits)
+    decoded = Decoded(opened, header) if job.keep and reducible(opened, header) else None
+    if job.transform is not None:
+        rendition = decoded.render(order) if decoded else render_opened(opened, header, order)
+        yield Rendered(rendition, time.perf_counter() - started, keeping=decoded is not None)
+    elif decoded is not None:
+        decoded.mezzanine()  # here it may fail: it is what was asked for
+    if decoded is not None and job.keep is not None:
+        yield _kept(job.keep, decoded)
+    elif job.transform is None:
+        yield Kept(0, 0.0)
+
+
+def _from_mezzanine(job: RenderJob, order: Order) -> Rendition | None:
+    mezzanine = mezzanine_file.read(job.mezzanine) if job.mezzanine and job.transform else None
+    return None if mezzanine is None else render_reduced(mezzanine, order)
+
+
+def _kept(path: Path, decoded: Decoded) -> Kept:
+    """Write the mezzanine; the picture is out already, so whatever goes wrong is logged and costs only speed."""
+    started = time.perf_counter()
+    size = 0
+    try:
+        size = mezzanine_file.write(path, decoded.mezzanine())
+    except (ImgserveError, OSError, ValueError) as error:
+        # A full disk, or an original that is damaged where the picture did not look.
+        _logger.warning("a mezzanine could not be written: %s", error)
+    except Exception:
+        _logger.exception("a mezzanine could not be written")
+    return Kept(size, time.perf_counter() - started)
 
 
 def _read(path: str, version: str, most: int) -> bytes:
@@ -105,11 +176,11 @@ def _enter(discipline: Discipline) -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # Two malloc arenas: with one per thread, freed pictures stay with threads that do not come back.
-        libc.mallopt(_M_ARENA_MAX, 2)
+        # One malloc arena: with one per thread, freed pictures stay with threads that do not come back. Measured over
+        # 240 pictures: 104 MB at the end against 290 without, 164 with two arenas, at the same processor time.
+        libc.mallopt(_M_ARENA_MAX, 1)
     os.nice(discipline.niceness)
     resource.setrlimit(resource.RLIMIT_AS, (discipline.memory_bytes, discipline.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     vips.prepare(discipline.allowed_loaders)
-    # `sys.stderr` is closed here, lest it mix with answers on standard output; the server's own log is behind it.
-    logging.basicConfig(stream=os.fdopen(os.dup(2), "w"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")

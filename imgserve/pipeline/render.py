@@ -1,11 +1,12 @@
 """Bytes and a transform in, a rendition out: probe, plan, stages, encode."""
 
 import math
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import pyvips
 
-from imgserve.formats import FORMATS, default_output
+from imgserve.formats import FORMATS, Format, default_output
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import metadata, svg, vips
 from imgserve.pipeline.box import Size
@@ -13,14 +14,34 @@ from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.geometry import plan
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.probe import Frames, Header, choose_frames, read_header
-from imgserve.pipeline.stages import STAGES, Job
+from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, settle
 
-REVISION = 1
+REVISION = 3
 """Raised with every change that makes other bytes of the same original and transform; part of every cache key."""
 
 _VECTOR_SIDE = 4096
 _VECTOR_MOST = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to make, whatever it is made from."""
+
+    transform: Transform
+    limits: Limits = field(default_factory=Limits)
+    encoders: EncoderSettings = field(default_factory=EncoderSettings)
+    focal_point: tuple[float, float] | None = None
+    """Stored on the image, as fractions of the upright picture."""
+    damaged: bool = False
+    """Show what can be decoded of a broken file instead of refusing it."""
+
+    def settled(self, original: Format) -> tuple[Transform, Format]:
+        """Say all that the caller left open, for an original of some format; and name the output format."""
+        asked = self.transform
+        output = FORMATS[asked.format] if asked.format else default_output(original)
+        focal = self.focal_point is not None
+        return settle(asked, original, output, qualities=self.encoders.quality, focal_point=focal), output
 
 
 def render(
@@ -46,29 +67,58 @@ def render(
         UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
         BadTransform: a frame or page that the original does not have.
     """
-    limits, encoders = limits or Limits(), encoders or EncoderSettings()
-    opened = recognize(data, limits, damaged=damaged)
-    original = FORMATS[opened.format]
-    output = FORMATS[transform.format] if transform.format else default_output(original)
-    transform = settle(transform, original, output, qualities=encoders.quality, focal_point=focal_point is not None)
-    header = read_header(opened, limits)
+    order = Order(transform, limits or Limits(), encoders or EncoderSettings(), focal_point, damaged)
+    opened = recognize(data, order.limits, damaged=damaged)
+    return render_opened(opened, read_header(opened, order.limits), order)
+
+
+def render_opened(
+    opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None
+) -> Rendition:
+    """Make a rendition of an original whose header was read.
+
+    Args:
+        opened: the original.
+        header: what its header tells.
+        order: what to make.
+        decoded: its one frame, where that is decoded already; at any reduction that still has the detail.
+    """
+    transform, output = order.settled(FORMATS[opened.format])
     if output.name == "svg":
         return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
-    frames = choose_frames(header, opened, transform, limits, animates=output.animation)
+    frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
     stored = _planning_size(header, opened, transform)
-    budget = replace(limits, output_pixels=min(limits.output_pixels, max(1, limits.animation_pixels // frames.count)))
+    budget = order.limits
+    if frames.count > 1:
+        most = min(budget.output_pixels, max(1, budget.animation_pixels // frames.count))
+        budget = replace(budget, output_pixels=most)
     made = plan(
-        stored, transform, budget if frames.count > 1 else limits,
-        orientation=header.orientation, focal_point=focal_point, vector=opened.format == "svg",
+        stored, transform, budget,
+        orientation=header.orientation, focal_point=order.focal_point, vector=opened.format == "svg",
     )  # fmt: skip
     job = Job(made, transform, output, stored)
-    try:
-        image, keep = metadata.select(_processed(opened, header, frames, job), transform)
-        encoded = encode(image, output, transform, encoders, keep=keep)
-    except pyvips.Error as error:
-        raise vips.as_error(error, opened.format) from error
-    size = made.size
-    return Rendition(encoded, output.media_type, size.width, size.height, (*frames.notes, *made.notes))
+    loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
+    return finished(loaded, job, order.encoders, opened.format, notes=frames.notes)
+
+
+def finished(
+    loaded: Iterable[pyvips.Image],
+    job: Job,
+    encoders: EncoderSettings,
+    original: str,
+    *,
+    notes: tuple[str, ...] = (),
+) -> Rendition:
+    """Take loaded frames through the stages and encode them.
+
+    Raises:
+        UnreadableImage: pixels that were to be decoded on the way cannot be.
+    """
+    with vips.translated(original):
+        image, keep = metadata.select(_joined([staged(frame, job) for frame in loaded]), job.transform)
+        encoded = encode(image, job.output, job.transform, encoders, keep=keep)
+    size = job.plan.size
+    return Rendition(encoded, job.output.media_type, size.width, size.height, (*notes, *job.plan.notes))
 
 
 def _planning_size(header: Header, opened: Recognized, transform: Transform) -> Size:
@@ -82,20 +132,13 @@ def _planning_size(header: Header, opened: Recognized, transform: Transform) -> 
     return Size(size.width * finer, size.height * finer)
 
 
-def _processed(opened: Recognized, header: Header, frames: Frames, job: Job) -> pyvips.Image:
-    pictures = [_staged(frame, job) for frame in _loaded(opened, header, frames, job)]
+def _joined(pictures: list[pyvips.Image]) -> pyvips.Image:
     if len(pictures) == 1:
         return pictures[0]
     height = pictures[0].height
     roll = pyvips.Image.arrayjoin(pictures, across=1).copy()
     roll.set_type(pyvips.GValue.gint_type, "page-height", height)
     return roll
-
-
-def _staged(image: pyvips.Image, job: Job) -> pyvips.Image:
-    for stage in STAGES:
-        image = stage(image, job)
-    return image
 
 
 def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> list[pyvips.Image]:

@@ -7,7 +7,7 @@ import pyvips
 
 from imgserve.formats import Format
 from imgserve.pipeline import color
-from imgserve.pipeline.box import Box, Size, cover
+from imgserve.pipeline.box import Box, Size, carried, cover
 from imgserve.pipeline.geometry import Plan
 from imgserve.transform.value import Color, Transform
 
@@ -27,12 +27,10 @@ class Job:
 
 def region(image: pyvips.Image, job: Job) -> pyvips.Image:
     """Crop to the planned region, wherever shrink-on-load has moved it."""
-    across, down = image.width / job.stored.width, image.height / job.stored.height
-    box = job.plan.region
-    left, top = min(int(box.left * across), image.width - 1), min(int(box.top * down), image.height - 1)
-    width = min(max(1, round(box.width * across)), image.width - left)
-    height = min(max(1, round(box.height * down)), image.height - top)
-    return image if (width, height) == (image.width, image.height) else image.crop(left, top, width, height)
+    box = carried(job.plan.region, job.stored, Size(image.width, image.height))
+    if (box.width, box.height) == (image.width, image.height):
+        return image
+    return image.crop(box.left, box.top, box.width, box.height)
 
 
 def resample(image: pyvips.Image, job: Job) -> pyvips.Image:
@@ -40,10 +38,11 @@ def resample(image: pyvips.Image, job: Job) -> pyvips.Image:
     size = job.plan.scaled_stored()
     if (image.width, image.height) == (size.width, size.height):
         return image
-    return _weighted(image, lambda flat: _resized(flat, size))
+    return weighted(image, lambda flat: resized(flat, size))
 
 
-def _resized(image: pyvips.Image, size: Size) -> pyvips.Image:
+def resized(image: pyvips.Image, size: Size) -> pyvips.Image:
+    """Resample to exactly this size."""
     scaled = image.resize(size.width / image.width, vscale=size.height / image.height, kernel="lanczos3")
     if (scaled.width, scaled.height) != (size.width, size.height):
         # libvips rounds each side on its own; a pixel too few repeats the edge, one too many falls off.
@@ -51,7 +50,8 @@ def _resized(image: pyvips.Image, size: Size) -> pyvips.Image:
     return scaled
 
 
-def _weighted(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+def weighted(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+    """Apply a change that mixes pixels, colors weighted by their alpha."""
     if not image.hasalpha():
         return change(image)
     # Whole numbers between the steps, as libvips' own thumbnailing has them: a third of the time of floats.
@@ -85,7 +85,7 @@ def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
     if image.hasalpha():
         background = [*(part * paint[3] / 255 for part in background[:-1]), paint[3]]
     bicubic = pyvips.Interpolate.new("bicubic")
-    return _weighted(
+    return weighted(
         image, lambda flat: flat.similarity(angle=job.plan.angle, background=background, interpolate=bicubic)
     ).cast("uchar")
 
@@ -137,10 +137,10 @@ def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:
     """Make the backdrop: the picture, covering, blurred; at an eighth, since nothing finer remains of it."""
     small = Size(max(1, size.width // 8), max(1, size.height // 8))
     covering = cover(Size(image.width, image.height), small)
-    backdrop = _resized(image, covering).crop(
+    backdrop = resized(image, covering).crop(
         (covering.width - small.width) // 2, (covering.height - small.height) // 2, small.width, small.height
     )
-    return _resized(backdrop.gaussblur(max(small.width, small.height) / 24).copy_memory(), size)
+    return resized(backdrop.gaussblur(max(small.width, small.height) / 24).copy_memory(), size)
 
 
 def background(image: pyvips.Image, job: Job) -> pyvips.Image:
@@ -169,3 +169,10 @@ STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
     canvas,
     background,
 )
+
+
+def staged(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Take one frame through every stage."""
+    for stage in STAGES:
+        image = stage(image, job)
+    return image

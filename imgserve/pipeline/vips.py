@@ -1,6 +1,7 @@
 """libvips, made ready once per process: which loaders it may use, no cache, one thread."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import pyvips
 
@@ -32,6 +33,15 @@ def prepare(allowed: Iterable[str] = (), *, threads: int = 1) -> None:
 def version() -> str:
     """Tell the version of libvips in use."""
     return ".".join(str(pyvips.version(part)) for part in range(3))
+
+
+@contextlib.contextmanager
+def translated(format_name: str) -> Iterator[None]:
+    """Raise what goes wrong with an original inside as an UnreadableImage."""
+    try:
+        yield
+    except pyvips.Error as error:
+        raise as_error(error, format_name) from error
 
 
 def as_error(error: pyvips.Error, format_name: str) -> UnreadableImage:

@@ -9,9 +9,10 @@ import pyvips
 from imgserve.errors import BadTransform, LimitExceeded, TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.formats import FORMATS
 from imgserve.model import Limits, Rendition
+from imgserve.pipeline import color
 from imgserve.pipeline.probe import probe
 from imgserve.pipeline.render import render
-from imgserve.transform import parse_query
+from imgserve.transform import Transform, parse_query
 from tests.pictures import (
     BLUE,
     GREEN,
@@ -287,6 +288,17 @@ def test_gray_stays_gray(output: str) -> None:
     data = encoded(quarters().colourspace("b-w"), "jpg")
     pixel = color_at(opened(made(data, f"w=100&fm={output}").data), 0.25, 0.25)
     assert max(pixel[:3]) - min(pixel[:3]) <= 2 or len(pixel) < 3
+
+
+@pytest.mark.parametrize(("profile", "same"), [("srgb", True), ("p3", False), ("cmyk", False)])
+def test_only_a_profile_that_is_srgb_by_another_name_is_not_converted(profile: str, same: bool) -> None:
+    image = quarters().copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(pyvips.Image.profile_load(profile)))
+    assert color._is_srgb_already(image) is same
+    assert color._is_srgb_already(image.cast("ushort").copy(interpretation="rgb16")) is False
+    converted = color.to_output(image, Transform())
+    assert not converted.get_typeof("icc-profile-data")
+    assert ((converted - quarters()).abs().max() == 0) is (profile != "p3")
 
 
 def test_a_damaged_profile_is_passed_over() -> None:
