@@ -17,8 +17,9 @@ _QUIET_SECONDS = 60.0
 class Faults:
     """Turns errors of disk and ledger into figures and one log line a kind."""
 
-    def __init__(self, quiet_seconds: float = _QUIET_SECONDS) -> None:
-        """Take how long a kind that recovered is not logged again."""
+    def __init__(self, tier: str = "disk cache", quiet_seconds: float = _QUIET_SECONDS) -> None:
+        """Take what the log calls the tier, and how long a kind that recovered is not logged again."""
+        self._tier = tier
         self._quiet = quiet_seconds
         self._lock = threading.Lock()
         self._failing: set[tuple[str, str]] = set()
@@ -52,7 +53,7 @@ class Faults:
                 return
             self._logged.add(kind)
             self._logged_at[kind] = time.monotonic()
-        _LOGGER.warning("disk cache: %s fails with %s (%s); requests go on without it", action, kind, error)
+        _LOGGER.warning("%s: %s fails with %s (%s); requests go on without it", self._tier, action, kind, error)
 
     def _due(self, kind: str) -> bool:
         at = self._logged_at.get(kind)
@@ -66,7 +67,7 @@ class Faults:
             over = self._logged - {kind for _, kind in self._failing}
             self._logged -= over
         for kind in sorted(over):
-            _LOGGER.info("disk cache: %s is over, %s works again", kind, action)
+            _LOGGER.info("%s: %s is over, %s works again", self._tier, kind, action)
 
 
 def _kind(error: OSError | sqlite3.Error) -> str:

@@ -1,4 +1,4 @@
-"""The files of the disk tier: written whole or not at all, read, removed. It knows no ledger and no budget."""
+"""The files of a tier on disk: written whole or not at all, read, removed. It knows no ledger and no budget."""
 
 import errno
 import itertools
@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgserve.cache.at_once import OPEN_FLAGS
 from imgserve.cache.key import RENDITIONS, is_image_folder
 
 _TEMPORARY = ".tmp"
@@ -39,17 +40,22 @@ class Found:
 class RenditionFiles:
     """The pictures below one cache folder. Paths are relative and come from a `RenditionKey` or a listing."""
 
-    def __init__(self, root: Path) -> None:
-        """Take the cache folder; nothing is made before the first write."""
+    def __init__(self, root: Path, top: str = RENDITIONS) -> None:
+        """Take the cache folder and the folder in it that is meant; nothing is made before the first write."""
         self._root = root
+        self.top = top
         self._temporary = root / _TEMPORARY
         self._prefix = f"{os.getpid()}.{secrets.token_hex(4)}"
         self._numbers = itertools.count()
 
+    def temporary_path(self) -> Path:
+        """Name a new file in a folder that nobody serves; it is swept when this process is gone or the file is old."""
+        self._temporary.mkdir(parents=True, exist_ok=True)
+        return self._temporary / f"{self._prefix}.{next(self._numbers)}"
+
     def write_temporary(self, data: bytes) -> Path:
         """Write a file that nobody sees yet; leaves nothing behind if it fails."""
-        path = self._temporary_path()
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        path = self.temporary_path()
         try:
             with path.open("xb") as file:
                 file.write(data)
@@ -69,10 +75,8 @@ class RenditionFiles:
 
     def read(self, path: str) -> bytes | None:
         """Read a file; None where there is none, nothing where it is no regular file."""
-        # NONBLOCK: opening a FIFO must not hang. NOFOLLOW: a link would lead out of the cache folder.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._root / path, flags)
+            descriptor = os.open(self._root / path, OPEN_FLAGS)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -87,8 +91,24 @@ class RenditionFiles:
 
     def read_head(self, path: str, size: int) -> bytes:
         """Read the beginning of a regular file."""
-        with (self._root / path).open("rb") as file:
-            return file.read(size)
+        descriptor = os.open(f"{self._root}/{path}", OPEN_FLAGS)
+        try:
+            return os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def find(self, path: str) -> Found | None:
+        """Look at what is at a path; None where there is nothing."""
+        try:
+            status = os.lstat(f"{self._root}/{path}")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Found(path, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+
+    def size(self, path: str) -> int | None:
+        """Tell the bytes of a regular file; None where there is none."""
+        found = self.find(path)
+        return found.size if found and found.regular else None
 
     def exists(self, path: str) -> bool:
         """Tell whether there is anything at a path."""
@@ -124,8 +144,7 @@ class RenditionFiles:
 
     def set_aside(self, folder: str) -> Path | None:
         """Take a whole folder out of sight in one step; returns what `empty` is to remove, if anything."""
-        aside = self._temporary_path()
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        aside = self.temporary_path()
         try:
             (self._root / folder).rename(aside)
         except FileNotFoundError:
@@ -153,12 +172,13 @@ class RenditionFiles:
 
     def folders(self) -> Iterator[str]:
         """Walk the two levels above the pictures; strange things there are removed once they are old."""
-        for shelf in _listing(self._root / RENDITIONS):
+        # In the order of the ledger, so that rows entered one after the other share its pages.
+        for shelf in _sorted(self._root / self.top):
             if not shelf.is_dir(follow_symlinks=False):
-                self.remove_stray(f"{RENDITIONS}/{shelf.name}")
+                self.remove_stray(f"{self.top}/{shelf.name}")
                 continue
-            for folder in _listing(Path(shelf.path)):
-                path = f"{RENDITIONS}/{shelf.name}/{folder.name}"
+            for folder in _sorted(Path(shelf.path)):
+                path = f"{self.top}/{shelf.name}/{folder.name}"
                 if folder.is_dir(follow_symlinks=False):
                     yield path
                 else:
@@ -179,9 +199,6 @@ class RenditionFiles:
         if age > _STRAY_SECONDS:
             self.remove(path)
 
-    def _temporary_path(self) -> Path:
-        return self._temporary / f"{self._prefix}.{next(self._numbers)}"
-
 
 def _listing(folder: Path) -> list[os.DirEntry[str]]:
     try:
@@ -189,6 +206,10 @@ def _listing(folder: Path) -> list[os.DirEntry[str]]:
             return list(items)
     except FileNotFoundError:
         return []
+
+
+def _sorted(folder: Path) -> list[os.DirEntry[str]]:
+    return sorted(_listing(folder), key=lambda item: item.name)
 
 
 def _found(folder: str, item: os.DirEntry[str]) -> Found | None:

@@ -1,4 +1,4 @@
-"""The name of a rendition: its ETag and its place in the cache folder. Nothing here touches the disk.
+"""The name of a rendition: its tag and its place in the cache folder. Nothing here touches the disk.
 
 Anyone can compute the place of a rendition:
 
@@ -18,13 +18,16 @@ from dataclasses import dataclass
 RENDITIONS = "renditions"
 """The folder, below the cache folder, that holds the pictures."""
 
+MEZZANINES = "mezzanines"
+"""The folder beside it that holds what pictures are made from, named in the same way."""
+
 _WORD = re.compile(r"[0-9A-Za-z_]{1,32}")
 _VERSION = re.compile(r"(?!-)[0-9A-Za-z_-]{1,32}")
 _TEXT = re.compile(r"(?!~)[0-9A-Za-z._~=,:;&+%@!*()-]{0,150}")
 _HASHED = "~[0-9a-f]{32}"
 _PART = f"(?:{_WORD.pattern}|{_HASHED})"
 _DOTTED = rf"(?:(?!\.)[0-9A-Za-z_.]{{1,32}}|{_HASHED})"
-_FOLDER = re.compile(rf"{RENDITIONS}/([0-9a-f]{{2}})/\1[0-9a-f]{{30}}")
+_FOLDER = re.compile(rf"(?:{RENDITIONS}|{MEZZANINES})/([0-9a-f]{{2}})/\1[0-9a-f]{{30}}")
 _NAME = re.compile(rf"{_DOTTED}-{_PART}-(?:{_TEXT.pattern}|{_HASHED})\.{_PART}")
 
 
@@ -44,14 +47,14 @@ class RenditionKey:
     """Of the rendition's format, without the dot."""
 
     @property
-    def etag(self) -> str:
-        """Strong entity tag, quoted, the same on every node."""
+    def tag(self) -> str:
+        """Name in 32 hex digits, the same on every node; an ETag begins with it."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.image_id, self.version, self.canonical, self.revision, self.extension):
             octets = _octets(part)
             # The length in front keeps ("ab", "c") apart from ("a", "bc").
             digest.update(len(octets).to_bytes(8, "big") + octets)
-        return f'"{digest.hexdigest()}"'
+        return digest.hexdigest()
 
     @property
     def folder(self) -> str:
@@ -61,17 +64,22 @@ class RenditionKey:
     @property
     def path(self) -> str:
         """File of this rendition, relative to the cache folder."""
+        return self.path_in(RENDITIONS)
+
+    def path_in(self, top: str) -> str:
+        """File of this name below one of the top folders, relative to the cache folder."""
         # A dash ends the version in the name, so it may not have any.
         version = _literal_or_hash(_VERSION, self.version).replace("-", ".")
         revision = _literal_or_hash(_WORD, self.revision)
         canonical = _literal_or_hash(_TEXT, self.canonical)
-        return f"{self.folder}/{version}-{revision}-{canonical}.{_literal_or_hash(_WORD, self.extension)}"
+        extension = _literal_or_hash(_WORD, self.extension)
+        return f"{image_folder(self.image_id, top)}/{version}-{revision}-{canonical}.{extension}"
 
 
-def image_folder(image_id: str) -> str:
+def image_folder(image_id: str, top: str = RENDITIONS) -> str:
     """Name the folder that holds every rendition of an image, relative to the cache folder."""
     digest = _hash(image_id)
-    return f"{RENDITIONS}/{digest[:2]}/{digest}"
+    return f"{top}/{digest[:2]}/{digest}"
 
 
 def is_image_folder(path: str) -> bool:

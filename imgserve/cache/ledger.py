@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imgserve.cache.at_once import UNKNOWN, Unknown
 from imgserve.cache.ledger_file import SqliteFile
 
-_SCHEMA = """
+_COUNTS_GONE = """
+CREATE TRIGGER counts_gone AFTER DELETE ON renditions BEGIN
+    UPDATE totals SET entries = entries - 1, size = size - OLD.size;
+END
+"""
+
+_SCHEMA = f"""
 CREATE TABLE renditions (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, crc32 INTEGER, media_type TEXT NOT NULL, width INTEGER NOT NULL,
     height INTEGER NOT NULL, notes TEXT NOT NULL, used INTEGER NOT NULL
@@ -21,18 +28,19 @@ INSERT INTO totals VALUES (0, 0);
 CREATE TRIGGER counts_new AFTER INSERT ON renditions BEGIN
     UPDATE totals SET entries = entries + 1, size = size + NEW.size;
 END;
-CREATE TRIGGER counts_gone AFTER DELETE ON renditions BEGIN
-    UPDATE totals SET entries = entries - 1, size = size - OLD.size;
-END;
+{_COUNTS_GONE};
 CREATE TRIGGER counts_changed AFTER UPDATE OF size ON renditions BEGIN
     UPDATE totals SET size = size + NEW.size - OLD.size;
 END
-"""
+"""  # noqa: S608  our constants
 """Triggers keep the totals: whatever changes rows changes them in the same transaction."""
 
 _SCHEMA_VERSION = 1
 
 _COLUMNS = "path, size, crc32, media_type, width, height, notes, used"
+_FIND = f"SELECT {_COLUMNS} FROM renditions WHERE path = ?"  # noqa: S608  our constant
+_INSERT = f"INSERT INTO renditions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  our constant
+_NO_NOTES = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +87,15 @@ class Rows:
         """Enter a file, in place of what was known of it."""
         # Not INSERT OR REPLACE, which deletes without firing the trigger.
         self._connection.execute(
-            f"INSERT INTO renditions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608  our constant
-            "ON CONFLICT (path) DO UPDATE SET size = excluded.size, crc32 = excluded.crc32, "
+            f"{_INSERT} ON CONFLICT (path) DO UPDATE SET size = excluded.size, crc32 = excluded.crc32, "
             "media_type = excluded.media_type, width = excluded.width, height = excluded.height, "
             "notes = excluded.notes, used = max(used, excluded.used)",
             _values(entry),
         )
+
+    def add(self, entry: Entry) -> None:
+        """Enter a file unless it is known."""
+        self._connection.execute(f"{_INSERT} ON CONFLICT (path) DO NOTHING", _values(entry))
 
     def drop(self, path: str) -> None:
         """Forget a file."""
@@ -98,7 +109,12 @@ class Rows:
 
     def drop_all(self) -> int:
         """Forget every file; tell how many there were."""
-        return self._connection.execute("DELETE FROM renditions").rowcount
+        # Without its trigger SQLite drops the whole table at once; a million rows one by one would take it 20 seconds.
+        self._connection.execute("DROP TRIGGER counts_gone")
+        number = self._connection.execute("DELETE FROM renditions").rowcount
+        self._connection.execute("UPDATE totals SET entries = 0, size = 0")
+        self._connection.execute(_COUNTS_GONE)
+        return number
 
     def oldest(self, number: int) -> list[Entry]:
         """List the files that were not used for longest."""
@@ -119,13 +135,17 @@ class Rows:
 class Ledger:
     """What the cache folder holds, shared by every process that uses the folder.
 
-    Queries and changes have a connection each: a look-up never waits for a change that another thread makes.
+    Queries and changes have a connection each: a look-up never waits for a change that another thread makes. Look-ups
+    at once have a third: they would wait for longer queries, and it does not sleep where the others do.
     """
 
     def __init__(self, path: Path) -> None:
         """Take the file; it is opened, and made if need be, at the first use."""
         self._reader = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
         self._writer = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
+        self._prompt = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
+        self.wanted_at_once = False
+        """Whether anybody looks up at once, so that it is worth a connection."""
 
     @property
     def openings(self) -> int:
@@ -148,6 +168,16 @@ class Ledger:
         with self._reader.reading() as connection:
             return _find(connection, path)
 
+    def find_at_once(self, path: str) -> Entry | Unknown | None:
+        """Look up one file without waiting for anybody; `UNKNOWN` before `prepare`, or where it would wait."""
+        row = self._prompt.first_row_at_once(_FIND, (path,))
+        return row if row is None or row is UNKNOWN else _entry(row)
+
+    def prepare(self) -> None:
+        """Make look-ups at once possible, if anybody wants them; may wait."""
+        if self.wanted_at_once:
+            self._prompt.prepare_at_once()
+
     def totals(self) -> Totals:
         """Tell the sums over all entries."""
         with self._reader.reading() as connection:
@@ -158,6 +188,12 @@ class Ledger:
         query = "SELECT path, size FROM renditions WHERE path > ? AND path < ?"
         with self._reader.reading() as connection:
             return dict(connection.execute(query, (f"{folder}/", f"{folder}0")))
+
+    def between(self, first: str, last: str, most: int) -> list[tuple[str, int, int]]:
+        """List path, width and height of the files between two paths."""
+        query = "SELECT path, width, height FROM renditions WHERE path > ? AND path < ? LIMIT ?"
+        with self._reader.reading() as connection:
+            return connection.execute(query, (first, last, most)).fetchall()
 
     def next_folder(self, folder: str) -> str | None:
         """Name the folder that follows in the order of paths; begin with an empty name."""
@@ -170,11 +206,11 @@ class Ledger:
         """Close the file; the next use opens it again."""
         self._reader.close()
         self._writer.close()
+        self._prompt.close()
 
 
 def _find(connection: sqlite3.Connection, path: str) -> Entry | None:
-    query = f"SELECT {_COLUMNS} FROM renditions WHERE path = ?"  # noqa: S608  our constant
-    row = connection.execute(query, (path,)).fetchone()
+    row = connection.execute(_FIND, (path,)).fetchone()
     return _entry(row) if row else None
 
 
@@ -184,7 +220,8 @@ def _totals(connection: sqlite3.Connection) -> Totals:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     path, size, crc32, media_type, width, height, notes, used = row
-    return Entry(path, size, crc32, media_type, width, height, tuple(json.loads(notes)), used)
+    noted = () if notes == _NO_NOTES else tuple(json.loads(notes))
+    return Entry(path, size, crc32, media_type, width, height, noted, used)
 
 
 def _values(entry: Entry) -> tuple[object, ...]:
@@ -195,6 +232,6 @@ def _values(entry: Entry) -> tuple[object, ...]:
         entry.media_type,
         entry.width,
         entry.height,
-        json.dumps(entry.notes),
+        json.dumps(entry.notes) if entry.notes else _NO_NOTES,
         entry.used,
     )

@@ -8,6 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from imgserve.cache.at_once import UNKNOWN, Unknown
 
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
 _BROKEN_AT_OPENING = _BROKEN | {sqlite3.SQLITE_ERROR}
@@ -65,6 +68,28 @@ class SqliteFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def first_row_at_once(self, query: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | Unknown | None:
+        """Give the first row of a query without opening, waiting or repairing anything."""
+        if not self._lock.acquire(blocking=False):
+            return UNKNOWN
+        try:
+            if self._connection is None:
+                return UNKNOWN
+            row: tuple[Any, ...] | None = self._connection.execute(query, parameters).fetchone()
+        except sqlite3.Error:
+            # Whoever asks again, prepared to wait, meets it too and can tell.
+            return UNKNOWN
+        else:
+            return row
+        finally:
+            self._lock.release()
+
+    def prepare_at_once(self) -> None:
+        """Open the file for queries at once, again if it was replaced; may wait."""
+        with self._lock, self._watched():
+            # SQLite would otherwise sleep while another process has the file for itself.
+            self._open_connection().execute("PRAGMA busy_timeout=0")
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""

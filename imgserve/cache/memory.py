@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from imgserve.cache.key import RenditionKey, image_folder
+from imgserve.cache.siblings import Sibling, siblings
 from imgserve.cache.stats import Tally, TierStats
 from imgserve.model import Rendition
 
@@ -33,14 +34,30 @@ class MemoryTier:
 
     def get(self, key: RenditionKey) -> Rendition | None:
         """Find a rendition and mark it as used."""
+        found = self.peek(key)
+        self.looked_up(found=found is not None)
+        return found
+
+    def looked_up(self, *, found: bool) -> None:
+        """Count a look-up that was a peek."""
+        self._tally.looked_up(found=found)
+
+    def get_again(self, key: RenditionKey) -> Rendition | None:
+        """Find a rendition and mark it as used, without counting a miss."""
         entry = self._entries.get(key)
-        self._tally.looked_up(found=entry is not None)
-        return entry.rendition if entry else None
+        if entry is None:
+            return None
+        self._tally.looked_up(found=True)
+        return entry.rendition
 
     def peek(self, key: RenditionKey) -> Rendition | None:
         """Find a rendition without counting a hit or a miss."""
         entry = self._entries.get(key)
         return entry.rendition if entry else None
+
+    def siblings(self, key: RenditionKey) -> list[Sibling]:
+        """List what else is kept of an original, without counting hits or misses."""
+        return siblings(key, self._entries.in_folder(key.folder))
 
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:
         """Keep a rendition unless it is too large for this tier; tell whether it was kept."""
@@ -100,6 +117,12 @@ class _Entries(LRUCache[RenditionKey, _Entry]):
     def clear(self) -> None:
         super().clear()
         self._by_folder.clear()
+
+    def in_folder(self, folder: str) -> list[tuple[str, int, int]]:
+        keys = self._by_folder.get(folder, ())
+        # Not by `[]`, which would mark them as used.
+        entries = [(key, Cache.__getitem__(self, key).rendition) for key in keys]
+        return [(key.path, rendition.width, rendition.height) for key, rendition in entries]
 
     def forget(self, folder: str) -> int:
         keys = list(self._by_folder.get(folder, ()))

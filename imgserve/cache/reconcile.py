@@ -1,11 +1,12 @@
 """Brings files and ledger to agree, one path at a time, under the ledger's write lock. No walking, no schedule."""
 
 import zlib
+from collections.abc import Sequence
 
 from imgserve.cache.files import Found, RenditionFiles
 from imgserve.cache.inherited import begins_as_named, expected_format, is_whole, size_in_pixels
 from imgserve.cache.key import is_rendition_path
-from imgserve.cache.ledger import Entry, Ledger
+from imgserve.cache.ledger import Entry, Ledger, Rows
 from imgserve.formats import HEAD_BYTES
 
 
@@ -39,31 +40,39 @@ class Reconciler:
             rows.drop(path)
             return None
 
-    def adopt(self, found: Found) -> None:
-        """Enter an inherited file by its first bytes, to be checked in full when it is first read."""
-        expected = expected_format(found.path)
+    def adopt(self, found: Sequence[Found]) -> None:
+        """Enter inherited files by their first bytes, to be checked in full when they are first read."""
+        # Read before the lock is taken: a cold disk may take its time.
+        entries = [self._inherited(file) for file in found]
         with self._ledger.changing() as rows:
-            if not found.regular or not is_rendition_path(found.path):
-                self._files.remove_stray(found.path)
-                return
-            if rows.find(found.path) is not None or not self._files.exists(found.path):
-                return
-            head = self._files.read_head(found.path, HEAD_BYTES)
-            if expected is None or not begins_as_named(found.path, head):
-                self._files.remove(found.path)
-                return
-            rows.put(Entry(found.path, found.size, None, expected.media_type, 0, 0, (), found.modified_ns))
+            for file, entry in zip(found, entries, strict=True):
+                self._enter(rows, file, entry)
 
-    def drop_vanished(self, folder: str) -> None:
-        """Drop the rows of a folder that is not there."""
-        with self._ledger.changing() as rows:
-            if not self._files.exists(folder):
-                rows.drop_folder(folder)
+    def _inherited(self, file: Found) -> Entry | None:
+        """Make the row of a file that looks like what its name promises."""
+        expected = expected_format(file.path)
+        if expected is None or not file.regular or not is_rendition_path(file.path):
+            return None
+        try:
+            head = self._files.read_head(file.path, HEAD_BYTES)
+        except FileNotFoundError:
+            return None
+        if not begins_as_named(file.path, head):
+            return None
+        return Entry(file.path, file.size, None, expected.media_type, 0, 0, (), file.modified_ns)
 
-    def drop_empty(self, folder: str) -> None:
-        """Remove a folder that holds nothing."""
-        with self._ledger.changing():
-            self._files.remove_if_empty(folder)
+    def _enter(self, rows: Rows, file: Found, entry: Entry | None) -> None:
+        # It may have been replaced, purged, or entered by another since it was looked at.
+        if self._files.find(file.path) != file:
+            return
+        if entry is not None:
+            rows.add(entry)
+        elif rows.find(file.path) is not None:
+            return
+        elif file.regular and is_rendition_path(file.path):
+            self._files.remove(file.path)
+        else:
+            self._files.remove_stray(file.path)
 
 
 def _accepted(path: str, data: bytes, entry: Entry | None, used: int) -> Entry | None:

@@ -11,6 +11,12 @@ from imgserve.cache.janitor import Janitor
 _STEP_SECONDS = 0.05
 """Share of a call that a scan may take: five percent of a core where it is called every second."""
 
+_HASTY_STEP_SECONDS = 0.3
+"""The same while files are found that the ledger does not know, since a budget that misses them is not kept."""
+
+_REST = 2.0
+"""Pause after a step, in times the step: Python threads hardly give way, and requests would wait for each of many."""
+
 _SWEEP_EVERY = 60.0
 _SCAN_EVERY = 6 * 3600.0
 """Files that rsync brought and nobody asked for are not counted before a scan finds them."""
@@ -21,7 +27,7 @@ _RETRY_SECONDS = 60.0
 class _Tier(Protocol):
     def evict_to_budget(self) -> None: ...
     def sweep(self) -> int: ...
-    def scan(self) -> Iterator[None]: ...
+    def scan(self) -> Iterator[int]: ...
 
 
 class _Ledger(Protocol):
@@ -35,7 +41,7 @@ class Upkeep:
     def __init__(self, lock: Path) -> None:
         """Take the file by which processes agree who the janitor is."""
         self._janitor = Janitor(lock)
-        self._steps: Iterator[None] | None = None
+        self._steps: Iterator[int] | None = None
         self._scanned_opening = -1
         self._next_scan = 0.0
         self._next_sweep = 0.0
@@ -68,13 +74,17 @@ class Upkeep:
             self._scanned_opening = ledger.openings
             self._next_scan = time.monotonic() + _SCAN_EVERY
             self._steps = tier.scan()
-        deadline = time.monotonic() + _STEP_SECONDS
+        started, worked = time.monotonic(), 0.0
         steps, self._steps = self._steps, None
         try:
-            for _ in steps:
-                if time.monotonic() >= deadline:
+            for unknown in steps:
+                took = time.monotonic() - started
+                worked += took
+                if worked >= (_HASTY_STEP_SECONDS if unknown else _STEP_SECONDS):
                     self._steps = steps
                     return
+                time.sleep(took * _REST)
+                started = time.monotonic()
         except (OSError, sqlite3.Error):
             self._next_scan = time.monotonic() + _RETRY_SECONDS
             raise

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from imgserve.cache.at_once import UNKNOWN
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey
 from imgserve.model import Rendition
@@ -53,8 +54,12 @@ class DiskTierMachine(RuleBasedStateMachine):
     @rule(key=KEYS)
     def get(self, key: RenditionKey) -> None:
         before = (self.root / key.path).read_bytes() if (self.root / key.path).is_file() else None
+        right = before if before == picture(key) else None
+        at_once = self.tier.get_at_once(key)
         found = self.tier.get(key)
-        assert (found.data if found else None) == (before if before == picture(key) else None)
+        assert (found.data if found else None) == right
+        if at_once is not UNKNOWN:
+            assert (at_once.data if at_once else None) == right
 
     @rule(key=KEYS)
     def inherit(self, key: RenditionKey) -> None:
@@ -79,7 +84,7 @@ class DiskTierMachine(RuleBasedStateMachine):
             self.tier.close()
         if disaster == "crash":
             # The kernel would do this; everything else of the old tier is forgotten as it is.
-            self.tier._upkeep._janitor.resign()
+            self.tier._folder._upkeep._janitor.resign()
         if disaster in {"restart", "crash"}:
             self.tier = self.open()
         if disaster == "lose ledger":

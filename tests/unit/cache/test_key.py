@@ -20,6 +20,13 @@ def test_a_path_can_be_computed_by_hand() -> None:
     assert key.path == f"renditions/{digest[:2]}/{digest}/17f.2a-0c1d-format=webp&width=400.webp"
 
 
+def test_a_path_below_another_folder_is_named_in_the_same_way() -> None:
+    key = RenditionKey("a", "1", "x", "r", "raw")
+    assert key.path_in("mezzanines") == key.path.replace("renditions", "mezzanines")
+    assert is_rendition_path(key.path_in("mezzanines"))
+    assert not is_rendition_path(key.path_in("others"))
+
+
 def test_all_renditions_of_an_image_are_in_one_folder() -> None:
     assert RenditionKey("a", "1", "x", "r", "jpg").folder == image_folder("a")
     assert RenditionKey("a", "2", "y", "r", "png").folder == image_folder("a")
@@ -69,26 +76,25 @@ def test_a_path_is_safe_whatever_comes_in(key: RenditionKey) -> None:
 
 
 @given(CLOSE_KEYS, CLOSE_KEYS)
-def test_different_keys_never_share_a_path_or_an_etag(one: RenditionKey, other: RenditionKey) -> None:
+def test_different_keys_never_share_a_path_or_a_tag(one: RenditionKey, other: RenditionKey) -> None:
     assert (one == other) == (one.path == other.path)
-    assert (one == other) == (one.etag == other.etag)
+    assert (one == other) == (one.tag == other.tag)
 
 
-def test_an_etag_is_strong_and_quoted() -> None:
-    etag = RenditionKey("i", "v", "c", "r", "jpg").etag
-    assert len(etag) == 34
-    assert etag[0] == etag[-1] == '"'
-    assert set(etag[1:-1]) <= set("0123456789abcdef")
+def test_a_tag_is_32_hex_digits() -> None:
+    tag = RenditionKey("i", "v", "c", "r", "jpg").tag
+    assert len(tag) == 32
+    assert set(tag) <= set("0123456789abcdef")
 
 
-def test_an_etag_is_the_same_in_every_process_and_release() -> None:
-    assert RenditionKey("i", "v", "c", "r", "jpg").etag == '"1d06844689ab21accfecfd5a44a6fb8b"'
+def test_a_tag_is_the_same_in_every_process_and_release() -> None:
+    assert RenditionKey("i", "v", "c", "r", "jpg").tag == "1d06844689ab21accfecfd5a44a6fb8b"
 
 
 @pytest.mark.parametrize("field", ["image_id", "version", "canonical", "revision", "extension"])
-def test_every_part_changes_the_etag(field: str) -> None:
+def test_every_part_changes_the_tag(field: str) -> None:
     parts = {"image_id": "i", "version": "v", "canonical": "c", "revision": "r", "extension": "jpg"}
-    assert RenditionKey(**parts).etag != RenditionKey(**{**parts, field: "other"}).etag
+    assert RenditionKey(**parts).tag != RenditionKey(**{**parts, field: "other"}).tag
 
 
 @pytest.mark.parametrize(

@@ -80,3 +80,16 @@ def test_the_budget_holds_and_the_index_follows(steps: list[tuple[str, str, int]
         assert tier.stats().bytes <= 20_000
         indexed = {item for keys in tier._entries._by_folder.values() for item in keys}
         assert indexed == set(tier._entries)
+
+
+def test_who_asks_elsewhere_next_counts_and_uses_what_is_found_but_misses_nothing() -> None:
+    tier = MemoryTier(10 * (ENTRY_BYTES + 1000))
+    for number in range(8):
+        tier.put(key(str(number)), picture(990))
+    assert tier.get_again(key("0")) == picture(990)
+    assert tier.get_again(key("absent")) is None
+    assert (tier.stats().hits, tier.stats().misses) == (1, 0)
+    for number in range(8, 12):
+        tier.put(key(str(number)), picture(990))
+    assert tier.peek(key("0")) is not None
+    assert tier.peek(key("1")) is None
