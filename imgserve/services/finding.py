@@ -1,5 +1,6 @@
 """From the path of a URL to an original: exact name, else a preset behind it, else another extension."""
 
+import time
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
@@ -22,6 +23,18 @@ _LONGEST, _DEEPEST = 2048, 64
 _ANY = "\0"
 
 
+@dataclass(slots=True, eq=False)
+class Sight:
+    """What was seen at a name, and how long that counts.
+
+    One object as long as nothing changes there: a later look that sees the same prolongs it, for all who hold it.
+    """
+
+    seen: Original | ImgserveError
+    until: float
+    """By `time.monotonic`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """An original, and what the path asks for beside it."""
@@ -30,6 +43,8 @@ class Found:
     preset: str | None = None
     format: str | None = None
     """The output format that the path's extension asks for."""
+    sights: tuple[Sight, ...] = ()
+    """What this was concluded from: it holds while all of them count."""
 
 
 class Finder:
@@ -38,10 +53,12 @@ class Finder:
     def __init__(self, originals: Originals, *, recheck: float, presets: Container[str]) -> None:
         """Take where originals are, seconds between looks, and the names a path may end in (lower case)."""
         self._originals = originals
+        self._recheck = recheck
         self._presets = presets
-        self._fresh: TTLCache[str, Original | ImgserveError] = TTLCache(_MOST, recheck)
-        self._known: LRUCache[str, Original] = LRUCache(_MOST)
-        self._flights: SingleFlight[str, Original | ImgserveError] = SingleFlight()
+        # An original is remembered beyond the time: to look again is cheap then, and its sight can go on.
+        self._present: LRUCache[str, Sight] = LRUCache(_MOST)
+        self._absent: TTLCache[str, Sight] = TTLCache(_MOST, recheck)
+        self._flights: SingleFlight[str, Sight] = SingleFlight()
 
     async def find(self, path: str) -> Found:
         """Find the original that a path means.
@@ -52,52 +69,70 @@ class Finder:
         """
         if len(path) > _LONGEST or path.count("/") >= _DEEPEST:
             raise ImageNotFound
-        found = await self._by_name(path)
+        found, sights = await self._by_name(path)
         if found is not None:
             return found
         folder, _, last = path.rpartition("/")
         if folder and last.lower() in self._presets:
-            found = await self._by_name(folder)
+            found, _ = await self._by_name(folder)
             if found is not None:
-                return replace(found, preset=last.lower())
+                return replace(found, preset=last.lower(), sights=(*sights, *found.sights))
         raise ImageNotFound
 
     def forget(self, image_id: str) -> None:
         """Look again at the next request, whatever was seen."""
-        self._fresh.pop(image_id, None)
-        self._fresh.pop(_any_extension(image_id), None)
+        for name in (image_id, _any_extension(image_id)):
+            for sights in (self._present, self._absent):
+                sight = sights.pop(name, None)
+                if sight is not None:
+                    sight.until = 0.0
 
-    async def _by_name(self, image_id: str) -> Found | None:
+    async def _by_name(self, image_id: str) -> tuple[Found | None, tuple[Sight, ...]]:
         """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
-        original = await self._seen(image_id)
-        if original is not None:
-            return Found(original)
+        sight = await self._sight(image_id)
+        if isinstance(sight.seen, Original):
+            return Found(sight.seen, sights=(sight,)), ()
         stem, dot, extension = image_id.rpartition(".")
         asked = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
         if asked is None or not asked.writable:
-            return None
-        sibling = await self._seen(_any_extension(image_id))
-        return None if sibling is None else Found(sibling, format=asked.name)
+            return None, (sight,)
+        sibling = await self._sight(_any_extension(image_id))
+        sights = (sight, sibling)
+        if isinstance(sibling.seen, Original):
+            return Found(sibling.seen, format=asked.name, sights=sights), ()
+        return None, sights
 
-    async def _seen(self, name: str) -> Original | None:
-        """Find an original, from memory while the last look is fresh, else by one look for all who ask."""
-        seen = self._fresh.get(name)
-        if seen is None:
-            seen, _ = await self._flights.do(name, lambda: to_thread.run_sync(self._look, name))
-            self._fresh[name] = seen
-            if isinstance(seen, Original):
-                self._known[seen.image_id] = seen
-        if isinstance(seen, Original):
-            return seen
-        if isinstance(seen, ImageNotFound):
-            return None
-        raise seen.with_traceback(None)
+    async def _sight(self, name: str) -> Sight:
+        """Tell what is at a name, from memory while the last look is fresh, else by one look for all who ask.
 
-    def _look(self, name: str) -> Original | ImgserveError:
+        Raises:
+            ImgserveError: something is there that cannot be served (yet).
+        """
+        sight = self._present.get(name) or self._absent.get(name)
+        if sight is None or time.monotonic() >= sight.until:
+            sight, _ = await self._flights.do(name, lambda: self._look_again(name, sight))
+        if isinstance(sight.seen, Original | ImageNotFound):
+            return sight
+        raise sight.seen.with_traceback(None)
+
+    async def _look_again(self, name: str, before: Sight | None) -> Sight:
+        known = before.seen if before is not None and isinstance(before.seen, Original) else None
+        seen = await to_thread.run_sync(self._look, name, known)
+        until = time.monotonic() + self._recheck
+        if before is not None and seen is known and self._present.get(name) is before:
+            before.until = until
+            return before
+        self._present.pop(name, None)
+        sight = Sight(seen, until)
+        (self._present if isinstance(seen, Original) else self._absent)[name] = sight
+        return sight
+
+    def _look(self, name: str, known: Original | None) -> Original | ImgserveError:
         """Look at the file, or at the first that exists of any extension, in a thread."""
         for image_id in _spelled_out(name):
+            same = known if known is not None and known.image_id == image_id else None
             try:
-                return self._originals.stat(image_id, self._known.get(image_id))
+                return self._originals.stat(image_id, same)
             except ImageNotFound:
                 continue
             except ImgserveError as error:

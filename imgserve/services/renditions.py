@@ -1,8 +1,9 @@
 """From an original and a transform to a picture: memory, disk, else one rendering for everyone who waits."""
 
+import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,14 +15,15 @@ from imgserve.model import Limits, Original, Rendition
 from imgserve.pipeline.box import Size
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.geometry import plan
-from imgserve.pipeline.process import Discipline, RenderJob
+from imgserve.pipeline.process import Discipline, Rendered, RenderJob
 from imgserve.services.failures import Failures
+from imgserve.services.mezzanines import Mezzanines, Start
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform, canonical
 
 _MODEST_PIXELS = 1_000_000
 
-Outcome = Literal["memory", "disk", "render", "coalesced"]
+Outcome = Literal["memory", "disk", "render", "coalesced", "stand_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class Recipe:
     settle: float = 2.0
     """Seconds that an original must be old before a rendition of it is kept."""
 
-    def job(self, original: Original, transform: Transform) -> RenderJob:
-        """Write the order for a rendering process.
+    def job(self, original: Original, transform: Transform | None, start: Start) -> RenderJob:
+        """Write the order for a rendering process; without a transform, for the mezzanine alone.
 
         Raises:
             TooLarge: without reading it.
@@ -44,8 +46,9 @@ class Recipe:
         if original.size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
         return RenderJob(
-            original.path, original.version, transform, self.discipline, self.limits, self.encoders, self.damaged
-        )
+            original.path, original.version, transform, self.discipline, self.limits, self.encoders, self.damaged,
+            start.mezzanine, start.keep,
+        )  # fmt: skip
 
     def revision(self, pipeline: str) -> str:
         """Name everything beside original and transform that decides the bytes."""
@@ -57,7 +60,15 @@ class Recipe:
             (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels),
             self.damaged,
         )
-        return hashlib.blake2b(repr(decisive).encode(), digest_size=4).hexdigest()
+        return _digest(decisive)
+
+    def mezzanine_revision(self, pipeline: str) -> str:
+        """Name everything beside the original that decides a mezzanine."""
+        return _digest((pipeline, self.damaged))
+
+
+def _digest(decisive: object) -> str:
+    return hashlib.blake2b(repr(decisive).encode(), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class Served:
     """Not of an original that may still be written; only then others may keep it too."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """What took how long, for Server-Timing."""
+    stands_in: RenditionKey | None = None
+    """Which picture this is, where it is not the one asked for."""
 
 
 class Renditions:
@@ -84,6 +97,7 @@ class Renditions:
         recipe: Recipe,
         *,
         locks: KeyLocks,
+        mezzanines: Mezzanines,
         failures: Failures,
         metrics: Metrics,
     ) -> None:
@@ -95,16 +109,28 @@ class Renditions:
         self._locks = locks
         self._failures = failures
         self._metrics = metrics
+        self._mezzanines = mezzanines
         self._flights: SingleFlight[str, Served] = SingleFlight()
 
     async def open(self) -> None:
         """Start the workers, whose pipeline is part of every key."""
-        self._revision = self._recipe.revision(await self._workers.open())
+        pipeline = await self._workers.open()
+        self._revision = self._recipe.revision(pipeline)
+        self._mezzanines.revision = self._recipe.mezzanine_revision(pipeline)
+
+    async def close(self) -> None:
+        """End the workers, and what they still were to write."""
+        await self._workers.close()
+        await self._mezzanines.close()
 
     def key(self, original: Original, transform: Transform) -> RenditionKey:
         """Name a rendition; `transform` is settled."""
-        extension = FORMATS[transform.format or original.format.name].extensions[0]
+        extension = self.extension(transform.format or original.format.name)
         return RenditionKey(original.image_id, original.version, canonical(transform), self._revision, extension)
+
+    def extension(self, name: str) -> str:
+        """Tell how the file name of a rendition in a format ends."""
+        return FORMATS[name].extensions[0]
 
     def output_pixels(self, original: Original, transform: Transform) -> int:
         """Tell how many pixels a rendition will have; 0 where the original's size is not known cheaply."""
@@ -115,6 +141,10 @@ class Renditions:
     def is_settled(self, original: Original) -> bool:
         """Tell whether an original is old enough not to be in the middle of being written."""
         return abs(time.time() - original.modified_ns / 1e9) >= self._recipe.settle
+
+    def at_hand(self, key: RenditionKey) -> Rendition | None:
+        """Find a rendition in memory, without counting that as use."""
+        return self._cache.at_hand(key)
 
     async def cached(self, key: RenditionKey) -> Served | None:
         """Fetch a rendition from memory or disk; None where it has to be made."""
@@ -137,6 +167,10 @@ class Renditions:
         waited = time.perf_counter() - started
         return replace(made, outcome="coalesced", seconds={"wait": waited})
 
+    def finish(self, key: RenditionKey) -> None:
+        """Have a picture that is being made finished and kept, whoever still waits for it."""
+        self._flights.commit(key.path)
+
     async def _make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
         async with self._locks.hold(key.path):
             # Looked up again, for between the caller's look-up and this moment another may have made it:
@@ -146,6 +180,24 @@ class Renditions:
             if hit is not None:
                 return Served(*hit)
             return await self._render(original, transform, key)
+
+    async def prepare(self, original: Original) -> bool:
+        """Have the mezzanine of an original made, when nothing else waits; tell whether it was made now.
+
+        Raises:
+            ImgserveError: the original cannot be rendered, now or at all.
+        """
+        if not self.is_settled(original):
+            return False
+        size = 0
+        async with self._mezzanines.ahead(original, self._recipe.limits) as start:
+            if start.keep is not None:
+                size = await self._workers.prepare(
+                    self._recipe.job(original, None, start),
+                    megapixels=start.megapixels,
+                    on_turn=lambda kept: self._mezzanines.claim(original, start, kept),
+                )
+        return size > 0
 
     async def _render(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
         started = time.perf_counter()
@@ -159,7 +211,7 @@ class Renditions:
             turns.append(None)
 
         try:
-            rendered = await self._workers.render(self._recipe.job(original, transform), on_turn=on_turn)
+            rendered = await self._rendered(original, transform, on_turn, young=young)
         except ImgserveError as error:
             if not turns and not isinstance(error, TooLarge):
                 raise
@@ -169,11 +221,24 @@ class Renditions:
             self._failures.remember(key, error, modest=self._is_modest(original, transform))
             raise
         self._metrics.renders.labels(transform.format, "ok").inc()
+        self._metrics.renders_made_from.labels(rendered.made_from).inc()
         self._metrics.render_seconds.labels(transform.format).observe(rendered.seconds)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
         stored = not young and await self._cache.put(key, rendered.rendition)
         seconds = {"wait": waited, "render": rendered.seconds}
         return Served(rendered.rendition, "render", stored, settled=not young, seconds=seconds)
+
+    async def _rendered(
+        self, original: Original, transform: Transform, on_turn: Callable[[], None], *, young: bool
+    ) -> Rendered:
+        async with self._mezzanines.start(original, transform, self._recipe.limits, off=young) as start:
+
+            def begin(kept: asyncio.Future[int]) -> None:
+                on_turn()
+                start.kept = kept
+
+            job = self._recipe.job(original, transform, start)
+            return await self._workers.render(job, megapixels=start.megapixels, on_turn=begin)
 
     def _is_modest(self, original: Original, transform: Transform) -> bool:
         """Tell whether a picture asks for little: where it fails by time, that is its original's doing."""

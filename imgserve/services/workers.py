@@ -1,174 +1,195 @@
 """The rendering processes: N render, M wait, beyond that Busy at once. Knows nothing of caches or originals."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
-import anyio
-from anyio import to_process
-
-from imgserve.errors import Busy, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
+from imgserve.errors import ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
-from imgserve.pipeline.process import Discipline, Rendered, RenderJob, render_file, start
+from imgserve.pipeline.answers import Answer
+from imgserve.pipeline.process import Discipline, Kept, Rendered, RenderJob
+from imgserve.services.admission import Admission, Place
+from imgserve.services.rendering_process import RenderingProcess
+from imgserve.services.staff import Staff, Wear
 
-T = TypeVar("T")
-
-_logger = logging.getLogger("imgserve.workers")
-
-_START_SECONDS = 30.0
-_KEEP_ALIVE_SECONDS = 60.0
-"""anyio drops a process that was idle for five minutes; a picture should not wait for a new one."""
+OnTurn = Callable[[asyncio.Future[int]], None]
+"""Called when the turn of a picture has come, with the bytes of its mezzanine once that is written: 0 for none."""
 
 
-def _nothing() -> None:
+def _nothing(_kept: asyncio.Future[int]) -> None:
     """Do nothing when a picture's turn has come."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One order and who waits for its answers."""
+
+    job: RenderJob
+    first: asyncio.Future[Rendered | Kept]
+    kept: asyncio.Future[int]
+
+    def fail(self, error: BaseException) -> None:
+        if not self.first.done():
+            self.first.set_exception(error)
+            self.first.exception()  # where nobody waits any more, nobody is to be told that nobody was
+        if not self.kept.done():
+            self.kept.set_result(0)
+
+
 class Workers:
-    """A fixed number of isolated, niced, memory-capped processes, replaced when they die."""
+    """A fixed number of isolated, niced, memory-capped processes, replaced when they die or are worn."""
 
     def __init__(
-        self, processes: int, waiting: int, *, time_limit: float, discipline: Discipline, metrics: Metrics
+        self,
+        processes: int,
+        admission: Admission,
+        *,
+        time_limit: float,
+        discipline: Discipline,
+        metrics: Metrics,
+        wear: Wear | None = None,
     ) -> None:
-        """Take how many render at once, how many may wait, and seconds a picture may take."""
-        self._processes = processes
-        self._most_waiting = waiting
+        """Take how many render at once, who decides whose turn it is, and seconds a picture may take."""
+        self._admission = admission
         self._time_limit = time_limit
-        self._discipline = discipline
         self._metrics = metrics
-        self._slots = anyio.CapacityLimiter(processes)
-        # Never the bottleneck: a slot is held by whoever uses a process. It only bounds what anyio may start.
-        self._process_limiter = anyio.CapacityLimiter(processes + 1)
+        self._staff = Staff(processes, discipline, metrics, wear or Wear())
         # The event loop itself holds tasks by weak references only.
-        self._replacements: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.started = False
+        self._closed = False
 
     async def open(self) -> str:
         """Start every process before the first request; tell which pipeline and libvips they run.
 
         Raises:
-            RenderCrashed, RenderTimeout: a process does not come up.
+            RenderCrashed, RenderTimeout, Unavailable: a process does not come up.
         """
-        versions: list[str] = []
-
-        async def one() -> None:
-            versions.append(await self._call(start, self._discipline, seconds=_START_SECONDS))
-
-        async with anyio.create_task_group() as group:
-            for _ in range(self._processes):
-                group.start_soon(one)
+        pipeline = await self._staff.open()
         self.started = True
-        return versions[0]
+        return pipeline
 
-    async def render(self, job: RenderJob, *, on_turn: Callable[[], None] = _nothing) -> Rendered:
+    async def render(self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn = _nothing) -> Rendered:
         """Render one picture; a process that dies is replaced and the picture tried once more.
 
         `on_turn` is called when its turn has come, and may raise: others may have found out meanwhile that it cannot be
-        rendered.
+        rendered. Whoever gives up waiting after that, the picture is finished.
+
+        Args:
+            job: what to render, and what else to write.
+            megapixels: what has to be decoded for it, as far as is known.
+            on_turn: see above.
 
         Raises:
             Busy: as many wait as may.
             RenderTimeout, RenderCrashed: the process was killed, or died twice.
+            Unavailable: no process can be started, or all are being ended.
             ImgserveError: whatever rendering or `on_turn` raises.
         """
-        place = object()
-        await self._queue(place)
-        try:
-            on_turn()
-        except BaseException:
-            self._slots.release_on_behalf_of(place)
-            raise
-        try:
-            rendered = await self._try_twice(job)
-        except (RenderTimeout, RenderCrashed) as error:
-            # The place stays taken until the process is replaced: the next picture's time is for rendering only.
-            self._replacements.add(task := asyncio.create_task(self._replace(place)))
-            task.add_done_callback(self._replacements.discard)
-            raise error.with_traceback(None) from error.__cause__
-        except BaseException:
-            self._slots.release_on_behalf_of(place)
-            raise
-        self._slots.release_on_behalf_of(place)
-        return rendered
+        first = await self._order(job, megapixels=megapixels, low=False, on_turn=on_turn)
+        if not isinstance(first, Rendered):
+            raise RenderCrashed("A rendering process answered without a picture.")
+        return first
 
-    async def _queue(self, place: object) -> None:
-        slots = self._slots.statistics()
-        if slots.borrowed_tokens >= slots.total_tokens and slots.tasks_waiting >= self._most_waiting:
-            raise Busy(retry_after=1)
+    async def prepare(self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn = _nothing) -> int:
+        """Have a mezzanine written when nothing else waits; tell its bytes, 0 for none; raises as `render` does."""
+        first = await self._order(replace(job, transform=None), megapixels=megapixels, low=True, on_turn=on_turn)
+        return first.size if isinstance(first, Kept) else 0
+
+    async def _order(self, job: RenderJob, *, megapixels: float, low: bool, on_turn: OnTurn) -> Rendered | Kept:
+        place = await self._enter(megapixels, low=low)
+        loop = asyncio.get_running_loop()
+        turn = _Turn(job, loop.create_future(), loop.create_future())
+
+        def done(_: object) -> None:
+            place.leave()
+            turn.fail(Unavailable(retry_after=1))  # no matter where it was answered
+
+        try:
+            self._refuse_after_the_end()
+            on_turn(turn.kept)
+        except BaseException:
+            place.leave()
+            raise
+        # A task that is cancelled before its first step takes none: so this is not left to it.
+        self._begin(self._work(turn)).add_done_callback(done)
+        return await asyncio.shield(turn.first)
+
+    def _refuse_after_the_end(self) -> None:
+        if self._closed:
+            raise Unavailable(retry_after=1)
+
+    async def _enter(self, megapixels: float, *, low: bool) -> Place:
         arrived = time.perf_counter()
         with self._metrics.render_queue.track_inprogress():
-            await self._slots.acquire_on_behalf_of(place)
+            place = await self._admission.enter(megapixels, low=low)
         self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
+        return place
 
-    async def _try_twice(self, job: RenderJob) -> Rendered:
-        with self._metrics.rendering.track_inprogress():
-            try:
-                return await self._try(job)
-            except RenderCrashed:
-                return await self._try(job)
-
-    async def _try(self, job: RenderJob) -> Rendered:
-        # A process may have died while it was idle, and its successor takes longer to start than some pictures may
-        # take. So one is made sure of first: 0.1 ms where it is there, and the picture's time is for rendering only.
-        await self._call(start, self._discipline, seconds=_START_SECONDS)
-        return await self._call(render_file, job, seconds=self._time_limit)
-
-    async def _call(self, function: Callable[..., T], *arguments: object, seconds: float) -> T:
+    async def _work(self, turn: _Turn) -> None:
+        """Take one order from its beginning until a process is free for the next one."""
         try:
-            # Shielded: whoever gave up waiting, a picture under way is finished and kept, not its process killed.
-            with anyio.fail_after(seconds, shield=True):
-                return await to_process.run_sync(function, *arguments, cancellable=True, limiter=self._process_limiter)
+            with self._metrics.rendering.track_inprogress():
+                await self._carry_out(turn)
+        except Exception as error:  # noqa: BLE001  it belongs to whoever ordered, who raises it
+            turn.fail(error.with_traceback(None))
+        # The place stays taken until a lost process is replaced: the next picture's time is for rendering only.
+        await self._staff.refill()
+
+    async def _carry_out(self, turn: _Turn) -> None:
+        process, answer = await self._first_answer(turn.job)
+        if not isinstance(answer, Rendered | Kept):
+            self._staff.lose(process, "crash")
+            raise RenderCrashed
+        turn.first.set_result(answer)
+        if isinstance(answer, Rendered) and answer.keeping:
+            answer = await self._within_time(process, process.next_answer())
+        turn.kept.set_result(answer.size if isinstance(answer, Kept) else 0)
+        self._staff.release(process)
+
+    async def _first_answer(self, job: RenderJob) -> tuple[RenderingProcess, Answer]:
+        try:
+            return await self._try(job)
+        except RenderCrashed:
+            # Not from the same mezzanine: it may be what is broken.
+            return await self._try(replace(job, mezzanine=None))
+
+    async def _try(self, job: RenderJob) -> tuple[RenderingProcess, Answer]:
+        process = await self._staff.take()
+        return process, await self._within_time(process, process.render(job))
+
+    async def _within_time(self, process: RenderingProcess, answer: Coroutine[None, None, Answer]) -> Answer:
+        try:
+            async with asyncio.timeout(self._time_limit):
+                return await answer
         except TimeoutError as error:
-            self._lost("timeout")
-            raise RenderTimeout(f"Rendering took longer than the limit time_limit of {seconds:g} s.") from error
-        except (anyio.BrokenWorkerProcess, ProcessLookupError) as error:
-            # The latter is what anyio lets through where a process dies while it starts.
-            self._lost("crash")
-            raise RenderCrashed from error
-        except OSError as error:
-            # No process can be started: no descriptors, no memory, too many processes.
-            _logger.exception("a rendering process could not be started")
-            raise Unavailable(retry_after=1) from error
-
-    def _lost(self, reason: str) -> None:
-        _logger.warning("a rendering process was lost (%s); another takes its place", reason)
-        self._metrics.render_process_deaths.labels(reason).inc()
-
-    async def _replace(self, place: object) -> None:
-        """Start a process, then give the place free."""
-        try:
-            await self._touch_all(self._touch)
-        finally:
-            self._slots.release_on_behalf_of(place)
-
-    async def keep_alive(self) -> None:
-        """Touch the idle processes for ever, so that none is dropped for idleness and a dead one is replaced."""
-        while True:
-            await anyio.sleep(_KEEP_ALIVE_SECONDS)
-            await self._touch_all()
+            self._staff.lose(process, "timeout")
+            raise RenderTimeout(
+                f"Rendering took longer than the limit time_limit of {self._time_limit:g} s."
+            ) from error
+        except RenderCrashed:
+            self._staff.lose(process, "crash")
+            raise
+        except ImgserveError:
+            self._staff.release(process)
+            raise
+        except asyncio.CancelledError:
+            self._staff.dismiss(process)  # all are being ended
+            raise
+        except BaseException:
+            self._staff.lose(process, "crash")
+            raise
 
     async def close(self) -> None:
-        """Start no more processes; those there are end with the event loop."""
-        replacements = list(self._replacements)
-        for task in replacements:
+        """End every process and start no more; whoever waits for a picture is told that it is unavailable."""
+        self.started, self._closed = False, True
+        for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*replacements, return_exceptions=True)
-        self.started = False
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._staff.close()
 
-    async def _touch_all(self, *own: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Use every idle process for nothing, at once, so that as many are started as are missing."""
-        async with anyio.create_task_group() as group:
-            for touch in (*own, *[self._touch_idle] * int(self._slots.available_tokens)):
-                group.start_soon(touch)
-
-    async def _touch_idle(self) -> None:
-        async with self._slots:
-            await self._touch()
-
-    async def _touch(self) -> None:
-        try:
-            await self._call(start, self._discipline, seconds=_START_SECONDS)
-        except ImgserveError:
-            _logger.exception("a rendering process could not be replaced; the next picture tries again")
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        self._tasks.add(task := asyncio.create_task(work))
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,101 +1,22 @@
 """From an original to a picture with a real cache and real processes: made once, kept, or refused for a while."""
 
-import asyncio
 import contextlib
-import os
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import psutil
 import pytest
-from prometheus_client import CollectorRegistry
 
-from imgserve.cache import DiskTier, KeyLocks, MemoryTier, TieredCache
 from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
-from imgserve.metrics import Metrics
-from imgserve.model import Limits, Original
-from imgserve.originals.folder import FolderOriginals
+from imgserve.model import Limits
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
-from imgserve.services.failures import Failures
-from imgserve.services.renditions import Recipe, Renditions, Served
-from imgserve.services.workers import Workers
-from imgserve.transform import Transform
+from imgserve.services.renditions import Recipe, Served
+from tests.house import PNG, RECIPE, deadly, opened, run, until
 from tests.pictures import encoded, noise
 from tests.servers import rendering_processes, resume
-
-PATIENCE = 8.0
-PNG = encoded(noise(160, 120), "png")
-RECIPE = Recipe(Discipline(), Limits(), EncoderSettings())
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """The parts, and a folder to put originals in."""
-
-    place: Path
-    renditions: Renditions
-    cache: TieredCache
-    metrics: Metrics
-
-    def put(self, name: str = "a.png", data: bytes = PNG, *, age: float = 60.0) -> Original:
-        """Add an original of some age and look at it."""
-        path = self.place / name
-        path.write_bytes(data)
-        moment = time.time() - age
-        os.utime(path, (moment, moment))
-        return FolderOriginals(self.place, settle=0).stat(name)
-
-    async def make(self, original: Original, width: int = 20) -> Served:
-        """Ask for a width, in the cache first, as the endpoint does."""
-        transform = Transform(width=width, format="png")
-        key = self.renditions.key(original, transform)
-        return await self.renditions.cached(key) or await self.renditions.make(original, transform, key)
-
-    def rendered(self) -> float:
-        """Count renderings, well or not."""
-        samples = (sample for metric in self.metrics.renders.collect() for sample in metric.samples)
-        return sum(sample.value for sample in samples if sample.name.endswith("_total"))
-
-    def figure(self, name: str) -> float:
-        """Read a figure without labels."""
-        return self.metrics.registry.get_sample_value(f"imgserve_{name}") or 0.0
-
-
-@contextlib.asynccontextmanager
-async def opened(
-    place: Path,
-    *,
-    memory: int = 10**7,
-    disk: int = 10**7,
-    forget: float = 60.0,
-    waiting: int = 64,
-    recipe: Recipe = RECIPE,
-) -> AsyncIterator[House]:
-    metrics = Metrics(CollectorRegistry())
-    cache = TieredCache(MemoryTier(memory), DiskTier(place / ".cache", disk))
-    workers = Workers(1, waiting, time_limit=PATIENCE, discipline=recipe.discipline, metrics=metrics)
-    locks = KeyLocks(None, PATIENCE)
-    renditions = Renditions(cache, workers, recipe, locks=locks, failures=Failures(forget), metrics=metrics)
-    await renditions.open()
-    try:
-        yield House(place, renditions, cache, metrics)
-    finally:
-        await cache.close()
-
-
-async def until(found: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not found():  # noqa: ASYNC110  what is waited for is a figure or a process, which set no event
-            await anyio.sleep(0.02)
-
-
-def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(body())
 
 
 @contextlib.asynccontextmanager
@@ -187,21 +108,11 @@ def test_a_failure_is_remembered_for_the_picture(
 
 
 def test_a_crash_is_remembered_for_the_file_until_its_time_is_over(tmp_path: Path) -> None:
-    async def crash(house: House, original: Original) -> None:
-        deaths = house.metrics.render_process_deaths.labels("crash")
-        with pytest.raises(RenderCrashed):  # noqa: PT012  killed while it runs
-            async with frozen():
-                work = asyncio.create_task(house.make(original))
-                for number in (1, 2):
-                    await until(lambda: bool(rendering_processes()) and house.figure("rendering") == 1)
-                    rendering_processes()[0].kill()
-                    await until(lambda number=number: deaths._value.get() == number)  # type: ignore[misc]  # inferred
-                await work
-
     async def body() -> None:
         async with opened(tmp_path, forget=1.0) as house:
             original = house.put()
-            await crash(house, original)
+            with deadly(), pytest.raises(RenderCrashed):
+                await house.make(original)
             with pytest.raises(RenderCrashed):
                 await house.make(original, 21)
             assert house.rendered() == 1

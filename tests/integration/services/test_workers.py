@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
@@ -15,17 +16,21 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imgserve.errors import Busy, ImageNotFound, RenderCrashed, RenderTimeout, UnreadableImage
+from imgserve.errors import BadTransform, Busy, ImageNotFound, RenderCrashed, RenderTimeout, UnreadableImage
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
 from imgserve.pipeline.process import Discipline, RenderJob
+from imgserve.services.admission import Admission
+from imgserve.services.rendering_process import RenderingProcess
+from imgserve.services.staff import Wear
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform
+from tests.house import PATIENCE, deadly, until
 from tests.pictures import encoded, noise
 from tests.servers import rendering_processes, resume
 
-PATIENCE = 8.0
 SMALL = encoded(noise(160, 120), "png")
+SLOW_AND_LARGE = Transform(width=2900, format="png")
 SLOW = Transform(format="webp", lossless=True)
 
 
@@ -41,18 +46,19 @@ def figure(metrics: Metrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(f"imgserve_{name}", labels) or 0.0
 
 
-async def until(found: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not found():  # noqa: ASYNC110  what is waited for is a figure or a process, which set no event
-            await anyio.sleep(0.02)
-
-
 @contextlib.asynccontextmanager
 async def opened(
-    processes: int = 1, waiting: int = 4, time_limit: float = PATIENCE
+    processes: int = 1, waiting: int = 4, time_limit: float = PATIENCE, wear: Wear | None = None
 ) -> AsyncIterator[tuple[Workers, Metrics]]:
     metrics = Metrics(CollectorRegistry())
-    workers = Workers(processes, waiting, time_limit=time_limit, discipline=Discipline(), metrics=metrics)
+    workers = Workers(
+        processes,
+        Admission(processes, waiting=waiting, waiting_megapixels=10_000),
+        time_limit=time_limit,
+        discipline=Discipline(),
+        metrics=metrics,
+        wear=wear,
+    )
     await workers.open()
     try:
         yield workers, metrics
@@ -63,19 +69,20 @@ async def opened(
 def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
     before = set(rendering_processes())
     asyncio.run(body())
-    # One that was just being started ends by itself, at the end of its standard input.
-    deadline = time.monotonic() + PATIENCE
-    while set(rendering_processes()) - before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    _, left = psutil.wait_procs(set(rendering_processes()) - before, PATIENCE)
-    assert not left, "a rendering process outlived its event loop"
+    assert set(rendering_processes()) <= before, "a rendering process outlived its event loop"
 
 
 def test_every_process_is_started_and_disciplined_before_the_first_picture() -> None:
     async def body() -> None:
         metrics = Metrics(CollectorRegistry())
         discipline = Discipline(niceness=7, memory_bytes=10**9)
-        workers = Workers(2, 4, time_limit=PATIENCE, discipline=discipline, metrics=metrics)
+        workers = Workers(
+            2,
+            Admission(2, waiting=4, waiting_megapixels=10_000),
+            time_limit=PATIENCE,
+            discipline=discipline,
+            metrics=metrics,
+        )
         assert not workers.started
         version = await workers.open()
         assert version.partition("/")[2].count(".") == 2
@@ -83,6 +90,8 @@ def test_every_process_is_started_and_disciplined_before_the_first_picture() -> 
         assert len(rendering_processes()) == 2
         assert {child.nice() - os.nice(0) for child in rendering_processes()} <= {7, 19 - os.nice(0)}
         assert {child.rlimit(psutil.RLIMIT_AS) for child in rendering_processes()} == {(10**9, 10**9)}
+        await workers.close()
+        assert not workers.started
 
     run(body)
 
@@ -113,6 +122,17 @@ def test_an_error_of_the_picture_comes_back_and_costs_no_process(tmp_path: Path)
                 await workers.render(gone)
             assert rendering_processes() == first
             assert figure(metrics, "render_process_deaths_total", reason="crash") == 0
+
+    run(body)
+
+
+def test_an_error_keeps_its_fields_on_the_way_back(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened() as (workers, _):
+            asked = job(tmp_path, "a.tif", encoded(noise(80, 60), "tiff"))
+            with pytest.raises(BadTransform, match=r"expected 1\.\.1") as caught:
+                await workers.render(replace(asked, transform=Transform(page=3, format="png")))
+            assert len(caught.value.mistakes) == 1
 
     run(body)
 
@@ -173,7 +193,7 @@ def test_whoever_leaves_a_picture_under_way_leaves_its_process_alone(tmp_path: P
             with anyio.move_on_after(0.1) as left:
                 await workers.render(job(tmp_path))
             assert left.cancel_called
-            assert figure(metrics, "rendering") == 0
+            await until(lambda: figure(metrics, "rendering") == 0)
             await workers.render(job(tmp_path))
             assert rendering_processes() == [child]
 
@@ -200,23 +220,8 @@ def test_a_picture_whose_process_dies_once_succeeds_at_the_second_try(tmp_path: 
 def test_a_picture_whose_process_dies_twice_is_given_up_and_a_process_takes_their_place(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened() as (workers, metrics):
-            errors: list[Exception] = []
-
-            async def ask() -> None:
-                try:
-                    await workers.render(job(tmp_path))
-                except RenderCrashed as error:
-                    errors.append(error)
-
-            rendering_processes()[0].suspend()
-            async with anyio.create_task_group() as group:
-                group.start_soon(ask)
-                for _ in range(2):
-                    await until(lambda: bool(rendering_processes()))
-                    rendering_processes()[0].kill()
-                    deaths = figure(metrics, "render_process_deaths_total", reason="crash")
-                    await until(lambda: figure(metrics, "render_process_deaths_total", reason="crash") > deaths)  # noqa: B023
-            assert len(errors) == 1
+            with deadly(), pytest.raises(RenderCrashed):
+                await workers.render(job(tmp_path))
             await until(lambda: len(rendering_processes()) == 1)
             assert (await workers.render(job(tmp_path))).rendition.width == 20
             assert figure(metrics, "render_process_deaths_total", reason="crash") == 2
@@ -247,5 +252,51 @@ def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: P
             child.kill()
             await until(lambda: child not in rendering_processes())
             assert (await workers.render(job(tmp_path))).rendition.width == 20
+
+    run(body)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_worn_process_is_replaced_and_no_picture_notices(tmp_path: Path, processes: int) -> None:
+    async def body() -> None:
+        async with opened(processes, 100, wear=Wear(pictures=3, growth=0)) as (workers, metrics):
+            first = set(rendering_processes())
+            async with anyio.create_task_group() as group:
+                for _ in range(10 * processes):
+                    group.start_soon(workers.render, job(tmp_path))
+            await until(lambda: figure(metrics, "render_processes_recycled_total") >= processes)
+            await until(lambda: len(rendering_processes()) == processes)
+            assert not set(rendering_processes()) & first
+            assert figure(metrics, "render_process_deaths_total", reason="crash") == 0
+
+    run(body)
+
+
+def test_a_process_that_has_grown_is_replaced(tmp_path: Path) -> None:
+    async def body() -> None:
+        large = replace(job(tmp_path, "large.png", encoded(noise(3000, 3000), "png")), transform=SLOW_AND_LARGE)
+        async with opened(wear=Wear(pictures=0, growth=1)) as (workers, metrics):
+            first = rendering_processes()
+            for at in range(18):
+                await workers.render(large if at == 1 else job(tmp_path))
+            await until(lambda: figure(metrics, "render_processes_recycled_total") == 1)
+            await until(lambda: len(rendering_processes()) == 1)
+            assert rendering_processes() != first
+
+    run(body)
+
+
+def test_what_answers_nonsense_has_crashed_and_is_ended(tmp_path: Path) -> None:
+    async def body() -> None:
+        talker = "import time; print('x' * 1000, flush=True); time.sleep(60)"
+        pipe = asyncio.subprocess.PIPE
+        process = RenderingProcess(
+            await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe)
+        )
+        with pytest.raises(RenderCrashed):
+            await process.render(job(tmp_path))
+        await process.ended()
+        assert not process.alive
+        await process.let_go()
 
     run(body)
