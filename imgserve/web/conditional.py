@@ -1,6 +1,10 @@
 """Conditional requests by RFC 9110, section 13: entity tags, HTTP dates and their order of precedence.
 
 Header values in, a verdict out; no request objects. The If-Range condition is in `ranges`.
+
+Our entity tags have two parts, `"<key>-<checksum>"`: which picture, and which bytes were made of it. Two nodes may make
+different bytes of one picture. A client that has either of them has the picture, so whether it has it is decided by the
+first part alone, without bytes; parts of a picture are put together only where the whole tag is the same.
 """
 
 import re
@@ -45,30 +49,56 @@ def request_conditions(raw_headers: Iterable[tuple[bytes, bytes]]) -> dict[str, 
     return found
 
 
-def evaluate(headers: Mapping[str, str], *, etag: str, last_modified: int | None) -> Verdict:
-    """Decide a GET or HEAD by its preconditions, in the order of RFC 9110, 13.2.2.
+def entity_tag(key: str, crc32: int) -> str:
+    """Write the strong entity tag of the bytes that were made of a picture."""
+    return f'"{key}-{crc32:08x}"'
 
-    Names in `headers` are lower case; `etag` is as sent, quotes included; `last_modified` is in Unix seconds.
+
+def evaluate(headers: Mapping[str, str], *, key: str, last_modified: int | None) -> Verdict:
+    """Decide a GET or HEAD by its preconditions, in the order of RFC 9110, 13.2.2, as far as it goes without bytes.
+
+    Names in `headers` are lower case; `key` is the first part of our entity tags; `last_modified` is in Unix seconds.
+    What an If-Match lets pass is to be shown to `match_holds` once the bytes are there.
     """
     if not headers:
         return "proceed"
-    if not _match_holds(headers, etag, last_modified):
+    if not _may_match(headers, key, last_modified):
         return "precondition_failed"
-    return "proceed" if _none_match_holds(headers, etag, last_modified) else "not_modified"
+    return "proceed" if _none_match_holds(headers, key, last_modified) else "not_modified"
 
 
-def _match_holds(headers: Mapping[str, str], etag: str, last_modified: int | None) -> bool:
+def match_holds(headers: Mapping[str, str], etag: str) -> bool:
+    """Tell whether If-Match names exactly the bytes that would be sent; true where there is none."""
+    match = headers.get("if-match")
+    return match is None or match.strip() == "*" or any(strong_match(tag, etag) for tag in entity_tags(match))
+
+
+def known_tag(headers: Mapping[str, str], key: str) -> str | None:
+    """Give the entity tag under which a client has this picture, as it was sent.
+
+    A 304 repeats it: a cache looks up by it what it may go on using (RFC 9111, 4.3.4).
+    """
+    return next((tag for tag in entity_tags(headers.get("if-none-match", "")) if _names(tag, key)), None)
+
+
+def _names(tag: str, key: str) -> bool:
+    """Tell whether an entity tag, strong or weak, is of this picture; earlier releases left the second part out."""
+    return tag.removeprefix("W/")[1:-1].partition("-")[0] == key
+
+
+def _may_match(headers: Mapping[str, str], key: str, last_modified: int | None) -> bool:
     match = headers.get("if-match")
     if match is not None:
-        return match.strip() == "*" or any(strong_match(tag, etag) for tag in entity_tags(match))
+        strong = (tag for tag in entity_tags(match) if not tag.startswith("W/"))
+        return match.strip() == "*" or any(_names(tag, key) for tag in strong)
     since = parse_http_date(headers.get("if-unmodified-since"))
     return since is None or last_modified is None or last_modified <= since
 
 
-def _none_match_holds(headers: Mapping[str, str], etag: str, last_modified: int | None) -> bool:
+def _none_match_holds(headers: Mapping[str, str], key: str, last_modified: int | None) -> bool:
     none_match = headers.get("if-none-match")
     if none_match is not None:  # then dates are not looked at, whatever they say (13.1.3)
-        return none_match.strip() != "*" and not any(weak_match(tag, etag) for tag in entity_tags(none_match))
+        return none_match.strip() != "*" and known_tag(headers, key) is None
     since = parse_http_date(headers.get("if-modified-since"))
     return since is None or last_modified is None or last_modified > since
 
@@ -81,11 +111,6 @@ def entity_tags(value: str) -> list[str]:
 def strong_match(one: str, other: str) -> bool:
     """Tell whether two entity tags are equal and both strong."""
     return one == other and not one.startswith("W/")
-
-
-def weak_match(one: str, other: str) -> bool:
-    """Tell whether two entity tags have the same opaque part."""
-    return one.removeprefix("W/") == other.removeprefix("W/")
 
 
 def parse_http_date(value: str | None, *, this_year: int | None = None) -> int | None:

@@ -1,10 +1,12 @@
 """HTTP connections with time limits: uvicorn's protocol, which alone would wait for ever, and the timer that looks.
 
 A request pays almost nothing: the timer compares what a connection waits for with what it waited for at the last look.
+Nor does it pay for what uvicorn makes for an application, where the hot path answers it.
 """
 
 import asyncio
 import fcntl
+import logging
 import struct
 import termios
 from collections import deque
@@ -17,6 +19,8 @@ from uvicorn.server import ServerState
 
 from imgserve.errors import BadRequest, Unavailable
 from imgserve.web.gate import Gate
+from imgserve.web.hot import HotPath
+from imgserve.web.hot_table import TARGET
 
 MAX_HEAD_BYTES = 65_536
 """Of a request head that comes in several pieces; the parser itself would collect for ever."""
@@ -24,6 +28,11 @@ MAX_HEAD_BYTES = 65_536
 _NOTICEABLE = 16_384
 """Bytes that a client must take of its answer within the time for slow readers: some 5 kbit/s."""
 
+
+_REFUSED = (type(None), httptools.HttpParserError, ValueError)
+"""What is behind an error of the parser where the request is at fault, and not we who are called by the parser."""
+
+_log = logging.getLogger(__name__)
 
 _NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # keeps nothing of what is appended
 
@@ -39,12 +48,19 @@ class TimedHttpProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         gate: Gate,
+        hot_path: HotPath | None = None,
     ) -> None:
-        """Take what uvicorn gives, and the gate of this server."""
+        """Take what uvicorn gives, the gate of this server, and who may answer before the application is asked."""
         super().__init__(config, server_state, app_state, _loop)
         self.gate = gate
-        self._waiting: tuple[str, object] = ("", None)
+        self._hot_path = hot_path
+        self._waiting: tuple[str, int] = ("", 0)
         self._since = 0.0
+        self._heads = 0
+        """Requests whose head was complete."""
+        self._in_head = True
+        """The head of a request has begun, or the very first is awaited."""
+        self._begun = False
         self._moved = False
         """Bytes came in or went out since the last look."""
         self._unsent = 0
@@ -57,21 +73,23 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self.gate.dismiss(transport, self.server_state.default_headers, full)
             return
         super().connection_made(transport)
-        self._waiting = ("head", None)
+        self._waiting = ("head", 0)
         self._since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Parse; unlike uvicorn's own this writes no log line for each thing that a hostile client sends."""
         self._unset_keepalive_if_required()
-        scope = self.scope
+        self._begun = False
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
+            if not isinstance(error.__context__, _REFUSED):
+                _log.error("a request could not be begun", exc_info=error.__context__)
             self.send_400_response("The request is not valid HTTP/1.1.")
         except httptools.HttpParserUpgrade:  # declined: the request is answered as an ordinary one
             self._finish_after(self.cycle)
         else:
-            if self.scope is scope and not self._head_complete():
+            if self._in_head and not self._begun:
                 self._count_head(len(data))
 
     def send_400_response(self, msg: str) -> None:
@@ -87,11 +105,50 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self.gate.dismiss(self.transport, self.server_state.default_headers, BadRequest(msg))
         self.connection_lost(ConnectionAbortedError(msg))  # the gate has taken over: end the request, forget the rest
 
+    def on_message_begin(self) -> None:
+        """Begin to collect a head; what an application needs besides is made once it is known to be asked."""
+        self._begun = self._in_head = True
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a field."""
+        self.headers.append((name.lower(), value))
+
     def on_headers_complete(self) -> None:
-        """Start the request, and let trailers that may follow its body fall into nothing."""
-        super().on_headers_complete()
+        """Answer the request or start it, and let trailers that may follow its body fall into nothing."""
+        headers, self.headers = self.headers, _NOWHERE  # type: ignore[assignment]  # else they would join its headers
+        self._in_head = False
         self._head_bytes = 0
-        self.headers = _NOWHERE  # type: ignore[assignment]  # else they would join the headers of the request
+        self._heads += 1
+        if self._hot_path is None or not (self._is_free() and self._hot_path.answer(self, headers)):
+            self._start(headers)
+
+    def _is_free(self) -> bool:
+        """Tell whether an answer that is written now is the next one due, and is taken by the client."""
+        cycle = self._newest
+        answered = cycle is None or cycle.response_complete
+        return answered and not self.flow.write_paused and not self.transport.is_closing()
+
+    def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Have the application answer."""
+        url = self.url
+        super().on_message_begin()
+        self.url = url
+        self.headers.extend(headers)
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
+        if self._hot_path is not None:
+            self.scope["state"][TARGET] = url
+        super().on_headers_complete()
+        self.headers = _NOWHERE  # type: ignore[assignment]  # as above
+
+    def on_message_complete(self) -> None:
+        """Note that the request is there whole, unless it is answered already."""
+        cycle = self._newest
+        if cycle is not None and not cycle.response_complete:
+            super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -111,8 +168,8 @@ class TimedHttpProtocol(HttpToolsProtocol):
     def close_if_overdue(self, now: float) -> None:
         """Close a connection whose client lets it wait too long for one and the same thing."""
         kind, limit = self._waits_for()
-        if (kind, self.cycle) != self._waiting or self._progressed(kind):
-            self._waiting = (kind, self.cycle)
+        if (kind, self._heads) != self._waiting or self._progressed(kind):
+            self._waiting = (kind, self._heads)
             self._since = now
         elif limit and now - self._since >= limit:
             self._give_up(kind)
@@ -124,15 +181,10 @@ class TimedHttpProtocol(HttpToolsProtocol):
             return "reading", timeouts.slow_reader
         if cycle is not None and not cycle.response_complete:
             return ("body", timeouts.body_idle) if cycle.more_body and not self.flow.read_paused else ("", 0.0)
-        if cycle is None or not self._head_complete():
+        if self._in_head:
             return "head", timeouts.headers
         # uvicorn's keep-alive timer ends with the first byte, be it an empty line or the rest of an ignored body.
         return "next", timeouts.keep_alive
-
-    def _head_complete(self) -> bool:
-        """Tell whether the newest request has begun to be served: uvicorn makes its scope at the first byte."""
-        cycle = self._newest
-        return cycle is not None and cycle.scope is self.scope
 
     def _progressed(self, kind: str) -> bool:
         moved, self._moved = self._moved, False

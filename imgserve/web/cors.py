@@ -16,6 +16,11 @@ class Cors:
     """`*` for any page; empty for none."""
     max_age: int = 86_400
 
+    @property
+    def uniform(self) -> bool:
+        """Whether an answer is the same with and without Origin."""
+        return not self.origins or "*" in self.origins
+
     def headers(self, origin: str | None) -> RawHeaders:
         """Give the headers of a plain answer; for `*` they are the same with and without Origin."""
         allowed = self._allowed(origin)
@@ -42,7 +47,7 @@ class Cors:
 
     def _vary(self) -> RawHeaders:
         """Say on every answer that it depends on the Origin header, also on one to a request without it."""
-        return [(b"vary", b"Origin")] if self.origins and "*" not in self.origins else []
+        return [] if self.uniform else [(b"vary", b"Origin")]
 
     def _allowed(self, origin: str | None) -> bytes | None:
         if "*" in self.origins:

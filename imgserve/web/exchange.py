@@ -1,20 +1,19 @@
 """One request and its answer as the outermost layer sees them: id, outcome, bytes. Knows no routes and no pictures."""
 
-import itertools
 import logging
-import secrets
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgserve.errors import BadHost, ImgserveError
 from imgserve.metrics import Metrics
 from imgserve.web.access_log import AccessLog, AccessRecord
+from imgserve.web.figures import RequestFigures
 from imgserve.web.hosts import check_host
 from imgserve.web.problem import problem
+from imgserve.web.request_ids import RequestIds
 
 _logger = logging.getLogger("imgserve.web")
 
@@ -49,6 +48,8 @@ class ExchangeMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
+        figures: RequestFigures,
+        ids: RequestIds,
         access_log: AccessLog,
         allowed_hosts: Collection[str],
         not_found_max_age: int,
@@ -56,13 +57,11 @@ class ExchangeMiddleware:
         """Wrap an application; `allowed_hosts` as in the settings, `*` for any."""
         self._app = app
         self._metrics = metrics
+        self._figures = figures
+        self._ids = ids
         self._access_log = access_log
         self._allowed_hosts = allowed_hosts
         self._not_found_max_age = not_found_max_age
-        # Told apart by a random start per process and a count: drawing each id costs as much as a look-up in memory.
-        self._id_start = secrets.token_hex(4)
-        self._ids = itertools.count()
-        self._labeled: dict[tuple[str, int, str], tuple[Counter, Histogram, Counter]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; other kinds of scope pass by."""
@@ -70,7 +69,7 @@ class ExchangeMiddleware:
             await self._app(scope, receive, send)
             return
         started, arrived = time.perf_counter(), time.time()
-        exchange = Exchange(f"{self._id_start}{next(self._ids):08x}")
+        exchange = Exchange(self._ids.draw())
         scope[KEY] = exchange
         tail = (b"x-request-id", exchange.request_id.encode())
         head = scope["method"] == "HEAD"
@@ -112,29 +111,15 @@ class ExchangeMiddleware:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _figures(self, route: str, status: int, outcome: str) -> tuple[Counter, Histogram, Counter]:
-        """Find the labeled figures; looking them up by label costs more than a look-up in memory does."""
-        known = self._labeled.get((route, status, outcome))
-        if known is None:
-            metrics = self._metrics
-            known = self._labeled[route, status, outcome] = (
-                metrics.requests.labels(route, str(status), outcome),
-                metrics.request_seconds.labels(outcome),
-                metrics.response_bytes.labels(route),
-            )
-        return known
-
     def _record(self, scope: Scope, exchange: Exchange, arrived: float, seconds: float) -> None:
         status = exchange.status or _CLIENT_GONE
-        requests, request_seconds, response_bytes = self._figures(exchange.route, status, exchange.outcome or "ok")
-        requests.inc()
-        request_seconds.observe(seconds)
-        response_bytes.inc(exchange.sent)
+        self._figures.count(exchange.route, status, exchange.outcome or "ok", seconds, exchange.sent)
         if self._access_log.enabled:
-            self._access_log.write(_access_record(scope, exchange, arrived, seconds, status))
+            self._access_log.write(access_record(scope, exchange, arrived, seconds, status))
 
 
-def _access_record(scope: Scope, exchange: Exchange, arrived: float, seconds: float, status: int) -> AccessRecord:
+def access_record(scope: Scope, exchange: Exchange, arrived: float, seconds: float, status: int) -> AccessRecord:
+    """Write down one request and what became of it."""
     headers = dict(scope["headers"])
     query: bytes = scope["query_string"]
     target: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")

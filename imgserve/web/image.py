@@ -1,23 +1,29 @@
 """The picture endpoint: `GET /img/{image id}?...`, read from top to bottom."""
 
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 import anyio
 from starlette.types import Receive, Scope, Send
 
 from imgserve.errors import MethodNotAllowed, OriginalChanged, PreconditionFailed
+from imgserve.model import Rendition
+from imgserve.services.finding import Sight
 from imgserve.services.renditions import Renditions, Served
+from imgserve.services.stand_ins import StandIns, Wish
 from imgserve.web.cache_headers import cache_status, server_timing
-from imgserve.web.conditional import evaluate, request_conditions
+from imgserve.web.conditional import evaluate, known_tag, match_holds, request_conditions
 from imgserve.web.cors import Cors
 from imgserve.web.exchange import KEY, Exchange
+from imgserve.web.hot_table import HotTable
 from imgserve.web.respond import (
     RawHeaders,
     picture_headers,
     send_not_modified,
     send_picture,
 )
+from imgserve.web.stand_in import may_stand_in, send_stand_in
 from imgserve.web.wanted import Identifier, Wanted
 
 T = TypeVar("T")
@@ -31,11 +37,22 @@ _LOOKS = 3
 class ImageEndpoint:
     """Serves renditions."""
 
-    def __init__(self, identifier: Identifier, renditions: Renditions, cors: Cors, *, timing_headers: bool) -> None:
-        """Take who understands URLs, who has pictures, and what is told about them."""
+    def __init__(
+        self,
+        identifier: Identifier,
+        renditions: Renditions,
+        stand_ins: StandIns,
+        cors: Cors,
+        hot: HotTable,
+        *,
+        timing_headers: bool,
+    ) -> None:
+        """Take who understands URLs, has pictures, has them made; what is told, and where answers are remembered."""
         self._identifier = identifier
         self._renditions = renditions
+        self._stand_ins = stand_ins
         self._cors = cors
+        self._hot = hot
         self._timing_headers = timing_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,42 +69,76 @@ class ImageEndpoint:
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
-        wanted = await self._identifier.identify(scope, accept)
+        wanted, sights = await self._identifier.identify(scope, accept)
         conditions = request_conditions(scope["headers"])
-        match evaluate(conditions, etag=wanted.validators.etag, last_modified=wanted.validators.modified):
+        match evaluate(conditions, key=wanted.validators.key, last_modified=wanted.validators.modified):
             case "not_modified":
                 exchange.outcome = "not_modified"
-                settled = self._renditions.is_settled(wanted.original)
-                await send_not_modified(send, wanted.lasting_for(settled=settled))
+                await send_not_modified(send, self._not_modified(wanted, conditions))
+                self._remember(scope, accept, wanted, sights, None)
                 return
             case "precondition_failed":
                 raise PreconditionFailed
         served = await self._renditions.cached(wanted.key)
         if served is None:
-            made = await _unless_gone(receive, self._make(scope, accept, wanted))
+            made = await _unless_gone(receive, self._make(scope, accept, wanted, sights, conditions))
             if made is None:
                 exchange.outcome = "client_gone"
                 return
-            wanted, served = made
+            wanted, sights, served = made
         exchange.outcome = served.outcome
+        if served.stands_in is not None:
+            await send_stand_in(send, wanted, served, head=method == "HEAD", timing_headers=self._timing_headers)
+            return
+        if not match_holds(conditions, wanted.validators.etag(served.rendition)):
+            raise PreconditionFailed
         answer = self._headers(wanted, served)
         await send_picture(
             send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=wanted.validators
         )
+        if served.settled:
+            self._remember(scope, accept, wanted, sights, served.rendition)
 
-    async def _make(self, scope: Scope, accept: str, wanted: Wanted) -> tuple[Wanted, Served]:
+    async def _make(
+        self,
+        scope: Scope,
+        accept: str,
+        wanted: Wanted,
+        sights: tuple[Sight, ...],
+        conditions: Mapping[str, str],
+    ) -> tuple[Wanted, tuple[Sight, ...], Served]:
         """Have the picture made; where its original was replaced meanwhile, look at it anew."""
         for _ in range(_LOOKS):
             try:
-                return wanted, await self._renditions.make(wanted.original, wanted.transform, wanted.key)
+                wish = Wish(wanted.original, wanted.transform, wanted.key, wanted.formats)
+                served = await self._stand_ins.make(wish, may_stand_in=may_stand_in(wanted, conditions))
             except OriginalChanged:
                 self._identifier.forget(wanted.original.image_id)
-                wanted = await self._identifier.identify(scope, accept)
+                wanted, sights = await self._identifier.identify(scope, accept)
+            else:
+                return wanted, sights, served
         raise OriginalChanged(retry_after=1)
+
+    def _remember(
+        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[Sight, ...], rendition: Rendition | None
+    ) -> None:
+        """Let what was answered be answered again without us, unless time alone would change it."""
+        original = wanted.original
+        # A file from the future counts as settled until its time has come.
+        if original.modified_ns <= time.time_ns() and self._renditions.is_settled(original):
+            self._hot.remember(scope, accept, wanted, sights, rendition)
+
+    def _not_modified(self, wanted: Wanted, conditions: Mapping[str, str]) -> RawHeaders:
+        """Give the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
+        etag = known_tag(conditions, wanted.validators.key)
+        if etag is None:
+            rendition = self._renditions.at_hand(wanted.key)
+            etag = None if rendition is None else wanted.validators.etag(rendition)
+        return wanted.lasting_for(etag, settled=self._renditions.is_settled(wanted.original))
 
     def _headers(self, wanted: Wanted, served: Served) -> RawHeaders:
         headers = [
-            *wanted.lasting_for(settled=served.settled),
+            *wanted.lasting_for(wanted.validators.etag(served.rendition), settled=served.settled),
             *picture_headers(served.rendition, wanted.disposition, wanted.notes),
         ]
         if self._timing_headers:

@@ -19,10 +19,19 @@ Check = Callable[[], Awaitable[Mapping[str, str]]]
 class Operations:
     """Endpoints outside the picture path."""
 
-    def __init__(self, check: Check, registry: CollectorRegistry, *, metrics: bool, open_metrics: bool) -> None:
-        """Take how readiness is checked and what is collected; metrics are for loopback unless open."""
+    def __init__(
+        self,
+        check: Check,
+        registry: CollectorRegistry,
+        fold: Callable[[], None],
+        *,
+        metrics: bool,
+        open_metrics: bool,
+    ) -> None:
+        """Take how readiness is checked, what is collected and what completes it; metrics are for loopback or open."""
         self._check = check
         self._registry = registry
+        self._fold = fold
         self._metrics = metrics
         self._open_metrics = open_metrics
 
@@ -45,6 +54,7 @@ class Operations:
         """
         if not (self._metrics and (self._open_metrics or is_loopback(request))):
             raise NotFound
+        self._fold()
         return Response(generate_latest(self._registry), headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
 
 

@@ -18,6 +18,7 @@ import uvicorn
 from imgserve.errors import ImgserveError
 from imgserve.web.connection import Sweeper, TimedHttpProtocol
 from imgserve.web.gate import Gate, Timeouts
+from imgserve.web.hot import hot_path_of
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[
@@ -53,6 +54,8 @@ class ServerOptions:
     forwarded_allow_ips: tuple[str, ...] = ()
     """Proxies whose X-Forwarded headers are believed."""
     root_path: str = ""
+    hot_path: bool = True
+    """Answer again from the connection what was answered before; without it every request goes to the application."""
 
 
 class WorkerServer(uvicorn.Server):
@@ -152,11 +155,12 @@ def _at_end_of(life: Connection, call: Callable[[], None]) -> None:
 
 def _config(app: AsgiApp, options: ServerOptions) -> uvicorn.Config:
     gate = Gate(options.timeouts, options.max_connections)
+    hot_path = hot_path_of(app) if options.hot_path else None
     return uvicorn.Config(
         lambda: app,
         factory=True,
         interface="asgi3",
-        http=functools.partial(TimedHttpProtocol, gate=gate),  # type: ignore[arg-type]  # is called like the class
+        http=functools.partial(TimedHttpProtocol, gate=gate, hot_path=hot_path),  # type: ignore[arg-type]  # is called like the class
         ws="none",
         lifespan="on",
         log_config=None,

@@ -7,6 +7,7 @@ from starlette.types import Send
 
 from imgserve.model import Rendition
 from imgserve.web.cache_headers import CachePolicy, cache_control
+from imgserve.web.conditional import entity_tag
 from imgserve.web.ranges import content_range, parse_range, range_applies
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -27,16 +28,20 @@ UNSETTLED = CachePolicy(max_age=0)
 class Validators:
     """What a conditional request is compared with."""
 
-    etag: str
+    key: str
+    """First part of the entity tag."""
     last_modified: str
     modified: int
     """Unix seconds of `last_modified`."""
 
+    def etag(self, rendition: Rendition) -> str:
+        """Write the entity tag of these bytes."""
+        return entity_tag(self.key, rendition.crc32)
+
 
 def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str, ...]) -> RawHeaders:
-    """Give what a 200, a 206, a 304 and a HEAD of one URL share (RFC 9110, 15.4.5)."""
+    """Give what a 200, a 206, a 304 and a HEAD of one URL share (RFC 9110, 15.4.5), the entity tag aside."""
     headers = [
-        (b"etag", validators.etag.encode()),
         (b"last-modified", validators.last_modified.encode()),
         (b"cache-control", cache_control(policy).encode()),
     ]
@@ -45,7 +50,7 @@ def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str
 
 def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:
     """Give what describes one picture; `notes` are what the URL asked for and did not get."""
-    headers = [
+    headers: RawHeaders = [
         (b"content-type", rendition.media_type.encode()),
         (b"content-disposition", disposition.encode("latin-1")),
         (b"accept-ranges", b"bytes"),
@@ -79,7 +84,8 @@ async def send_picture(
     size, status, body = len(rendition.data), 200, rendition.data
     part = None
     # A Range on HEAD is to be ignored (RFC 9110, 14.2).
-    if not head and range_applies(conditions.get("if-range"), etag=validators.etag, last_modified=validators.modified):
+    etag = validators.etag(rendition)
+    if not head and range_applies(conditions.get("if-range"), etag=etag, last_modified=validators.modified):
         part = parse_range(conditions.get("range"), size)
     if part is not None:
         first, last = part

@@ -12,7 +12,7 @@ from imgserve.cache.key import RenditionKey
 from imgserve.errors import ImageNotFound
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.model import Original
-from imgserve.services.finding import Finder, Found
+from imgserve.services.finding import Finder, Found, Sight
 from imgserve.services.renditions import Renditions
 from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
 from imgserve.web.cache_headers import CachePolicy
@@ -52,15 +52,18 @@ class Wanted:
     key: RenditionKey
     validators: Validators
     lasting: RawHeaders
-    """Headers that a 200 and a 304 share."""
+    """Headers that a 200 and a 304 share, the entity tag aside."""
     disposition: str
     vary: tuple[str, ...]
     notes: tuple[str, ...]
     """What parsing had to clamp."""
+    formats: tuple[str, ...] = ()
+    """Those that the URL leaves open and the client takes, the chosen one among them."""
 
-    def lasting_for(self, *, settled: bool) -> RawHeaders:
+    def lasting_for(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Give the shared headers; caches are not to keep what shows an original that may still be written."""
-        return self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
+        tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
+        return [*tagged, *(self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary))]
 
 
 class Identifier:
@@ -73,8 +76,8 @@ class Identifier:
         self._options = options
         self._known: LRUCache[tuple[str, bytes, AcceptClass], tuple[Original, Wanted]] = LRUCache(_REMEMBERED)
 
-    async def identify(self, scope: Scope, accept: str) -> Wanted:
-        """Find the original and settle what is to be made of it.
+    async def identify(self, scope: Scope, accept: str) -> tuple[Wanted, tuple[Sight, ...]]:
+        """Find the original and settle what is to be made of it; tell on what was seen that rests.
 
         Raises:
             ImageNotFound, BadTransform, UnsupportedImage, OriginalUnsettled: as the names say.
@@ -83,11 +86,11 @@ class Identifier:
         found = await self._finder.find(path)
         known = self._known.get((path, query, accepted))
         if known is not None and known[0] is found.original:
-            return known[1]
+            return known[1], found.sights
         wanted = self._settle(found, query, accepted)
         if len(path) + len(query) <= _MOST_URL:
             self._known[path, query, accepted] = (found.original, wanted)
-        return wanted
+        return wanted, found.sights
 
     def forget(self, image_id: str) -> None:
         """Look at the original again at the next request."""
@@ -114,7 +117,7 @@ class Identifier:
         # Both by the same clock: a file may be of tomorrow, the answer's Date may not.
         now = time()
         modified = min(original.modified_ns // 1_000_000_000, int(now))
-        validators = Validators(key.etag, last_modified_header(original.modified_ns, now), modified)
+        validators = Validators(key.tag, last_modified_header(original.modified_ns, now), modified)
         # A property of the URL, whatever was chosen: a cache must ask again for another client.
         vary = ("Accept",) if "format" in asked.transform.auto else ()
         return Wanted(
@@ -126,6 +129,7 @@ class Identifier:
             _disposition(original.image_id, asked.download, key.extension),
             vary,
             asked.notes,
+            _formats(original, asked, accepted, transform),
         )
 
     def _output(self, found: Found, asked: Asked, accepted: AcceptClass) -> Format:
@@ -142,6 +146,15 @@ class Identifier:
 
 def _asks_nothing(found: Found, asked: Asked) -> bool:
     return found.format is None and (asked.preset == "default" or not asked.given)
+
+
+def _formats(original: Original, asked: Asked, accepted: AcceptClass, chosen: Transform) -> tuple[str, ...]:
+    """List what may be answered: what is named stays, what is negotiated may be any that the client takes."""
+    named = chosen.format or original.format.name
+    if "format" not in asked.transform.auto:
+        return (named,)
+    fallback = asked.transform.format or choose_format((), original.format, 0, 0).name
+    return tuple(dict.fromkeys((named, *accepted, fallback)))
 
 
 def image_path(scope: Scope, prefix: str) -> str:

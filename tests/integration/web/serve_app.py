@@ -50,7 +50,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
         return
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    print("closed in good order", file=sys.stderr, flush=True)  # noqa: T201  the test looks for this line
+    os.write(2, b"closed in good order\n")  # in one piece: several processes say so at a time
     await send({"type": "lifespan.shutdown.complete"})
 
 

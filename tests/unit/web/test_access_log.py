@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.errors import ConfigError
-from imgserve.web.access_log import AccessLog, AccessRecord, Style, _json_line, _text_line
+from imgserve.web.access_log import _CONTROL, AccessLog, AccessRecord, Style, _json_line, _quoted, _text_line
 
 RECORD = AccessRecord(
     time=784111777.5,
@@ -141,3 +141,9 @@ def test_standard_output_stays_open(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_target_that_cannot_be_written_is_a_mistake_in_the_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot write to"):
         AccessLog(str(tmp_path / "absent" / "access.log"))
+
+
+@given(st.text(st.characters(max_codepoint=0x180)))
+def test_a_plain_value_is_quoted_as_any_other(value: str) -> None:
+    spelled = value.translate(_CONTROL).encode("ascii", "backslashreplace").decode()
+    assert _quoted(value) == f'"{spelled}"'

@@ -3,9 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.web.conditional import (
+    entity_tag,
     entity_tags,
     evaluate,
+    known_tag,
     last_modified_header,
+    match_holds,
     parse_http_date,
     request_conditions,
 )
@@ -20,6 +23,16 @@ LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
     ("headers", "expected"),
     [
         ({}, "proceed"),
+        ({"if-none-match": '"a-1f"'}, "not_modified"),
+        ({"if-none-match": 'W/"a-1f"'}, "not_modified"),
+        ({"if-none-match": '"b-1f", "a-2"'}, "not_modified"),
+        ({"if-none-match": '"a-"'}, "not_modified"),
+        ({"if-none-match": '"b-a"'}, "proceed"),
+        ({"if-none-match": '"-a"'}, "proceed"),
+        ({"if-none-match": '"ab-1f"'}, "proceed"),
+        ({"if-match": '"a-1f"'}, "proceed"),
+        ({"if-match": 'W/"a-1f"'}, "precondition_failed"),
+        ({"if-match": '"b-1f", "a-2"'}, "proceed"),
         ({"if-none-match": '"a"'}, "not_modified"),
         ({"if-none-match": 'W/"a"'}, "not_modified"),
         ({"if-none-match": '"x", "a"'}, "not_modified"),
@@ -51,12 +64,50 @@ LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
     ],
 )
 def test_preconditions_are_evaluated_in_order(headers: dict[str, str], expected: str) -> None:
-    assert evaluate(headers, etag='"a"', last_modified=THEN) == expected
+    assert evaluate(headers, key="a", last_modified=THEN) == expected
+
+
+def test_a_tag_names_the_picture_and_its_bytes() -> None:
+    assert entity_tag("a", 0x1F) == '"a-0000001f"'
+
+
+@pytest.mark.parametrize(
+    ("match", "holds"),
+    [
+        (None, True),
+        ("*", True),
+        ('"a-1"', True),
+        ('"b-1", "a-1"', True),
+        ('W/"a-1"', False),
+        ('"a-2"', False),
+        ('"a"', False),
+        ("", False),
+    ],
+)
+def test_if_match_means_exactly_these_bytes(match: str | None, holds: bool) -> None:
+    assert match_holds({} if match is None else {"if-match": match}, '"a-1"') is holds
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"if-none-match": '"a-1"'}, '"a-1"'),
+        ({"if-none-match": '"b-1", W/"a-2", "a-1"'}, 'W/"a-2"'),
+        ({"if-none-match": '"a"'}, '"a"'),
+        ({"if-none-match": "*"}, None),
+        ({"if-none-match": '"b"'}, None),
+        ({"if-modified-since": SAME}, None),
+        ({"if-match": '"a-1"'}, None),
+    ],
+)
+def test_the_tag_that_a_client_has_is_given_as_it_was_sent(headers: dict[str, str], expected: str | None) -> None:
+    assert known_tag(headers, "a") == expected
 
 
 @pytest.mark.parametrize("name", ["if-modified-since", "if-unmodified-since"])
 def test_dates_are_ignored_where_no_date_is_known(name: str) -> None:
-    assert evaluate({name: BEFORE}, etag='"a"', last_modified=None) == "proceed"
+    assert evaluate({name: BEFORE}, key="a", last_modified=None) == "proceed"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +170,7 @@ def test_conditions_are_picked_and_repeated_lines_joined() -> None:
 @given(st.text(st.sampled_from('W/"a*, SunNov0123456789:GMT-\\\x00é'), max_size=200))
 def test_any_value_gives_a_verdict(value: str) -> None:
     for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"):
-        assert evaluate({name: value}, etag='"a"', last_modified=THEN) in {
+        assert evaluate({name: value}, key="a", last_modified=THEN) in {
             "proceed",
             "not_modified",
             "precondition_failed",

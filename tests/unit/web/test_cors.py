@@ -53,3 +53,10 @@ def test_script_may_read_the_headers_that_tell_of_a_picture() -> None:
 def test_credentials_are_never_allowed() -> None:
     for cors in (Cors(["*"]), Cors([PAGE])):
         assert b"access-control-allow-credentials" not in dict(cors.headers(PAGE)) | dict(cors.preflight(PAGE))
+
+
+@pytest.mark.parametrize(("origins", "uniform"), [((), True), (("*",), True), (("https://a.example",), False)])
+def test_an_answer_is_uniform_where_every_origin_gets_the_same(origins: tuple[str, ...], *, uniform: bool) -> None:
+    cors = Cors(origins)
+    assert cors.uniform is uniform
+    assert (cors.headers(None) == cors.headers("https://a.example")) is uniform

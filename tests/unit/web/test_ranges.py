@@ -63,6 +63,7 @@ def test_a_range_lies_inside_or_is_refused(header: str, size: int) -> None:
         ('"a"', True),
         ('W/"a"', False),
         ('"b"', False),
+        ('"a-00000001"', False),
         ("Sun, 06 Nov 1994 08:49:37 GMT", True),
         ("Sun, 06 Nov 1994 08:49:38 GMT", False),
         ("rubbish", False),

@@ -1,0 +1,175 @@
+"""What is kept of answers: for which targets, how many, and which tags and bytes it speaks for."""
+
+from typing import Any
+
+import pytest
+
+from imgserve.cache import RenditionKey
+from imgserve.formats import FORMATS
+from imgserve.model import Original, Rendition
+from imgserve.services.finding import Sight
+from imgserve.transform import Transform
+from imgserve.web import hot_table
+from imgserve.web.cache_headers import CachePolicy
+from imgserve.web.hot_entry import HotEntry, without_origin
+from imgserve.web.hot_table import TARGET, HotTable
+from imgserve.web.respond import Validators, lasting_headers
+from imgserve.web.wanted import Wanted
+
+ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
+PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
+SIGHT = Sight(ORIGINAL, 100.0)
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def wanted() -> Wanted:
+    validators = Validators(KEY, "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
+    key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
+    lasting = lasting_headers(validators, CachePolicy(max_age=60), ())
+    return Wanted(ORIGINAL, Transform(), key, validators, lasting, "inline", (), ())
+
+
+def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **others: object) -> dict[str, Any]:
+    path, _, query = target.partition(b"?")
+    return {"raw_path": path, "query_string": query, "state": {TARGET: told or target}, **others}
+
+
+def kept(picture: Rendition | None = PICTURE) -> HotEntry:
+    table = HotTable(None)
+    table.remember(scope(), "", wanted(), (SIGHT,), picture)
+    entry = table.find(b"/img/a.jpg?w=1", None)
+    assert entry is not None
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("request_scope", "target"),
+    [
+        (scope(), b"/img/a.jpg?w=1"),
+        (scope(b"/img/a.jpg"), b"/img/a.jpg"),
+        ({**scope(b"/base/img/a.jpg", told=b"/img/a.jpg"), "root_path": "/base"}, b"/img/a.jpg"),
+    ],
+)
+def test_an_answer_is_kept_for_the_target_that_was_sent(request_scope: dict[str, Any], target: bytes) -> None:
+    table = HotTable(None)
+    table.remember(request_scope, "", wanted(), (SIGHT,), PICTURE)
+    assert table.find(target, None) is not None
+
+
+@pytest.mark.parametrize(
+    "request_scope",
+    [
+        {"raw_path": b"/img/a.jpg", "query_string": b""},
+        {"raw_path": b"/img/a.jpg", "query_string": b"", "state": {}},
+        scope(told=b"http://a/img/a.jpg?w=1"),
+        scope(b"/img/a.jpg", told=b"/img/a.jpg?"),
+        scope(b"/img/a.jpg", told=b"/img/a.jpg#top"),
+        scope(b"/img/" + b"a" * 1020),
+    ],
+)
+def test_nothing_is_kept_for_a_server_that_tells_no_target_or_an_unusual_one(request_scope: dict[str, Any]) -> None:
+    table = HotTable(None)
+    table.remember(request_scope, "", wanted(), (SIGHT,), PICTURE)
+    assert not table._entries
+
+
+def test_each_class_of_clients_has_its_own_answer() -> None:
+    table = HotTable(None)
+    table.remember(scope(), "image/webp", wanted(), (SIGHT,), PICTURE)
+    found = [table.find(b"/img/a.jpg?w=1", accept) for accept in (None, b"*/*", b"image/webp", b"*/*, image/webp")]
+    assert [entry is not None for entry in found] == [False, False, True, True]
+
+
+def test_the_same_picture_is_kept_once_with_the_latest_sights() -> None:
+    table, same, later = HotTable(None), wanted(), Sight(ORIGINAL, 200.0)
+    for sight in (SIGHT, later):
+        table.remember(scope(), "", same, (sight,), PICTURE)
+    [entry] = table._entries.values()
+    assert entry.holds(150.0, {})
+
+
+def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot_table, "_MOST", 16)
+    table = HotTable(None)
+    for number in range(100):
+        table.remember(scope(b"/img/%d" % number), "", wanted(), (SIGHT,), PICTURE)
+        table.find(b"/", b"image/x-%d" % number)
+        assert len(table._entries) <= 16
+    assert table.find(b"/img/99", None) is not None
+    assert table.find(b"/img/80", None) is None
+
+
+def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot_table, "_MOST_ACCEPTS", 16)
+    table = HotTable(None)
+    for number in range(100):
+        table.find(b"/", b"image/x-%d" % number)
+        table.find(b"/", b"x" * 2000 + b"%d" % number)
+        assert len(table._classes) <= 17
+    assert None in table._classes
+
+
+@pytest.mark.parametrize(("now", "holds"), [(99.9, True), (100.0, False), (101.0, False)])
+def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) -> None:
+    entry = kept()
+    entry.sights = (Sight(ORIGINAL, 500.0), SIGHT)
+    assert entry.holds(now, {}) is holds
+
+
+def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
+    entry = kept()
+    entry.admits = without_origin
+    assert entry.holds(0.0, {b"host": b"a"})
+    assert not entry.holds(0.0, {b"host": b"a", b"origin": b"https://b"})
+
+
+@pytest.mark.parametrize(
+    ("tag", "known"),
+    [
+        (f'"{KEY}-{PICTURE.crc32:08x}"', True),
+        (f'"{KEY}-00000000"', True),
+        (f'"{KEY}-zzzzzzzz"', True),
+        (f'"{KEY}-0000000"', False),
+        (f'"{KEY}-000000000"', False),
+        (f'"{KEY}-000000 0"', False),
+        (f'"{KEY}-a","b"', False),
+        (f'"{KEY}-a", "b"', False),
+        (f'"{KEY}-0000000é"', False),
+        (f'"{KEY}"', False),
+        (f'W/"{KEY}-00000000"', False),
+        (f'"{KEY[:-1]}0-00000000"', False),
+        (f'{KEY}-00000000"', False),
+        ("*", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("picture", [PICTURE, None])
+def test_one_strong_tag_of_the_picture_is_known_whatever_its_bytes(
+    picture: Rendition | None, tag: str, *, known: bool
+) -> None:
+    assert kept(picture).is_known_as(tag.encode("latin-1")) is known
+
+
+def test_a_head_describes_the_bytes_it_was_made_for_alone() -> None:
+    head = kept().picture
+    assert head is not None
+    assert head.describes(Rendition(b"pixels", "image/jpeg", 4, 3))
+    for other in (
+        Rendition(b"others", "image/jpeg", 4, 3),
+        Rendition(b"more pixels", "image/jpeg", 4, 3, crc32=PICTURE.crc32),
+        Rendition(b"pixels", "image/jpeg", 4, 3, ("first frame only",)),
+    ):
+        assert not head.describes(other)
+
+
+def test_other_bytes_get_another_head() -> None:
+    table, same = HotTable(None), wanted()
+    table.remember(scope(), "", same, (SIGHT,), None)
+    [entry] = table._entries.values()
+    assert entry.picture is None
+    table.remember(scope(), "", same, (SIGHT,), PICTURE)
+    table.remember(scope(), "", same, (SIGHT,), Rendition(b"others", "image/jpeg", 4, 3))
+    assert entry.picture is not None
+    assert b"content-length: 6\r\n" in entry.picture.length
+    table.remember(scope(), "", same, (SIGHT,), None)
+    assert entry.picture is not None
