@@ -1,6 +1,6 @@
-"""The floor for hits: a bare ASGI app that sends bytes it holds, on uvicorn as imgserve configures it.
+"""The floor for hits: a bare ASGI app that sends bytes it holds, on uvicorn as imgserve configures it. Runs by itself.
 
-    python -m benchmarks.bare_app ANSWERS.json
+    python -m imgserve.benchmark.bare_app ANSWERS.json
 
 The file maps a path to `{"status": 200, "headers": [[name, value], ...], "body": FILE or null}`.
 """
@@ -23,6 +23,7 @@ class BareApp:
         self._answers = {path: _messages(answer) for path, answer in answers.items()}
 
     async def __call__(self, scope: dict[str, Any], _receive: object, send: Send) -> None:
+        """Send head and body."""
         start, body = self._answers[scope["path"]]
         await send(start)
         await send(body)
@@ -38,10 +39,13 @@ def _messages(answer: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class _Announcing(uvicorn.Server):
+    """Tells where it listens."""
+
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
         port = self.servers[0].sockets[0].getsockname()[1]
-        print(f"listening on http://127.0.0.1:{port}", flush=True)
+        sys.stdout.write(f"listening on http://127.0.0.1:{port}\n")
+        sys.stdout.flush()
 
 
 def main() -> None:

@@ -1,0 +1,141 @@
+"""Where the milliseconds of a miss go, step by step.
+
+    python -m benchmarks.anatomy PHOTOGRAPH
+
+Prints a Markdown table of processor time, the least of several runs.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from imgserve.formats import FORMATS
+from imgserve.model import Limits, file_version
+from imgserve.pipeline import metadata, mezzanine_file, vips
+from imgserve.pipeline.box import Size
+from imgserve.pipeline.encode import EncoderSettings, encode
+from imgserve.pipeline.geometry import plan
+from imgserve.pipeline.load import recognize
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, render_reduced
+from imgserve.pipeline.probe import Header, read_header
+from imgserve.pipeline.process import Discipline, RenderJob
+from imgserve.pipeline.reduction import jpeg_shrink
+from imgserve.pipeline.render import Order, render
+from imgserve.pipeline.stages import Job, staged
+from imgserve.services.rendering_process import RenderingProcess
+from imgserve.transform import Transform, canonical, parse_query, settle
+
+_RUNS = 7
+_WIDTH = 800
+_QUERY = f"width={_WIDTH}&format=jpg"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=sys.modules[__name__].__doc__)
+    parser.add_argument("photograph", type=Path, help="a large JPEG")
+    path = parser.parse_args().photograph
+    vips.prepare()
+    print(f"| {path.name}, {_WIDTH} wide | ms |\n|---|--:|")
+    for name, seconds in _miss(path):
+        print(f"| {name} | {seconds * 1000:.2f} |", flush=True)
+
+
+def _miss(path: Path) -> list[tuple[str, float]]:
+    limits, settings = Limits(), EncoderSettings()
+    data = path.read_bytes()
+    opened = recognize(data, limits)
+    header = read_header(opened, limits)
+    stored = Size(header.width, header.height)
+    order = Order(Transform(width=_WIDTH, format="jpg"))
+    transform, output = order.settled(FORMATS["jpg"])
+    made = plan(stored, transform, limits, orientation=header.orientation)
+    job = Job(made, transform, output, stored)
+    shrink = jpeg_shrink(stored)
+    decoded = opened.open(access="sequential", shrink=shrink).copy_memory()
+    shown = staged(decoded, job).copy_memory()
+    kept = metadata.select(shown, transform)
+
+    def decode() -> object:
+        return opened.open(access="sequential", shrink=shrink).copy_memory()
+
+    decoding = _least(decode)
+    steps: list[tuple[str, float]] = [
+        ("parse the query, settle, write the canonical text", _least(lambda: _asked(_QUERY))),
+        ("read the file, recognize, read the header", _least(lambda: _header(path))),
+        ("plan", _least(lambda: plan(stored, transform, limits))),
+        (f"decode at 1/{shrink} of its sides into memory", decoding),
+        ("stages: resample, colors", _least(lambda: staged(decoded, job).copy_memory())),
+        ("encode", _least(lambda: encode(kept[0], output, transform, settings, keep=kept[1]))),
+        ("all of it, alone", _least(lambda: render(data, transform))),
+        ("there and back between the processes, beside rendering", _round_trip(path)),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "mezzanine"
+        mezzanine = Decoded(opened, header).mezzanine()
+        reducing = _least(lambda: Decoded(opened, header).mezzanine())
+        steps += [
+            ("mezzanine, after the answer: reduce, turn, colors", reducing - decoding),
+            ("mezzanine: half level", _least(mezzanine.halved)),
+            ("mezzanine: write, half level included", _least(lambda: _written(place, mezzanine))),
+            ("another width, from the mezzanine: map", _least(lambda: mezzanine_file.read(place))),
+            ("another width: all of it", _least(lambda: render_reduced(_mapped(place), order))),
+        ]
+    return steps
+
+
+def _asked(query: str) -> str:
+    asked = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
+    return canonical(settle(asked.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
+
+
+def _header(path: Path) -> Header:
+    return read_header(recognize(path.read_bytes(), Limits()), Limits())
+
+
+def _written(place: Path, mezzanine: Mezzanine) -> None:
+    place.unlink(missing_ok=True)
+    mezzanine_file.write(place, mezzanine)
+
+
+def _mapped(place: Path) -> Mezzanine:
+    found = mezzanine_file.read(place)
+    assert found is not None
+    return found
+
+
+def _round_trip(path: Path) -> float:
+    """Seconds by the clock that a picture takes beyond what its process says."""
+    state = path.stat()
+    job = RenderJob(str(path), file_version(state.st_mtime_ns, state.st_size), Transform(width=_WIDTH, format="jpg"))
+
+    async def measure() -> float:
+        process = await RenderingProcess.launch(Discipline())
+        beyond = []
+        for _ in range(_RUNS):
+            started = time.perf_counter()
+            answer = await process.render(job)
+            beyond.append(time.perf_counter() - started - getattr(answer, "seconds", 0.0))
+        await process.let_go()
+        return min(beyond)
+
+    return uvloop.run(measure())
+
+
+def _least(work: Callable[[], object]) -> float:
+    """Seconds of processor time."""
+    spent = []
+    for _ in range(_RUNS):
+        started = time.process_time()
+        work()
+        spent.append(time.process_time() - started)
+    return min(spent)
+
+
+if __name__ == "__main__":
+    main()

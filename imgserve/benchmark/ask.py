@@ -1,0 +1,84 @@
+"""One question at a time: an answer whole, a picture with its size checked, a counter of /metrics."""
+
+import http.client
+import io
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import imagesize
+from prometheus_client.parser import text_string_to_metric_families
+
+from imgserve.benchmark.failure import BenchmarkFailed
+from imgserve.benchmark.load import HEADERS
+
+_PATIENCE = 60.0
+_SETTLED_SECONDS = 0.3
+"""The last answers are counted after they were sent."""
+_PUBLISHED_SECONDS = 6.0
+"""What the tiers of the cache count is told every five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, whole."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """Give a header by its name in lower case."""
+        return dict(self.headers)[name]
+
+    def expect(self, status: int) -> "Answer":
+        """Stop the benchmark where anything else was answered."""
+        if self.status != status:
+            raise BenchmarkFailed(f"expected {status}, but received {self.status}: {self.body[:200]!r}")
+        return self
+
+
+def fetch(address: str, path: str, **headers: str) -> Answer:
+    """Ask once, over a connection of its own."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        connection.request("GET", path, headers=HEADERS | named)
+        response = connection.getresponse()
+        lower = [(name.lower(), value) for name, value in response.getheaders()]
+        return Answer(response.status, lower, response.read())
+    finally:
+        connection.close()
+
+
+def check_picture(address: str, path: str, width: int) -> None:
+    """Stop the benchmark where a server gives anything but a JPEG of this width."""
+    answer = fetch(address, path).expect(200)
+    told, _ = imagesize.get(io.BytesIO(answer.body))
+    if answer.header("content-type") != "image/jpeg" or told != width:
+        kind = answer.header("content-type")
+        raise BenchmarkFailed(f"expected a JPEG {width} pixels wide of {path}, but received {kind}, {told} wide")
+
+
+def counted(address: str, *names: str, **labels: str) -> float:
+    """Add up counters of imgserve over all label values that are not named."""
+    time.sleep(_SETTLED_SECONDS)
+    text = fetch(address, "/metrics").expect(200).body.decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name in names and labels.items() <= sample.labels.items()
+    )
+
+
+def await_tiers(address: str, hit: str) -> None:
+    """Wait until /metrics tells all that the tiers of the cache have counted so far; `hit` is a hit of memory."""
+    end, seen = time.monotonic() + _PUBLISHED_SECONDS, None
+    while time.monotonic() < end:
+        fetch(address, hit)
+        told = counted(address, "imgserve_cache_hits_total", tier="memory")
+        if seen not in {None, told}:
+            return
+        seen = told

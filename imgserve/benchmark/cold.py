@@ -1,0 +1,115 @@
+"""Cold pictures: the first after start, many of new originals beside a bare pyvips loop, and one large one alone."""
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from imgserve.benchmark.figures import at_least, at_most, ratios
+from imgserve.benchmark.load import drive, request
+from imgserve.benchmark.programs import Program, Timed, settled_seconds
+from imgserve.benchmark.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
+from imgserve.benchmark.setup import Setup
+
+_WIDTHS = (320, 480, 640, 800, 1200)
+_FORMATS = ("jpg", "webp")
+_ALONE_WIDTH = 800
+_ALONE_TIMES = 3
+_PAUSE_SECONDS = 0.5
+"""So that nothing of the picture before is still going on."""
+_LONGEST_MS = 500
+
+
+@dataclass(slots=True)
+class Side:
+    """The rounds of one of two sides."""
+
+    rates: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+
+def measure(setup: Setup) -> None:
+    """Alternate between our server and the bare loop; every round has originals and sizes of its own."""
+    gallery, figures = setup.gallery, setup.figures
+    with (
+        imgserve(gallery.folder, setup.new_folder()) as server,
+        bare_loop(setup.new_folder()) as bare,
+    ):
+        first = _alone(server, setup)
+        name = f"first picture after start, {gallery.largest.megapixels:.0f} megapixels"
+        figures.add(name, "ms", [first * 1000], at_most(_LONGEST_MS))
+        ours, floor = Side(), Side()
+        _both(server, bare, _jobs(setup, 0), (Side(), Side()))  # warms both
+        for number in setup.pace.turns():
+            _both(server, bare, _jobs(setup, number + 1), (ours, floor))
+    at = f"{LOOP_THREADS} in flight"
+    figures.add(f"cold pictures of new originals, {at}", "pictures/s", ours.rates)
+    figures.add(f"bare pyvips loop, {LOOP_THREADS} threads", "pictures/s", floor.rates)
+    figures.add("cold pictures / bare loop", "ratio", ratios(ours.rates, floor.rates), at_least(0.85))
+    figures.add("cold picture, processor time of server and rendering", "ms", ours.costs)
+    figures.add("bare pyvips loop, processor time a picture", "ms", floor.costs)
+    figures.add("cold pictures / bare loop, by processor time", "ratio", ratios(floor.costs, ours.costs))
+
+
+def alone(setup: Setup) -> None:
+    """Time one cold picture of the largest photograph at a time, beside the same calls in a script."""
+    gallery, figures = setup.gallery, setup.figures
+    ours, floor = Side(), Side()
+    with (
+        imgserve(gallery.folder, setup.new_folder()) as server,
+        bare_loop(setup.new_folder()) as bare,
+    ):
+        job = Job(gallery.largest.path, gallery.scaled(_ALONE_WIDTH))
+        _alone(server, setup)
+        bare.run([job], threads=1, calls="pipeline")
+        for _ in setup.pace.turns():
+            _times(ours, server, lambda: [_alone(server, setup) for _ in range(_ALONE_TIMES)])
+            _times(floor, bare, lambda: bare.run([job] * _ALONE_TIMES, threads=1, calls="pipeline")[1:])
+    name = f"cold {gallery.largest.megapixels:.0f} megapixel picture"
+    figures.add(f"{name} alone", "ms", ours.times, at_most(_LONGEST_MS))
+    figures.add("the same pyvips calls in a script", "ms", floor.times)
+    figures.add(f"{name} / script", "ratio", ratios(ours.times, floor.times), at_most(1.15))
+    figures.add(f"{name} / script, by processor time", "ratio", ratios(ours.costs, floor.costs))
+
+
+def _times(side: Side, program: Timed, make: Callable[[], list[float]]) -> None:
+    """Take the median of a few pictures, one after the other."""
+    before = settled_seconds(program)
+    side.times.append(statistics.median(make()) * 1000)
+    side.costs.append(settled_seconds(program) - before)
+
+
+def _alone(server: Program, setup: Setup) -> float:
+    time.sleep(_PAUSE_SECONDS)
+    name = setup.gallery.fresh(setup.gallery.largest)
+    width = setup.gallery.scaled(_ALONE_WIDTH)
+    return drive(server.address, [request(f"/img/{name}?width={width}")], 1).expect(200).latencies[0]
+
+
+def _jobs(setup: Setup, number: int) -> list[Job]:
+    """List every photograph, new, in every width and format, shuffled."""
+    gallery = setup.gallery
+    jobs = [
+        Job(gallery.folder / name, gallery.scaled(width), kind)
+        for name in gallery.all_fresh()
+        for width in _WIDTHS
+        for kind in _FORMATS
+    ]
+    random.Random(number).shuffle(jobs)
+    return jobs
+
+
+def _both(server: Program, bare: BareLoop, jobs: list[Job], sides: tuple[Side, Side]) -> None:
+    ours, floor = sides
+    before = settled_seconds(bare)
+    floor.rates.append(len(jobs) / bare.run(jobs)[0])
+    floor.costs.append((settled_seconds(bare) - before) / len(jobs) * 1000)
+    before = settled_seconds(server)
+    ours.rates.append(drive(server.address, _asked(jobs), LOOP_THREADS, kept=False).expect(200).rate)
+    ours.costs.append((settled_seconds(server) - before) / len(jobs) * 1000)
+
+
+def _asked(jobs: list[Job]) -> Iterator[bytes]:
+    return (request(f"/img/{job.path.name}?width={job.width}&format={job.format}") for job in jobs)

@@ -1,0 +1,102 @@
+"""The run: which chapters there are, what each is given, and what is told around them."""
+
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from imgserve import __version__
+from imgserve.benchmark import bursts, busy, cold, crowd, hits, usage
+from imgserve.benchmark.figures import HEAD, Figures
+from imgserve.benchmark.memory import KIND
+from imgserve.benchmark.peers import Commands, Peer, installed
+from imgserve.benchmark.photographs import gallery
+from imgserve.benchmark.setup import Pace, Setup
+from imgserve.benchmark.steady import WRK_LEAST_SECONDS, Generator
+
+_OTHER_DESCRIPTORS = 128
+
+CHAPTERS: dict[str, Callable[[Setup], None]] = {
+    "cold": cold.measure,
+    "hits": hits.measure,
+    "busy": busy.measure,
+    "burst": bursts.measure,
+    "alone": cold.alone,
+    "crowd": crowd.measure,
+    "memory": usage.measure,
+}
+"""In the order of the table. Each starts what it measures, adds its figures, and leaves nothing running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to measure."""
+
+    photographs: Path
+    pace: Pace = field(default_factory=Pace)
+    chapters: Sequence[str] = tuple(CHAPTERS)
+    commands: Commands = field(default_factory=Commands)
+    json: Path | None = None
+
+
+def run(order: Order, tell: Callable[[str], None]) -> Figures:
+    """Measure, and tell every figure as soon as it is known.
+
+    Raises:
+        BenchmarkFailed: something did not start or answered wrongly; what had been started is gone.
+    """
+    _allow_descriptors(order.pace.crowd + _OTHER_DESCRIPTORS)
+    peers, skipped = installed(order.commands)
+    generator = Generator(order.commands.wrk if order.pace.seconds >= WRK_LEAST_SECONDS else None)
+    figures = Figures(tell)
+    facts = _machine()
+    for line in _head(facts, generator, peers, skipped):
+        tell(line)
+    facts |= {"generator": generator.name, "peers": [peer.told for peer in peers], "skipped": skipped}
+    with tempfile.TemporaryDirectory(prefix="imgserve-benchmark-") as name:
+        folder = Path(name)
+        shown = gallery(order.photographs, folder)
+        facts["photographs"] = [f"{item.width}x{item.height}" for item in shown.photographs]
+        setup = Setup(folder, shown, order.pace, figures, generator, peers, order.commands.nginx)
+        for chapter in order.chapters:
+            CHAPTERS[chapter](setup)
+            if order.json:
+                figures.write(order.json, facts)  # after each, so that who interrupts a long run keeps what is known
+    return figures
+
+
+def _machine() -> dict[str, object]:
+    """Tell when and on what this runs."""
+    return {
+        "imgserve": __version__,
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "uvicorn": version("uvicorn"),
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def _head(
+    machine: Mapping[str, object], generator: Generator, peers: Sequence[Peer], skipped: Sequence[str]
+) -> list[str]:
+    told = [
+        ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
+        f"Requests come from the same machine and share its cores. Hits are asked for by {generator.name}.",
+        f"Memory is {KIND}, added up over processes. One server process, rendering as shipped, no access log.",
+    ]
+    return [*told, *(f"Peer: {peer.told}." for peer in peers), *(f"Skipped {line}" for line in skipped), "", HEAD]
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Take as many descriptors as a crowd needs, where the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )

@@ -1,0 +1,49 @@
+"""What every chapter of the benchmark is given, and never changes."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imgserve.benchmark.figures import Figures
+from imgserve.benchmark.peers import Peer
+from imgserve.benchmark.photographs import Gallery
+from imgserve.benchmark.steady import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much is done."""
+
+    rounds: int = 5
+    seconds: float = 2.0
+    """Of one run of the same request."""
+    connections: int = 32
+    crowd: int = 500
+    pictures: int = 400
+    """Beyond the burst, while memory is watched."""
+
+    def turns(self) -> range:
+        """Number the rounds."""
+        return range(self.rounds)
+
+
+QUICK = Pace(rounds=1, seconds=0.3, crowd=20, pictures=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The folder to work in, what is measured with what, and where figures go."""
+
+    folder: Path
+    gallery: Gallery
+    pace: Pace
+    figures: Figures
+    generator: Generator
+    peers: Sequence[Peer] = ()
+    nginx: str | None = None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def new_folder(self) -> Path:
+        """Name a folder that is not there yet."""
+        return self.folder / f"program-{next(self._numbers)}"
