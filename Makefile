@@ -39,9 +39,9 @@ docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the 
 	$(BIN)/python -m tests.docs
 	$(BIN)/imgserve config example > config.example.yaml
 
-bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside a bare one; PHOTOS=folder for other pictures
-	$(BIN)/python -m pytest benchmarks --benchmark-only $(ARGS)
-	$(BIN)/python -m benchmarks.throughput $(PHOTOS)
+bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-storage=benchmarks/baseline --benchmark-compare
+	$(BIN)/imgserve benchmark $(PHOTOS) $(ARGS)
 
 clean: ## remove everything that make has made, the environment included
 	rm -rf $(VENV) var dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

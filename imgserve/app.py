@@ -16,15 +16,19 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.cache import DiskTier, KeyLocks, MemoryTier, TieredCache
+from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.config import Config
 from imgserve.metrics import Metrics
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
+from imgserve.services.admission import Admission
 from imgserve.services.failures import Failures
 from imgserve.services.finding import Finder
+from imgserve.services.mezzanines import Mezzanines
 from imgserve.services.renditions import Recipe, Renditions
+from imgserve.services.staff import Wear
+from imgserve.services.stand_ins import StandIns
 from imgserve.services.upkeep import Upkeep
 from imgserve.services.workers import Workers
 from imgserve.web.access_log import AccessLog
@@ -32,9 +36,14 @@ from imgserve.web.assets import static_folder
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.cors import Cors
 from imgserve.web.exchange import ExchangeMiddleware
+from imgserve.web.figures import RequestFigures
+from imgserve.web.hot import HotPath
+from imgserve.web.hot_entry import without_origin
+from imgserve.web.hot_table import HotTable
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.ops import Operations
 from imgserve.web.pages import Pages
+from imgserve.web.request_ids import RequestIds
 from imgserve.web.routes import PictureDispatch, as_our_error, routes
 from imgserve.web.wanted import Identifier, UrlOptions
 
@@ -47,16 +56,19 @@ class Parts:
     cache: TieredCache
     workers: Workers
     renditions: Renditions
+    stand_ins: StandIns
     finder: Finder
     metrics: Metrics
+    figures: RequestFigures
     access_log: AccessLog
 
     async def check(self) -> Mapping[str, str]:
         """Tell the state of each part, for readiness."""
+        tiers = (await self.cache.stats()).values()
         return {
             "originals": "ok" if await to_thread.run_sync(self.originals.readable) else "failed: folder not readable",
             "rendering": "ok" if self.workers.started else "failed: no rendering process",
-            "cache": "degraded: see the log" if (await self.cache.stats())["disk"].degraded else "ok",
+            "cache": "degraded: see the log" if any(tier.degraded for tier in tiers) else "ok",
         }
 
 
@@ -66,10 +78,15 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = _build(config)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
     identifier = Identifier(parts.finder, parts.renditions, _url_options(config))
-    image = ImageEndpoint(identifier, parts.renditions, cors, timing_headers=config.http.timing_header)
+    table = HotTable(None if cors.uniform else without_origin)
+    image = ImageEndpoint(
+        identifier, parts.renditions, parts.stand_ins, cors, table, timing_headers=config.http.timing_header
+    )
+    ids = RequestIds()
     ops = Operations(
         parts.check,
         _collected(parts.metrics),
+        parts.figures.fold,
         metrics=config.metrics.enabled,
         open_metrics=config.metrics.open_to == "everyone",
     )
@@ -77,6 +94,8 @@ def create_app(config: Config | None = None) -> Starlette:
     exchange = Middleware(
         ExchangeMiddleware,
         metrics=parts.metrics,
+        figures=parts.figures,
+        ids=ids,
         access_log=parts.access_log,
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
@@ -91,6 +110,16 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.parts = parts
+    app.state.hot_path = HotPath(
+        table,
+        parts.cache.get_ready,
+        cors,
+        figures=parts.figures,
+        ids=ids,
+        access_log=parts.access_log,
+        allowed_hosts=config.server.allowed_hosts,
+        timing_headers=config.http.timing_header,
+    )
     return app
 
 
@@ -102,11 +131,11 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await parts.renditions.open()
         async with anyio.create_task_group() as group:
             group.start_soon(Upkeep(parts.cache, parts.metrics).run)
-            group.start_soon(parts.workers.keep_alive)
             yield
             group.cancel_scope.cancel()
     finally:
-        await parts.workers.close()
+        parts.figures.fold()
+        await parts.renditions.close()
         await parts.cache.close()
         parts.access_log.close()
 
@@ -142,19 +171,28 @@ def _build(config: Config) -> Parts:
             config.cache.disk_entries,
             most_per_image=config.cache.renditions_per_original,
         ),
+        MezzanineTier(config.cache.folder, config.cache.mezzanine_bytes),
+    )
+    processes = _processes(config)
+    admission = Admission(
+        processes,
+        waiting=config.rendering.waiting,
+        waiting_megapixels=config.rendering.waiting_megapixels,
     )
     workers = Workers(
-        _processes(config),
-        config.rendering.waiting,
+        processes,
+        admission,
         time_limit=config.rendering.time_limit,
         discipline=discipline(config),
         metrics=metrics,
+        wear=Wear(config.rendering.pictures_per_process, config.rendering.growth_bytes),
     )
     renditions = Renditions(
         cache,
         workers,
         recipe(config),
-        locks=_locks(config),
+        locks=_locks(config, "locks", config.cache.disk_bytes),
+        mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
         failures=Failures(config.rendering.crash_memory),
         metrics=metrics,
     )
@@ -170,16 +208,24 @@ def _build(config: Config) -> Parts:
         cache,
         workers,
         renditions,
+        StandIns(
+            renditions,
+            cache,
+            after=config.rendering.stand_in,
+            limits=config.limits.plain(),
+            loaded=lambda: admission.waiting > 0,
+        ),
         Finder(originals, recheck=config.originals.recheck, presets=presets),
         metrics,
+        RequestFigures(metrics),
         AccessLog(config.log.access, config.log.access_style),
     )
 
 
-def _locks(config: Config) -> KeyLocks:
-    """Keep server processes from rendering the same thing, where there are several and they share a disk tier."""
-    shared = config.server.workers > 1 and config.cache.disk_bytes > 0
-    return KeyLocks(config.cache.folder / "locks" if shared else None, 2 * config.rendering.time_limit)
+def _locks(config: Config, folder: str, budget: int) -> KeyLocks:
+    """Keep server processes from making the same thing, where there are several and they share what is made."""
+    shared = config.server.workers > 1 and budget > 0
+    return KeyLocks(config.cache.folder / folder if shared else None, 2 * config.rendering.time_limit)
 
 
 def _processes(config: Config) -> int:

@@ -3,19 +3,19 @@
 A class's docstring is its default sentence. Detail that a client must not see belongs in the log.
 
     ImgserveError
-    ├ BadRequest 400 ── BadTransform · BadHost
+    ├ BadRequest 400 ── BadTransform · BadHost · BadCursor
     ├ NotFound 404 ── ImageNotFound
-    ├ MethodNotAllowed 405 · PreconditionFailed 412
+    ├ MethodNotAllowed 405 · ImageExists 409 · PreconditionFailed 412
     ├ TooLarge 413
     ├ UnsupportedImage 415
     ├ RangeNotSatisfiable 416
     ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
-    ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503
+    ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
     └ ConfigError (start-up only)
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+from typing import ClassVar
 
 
 class ImgserveError(Exception):
@@ -37,16 +37,20 @@ class ImgserveError(Exception):
         self.members = dict(members or {})
         super().__init__(self.detail)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Survive the way back from a rendering process with every field."""
-        return _rebuild, (type(self), self.detail, self.retry_after, self.members)
 
-
-def _rebuild(
+def rebuilt(
     kind: type[ImgserveError], detail: str, retry_after: int | None, members: Mapping[str, object]
 ) -> ImgserveError:
+    """Make an error anew from what it told of itself.
+
+    Raises:
+        ValueError: that is not what such an error tells.
+    """
     if issubclass(kind, BadTransform):
-        return kind(cast("list[str]", members["mistakes"]))
+        mistakes = members.get("mistakes")
+        if not (isinstance(mistakes, list) and all(isinstance(mistake, str) for mistake in mistakes)):
+            raise ValueError("a bad transform without mistakes")
+        return kind(mistakes)
     error = kind.__new__(kind)
     ImgserveError.__init__(error, detail, retry_after=retry_after, members=members)
     return error
@@ -86,6 +90,12 @@ class BadHost(BadRequest):
     code = "bad_host"
 
 
+class BadCursor(BadRequest):
+    """The cursor is not one that this server gave for this list."""
+
+    code = "bad_cursor"
+
+
 class NotFound(ImgserveError):
     """There is nothing at this address."""
 
@@ -104,6 +114,13 @@ class MethodNotAllowed(ImgserveError):
 
     status = 405
     code = "method_not_allowed"
+
+
+class ImageExists(ImgserveError):
+    """There is already an image with this id."""
+
+    status = 409
+    code = "image_exists"
 
 
 class PreconditionFailed(ImgserveError):
@@ -182,6 +199,12 @@ class Busy(Unavailable):
     """The server is rendering as many pictures as it can; ask again shortly."""
 
     code = "busy"
+
+
+class CatalogUnavailable(Unavailable):
+    """The catalog cannot be read or written right now; pictures are served without it."""
+
+    code = "catalog_unavailable"
 
 
 class ConfigError(ImgserveError):

@@ -2,8 +2,19 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Upper bounds of the buckets for requests, in seconds."""
+
 _RENDER = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class LatencyHistogram(Histogram):
+    """A histogram that takes many low observations at the price of one."""
+
+    def observe_low(self, number: int, seconds: float) -> None:
+        """Observe so many at once, which took so long in all and each no longer than the first bucket holds."""
+        self._sum.inc(seconds)
+        self._buckets[0].inc(number)
 
 
 class Metrics:
@@ -16,14 +27,14 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"imgserve_{name}", text, labels, registry=registry)
 
-        def seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(f"imgserve_{name}_seconds", text, labels, buckets=buckets, registry=registry)
+        def seconds(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> LatencyHistogram:
+            return LatencyHistogram(f"imgserve_{name}_seconds", text, labels, buckets=buckets, registry=registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"imgserve_{name}", text, labels, registry=registry, multiprocess_mode="livesum")
 
         self.requests = counter("requests", "Requests answered.", "route", "status", "outcome")
-        self.request_seconds = seconds("request", "From request to the end of the answer.", _LATENCY, "outcome")
+        self.request_seconds = seconds("request", "From request to the end of the answer.", LATENCY, "outcome")
         self.response_bytes = counter("response_bytes", "Bytes of bodies sent.", "route")
         self.renders = counter("renders", "Pictures rendered.", "format", "result")
         self.render_seconds = seconds("render", "In a rendering process, a picture.", _RENDER, "format")
@@ -31,6 +42,9 @@ class Metrics:
         self.rendering = gauge("rendering", "Pictures being rendered.")
         self.render_queue = gauge("render_queue", "Pictures waiting for a rendering process.")
         self.render_process_deaths = counter("render_process_deaths", "Rendering processes lost.", "reason")
+        self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
+        self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
+        self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")

@@ -1,8 +1,20 @@
 """The nouns, as frozen values that are valid from birth. No behavior beyond arithmetic on themselves."""
 
-from dataclasses import dataclass
+import unicodedata
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from imgserve.formats import Format
+
+TAG_CHARACTERS = 200
+"""A longer tag is cut: a tag is a word or a few, and an index has to hold it."""
+
+_SHA256_DIGITS = 64
+_HASHES = 1 << 64
 
 
 def file_version(modified_ns: int, size: int) -> str:
@@ -59,6 +71,13 @@ class Rendition:
     height: int
     notes: tuple[str, ...] = ()
     """What had to be done differently than asked, for `X-Image-Adjusted`."""
+    crc32: int = -1
+    """Of `data`; computed where nobody has done it before."""
+
+    def __post_init__(self) -> None:
+        """Compute the checksum that was not given."""
+        if self.crc32 < 0:
+            object.__setattr__(self, "crc32", zlib.crc32(self.data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +100,91 @@ class Limits:
     """Width or height that an SVG may declare."""
     avif_pixels: int = 2_500_000
     """Output pixels up to which `auto=format` chooses AVIF."""
+
+
+class Origin(StrEnum):
+    """How an original came."""
+
+    UPLOAD = "upload"
+    WATCH = "watch"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class FocalPoint:
+    """What a crop keeps: fractions of the upright image, from its upper left corner."""
+
+    x: float
+    y: float
+
+    def __post_init__(self) -> None:
+        """Refuse a point outside the image."""
+        if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
+            raise ValueError("expected a focal point of two fractions from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRecord:
+    """What the catalog knows about one image. Text is cleaned at birth of what no database keeps."""
+
+    image_id: str
+    """Public, path-like name; bytes that are not UTF-8 are kept as surrogate escapes."""
+    version: str
+    """Of the original, as `Original.version`."""
+    sha256: str
+    """Of the original: 64 hexadecimal digits."""
+    format: str
+    """Name of a format, decided by the first bytes."""
+    width: int
+    """Pixels of the upright image."""
+    height: int
+    size: int
+    """Bytes of the original."""
+    created: datetime
+    """When the image was first recorded; a time zone is required."""
+    changed: datetime
+    """When its record last changed."""
+    origin: Origin
+    who: str = ""
+    """Who brought it: the name of an API key or account, a job, a folder."""
+    frames: int = 1
+    alpha: bool = False
+    color_space: str = ""
+    perceptual_hash: int | None = None
+    """64 bits; images that look alike differ in few of them."""
+    dominant_color: str = ""
+    """As `#rrggbb`, or nothing."""
+    thumbhash: bytes = b""
+    title: str = ""
+    alt: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    """In order, each once."""
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Free, a JSON object."""
+    focal_point: FocalPoint | None = None
+
+    def __post_init__(self) -> None:
+        """Clean the texts, order the tags, refuse what cannot be recorded."""
+        for name in ("who", "color_space", "title", "alt", "description"):
+            object.__setattr__(self, name, clean_text(getattr(self, name)))
+        object.__setattr__(self, "tags", clean_tags(self.tags))
+        if len(self.sha256) != _SHA256_DIGITS or set(self.sha256) - set("0123456789abcdef"):
+            raise ValueError("expected a SHA-256 of 64 lower-case hexadecimal digits")
+        if self.perceptual_hash is not None and not 0 <= self.perceptual_hash < _HASHES:
+            raise ValueError("expected a perceptual hash of 64 bits")
+        if self.created.tzinfo is None or self.changed.tzinfo is None:
+            raise ValueError("expected times with a time zone")
+
+
+def clean_text(text: str) -> str:
+    """Drop what no database keeps: NUL characters and halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
+def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Write tags alike that look alike, each once and in order; empty ones are dropped."""
+    cleaned = (" ".join(unicodedata.normalize("NFC", clean_text(tag)).split()) for tag in tags)
+    return tuple(sorted({tag[:TAG_CHARACTERS].rstrip() for tag in cleaned if tag}))

@@ -2,15 +2,24 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from imgserve.cache import DiskTier
+from imgserve.cache import DiskTier, MezzanineTier, TierStats
 from imgserve.cli.options import config_option
 from imgserve.config import Config, write_size
 
 _cache_option = click.option("--cache", "folder", type=click.Path(path_type=Path), help="Folder of renditions.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiers:
+    """What the folder holds."""
+
+    renditions: DiskTier
+    mezzanines: MezzanineTier
 
 
 @click.group()
@@ -22,10 +31,11 @@ def command() -> None:
 @config_option
 @_cache_option
 def stats(path: Path | None, folder: Path | None) -> None:
-    """Tell how many renditions there are, and how many bytes."""
-    with _disk_tier(path, folder) as tier:
-        told = tier.stats()
-    click.echo(f"{told.entries} renditions, {write_size(told.bytes)} of {write_size(told.limit_bytes)}")
+    """Tell how many renditions and mezzanines there are, and how many bytes."""
+    with _opened(path, folder) as tiers:
+        renditions, mezzanines = tiers.renditions.stats(), tiers.mezzanines.stats()
+    click.echo(f"{_holdings('renditions', renditions)} of {write_size(renditions.limit_bytes)}")
+    click.echo(f"{_holdings('mezzanines', mezzanines)} of {write_size(mezzanines.limit_bytes)}")
 
 
 @command.command()
@@ -33,30 +43,46 @@ def stats(path: Path | None, folder: Path | None) -> None:
 @config_option
 @_cache_option
 def purge(image_id: str, path: Path | None, folder: Path | None) -> None:
-    """Remove every rendition of an image from the disk."""
-    with _disk_tier(path, folder) as tier:
-        click.echo(f"{tier.purge(image_id)} renditions removed")
+    """Remove every rendition of an image from the disk, and its mezzanines."""
+    with _opened(path, folder) as tiers:
+        click.echo(f"{tiers.renditions.purge(image_id)} renditions removed")
+        click.echo(f"{tiers.mezzanines.purge(image_id)} mezzanines removed")
 
 
 @command.command()
 @config_option
 @_cache_option
 def sweep(path: Path | None, folder: Path | None) -> None:
-    """Compare ledger and folder, remove leftovers, evict what is over the budget."""
-    with _disk_tier(path, folder) as tier:
-        swept = tier.sweep()
-        for _ in tier.scan():
-            pass
-        tier.evict_to_budget()
-        told = tier.stats()
-    click.echo(f"{swept} leftovers removed; {told.entries} renditions, {write_size(told.bytes)}")
+    """Compare ledgers and folders, remove leftovers, evict what is over the budgets."""
+    with _opened(path, folder) as tiers:
+        swept = _sweep(tiers.renditions) + _sweep(tiers.mezzanines)
+        renditions, mezzanines = tiers.renditions.stats(), tiers.mezzanines.stats()
+    click.echo(f"{swept} leftovers removed; {_holdings('renditions', renditions)}")
+    click.echo(_holdings("mezzanines", mezzanines))
+
+
+def _sweep(tier: DiskTier | MezzanineTier) -> int:
+    if tier.off:
+        return 0
+    swept = tier.sweep()
+    for _ in tier.scan():
+        pass
+    tier.evict_to_budget()
+    return swept
+
+
+def _holdings(what: str, told: TierStats) -> str:
+    return f"{told.entries} {what}, {write_size(told.bytes)}"
 
 
 @contextlib.contextmanager
-def _disk_tier(path: Path | None, folder: Path | None) -> Iterator[DiskTier]:
+def _opened(path: Path | None, folder: Path | None) -> Iterator[_Tiers]:
     cache = Config.load(path, overrides={"cache.folder": folder}, options={"cache.folder": "--cache"}).cache
     if not cache.folder.is_dir():
         raise click.ClickException(f"there is no folder of renditions at {cache.folder}")
-    tier = DiskTier(cache.folder, cache.disk_bytes, cache.disk_entries)
-    yield tier
-    tier.close()
+    tiers = _Tiers(
+        DiskTier(cache.folder, cache.disk_bytes, cache.disk_entries), MezzanineTier(cache.folder, cache.mezzanine_bytes)
+    )
+    yield tiers
+    tiers.renditions.close()
+    tiers.mezzanines.close()

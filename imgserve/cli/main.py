@@ -14,11 +14,13 @@ from imgserve import __version__
 from imgserve.errors import ImgserveError
 
 _COMMANDS = {
+    "benchmark": "Measure this machine beside floors and other servers.",
     "cache": "Look after the folder of renditions; safe while servers use it.",
     "config": "Check and describe the settings.",
     "render": "Make one picture without a server.",
     "samples": "Draw sample pictures into a folder, to try the server with.",
     "serve": "Serve the pictures of a folder (default: the current one).",
+    "url": "Print the address of a picture on a server.",
 }
 """Name and short help; each stands in the module of its name, as `command`."""
 

@@ -15,6 +15,8 @@ from imgserve.config.yaml_file import read_yaml
 PREFIX = "IMGSERVE_"
 CONFIG_VARIABLE = "IMGSERVE_CONFIG"
 """Names the config file; no setting itself."""
+_BENCHMARK_VARIABLES = "IMGSERVE_BENCHMARK_"
+"""Name the programs that `imgserve benchmark` measures; no settings either."""
 _SERVICE_LINK = re.compile(r"IMGSERVE_SERVICE_(HOST|PORT(_\w+)?)|IMGSERVE_PORT_\d+_\w+")
 """What Kubernetes puts into every container's environment where a service is called imgserve."""
 
@@ -82,7 +84,8 @@ def _names_setting(name: str, rows: Iterable[Setting]) -> bool:
 
 def _is_foreign(name: str, value: str) -> bool:
     link = name == f"{PREFIX}PORT" and "://" in value
-    return name == CONFIG_VARIABLE or link or bool(_SERVICE_LINK.fullmatch(name))
+    others = name == CONFIG_VARIABLE or name.startswith(_BENCHMARK_VARIABLES)
+    return others or link or bool(_SERVICE_LINK.fullmatch(name))
 
 
 def _unknown_variable(name: str, rows: Iterable[Setting]) -> str:

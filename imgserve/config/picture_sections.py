@@ -48,6 +48,8 @@ class CacheConfig(Section):
     """Renditions kept on disk, least recently used go first; 0 for none."""
     disk_entries: Count = 1_000_000
     """Files kept on disk at most."""
+    mezzanine_bytes: Size = 2 * 10**9
+    """Reduced copies of large originals kept on disk, from which further sizes are made quickly; 0 for none."""
     renditions_per_original: Count = 1000
     """Files kept of one original at most, so that strangers who vary its size cannot push out all others."""
 
@@ -59,10 +61,18 @@ class RenderingConfig(Section):
     """Rendering processes; 0 for one per processor core."""
     waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
     """Pictures that may wait for a process; further ones are answered with 503 at once."""
+    waiting_megapixels: Annotated[int, Field(ge=1, le=10**9)] = 1536
+    """Megapixels that may wait to be decoded, as 64 pictures of 24 have; one alone may be larger."""
     time_limit: Annotated[Duration, Field(gt=0, le=600)] = 10.0
     """Time that one picture may take before its process is killed."""
+    stand_in: Annotated[Duration, Field(le=60)] = 0.0
+    """A picture that takes longer than this is answered with a smaller one, or another format, if kept; 0 for never."""
     memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9
     """Address space of each process."""
+    pictures_per_process: Annotated[int, Field(ge=0, le=10**9)] = 10_000
+    """Pictures after which a process is replaced by a fresh one; 0 for never."""
+    growth_bytes: Size = 256 * 10**6
+    """Resident memory that a process may grow by before it is replaced; 0 for any."""
     niceness: Annotated[int, Field(ge=0, le=19)] = 10
     """How far processes step back for the server itself: 0 not at all, 19 furthest."""
     crash_memory: Annotated[Duration, Field(le=86400)] = 60.0

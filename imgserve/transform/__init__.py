@@ -4,15 +4,20 @@ The field table drives parsing, preset merge, canonical text, error messages and
 """
 
 from imgserve.transform.canonical import canonical
-from imgserve.transform.fields import FIELDS, Field, markdown_table
+from imgserve.transform.compose import compose, read_asked, transform_of
+from imgserve.transform.fields import FIELDS, MAX_DPR, Field, markdown_table
 from imgserve.transform.framing import effective_fit
+from imgserve.transform.likeness import likeness
 from imgserve.transform.parse import MAX_SIDE, Asked, Preset, parse_preset, parse_query
 from imgserve.transform.settle import settle
 from imgserve.transform.snap import snapped
 from imgserve.transform.value import Color, Fit, Gravity, Transform
+from imgserve.transform.values import DECIMALS
 
 __all__ = [
+    "DECIMALS",
     "FIELDS",
+    "MAX_DPR",
     "MAX_SIDE",
     "Asked",
     "Color",
@@ -22,10 +27,14 @@ __all__ = [
     "Preset",
     "Transform",
     "canonical",
+    "compose",
     "effective_fit",
+    "likeness",
     "markdown_table",
     "parse_preset",
     "parse_query",
+    "read_asked",
     "settle",
     "snapped",
+    "transform_of",
 ]

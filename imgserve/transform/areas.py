@@ -43,7 +43,7 @@ def _aspect(text: str) -> tuple[int, int]:
 
 
 ASPECT: Kind[tuple[int, int]] = Kind(
-    f"a ratio W:H between 1:{MAX_RATIO} and {MAX_RATIO}:1", _aspect, lambda value: f"{value[0]}:{value[1]}"
+    f"a ratio W:H between 1:{MAX_RATIO} and {MAX_RATIO}:1", _aspect, lambda value: ":".join(map(str, value))
 )
 
 

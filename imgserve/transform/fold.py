@@ -12,6 +12,14 @@ _ATTRIBUTES = frozenset(item.name for item in fields(Transform))
 _HALF = Fraction(1, 2)
 
 
+def overlaid(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over a preset or defaults; a format that they name ends the choice by Accept made below."""
+    merged = {**below, **values}
+    if values.get("format") and "auto" in below and "auto" not in values:
+        merged["auto"] = below["auto"] - {"format"}
+    return merged
+
+
 def fold(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[str, ...]]:
     """Make a transform of values by attribute; the notes say what was clamped."""
     folded = _fold_palette({name: value for name, value in values.items() if name in _ATTRIBUTES})

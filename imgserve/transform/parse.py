@@ -6,9 +6,9 @@ from types import MappingProxyType
 from typing import Any
 
 from imgserve.errors import BadTransform
-from imgserve.transform.fold import contradictions, fold
+from imgserve.transform.fold import contradictions, fold, overlaid
 from imgserve.transform.query import Pair, split
-from imgserve.transform.reading import Reading, Values
+from imgserve.transform.reading import Reading
 from imgserve.transform.value import Transform
 from imgserve.transform.wording import shown, suggestion
 
@@ -62,7 +62,7 @@ def parse_query(
     reading.take(split(raw))
     query = reading.values
     name, preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
-    values = _merged(query, preset)
+    values = overlaid(query, preset)
     if default is not None and values.keys() <= _WITHOUT_PIXELS:
         name = name or DEFAULT_PRESET
         values = {**default.values, **{key: value for key, value in values.items() if key == "download"}}
@@ -86,14 +86,6 @@ def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, t
     if mistakes:
         raise BadTransform(mistakes)
     return fold(values, reading.max_side)
-
-
-def _merged(query: Values, preset: Mapping[str, Any]) -> Values:
-    """Lay the query over the preset; a format that it names ends the preset's choice by Accept."""
-    values = {**preset, **query}
-    if query.get("format") and "auto" in preset and "auto" not in query:
-        values["auto"] = preset["auto"] - {"format"}
-    return values
 
 
 def _preset_of(

@@ -83,12 +83,13 @@ class FaultServer:
             raise AssertionError("the server ended: " + "".join(self.lines))
         return next((line for line in self.lines if "listening on http://" in line), "")
 
-    def get(self, target: str) -> Answer:
-        """Ask over a connection of its own and read the answer to its end."""
+    def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
+        """Ask over a connection of its own and read the answer to its end; `_` in names of headers stands for `-`."""
         started = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request("GET", target)
+            fields = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, target, headers=fields)
             answer = connection.getresponse()
             body = answer.read()  # raises where it is shorter than Content-Length
             headers = {name.lower(): value for name, value in answer.getheaders()}
@@ -96,13 +97,13 @@ class FaultServer:
         finally:
             connection.close()
 
-    def image(self, name: str, query: str = "") -> Answer:
+    def image(self, name: str, query: str = "", method: str = "GET", **headers: str) -> Answer:
         """Ask for a picture."""
-        return self.get(f"/img/{quote(name)}?{query}")
+        return self.get(f"/img/{quote(name)}?{query}", method, **headers)
 
-    def begin(self, name: str, query: str = "") -> Future[Answer]:
+    def begin(self, name: str, query: str = "", **headers: str) -> Future[Answer]:
         """Ask for a picture without waiting for it."""
-        return self._clients.submit(self.image, name, query)
+        return self._clients.submit(self.image, name, query, **headers)
 
     def begin_many(self, name: str, queries: list[str]) -> list[Future[Answer]]:
         """Ask for many pictures at once."""

@@ -1,5 +1,6 @@
 """The picture endpoint as HTTP: methods, validators, conditions, ranges, headers."""
 
+import zlib
 from email.utils import formatdate, parsedate_to_datetime
 
 import httpx2
@@ -15,6 +16,10 @@ PER_REQUEST = {"date", "x-request-id", "server-timing", "cache-status"}
 @pytest.fixture
 def whole(site: Server) -> httpx2.Response:
     return site.get(TARGET)
+
+
+def key_of(answer: httpx2.Response) -> str:
+    return str(answer.headers["etag"]).strip('"').partition("-")[0]
 
 
 def lasting(answer: httpx2.Response) -> dict[str, str]:
@@ -51,6 +56,9 @@ def test_an_etag_is_strong_and_the_same_each_time(site: Server, whole: httpx2.Re
         ("W/{etag}", 304),
         ('"other", {etag}', 304),
         ('W/"other" ,, {etag}', 304),
+        ('"{key}-00000000"', 304),
+        ('W/"{key}-00000000"', 304),
+        ('"{key}"', 304),
         ("*", 304),
         ('"other"', 200),
         ("{bare}", 200),
@@ -62,8 +70,30 @@ def test_if_none_match_decides_whether_a_picture_is_sent(
     site: Server, whole: httpx2.Response, method: str, form: str, status: int
 ) -> None:
     etag = whole.headers["etag"]
-    answer = site.ask(method, TARGET, if_none_match=form.format(etag=etag, bare=etag.strip('"')))
-    assert answer.status_code == status
+    sent = form.format(etag=etag, bare=etag.strip('"'), key=key_of(whole))
+    assert site.ask(method, TARGET, if_none_match=sent).status_code == status
+
+
+@pytest.mark.parametrize("form", ["{etag}", "W/{etag}", '"{key}-00000000"', '"{key}"'])
+def test_a_304_tells_the_tag_under_which_the_client_has_the_picture(
+    site: Server, whole: httpx2.Response, form: str
+) -> None:
+    sent = form.format(etag=whole.headers["etag"], key=key_of(whole))
+    assert site.get(TARGET, if_none_match=sent).headers["etag"] == sent
+    assert site.get(TARGET, if_none_match=f'"other", {sent}').headers["etag"] == sent
+
+
+@pytest.mark.parametrize("condition", ["if_none_match", "if_modified_since"])
+def test_a_304_to_a_client_without_a_tag_tells_ours_if_the_picture_is_at_hand(site: Server, condition: str) -> None:
+    whole, absent = site.get(TARGET), site.get("/img/noise.jpg?width=219", if_none_match="*")
+    sent = {"if_none_match": "*", "if_modified_since": whole.headers["last-modified"]}[condition]
+    answer = site.get(TARGET, **{condition: sent})
+    assert (answer.status_code, answer.headers["etag"]) == (304, whole.headers["etag"])
+    assert (absent.status_code, absent.headers.get("etag")) == (304, None)
+
+
+def test_a_tag_ends_with_the_checksum_of_the_bytes(whole: httpx2.Response) -> None:
+    assert whole.headers["etag"].endswith(f'-{zlib.crc32(whole.content):08x}"')
 
 
 def test_a_304_carries_what_a_cache_needs_and_no_body(site: Server) -> None:
@@ -90,10 +120,19 @@ def test_if_none_match_is_stronger_than_if_modified_since(site: Server, whole: h
 
 
 @pytest.mark.parametrize(
-    ("form", "status"), [("{etag}", 200), ("*", 200), ('"other"', 412), ("W/{etag}", 412), ('"other", {etag}', 200)]
+    ("form", "status"),
+    [
+        ("{etag}", 200),
+        ("*", 200),
+        ('"other"', 412),
+        ("W/{etag}", 412),
+        ('"other", {etag}', 200),
+        ('"{key}-00000000"', 412),
+        ('"{key}"', 412),
+    ],
 )
 def test_if_match_refuses_another_picture(site: Server, whole: httpx2.Response, form: str, status: int) -> None:
-    answer = site.get(TARGET, if_match=form.format(etag=whole.headers["etag"]))
+    answer = site.get(TARGET, if_match=form.format(etag=whole.headers["etag"], key=key_of(whole)))
     assert answer.status_code == status
     if status == 412:
         assert answer.json()["code"] == "precondition_failed"
@@ -165,6 +204,8 @@ def test_a_range_outside_the_picture_is_a_416_that_tells_the_size(
         ("{etag}", 206),
         ('"other"', 200),
         ("W/{etag}", 200),
+        ('"{key}-00000000"', 200),
+        ('"{key}"', 200),
         ("{modified}", 206),
         ("Thu, 01 Jan 2015 00:00:00 GMT", 200),
     ],
@@ -172,7 +213,8 @@ def test_a_range_outside_the_picture_is_a_416_that_tells_the_size(
 def test_if_range_asks_for_the_rest_of_the_same_picture_only(
     site: Server, whole: httpx2.Response, form: str, status: int
 ) -> None:
-    condition = form.format(etag=whole.headers["etag"], modified=whole.headers["last-modified"])
+    fields = whole.headers
+    condition = form.format(etag=fields["etag"], key=key_of(whole), modified=fields["last-modified"])
     assert site.get(TARGET, range="bytes=0-9", if_range=condition).status_code == status
 
 

@@ -54,5 +54,16 @@ def test_an_installed_package_finds_its_own_static_files(installed: Path) -> Non
     assert Path(found) == installed / "imgserve" / "_static"
 
 
+def test_an_installed_package_makes_a_catalog(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "import asyncio; from imgserve.catalog import Database\n"
+        "async def main():\n"
+        f"    database = Database('sqlite:///{tmp_path}/catalog.sqlite')\n"
+        "    await database.open(); await database.ping(); await database.close(); print('made')\n"
+        "asyncio.run(main())"
+    )
+    assert _run(code, installed) == "made"
+
+
 def test_an_installed_package_knows_its_version(wheel: Path, installed: Path) -> None:
     assert _run("import imgserve; print(imgserve.__version__)", installed) == wheel.name.split("-")[1]

@@ -44,7 +44,7 @@ def test_an_etag_outlives_the_cache_and_is_answered_without_a_picture(gallery: P
 def uncached(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serve without memory and without a folder to keep pictures in."""
     cache = tmp_path_factory.mktemp("uncached") / "cache"
-    settings = {"IMGSERVE_CACHE__DISK_BYTES": "0", "IMGSERVE_CACHE__MEMORY_BYTES": "0"}
+    settings = {f"IMGSERVE_CACHE__{tier}_BYTES": "0" for tier in ("MEMORY", "DISK", "MEZZANINE")}
     with server(gallery, "--cache", cache, env=settings) as served:
         yield served
     assert not cache.exists()

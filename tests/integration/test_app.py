@@ -213,3 +213,12 @@ def test_an_app_reads_the_settings_that_the_environment_names(
     app = create_app()
     assert "/p" in [middleware.kwargs.get("prefix") for middleware in app.user_middleware]
     asyncio.run(parts(app).cache.close())
+
+
+@pytest.mark.parametrize(("budget", "shared"), [("disk_bytes", (False, True)), ("mezzanine_bytes", (True, False))])
+def test_several_server_processes_lock_what_they_share(config: Config, budget: str, shared: tuple[bool, bool]) -> None:
+    server = config.server.model_copy(update={"workers": 2})
+    cache = config.cache.model_copy(update={budget: 0})
+    built = parts(create_app(config.model_copy(update={"server": server, "cache": cache})))
+    built.access_log.close()
+    assert (built.renditions._locks.shared, built.renditions._mezzanines._locks.shared) == shared

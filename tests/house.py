@@ -1,0 +1,125 @@
+"""Renditions with a real cache and real processes, without a web server: a house to try them in."""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.metrics import Metrics
+from imgserve.model import Limits, Original
+from imgserve.originals.folder import FolderOriginals
+from imgserve.pipeline.answers import Answer
+from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.process import Discipline, RenderJob
+from imgserve.services.admission import Admission
+from imgserve.services.failures import Failures
+from imgserve.services.mezzanines import Mezzanines
+from imgserve.services.rendering_process import RenderingProcess
+from imgserve.services.renditions import Recipe, Renditions, Served
+from imgserve.services.workers import Workers
+from imgserve.transform import Transform
+from tests.pictures import encoded, noise
+
+PATIENCE = 8.0
+PNG = encoded(noise(160, 120), "png")
+RECIPE = Recipe(Discipline(), Limits(), EncoderSettings())
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The parts, and a folder to put originals in."""
+
+    place: Path
+    renditions: Renditions
+    cache: TieredCache
+    metrics: Metrics
+
+    def put(self, name: str = "a.png", data: bytes = PNG, *, age: float = 60.0) -> Original:
+        """Add an original of some age and look at it."""
+        path = self.place / name
+        path.write_bytes(data)
+        moment = time.time() - age
+        os.utime(path, (moment, moment))
+        return FolderOriginals(self.place, settle=0).stat(name)
+
+    async def make(self, original: Original, width: int = 20) -> Served:
+        """Ask for a width, in the cache first, as the endpoint does."""
+        transform = Transform(width=width, format="png")
+        key = self.renditions.key(original, transform)
+        return await self.renditions.cached(key) or await self.renditions.make(original, transform, key)
+
+    def rendered(self) -> float:
+        """Count renderings, well or not."""
+        samples = (sample for metric in self.metrics.renders.collect() for sample in metric.samples)
+        return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+    def figure(self, name: str, **labels: str) -> float:
+        """Read a figure."""
+        return self.metrics.registry.get_sample_value(f"imgserve_{name}", labels) or 0.0
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    place: Path,
+    *,
+    memory: int = 10**7,
+    disk: int = 10**7,
+    forget: float = 60.0,
+    waiting: int = 64,
+    processes: int = 1,
+    mezzanines: int = 0,
+    shared: bool = False,
+    recipe: Recipe = RECIPE,
+) -> AsyncIterator[House]:
+    metrics = Metrics(CollectorRegistry())
+    cache = TieredCache(
+        MemoryTier(memory), DiskTier(place / ".cache", disk), MezzanineTier(place / ".cache", mezzanines)
+    )
+    admission = Admission(processes, waiting=waiting, waiting_megapixels=10_000)
+    workers = Workers(processes, admission, time_limit=PATIENCE, discipline=recipe.discipline, metrics=metrics)
+    locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
+    renditions = Renditions(
+        cache, workers, recipe,
+        locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=Failures(forget), metrics=metrics,
+    )  # fmt: skip
+    await renditions.open()
+    try:
+        yield House(place, renditions, cache, metrics)
+    finally:
+        await renditions.close()
+        await cache.close()
+
+
+@contextlib.contextmanager
+def deadly() -> Iterator[None]:
+    """Have every rendering process die of the picture that it is given."""
+    render = RenderingProcess.render
+
+    async def die(process: RenderingProcess, job: RenderJob) -> Answer:
+        process.kill()
+        return await render(process, job)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RenderingProcess, "render", die)
+        yield
+
+
+async def until(found: Callable[[], bool]) -> None:
+    """Wait for something true."""
+    with anyio.fail_after(PATIENCE):
+        while not found():  # noqa: ASYNC110  what is waited for is a figure, a file or a process, which set no event
+            await anyio.sleep(0.02)
+
+
+def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run on an event loop of its own."""
+    asyncio.run(body())

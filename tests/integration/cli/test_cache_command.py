@@ -1,0 +1,63 @@
+"""`imgserve cache`: both tiers on disk, told, purged and tidied."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imgserve.cache import DiskTier, MezzanineTier, RenditionKey
+from imgserve.cli.cache import command
+from imgserve.model import Rendition
+from tests.pictures import encoded, quarters
+
+DATA = encoded(quarters(8, 8), "png")
+
+
+def key(image_id: str) -> RenditionKey:
+    return RenditionKey(image_id, "1-1", "w=8", "r", "png")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    disk, mezzanines = DiskTier(tmp_path, 10**6), MezzanineTier(tmp_path, 10**6)
+    for image_id in "ab":
+        disk.put(key(image_id), Rendition(DATA, "image/png", 8, 8))
+        place = mezzanines.place()
+        assert place
+        place.write_bytes(b"m" * 1000)
+        mezzanines.adopt(key(image_id), place)
+    disk.close()
+    mezzanines.close()
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> list[str]:
+    done = CliRunner().invoke(command, [*arguments, "--cache", str(folder)], env=environment)
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
+
+
+def test_stats_tell_both_tiers_and_their_budgets(cache: Path) -> None:
+    renditions, mezzanines = run(cache, "stats", IMGSERVE_CACHE__MEZZANINE_BYTES="3GB")
+    assert renditions.startswith("2 renditions, ")
+    assert renditions.endswith(" of 10GB")
+    assert mezzanines == "2 mezzanines, 2KB of 3GB"
+
+
+def test_a_purge_takes_both_of_one_image(cache: Path) -> None:
+    assert run(cache, "purge", "a") == ["1 renditions removed", "1 mezzanines removed"]
+    assert [line.split(",")[0] for line in run(cache, "stats")] == ["1 renditions", "1 mezzanines"]
+
+
+def test_a_sweep_tidies_both_and_keeps_the_budgets(cache: Path) -> None:
+    (cache / ".tmp" / "4194303.0a.1").write_bytes(b"half")
+    (cache / key("a").path_in("mezzanines")).unlink()
+    first, second = run(cache, "sweep", IMGSERVE_CACHE__DISK_BYTES=str(len(DATA)))
+    assert first.startswith("1 leftovers removed; 1 renditions, ")
+    assert second == "1 mezzanines, 1KB"
+
+
+def test_a_tier_that_is_off_is_left_alone(cache: Path) -> None:
+    assert run(cache, "purge", "a", IMGSERVE_CACHE__MEZZANINE_BYTES="0")[1] == "0 mezzanines removed"
+    assert run(cache, "sweep", IMGSERVE_CACHE__MEZZANINE_BYTES="0")[1] == "0 mezzanines, 0"
+    assert run(cache, "stats")[1].startswith("2 mezzanines, ")

@@ -1,0 +1,67 @@
+"""The nouns: what they compute about themselves."""
+
+import pickle
+import zlib
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from imgserve.model import FocalPoint, Rendition, clean_tags
+from tests.catalogs import record
+
+DATA = b"what was made"
+
+
+def test_the_checksum_of_a_rendition_is_computed_where_it_is_not_known() -> None:
+    assert Rendition(DATA, "image/png", 1, 1).crc32 == zlib.crc32(DATA)
+    assert Rendition(DATA, "image/png", 1, 1, crc32=7).crc32 == 7
+
+
+def test_the_checksum_travels_with_the_rendition() -> None:
+    made = Rendition(DATA, "image/png", 1, 1, crc32=7)
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301  our own bytes
+
+
+def test_the_texts_of_a_record_hold_nothing_that_a_database_refuses() -> None:
+    made = record("a\udcff", title="a\0b\ud800c", alt="\udcff", tags=("\0", " x\0 "), description="é")
+    assert (made.title, made.alt, made.tags, made.description, made.image_id) == ("abc", "", ("x",), "é", "a\udcff")
+
+
+@pytest.mark.parametrize(
+    ("given", "cleaned"),
+    [
+        ([], ()),
+        (["b", "a", "b"], ("a", "b")),
+        ([" new   arrival\n", "new arrival"], ("new arrival",)),
+        (["e\u0301", "é"], ("é",)),
+        (["Red", "red"], ("Red", "red")),
+        (["", " ", "\0"], ()),
+        (["x" * 500], ("x" * 200,)),
+    ],
+)
+def test_tags_that_look_alike_are_one(given: list[str], cleaned: tuple[str, ...]) -> None:
+    assert clean_tags(given) == clean_tags(clean_tags(given)) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sha256", "ab"),
+        ("sha256", "A" * 64),
+        ("perceptual_hash", -1),
+        ("perceptual_hash", 2**64),
+        ("created", datetime(2026, 1, 1)),  # noqa: DTZ001  the mistake
+        ("changed", datetime(2026, 1, 1)),  # noqa: DTZ001  the mistake
+    ],
+)
+def test_a_record_that_cannot_be_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        replace(record("a"), **{field: value})
+
+
+@pytest.mark.parametrize(("x", "y"), [(-0.1, 0.5), (0.5, 1.1), (float("nan"), 0.5)])
+def test_a_focal_point_lies_in_the_image(x: float, y: float) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        FocalPoint(x, y)
