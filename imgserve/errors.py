@@ -3,14 +3,17 @@
 A class's docstring is its default sentence. Detail that a client must not see belongs in the log.
 
     ImgserveError
-    ├ BadRequest 400 ── BadTransform · BadHost · BadCursor
-    ├ NotFound 404 ── ImageNotFound
-    ├ MethodNotAllowed 405 · ImageExists 409 · PreconditionFailed 412
+    ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
+    ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals
+    ├ NotFound 404 ── ImageNotFound · TrashItemNotFound
+    ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
     ├ TooLarge 413
-    ├ UnsupportedImage 415
+    ├ UnsupportedImage 415 · UnsupportedContent 415
     ├ RangeNotSatisfiable 416
     ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
+    ├ IdempotencyConflict 422 · FetchFailed 422 · AddressRefused 422
     ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
+    ├ StorageFull 507
     └ ConfigError (start-up only)
 """
 
@@ -96,6 +99,32 @@ class BadCursor(BadRequest):
     code = "bad_cursor"
 
 
+class BadImageId(BadRequest):
+    """No image can have this id."""
+
+    code = "bad_image_id"
+
+
+class Unauthorized(ImgserveError):
+    """This needs a valid API key, in the header `Authorization: Bearer` or `X-API-Key`."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ImgserveError):
+    """This API key does not allow that."""
+
+    status = 403
+    code = "forbidden"
+
+
+class ReadOnlyOriginals(Forbidden):
+    """The folder of this original is not written to by this server."""
+
+    code = "read_only_originals"
+
+
 class NotFound(ImgserveError):
     """There is nothing at this address."""
 
@@ -107,6 +136,12 @@ class ImageNotFound(NotFound):
     """There is no image with this id."""
 
     code = "image_not_found"
+
+
+class TrashItemNotFound(NotFound):
+    """There is no such item in the trash."""
+
+    code = "trash_item_not_found"
 
 
 class MethodNotAllowed(ImgserveError):
@@ -121,6 +156,13 @@ class ImageExists(ImgserveError):
 
     status = 409
     code = "image_exists"
+
+
+class DuplicateImage(ImgserveError):
+    """An image of the same bytes is here already."""
+
+    status = 409
+    code = "duplicate_image"
 
 
 class PreconditionFailed(ImgserveError):
@@ -142,6 +184,13 @@ class UnsupportedImage(ImgserveError):
 
     status = 415
     code = "unsupported_image"
+
+
+class UnsupportedContent(ImgserveError):
+    """The body of the request is not of a type that this address takes."""
+
+    status = 415
+    code = "unsupported_content"
 
 
 class RangeNotSatisfiable(ImgserveError):
@@ -176,6 +225,27 @@ class RenderCrashed(UnreadableImage):
     code = "render_crashed"
 
 
+class IdempotencyConflict(ImgserveError):
+    """The same idempotency key came with another request, or with one that is still being answered."""
+
+    status = 422
+    code = "idempotency_conflict"
+
+
+class FetchFailed(ImgserveError):
+    """The picture could not be fetched from its address."""
+
+    status = 422
+    code = "fetch_failed"
+
+
+class AddressRefused(ImgserveError):
+    """This server does not fetch from that address."""
+
+    status = 422
+    code = "address_refused"
+
+
 class Unavailable(ImgserveError):
     """The server cannot answer this right now; ask again shortly."""
 
@@ -205,6 +275,13 @@ class CatalogUnavailable(Unavailable):
     """The catalog cannot be read or written right now; pictures are served without it."""
 
     code = "catalog_unavailable"
+
+
+class StorageFull(ImgserveError):
+    """There is no room left for originals."""
+
+    status = 507
+    code = "storage_full"
 
 
 class ConfigError(ImgserveError):

@@ -1,9 +1,10 @@
 """The nouns, as frozen values that are valid from birth. No behavior beyond arithmetic on themselves."""
 
+import hashlib
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -23,13 +24,26 @@ def file_version(modified_ns: int, size: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class FocalPoint:
+    """What a crop keeps: fractions of the upright image, from its upper left corner."""
+
+    x: float
+    y: float
+
+    def __post_init__(self) -> None:
+        """Refuse a point outside the image."""
+        if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
+            raise ValueError("expected a focal point of two fractions from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
 class Original:
     """The bytes as supplied, seen at one moment."""
 
     image_id: str
     """Public, path-like name; bytes that are not UTF-8 are kept as surrogate escapes."""
     version: str
-    """Changes with the bytes: hexadecimal modification time (ns) and size."""
+    """Changes with the bytes, and with the focal point where there is one."""
     size: int
     """Bytes."""
     modified_ns: int
@@ -40,6 +54,20 @@ class Original:
     height: int
     path: str
     """Where a rendering process reads it: a resolved path below the originals folder."""
+    focal_point: FocalPoint | None = None
+    """What crops keep, where somebody has said it."""
+
+    @property
+    def file_version(self) -> str:
+        """Version of the bytes alone: hexadecimal modification time (ns) and size."""
+        return file_version(self.modified_ns, self.size)
+
+    def focused(self, point: FocalPoint | None) -> "Original":
+        """Give it a focal point, or none, and with it another version."""
+        version = self.file_version
+        if point is not None:
+            version += "_" + hashlib.blake2b(f"{point.x} {point.y}".encode()).hexdigest()[:7]
+        return replace(self, version=version, focal_point=point)
 
     @property
     def megapixels(self) -> float:
@@ -102,25 +130,56 @@ class Limits:
     """Output pixels up to which `auto=format` chooses AVIF."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was read from the bytes of an original, all of which could be decoded."""
+
+    version: str
+    """`Original.file_version` of the file that was read."""
+    sha256: str
+    format: str
+    """Name of a format, decided by the first bytes."""
+    width: int
+    """Pixels of the upright image."""
+    height: int
+    size: int
+    """Bytes."""
+    frames: int = 1
+    alpha: bool = False
+    color_space: str = ""
+    perceptual_hash: int | None = None
+    """64 bits; images that look alike differ in few of them."""
+    dominant_color: str = ""
+    """As `#rrggbb`, or nothing."""
+    thumbhash: bytes = b""
+    title: str = ""
+    """Of EXIF, IPTC or XMP, as everything below."""
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What else the file tells of itself and may be told: copyright, creator, credit, when it was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file among the originals that is no image, or none that can be used."""
+
+    image_id: str
+    version: str
+    """`Original.file_version` of the file that was tried."""
+    code: str
+    """Of the error that it met."""
+    detail: str
+    since: datetime
+    """When it was first met; a time zone is required."""
+
+
 class Origin(StrEnum):
     """How an original came."""
 
     UPLOAD = "upload"
     WATCH = "watch"
     IMPORT = "import"
-
-
-@dataclass(frozen=True, slots=True)
-class FocalPoint:
-    """What a crop keeps: fractions of the upright image, from its upper left corner."""
-
-    x: float
-    y: float
-
-    def __post_init__(self) -> None:
-        """Refuse a point outside the image."""
-        if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
-            raise ValueError("expected a focal point of two fractions from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

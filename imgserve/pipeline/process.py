@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
-from imgserve.model import Limits, Rendition, file_version
+from imgserve.model import FocalPoint, Limits, Rendition, file_version
 from imgserve.original_file import reading_original
 from imgserve.pipeline import mezzanine_file, vips
 from imgserve.pipeline.encode import EncoderSettings
@@ -57,10 +57,13 @@ class RenderJob:
     """Reduced copy to make the picture from, where it has the detail."""
     keep: Path | None = None
     """New file to write a mezzanine to, once the picture is made."""
+    focal_point: FocalPoint | None = None
+    """What crops keep where the transform does not say."""
 
     def order(self) -> Order:
         """Say what to make, whatever from."""
-        return Order(self.transform or Transform(), self.limits, self.encoders, damaged=self.damaged)
+        point = None if self.focal_point is None else (self.focal_point.x, self.focal_point.y)
+        return Order(self.transform or Transform(), self.limits, self.encoders, point, damaged=self.damaged)
 
 
 @dataclass(frozen=True, slots=True)

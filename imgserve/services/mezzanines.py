@@ -64,7 +64,7 @@ class Mezzanines:
 
     def key(self, original: Original) -> RenditionKey:
         """Name the mezzanine of an original."""
-        return RenditionKey(original.image_id, original.version, "mezzanine", self.revision, "pixels")
+        return RenditionKey(original.image_id, original.file_version, "mezzanine", self.revision, "pixels")
 
     @contextlib.asynccontextmanager
     async def start(

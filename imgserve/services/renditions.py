@@ -46,8 +46,8 @@ class Recipe:
         if original.size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
         return RenderJob(
-            original.path, original.version, transform, self.discipline, self.limits, self.encoders, self.damaged,
-            start.mezzanine, start.keep,
+            original.path, original.file_version, transform, self.discipline, self.limits, self.encoders, self.damaged,
+            start.mezzanine, start.keep, original.focal_point,
         )  # fmt: skip
 
     def revision(self, pipeline: str) -> str:

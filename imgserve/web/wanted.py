@@ -112,7 +112,13 @@ class Identifier:
             transform = Transform(format="svg")
         else:
             output = self._output(found, asked, accepted)
-            transform = settle(asked.transform, original.format, output, qualities=options.qualities)
+            transform = settle(
+                asked.transform,
+                original.format,
+                output,
+                qualities=options.qualities,
+                focal_point=original.focal_point is not None,
+            )
         key = self._renditions.key(original, transform)
         # Both by the same clock: a file may be of tomorrow, the answer's Date may not.
         now = time()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from imgserve.model import FocalPoint, Rendition, clean_tags
+from imgserve.formats import FORMATS
+from imgserve.model import FocalPoint, Original, Rendition, clean_tags, file_version
 from tests.catalogs import record
 
 DATA = b"what was made"
@@ -65,3 +66,19 @@ def test_a_record_that_cannot_be_is_refused(field: str, value: Any) -> None:
 def test_a_focal_point_lies_in_the_image(x: float, y: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         FocalPoint(x, y)
+
+
+def seen(focal_point: FocalPoint | None = None) -> Original:
+    unfocused = Original("a.jpg", file_version(5, 7), 7, 5, FORMATS["jpg"], 4, 3, "/originals/a.jpg")
+    return unfocused.focused(focal_point)
+
+
+def test_a_focal_point_is_another_version_of_the_same_file() -> None:
+    versions = {seen(point).version for point in (None, FocalPoint(0, 0), FocalPoint(0, 1), FocalPoint(0.5, 0.25))}
+    assert len(versions) == 4
+    assert {version[: len("5_7")] for version in versions} == {"5_7"}
+    assert seen(FocalPoint(0, 1)).file_version == seen().version == "5_7"
+
+
+def test_a_focal_point_that_is_taken_away_leaves_no_trace() -> None:
+    assert seen(FocalPoint(0.5, 0.5)).focused(None) == seen()
