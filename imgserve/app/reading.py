@@ -1,5 +1,10 @@
 """Reads from the settings the plain values that parts are built from."""
 
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
 from imgserve.config import Config
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
@@ -47,3 +52,25 @@ def url_options(config: Config) -> UrlOptions:
         sizes=tuple(sorted(config.urls.sizes)),
         pass_svg=config.formats.svg == "sanitize",
     )
+
+
+def data_folder(config: Config) -> Path:
+    """Choose where to keep what is known beside the originals, and make it.
+
+    A hidden folder among the originals, so that it moves with them; where they cannot be written to, one below
+    XDG_DATA_HOME that is named by them.
+    """
+    originals = os.path.realpath(config.originals.folder)
+    beside = Path(originals, ".imgserve")
+    with contextlib.suppress(OSError):  # the next line tells
+        beside.mkdir(exist_ok=True)
+    if os.access(beside, os.W_OK | os.X_OK):
+        return beside
+    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
+    return Path(home).expanduser() / "imgserve" / named
+
+
+def catalog_url(config: Config, data: Path) -> str:
+    """Tell the address of the catalog's database."""
+    return config.catalog.url or f"sqlite:///{data / 'catalog.sqlite'}"
