@@ -8,6 +8,7 @@ from pathlib import Path
 from imgserve.config import Config
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
+from imgserve.services.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.services.renditions import Recipe
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.wanted import UrlOptions
@@ -50,6 +51,7 @@ def url_options(config: Config) -> UrlOptions:
         config.formats.quality.model_dump(),
         policy,
         sizes=tuple(sorted(config.urls.sizes)),
+        tag_headers=config.cdn.tag_headers,
         pass_svg=config.formats.svg == "sanitize",
     )
 
@@ -74,3 +76,17 @@ def data_folder(config: Config) -> Path:
 def catalog_url(config: Config, data: Path) -> str:
     """Tell the address of the catalog's database."""
     return config.catalog.url or f"sqlite:///{data / 'catalog.sqlite'}"
+
+
+def cdn_hooks(config: Config) -> list[Hook]:
+    """Read which caches are told of purges."""
+    cdn = config.cdn
+    hooks: list[Hook] = []
+    if cdn.cloudflare.zone:
+        hooks.append(Cloudflare(cdn.cloudflare.zone, cdn.cloudflare.token.get_secret_value(), cdn.cloudflare.api))
+    if cdn.fastly.service:
+        token = cdn.fastly.token.get_secret_value()
+        hooks.append(Fastly(cdn.fastly.service, token, cdn.fastly.soft, cdn.fastly.api))
+    hooks += [Varnish(url) for url in cdn.varnish_urls]
+    hooks += [PlainPurge(url, config.urls.prefix) for url in cdn.purge_urls]
+    return hooks

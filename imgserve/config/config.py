@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imgserve.config.catalog_sections import CatalogConfig
+from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
 from imgserve.config.picture_sections import (
     CacheConfig,
@@ -52,6 +53,7 @@ class Config(BaseSettings):
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
+    cdn: CdnConfig = Field(default_factory=CdnConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
