@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -119,6 +120,32 @@ def test_a_sweep_takes_records_without_original_and_nothing_else(folder: Path, p
     (trash / "foreign").mkdir()
     assert place_of.sweep() == 2
     assert [path.name for path in items(folder)] == [whole, recordless, "foreign"]
+
+
+def test_a_sweep_takes_nothing_that_others_are_discarding(folder: Path, place_of: FolderOriginals) -> None:
+    def come_and_go(number: int) -> None:
+        settled(folder / f"{number}/a.jpg", b"x")
+        for _ in range(60):
+            place_of.restore(place_of.discard(f"{number}/a.jpg", {}))
+
+    with ThreadPoolExecutor(4) as threads:
+        working = [threads.submit(come_and_go, number) for number in range(3)]
+        while not all(work.done() for work in working):
+            place_of.sweep()
+        for work in working:
+            work.result()
+    assert [file.image_id for file in place_of.walk()] == ["0/a.jpg", "1/a.jpg", "2/a.jpg"]
+    assert items(folder) == []
+
+
+def test_what_somebody_put_into_an_item_is_left_alone(folder: Path, place_of: FolderOriginals) -> None:
+    settled(folder / "a.jpg", b"x")
+    item = place_of.discard("a.jpg", {})
+    note = settled(folder / ".imgserve/trash" / item / "note", b"keep")
+    place_of.destroy(item)
+    assert place_of.sweep() == 0
+    assert place_of.trashed() == []
+    assert note.read_bytes() == b"keep"
 
 
 @pytest.mark.parametrize(

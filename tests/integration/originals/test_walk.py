@@ -102,6 +102,17 @@ def test_a_root_that_is_not_there_is_told_as_everything(tmp_path: Path, caplog: 
     assert len(caplog.records) == 1
 
 
+def test_a_root_that_is_unmounted_on_the_way_is_told_as_everything(folder: Path, place_of: FolderOriginals) -> None:
+    for name in ("a/x", "b/x"):
+        settled(folder / name, b"x")
+    walk = place_of.walk()
+    next(walk)
+    folder.rename(folder.parent / "elsewhere")
+    folder.mkdir()
+    assert ids(walk) == []
+    assert walk.missed == [""]
+
+
 @given(st.lists(st.lists(st.sampled_from(["a", "a.", "b", "-", "é"]), min_size=1, max_size=4), max_size=12))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 def test_a_walk_meets_what_is_there(tmp_path: Path, paths: list[list[str]]) -> None:
