@@ -113,13 +113,15 @@ class Server:
 def server(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Serve a folder until the block ends: then by SIGTERM and with exit status 0, whatever was left behind killed.
 
-    The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings.
+    The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings. The
+    originals are not watched unless `env` says so: most tests count what their own requests make the server do.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {
             "IMGSERVE_CACHE__FOLDER": str(folder / "cache"),
             "IMGSERVE_LOG__ACCESS": "off",
+            "IMGSERVE_ORIGINALS__WATCH": "false",
             "IMGSERVE_RENDERING__PROCESSES": "1",
             **(env or {}),
         }
