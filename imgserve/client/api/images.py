@@ -1,0 +1,138 @@
+"""The calls about images: bring, find, change, take away. Each a value; nothing is sent here."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack
+
+from imgserve.client.address import encoded_id
+from imgserve.client.api import reading, records
+from imgserve.client.api.asking import (
+    Changes,
+    Details,
+    Filters,
+    changes_document,
+    details_document,
+    details_pairs,
+    filter_pairs,
+    selection,
+    texts,
+)
+from imgserve.client.api.call import Answer, Call, Pairs, deleted, got, once, posted
+from imgserve.client.api.files import File, Progress, file_body
+from imgserve.client.api.reading import Page
+
+_IMAGES = "/api/images"
+PAGE = 500
+"""Records asked for at a time."""
+
+
+def path_of(image_id: str, action: str = "") -> str:
+    """Give the address of an image, or of something about it.
+
+    Raises:
+        ValueError: no image can have this id.
+    """
+    return f"{_IMAGES}/{encoded_id(image_id)}{action}"
+
+
+def upload(
+    file: File,
+    *,
+    image_id: str | None = None,
+    folder: str | None = None,
+    progress: Progress | None = None,
+    **details: Unpack[Details],
+) -> Call[records.Uploaded]:
+    """Send a file."""
+    body = file_body(file, progress)
+    placed = {"id": image_id, "folder": folder, "filename": body.name or None}
+    query = (*_given(placed), *details_pairs(details))
+    return Call(method="POST", path=_IMAGES, read=_uploaded, query=query, file=body, headers=once())
+
+
+def upload_url(
+    url: str, *, image_id: str | None = None, folder: str | None = None, **details: Unpack[Details]
+) -> Call[records.Uploaded]:
+    """Let the server fetch a picture."""
+    document = {"url": url, **dict(_given({"id": image_id, "folder": folder})), **details_document(details)}
+    return posted(_IMAGES, document, reading.uploaded, slow=True)
+
+
+def put(
+    image_id: str,
+    file: File,
+    *,
+    create_only: bool = False,
+    progress: Progress | None = None,
+    **details: Unpack[Details],
+) -> Call[records.Uploaded]:
+    """Send a file to a chosen id."""
+    return Call(
+        method="PUT",
+        path=path_of(image_id),
+        read=_uploaded,
+        query=details_pairs(details),
+        file=file_body(file, progress),
+        headers={"if-none-match": "*"} if create_only else {},
+    )
+
+
+def get(image_id: str) -> Call[records.Image]:
+    """Ask for a record."""
+    return got(path_of(image_id), reading.image)
+
+
+def find(filters: Mapping[str, Any], cursor: str | None, size: int = PAGE) -> Call[Page[records.Image]]:
+    """Ask for a page of records."""
+    return got(_IMAGES, reading.page("images", reading.image), (*filter_pairs(filters), *_paging(cursor, size)))
+
+
+def similar(image_id: str, distance: int | None, limit: int | None) -> Call[list[records.Similar]]:
+    """Ask for what looks alike."""
+    query = _given({"distance": distance, "limit": limit})
+    return got(path_of(image_id, "/similar"), reading.listed("images", reading.similar), query)
+
+
+def duplicates(cursor: str | None, size: int = PAGE) -> Call[Page[tuple[records.Image, ...]]]:
+    """Ask for a page of groups of the same bytes."""
+    return got("/api/duplicates", reading.page("groups", reading.group), _paging(cursor, size))
+
+
+def tags() -> Call[list[records.TagCount]]:
+    """Ask for every tag."""
+    return got("/api/tags", reading.listed("tags", reading.tag_count))
+
+
+def change(image_id: str, **changes: Unpack[Changes]) -> Call[records.Image]:
+    """Change a record."""
+    document = changes_document(changes)
+    return Call(method="PATCH", path=path_of(image_id), read=lambda of: reading.image(of.json()), document=document)
+
+
+def delete(image_id: str) -> Call[records.Deleted]:
+    """Delete an image."""
+    return deleted(path_of(image_id), lambda of: reading.listed("deleted", reading.deleted)(of)[0])
+
+
+def delete_many(ids: Iterable[str] | None, **filters: Unpack[Filters]) -> Call[list[records.Deleted]]:
+    """Delete many images."""
+    return posted("/api/bulk/delete", selection(ids, filters), reading.listed("deleted", reading.deleted), slow=True)
+
+
+def tag_many(
+    ids: Iterable[str] | None, add: Iterable[str], remove: Iterable[str], **filters: Unpack[Filters]
+) -> Call[int]:
+    """Change the tags of many images."""
+    document = {**selection(ids, filters), "add": texts("add", add), "remove": texts("remove", remove)}
+    return posted("/api/bulk/tag", document, lambda of: int(of["changed"]), slow=True)
+
+
+def _given(values: Mapping[str, object]) -> Pairs:
+    return tuple((name, str(value)) for name, value in values.items() if value is not None)
+
+
+def _paging(cursor: str | None, size: int) -> Pairs:
+    return _given({"limit": size, "cursor": cursor})
+
+
+def _uploaded(answer: Answer) -> records.Uploaded:
+    return reading.uploaded(answer.json())
