@@ -103,6 +103,10 @@ class AsyncSender:
 
 
 async def _pieces(reading: Reading) -> AsyncIterator[bytes]:
+    if reading.form is not None:
+        yield reading.form.head
     while piece := await asyncio.to_thread(reading.piece):
         yield piece
-        reading.sent(piece)
+        reading.sent()
+    if reading.form is not None:
+        yield reading.form.tail

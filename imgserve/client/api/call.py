@@ -63,7 +63,7 @@ class Call(Generic[T]):
         """Path and query."""
         if not self.query:
             return self.path
-        return f"{self.path}?{urlencode(self.query, quote_via=quote, errors='surrogateescape')}"
+        return f"{self.path}?{query_text(self.query)}"
 
     @property
     def body(self) -> bytes | None:
@@ -74,7 +74,7 @@ class Call(Generic[T]):
     def media_type(self) -> str | None:
         """Of the body."""
         if self.file is not None:
-            return "application/octet-stream"
+            return self.file.media_type
         return None if self.document is None else "application/json"
 
     @property
@@ -94,6 +94,11 @@ class Call(Generic[T]):
             return self.read(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AnswerNotUnderstood(f"{self.method} {self.path}: the answer is not what imgserve answers") from error
+
+
+def query_text(pairs: Pairs) -> str:
+    """Write a query."""
+    return urlencode(pairs, quote_via=quote, errors="surrogateescape")
 
 
 def once() -> dict[str, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from imgserve.client.api.form import Form
+
 File = str | os.PathLike[str] | bytes | BinaryIO | tuple[str, str | os.PathLike[str] | bytes | BinaryIO]
 """A path, bytes, an open binary file, or a name with one of these."""
 
@@ -24,10 +26,17 @@ class Reading:
     size: int | None
     """Bytes from where it began, where they can be told."""
     name: str
+    form: Form | None
     _progress: Progress | None
     _ours: bool
     _read: int = 0
-    _sent: int = 0
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of all that is sent, where they can be told."""
+        if self.form is None or self.size is None:
+            return self.size
+        return len(self.form.head) + self.size + len(self.form.tail)
 
     def piece(self) -> bytes:
         """Read on; nothing at the end.
@@ -42,11 +51,10 @@ class Reading:
             raise OSError(f"{self.name}: became shorter while it was sent")
         return data
 
-    def sent(self, piece: bytes) -> None:
-        """Tell that a piece has gone."""
-        self._sent += len(piece)
+    def sent(self) -> None:
+        """Tell that what was read has gone."""
         if self._progress is not None:
-            self._progress(self._sent, self.size)
+            self._progress(self._read, self.size)
 
     def close(self) -> None:
         """Close what was opened here."""
@@ -63,6 +71,13 @@ class FileBody:
     progress: Progress | None = None
     start: int | None = None
     """Where an open file is read from; None where it can only be read once."""
+    form: Form | None = None
+    """What it stands in; else it is all of the body."""
+
+    @property
+    def media_type(self) -> str:
+        """Of the body."""
+        return "application/octet-stream" if self.form is None else self.form.media_type
 
     @property
     def rereadable(self) -> bool:
@@ -87,7 +102,7 @@ class FileBody:
         return self._reading(self.content, size, ours=False)
 
     def _reading(self, stream: BinaryIO, size: int | None, *, ours: bool) -> Reading:
-        return Reading(stream, size, self.name, self.progress, ours)
+        return Reading(stream, size, self.name, self.form, self.progress, ours)
 
 
 def file_body(file: File, progress: Progress | None = None) -> FileBody:

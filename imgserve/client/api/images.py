@@ -1,6 +1,7 @@
 """The calls about images: bring, find, change, take away. Each a value; nothing is sent here."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
 from imgserve.client.address import encoded_id
@@ -16,13 +17,16 @@ from imgserve.client.api.asking import (
     selection,
     texts,
 )
-from imgserve.client.api.call import Answer, Call, Pairs, deleted, got, once, posted
-from imgserve.client.api.files import File, Progress, file_body
+from imgserve.client.api.call import Answer, Call, Pairs, deleted, got, once, posted, query_text
+from imgserve.client.api.files import File, FileBody, Progress, file_body
+from imgserve.client.api.form import Form
 from imgserve.client.api.reading import Page
 
 _IMAGES = "/api/images"
 PAGE = 500
 """Records asked for at a time."""
+_LONG_QUERY = 2000
+"""Bytes; servers in front take addresses of 4 or 8 KB."""
 
 
 def path_of(image_id: str, action: str = "") -> str:
@@ -44,9 +48,8 @@ def upload(
 ) -> Call[records.Uploaded]:
     """Send a file."""
     body = file_body(file, progress)
-    placed = {"id": image_id, "folder": folder, "filename": body.name or None}
-    query = (*_given(placed), *details_pairs(details))
-    return Call(method="POST", path=_IMAGES, read=_uploaded, query=query, file=body, headers=once())
+    said = (*_given({"id": image_id, "folder": folder}), *details_pairs(details))
+    return _sending("POST", _IMAGES, body, said, once())
 
 
 def upload_url(
@@ -66,14 +69,8 @@ def put(
     **details: Unpack[Details],
 ) -> Call[records.Uploaded]:
     """Send a file to a chosen id."""
-    return Call(
-        method="PUT",
-        path=path_of(image_id),
-        read=_uploaded,
-        query=details_pairs(details),
-        file=file_body(file, progress),
-        headers={"if-none-match": "*"} if create_only else {},
-    )
+    headers = {"if-none-match": "*"} if create_only else {}
+    return _sending("PUT", path_of(image_id), file_body(file, progress), details_pairs(details), headers)
 
 
 def get(image_id: str) -> Call[records.Image]:
@@ -124,6 +121,14 @@ def tag_many(
     """Change the tags of many images."""
     document = {**selection(ids, filters), "add": texts("add", add), "remove": texts("remove", remove)}
     return posted("/api/bulk/tag", document, lambda of: int(of["changed"]), slow=True)
+
+
+def _sending(method: str, path: str, body: FileBody, said: Pairs, headers: Mapping[str, str]) -> Call[records.Uploaded]:
+    """Send a file as all of the body, and what is said of it in the query; in a form where that would grow long."""
+    query = (*said, *_given({"filename": body.name or None}))
+    if len(query_text(query)) > _LONG_QUERY:
+        body, query = replace(body, form=Form(said, body.name or "image")), ()
+    return Call(method=method, path=path, read=_uploaded, query=query, file=body, headers=headers)
 
 
 def _given(values: Mapping[str, object]) -> Pairs:

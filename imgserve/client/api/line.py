@@ -52,8 +52,8 @@ class Line:
             headers["authorization"] = f"Bearer {self.key}"
         if call.media_type is not None:
             headers["content-type"] = call.media_type
-        if reading is not None and reading.size is not None:
-            headers["content-length"] = str(reading.size)
+        if reading is not None and reading.length is not None:
+            headers["content-length"] = str(reading.length)
         return headers
 
     def waits(self, call: Call[Any]) -> httpx2.Timeout:

@@ -30,6 +30,8 @@ class Upload:
     folder: str | None = None
     progress: Progress | None = None
     details: Details = field(default_factory=Details, hash=False)
+    replace: bool = False
+    """Put it in place of what has its id."""
 
     @property
     def name(self) -> str:
@@ -42,8 +44,10 @@ class Upload:
 
     def call(self, folder: str | None, shared: Details) -> Call[Uploaded]:
         """Describe its upload; what is true of it alone goes before what is true of all."""
-        below = None if self.image_id is not None else self.folder or folder
         details = Details(**{**shared, **self.details})
+        if self.replace and self.image_id is not None:
+            return images.put(self.image_id, self.file, progress=self.progress, **details)
+        below = None if self.image_id is not None else self.folder or folder
         return images.upload(self.file, image_id=self.image_id, folder=below, progress=self.progress, **details)
 
     def failed(self, error: Exception) -> Sent:

@@ -103,6 +103,10 @@ class Sender:
 
 
 def _pieces(reading: Reading) -> Iterator[bytes]:
+    if reading.form is not None:
+        yield reading.form.head
     while piece := reading.piece():
         yield piece
-        reading.sent(piece)
+        reading.sent()
+    if reading.form is not None:
+        yield reading.form.tail

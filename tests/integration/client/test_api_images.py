@@ -3,6 +3,7 @@
 import io
 import os
 from datetime import UTC, datetime
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,13 +12,14 @@ import pytest
 from imgserve.client.api import File, Imgserve, Point, Similar, Upload
 from imgserve.errors import (
     BadTransform,
+    Busy,
     ImageExists,
     ImageNotFound,
     PreconditionFailed,
     Unauthorized,
     UnsupportedImage,
 )
-from tests.api_server import ApiServer, MakeClient, record, told
+from tests.api_server import ApiServer, MakeClient, Seen, record, told
 
 DATA = bytes(range(256)) * 1000
 
@@ -84,6 +86,35 @@ def test_details_are_said_with_an_upload(api: ApiServer, client: Imgserve) -> No
         "id": "a b.jpg", "title": "Ein Schuh & mehr", "tags": "", "metadata": '{"n": 1}', "focal_point": "0.25,1.0"
     }  # fmt: skip
     assert [value for name, value in api.seen[-1].query if name == "tags"] == ["x", "y z"]
+
+
+def _parts(seen: Seen) -> list[tuple[object, ...]]:
+    """Cut a form apart: name, file name and content of each part."""
+    form = message_from_bytes(f"content-type: {seen.headers['content-type']}\r\n\r\n".encode() + seen.body)
+    parts = [part for part in form.walk() if not part.is_multipart()]
+    return [
+        (part.get_param("name", header="content-disposition"), part.get_filename(), part.get_payload(decode=True))
+        for part in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    "send", [lambda client, file, **said: client.upload(file, **said),
+             lambda client, file, **said: client.put("c.jpg", file, **said)],
+    ids=["upload", "put"],
+)  # fmt: skip
+def test_what_is_too_long_for_an_address_goes_into_a_form(api: ApiServer, client: Imgserve, send: Any) -> None:
+    steps: list[tuple[int, int | None]] = []
+    text = "ä" * 20_000
+    api.first.append(lambda: told(Busy(retry_after=0)))
+    file = ('a "b"\r\n.jpg', io.BytesIO(DATA))
+    send(client, file, description=text, tags=["x", "y"], progress=lambda sent, total: steps.append((sent, total)))
+    assert _parts(api.seen[-1]) == [
+        ("description", None, text.encode()), ("tags", None, b"x"), ("tags", None, b"y"),
+        ("file", "a %22b%22%0D%0A.jpg", DATA),
+    ]  # fmt: skip
+    assert steps[-1] == (len(DATA), len(DATA))
+    assert api.seen[-1].headers["content-length"] == str(len(api.seen[-1].body))
 
 
 def test_a_name_that_is_no_text_arrives_byte_by_byte(api: ApiServer, client: Imgserve, tmp_path: Path) -> None:
