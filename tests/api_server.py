@@ -45,6 +45,13 @@ class Seen:
         return json.loads(self.body)
 
 
+class Escaped(JSONResponse):
+    """JSON in ASCII, which can hold ids that are no text."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
 def record(image_id: str, data: bytes = b"", **fields: Any) -> dict[str, Any]:
     """Write a record as the API has it."""
     return {
@@ -116,11 +123,11 @@ class ApiServer:
         if path.startswith("trash/"):
             gone = self.trash.pop(path.split("/")[1])
             self.images[gone["id"]] = gone
-            return JSONResponse(gone)
+            return Escaped(gone)
         if path == "trash":
             items = [{"item": item, "id": of["id"], "deleted": TIME, "until": TIME, "bytes": of["bytes"]}
                      for item, of in self.trash.items()]  # fmt: skip
-            return JSONResponse({"items": items})
+            return Escaped({"items": items})
         if path.startswith("images/"):
             return self._one(method, path.removeprefix("images/"), request, body)
         return told(ImgserveError(f"not made up: {path}"))
@@ -135,10 +142,10 @@ class ApiServer:
         if method == "DELETE":
             item = f"item-{len(self.trash)}"
             self.trash[item] = self.images.pop(image_id)
-            return JSONResponse({"deleted": [{"id": image_id, "trash_item": item, "until": TIME}]})
+            return Escaped({"deleted": [{"id": image_id, "trash_item": item, "until": TIME}]})
         if method == "PATCH":
             self.images[image_id] |= json.loads(body)
-        return JSONResponse(self.images[image_id])
+        return Escaped(self.images[image_id])
 
     def _listed(self, request: Request) -> Response:
         asked = request.query_params
@@ -146,7 +153,7 @@ class ApiServer:
         begin, size = int(asked.get("cursor", 0)), int(asked["limit"])
         end = begin + size
         page = [self.images[image_id] for image_id in found[begin:end]]
-        return JSONResponse({"images": page, "next": str(end) if end < len(found) else None})
+        return Escaped({"images": page, "next": str(end) if end < len(found) else None})
 
     def _uploaded(self, request: Request, body: bytes) -> Response:
         asked = request.query_params
@@ -164,7 +171,7 @@ class ApiServer:
         self.images[image_id] = record(image_id, body, **fields)
         answer = {"image": self.images[image_id], "outcome": outcome, "examples": {"small": f"/img/{image_id}?width=9"},
                   "similar": [{"id": "twin.jpg", "distance": 2}]}  # fmt: skip
-        return JSONResponse(answer, 201 if outcome == "created" else 200)
+        return Escaped(answer, 201 if outcome == "created" else 200)
 
 
 def ndjson(*lines: object, broken: bool = False) -> StreamingResponse:
