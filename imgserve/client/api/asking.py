@@ -68,6 +68,8 @@ class Listing(Filters, total=False):
     order: Literal["asc", "desc"]
 
 
+_IDS = 500
+"""Of one request: with the longest ids there are, half of the JSON that a server reads."""
 _REPEATED = {"tags": "tag", "formats": "format"}
 
 
@@ -90,6 +92,19 @@ def selection(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str
     if ids is None:
         return {"query": _filters(filters)}
     return {"ids": texts("ids", ids)}
+
+
+def selections(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Write which images are meant in as many pieces as servers take; none for no ids.
+
+    Raises:
+        ValueError: as `selection`.
+    """
+    whole = selection(ids, filters)
+    listed = whole.get("ids")
+    if listed is None:
+        return [whole]
+    return [{"ids": listed[start : start + _IDS]} for start in range(0, len(listed), _IDS)]
 
 
 def details_pairs(details: Mapping[str, Any]) -> Pairs:

@@ -165,7 +165,8 @@ class AsyncImgserve:
 
     async def delete_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> list[Deleted]:
         """Put many images into the trash, named by ids or by what is true of them."""
-        return await self._sender.send(images.delete_many(ids, **filters))
+        parts = await self._sender.send_all(images.delete_many(ids, **filters))
+        return [gone for part in parts for gone in part]
 
     async def tag_many(
         self,
@@ -176,7 +177,7 @@ class AsyncImgserve:
         **filters: Unpack[Filters],
     ) -> int:
         """Give tags to many images and take others away; tell how many changed."""
-        return await self._sender.send(images.tag_many(ids, add, remove, **filters))
+        return sum(await self._sender.send_all(images.tag_many(ids, add, remove, **filters)))
 
     async def purge(
         self,
@@ -194,7 +195,7 @@ class AsyncImgserve:
 
     async def purge_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> Purged:
         """Purge the renditions of many images, named by ids or by what is true of them."""
-        return await self._sender.send(upkeep.purge_many(ids, **filters))
+        return Purged.sum(await self._sender.send_all(upkeep.purge_many(ids, **filters)))
 
     async def trash(self) -> list[TrashItem]:
         """Give what was deleted and can be had back."""
@@ -247,7 +248,8 @@ class AsyncImgserve:
         **filters: Unpack[Filters],
     ) -> list[Made]:
         """Give the addresses of such pictures of many images, or keep them as new originals."""
-        return await self._sender.send(making.transform_many(steps, ids, output, **filters))
+        parts = await self._sender.send_all(making.transform_many(steps, ids, output, **filters))
+        return [made for part in parts for made in part]
 
     async def transform_zip(
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
 import httpx2
@@ -29,6 +29,10 @@ class AsyncSender:
     async def send(self, call: Call[T]) -> T:
         """Send a call, and read its answer."""
         return call.result(answered(await self._asked(call, whole=True)))
+
+    async def send_all(self, calls: Iterable[Call[T]]) -> list[T]:
+        """Send calls one after the other, and read their answers."""
+        return [await self.send(call) for call in calls]
 
     async def pages(self, page: Callable[[str | None], Call[Page[T]]], most: int | None = None) -> AsyncIterator[T]:
         """Go through a list, or the first so many of it, asking for each page when it is needed."""

@@ -156,7 +156,8 @@ class Imgserve:
 
     def delete_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> list[Deleted]:
         """Put many images into the trash, named by ids or by what is true of them."""
-        return self._sender.send(images.delete_many(ids, **filters))
+        parts = self._sender.send_all(images.delete_many(ids, **filters))
+        return [gone for part in parts for gone in part]
 
     def tag_many(
         self,
@@ -167,7 +168,7 @@ class Imgserve:
         **filters: Unpack[Filters],
     ) -> int:
         """Give tags to many images and take others away; tell how many changed."""
-        return self._sender.send(images.tag_many(ids, add, remove, **filters))
+        return sum(self._sender.send_all(images.tag_many(ids, add, remove, **filters)))
 
     def purge(
         self,
@@ -183,7 +184,7 @@ class Imgserve:
 
     def purge_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> Purged:
         """Purge the renditions of many images, named by ids or by what is true of them."""
-        return self._sender.send(upkeep.purge_many(ids, **filters))
+        return Purged.sum(self._sender.send_all(upkeep.purge_many(ids, **filters)))
 
     def trash(self) -> list[TrashItem]:
         """Give what was deleted and can be had back."""
@@ -234,7 +235,8 @@ class Imgserve:
         **filters: Unpack[Filters],
     ) -> list[Made]:
         """Give the addresses of such pictures of many images, or keep them as new originals."""
-        return self._sender.send(making.transform_many(steps, ids, output, **filters))
+        parts = self._sender.send_all(making.transform_many(steps, ids, output, **filters))
+        return [made for part in parts for made in part]
 
     def transform_zip(
         self,

@@ -14,7 +14,7 @@ from imgserve.client.api.asking import (
     details_document,
     details_pairs,
     filter_pairs,
-    selection,
+    selections,
     texts,
 )
 from imgserve.client.api.call import Answer, Call, Pairs, deleted, got, once, posted, query_text
@@ -110,17 +110,22 @@ def delete(image_id: str) -> Call[records.Deleted]:
     return deleted(path_of(image_id), lambda of: reading.listed("deleted", reading.deleted)(of)[0])
 
 
-def delete_many(ids: Iterable[str] | None, **filters: Unpack[Filters]) -> Call[list[records.Deleted]]:
+def delete_many(ids: Iterable[str] | None, **filters: Unpack[Filters]) -> list[Call[list[records.Deleted]]]:
     """Delete many images."""
-    return posted("/api/bulk/delete", selection(ids, filters), reading.listed("deleted", reading.deleted), slow=True)
+    read = reading.listed("deleted", reading.deleted)
+    return [posted("/api/bulk/delete", one, read, slow=True) for one in selections(ids, filters)]
 
 
 def tag_many(
     ids: Iterable[str] | None, add: Iterable[str], remove: Iterable[str], **filters: Unpack[Filters]
-) -> Call[int]:
+) -> list[Call[int]]:
     """Change the tags of many images."""
-    document = {**selection(ids, filters), "add": texts("add", add), "remove": texts("remove", remove)}
-    return posted("/api/bulk/tag", document, lambda of: int(of["changed"]), slow=True)
+    tags = {"add": texts("add", add), "remove": texts("remove", remove)}
+    return [posted("/api/bulk/tag", {**one, **tags}, _changed, slow=True) for one in selections(ids, filters)]
+
+
+def _changed(of: Mapping[str, Any]) -> int:
+    return int(of["changed"])
 
 
 def _sending(method: str, path: str, body: FileBody, said: Pairs, headers: Mapping[str, str]) -> Call[records.Uploaded]:

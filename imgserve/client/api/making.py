@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Unpack
 
 from imgserve.client.api import reading, records
-from imgserve.client.api.asking import Filters, Step, selection, step_texts, texts
+from imgserve.client.api.asking import Filters, Step, selection, selections, step_texts, texts
 from imgserve.client.api.call import Answer, Call, once, posted
 from imgserve.client.api.images import path_of
 from imgserve.errors import AnswerNotUnderstood, ServerUnreachable
@@ -60,10 +60,10 @@ def transform_many(
     ids: Iterable[str] | None,
     output: Literal["urls", "originals"],
     **filters: Unpack[Filters],
-) -> Call[list[records.Made]]:
+) -> list[Call[list[records.Made]]]:
     """Ask for addresses of many pictures, or keep them as new originals."""
-    document = {**selection(ids, filters), "steps": step_texts(steps), "output": output}
-    return posted(_MANY, document, reading.listed("results", reading.made), slow=True)
+    asked, read = {"steps": step_texts(steps), "output": output}, reading.listed("results", reading.made)
+    return [posted(_MANY, {**one, **asked}, read, slow=True) for one in selections(ids, filters)]
 
 
 def transform_zip(steps: Step | Iterable[Step], ids: Iterable[str] | None, **filters: Unpack[Filters]) -> Call[Answer]:

@@ -1,6 +1,6 @@
 """What a server answers, as frozen values. Fields that a newer server adds are passed over; no HTTP here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -124,6 +124,12 @@ class Purged:
 
     images: int
     renditions: int
+
+    @classmethod
+    def sum(cls, parts: Iterable["Purged"]) -> "Purged":
+        """Add up."""
+        listed = list(parts)
+        return cls(sum(part.images for part in listed), sum(part.renditions for part in listed))
 
 
 @dataclass(frozen=True, slots=True)

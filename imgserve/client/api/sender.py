@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -30,6 +30,10 @@ class Sender:
     def send(self, call: Call[T]) -> T:
         """Send a call, and read its answer."""
         return call.result(answered(self._asked(call, whole=True)))
+
+    def send_all(self, calls: Iterable[Call[T]]) -> list[T]:
+        """Send calls one after the other, and read their answers."""
+        return [self.send(call) for call in calls]
 
     def pages(self, page: Callable[[str | None], Call[Page[T]]], most: int | None = None) -> Iterator[T]:
         """Go through a list, or the first so many of it, asking for each page when it is needed."""

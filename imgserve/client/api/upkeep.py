@@ -5,7 +5,7 @@ from typing import Any, Unpack
 from urllib.parse import quote
 
 from imgserve.client.api import reading, records
-from imgserve.client.api.asking import Filters, selection
+from imgserve.client.api.asking import Filters, selections
 from imgserve.client.api.call import Call, deleted, got, posted
 from imgserve.client.api.images import PAGE, path_of
 from imgserve.client.api.reading import Page
@@ -35,9 +35,9 @@ def purge(
     return posted("/api/purge", given, reading.purged, slow=True)
 
 
-def purge_many(ids: Iterable[str] | None, **filters: Unpack[Filters]) -> Call[records.Purged]:
+def purge_many(ids: Iterable[str] | None, **filters: Unpack[Filters]) -> list[Call[records.Purged]]:
     """Purge the renditions of many images."""
-    return posted("/api/bulk/purge", selection(ids, filters), reading.purged, slow=True)
+    return [posted("/api/bulk/purge", one, reading.purged, slow=True) for one in selections(ids, filters)]
 
 
 def trash() -> Call[list[records.TrashItem]]:

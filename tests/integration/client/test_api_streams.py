@@ -114,6 +114,21 @@ def test_many_images_are_named_by_ids_or_by_what_is_true_of_them(api: ApiServer,
     assert api.seen[-1].document == {"query": {"prefix": ""}}
 
 
+def test_more_ids_than_a_request_holds_go_in_several(api: ApiServer, client: Imgserve) -> None:
+    api.answers["/api/bulk/tag"] = JSONResponse({"changed": 400})
+    api.answers["/api/bulk/purge"] = JSONResponse({"images": 1, "renditions": 2})
+    ids = [f"{number}.jpg" for number in range(1100)]
+    assert client.tag_many(ids, add=["x"]) == 1200
+    assert [len(seen.document["ids"]) for seen in api.seen] == [500, 500, 100]
+    assert [image_id for seen in api.seen for image_id in seen.document["ids"]] == ids
+    assert client.purge_many(iter(ids)) == Purged(3, 6)
+
+
+def test_no_ids_are_no_request(api: ApiServer, client: Imgserve) -> None:
+    assert (client.delete_many([]), client.tag_many([], add=["x"]), client.purge_many([])) == ([], 0, Purged(0, 0))
+    assert api.seen == []
+
+
 def test_the_rest_is_read(api: ApiServer, client: Imgserve) -> None:
     twin = record("b.jpg")
     problems = [{"id": "n.txt", "code": "unsupported_image", "detail": "No.", "since": TIME}]
