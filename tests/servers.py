@@ -21,6 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 T = TypeVar("T")
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a command of imgserve to its end."""
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 """Seconds until something that should happen is given up: the machine may be busy with other things."""
@@ -38,7 +41,14 @@ def imgserve(*arguments: object, cwd: Path, **settings: str) -> subprocess.Compl
     """Run a command of imgserve to its end."""
     command = [sys.executable, "-m", "imgserve", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE, check=False
+        command,
+        cwd=cwd,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=PATIENCE,
+        check=False,
     )
 
 
