@@ -16,7 +16,7 @@ from tests.told import ascii_value, exif, iptc, listed, photoshop, wide_value, x
 
 FULL_XMP = xmp(
     '<dc:title><rdf:Alt><rdf:li xml:lang="de">Hafen</rdf:li><rdf:li xml:lang="x-default">Harbor</rdf:li></rdf:Alt>'
-     "</dc:title>"
+    "</dc:title>"
     + listed("dc:description", "At\n dawn &amp; dusk", kind="Alt")
     + listed("dc:subject", "sea", "boats", "sea")
     + listed("dc:creator", "Ann", "Bo", kind="Seq")
