@@ -32,6 +32,7 @@ class _Walking:
 
     def files(self) -> Iterator[Walked]:
         """Meet every file; folders behind links are left out, so that no link can lead in circles."""
+        root = self._root_identity()
         self._enter("")
         while self._listings:
             prefix, names = self._listings[-1]
@@ -44,6 +45,16 @@ class _Walking:
                     yield found
             else:
                 self._listings.pop()
+        # A disk that was unmounted on the way looks like folders that were deleted.
+        if root != self._root_identity():
+            self._miss("", "it was another folder before")
+
+    def _root_identity(self) -> tuple[int, int] | None:
+        try:
+            state = os.lstat(self.root.path or "/")
+        except OSError:
+            return None
+        return state.st_dev, state.st_ino
 
     def _enter(self, prefix: str) -> None:
         try:
@@ -52,7 +63,7 @@ class _Walking:
             # Without its root a walk has seen nothing, and nothing is not the same as an empty folder.
             if prefix and isinstance(error, _GONE):
                 return
-            self._miss(prefix, error)
+            self._miss(prefix, str(error.strerror))
         else:
             self._listings.append((prefix, iter(names)))
 
@@ -64,7 +75,7 @@ class _Walking:
         except _GONE:
             return None
         except OSError as error:
-            self._miss(image_id, error)
+            self._miss(image_id, str(error.strerror))
             return None
         except ImgserveError:  # a link that leads elsewhere, or nowhere
             return None
@@ -73,9 +84,9 @@ class _Walking:
         version = file_version(state.st_mtime_ns, state.st_size)
         return Walked(image_id, version, state.st_size, state.st_mtime_ns)
 
-    def _miss(self, prefix: str, error: OSError) -> None:
+    def _miss(self, prefix: str, reason: str) -> None:
         self.missed.append(prefix)
-        _logger.warning("%r in the folder of originals cannot be read: %s", prefix or "all", error.strerror)
+        _logger.warning("%s in the folder of originals cannot be read: %s", ascii(prefix) if prefix else "all", reason)
 
 
 def _names(path: str) -> list[str]:
