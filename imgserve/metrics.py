@@ -46,12 +46,6 @@ class Metrics:
         self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
-        self.ingested = counter(
-            "ingested", "Originals that came in, by how and by what became of them.", "origin", "outcome"
-        )
-        self.ingest_seconds = seconds(
-            "ingest", "From the look at an original to its record, a picture.", LATENCY, "origin"
-        )
         self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
         self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
         self.ingested = counter(

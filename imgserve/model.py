@@ -50,18 +50,6 @@ def bytes_version(version: str) -> str:
     return "_".join(version.split("_")[:2])
 
 
-def focused_version(file_version: str, point: FocalPoint | None) -> str:
-    """Name the version of an original with a focal point, or with none."""
-    if point is None:
-        return file_version
-    return f"{file_version}_{hashlib.blake2b(f'{point.x} {point.y}'.encode()).hexdigest()[:7]}"
-
-
-def bytes_version(version: str) -> str:
-    """Give the part of the version of an original that tells of its bytes: its `file_version`."""
-    return "_".join(version.split("_")[:2])
-
-
 @dataclass(frozen=True, slots=True)
 class Original:
     """The bytes as supplied, seen at one moment."""
