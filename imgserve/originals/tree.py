@@ -1,6 +1,6 @@
-"""What lies in the folders of originals now, as files, folders and nothing, for whoever compares it with records.
+"""What lies in the folders of originals now, for whoever compares it with records: files, folders, nothing.
 
-Nothing is opened here but folders.
+All of it blocks and belongs in a thread; no file is opened.
 """
 
 import errno
@@ -12,6 +12,9 @@ from enum import Enum
 from pathlib import Path
 
 from imgserve.model import file_version
+from imgserve.originals.base import Walked
+from imgserve.originals.root import Root
+from imgserve.originals.walk import walk
 
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """What says that nothing lies there; anything else (no permission, a failing disk) says nothing of it."""
@@ -40,27 +43,20 @@ class Look:
     """When bytes, name or attributes of the file last changed: copying a modification time does not set it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A file met on a walk."""
-
-    image_id: str
-    version: str
-
-
 class OriginalsTree:
-    """The main folder, and further ones each below a prefix of its own. Blocking: it belongs in a thread.
+    """The main folder, and mounted ones each below a prefix of its own.
 
-    A folder has an identity, which a disk that is not mounted lacks. What is gone counts as gone only while the folder
-    is the one that was remembered.
+    A folder has an identity, which the empty place of a disk that is not mounted does not share. What is gone counts as
+    gone only while the folder is the one that was remembered.
     """
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
-        """Take folders by the prefix of their ids: nothing for the main one, else without a slash."""
-        self._roots = {prefix: os.path.realpath(path).rstrip("/") for prefix, path in folders.items()}
-        # The innermost first, so that a folder inside another one is found by its own prefix.
-        self._by_path = sorted(((path, prefix) for prefix, path in self._roots.items()), key=_length, reverse=True)
+    def __init__(self, folders: Mapping[str, Path], *, follow_links: bool = True) -> None:
+        """Take folders by the prefix of their ids: nothing for the main one, else without a slash at its end."""
+        by_length = sorted(folders.items(), key=lambda item: len(item[0]), reverse=True)
+        self._roots = {prefix: Root.at(path, follow_links=follow_links) for prefix, path in by_length}
         self._identities = dict[str, tuple[int, int] | None]()
+        self.generation = 0
+        """How often a folder turned out to be another one; what was seen before that says nothing any more."""
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -68,26 +64,27 @@ class OriginalsTree:
         return tuple(self._roots)
 
     def prefix_of(self, image_id: str) -> str:
-        """Tell in which folder an id lies."""
-        outer = image_id.partition("/")[0]
-        return outer if outer in self._roots else ""
+        """Tell in which folder an id lies; the longest prefix that fits decides."""
+        return next((prefix for prefix in self._roots if f"{image_id}/".startswith(f"{prefix}/")), "")
 
     def path_of(self, image_id: str) -> str:
-        """Tell where the file of an image id lies, if it lies anywhere."""
+        """Tell where the file of an image id lies, if it lies anywhere; links are not followed."""
         prefix = self.prefix_of(image_id)
         inner = image_id.removeprefix(prefix).removeprefix("/")
-        return f"{self._roots[prefix]}/{inner}" if inner else self._roots[prefix]
+        return f"{self._roots[prefix].path}/{inner}"
 
-    def id_of(self, path: str) -> str | None:
-        """Tell the image id of a path; that of a folder itself is its prefix; None for what is hidden or outside."""
-        for root, prefix in self._by_path:
-            if path == root:
-                return prefix
-            if path.startswith(root + "/"):
-                inner = path[len(root) + 1 :]
-                shown = not hidden(inner) and (prefix or inner.partition("/")[0] not in self._roots)
-                return _joined(prefix, inner) if shown else None
-        return None
+    def ids_of(self, path: str) -> list[str]:
+        """Tell the image ids of a path, that of a folder itself being its prefix; none where it is hidden."""
+        found = list[str]()
+        for prefix, root in self._roots.items():
+            if path == root.path:
+                found.append(prefix)
+            elif path.startswith(f"{root.path}/"):
+                inner = path[len(root.path) + 1 :]
+                image_id = f"{prefix}/{inner}" if prefix else inner
+                if not _hidden(inner) and self.prefix_of(image_id) == prefix:
+                    found.append(image_id)
+        return found
 
     def look(self, image_id: str) -> Look:
         """Look at what lies there now."""
@@ -95,8 +92,6 @@ class OriginalsTree:
             state = os.stat(self.path_of(image_id))  # noqa: PTH116  called for every file, and Path is far slower
         except OSError as error:
             return Look(Kind.GONE if error.errno in _GONE else Kind.UNKNOWN)
-        except ValueError:
-            return Look(Kind.GONE)
         if stat.S_ISDIR(state.st_mode):
             return Look(Kind.FOLDER)
         if not stat.S_ISREG(state.st_mode):
@@ -105,10 +100,8 @@ class OriginalsTree:
 
     def is_gone(self, image_id: str) -> bool:
         """Tell whether nothing lies there, in a folder that is the one remembered."""
-        prefix = self.prefix_of(image_id)
-        # The folder is looked at last: it may have gone, and everything in it, after the first look.
-        gone = self.look(image_id).kind is Kind.GONE
-        return gone and self._identities.get(prefix) is not None and self._identity(prefix) == self._identities[prefix]
+        # The folder is looked at last: it may have gone, and everything in it, before the first look.
+        return self.look(image_id).kind is Kind.GONE and self._is_remembered(self.prefix_of(image_id))
 
     def remember(self) -> list[str]:
         """Take the folders as they are now for the right ones; tell the prefixes of those that are others than before.
@@ -118,72 +111,61 @@ class OriginalsTree:
         now = {prefix: self._identity(prefix) for prefix in self._roots}
         changed = [prefix for prefix in now if prefix in self._identities and now[prefix] != self._identities[prefix]]
         self._identities = now
+        self.generation += bool(changed)
         return changed
 
     def missing(self) -> list[str]:
         """Tell the prefixes of folders that were not there when they were last remembered."""
         return [prefix for prefix, identity in self._identities.items() if identity is None]
 
-    def walk(self, folder: str = "") -> Iterator[Found]:
-        """Walk the files below a folder, by its id, in the order of the bytes of their ids; not the folders of others.
-
-        A folder that cannot be read is passed over, which says nothing of what lies in it.
-        """
-        for entry, image_id in self._entries(folder):
-            if entry.is_dir(follow_symlinks=False):
-                yield from self.walk(image_id)
-                continue
-            try:
-                state = entry.stat()
-            except OSError:
-                continue  # gone since, or a link to nowhere
-            if stat.S_ISREG(state.st_mode):
-                yield Found(image_id, file_version(state.st_mtime_ns, state.st_size))
+    def walk(self, folder: str) -> Iterator[Walked]:
+        """Walk the files below a folder, by its id, in the order of ids, but not those of folders mounted there."""
+        prefix = self.prefix_of(folder)
+        for file in walk(self._roots[prefix], folder.removeprefix(prefix).removeprefix("/")):
+            image_id = f"{prefix}/{file.image_id}" if prefix else file.image_id
+            if self.prefix_of(image_id) == prefix:
+                yield Walked(image_id, file.version, file.size, file.modified_ns)
 
     def folders(self, starts: Iterable[str]) -> list[str]:
-        """List the paths of these folders, by their ids, and of all below them; those that can be read now."""
-        found, left = dict[str, None](), list(starts)
+        """List the paths of these folders, by their ids, and of all below them that can be read and named."""
+        found, left = dict[str, None](), [self.path_of(folder).rstrip("/") or "/" for folder in starts]
         while left:
-            folder = left.pop()
-            path = self.path_of(folder)
-            if path not in found and os.access(path, os.R_OK | os.X_OK) and os.path.isdir(path):  # noqa: PTH112  hot
-                found[path] = None
-                left += [inner for entry, inner in self._entries(folder) if entry.is_dir(follow_symlinks=False)]
+            path = left.pop()
+            if path in found or not _can_be_named(path) or not os.access(path, os.R_OK | os.X_OK):
+                continue
+            try:
+                with os.scandir(path) as entries:
+                    left += [entry.path for entry in entries if _is_folder(entry)]
+            except OSError:
+                continue  # gone since, or no folder any more
+            found[path] = None
         return list(found)
 
-    def _entries(self, folder: str) -> list[tuple[os.DirEntry[str], str]]:
-        """List a folder so that walking it gives ids in order: a folder `a` comes as `a/`, after `a.jpg`."""
-        try:
-            with os.scandir(self.path_of(folder)) as entries:
-                shown = [entry for entry in entries if not entry.name.startswith(".")]
-        except OSError:
-            return []
-        if not folder:
-            shown = [entry for entry in shown if entry.name not in self._roots]
-        shown.sort(key=lambda entry: os.fsencode(entry.name + "/" * entry.is_dir(follow_symlinks=False)))
-        return [(entry, _joined(folder, entry.name)) for entry in shown]
+    def _is_remembered(self, prefix: str) -> bool:
+        remembered = self._identities.get(prefix)
+        return remembered is not None and self._identity(prefix) == remembered
 
     def _identity(self, prefix: str) -> tuple[int, int] | None:
         try:
-            state = os.stat(self._roots[prefix] or "/")  # noqa: PTH116  hot
+            state = os.stat(self._roots[prefix].path or "/")  # noqa: PTH116  hot
         except OSError:
             return None
         return (state.st_dev, state.st_ino) if stat.S_ISDIR(state.st_mode) else None
 
 
-def hidden(image_id: str) -> bool:
-    """Tell whether a part of an id begins with a dot, as of a temporary file or the data of a program."""
-    return image_id.startswith(".") or "/." in image_id
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
 
 
-def order(image_id: str) -> bytes:
-    """Give what ids are ordered by, in a walk as in a catalog."""
-    return image_id.encode("utf-8", "surrogateescape")
+def _can_be_named(path: str) -> bool:
+    """Tell whether a path is UTF-8 text: watchfiles takes no other, and what lies there is left to scans."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _length(item: tuple[str, str]) -> int:
-    return len(item[0])
+def _hidden(inner: str) -> bool:
+    """Tell whether a part begins with a dot, as of a temporary file or the data of a program."""
+    return inner.startswith(".") or "/." in inner

@@ -14,7 +14,7 @@ from watchfiles import Change
 from imgserve.originals.lookout import Lookout
 from imgserve.originals.tree import Kind, OriginalsTree
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _CHECK_SECONDS = 1.0
 """How often the folders are looked at themselves: no event tells that a disk was mounted over one of them."""
@@ -97,10 +97,10 @@ class FolderWatch:
         """Do what is due."""
         replaced = await to_thread.run_sync(self._tree.remember)
         for prefix in replaced:
-            _log.warning("the folder of originals %s was taken away or is another one", self._tree.path_of(prefix))
+            _logger.warning("the folder of originals %s was taken away or is another one", self._tree.path_of(prefix))
         failed = [lookout.error for lookout in (self._all, self._recent) if lookout is not None and lookout.error]
         for error in failed:
-            _log.warning("watching the originals failed and begins anew: %s", _cause(error))
+            _logger.warning("watching the originals failed and begins anew: %s", _cause(error))
         if failed:
             self._retire(group, self._all, self._recent)
             self._all = self._recent = None
@@ -125,7 +125,7 @@ class FolderWatch:
         self._all, self._recent = opened, None
         if opened is not None:
             if self.polling:
-                _log.warning("the originals are watched again")
+                _logger.warning("the originals are watched again")
             self.polling, self._opened_at = False, anyio.current_time()
         self._everything = True
         self._told.set()
@@ -167,15 +167,15 @@ class FolderWatch:
     def _appeared(self, starts: Iterable[str], watched: Iterable[str]) -> set[str]:
         """Find folders that were made between being listed and being watched."""
         known = set(watched)
-        ids = {self._tree.id_of(path) for path in self._tree.folders(starts) if path not in known}
-        return {image_id for image_id in ids if image_id is not None}
+        new = (path for path in self._tree.folders(starts) if path not in known)
+        return {image_id for path in new for image_id in self._tree.ids_of(path)}
 
     def _folders_among(self, ids: Iterable[str]) -> set[str]:
         return {image_id for image_id in ids if self._tree.look(image_id).kind is Kind.FOLDER}
 
     def _fall_back(self, error: Exception) -> None:
         if not self.polling:
-            _log.warning(
+            _logger.warning(
                 "the system does not tell of changes in the originals, which are looked through again and again "
                 "instead: raise fs.inotify.max_user_watches or max_user_instances (%s)",
                 _cause(error),
@@ -196,15 +196,13 @@ class FolderWatch:
     def _hear(self, changes: set[tuple[Change, str]]) -> None:
         """Gather what watchfiles tells; which of several changes of a path was the last, it does not tell."""
         for change, path in changes:
-            image_id = self._tree.id_of(path)
-            if image_id is None:
-                continue
-            if image_id in self._tree.prefixes:
+            ids = self._tree.ids_of(path)
+            if any(image_id in self._tree.prefixes for image_id in ids):
                 self._work.set()  # one of the folders themselves
-            else:
-                self._ids.add(image_id)
+                continue
+            self._ids.update(ids)
             if change is Change.added:
-                self._added.add(image_id)
+                self._added.update(ids)
         self._flood = self._flood or len(changes) > _FLOOD
         if self._added:
             self._work.set()

@@ -1,12 +1,14 @@
 """A walk over the originals beside what the catalog knows, both in the order of ids and neither ever whole in memory."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from anyio import to_thread
 
-from imgserve.originals.tree import Found, OriginalsTree, order
+from imgserve.originals.base import Walked
+from imgserve.originals.tree import OriginalsTree
 from imgserve.services.watching.needs import Known, Versions
 
 _WALKED, _RECORDED = 200, 1000
@@ -37,13 +39,13 @@ async def differences(tree: OriginalsTree, known: Known, folder: str = "") -> As
         ids = [head[0] for head in heads if head is not None]
         if not ids:
             return
-        least = min(ids, key=order)
+        least = min(ids, key=os.fsencode)
         versions = [head[1] if head is not None and head[0] == least else None for head in heads]
         for side, version in zip(sides, versions, strict=True):
             if version is not None:
                 side.advance()
         if versions[0] is None:
-            if folder or not tree.prefix_of(least):
+            if tree.prefix_of(least) == tree.prefix_of(folder):
                 yield Difference(least, None)
         elif versions[0] not in {of_file(version) for version in versions[1:] if version is not None}:
             yield Difference(least, versions[0])
@@ -79,7 +81,7 @@ class _Side:
         self._at += 1
 
 
-def _walked(walking: Iterator[Found]) -> _Side:
+def _walked(walking: Iterator[Walked]) -> _Side:
     def take(_after: str) -> list[tuple[str, str]]:
         return [(found.image_id, found.version) for found in itertools.islice(walking, _WALKED)]
 

@@ -1,7 +1,7 @@
 """Which of the processes that share a folder of originals watches it: one, and another soon after it has died."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import anyio
@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from imgserve.cache.janitor import Janitor
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _EVERY = 1.0
 
@@ -26,7 +26,7 @@ class Duty:
         self.mine = False
         """Whether this process is the one now."""
 
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Do the work whenever it is this process's turn, until cancelled."""
         try:
             while True:
@@ -37,7 +37,7 @@ class Duty:
             self.mine = False
             self._lock.resign()
 
-    async def _on_duty(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _on_duty(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(work)
             while await self._is_mine():
@@ -50,7 +50,7 @@ class Duty:
         except OSError as error:
             # Whoever cannot lock does not work: two that record the same would only be slow, but for ever.
             if not self._failing:
-                _log.warning("cannot lock %s, so this process does not watch the originals: %s", self._path, error)
+                _logger.warning("cannot lock %s, so this process does not watch the originals: %s", self._path, error)
             self.mine, self._failing = False, True
         else:
             self._failing = False

@@ -4,7 +4,7 @@ import logging
 
 import anyio
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
 
@@ -21,7 +21,7 @@ class Outage:
     def begin(self) -> None:
         """Have everybody wait a moment."""
         if not self.lasting:
-            _log.warning("the catalog cannot be used: changes of originals wait")
+            _logger.warning("the catalog cannot be used: changes of originals wait")
         self.lasting = True
         self._until = anyio.current_time() + _PAUSE_SECONDS
 
@@ -29,7 +29,7 @@ class Outage:
         """Hear that the catalog works; tell whether it did not before, so that it may be another one now."""
         lasted, self.lasting = self.lasting, False
         if lasted:
-            _log.warning("the catalog can be used again: the originals are compared with it")
+            _logger.warning("the catalog can be used again: the originals are compared with it")
         return lasted
 
     async def over(self) -> None:

@@ -2,12 +2,12 @@
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 
 _MOST_FOUND = 2_000
-"""Found by a scan and waiting; the scan itself waits beyond that, which is what bounds memory."""
+"""Found on a walk and waiting; the walk itself waits beyond that, which is what bounds memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -16,15 +16,18 @@ class Item:
 
     image_id: str
     order: int
-    """When it was told of, as a number; one put off loses it."""
+    """When it was told of, as a number."""
     version: str = ""
     """Of the file when it was told of."""
     urgent: bool = True
-    tries: int = 0
+    put_off: int = 0
+    """How often."""
+    failures: int = 0
+    """How often it failed, for whoever counts that."""
     seen: tuple[str, int] | None = None
     """State of the file at the last look."""
     seen_at: float = 0.0
-    again: bool = field(default=False)
+    again: bool = False
     """It was told of once more while it was being looked at."""
 
 
@@ -37,11 +40,12 @@ class Pending:
         self._urgent, self._found = dict[str, None](), dict[str, None]()
         self._later = list[tuple[float, int, str]]()
         self._busy = set[str]()
-        self._fresh = dict[int, None]()
+        self._fresh, self._fresh_found = dict[int, None](), dict[int, None]()
         self._versions = Counter[str]()
         self._order = 0
         self._changed = anyio.Event()
         self._room = anyio.Event()
+        """Set when less is waiting, or less was never tried."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -72,8 +76,7 @@ class Pending:
         if item is None:
             self._order += 1
             item = self._items[image_id] = Item(image_id, self._order, version, urgent)
-            if urgent:
-                self._fresh[item.order] = None
+            (self._fresh if urgent else self._fresh_found)[item.order] = None
             self._versions[version] += 1
             (self._urgent if urgent else self._found)[image_id] = None
         elif image_id in self._busy:
@@ -84,13 +87,20 @@ class Pending:
                 self._urgent[image_id] = None
         self._changed.set()
 
-    async def add_found(self, image_id: str, version: str) -> None:
-        """Have an image looked at that a scan has found, when there is room."""
-        while len(self._found) >= _MOST_FOUND:
+    async def add_found(self, image_id: str, version: str, *, urgent: bool = False) -> None:
+        """Have an image looked at that was found on a walk, when there is room."""
+        while len(self._urgent if urgent else self._found) >= _MOST_FOUND:
             if self._room.is_set():
                 self._room = anyio.Event()
             await self._room.wait()
-        self.add(image_id, version, urgent=False)
+        self.add(image_id, version, urgent=urgent)
+
+    async def found_tried(self, last: int) -> None:
+        """Wait until all that was found on walks was tried, up to a number."""
+        while next(iter(self._fresh_found), last + 1) <= last:
+            if self._room.is_set():
+                self._room = anyio.Event()
+            await self._room.wait()
 
     async def take(self) -> Item:
         """Wait for an image whose turn it is."""
@@ -115,19 +125,24 @@ class Pending:
         """Forget an image that was looked at, unless it was told of once more meanwhile."""
         self._busy.discard(item.image_id)
         del self._items[item.image_id]
-        self._fresh.pop(item.order, None)
+        self._forget_order(item)
         self._versions[item.version] -= 1
         if not self._versions[item.version]:
             del self._versions[item.version]
         if item.again:
             self.add(item.image_id, item.version, urgent=item.urgent)
 
-    def put_off(self, item: Item, seconds: float, *, tried: bool = True) -> None:
-        """Look at an image again later; one that was tried in earnest keeps nobody waiting any more."""
+    def put_off(self, item: Item, seconds: float) -> None:
+        """Look at an image again later; one that was put off more than once keeps nobody waiting any more."""
         self._busy.discard(item.image_id)
         item.again = False
-        if tried:
-            item.tries += 1
-            self._fresh.pop(item.order, None)
+        item.put_off += 1
+        if item.put_off > 1:
+            self._forget_order(item)
         heapq.heappush(self._later, (anyio.current_time() + seconds, item.order, item.image_id))
         self._changed.set()
+
+    def _forget_order(self, item: Item) -> None:
+        self._fresh.pop(item.order, None)
+        self._fresh_found.pop(item.order, None)
+        self._room.set()

@@ -15,17 +15,17 @@ from imgserve.services.watching.outage import Outage
 from imgserve.services.watching.pending import Item, Pending
 from imgserve.services.watching.vanishing import Vanishing
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _STILL_SECONDS = 0.25
 """A file that has not changed for so long is tried. A writer may pause for longer: damaged files are tried again."""
 _LONGEST_PAUSE = 5.0
-_TRIES = 12
-"""So often is a file tried that fails for no reason we know, before it is left to the next scan."""
+_TRIES = 8
+"""So often is a file tried that fails for no reason known here, before it is left to the next scan."""
 
 
-class RecordingFiles:
-    """Records what is pending, so many at a time."""
+class Recorder:
+    """Records what is pending, one at a time; there may be several."""
 
     def __init__(
         self,
@@ -36,27 +36,37 @@ class RecordingFiles:
         outage: Outage,
         metrics: Metrics,
         *,
-        settle: float,
+        patience: float,
     ) -> None:
-        """Take what is pending, and where to hand files that are gone; a damaged file gets `settle` seconds."""
+        """Take where ids come from and where those of files that are gone go to.
+
+        A file that changed less than `patience` seconds ago may still be written when it looks damaged.
+        """
         self._pending = pending
         self._vanishing = vanishing
         self._tree = tree
         self._ingest = ingest
         self._outage = outage
         self._metrics = metrics
-        self._settle = settle
+        self._patience = patience
 
     async def run(self) -> None:
         """Record one after the other until cancelled."""
         while True:
             await self._outage.over()
             item = await self._pending.take()
-            pause = await self._handled(item)
+            try:
+                pause = await self._handled(item)
+            except anyio.get_cancelled_exc_class():
+                raise
+            except Exception:
+                # The edge of a task: a file that fails must not end the watch; a scan tries it again.
+                _logger.exception("%r cannot be recorded", item.image_id)
+                pause = self._pause(item)
             if pause is None:
                 self._pending.done(item)
             else:
-                self._pending.put_off(item, min(pause, _LONGEST_PAUSE), tried=item.seen_at == 0)
+                self._pending.put_off(item, min(pause, _LONGEST_PAUSE))
 
     async def _handled(self, item: Item) -> float | None:
         """Look at a file and record it; seconds until it is to be tried again, or None."""
@@ -65,14 +75,12 @@ class RecordingFiles:
             self._vanishing.add(item.image_id)
         if look.kind is not Kind.FILE:
             return None
-        if not _is_still(item, look):
-            return _STILL_SECONDS if item.tries == 0 else 2 * _STILL_SECONDS
-        item.seen_at = 0.0
+        if (wait := _until_still(item, look)) > 0:
+            return wait
         try:
-            return self._judged(item, look, await self._ingest.record(item.image_id, background=True))
+            recorded = await self._ingest.record(item.image_id, background=True)
         except ImageNotFound:
-            # Nothing that is served lies there; the door has forgotten what was.
-            self._vanishing.add(item.image_id, served=False)
+            await self._ingest.vanished(item.image_id)  # what lies there is not served
             return None
         except CatalogUnavailable:
             self._outage.begin()
@@ -80,9 +88,34 @@ class RecordingFiles:
         except Unavailable as error:
             return float(error.retry_after or 1)
         except ImgserveError as error:
-            _log.warning("%s cannot be recorded: %s", item.image_id, error)
+            _logger.warning("%r cannot be recorded: %s", item.image_id, error)
             return self._pause(item)
-        except Exception:
-            # The edge of a task: one file that fails must not end the watch.
-            _log.exception("%s cannot be recorded", item.image_id)
-            return self._pause(item)
+        return await self._judged(item, look, recorded)
+
+    async def _judged(self, item: Item, look: Look, recorded: Recorded) -> float | None:
+        """Decide whether what was recorded can be the last word."""
+        if recorded.outcome is Recording.LATER:
+            return 1.0
+        now = await to_thread.run_sync(self._tree.look, item.image_id)
+        if now.kind is Kind.FILE and now.version != look.version:
+            return _STILL_SECONDS  # it grew while it was read
+        if recorded.problem is not None:
+            self._metrics.watch_problems.inc()
+        return None
+
+    def _pause(self, item: Item) -> float | None:
+        item.failures += 1
+        return 0.5 * 2**item.failures if item.failures < _TRIES else None
+
+
+def _until_still(item: Item, look: Look) -> float:
+    """Tell how many seconds a file is to be left alone; 0 where it has not changed for a while.
+
+    The time of change says so, whatever modification time a copy sets; where clocks differ, two looks do.
+    """
+    age, now, state = time.time() - look.changed_ns / 1e9, anyio.current_time(), (look.version, look.changed_ns)
+    if item.seen != state:
+        item.seen, item.seen_at = state, now
+    if age >= _STILL_SECONDS or now - item.seen_at >= _STILL_SECONDS:
+        return 0.0
+    return _STILL_SECONDS - max(0.0, age)
