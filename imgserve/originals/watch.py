@@ -1,10 +1,10 @@
-"""Tells which originals may have changed, as the system tells of its folders. What they are now is for others to see."""
+"""Tells which originals may have changed, as the system tells of folders. What they are now, others look at."""
 
 import logging
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 from anyio import to_thread
@@ -221,7 +221,7 @@ async def _end_later(lookout: Lookout) -> None:
 
 
 def _those_there(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if os.path.isdir(path)]
+    return [path for path in paths if Path(path).is_dir()]
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""A walk over the originals beside what the catalog knows, both in the order of ids and neither ever whole in memory."""
+"""A walk over the originals beside what the catalog knows, both in the order of ids, neither ever whole in memory."""
 
 import itertools
 import os

@@ -18,7 +18,7 @@ class Duty:
     """Has work done in one process at a time, by a lock that the kernel takes from a process that dies."""
 
     def __init__(self, lock: Path, every: float = _EVERY) -> None:
-        """Take the lock file, which is made, and how often it is asked for."""
+        """Take the lock file, which is made, and its folder too, but none above it; and how often it is asked for."""
         self._lock = Janitor(lock)
         self._path = lock
         self._every = every
@@ -57,5 +57,9 @@ class Duty:
         return self.mine
 
     def _ask(self) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # The lock may lie in the folder of originals, which is not made: it is a disk that is not mounted now. Whoever
+        # holds the lock keeps it, since nobody else can take it meanwhile.
+        if not self._path.parent.parent.is_dir() and self.mine:
+            return True
+        self._path.parent.mkdir(exist_ok=True)
         return self._lock.is_me()

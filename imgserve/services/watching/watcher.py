@@ -23,7 +23,9 @@ from imgserve.services.watching.vanishing import Vanishing
 _logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 5.0
-"""Between two scans where the system does not tell of changes, and the least between two that were asked for."""
+"""Between two scans where the system does not tell of changes."""
+_LEAST_SECONDS = 1.0
+"""Between two scans in any case."""
 _REST = 10.0
 """The same as a multiple of what a scan takes: looking through a large folder is work."""
 _QUIET_SECONDS = 2.0
@@ -173,15 +175,17 @@ class Watcher:
 
     async def _until_due(self) -> bool:
         """Wait until a scan is due; tell whether only because of the time that has passed."""
+        if self._scanned_at == -math.inf:
+            await self._wanted.wait()  # not before changes are heard of, or some would be told of by nobody
         while True:
             await self._outage.over()
-            now, rest = anyio.current_time(), max(_POLL_SECONDS, _REST * self._scan_seconds)
+            now, rest = anyio.current_time(), _REST * self._scan_seconds
             flooded = now - _QUIET_SECONDS > self._changed_at and self._flooded_at > -math.inf
-            if self._outage.lasting or (now > self._scanned_at + rest and (self._wanted.is_set() or flooded)):
+            asked = self._outage.lasting or self._wanted.is_set() or flooded
+            unasked = max(_POLL_SECONDS, rest) if self._watch.polling else self._rescan or math.inf
+            if now > self._scanned_at + (max(_LEAST_SECONDS, rest) if asked else unasked):
                 self._wanted, self._flooded_at = anyio.Event(), -math.inf
-                return False
-            if now > self._scanned_at + (rest if self._watch.polling else self._rescan or math.inf):
-                return not self._watch.polling
+                return not asked and not self._watch.polling
             with anyio.move_on_after(_LOOK_SECONDS):
                 await (self._wanted.wait() if not self._wanted.is_set() else anyio.sleep(_LOOK_SECONDS))
 
