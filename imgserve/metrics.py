@@ -45,6 +45,12 @@ class Metrics:
         self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
+        self.ingested = counter(
+            "ingested", "Originals that came in, by how and by what became of them.", "origin", "outcome"
+        )
+        self.ingest_seconds = seconds(
+            "ingest", "From the look at an original to its record, a picture.", LATENCY, "origin"
+        )
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")
