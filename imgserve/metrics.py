@@ -45,12 +45,8 @@ class Metrics:
         self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
-        self.ingested = counter(
-            "ingested", "Originals that came in, by how and by what became of them.", "origin", "outcome"
-        )
-        self.ingest_seconds = seconds(
-            "ingest", "From the look at an original to its record, a picture.", LATENCY, "origin"
-        )
+        self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
+        self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")
@@ -60,4 +56,6 @@ class Metrics:
         self.cache_bytes = gauge("cache_bytes", "Bytes of renditions in a tier.", "tier")
         self.cache_entries = gauge("cache_entries", "Renditions in a tier.", "tier")
         self.cache_limit_bytes = gauge("cache_limit_bytes", "Byte budget of a tier.", "tier")
+        self.ingested = counter("ingested", "Originals that came in, by how and what became of them.", "origin", "outcome")
+        self.ingest_seconds = seconds("ingest", "From the look at an original to its record.", LATENCY, "origin")
         self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")
