@@ -56,6 +56,9 @@ class Metrics:
         self.cache_bytes = gauge("cache_bytes", "Bytes of renditions in a tier.", "tier")
         self.cache_entries = gauge("cache_entries", "Renditions in a tier.", "tier")
         self.cache_limit_bytes = gauge("cache_limit_bytes", "Byte budget of a tier.", "tier")
-        self.ingested = counter("ingested", "Originals that came in, by how and what became of them.", "origin", "outcome")
+        self.cdn_purges = counter("cdn_purges", "Calls to caches in front.", "cache", "result")
+        self.ingested = counter(
+            "ingested", "Originals that came in, by how and what became of them.", "origin", "outcome"
+        )
         self.ingest_seconds = seconds("ingest", "From the look at an original to its record.", LATENCY, "origin")
         self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")

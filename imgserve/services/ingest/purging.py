@@ -8,6 +8,7 @@ from imgserve.cache import RenditionKey
 from imgserve.catalog import ImageQuery, Notice, Selection
 from imgserve.errors import ImgserveError
 from imgserve.model import Original
+from imgserve.services.cdn import preset_tag
 from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.results import Purged
 from imgserve.services.ingest.selecting import pieces_of
@@ -57,7 +58,7 @@ class Purging:
             # Others have to forget more than that: their memory is emptied by images.
             await telling.publish([Notice("purged", one.image_id) for one in originals])
             images += len(originals)
-        await telling.purged((), [f"preset:{preset}"])
+        await telling.purged((), [preset_tag(preset)])
         return Purged(images, renditions)
 
     def _seen(self, ids: Sequence[str]) -> list[Original]:
