@@ -46,6 +46,8 @@ class Metrics:
         self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
+        self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
+        self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")
@@ -59,4 +61,9 @@ class Metrics:
         self.watch_pending = gauge("watch_pending", "Changed originals that are still to be recorded or forgotten.")
         self.watch_problems = counter("watch_problems", "Changed files that turned out to be no usable image.")
         self.watch_scan_seconds = seconds("watch_scan", "Comparing all originals with the catalog.", _SCAN)
+        self.cdn_purges = counter("cdn_purges", "Calls to caches in front.", "cache", "result")
+        self.ingested = counter(
+            "ingested", "Originals that came in, by how and what became of them.", "origin", "outcome"
+        )
+        self.ingest_seconds = seconds("ingest", "From the look at an original to its record.", LATENCY, "origin")
         self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")

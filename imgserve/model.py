@@ -31,9 +31,23 @@ class FocalPoint:
     y: float
 
     def __post_init__(self) -> None:
-        """Refuse a point outside the image."""
+        """Refuse a point outside the image; write equal points alike, for they name versions."""
         if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
             raise ValueError("expected a focal point of two fractions from 0 to 1")
+        for name in ("x", "y"):
+            object.__setattr__(self, name, float(getattr(self, name)) + 0.0)  # -0.0 becomes 0.0
+
+
+def focused_version(file_version: str, point: FocalPoint | None) -> str:
+    """Name the version of an original with a focal point, or with none."""
+    if point is None:
+        return file_version
+    return f"{file_version}_{hashlib.blake2b(f'{point.x} {point.y}'.encode()).hexdigest()[:7]}"
+
+
+def bytes_version(version: str) -> str:
+    """Give the part of the version of an original that tells of its bytes: its `file_version`."""
+    return "_".join(version.split("_")[:2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +78,7 @@ class Original:
 
     def focused(self, point: FocalPoint | None) -> "Original":
         """Give it a focal point, or none, and with it another version."""
-        version = self.file_version
-        if point is not None:
-            version += "_" + hashlib.blake2b(f"{point.x} {point.y}".encode()).hexdigest()[:7]
-        return replace(self, version=version, focal_point=point)
+        return replace(self, version=focused_version(self.file_version, point), focal_point=point)
 
     @property
     def megapixels(self) -> float:

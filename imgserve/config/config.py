@@ -9,6 +9,8 @@ from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, fie
 from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from imgserve.config.catalog_sections import CatalogConfig
+from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
 from imgserve.config.picture_sections import (
     CacheConfig,
@@ -49,7 +51,9 @@ class Config(BaseSettings):
     presets: Annotated[Presets, WithJsonSchema(PRESETS_SCHEMA)] = Field(default_factory=lambda: SHIPPED)
     """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
+    catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
+    cdn: CdnConfig = Field(default_factory=CdnConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from imgserve.config.units import Unit
@@ -61,6 +61,8 @@ def flow(value: Any) -> str:
         value = str(value)
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, SecretStr):
+        value = str(value)  # asterisks, or nothing
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
