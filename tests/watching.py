@@ -12,7 +12,6 @@ from pathlib import Path
 import anyio
 from prometheus_client import CollectorRegistry
 
-from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
 from imgserve.originals.tree import OriginalsTree
@@ -67,26 +66,29 @@ class Door:
     def versions(self) -> dict[str, str]:
         return {one: kept.version for table in (self.images, self.problems) for one, kept in table.rows.items()}
 
-    async def record(self, image_id: str, *, background: bool = True) -> Recorded:
+    async def record(
+        self, image_id: str, *, background: bool = True, version: str = "", again: bool = False
+    ) -> Recorded:
         assert background, "what is watched gives way to what clients wait for"
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await anyio.sleep(self.seconds)
-            return self._record(image_id)
+            return self._record(image_id, again=again)
         finally:
             self.at_once -= 1
 
-    def _record(self, image_id: str) -> Recorded:
+    def _record(self, image_id: str, *, again: bool) -> Recorded:
         if (error := self.fail(image_id)) is not None:
             raise error
         path = self._tree.path_of(image_id)
         try:
             state, data = os.stat(path), Path(path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ImageNotFound from error
+        except (FileNotFoundError, NotADirectoryError):
+            self.images.rows.pop(image_id, None)
+            return Recorded(image_id, Recording.GONE)
         version = file_version(state.st_mtime_ns, state.st_size)
-        if self.versions.get(image_id) == version:
+        if self.versions.get(image_id) == version and not (again and image_id in self.problems.rows):
             return Recorded(image_id, Recording.UNCHANGED)
         self.read.append(image_id)
         if not (data.startswith(b"image") and data.endswith(b"end")):
@@ -117,15 +119,15 @@ class Door:
 class Watched:
     """A running watcher and what it works on."""
 
-    def __init__(self, folders: Mapping[str, Path], lock: Path, **options: float) -> None:
+    def __init__(self, folders: Mapping[str, Path], lock: Path, *, rescan: float = 0.0) -> None:
         self.tree = OriginalsTree(folders)
         self.door = Door(self.tree)
         self.metrics = Metrics(CollectorRegistry())
-        self.watcher = self.another(lock, **options)
+        self.watcher = self.another(lock, rescan=rescan)
 
-    def another(self, lock: Path, *, at_once: int = 2, rescan: float = 0.0) -> Watcher:
+    def another(self, lock: Path, *, rescan: float = 0.0) -> Watcher:
         duty = Duty(lock, every=0.1)
-        return Watcher(self.tree, self.door, self.door.known, duty, self.metrics, at_once=at_once, rescan=rescan)
+        return Watcher(self.tree, self.door, self.door.known, duty, self.metrics, at_once=2, rescan=rescan)
 
     def lying(self) -> dict[str, str]:
         """Tell what lies in the folders."""
@@ -153,11 +155,11 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def watching(
-    folder: Path, *, mounts: Mapping[str, Path] | None = None, lock: Path | None = None, **options: float
+    folder: Path, *, mounts: Mapping[str, Path] | None = None, lock: Path | None = None, rescan: float = 0.0
 ) -> AsyncIterator[Watched]:
     """Watch a folder until the block ends, everything in it recorded when it begins."""
     lock = lock or folder / ".imgserve" / "watch.lock"
-    watched = Watched({"": folder} | dict(mounts or {}), lock, **options)
+    watched = Watched({"": folder} | dict(mounts or {}), lock, rescan=rescan)
     task = asyncio.create_task(watched.watcher.run())
     try:
         await watched.first_scan()

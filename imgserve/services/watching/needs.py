@@ -11,8 +11,13 @@ from imgserve.services.ingest import Recorded
 class Ingest(Protocol):
     """Where changes of originals pass."""
 
-    async def record(self, image_id: str, *, background: bool = True) -> Recorded:
-        """Record a file that lies in its place; nothing where it is known."""
+    async def record(
+        self, image_id: str, *, background: bool = True, version: str = "", again: bool = False
+    ) -> Recorded:
+        """Record a file of a version that lies in its place; nothing where it is known, unless a problem is, `again`.
+
+        One that is gone is forgotten.
+        """
         ...
 
     async def vanished(self, image_id: str) -> bool:

@@ -6,7 +6,7 @@ import time
 import anyio
 from anyio import to_thread
 
-from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError, Unavailable
+from imgserve.errors import CatalogUnavailable, ImgserveError, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.originals.tree import Kind, Look, OriginalsTree
 from imgserve.services.ingest import Recorded, Recording
@@ -78,10 +78,7 @@ class Recorder:
         if (wait := _until_still(item, look)) > 0:
             return wait
         try:
-            recorded = await self._ingest.record(item.image_id, background=True)
-        except ImageNotFound:
-            await self._ingest.vanished(item.image_id)  # what lies there is not served
-            return None
+            recorded = await self._ingest.record(item.image_id, background=True, version=look.version)
         except CatalogUnavailable:
             self._outage.begin()
             return 0.0
@@ -94,13 +91,12 @@ class Recorder:
 
     async def _judged(self, item: Item, look: Look, recorded: Recorded) -> float | None:
         """Decide whether what was recorded can be the last word."""
-        if recorded.outcome is Recording.LATER:
-            return 1.0
         now = await to_thread.run_sync(self._tree.look, item.image_id)
         if now.kind is Kind.FILE and now.version != look.version:
             return _STILL_SECONDS  # it grew while it was read
-        if recorded.problem is not None:
-            self._metrics.watch_problems.inc()
+        if recorded.problem is None or recorded.outcome is not Recording.PROBLEM:
+            return None
+        self._metrics.watch_problems.inc()
         return None
 
     def _pause(self, item: Item) -> float | None:
