@@ -83,8 +83,10 @@ async def _many(parts: House, files: int) -> None:
 
     async def all_there() -> bool:
         await asyncio.sleep(0.5)
-        return await parts.catalog.images.count() >= files if hasattr(parts.catalog.images, "count") else (
-            len(await parts.catalog.images.versions("many/", limit=files + 1)) >= files
+        return (
+            await parts.catalog.images.count() >= files
+            if hasattr(parts.catalog.images, "count")
+            else (len(await parts.catalog.images.versions("many/", limit=files + 1)) >= files)
         )
 
     await _until(all_there)
@@ -92,7 +94,9 @@ async def _many(parts: House, files: int) -> None:
     ticking.cancel()
     print(f"{files} files recorded in {seconds:.1f} s, {files / seconds:.0f} a second")
     waits.sort()
-    print(f"event loop late meanwhile: p99 {waits[int(len(waits) * 0.99)] * 1000:.1f} ms, most {waits[-1] * 1000:.1f} ms")
+    print(
+        f"event loop late meanwhile: p99 {waits[int(len(waits) * 0.99)] * 1000:.1f} ms, most {waits[-1] * 1000:.1f} ms"
+    )
     print(f"memory of the server: {before >> 20} MiB before, {_memory() >> 20} MiB at most")
 
 
@@ -108,7 +112,9 @@ async def _second_start(parts: House, files: int) -> None:
     watcher = _watcher(parts)
     task = asyncio.create_task(watcher.run())
     await _until(lambda: _idle(watcher))
-    print(f"second start over {files} files: {time.perf_counter() - began:.2f} s, {len(parts.inspected) - read} read again")
+    print(
+        f"second start over {files} files: {time.perf_counter() - began:.2f} s, {len(parts.inspected) - read} read again"
+    )
     task.cancel()
 
 

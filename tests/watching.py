@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
+from imgserve.originals.base import Walked
 from imgserve.originals.tree import OriginalsTree
 from imgserve.services.ingest import Recorded, Recording
 from imgserve.services.watching import Duty, Known, Watcher
@@ -54,6 +55,7 @@ class Door:
         self.images, self.problems = _Kept(), _Kept()
         self.read = list[str]()
         """Ids in the order in which files were read."""
+        self.batches = list[int]()
         self.at_once = self.most_at_once = 0
         self.fail: Callable[[str], Exception | None] = lambda _image_id: None
         self.seconds = 0.0
@@ -66,19 +68,21 @@ class Door:
     def versions(self) -> dict[str, str]:
         return {one: kept.version for table in (self.images, self.problems) for one, kept in table.rows.items()}
 
-    async def record(
-        self, image_id: str, *, background: bool = True, version: str = "", again: bool = False
-    ) -> Recorded:
+    async def record_many(self, walked: Sequence[Walked], *, background: bool = True) -> list[Recorded]:
+        self.batches.append(len(walked))
+        return [await self.record(file.image_id, background=background, version=file.version) for file in walked]
+
+    async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
         assert background, "what is watched gives way to what clients wait for"
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await anyio.sleep(self.seconds)
-            return self._record(image_id, again=again)
+            return self._record(image_id)
         finally:
             self.at_once -= 1
 
-    def _record(self, image_id: str, *, again: bool) -> Recorded:
+    def _record(self, image_id: str) -> Recorded:
         if (error := self.fail(image_id)) is not None:
             raise error
         path = self._tree.path_of(image_id)
@@ -88,7 +92,7 @@ class Door:
             self.images.rows.pop(image_id, None)
             return Recorded(image_id, Recording.GONE)
         version = file_version(state.st_mtime_ns, state.st_size)
-        if self.versions.get(image_id) == version and not (again and image_id in self.problems.rows):
+        if self.versions.get(image_id) == version:
             return Recorded(image_id, Recording.UNCHANGED)
         self.read.append(image_id)
         if not (data.startswith(b"image") and data.endswith(b"end")):

@@ -196,7 +196,8 @@ async def test_many_files_at_once_are_recorded_a_few_at_a_time(watched: Watched,
     for number in range(2000):
         (folder / "many" / f"{number}.jpg").write_bytes(image(str(number)))
     await watched.in_step()
-    assert watched.door.most_at_once == 2
+    assert watched.door.most_at_once <= 3
+    assert max(watched.door.batches) <= 50
     assert len(watched.door.read) == len(set(watched.door.read)) == 2001
 
 
