@@ -1,7 +1,8 @@
-"""How soon the catalog follows the folder of originals, and how long many files at once take: `python -m benchmarks.watching`."""
+"""How soon the catalog follows the folder of originals, one file at a time and many at once."""
 
 import argparse
 import asyncio
+import functools
 import resource
 import statistics
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from imgserve.cache import RenditionKey
 from imgserve.originals.tree import OriginalsTree
 from imgserve.services.watching import Duty, Known, Watcher
 from tests.ingests import House, house, picture
@@ -45,12 +47,13 @@ async def _latencies(parts: House, rounds: int) -> None:
     for number in range(rounds):
         name = f"{number % 7}/{number}.png"
         parts.put(name, picture(number))
-        seconds["dropped to recorded"].append(await _until(lambda name=name: _recorded(parts, name)))
+        seconds["dropped to recorded"].append(await _until(functools.partial(_recorded, parts, name)))
         key = await parts.render(name)
         parts.put(name, picture(number + 1000))
-        seconds["replaced to purged"].append(await _until(lambda key=key: _missing(parts, key)))
+        seconds["replaced to purged"].append(await _until(functools.partial(_missing, parts, key)))
+        await asyncio.sleep(0.5)  # for its record to follow
         (parts.root / name).unlink()
-        seconds["deleted to forgotten"].append(await _until(lambda name=name: _forgotten(parts, name)))
+        seconds["deleted to forgotten"].append(await _until(functools.partial(_forgotten, parts, name)))
     for what, times in seconds.items():
         p95 = statistics.quantiles(times, n=20)[-1]
         print(f"{what:28}{statistics.median(times) * 1000:8.0f}ms{p95 * 1000:8.0f}ms")
@@ -64,8 +67,8 @@ async def _forgotten(parts: House, name: str) -> bool:
     return await parts.catalog.images.get(name) is None
 
 
-async def _missing(parts: House, key: object) -> bool:
-    return await parts.cache.get(key) is None  # type: ignore[arg-type]
+async def _missing(parts: House, key: RenditionKey) -> bool:
+    return await parts.cache.get(key) is None
 
 
 async def _many(parts: House, files: int) -> None:
@@ -112,9 +115,8 @@ async def _second_start(parts: House, files: int) -> None:
     watcher = _watcher(parts)
     task = asyncio.create_task(watcher.run())
     await _until(lambda: _idle(watcher))
-    print(
-        f"second start over {files} files: {time.perf_counter() - began:.2f} s, {len(parts.inspected) - read} read again"
-    )
+    seconds, again = time.perf_counter() - began, len(parts.inspected) - read
+    print(f"second start over {files} files: {seconds:.2f} s, {again} read again")
     task.cancel()
 
 

@@ -80,7 +80,7 @@ class Pending:
             self._order += 1
             item = self._items[image_id] = Item(image_id, self._order, version, urgent)
             (self._fresh if urgent else self._fresh_found)[item.order] = None
-            self._versions[version] += 1
+            self._count(version, 1)
             (self._urgent if urgent else self._found)[image_id] = None
         elif image_id in self._busy:
             item.again = True
@@ -89,6 +89,12 @@ class Pending:
             if self._found.pop(image_id, self) is None:
                 self._urgent[image_id] = None
         self._changed.set()
+
+    def saw(self, item: Item, version: str) -> None:
+        """Hear of which version a file is that is being looked at."""
+        self._count(item.version, -1)
+        self._count(version, 1)
+        item.version = version
 
     async def add_found(self, image_id: str, version: str, *, urgent: bool = False) -> None:
         """Have an image looked at that was found on a walk, when there is room."""
@@ -148,9 +154,7 @@ class Pending:
         self._busy.discard(item.image_id)
         del self._items[item.image_id]
         self._forget_order(item)
-        self._versions[item.version] -= 1
-        if not self._versions[item.version]:
-            del self._versions[item.version]
+        self._count(item.version, -1)
         if item.again:
             self.add(item.image_id, item.version, urgent=item.urgent)
 
@@ -163,6 +167,11 @@ class Pending:
             self._forget_order(item)
         heapq.heappush(self._later, (anyio.current_time() + seconds, item.order, item.image_id))
         self._changed.set()
+
+    def _count(self, version: str, change: int) -> None:
+        self._versions[version] += change
+        if not self._versions[version]:
+            del self._versions[version]
 
     def _forget_order(self, item: Item) -> None:
         self._fresh.pop(item.order, None)

@@ -57,7 +57,7 @@ class Recorder:
         looks = await to_thread.run_sync(self._look, items)
         ready = list[Item]()
         for item, look in zip(items, looks, strict=True):
-            item.version = look.version or item.version
+            self.pending.saw(item, look.version or item.version)
             if look.kind is Kind.GONE:
                 self.vanishing.add(item.image_id)
             if look.kind is not Kind.FILE:

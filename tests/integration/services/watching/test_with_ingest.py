@@ -34,11 +34,18 @@ class _Place:
     async def known(self) -> dict[str, str]:
         return await self.parts.door.known()
 
+    async def is_in_step(self) -> bool:
+        lying = {one.image_id: one.version for one in self.parts.walked()}
+        return self.watcher.idle and await self.known() == lying
+
     async def in_step(self) -> None:
         with anyio.fail_after(PATIENCE):
-            while not (
-                self.watcher.idle and await self.known() == {one.image_id: one.version for one in self.parts.walked()}
-            ):
+            while not await self.is_in_step():  # noqa: ASYNC110  nothing tells of a record
+                await anyio.sleep(0.05)
+
+    async def in_state(self, state: str) -> None:
+        with anyio.fail_after(PATIENCE):
+            while self.watcher.state != state:  # noqa: ASYNC110  as above
                 await anyio.sleep(0.05)
 
 
@@ -119,6 +126,9 @@ async def test_a_damaged_picture_with_an_old_time_is_a_problem_until_it_is_whole
     async with watched(tmp_path, address) as place:
         path.write_bytes(data[: len(data) // 2])
         os.utime(path, (10**9, 10**9))
+        await anyio.sleep(1)
+        assert place.parts.inspected, "it was looked at"
+        assert not await place.known()
         await place.in_step()
         assert await place.parts.catalog.problems.get("old.png") is not None
         path.write_bytes(data)
@@ -133,9 +143,7 @@ async def test_a_catalog_that_is_deleted_is_filled_again_by_the_next_start(tmp_p
         await place.in_step()
         (tmp_path / "catalog.sqlite").unlink()
         place.parts.put("b.png", picture(2))
-        with anyio.fail_after(PATIENCE):
-            while place.watcher.state != "degraded: changes wait for the catalog":
-                await anyio.sleep(0.05)
+        await place.in_state("degraded: changes wait for the catalog")
     for left in tmp_path.glob("catalog.sqlite*"):
         left.unlink()
     async with watched(tmp_path, address) as place:
