@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -19,7 +20,7 @@ from tests.management import KEY
 from tests.pictures import encoded, noise
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
-MANAGED = {"ORIGINALS__WATCH": "true", "ACCESS__ADMIN_KEY": KEY}
+MANAGED: dict[str, Any] = {"ORIGINALS__WATCH": "true", "ACCESS__ADMIN_KEY": KEY}
 ROUNDS = 4
 
 

@@ -46,7 +46,6 @@ class Watcher:
         *,
         at_once: int,
         rescan: float,
-        patience: float = 5.0,
     ) -> None:
         """Take the folders, where changes go and what is known.
 
@@ -58,11 +57,10 @@ class Watcher:
             metrics: where figures go.
             at_once: how many files are read at a time, as many as there are rendering processes.
             rescan: seconds between scans for changes that nobody told of; 0 for none after the first.
-            patience: seconds for which a damaged file may still be being written.
         """
         self._tree, self._ingest, self._known = tree, ingest, known
         self._duty, self._metrics = duty, metrics
-        self._at_once, self._rescan, self._patience = at_once, rescan, patience
+        self._at_once, self._rescan = at_once, rescan
         self._begin()
 
     def _begin(self) -> None:
@@ -102,7 +100,7 @@ class Watcher:
 
     async def _on_duty(self) -> None:
         self._begin()
-        parts = (self._pending, self._vanishing, self._tree, self._ingest, self._outage, self._metrics)
+        recorder = Recorder(self._pending, self._vanishing, self._tree, self._ingest, self._outage, self._metrics)
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch.run)
             group.start_soon(self._hear)
@@ -111,7 +109,8 @@ class Watcher:
             group.start_soon(self._vanishing.run)
             group.start_soon(self._publish)
             for _ in range(self._at_once):
-                group.start_soon(Recorder(*parts, patience=self._patience).run)
+                group.start_soon(recorder.run)
+            group.start_soon(recorder.run_many)
 
     async def _hear(self) -> None:
         """Hand on what the system tells."""
