@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
+from imgserve.app.api import build_api
 from imgserve.app.management import Management, build_management
 from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.reading import catalog_url, data_folder, url_options
@@ -68,7 +69,7 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    others = routes(ops, pages)
+    others = routes(ops, pages, build_api(config, parts, management, data).route)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,
