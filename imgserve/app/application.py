@@ -1,10 +1,11 @@
 """The application: what is built is put together, and opened and closed by the lifespan."""
 
 import contextlib
+import functools
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -15,8 +16,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.app.pictures import Parts, build
-from imgserve.app.reading import url_options
+from imgserve.app.management import Management, build_management
+from imgserve.app.pictures import Parts, build_pictures
+from imgserve.app.reading import catalog_url, data_folder, url_options
+from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.metrics import Metrics
 from imgserve.services.upkeep import Upkeep
@@ -37,7 +40,10 @@ from imgserve.web.wanted import Identifier
 def create_app(config: Config | None = None) -> Starlette:
     """Build the application; without a configuration, from IMGSERVE_CONFIG, `config.yaml` or defaults."""
     config = config or Config.load()
-    parts = build(config)
+    data = data_folder(config)
+    catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
+    parts = build_pictures(config, catalog)
+    management = build_management(config, parts, data)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
     identifier = Identifier(parts.finder, parts.renditions, url_options(config))
     table = HotTable(None if cors.uniform else without_origin)
@@ -46,7 +52,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     ids = RequestIds()
     ops = Operations(
-        parts.check,
+        functools.partial(_check, parts, management),
         _collected(parts.metrics),
         parts.figures.fold,
         metrics=config.metrics.enabled,
@@ -72,6 +78,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.parts = parts
+    app.state.management = management
     app.state.hot_path = HotPath(
         table,
         parts.cache.get_ready,
@@ -89,17 +96,25 @@ def create_app(config: Config | None = None) -> Starlette:
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Open every part, look after them while serving, close them; a host that mounts the app calls this itself."""
     parts: Parts = app.state.parts
+    management: Management = app.state.management
     try:
         await parts.renditions.open()
+        await management.open()
         async with anyio.create_task_group() as group:
             group.start_soon(Upkeep(parts.cache, parts.metrics).run)
+            management.start(group)
             yield
             group.cancel_scope.cancel()
     finally:
         parts.figures.fold()
+        await management.close()
         await parts.renditions.close()
         await parts.cache.close()
         parts.access_log.close()
+
+
+async def _check(parts: Parts, management: Management) -> Mapping[str, str]:
+    return {**await parts.check(), **management.check()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +136,9 @@ def configure_logging(config: Config) -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    for library in ("alembic", "httpx2", "watchfiles"):
+        # They tell of every step at the level at which we tell of what happens to the server.
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _collected(metrics: Metrics) -> CollectorRegistry:

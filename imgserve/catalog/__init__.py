@@ -2,7 +2,7 @@
 
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
-from imgserve.catalog.idempotency import ANSWERS_KEPT, Answered, IdempotencyKeys
+from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.identity import recordable
 from imgserve.catalog.images import Images
 from imgserve.catalog.merging import Merge, Merged
@@ -14,7 +14,6 @@ from imgserve.catalog.sets import ImageSets, Selection
 from imgserve.catalog.writing import Outcome
 
 __all__ = [
-    "ANSWERS_KEPT",
     "Answered",
     "Catalog",
     "Database",

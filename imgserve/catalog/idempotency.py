@@ -17,7 +17,7 @@ from imgserve.catalog.rows import microseconds, moment
 from imgserve.catalog.tables import answers
 from imgserve.errors import IdempotencyConflict
 
-ANSWERS_KEPT = timedelta(hours=24)
+KEPT = timedelta(hours=24)
 """How long an answer is given again."""
 LOST = timedelta(minutes=5)
 """A request that was not answered for so long never will be: its process is gone."""
@@ -100,7 +100,7 @@ class IdempotencyKeys:
 
 def _is_over(found: Row[Any], now: datetime) -> bool:
     age = now - moment(found.started)
-    return age > ANSWERS_KEPT or (found.status is None and age > LOST)
+    return age > KEPT or (found.status is None and age > LOST)
 
 
 async def _take_over(connection: AsyncConnection, row: Mapping[str, Any]) -> None:

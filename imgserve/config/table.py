@@ -24,7 +24,7 @@ class Setting:
     help: str
     unit: Unit | None
     open: bool
-    """Holds names of the user's own: the presets."""
+    """Holds names of the user's own, each a variable of its own: the presets, which shipped ones show."""
 
     @property
     def name(self) -> str:
@@ -87,4 +87,4 @@ def _setting(path: SettingPath, field: FieldInfo) -> Setting:
     default = field.get_default(call_default_factory=True, validated_data={})
     unit = next((item for item in field.metadata if isinstance(item, Unit)), None)
     help_text = " ".join((field.description or "").split())
-    return Setting(path, default, help_text, unit, open=isinstance(default, Mapping))
+    return Setting(path, default, help_text, unit, open=isinstance(default, Mapping) and bool(default))

@@ -1,7 +1,6 @@
 """The one door by which an original enters, changes or leaves."""
 
 from imgserve.services.ingest.door import Ingest
-from imgserve.services.ingest.following import Following
 from imgserve.services.ingest.inspecting import Inspector
 from imgserve.services.ingest.means import Inspect, Rules
 from imgserve.services.ingest.purging import PresetKeys
@@ -20,7 +19,6 @@ __all__ = [
     "Accepted",
     "Deleted",
     "Details",
-    "Following",
     "Ingest",
     "Inspect",
     "Inspector",

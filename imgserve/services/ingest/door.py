@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeVar
 
 from imgserve.cache import TieredCache
-from imgserve.catalog import ANSWERS_KEPT, Catalog, Selection
+from imgserve.catalog import Catalog, Selection
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Origin
 from imgserve.originals.base import Walked, WritableOriginals
@@ -27,9 +26,6 @@ from imgserve.services.ingest.scanning import Scanning
 from imgserve.services.ingest.telling import Telling
 
 _logger = logging.getLogger(__name__)
-
-_NOTICES_KEPT = timedelta(hours=1)
-"""Processes read them every second."""
 
 T = TypeVar("T")
 
@@ -235,17 +231,9 @@ class Ingest:
         """Delete for good what has been in the trash for its time; tell how many."""
         return await self.empty_trash(self._means.rules.trash_seconds)
 
-    async def tidy(self) -> None:
-        """Remove what is kept for a time only; meant to be called every few minutes, by one process."""
-        now, catalog = self._means.rules.clock(), self._means.catalog
-        if self._means.rules.trash_seconds:
-            await self.expire_trash()
-        await catalog.notices.prune(now - _NOTICES_KEPT)
-        await catalog.idempotency.prune(now - ANSWERS_KEPT)
-
-    def published(self, number: int) -> bool:
-        """Tell whether a notice is one of this process."""
-        return self._means.telling.is_own(number)
+    def sweep(self) -> int:
+        """Remove what processes left behind that died with a file half in, in a thread; tell how many."""
+        return self._means.originals.sweep()
 
     async def close(self) -> None:
         """Wait for what is being done."""

@@ -8,7 +8,6 @@ from imgserve.cache import RenditionKey
 from imgserve.catalog import ImageQuery, Notice, Selection
 from imgserve.errors import ImgserveError
 from imgserve.model import Original
-from imgserve.services.cdn import preset_tag
 from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.results import Purged
 from imgserve.services.ingest.selecting import pieces_of
@@ -58,7 +57,7 @@ class Purging:
             # Others have to forget more than that: their memory is emptied by images.
             await telling.publish([Notice("purged", one.image_id) for one in originals])
             images += len(originals)
-        await telling.purged((), [preset_tag(preset)])
+        await telling.purged((), [f"preset:{preset}"])
         return Purged(images, renditions)
 
     def _seen(self, ids: Sequence[str]) -> list[Original]:

@@ -106,7 +106,7 @@ class Listener(Protocol):
     async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
         """Hear that what was made of these images is not to be used any more; None for all images.
 
-        `tags` names what else is not: tags that answers carry, such as that of a preset.
+        `tags` names what else answers may be known by: `preset:NAME` after the purge of a preset.
         """
         ...
 

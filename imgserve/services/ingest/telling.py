@@ -1,7 +1,6 @@
 """Who hears of a change: the cache, the finder, other processes, listeners. What changed is decided elsewhere."""
 
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from imgserve.cache import TieredCache
@@ -11,9 +10,6 @@ from imgserve.model import Original
 from imgserve.services.ingest.results import Listener
 
 _logger = logging.getLogger(__name__)
-
-_REMEMBERED = 10_000
-"""Numbers of notices, which are asked for in their order within a second."""
 
 
 class Telling:
@@ -32,7 +28,6 @@ class Telling:
         self._notices = notices
         self._forget = forget
         self._listeners = tuple(listeners)
-        self._published = deque[int](maxlen=_REMEMBERED)
 
     async def purge(self, ids: Iterable[str], *, mezzanines: bool = True) -> int:
         """Forget looks at originals and remove their renditions here; tell how many there were."""
@@ -52,15 +47,9 @@ class Telling:
         if not notices:
             return
         try:
-            self._published.extend(await self._notices.publish(notices))
+            await self._notices.publish(notices)
         except CatalogUnavailable as error:
             _logger.warning("other processes were not told of %d changes: %s", len(notices), error.detail)
-
-    def is_own(self, number: int) -> bool:
-        """Tell whether a notice is one of this process, as far as that is remembered: no harm is done otherwise."""
-        while self._published and self._published[0] < number:
-            self._published.popleft()
-        return bool(self._published) and self._published[0] == number
 
     async def purged(self, ids: Collection[str] | None, tags: Collection[str] = ()) -> None:
         """Tell listeners that what was made of these images, or of all, is not to be used any more."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from imgserve.catalog.idempotency import ANSWERS_KEPT, LOST, MOST_BYTES, Answered
+from imgserve.catalog.idempotency import KEPT, LOST, MOST_BYTES, Answered
 from imgserve.errors import IdempotencyConflict
 from tests.catalogs import START, Catalog, opened
 
@@ -44,10 +44,10 @@ async def test_a_request_whose_process_died_is_taken_over(catalog: Catalog) -> N
 async def test_answers_are_given_for_a_day(catalog: Catalog) -> None:
     await catalog.idempotency.begin("k", "f", at=START)
     await catalog.idempotency.finish("k", 200, {}, b"x")
-    assert await catalog.idempotency.begin("k", "f", at=START + ANSWERS_KEPT) is not None
-    assert await catalog.idempotency.begin("k", "g", at=START + ANSWERS_KEPT + SECOND) is None
-    assert await catalog.idempotency.prune(START + ANSWERS_KEPT) == 0
-    assert await catalog.idempotency.prune(START + ANSWERS_KEPT + 2 * SECOND) == 1
+    assert await catalog.idempotency.begin("k", "f", at=START + KEPT) is not None
+    assert await catalog.idempotency.begin("k", "g", at=START + KEPT + SECOND) is None
+    assert await catalog.idempotency.prune(START + KEPT) == 0
+    assert await catalog.idempotency.prune(START + KEPT + 2 * SECOND) == 1
     assert await catalog.idempotency.begin("k", "h") is None
 
 
