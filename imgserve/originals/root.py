@@ -1,0 +1,167 @@
+"""The folder that originals do not leave: ids as paths strictly below it, and its folders opened without following links.
+
+A path that was checked may be another one when it is used, so what is changed is reached from folder to folder by
+descriptors, none of which is opened through a link.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgserve.errors import BadImageId, ImageExists, ImageNotFound
+from imgserve.original_file import resolve
+from imgserve.originals.names import parts_of
+
+OWN = ".imgserve"
+"""What imgserve itself keeps in a folder of originals; hidden, so never served, and on the same file system."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ATTEMPTS = 20
+"""Others may remove an emptied folder between its opening and its use; a few rounds, rather than waiting for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFolder:
+    """A folder below the root, with those above it, held open."""
+
+    descriptors: Sequence[int]
+    """Of the root, then one a part."""
+    parts: Sequence[str]
+    made: int
+    """How many of the last parts were made for this."""
+
+    @property
+    def descriptor(self) -> int:
+        """The folder itself."""
+        return self.descriptors[-1]
+
+    def prune(self, at_most: int | None = None) -> None:
+        """Remove the folder and those above it as far as they are empty; never the root."""
+        count = len(self.parts) if at_most is None else at_most
+        for depth in reversed(range(len(self.parts) - count, len(self.parts))):
+            # Not empty, a mount, not allowed, gone already: it is only an empty folder that stays or has gone.
+            try:
+                os.rmdir(self.parts[depth], dir_fd=self.descriptors[depth])
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder of originals."""
+
+    path: str
+    """Resolved, without a slash at its end; empty for the root of the file system."""
+    follow_links: bool = True
+    """Whether links to what lies inside count as what they lead to."""
+
+    @classmethod
+    def at(cls, folder: Path, *, follow_links: bool) -> "Root":
+        """Resolve the folder itself, which may be a link."""
+        return cls(os.path.realpath(folder).rstrip("/"), follow_links)
+
+    def path_of(self, image_id: str) -> str:
+        """Resolve an image id to a path strictly below the root.
+
+        Raises:
+            ImageNotFound: empty, hidden, climbing or absolute names, and links to elsewhere.
+        """
+        parts = parts_of(image_id)
+        inside = None if parts is None else self._inside(parts)
+        if not inside:
+            raise ImageNotFound
+        return "/".join((self.path, *inside))
+
+    def _inside(self, parts: Sequence[str]) -> Sequence[str] | None:
+        """Resolve parts to those without links; None for what is outside or hidden."""
+        asked = "/".join((self.path, *parts))
+        path = resolve(asked)
+        if path == asked:
+            return parts
+        if not self.follow_links or not f"{path}/".startswith(f"{self.path}/"):
+            return None
+        inside = [part for part in path[len(self.path) :].split("/") if part]
+        return None if any(part.startswith(".") for part in inside) else inside
+
+    @contextlib.contextmanager
+    def folder(self, parts: Sequence[str], *, make: bool) -> Iterator[OpenFolder]:
+        """Open a folder below the root; folders made for what then fails are removed again.
+
+        Raises:
+            BadImageId: a link leads elsewhere.
+            FileNotFoundError, NotADirectoryError: there is none, or a file.
+        """
+        inside = self._inside(parts)
+        if inside is None:
+            raise BadImageId("No image can have this id: a link in it leads out of the folder of originals.")
+        with contextlib.ExitStack() as opened:
+            descriptors = [_opened(opened, self.path or "/")]
+            made = 0
+            try:
+                for part in inside:
+                    made += make and _made(part, descriptors[-1])
+                    descriptors.append(_opened(opened, part, descriptors[-1]))
+                yield OpenFolder(descriptors, inside, made)
+            except BaseException:
+                reached = inside[: len(descriptors)]  # the last one may be made and not opened
+                OpenFolder(descriptors, reached, made).prune(min(made, len(reached)))
+                raise
+
+    @contextlib.contextmanager
+    def own(self, name: str, *, make: bool) -> Iterator[int]:
+        """Open a folder that imgserve keeps for itself, for no other account to look into.
+
+        Raises:
+            FileNotFoundError: it is not there and not to be made.
+        """
+        with contextlib.ExitStack() as opened:
+            descriptor = _opened(opened, self.path or "/")
+            for part in (OWN, name):
+                if make:
+                    _made(part, descriptor, 0o700)
+                descriptor = _opened(opened, part, descriptor)
+            yield descriptor
+
+    def put(self, image_id: str, move: Callable[[int, str], None]) -> None:
+        """Let `move` bring a file into the folder of an id, under a name; the folder is made, and its entry kept.
+
+        Raises:
+            ImageExists: something there is in the way.
+            BadImageId: a link leads elsewhere.
+        """
+        *above, name = image_id.split("/")
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self.folder(above, make=True) as folder:
+                    move(folder.descriptor, name)
+                    os.fsync(folder.descriptor)
+            except FileNotFoundError:
+                if attempt == _ATTEMPTS:
+                    raise
+            except NotADirectoryError as error:
+                raise ImageExists("A part of this id is a file, so that nothing can lie below it.") from error
+            except IsADirectoryError as error:
+                raise ImageExists("There is a folder of this name.") from error
+            except FileExistsError as error:
+                raise ImageExists from error
+            else:
+                return
+
+
+def _opened(stack: contextlib.ExitStack, name: str, above: int | None = None) -> int:
+    descriptor = os.open(name, _FOLDER, dir_fd=above)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _made(name: str, above: int, mode: int = 0o755) -> bool:
+    try:
+        os.mkdir(name, mode, dir_fd=above)
+    except FileExistsError:
+        return False
+    os.fsync(above)
+    return True
