@@ -1,5 +1,6 @@
 """What every place of originals offers, whatever keeps the bytes: reading and writing apart."""
 
+import builtins
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +28,7 @@ class Walk(Iterator[Walked]):
     def __init__(self, walking: Callable[[list[str]], Iterator[Walked]]) -> None:
         """Take what yields the files and adds to the list it is given."""
         self.missed: list[str] = []
-        """Beginnings of ids, `""` for all: what is recorded below them is not to be taken for deleted."""
+        """Beginnings of ids, `""` for all: what is recorded below them is not to be taken for deleted. Complete at the end."""
         self._files = walking(self.missed)
 
     def __next__(self) -> Walked:
@@ -67,6 +68,10 @@ class Originals(Protocol):
         """Walk the image ids, folder by folder in the order of names."""
         ...
 
+
+class WalkableOriginals(Originals, Protocol):
+    """A place of originals that can be gone through as a whole."""
+
     def walk(self) -> Walk:
         """Walk every file that could be an original, whatever its extension, in the order of ids.
 
@@ -80,7 +85,7 @@ class Originals(Protocol):
         ...
 
 
-class WritableOriginals(Originals, Protocol):
+class WritableOriginals(WalkableOriginals, Protocol):
     """A place of originals that are added, replaced and deleted by blocking calls that belong in a thread.
 
     All of them may raise StorageFull, ReadOnlyOriginals, and Unavailable for other trouble with the disk.
@@ -130,7 +135,7 @@ class WritableOriginals(Originals, Protocol):
         """
         ...
 
-    def trashed(self) -> list[Trashed]:
+    def trashed(self) -> builtins.list[Trashed]:
         """List the trash, oldest first; not what was only half discarded or half destroyed."""
         ...
 

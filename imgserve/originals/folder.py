@@ -1,17 +1,25 @@
-"""Originals in a folder. The one place that turns an image id into a path, and where nothing leaves the folder."""
+"""Originals in a folder: what is told of a file, and the way to those who walk, place and discard files."""
 
+import builtins
 import io
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import imagesize
 
-from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.errors import OriginalUnsettled, UnsupportedImage
 from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
 from imgserve.model import Original, file_version
-from imgserve.original_file import reading_original, resolve
+from imgserve.original_file import reading_original
+from imgserve.originals.base import Trashed, Walk
+from imgserve.originals.incoming import Incoming, open_incoming, sweep_incoming
+from imgserve.originals.names import check_id
+from imgserve.originals.placing import place, remove
+from imgserve.originals.root import Root
+from imgserve.originals.trash import Trash
+from imgserve.originals.walk import walk
 
 _SIZE_BYTES = 256 * 1024
 
@@ -26,14 +34,14 @@ class FolderOriginals:
 
         A file younger than `settle` seconds may still be written; formats named in `refused` are not served.
         """
-        self._root = os.path.realpath(root).rstrip("/")
+        self._root = Root.at(root, follow_links=follow_links)
+        self._trash = Trash(self._root)
         self._settle = settle
-        self._follow_links = follow_links
         self._refused = refused
 
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         """Look at one original as it is now."""
-        path = self._path(image_id)
+        path = self._root.path_of(image_id)
         with reading_original(path) as file:
             state = os.fstat(file.fileno())
             version = file_version(state.st_mtime_ns, state.st_size)
@@ -49,30 +57,64 @@ class FolderOriginals:
 
     def readable(self) -> bool:
         """Tell whether the folder is there and can be listed."""
-        return os.access(self._root or "/", os.R_OK | os.X_OK)
+        return os.access(self._root.path or "/", os.R_OK | os.X_OK)
 
     def list(self) -> Iterator[str]:
         """Walk the image ids, by extension, since a walk should not open every file."""
-        for folder, folders, files in os.walk(self._root or "/"):
+        for folder, folders, files in os.walk(self._root.path or "/"):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(files):
                 if not name.startswith(".") and name.rpartition(".")[2].lower() in BY_EXTENSION:
-                    yield os.path.relpath(f"{folder}/{name}", self._root or "/")
+                    yield os.path.relpath(f"{folder}/{name}", self._root.path or "/")
 
-    def _path(self, image_id: str) -> str:
-        """Resolve an image id to a path strictly below the root.
+    def walk(self) -> Walk:
+        """Walk every file that could be an original, whatever its extension, in the order of ids."""
+        return walk(self._root)
 
-        Raises:
-            ImageNotFound: empty, hidden, climbing or absolute names, and links to elsewhere.
-        """
-        if "\0" in image_id or any(part.startswith(".") or not part for part in image_id.split("/")):
-            raise ImageNotFound
-        asked = f"{self._root}/{image_id}"
-        path = resolve(asked)
-        inside = os.path.relpath(path, self._root or "/") if path.startswith(self._root + "/") else "."
-        if any(part.startswith(".") for part in inside.split("/")) or (path != asked and not self._follow_links):
-            raise ImageNotFound
-        return path
+    @property
+    def read_only(self) -> bool:
+        """Tell whether nothing can be written."""
+        return not os.access(self._root.path or "/", os.W_OK | os.X_OK)
+
+    def check_id(self, image_id: str) -> None:
+        """Refuse an id for a new image."""
+        check_id(image_id)
+
+    def incoming(self) -> Incoming:
+        """Open a new file that nobody sees yet."""
+        return open_incoming(self._root)
+
+    def place(self, incoming: Incoming, image_id: str, *, replace: bool) -> str:
+        """Give an incoming file its place, whole and on the disk, and tell its file version."""
+        return place(self._root, incoming, image_id, replace=replace)
+
+    def remove(self, image_id: str) -> None:
+        """Delete an original for good."""
+        remove(self._root, image_id)
+
+    def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
+        """Move an original to the trash with what is known of it, and tell the name of the item."""
+        return self._trash.discard(image_id, sidecar)
+
+    def trashed(self) -> builtins.list[Trashed]:
+        """List the trash, oldest first."""
+        return self._trash.items()
+
+    def trash_item(self, item: str) -> Trashed:
+        """Look at one item of the trash."""
+        return self._trash.find(item)
+
+    def restore(self, item: str) -> Trashed:
+        """Move an original from the trash back to its place."""
+        return self._trash.restore(item)
+
+    def destroy(self, item: str) -> None:
+        """Delete an item of the trash for good."""
+        self._trash.destroy(item)
+
+    def sweep(self) -> int:
+        """Remove what processes left that died in the middle; tell how many."""
+        return sweep_incoming(self._root) + self._trash.sweep()
 
     def _unrecognized(self, modified_ns: int) -> OriginalUnsettled | UnsupportedImage:
         young = abs(time.time() - modified_ns / 1e9) < self._settle

@@ -1,5 +1,6 @@
 """Files that come in: written where nobody sees them, then given their place or dropped."""
 
+import contextlib
 import itertools
 import os
 import secrets
@@ -11,13 +12,13 @@ from typing import Self
 from imgserve.model import file_version
 from imgserve.originals.claims import claim, hold_abandoned
 from imgserve.originals.faults import writing
-from imgserve.originals.root import OWN, Root
+from imgserve.originals.root import OWN, Root, names_in
 
 _FOLDER = "incoming"
 
 
 class Incoming:
-    """A new file that nobody sees yet; one thread at a time writes it. Leaving its context drops what was not placed."""
+    """A new file that nobody sees yet, written by one thread at a time; as a context it drops what was not placed."""
 
     def __init__(self, path: Path, folder: int, descriptor: int) -> None:
         """Take the file, held by a claim, and a descriptor of its folder; both descriptors are closed here."""
@@ -76,9 +77,8 @@ class Incoming:
         if self._over:
             return
         try:
-            os.unlink(self.path.name, dir_fd=self.folder)
-        except FileNotFoundError:
-            pass  # what is to be gone is gone
+            with writing(), contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path.name, dir_fd=self.folder)
         finally:
             self.placed()
 
@@ -106,14 +106,9 @@ def open_incoming(root: Root) -> Incoming:
 
 def sweep_incoming(root: Root) -> int:
     """Delete what nobody is writing any more; tell how many."""
-    swept = 0
-    try:
-        with writing(), root.own(_FOLDER, make=False) as folder:
-            for name in os.listdir(folder):
-                swept += _swept(folder, name)
-    except FileNotFoundError:
-        return 0
-    return swept
+    with writing(), contextlib.suppress(FileNotFoundError), root.own(_FOLDER, make=False) as folder:
+        return sum(_swept(folder, name) for name in names_in(folder))
+    return 0
 
 
 def _swept(folder: int, name: str) -> bool:

@@ -46,18 +46,22 @@ def check_id(image_id: str) -> None:
 
 def _mistake(image_id: str) -> str:
     parts = image_id.split("/")
-    if not all(parts):
-        return "it is empty, or begins or ends with a slash, or two slashes meet"
-    if any(part.startswith(".") for part in parts):
-        return "a part of it begins with a dot, which makes a file hidden or leads out of its folder"
-    if "\\" in image_id:
-        return "it holds a backslash; folders are told apart by /"
-    if any(unicodedata.category(character) in _REFUSED for character in image_id):
-        return "it holds a control character, or bytes that are not UTF-8"
-    if unicodedata.normalize("NFC", image_id) != image_id:
-        return "its characters are not composed (Unicode NFC), so that it looks like another one"
-    if len(parts) > DEPTH or len(image_id.encode()) > ID_BYTES:
-        return f"it is longer than {ID_BYTES} bytes or {DEPTH} parts"
-    if max(len(part.encode()) for part in parts) > PART_BYTES:
-        return f"a part of it is longer than {PART_BYTES} bytes"
-    return ""
+    rules = (
+        (not all(parts), "it is empty, or begins or ends with a slash, or two slashes meet"),
+        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which would hide it"),
+        ("\\" in image_id, "it holds a backslash; folders are told apart by /"),
+        (_holds_refused(image_id), "it holds a control character, or bytes that are not UTF-8"),
+        (not unicodedata.is_normalized("NFC", image_id), "its characters are not composed (Unicode NFC)"),
+        (_bytes(image_id) > ID_BYTES, f"it is longer than {ID_BYTES} bytes"),
+        (len(parts) > DEPTH, f"it has more than {DEPTH} parts"),
+        (max(map(_bytes, parts)) > PART_BYTES, f"a part of it is longer than {PART_BYTES} bytes"),
+    )
+    return next((sentence for broken, sentence in rules if broken), "")
+
+
+def _holds_refused(text: str) -> bool:
+    return any(unicodedata.category(character) in _REFUSED for character in text)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""The folder that originals do not leave: ids as paths strictly below it, and its folders opened without following links.
+"""The folder that originals do not leave: ids as paths strictly below it, its folders opened without following links.
 
 A path that was checked may be another one when it is used, so what is changed is reached from folder to folder by
 descriptors, none of which is opened through a link.
@@ -29,18 +29,15 @@ class OpenFolder:
     descriptors: Sequence[int]
     """Of the root, then one a part."""
     parts: Sequence[str]
-    made: int
-    """How many of the last parts were made for this."""
 
     @property
     def descriptor(self) -> int:
         """The folder itself."""
         return self.descriptors[-1]
 
-    def prune(self, at_most: int | None = None) -> None:
-        """Remove the folder and those above it as far as they are empty; never the root."""
-        count = len(self.parts) if at_most is None else at_most
-        for depth in reversed(range(len(self.parts) - count, len(self.parts))):
+    def prune(self, first: int = 0) -> None:
+        """Remove the folder and those above it, up to the `first` part, as far as they are empty; never the root."""
+        for depth in reversed(range(first, len(self.parts))):
             # Not empty, a mount, not allowed, gone already: it is only an empty folder that stays or has gone.
             try:
                 os.rmdir(self.parts[depth], dir_fd=self.descriptors[depth])
@@ -100,15 +97,16 @@ class Root:
             raise BadImageId("No image can have this id: a link in it leads out of the folder of originals.")
         with contextlib.ExitStack() as opened:
             descriptors = [_opened(opened, self.path or "/")]
-            made = 0
+            first_made = len(inside)
             try:
-                for part in inside:
-                    made += make and _made(part, descriptors[-1])
+                for depth, part in enumerate(inside):
+                    if make and _made(part, descriptors[-1]):
+                        first_made = min(first_made, depth)
                     descriptors.append(_opened(opened, part, descriptors[-1]))
-                yield OpenFolder(descriptors, inside, made)
+                yield OpenFolder(descriptors, inside)
             except BaseException:
                 reached = inside[: len(descriptors)]  # the last one may be made and not opened
-                OpenFolder(descriptors, reached, made).prune(min(made, len(reached)))
+                OpenFolder(descriptors, reached).prune(first_made)
                 raise
 
     @contextlib.contextmanager
@@ -150,6 +148,11 @@ class Root:
                 raise ImageExists from error
             else:
                 return
+
+
+def names_in(folder: int) -> list[str]:
+    """List an open folder."""
+    return os.listdir(folder)  # noqa: PTH208  a descriptor is no path
 
 
 def _opened(stack: contextlib.ExitStack, name: str, above: int | None = None) -> int:

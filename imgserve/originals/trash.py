@@ -1,0 +1,253 @@
+"""The trash of a folder of originals: an item is a folder with a record and the original, made whole or not at all.
+
+The record is written first and the original renamed to it, so a process that dies leaves the original in its place or
+an item that can be restored; a record without an original is swept.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from imgserve.errors import ImageNotFound, TrashItemNotFound
+from imgserve.originals.base import Trashed
+from imgserve.originals.claims import claim, hold_abandoned
+from imgserve.originals.faults import writing
+from imgserve.originals.moving import move_new
+from imgserve.originals.names import parts_of
+from imgserve.originals.placing import file_size
+from imgserve.originals.root import Root, names_in
+
+_FOLDER = "trash"
+_RECORD = "record.json"
+_ORIGINAL = "original"
+_ITEM = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}", re.ASCII)
+_RECORD_BYTES = 64 * 1024 * 1024
+"""More than any record has; nobody else's file is read whole."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Trash:
+    """The trash below one root."""
+
+    def __init__(self, root: Root) -> None:
+        """Take the root; nothing is made before the first original is discarded."""
+        self._root = root
+
+    def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
+        """Move an original here with what is known of it, and tell the name of the item.
+
+        Raises:
+            ImageNotFound: there is none.
+        """
+        trashed = Trashed("", image_id, datetime.now(UTC), file_size(self._root, image_id), sidecar)
+        record = _written(trashed)
+        with writing(), self._root.own(_FOLDER, make=True) as trash, _new_item(trash, trashed.deleted) as made:
+            item, folder, descriptor = made
+            try:
+                _write(descriptor, record)
+                os.fsync(folder)
+                os.fsync(trash)
+                self._move_in(image_id, folder)
+            except BaseException:
+                _forget(trash, item, folder)
+                raise
+        return item
+
+    def _move_in(self, image_id: str, item: int) -> None:
+        *above, name = image_id.split("/")
+        try:
+            with self._root.folder(above, make=False) as folder:
+                os.rename(name, _ORIGINAL, src_dir_fd=folder.descriptor, dst_dir_fd=item)
+                os.fsync(item)
+                os.fsync(folder.descriptor)
+                folder.prune()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ImageNotFound from error
+
+    def items(self) -> list[Trashed]:
+        """List the items, oldest first; not those of which the record or the original is missing."""
+        with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_FOLDER, make=False) as trash:
+            found = (_look(trash, item) for item in sorted(names_in(trash)))
+            return [trashed for trashed in found if trashed]
+        return []
+
+    def find(self, item: str) -> Trashed:
+        """Look at one item.
+
+        Raises:
+            TrashItemNotFound: there is none.
+        """
+        with self._opened(item) as (trash, _):
+            if found := _look(trash, item):
+                return found
+            raise TrashItemNotFound
+
+    def restore(self, item: str) -> Trashed:
+        """Move an original back to its place.
+
+        Raises:
+            TrashItemNotFound: there is none.
+            ImageExists: there is something at its place again.
+        """
+        found = self.find(item)
+        with self._opened(item) as (trash, folder):
+
+            def move(target: int, name: str) -> None:
+                if not _is_there(folder, _ORIGINAL):
+                    raise TrashItemNotFound  # somebody else was faster
+                move_new(folder, _ORIGINAL, target, name)
+                os.fsync(folder)
+
+            self._root.put(found.image_id, move)
+            _forget(trash, item, folder)
+        return found
+
+    def destroy(self, item: str) -> None:
+        """Delete an item for good, also one that is only half there.
+
+        Raises:
+            TrashItemNotFound: there is none.
+        """
+        with self._opened(item) as (trash, folder):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_ORIGINAL, dir_fd=folder)
+            _forget(trash, item, folder)
+
+    def sweep(self) -> int:
+        """Remove items that hold no original and belong to nobody any more; tell how many."""
+        with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_FOLDER, make=False) as trash:
+            return sum(_swept(trash, item) for item in names_in(trash) if _ITEM.fullmatch(item))
+        return 0
+
+    @contextlib.contextmanager
+    def _opened(self, item: str) -> Iterator[tuple[int, int]]:
+        """Open the trash and the folder of an item."""
+        if not _ITEM.fullmatch(item):
+            raise TrashItemNotFound
+        with writing(), contextlib.ExitStack() as opened:
+            try:
+                trash = opened.enter_context(self._root.own(_FOLDER, make=False))
+                folder = opened.enter_context(_folder(trash, item))
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise TrashItemNotFound from error
+            yield trash, folder
+
+
+@contextlib.contextmanager
+def _folder(trash: int, item: str) -> Iterator[int]:
+    descriptor = os.open(item, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=trash)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _new_item(trash: int, moment: datetime) -> Iterator[tuple[str, int, int]]:
+    """Make an item: its name, its folder and its record, which is claimed until the end."""
+    with contextlib.ExitStack() as opened:
+        made = None
+        while made is None:
+            made = _claimed_item(opened, trash, f"{moment:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(6)}")
+        yield made
+
+
+def _claimed_item(opened: contextlib.ExitStack, trash: int, item: str) -> tuple[str, int, int] | None:
+    """Make an item; None where a sweep took it between two steps, while it was claimed by nobody."""
+    os.mkdir(item, 0o700, dir_fd=trash)
+    try:
+        folder = opened.enter_context(_folder(trash, item))
+        record = claim(folder, _RECORD)
+    except FileNotFoundError:
+        return None
+    if record is None:
+        return None
+    opened.callback(os.close, record)
+    return item, folder, record
+
+
+def _written(trashed: Trashed) -> bytes:
+    fields = {
+        "image_id": trashed.image_id,
+        "deleted": trashed.deleted.isoformat(),
+        "size": trashed.size,
+        "sidecar": dict(trashed.sidecar),
+    }
+    return json.dumps(fields).encode()  # ASCII: bytes of names that are not UTF-8 stay what they are
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _look(trash: int, item: str) -> Trashed | None:
+    """Read an item; None for what is none, or not a whole one."""
+    if not _ITEM.fullmatch(item):
+        return None
+    try:
+        with _folder(trash, item) as folder:
+            if not _is_there(folder, _ORIGINAL):
+                return None
+            descriptor = os.open(_RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            with os.fdopen(descriptor, "rb") as file:
+                return _read(item, file.read(_RECORD_BYTES))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _read(item: str, data: bytes) -> Trashed | None:
+    try:
+        fields = json.loads(data)
+        deleted = datetime.fromisoformat(fields["deleted"]).astimezone(UTC)
+        trashed = Trashed(item, str(fields["image_id"]), deleted, int(fields["size"]), dict(fields["sidecar"]))
+    except (ValueError, KeyError, TypeError):
+        trashed = None
+    if trashed is None or parts_of(trashed.image_id) is None:
+        _logger.warning("the record of item %s in the trash of originals is damaged", item)
+        return None
+    return trashed
+
+
+def _forget(trash: int, item: str, folder: int) -> None:
+    """Remove the record and the folder of an item, unless it holds an original."""
+    if _is_there(folder, _ORIGINAL):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_RECORD, dir_fd=folder)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(item, dir_fd=trash)
+
+
+def _swept(trash: int, item: str) -> bool:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _folder(trash, item) as folder:
+        if _is_there(folder, _ORIGINAL):
+            return False
+        if not _is_there(folder, _RECORD):
+            os.rmdir(item, dir_fd=trash)
+            return True
+        record = hold_abandoned(folder, _RECORD)
+        if record is None:
+            return False
+        try:
+            _forget(trash, item, folder)
+        finally:
+            os.close(record)
+        return not _is_there(trash, item)
+    return False
+
+
+def _is_there(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
