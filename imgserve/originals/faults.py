@@ -25,6 +25,8 @@ def writing() -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFull from error
+        if error.errno == errno.EXDEV:
+            raise ReadOnlyOriginals("This folder lies on another disk than the folder of originals.") from error
         if error.errno in _FORBIDDEN:
             raise ReadOnlyOriginals from error
         if error.errno == errno.ENAMETOOLONG:

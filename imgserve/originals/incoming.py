@@ -1,7 +1,6 @@
 """Files that come in: written where nobody sees them, then given their place or dropped."""
 
 import contextlib
-import itertools
 import os
 import secrets
 import time
@@ -96,11 +95,10 @@ def open_incoming(root: Root) -> Incoming:
         StorageFull, ReadOnlyOriginals, Unavailable: there can be none.
     """
     with writing(), root.own(_FOLDER, make=True) as folder:
-        for _ in itertools.count():
+        descriptor = None
+        while descriptor is None:
             name = f"{time.time_ns():x}-{secrets.token_hex(6)}"
             descriptor = claim(folder, name)
-            if descriptor is not None:
-                break
         return Incoming(Path(f"{root.path}/{OWN}/{_FOLDER}/{name}"), os.dup(folder), descriptor)
 
 

@@ -39,7 +39,7 @@ class MountedOriginals:
                     yield prefix + name
 
     def walk(self) -> Walk:
-        """Walk every file that could be an original, in the order of ids; a folder that cannot be read is told at the end of its walk."""
+        """Walk every file that could be an original, in the order of ids."""
 
         def walking(missed: builtins.list[str]) -> Iterator[Walked]:
             return heapq.merge(

@@ -152,7 +152,7 @@ class Root:
 
 def names_in(folder: int) -> list[str]:
     """List an open folder."""
-    return os.listdir(folder)  # noqa: PTH208  a descriptor is no path
+    return os.listdir(folder)
 
 
 def _opened(stack: contextlib.ExitStack, name: str, above: int | None = None) -> int:
