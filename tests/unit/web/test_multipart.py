@@ -1,6 +1,5 @@
 import contextlib
 import os
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -8,22 +7,10 @@ from hypothesis import strategies as st
 
 from imgserve.errors import BadRequest
 from imgserve.web.multipart import FormReader, PartEnd, PartHead
-
-TYPE = "multipart/form-data; boundary=frontier"
-Part = tuple[str, str | None, bytes]
+from tests.forms import FORM, Part, form
 
 
-def form(parts: Iterable[Part], boundary: str = "frontier") -> bytes:
-    """Write a form as browsers do."""
-    body = b""
-    for name, file_name, data in parts:
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"'
-        head += "" if file_name is None else f'; filename="{file_name}"\r\nContent-Type: image/jpeg'
-        body += head.encode() + b"\r\n\r\n" + data + b"\r\n"
-    return body + f"--{boundary}--\r\n".encode()
-
-
-def read(body: bytes, piece: int = 1 << 20, content_type: str = TYPE) -> list[Part]:
+def read(body: bytes, piece: int = 1 << 20, content_type: str = FORM) -> list[Part]:
     """Read a form in pieces and put its parts together."""
     reader, parts, data = FormReader(content_type), list[Part](), b""
     head = PartHead("", None)
@@ -133,7 +120,7 @@ def test_a_name_that_is_not_utf8_is_read_too() -> None:
 
 
 def test_a_large_file_is_never_collected() -> None:
-    reader = FormReader(TYPE)
+    reader = FormReader(FORM)
     head, tail = form([("file", "a", b"@")]).split(b"@")
     reader.feed(head)
     for _ in range(100):
