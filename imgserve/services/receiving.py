@@ -4,7 +4,7 @@ import anyio
 from anyio import to_thread
 
 from imgserve.download import Downloader
-from imgserve.errors import AddressRefused, TooLarge, UnsupportedImage
+from imgserve.errors import AddressRefused, ImageNotFound, ImgserveError, TooLarge, UnsupportedImage
 from imgserve.formats import HEAD_BYTES, sniff
 from imgserve.originals.base import WritableOriginals
 from imgserve.originals.incoming import Incoming
@@ -88,6 +88,21 @@ class Receiving:
     def file(self) -> Arriving:
         """Begin a file."""
         return Arriving(self._originals, self.max_bytes)
+
+    async def look(self, image_id: str) -> bool:
+        """Tell whether there is something under an id, before bytes are sent for it.
+
+        Raises:
+            BadImageId: no image can have it.
+        """
+        self._originals.check_id(image_id)
+        try:
+            await to_thread.run_sync(self._originals.stat, image_id)
+        except ImageNotFound:
+            return False
+        except ImgserveError:
+            return True  # whatever it is, it has the name
+        return True
 
     async def fetch(self, url: str) -> tuple[Incoming, str]:
         """Fetch a picture, and tell what it is called where it came from.

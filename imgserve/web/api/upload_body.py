@@ -65,13 +65,17 @@ class Collector:
             if file.incoming is not None:
                 await dropped(file.incoming)
 
-    async def raw(self, stream: AsyncIterator[bytes], name: str) -> Collected:
+    async def raw(self, stream: AsyncIterator[bytes], name: str) -> ArrivedFile:
         """Take the whole body for one file."""
         async with _begun(self._receiving) as arriving:
             async for piece in stream:
                 await arriving.write(piece)
-            self._collected.files.append(ArrivedFile(name, await arriving.hand_over()))
-        return self._collected
+            return self._kept(ArrivedFile(name, await arriving.hand_over()))
+
+    async def fetched(self, url: str) -> ArrivedFile:
+        """Fetch one file."""
+        incoming, name = await self._receiving.fetch(url)
+        return self._kept(ArrivedFile(name, incoming))
 
     async def form(self, stream: AsyncIterator[bytes], content_type: str) -> Collected:
         """Take a form; a file that cannot be kept does not spoil the others.
@@ -87,6 +91,10 @@ class Collector:
                 elif isinstance(event, PartHead):
                     await self._file(event.file_name or "", events)
         return self._collected
+
+    def _kept(self, file: ArrivedFile) -> ArrivedFile:
+        self._collected.files.append(file)
+        return file
 
     async def _events(self, stream: AsyncIterator[bytes], reader: FormReader) -> AsyncGenerator[Event]:
         received = 0

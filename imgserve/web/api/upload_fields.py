@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint
 from imgserve.services.ingest import Details
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 _METADATA_CHARACTERS = 64 * 1024
 
@@ -111,6 +114,13 @@ class Placed(Said):
         return self
 
 
+class RawReplacement(Said):
+    """What a query says of the file that is the whole body and whose id is known."""
+
+    filename: Annotated[str, Field(max_length=4000)] = ""
+    """What the file is called."""
+
+
 class RawUpload(Placed):
     """What a query says of the file that is the whole body."""
 
@@ -125,6 +135,13 @@ class Address(Placed):
     """Where it is: http or https, without user name and password."""
 
 
+class ReplacementAddress(Said):
+    """A picture to be fetched whose id is known, and what is said of it."""
+
+    url: Annotated[str, Field(max_length=8192)]
+    """Where it is: http or https, without user name and password."""
+
+
 class Addresses(BaseModel):
     """Several pictures to be fetched."""
 
@@ -132,6 +149,21 @@ class Addresses(BaseModel):
 
     items: Annotated[tuple[Address, ...], Field(min_length=1)]
     """One after the other; each is answered by itself."""
+
+
+def checked(model: type[_Model], values: object) -> _Model:
+    """Read values into a model.
+
+    Raises:
+        BadRequest: with every mistake.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        mistakes = [
+            ": ".join(filter(None, (".".join(map(str, mistake["loc"])), mistake["msg"]))) for mistake in error.errors()
+        ]
+        raise BadRequest("; ".join(mistakes), members={"mistakes": mistakes}) from error
 
 
 def form_values(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ async def test_a_client_that_leaves_leaves_nothing(tmp_path: Path) -> None:
 
 async def test_a_raw_body_is_one_file(tmp_path: Path) -> None:
     async with collector(tmp_path) as collecting:
-        (file,) = (await collecting.raw(stream(JPEG), "shoe.jpg")).files
+        file = await collecting.raw(stream(JPEG), "shoe.jpg")
         with file.taken() as incoming:
             assert incoming.path.read_bytes() == JPEG
     with pytest.raises(UnsupportedImage):
