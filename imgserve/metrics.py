@@ -45,6 +45,8 @@ class Metrics:
         self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
+        self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
+        self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")

@@ -4,13 +4,16 @@ Nothing in it can be more than data: whoever took over a process by a hostile pi
 """
 
 import json
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from imgserve.errors import ImgserveError, every_error, rebuilt
 from imgserve.formats import FORMATS
-from imgserve.model import Rendition
+from imgserve.model import Facts, Rendition
+from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
+from imgserve.pipeline.facts import Inspected
 from imgserve.pipeline.process import Kept, Rendered
 
 T = TypeVar("T")
@@ -21,6 +24,8 @@ _MOST_HEAD, _MOST_BODY = 1 << 20, 1 << 31
 """No answer is longer; one that says so comes from a process that has lost its mind."""
 
 _MEDIA_TYPES = {known.media_type for known in FORMATS.values()}
+_SHA256, _COLOR = re.compile("[0-9a-f]{64}"), re.compile("(#[0-9a-f]{6})?")
+_HASHES, _MOST_THUMBHASH = 1 << 64, 64
 _ERRORS = {kind.__name__: kind for kind in every_error()}
 
 
@@ -39,7 +44,7 @@ class Failed:
     error: ImgserveError
 
 
-Answer = Ready | Rendered | Kept | Failed
+Answer = Ready | Rendered | Kept | Inspected | Failed
 
 
 def write_answer(answer: Answer) -> bytes:
@@ -54,6 +59,9 @@ def write_answer(answer: Answer) -> bytes:
         case Failed(error):
             told = {"kind": "failed", "error": type(error).__name__, "detail": error.detail}
             told |= {"retry_after": error.retry_after, "members": error.members}
+        case Inspected(facts, seconds):
+            told = {"kind": "inspected", "seconds": seconds}
+            told |= asdict(facts) | {"thumbhash": facts.thumbhash.hex()}
         case Rendered(rendition, seconds, made_from, keeping):
             body = rendition.data
             told = {"kind": "rendered", "seconds": seconds, "made_from": made_from, "keeping": keeping}
@@ -92,6 +100,8 @@ def read_answer(head: bytes, body: bytes) -> Answer:
             return Ready(_field(told, "pipeline", str))
         case "kept":
             return Kept(_field(told, "size", int), _field(told, "seconds", float))
+        case "inspected":
+            return Inspected(_facts(told), _field(told, "seconds", float))
         case "failed":
             return Failed(_error(told))
         case "rendered":
@@ -109,6 +119,38 @@ def _rendered(told: dict[str, Any], body: bytes) -> Rendered:
     size = _field(told, "width", int), _field(told, "height", int)
     rendition = Rendition(body, media_type, *size, tuple(notes), _field(told, "crc32", int))
     return Rendered(rendition, _field(told, "seconds", float), made_from, keeping=_field(told, "keeping", bool))
+
+
+def _facts(told: dict[str, Any]) -> Facts:
+    texts: dict[str, Any] = {
+        name: _text(told.get(name))
+        for name in ("version", "sha256", "format", "color_space", "dominant_color", "title", "description")
+    }
+    numbers: dict[str, Any] = {name: _field(told, name, int) for name in ("width", "height", "size", "frames")}
+    if not _SHA256.fullmatch(texts["sha256"]) or not _COLOR.fullmatch(texts["dominant_color"]):
+        raise ValueError("no facts of an image")
+    if texts["format"] not in FORMATS or min(numbers.values()) < 1:
+        raise ValueError("facts of no image")
+    alike = told.get("perceptual_hash")
+    if alike is not None and not (type(alike) is int and 0 <= alike < _HASHES):
+        raise ValueError("no perceptual hash")
+    return Facts(
+        **texts,
+        **numbers,
+        alpha=_field(told, "alpha", bool),
+        perceptual_hash=alike,
+        thumbhash=bytes.fromhex(_text(told.get("thumbhash"), 2 * _MOST_THUMBHASH)),
+        keywords=tuple(_text(word) for word in _field(told, "keywords", list)),
+        metadata={_text(name): _text(text) for name, text in _field(told, "metadata", dict).items()},
+    )
+
+
+def _text(told: object, most: int = TEXT_CHARACTERS) -> str:
+    """Take a text that can be written in UTF-8, which halves of surrogate pairs cannot."""
+    if not isinstance(told, str) or len(told) > most:
+        raise ValueError("no text")
+    told.encode()
+    return told
 
 
 def _error(told: dict[str, Any]) -> ImgserveError:

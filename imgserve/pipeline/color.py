@@ -23,12 +23,12 @@ def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
         return _eight_bits(image)
     if transform.profile == "strip" and image.interpretation in _DIRECT | _WIDE:
         return _eight_bits(_without_profile(image))
-    if image.interpretation == "cmyk" or (image.get_typeof("icc-profile-data") and not _is_srgb_already(image)):
+    if image.interpretation == "cmyk" or (image.get_typeof("icc-profile-data") and not is_srgb_already(image)):
         image = _through_profile(image)
     return _eight_bits(_without_profile(image))
 
 
-def _is_srgb_already(image: pyvips.Image) -> bool:
+def is_srgb_already(image: pyvips.Image) -> bool:
     """Tell whether the embedded profile is sRGB by another name, as most are: converting costs more than resizing."""
     if image.interpretation != "srgb" or image.format != "uchar":
         return False

@@ -7,12 +7,13 @@ from typing import BinaryIO
 
 from imgserve.errors import ImgserveError
 from imgserve.pipeline.answers import Answer, Failed, Ready, write_answer
+from imgserve.pipeline.facts import InspectJob, inspect
 from imgserve.pipeline.process import Discipline, RenderJob, perform, start
 
 _LENGTH_BYTES = 8
 
 
-def write_order(order: Discipline | RenderJob) -> bytes:
+def write_order(order: Discipline | RenderJob | InspectJob) -> bytes:
     """Write an order: its length, most significant byte first, and a pickle, for the server is to be trusted."""
     packed = pickle.dumps(order, pickle.HIGHEST_PROTOCOL)
     return len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
@@ -45,6 +46,8 @@ def _answers(order: object) -> Iterator[Answer]:
             yield Ready(start(order))
         elif isinstance(order, RenderJob):
             yield from perform(order)
+        elif isinstance(order, InspectJob):
+            yield inspect(order)
         else:
             raise TypeError(order)
     except ImgserveError as error:

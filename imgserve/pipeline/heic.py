@@ -44,10 +44,11 @@ def _errors_translated() -> Iterator[None]:
 
 
 def _with_metadata(picture: pyvips.Image, info: dict[str, object]) -> pyvips.Image:
-    """Carry the color profile and EXIF over; the orientation in EXIF is already applied, so it is not."""
+    """Carry color profile, EXIF and XMP over; the orientation in EXIF is already applied, so it is not."""
     picture = picture.copy()
     if info.get("icc_profile"):
         picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", info["icc_profile"])
-    if info.get("exif"):
-        picture.set_type(pyvips.GValue.blob_type, "exif-data", info["exif"])
+    for name in ("exif", "xmp"):
+        if info.get(name):
+            picture.set_type(pyvips.GValue.blob_type, f"{name}-data", info[name])
     return picture

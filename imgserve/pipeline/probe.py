@@ -32,10 +32,13 @@ def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
     limits = limits or Limits()
     opened = recognize(data, limits)
     header = read_header(opened, limits)
-    upright = (header.width, header.height)
-    if header.orientation in _SWAPPED:
-        upright = upright[::-1]
-    return ImageInfo(opened.format, *upright, header.frames, header.alpha, header.orientation)
+    return ImageInfo(opened.format, *upright_size(header), header.frames, header.alpha, header.orientation)
+
+
+def upright_size(header: Header) -> tuple[int, int]:
+    """Tell width and height as the picture is shown."""
+    stored = (header.width, header.height)
+    return stored[::-1] if header.orientation in _SWAPPED else stored
 
 
 def read_header(opened: Recognized, limits: Limits) -> Header:

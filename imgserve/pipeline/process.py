@@ -1,5 +1,6 @@
 """What runs inside a rendering process: its discipline, and the work that is ordered there."""
 
+import contextlib
 import ctypes
 import functools
 import logging
@@ -87,7 +88,7 @@ class Kept:
 
 def start(discipline: Discipline) -> str:
     """Make this process ready before its first picture; tell which pipeline and libvips it runs."""
-    _enter(discipline)
+    enter(discipline)
     return f"{REVISION}/{vips.version()}"
 
 
@@ -99,16 +100,23 @@ def perform(job: RenderJob) -> Iterator[Rendered | Kept]:
         ImageNotFound: it is gone.
         ImgserveError: whatever `render` raises; anything else that hostile bytes lead to is an UnreadableImage.
     """
-    _enter(job.discipline)
-    try:
+    enter(job.discipline)
+    with only_our_errors(job.path):
         yield from _performed(job)
+
+
+@contextlib.contextmanager
+def only_our_errors(path: str) -> Iterator[None]:
+    """Raise whatever goes wrong with an original inside as an error of ours: this is the edge of the process."""
+    try:
+        yield
     except ImgserveError:
         raise
     except MemoryError as error:
         raise LimitExceeded("The original needs more memory than one picture may take.") from error
     except Exception as error:
-        # The edge of the process. Bindings stumble over hostile metadata in ways of their own.
-        _logger.exception("rendering %s failed", job.path)
+        # Bindings stumble over hostile metadata in ways of their own.
+        _logger.exception("rendering %s failed", path)
         raise UnreadableImage(f"The original cannot be rendered ({type(error).__name__}).") from error
 
 
@@ -127,7 +135,7 @@ def _performed(job: RenderJob) -> Iterator[Rendered | Kept]:
     if rendition is not None:
         yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
         return
-    opened = recognize(_read(job.path, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged)
+    opened = recognize(read_version(job.path, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged)
     header = read_header(opened, job.limits)
     decoded = Decoded(opened, header) if job.keep and reducible(opened, header) else None
     if job.transform is not None:
@@ -160,8 +168,13 @@ def _kept(path: Path, decoded: Decoded) -> Kept:
     return Kept(size, time.perf_counter() - started)
 
 
-def _read(path: str, version: str, most: int) -> bytes:
-    """Read a file whole, and only while it is the asked version from the first byte to the last."""
+def read_version(path: str, version: str, most: int) -> bytes:
+    """Read a file whole, and only while it is the asked version from the first byte to the last.
+
+    Raises:
+        OriginalChanged: it is another version.
+        ImageNotFound, Unavailable: it is gone, or cannot be read now.
+    """
     with reading_original(path) as file:
         before = os.fstat(file.fileno())
         data = file.read(most + 1)
@@ -173,7 +186,7 @@ def _read(path: str, version: str, most: int) -> bytes:
 
 
 @functools.cache
-def _enter(discipline: Discipline) -> None:
+def enter(discipline: Discipline) -> None:
     """Lower priority and memory, die with the server, leave Ctrl+C to it; once per process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -10,6 +10,7 @@ import psutil
 from imgserve.errors import RenderCrashed, Unavailable
 from imgserve.pipeline.answers import LENGTHS_BYTES, Answer, Failed, Ready, lengths_of, read_answer
 from imgserve.pipeline.conversation import write_order
+from imgserve.pipeline.facts import InspectJob
 from imgserve.pipeline.process import Discipline, RenderJob
 
 T = TypeVar("T")
@@ -72,8 +73,8 @@ class RenderingProcess:
         self._resident_at_first = self._resident_at_first or resident
         return max(0, resident - self._resident_at_first)
 
-    async def render(self, job: RenderJob) -> Answer:
-        """Order a picture and wait for the first answer.
+    async def render(self, job: RenderJob | InspectJob) -> Answer:
+        """Order a picture, or what one is, and wait for the first answer.
 
         Raises:
             RenderCrashed: the process died, or lost its mind.
@@ -115,7 +116,7 @@ class RenderingProcess:
             pass
         await self._child.wait()
 
-    async def _ask(self, order: Discipline | RenderJob) -> Answer:
+    async def _ask(self, order: Discipline | RenderJob | InspectJob) -> Answer:
         try:
             self._input.write(write_order(order))
             await self._input.drain()

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from imgserve.errors import ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
+from imgserve.model import Facts
 from imgserve.pipeline.answers import Answer
+from imgserve.pipeline.facts import Inspected, InspectJob
 from imgserve.pipeline.process import Discipline, Kept, Rendered, RenderJob
 from imgserve.services.admission import Admission, Place
 from imgserve.services.rendering_process import RenderingProcess
@@ -25,8 +27,8 @@ def _nothing(_kept: asyncio.Future[int]) -> None:
 class _Turn:
     """One order and who waits for its answers."""
 
-    job: RenderJob
-    first: asyncio.Future[Rendered | Kept]
+    job: RenderJob | InspectJob
+    first: asyncio.Future[Rendered | Kept | Inspected]
     kept: asyncio.Future[int]
 
     def fail(self, error: BaseException) -> None:
@@ -97,7 +99,28 @@ class Workers:
         first = await self._order(replace(job, transform=None), megapixels=megapixels, low=True, on_turn=on_turn)
         return first.size if isinstance(first, Kept) else 0
 
-    async def _order(self, job: RenderJob, *, megapixels: float, low: bool, on_turn: OnTurn) -> Rendered | Kept:
+    async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
+        """Have the facts of an original read, its pixels decoded; raises as `render` does.
+
+        Args:
+            job: which original.
+            megapixels: what has to be decoded for it, as far as is known.
+            background: nobody waits for them: let every picture of a client pass.
+        """
+        try:
+            first = await self._order(job, megapixels=megapixels, low=background, on_turn=_nothing)
+            if not isinstance(first, Inspected):
+                raise RenderCrashed("A rendering process answered without facts.")
+        except ImgserveError as error:
+            self._metrics.inspections.labels(error.code).inc()
+            raise
+        self._metrics.inspections.labels("ok").inc()
+        self._metrics.inspection_seconds.observe(first.seconds)
+        return first.facts
+
+    async def _order(
+        self, job: RenderJob | InspectJob, *, megapixels: float, low: bool, on_turn: OnTurn
+    ) -> Rendered | Kept | Inspected:
         place = await self._enter(megapixels, low=low)
         loop = asyncio.get_running_loop()
         turn = _Turn(job, loop.create_future(), loop.create_future())
@@ -139,7 +162,7 @@ class Workers:
 
     async def _carry_out(self, turn: _Turn) -> None:
         process, answer = await self._first_answer(turn.job)
-        if not isinstance(answer, Rendered | Kept):
+        if not isinstance(answer, Rendered | Kept | Inspected):
             self._staff.lose(process, "crash")
             raise RenderCrashed
         turn.first.set_result(answer)
@@ -148,14 +171,14 @@ class Workers:
         turn.kept.set_result(answer.size if isinstance(answer, Kept) else 0)
         self._staff.release(process)
 
-    async def _first_answer(self, job: RenderJob) -> tuple[RenderingProcess, Answer]:
+    async def _first_answer(self, job: RenderJob | InspectJob) -> tuple[RenderingProcess, Answer]:
         try:
             return await self._try(job)
         except RenderCrashed:
             # Not from the same mezzanine: it may be what is broken.
-            return await self._try(replace(job, mezzanine=None))
+            return await self._try(replace(job, mezzanine=None) if isinstance(job, RenderJob) else job)
 
-    async def _try(self, job: RenderJob) -> tuple[RenderingProcess, Answer]:
+    async def _try(self, job: RenderJob | InspectJob) -> tuple[RenderingProcess, Answer]:
         process = await self._staff.take()
         return process, await self._within_time(process, process.render(job))
 
