@@ -13,6 +13,9 @@ _BITS = 4
 _SEEN = 128
 """Alpha below which a pixel has no color."""
 
+_CANDIDATES = 16
+"""Cells that are looked at with their neighbors; the others hold less than any of these."""
+
 _NEIGHBORS = [(red, green, blue) for red in (-1, 0, 1) for green in (-1, 0, 1) for blue in (-1, 0, 1)]
 
 
@@ -26,7 +29,8 @@ def dominant_color(small: pyvips.Image) -> str:
         return ""
     shift = 8 - _BITS
     cells = Counter((red >> shift, green >> shift, blue >> shift) for red, green, blue in pixels)
-    center = max(cells, key=lambda cell: (_around(cells, cell), cells[cell], cell))
+    likely = [cell for cell, _ in cells.most_common(_CANDIDATES)]
+    center = max(likely, key=lambda cell: (_around(cells, cell), cells[cell], cell))
     near = [
         pixel for pixel in pixels if all(abs((part >> shift) - at) <= 1 for part, at in zip(pixel, center, strict=True))
     ]

@@ -294,8 +294,8 @@ def test_gray_stays_gray(output: str) -> None:
 def test_only_a_profile_that_is_srgb_by_another_name_is_not_converted(profile: str, same: bool) -> None:
     image = quarters().copy()
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", bytes(pyvips.Image.profile_load(profile)))
-    assert color._is_srgb_already(image) is same
-    assert color._is_srgb_already(image.cast("ushort").copy(interpretation="rgb16")) is False
+    assert color.is_srgb_already(image) is same
+    assert color.is_srgb_already(image.cast("ushort").copy(interpretation="rgb16")) is False
     converted = color.to_output(image, Transform())
     assert not converted.get_typeof("icc-profile-data")
     assert ((converted - quarters()).abs().max() == 0) is (profile != "p3")
