@@ -3,24 +3,15 @@
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from imgserve.catalog import Database, Images, ImageSearch, ImageSets
+from imgserve.catalog import Catalog, Database
 from imgserve.model import ImageRecord, Origin
 
+__all__ = ["START", "Catalog", "ids", "opened", "record"]
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """The parts over one database."""
-
-    database: Database
-    images: Images
-    search: ImageSearch
-    sets: ImageSets
 
 
 @asynccontextmanager
@@ -29,7 +20,7 @@ async def opened(address: str, **options: Any) -> AsyncIterator[Catalog]:
     database = Database(address, **options)
     try:
         await database.open()
-        yield Catalog(database, Images(database), ImageSearch(database), ImageSets(database))
+        yield Catalog(database)
     finally:
         await database.close()
 

@@ -66,13 +66,22 @@ def having_tags(names: Sequence[str]) -> ColumnElement[int]:
     return found.correlate(images).scalar_subquery()
 
 
+def beginning(column: ColumnElement[bytes], prefix: str) -> ColumnElement[bool]:
+    """Begin so: a range of ids, which their index answers and in which no character is special."""
+    first = stored_id(prefix)
+    if first is None:
+        return false()
+    end = after_prefix(first)
+    return column >= first if end is None else and_(column >= first, column < end)
+
+
 def _values(sort: Sort, place: Place) -> tuple[Any, ...]:
     return (place.id,) if sort is Sort.ID else (place.value, place.id)
 
 
 def _conditions(query: ImageQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
     if query.prefix:
-        yield _beginning(query.prefix)
+        yield beginning(images.c.id, query.prefix)
     if query.text.strip():
         yield _saying(query.text, dialect)
     for tag in clean_tags(query.tags):
@@ -106,15 +115,6 @@ def _ranges(query: ImageQuery) -> Iterator[ColumnElement[bool]]:
 
 def _bounded(number: int) -> int:
     return max(-_LARGEST, min(number, _LARGEST))
-
-
-def _beginning(prefix: str) -> ColumnElement[bool]:
-    """Begin so: a range of ids, which their index answers and in which no character is special."""
-    first = stored_id(prefix)
-    if first is None:
-        return false()
-    end = after_prefix(first)
-    return images.c.id >= first if end is None else and_(images.c.id >= first, images.c.id < end)
 
 
 def _saying(text: str, dialect: str) -> ColumnElement[bool]:

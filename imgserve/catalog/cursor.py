@@ -64,6 +64,24 @@ def read_digest(text: str) -> bytes:
             raise BadCursor("The cursor does not hold a place in a list of duplicates.")
 
 
+def write_id(image_id: str) -> str:
+    """Write down a place in a list that is in the order of ids."""
+    return _pack([image_id])
+
+
+def read_id(text: str) -> bytes:
+    """Read a place in a list that is in the order of ids back.
+
+    Raises:
+        BadCursor: it is none.
+    """
+    match _unpack(text):
+        case [str(image_id)] if (stored := stored_id(image_id)) is not None:
+            return stored
+        case _:
+            raise BadCursor("The cursor does not hold a place in this list.")
+
+
 def _pack(values: list[str | int]) -> str:
     return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
 

@@ -1,6 +1,6 @@
 """Records of images: put, got, changed, renamed and deleted by their ids."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.catalog.database import Database
 from imgserve.catalog.finishing import finished
 from imgserve.catalog.identity import after_prefix, image_id_of, stored_id
+from imgserve.catalog.merging import Merge, Merged, merge_rows
 from imgserve.catalog.records import pieces, select_records, with_tags
 from imgserve.catalog.tables import images
 from imgserve.catalog.writing import Outcome, change_rows, known_row, put_rows
-from imgserve.errors import ImageExists, ImageNotFound
-from imgserve.model import ImageRecord
+from imgserve.errors import BadRequest, ImageExists, ImageNotFound
+from imgserve.model import FocalPoint, ImageRecord
 
 LONG = 120.0
 """Seconds that a change of many records may take."""
@@ -51,6 +52,23 @@ class Images:
                 outcomes |= await put_rows(connection, some)
         return outcomes
 
+    @finished
+    async def merge_many(self, merges: Mapping[str, Merge]) -> dict[str, Merged]:
+        """Write records that follow from what is there, decided in the one transaction that writes them.
+
+        Raises:
+            BadRequest: an image id cannot be stored.
+        """
+        if not merges:
+            return {}
+        stored = {image_id: stored_id(image_id) for image_id in merges}
+        if None in stored.values():
+            raise BadRequest("This image id is too long or no file name; it cannot be recorded.")
+        wanted = {key: merges[image_id] for image_id, key in stored.items() if key is not None}
+        async with self.database.writing(LONG if len(merges) > 1 else None) as connection:
+            merged = await merge_rows(connection, wanted)
+        return {image_id_of(key): one for key, one in merged.items()}
+
     async def get(self, image_id: str) -> ImageRecord | None:
         """Read a record; None where there is none."""
         return (await self.get_many([image_id])).get(image_id)
@@ -66,6 +84,27 @@ class Images:
                 rows = (await connection.execute(select_records().where(images.c.id.in_(some)))).all()
                 found += await with_tags(connection, rows)
         return {record.image_id: record for record in found}
+
+    @finished
+    async def focal_point(self, image_id: str) -> FocalPoint | None:
+        """Tell what crops of an image keep, where somebody has said it: one look-up in an index."""
+        stored = stored_id(image_id)
+        if stored is None:
+            return None
+        query = select(images.c.focal_x, images.c.focal_y).where(images.c.id == stored, images.c.focal_x.is_not(None))
+        async with self.database.reading() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else FocalPoint(row.focal_x, row.focal_y)
+
+    @finished
+    async def versions_of(self, image_ids: Collection[str]) -> dict[str, str]:
+        """Tell the versions of those of these images that are recorded."""
+        wanted, found = {stored_id(image_id) for image_id in image_ids} - {None}, dict[str, str]()
+        async with self.database.reading() as connection:
+            for some in pieces(wanted):
+                query = select(images.c.id, images.c.version).where(images.c.id.in_(some))
+                found |= {image_id_of(row.id): row.version for row in (await connection.execute(query)).all()}
+        return found
 
     @finished
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:

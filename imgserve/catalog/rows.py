@@ -61,8 +61,8 @@ def as_record(row: Row[Any], tags: Iterable[str]) -> ImageRecord:
         metadata=json.loads(row.metadata),
         focal_point=None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y),
         origin=Origin(row.origin),
-        created=_EPOCH + timedelta(microseconds=row.created),
-        changed=_EPOCH + timedelta(microseconds=row.changed),
+        created=moment(row.created),
+        changed=moment(row.changed),
         tags=tuple(tags),
     )
 
@@ -75,3 +75,8 @@ def as_signed(number: int) -> int:
 def microseconds(moment: datetime) -> int:
     """Write a moment as microseconds since 1970, exactly."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(number: int) -> datetime:
+    """Read a moment."""
+    return _EPOCH + timedelta(microseconds=number)

@@ -10,7 +10,7 @@ from imgserve.catalog.conditions import in_order, matching, sort_value
 from imgserve.catalog.cursor import read_cursor, read_digest, write_cursor, write_digest
 from imgserve.catalog.database import Database
 from imgserve.catalog.finishing import finished
-from imgserve.catalog.identity import image_id_of
+from imgserve.catalog.identity import image_id_of, stored_id
 from imgserve.catalog.query import MOST, Duplicates, ImageQuery, Page, Similar, Sort, Totals
 from imgserve.catalog.records import select_records, with_tags
 from imgserve.catalog.rows import as_signed
@@ -52,6 +52,17 @@ class ImageSearch:
             return Page(tuple(records), None)
         last = rows[limit - 1]
         return Page(tuple(records), write_cursor(sort, descending, sort_value(sort, last), image_id_of(last.id)))
+
+    @finished
+    async def ids(self, query: ImageQuery = _EVERY, *, after: str = "", limit: int = 1000) -> list[str]:
+        """List the ids of what a query means, in their order, those that follow an id: a walk over any number."""
+        least = stored_id(after)
+        if least is None:
+            return []
+        statement = select(images.c.id).where(matching(query, self.database.dialect), images.c.id > least)
+        async with self.database.reading() as connection:
+            found = (await connection.execute(statement.order_by(images.c.id).limit(limit))).scalars().all()
+        return [image_id_of(stored) for stored in found]
 
     @finished
     async def totals(self, query: ImageQuery = _EVERY) -> Totals:

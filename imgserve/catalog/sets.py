@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,30 +30,37 @@ class ImageSets:
         """Take the database that keeps the records."""
         self.database = database
 
-    @finished
     async def tag(self, selection: Selection, names: Collection[str], *, at: datetime | None = None) -> int:
         """Give images these tags; tell how many did not have all of them."""
-        cleaned = clean_tags(names)
-        if not cleaned:
-            return 0
-        async with self.database.writing(LONG) as connection:
-            numbers = await self._numbers(connection, selection, having_tags(cleaned) < len(cleaned))
-            for some in pieces(numbers):
-                for name in cleaned:
-                    await _add_tag(connection, some, name)
-                await _follow(connection, some, at)
-        return len(numbers)
+        return await self.retag(selection, add=names, at=at)
 
-    @finished
     async def untag(self, selection: Selection, names: Collection[str], *, at: datetime | None = None) -> int:
         """Take these tags from images; tell how many had one of them."""
-        cleaned = clean_tags(names)
-        if not cleaned:
+        return await self.retag(selection, remove=names, at=at)
+
+    @finished
+    async def retag(
+        self,
+        selection: Selection,
+        *,
+        add: Collection[str] = (),
+        remove: Collection[str] = (),
+        at: datetime | None = None,
+    ) -> int:
+        """Take tags from images and give them others; tell how many it changes. What is in both is given."""
+        given = clean_tags(add)
+        taken = tuple(tag for tag in clean_tags(remove) if tag not in given)
+        if not given and not taken:
             return 0
+        lacking = [having_tags(given) < len(given)] if given else []
+        having = [having_tags(taken) > 0] if taken else []
         async with self.database.writing(LONG) as connection:
-            numbers = await self._numbers(connection, selection, having_tags(cleaned) > 0)
+            numbers = await self._numbers(connection, selection, or_(*lacking, *having))
             for some in pieces(numbers):
-                await connection.execute(delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(cleaned)))
+                if taken:
+                    await connection.execute(delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(taken)))
+                for name in given:
+                    await _add_tag(connection, some, name)
                 await _follow(connection, some, at)
         return len(numbers)
 

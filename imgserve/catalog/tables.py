@@ -21,7 +21,7 @@ from sqlalchemy import (
     table,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration. Told here so that a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
@@ -79,6 +79,44 @@ tags = Table(
     Column("tag", _TEXT, primary_key=True),
     Column("words", _TEXT, nullable=False, server_default=""),
     Index("tags_by_tag", "tag", "image"),
+    sqlite_with_rowid=False,
+)
+
+problems = Table(
+    "problems",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("version", _TEXT, nullable=False),
+    Column("code", _TEXT, nullable=False),
+    Column("detail", _TEXT, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("number", _NUMBER, Identity(), primary_key=True),
+    Column("kind", _TEXT, nullable=False),
+    Column("id", LargeBinary, nullable=False),
+    Column("published", BigInteger, nullable=False),
+    Index("notices_by_published", "published"),
+    # Otherwise SQLite would begin again with low numbers once all rows are pruned.
+    sqlite_autoincrement=True,
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    # A digest of the key, which may be of any length.
+    Column("key", LargeBinary, primary_key=True),
+    Column("fingerprint", _TEXT, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    # None while it is being answered.
+    Column("status", BigInteger),
+    Column("headers", _TEXT, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("answers_by_started", "started"),
     sqlite_with_rowid=False,
 )
 

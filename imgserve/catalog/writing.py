@@ -35,9 +35,9 @@ async def put_rows(connection: AsyncConnection, records: Iterable[ImageRecord]) 
     left = dict(sorted(left.items()))
     outcomes = dict[str, Outcome]()
     for _ in range(_ATTEMPTS):
-        added = await _add(connection, left)
+        added = await add_rows(connection, left)
         outcomes |= {left.pop(stored)[0].image_id: Outcome.ADDED for stored in added}
-        known = await _known(connection, left)
+        known = await known_rows(connection, left)
         pairs = {stored: (known[stored], left[stored][0]) for stored in known}
         outcomes |= await change_rows(connection, [(number, old, new) for (number, old), new in pairs.values()])
         # Left is what another node has deleted between the two statements.
@@ -73,8 +73,10 @@ async def change_rows(
     return outcomes
 
 
-async def _add(connection: AsyncConnection, rows: Mapping[bytes, tuple[ImageRecord, dict[str, Any]]]) -> list[bytes]:
-    """Insert what is not there; tell the ids."""
+async def add_rows(
+    connection: AsyncConnection, rows: Mapping[bytes, tuple[ImageRecord, dict[str, Any]]]
+) -> list[bytes]:
+    """Insert what is not there; tell the stored ids."""
     if not rows:
         return []
     new = postgresql.insert(images) if connection.dialect.name == "postgresql" else sqlite.insert(images)
@@ -84,7 +86,7 @@ async def _add(connection: AsyncConnection, rows: Mapping[bytes, tuple[ImageReco
     return [bytes(row.id) for row in added]
 
 
-async def _known(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[bytes, tuple[int, ImageRecord]]:
+async def known_rows(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[bytes, tuple[int, ImageRecord]]:
     """Read what is there, and hold it until the transaction ends."""
     found = dict[bytes, tuple[int, ImageRecord]]()
     for some in pieces(ids):
@@ -97,7 +99,7 @@ async def _known(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[byte
 
 async def known_row(connection: AsyncConnection, stored: bytes) -> tuple[int, ImageRecord] | None:
     """Read one record, and hold it until the transaction ends."""
-    return (await _known(connection, [stored])).get(stored)
+    return (await known_rows(connection, [stored])).get(stored)
 
 
 async def _retag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...]]) -> None:

@@ -1,0 +1,23 @@
+"""All parts of the catalog over one database. No queries here."""
+
+from imgserve.catalog.database import Database
+from imgserve.catalog.idempotency import IdempotencyKeys
+from imgserve.catalog.images import Images
+from imgserve.catalog.notices import Notices
+from imgserve.catalog.problems import Problems
+from imgserve.catalog.search import ImageSearch
+from imgserve.catalog.sets import ImageSets
+
+
+class Catalog:
+    """What is recorded, by what it is asked for."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database that keeps everything."""
+        self.database = database
+        self.images = Images(database)
+        self.search = ImageSearch(database)
+        self.sets = ImageSets(database)
+        self.problems = Problems(database)
+        self.notices = Notices(database)
+        self.idempotency = IdempotencyKeys(database)

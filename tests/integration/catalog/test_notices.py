@@ -1,0 +1,82 @@
+"""Notices published and read by number, of which a reader misses none."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from imgserve.catalog import Notice
+from imgserve.catalog.notices import publish_rows
+from tests.catalogs import START, Catalog, opened
+from tests.postgres import Server
+
+pytestmark = pytest.mark.anyio
+
+
+def row(name: str) -> dict[str, object]:
+    return {"kind": "changed", "id": name.encode(), "published": 0}
+
+
+async def test_notices_are_read_in_order_from_a_number_on(catalog: Catalog) -> None:
+    assert await catalog.notices.last() == 0
+    told = [Notice("changed", "a"), Notice("purged", "\udcff/ü"), Notice("everything")]
+    numbers = await catalog.notices.publish(told)
+    assert numbers == sorted(set(numbers))
+    assert await catalog.notices.after(0) == list(zip(numbers, told, strict=True))
+    assert await catalog.notices.after(numbers[0], limit=1) == [(numbers[1], told[1])]
+    assert await catalog.notices.last() == numbers[-1]
+    assert await catalog.notices.after(numbers[-1]) == []
+
+
+async def test_what_no_file_can_be_called_is_not_told(catalog: Catalog) -> None:
+    assert await catalog.notices.publish([Notice("changed", "\ud800")]) == []
+    assert await catalog.notices.publish([]) == []
+
+
+async def test_many_notices_keep_their_order(catalog: Catalog) -> None:
+    told = [Notice("changed", f"{number}") for number in range(2500)]
+    numbers = await catalog.notices.publish(told)
+    assert await catalog.notices.after(0, limit=5000) == list(zip(numbers, told, strict=True))
+
+
+async def test_numbers_rise_after_everything_was_pruned(catalog: Catalog) -> None:
+    (first,) = await catalog.notices.publish([Notice("changed", "a")], at=START)
+    (second,) = await catalog.notices.publish([Notice("changed", "b")], at=START)
+    assert await catalog.notices.prune(START + timedelta(days=1)) == 1
+    assert await catalog.notices.last() == second > first
+    assert await catalog.notices.prune(START) == 0
+    (third,) = await catalog.notices.publish([Notice("changed", "c")])
+    assert third > second
+
+
+async def test_a_lower_number_is_never_seen_after_a_higher_one(postgres: Server) -> None:
+    async with opened(postgres.new_database()) as catalog:
+        async with catalog.database.writing() as slow:
+            (low,) = await publish_rows(slow, [row("slow")])
+            other = asyncio.create_task(catalog.notices.publish([Notice("changed", "fast")]))
+            await asyncio.sleep(0.3)
+            assert await catalog.notices.after(0) == [], "a reader would go on from there and miss the slow one"
+            assert not other.done()
+        (high,) = await other
+        assert [number for number, _ in await catalog.notices.after(0)] == [low, high]
+        assert low < high
+
+
+async def test_a_reader_beside_many_writers_misses_nothing(address: str) -> None:
+    async with opened(address, patience=60) as writer, opened(address, patience=60) as reader:
+
+        async def publish(name: int) -> None:
+            for number in range(20):
+                await writer.notices.publish([Notice("changed", f"{name}/{number}")])
+
+        writing = asyncio.gather(*map(publish, range(6)))
+        seen, last = list[str](), 0
+        while len(seen) < 120:
+            done = writing.done()
+            for number, notice in await reader.notices.after(last, limit=7):
+                assert number > last
+                seen.append(notice.image_id)
+                last = number
+            assert not done or len(seen) > 0
+        await writing
+        assert len(set(seen)) == 120
