@@ -3,7 +3,7 @@
 Every method is synchronous and meant for a thread. No error of disk or ledger leaves `get`, `put` or the upkeep.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from imgserve.cache.at_once import UNKNOWN, Familiar, PromptFiles, Unknown
@@ -135,6 +135,10 @@ class DiskTier:
     def discard(self, key: RenditionKey) -> None:
         """Remove one rendition."""
         self._folder.discard(key.path)
+
+    def discard_many(self, keys: Iterable[RenditionKey]) -> int:
+        """Remove renditions; tell how many the ledger knew."""
+        return self._folder.discard_many([key.path for key in keys])
 
     def purge(self, image_id: str) -> int:
         """Remove every rendition of an image; tell how many the ledger knew."""

@@ -71,6 +71,13 @@ class MemoryTier:
         """Forget every rendition of an image; tell how many there were."""
         return self._entries.forget(image_folder(image_id))
 
+    def discard(self, key: RenditionKey) -> bool:
+        """Forget one rendition; tell whether it was there."""
+        known = key in self._entries
+        if known:
+            del self._entries[key]
+        return known
+
     def purge_all(self) -> int:
         """Forget everything; tell how many renditions there were."""
         number = len(self._entries)

@@ -1,7 +1,7 @@
 """Memory tier over disk tier, and mezzanines beside them, for the event loop. Rules of a tier stand with the tier."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,17 +147,31 @@ class TieredCache:
         with CancelScope(shield=True):
             await to_thread.run_sync(self._mezzanines.withdraw, temporary, limiter=self._threads)
 
-    async def purge(self, image_id: str) -> int:
-        """Remove every rendition of an image, and its mezzanines; tell how many renditions there were."""
+    async def purge(self, image_id: str, *, mezzanines: bool = True) -> int:
+        """Remove every rendition of an image; tell how many there were.
+
+        Its mezzanines go too, unless they are still what renditions are made from: after a change of the focal point.
+        """
         in_memory = self._purge_memory(image_id)
-        on_disk = await to_thread.run_sync(self._purge_disk, image_id, limiter=self._threads)
+        on_disk = await to_thread.run_sync(self._purge_disk, image_id, mezzanines, limiter=self._threads)
         self._purge_memory(image_id)
         return max(in_memory, on_disk)
+
+    async def purge_keys(self, keys: Sequence[RenditionKey]) -> int:
+        """Remove these renditions, as far as they are kept; tell how many were."""
+        in_memory = self._discard_from_memory(keys)
+        on_disk = await to_thread.run_sync(self._disk.discard_many, keys, limiter=self._threads)
+        self._discard_from_memory(keys)
+        return max(in_memory, on_disk)
+
+    def forget(self, image_id: str | None) -> int:
+        """Forget the renditions of an image in memory, or all, after another process has purged; tell how many."""
+        return self._purge_memory(image_id)
 
     async def purge_all(self) -> int:
         """Remove every rendition and every mezzanine; tell how many renditions there were."""
         in_memory = self._purge_memory(None)
-        on_disk = await to_thread.run_sync(self._purge_disk, None, limiter=self._threads)
+        on_disk = await to_thread.run_sync(self._purge_disk, None, True, limiter=self._threads)
         self._purge_memory(None)
         return max(in_memory, on_disk)
 
@@ -196,11 +210,19 @@ class TieredCache:
             passage.purged = True
         return self._memory.purge_all() if image_id is None else self._memory.purge(image_id)
 
-    def _purge_disk(self, image_id: str | None) -> int:
+    def _discard_from_memory(self, keys: Sequence[RenditionKey]) -> int:
+        """Forget renditions; whatever of their images is on its way is not kept either, which is merely made again."""
+        for folder in {key.folder for key in keys}:
+            for passage in self._passages.get(folder, ()):
+                passage.purged = True
+        return sum(self._memory.discard(key) for key in keys)
+
+    def _purge_disk(self, image_id: str | None, mezzanines: bool) -> int:
         if image_id is None:
             self._mezzanines.purge_all()
             return self._disk.purge_all()
-        self._mezzanines.purge(image_id)
+        if mezzanines:
+            self._mezzanines.purge(image_id)
         return self._disk.purge(image_id)
 
     def _disk_stats(self) -> tuple[TierStats, TierStats]:

@@ -48,7 +48,9 @@ class Notices:
         """Tell others; gives the numbers, by which one's own are known. Ids that cannot be stored concern nobody."""
         known = [(scope, stored_id(scope.image_id)) for scope in scopes]
         now = microseconds(at or datetime.now(UTC))
-        rows = [{"kind": scope.kind, "id": stored, "published": now} for scope, stored in known if stored is not None]
+        rows: list[dict[str, object]] = [
+            {"kind": scope.kind, "id": stored, "published": now} for scope, stored in known if stored is not None
+        ]
         if not rows:
             return []
         async with self.database.writing() as connection:
