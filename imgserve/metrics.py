@@ -47,6 +47,12 @@ class Metrics:
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
         self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
         self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
+        self.ingested = counter(
+            "ingested", "Originals that came in, by how and by what became of them.", "origin", "outcome"
+        )
+        self.ingest_seconds = seconds(
+            "ingest", "From the look at an original to its record, a picture.", LATENCY, "origin"
+        )
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")

@@ -36,6 +36,18 @@ class FocalPoint:
             raise ValueError("expected a focal point of two fractions from 0 to 1")
 
 
+def focused_version(file_version: str, point: FocalPoint | None) -> str:
+    """Name the version of an original with a focal point, or with none."""
+    if point is None:
+        return file_version
+    return f"{file_version}_{hashlib.blake2b(f'{point.x} {point.y}'.encode()).hexdigest()[:7]}"
+
+
+def bytes_version(version: str) -> str:
+    """Give the part of the version of an original that tells of its bytes: its `file_version`."""
+    return "_".join(version.split("_")[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class Original:
     """The bytes as supplied, seen at one moment."""
@@ -64,10 +76,7 @@ class Original:
 
     def focused(self, point: FocalPoint | None) -> "Original":
         """Give it a focal point, or none, and with it another version."""
-        version = self.file_version
-        if point is not None:
-            version += "_" + hashlib.blake2b(f"{point.x} {point.y}".encode()).hexdigest()[:7]
-        return replace(self, version=version, focal_point=point)
+        return replace(self, version=focused_version(self.file_version, point), focal_point=point)
 
     @property
     def megapixels(self) -> float:

@@ -3,6 +3,7 @@
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
+from imgserve.catalog.identity import recordable
 from imgserve.catalog.images import Images
 from imgserve.catalog.merging import Merge, Merged
 from imgserve.catalog.notices import Notice, Notices
@@ -34,4 +35,5 @@ __all__ = [
     "Similar",
     "Sort",
     "Totals",
+    "recordable",
 ]

@@ -13,6 +13,11 @@ def stored_id(image_id: str) -> bytes | None:
     return stored if len(stored) <= MOST_BYTES else None
 
 
+def recordable(image_id: str) -> bool:
+    """Tell whether an image with this id can be recorded at all."""
+    return stored_id(image_id) is not None
+
+
 def image_id_of(stored: bytes) -> str:
     """Read a stored image id."""
     return bytes(stored).decode("utf-8", "surrogateescape")

@@ -1,5 +1,6 @@
 """Finds images: lists in order, piece by piece, by text, equal bytes or likeness. Changes nothing."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import BIGINT, ColumnElement, bindparam, cast, func, select
@@ -79,6 +80,14 @@ class ImageSearch:
         statement = select(tags.c.tag, number).group_by(tags.c.tag).order_by(number.desc(), tags.c.tag).limit(limit)
         async with self.database.reading() as connection:
             return {row[0]: int(row[1]) for row in (await connection.execute(statement)).all()}
+
+    @finished
+    async def by_sha256_of(self, digests: Collection[str], *, limit: int = 1000) -> list[ImageRecord]:
+        """List images of exactly the bytes of any of these digests, in the order of their ids."""
+        wanted = sorted({bytes.fromhex(digest) for digest in digests})
+        statement = select_records().where(images.c.sha256.in_(wanted)).order_by(images.c.id).limit(limit)
+        async with self.database.reading() as connection:
+            return await with_tags(connection, (await connection.execute(statement)).all())
 
     @finished
     async def by_sha256(self, sha256: str, *, limit: int = 100) -> list[ImageRecord]:

@@ -1,5 +1,8 @@
 """The one door by which an original enters, changes or leaves."""
 
+from imgserve.services.ingest.door import Ingest
+from imgserve.services.ingest.means import Inspect, Rules
+from imgserve.services.ingest.purging import PresetKeys
 from imgserve.services.ingest.results import (
     Accepted,
     Deleted,
@@ -11,4 +14,17 @@ from imgserve.services.ingest.results import (
     TrashItem,
 )
 
-__all__ = ["Accepted", "Deleted", "Details", "Listener", "Purged", "Recorded", "Recording", "TrashItem"]
+__all__ = [
+    "Accepted",
+    "Deleted",
+    "Details",
+    "Ingest",
+    "Inspect",
+    "Listener",
+    "PresetKeys",
+    "Purged",
+    "Recorded",
+    "Recording",
+    "Rules",
+    "TrashItem",
+]
