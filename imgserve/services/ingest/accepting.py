@@ -94,7 +94,7 @@ class Accepting:
             return Accepted(record, outcome, similar)
 
     async def _inspect(self, incoming: Incoming) -> Facts:
-        size = incoming.path.stat().st_size  # noqa: ASYNC240  of a file that was written a moment ago
+        size = incoming.path.stat().st_size
         facts = await self._means.inspect(
             str(incoming.path), incoming.version, size=size, megapixels=guessed_megapixels(size), background=False
         )
