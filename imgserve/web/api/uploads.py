@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from imgserve.errors import BadRequest, ImageExists, PreconditionFailed
 from imgserve.model import Origin
-from imgserve.originals.incoming import Incoming
 from imgserve.originals.names import new_id
-from imgserve.services.ingest import Accepted, Details
+from imgserve.services.ingest import Accepted, Ingest
 from imgserve.services.receiving import Receiving
 from imgserve.web.api.upload_answers import UploadAnswers
 from imgserve.web.api.upload_body import ArrivedFile, Collector
@@ -35,24 +33,6 @@ _FORM_ROOM = 1 << 20
 """What a form takes beside the one file in it."""
 
 
-class Door(Protocol):
-    """The one door, as far as uploads need it."""
-
-    async def accept(
-        self,
-        incoming: Incoming,
-        image_id: str | None,
-        *,
-        details: Details,
-        origin: Origin,
-        who: str,
-        replace: bool,
-        name: str,
-    ) -> Accepted:
-        """Let an image in; the incoming file is gone afterwards."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
     """How much may come in one request; how large a file may be knows who receives it."""
@@ -65,7 +45,7 @@ class UploadLimits:
 class Uploads:
     """Takes images in."""
 
-    door: Door
+    ingest: Ingest
     receiving: Receiving
     limits: UploadLimits
     answers: UploadAnswers
@@ -157,7 +137,7 @@ class Uploads:
     async def _let_in(
         self, file: ArrivedFile, image_id: str | None, said: Said, who: str, *, replace: bool
     ) -> Accepted:
-        return await self.door.accept(
+        return await self.ingest.accept(
             file.taken(),
             image_id,
             details=said.details(),

@@ -1,0 +1,1 @@
+"""The endpoints below /api: what they take, what they answer."""

@@ -1,0 +1,117 @@
+"""The upload endpoints over real parts, as a program; not a test itself. Its argument: settings as JSON."""
+
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
+from imgserve.catalog import Catalog, Database
+from imgserve.client import ImageUrls
+from imgserve.download import Downloader, FetchRules
+from imgserve.metrics import Metrics
+from imgserve.model import Facts, ImageRecord
+from imgserve.originals.folder import FolderOriginals
+from imgserve.pipeline.facts import InspectJob
+from imgserve.pipeline.process import Discipline
+from imgserve.services.admission import Admission
+from imgserve.services.ingest import Ingest, Rules
+from imgserve.services.receiving import Receiving
+from imgserve.services.workers import Workers
+from imgserve.web.access_log import AccessLog
+from imgserve.web.api.upload_answers import UploadAnswers
+from imgserve.web.api.uploads import UploadLimits, Uploads
+from imgserve.web.exchange import ExchangeMiddleware
+from imgserve.web.figures import RequestFigures
+from imgserve.web.gate import Timeouts
+from imgserve.web.request_ids import RequestIds
+from imgserve.web.server import ServerOptions, run
+
+
+def describe(record: ImageRecord) -> dict[str, Any]:
+    """Tell what the tests ask for."""
+    names = ("sha256", "format", "width", "height", "size", "title", "tags", "metadata", "who", "origin")
+    return {"id": record.image_id, **{name: getattr(record, name) for name in names}}
+
+
+def make_app(settings: Mapping[str, Any]) -> Starlette:
+    """Build the parts that uploads need."""
+    folder = Path(settings["folder"])
+    metrics = Metrics(CollectorRegistry())
+    discipline = Discipline()
+    workers = Workers(
+        1, Admission(1, waiting=50, waiting_megapixels=500), time_limit=20, discipline=discipline, metrics=metrics
+    )
+    cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
+    database = Database(f"sqlite:///{settings['catalog']}")
+    originals = FolderOriginals(folder)
+
+    async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
+        job = InspectJob(path, version, discipline)
+        return await workers.inspect(job, megapixels=megapixels, background=background)
+
+    ingest = Ingest(
+        originals,
+        Catalog(database),
+        cache,
+        inspect=inspect,
+        forget=lambda _image_id: None,
+        preset_keys=lambda _original, _preset: (),
+        metrics=metrics,
+        rules=Rules(duplicates=settings.get("duplicates", "existing")),
+    )
+    max_bytes = settings.get("max_bytes", 10_000_000)
+    ports = frozenset(settings.get("ports", (80, 443)))
+    downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
+    uploads = Uploads(
+        ingest,
+        Receiving(originals, downloader, max_bytes=max_bytes),
+        UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
+        UploadAnswers(ImageUrls("/img"), describe),
+    )
+
+    async def post(request: Request) -> Response:
+        return await uploads.post(request, "tester")
+
+    async def put(request: Request) -> Response:
+        return await uploads.put(request, request.path_params["image_id"], "tester")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        await workers.open()
+        yield
+        await ingest.close()
+        await downloader.close()
+        await workers.close()
+        await database.close()
+
+    exchange = Middleware(
+        ExchangeMiddleware,
+        metrics=metrics,
+        figures=RequestFigures(metrics),
+        ids=RequestIds(),
+        access_log=AccessLog("off", "text"),
+        allowed_hosts=("*",),
+        not_found_max_age=10,
+    )
+    routes = [
+        Route("/api/images", post, methods=["POST"]),
+        Route("/api/images/{image_id:path}", put, methods=["PUT"]),
+    ]
+    return Starlette(routes=routes, middleware=[exchange], lifespan=lifespan)
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    options = ServerOptions(port=0, hot_path=False, timeouts=Timeouts(body_idle=given.get("body_idle", 20.0)))
+    sys.exit(run(lambda: make_app(given), options))
