@@ -19,7 +19,7 @@ from imgserve.catalog import Catalog, Database
 from imgserve.client import ImageUrls
 from imgserve.download import Downloader, FetchRules
 from imgserve.metrics import Metrics
-from imgserve.model import Facts, ImageRecord
+from imgserve.model import Facts, ImageRecord, Limits
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.facts import InspectJob
 from imgserve.pipeline.process import Discipline
@@ -45,7 +45,7 @@ def describe(record: ImageRecord) -> dict[str, Any]:
 
 def make_app(settings: Mapping[str, Any]) -> Starlette:
     """Build the parts that uploads need."""
-    folder = Path(settings["folder"])
+    folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
     metrics = Metrics(CollectorRegistry())
     discipline = Discipline()
     workers = Workers(
@@ -56,7 +56,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     originals = FolderOriginals(folder)
 
     async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
-        job = InspectJob(path, version, discipline)
+        job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
         return await workers.inspect(job, megapixels=megapixels, background=background)
 
     ingest = Ingest(
@@ -69,7 +69,6 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
         metrics=metrics,
         rules=Rules(duplicates=settings.get("duplicates", "existing")),
     )
-    max_bytes = settings.get("max_bytes", 10_000_000)
     ports = frozenset(settings.get("ports", (80, 443)))
     downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
     uploads = Uploads(
