@@ -89,13 +89,16 @@ class Receiving:
         """Begin a file."""
         return Arriving(self._originals, self.max_bytes)
 
-    async def look(self, image_id: str) -> bool:
-        """Tell whether there is something under an id, before bytes are sent for it.
+    def check_id(self, image_id: str) -> None:
+        """Refuse an id before bytes are sent for it.
 
         Raises:
             BadImageId: no image can have it.
         """
         self._originals.check_id(image_id)
+
+    async def is_taken(self, image_id: str) -> bool:
+        """Tell whether something has this id now; what comes of an upload is decided where it gets its place."""
         try:
             await to_thread.run_sync(self._originals.stat, image_id)
         except ImageNotFound:

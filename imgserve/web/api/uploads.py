@@ -59,7 +59,7 @@ class Uploads:
             return await self._post_form(request, who)
         said = checked(RawUpload, form_values(request.query_params.multi_items()))
         check_length(request, self.receiving.max_bytes)
-        await self._check_free(said)
+        self._chosen_id(said)
         async with self._collector(1) as collecting:
             file = await collecting.raw(body_of(request), said.filename)
             return self.answers.one(request, await self._accept(file, said, who))
@@ -68,7 +68,8 @@ class Uploads:
         """Take one image under an id; what is there is replaced, unless the client says `If-None-Match: *`."""
         replace = request.headers.get("if-none-match", "").strip() != "*"
         image_id = new_id(image_id)
-        if await self.receiving.look(image_id) and not replace:
+        self.receiving.check_id(image_id)
+        if not replace and await self.receiving.is_taken(image_id):
             raise PreconditionFailed("There is an image with this id already.")
         try:
             accepted = await self._put(request, image_id, who, replace=replace)
@@ -124,14 +125,12 @@ class Uploads:
         return await self.answers.several(request, [(item.url, partial(self._fetch, item, who)) for item in items])
 
     async def _fetch(self, address: Address, who: str) -> Accepted:
-        await self._check_free(address)
+        self._chosen_id(address)
         async with self._collector(1) as collecting:
             return await self._accept(await collecting.fetched(address.url), address, who)
 
     async def _accept(self, file: ArrivedFile, placed: Placed, who: str) -> Accepted:
-        image_id = None if placed.id is None else new_id(placed.id)
-        if placed.folder is not None:
-            image_id = file_id(placed.folder, file.name)
+        image_id = self._chosen_id(placed) if placed.folder is None else file_id(placed.folder, file.name)
         return await self._let_in(file, image_id, placed, who, replace=False)
 
     async def _let_in(
@@ -147,10 +146,13 @@ class Uploads:
             name=file.name,
         )
 
-    async def _check_free(self, placed: Placed) -> None:
-        """Refuse an id that is taken, before bytes are sent or fetched for it."""
-        if placed.id is not None and await self.receiving.look(new_id(placed.id)):
-            raise ImageExists
+    def _chosen_id(self, placed: Placed) -> str | None:
+        """Give the id that was chosen, if one was; whether it is taken shows later, since the bytes may be the same."""
+        if placed.id is None:
+            return None
+        image_id = new_id(placed.id)
+        self.receiving.check_id(image_id)
+        return image_id
 
     def _collector(self, files: int) -> Collector:
         return Collector(self.receiving, files=files, request_bytes=self.limits.request_bytes)

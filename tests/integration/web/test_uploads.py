@@ -66,10 +66,13 @@ def test_the_same_bytes_again_are_the_existing_image(taking: UploadServer) -> No
 
 
 def test_an_id_may_be_chosen_and_is_taken_then(taking: UploadServer) -> None:
-    answer = taking.post(content=picture(), params={"id": "chosen/Grüner Schuh.jpg"})
+    data = picture()
+    answer = taking.post(content=data, params={"id": "chosen/Grüner Schuh.jpg"})
     assert answer.status_code == 201, answer.text
     assert answer.json()["image"]["id"] == "chosen/Grüner Schuh.jpg"
     assert answer.headers["location"] == "/api/images/chosen/Gr%C3%BCner%20Schuh.jpg"
+    retried = taking.post(content=data, params={"id": "chosen/Grüner Schuh.jpg"})
+    assert (retried.status_code, retried.json()["outcome"]) == (200, "existing")
     again = taking.post(content=picture(), params={"id": "chosen/Grüner Schuh.jpg"})
     assert (again.status_code, again.json()["code"]) == (409, "image_exists")
 
