@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds of the buckets for requests, in seconds."""
 
+_SCAN = (0.01, 0.1, 1, 10, 60, 600)
 _RENDER = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -62,4 +63,9 @@ class Metrics:
         self.cache_bytes = gauge("cache_bytes", "Bytes of renditions in a tier.", "tier")
         self.cache_entries = gauge("cache_entries", "Renditions in a tier.", "tier")
         self.cache_limit_bytes = gauge("cache_limit_bytes", "Byte budget of a tier.", "tier")
+        self.cdn_purges = counter("cdn_purges", "Calls to caches in front.", "cache", "result")
+        self.watch_events = counter("watch_events", "Changes of originals that the system told of.")
+        self.watch_pending = gauge("watch_pending", "Changed originals that are still to be recorded or forgotten.")
+        self.watch_problems = counter("watch_problems", "Changed files that turned out to be no usable image.")
+        self.watch_scan_seconds = seconds("watch_scan", "Comparing all originals with the catalog.", _SCAN)
         self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")

@@ -1,5 +1,6 @@
 """Every setting, declared once; nothing below reads settings, parts get plain values."""
 
+from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.config import Config
 from imgserve.config.document import example, markdown_table, schema
 from imgserve.config.picture_sections import (
@@ -17,6 +18,7 @@ from imgserve.config.upload_section import UploadsConfig
 
 __all__ = [
     "CacheConfig",
+    "CatalogConfig",
     "Config",
     "EffortsConfig",
     "FormatsConfig",

@@ -9,7 +9,10 @@ from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, fie
 from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from imgserve.config.catalog_sections import CatalogConfig
+from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
+from imgserve.config.mounts import real
 from imgserve.config.picture_sections import (
     CacheConfig,
     FormatsConfig,
@@ -51,7 +54,9 @@ class Config(BaseSettings):
     """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
+    catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
+    cdn: CdnConfig = Field(default_factory=CdnConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
@@ -88,9 +93,14 @@ class Config(BaseSettings):
     @classmethod
     def _check_folders(cls, cache: CacheConfig, info: ValidationInfo) -> CacheConfig:
         originals: OriginalsConfig | None = info.data.get("originals")
-        if originals and cache.disk_bytes and (sentence := _overlap(_real(originals.folder), _real(cache.folder))):
-            detail: InitErrorDetails = {"type": stated(sentence), "loc": ("folder",), "input": str(cache.folder)}
-            raise ValidationError.from_exception_data("cache", [detail])
+        if not originals or not cache.disk_bytes:
+            return cache
+        folders = (originals.folder, *originals.folders.values())
+        if sentences := list(filter(None, (_overlap(real(folder), real(cache.folder)) for folder in folders))):
+            details: list[InitErrorDetails] = [
+                {"type": stated(sentence), "loc": ("folder",), "input": str(cache.folder)} for sentence in sentences
+            ]
+            raise ValidationError.from_exception_data("cache", details)
         return cache
 
     @classmethod
@@ -104,10 +114,6 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take nothing but what the constructor is given; `load` brings its own sources."""
         return (init_settings,)
-
-
-def _real(folder: Path) -> Path:
-    return Path(os.path.realpath(folder))  # unlike Path.resolve it does not raise where links go round in circles
 
 
 def _overlap(originals: Path, cache: Path) -> str:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
-from imgserve.config.units import Duration, Size
+from imgserve.config.mounts import FOLDERS_SCHEMA, Folders, read_folders
+from imgserve.config.units import Duration, Size, WholeDuration
 from imgserve.config.values import Folder, Section, Words
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
@@ -29,12 +30,25 @@ class OriginalsConfig(Section):
 
     folder: Folder = Path()
     """Folder of originals; a relative one starts at the current folder."""
+    folders: Annotated[Folders, WithJsonSchema(FOLDERS_SCHEMA)] = Field(default_factory=dict)
+    """More folders, only read, by the beginning of image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
+    trash: WholeDuration = 7 * 86400
+    """How long a deleted original can be brought back; 0 deletes it for good at once."""
     recheck: Annotated[Duration, Field(le=3600)] = 0.9
     """How long a look at an original's file stays good: a replaced file is served new within this time."""
     settle: Annotated[Duration, Field(le=3600)] = 2.0
     """An original changed more recently than this may still be being written: its renditions are not kept."""
     follow_links: bool = True
     """Serve symbolic links whose target lies inside the folder of originals."""
+    watch: bool = True
+    """Record originals that are put into the folder, replaced or taken away, as it happens."""
+    rescan: Annotated[Duration, Field(le=30 * 86400)] = 600.0
+    """How often all originals are looked through for changes that nothing told of; 0 for only at the start."""
+
+    @field_validator("folders", mode="plain")
+    @classmethod
+    def _check_folders(cls, value: object, info: ValidationInfo) -> Folders:
+        return read_folders(value, info.data.get("folder"))
 
 
 class CacheConfig(Section):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from imgserve.config.units import Unit
@@ -24,7 +24,7 @@ class Setting:
     help: str
     unit: Unit | None
     open: bool
-    """Holds names of the user's own: the presets."""
+    """Holds names of the user's own, each a variable of its own: the presets, which shipped ones show."""
 
     @property
     def name(self) -> str:
@@ -61,6 +61,8 @@ def flow(value: Any) -> str:
         value = str(value)
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, SecretStr):
+        value = str(value)  # asterisks, or nothing
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("\n...")
 
@@ -85,4 +87,4 @@ def _setting(path: SettingPath, field: FieldInfo) -> Setting:
     default = field.get_default(call_default_factory=True, validated_data={})
     unit = next((item for item in field.metadata if isinstance(item, Unit)), None)
     help_text = " ".join((field.description or "").split())
-    return Setting(path, default, help_text, unit, open=isinstance(default, Mapping))
+    return Setting(path, default, help_text, unit, open=isinstance(default, Mapping) and bool(default))

@@ -38,7 +38,8 @@ def split_words(value: Any) -> Any:
     return value
 
 
-def _expand(folder: Path) -> Path:
+def expand(folder: Path) -> Path:
+    """Put the home folder in the place of `~`."""
     try:
         return folder.expanduser()
     except RuntimeError:
@@ -99,7 +100,7 @@ def _is_listening_host(text: str) -> str:
 
 _WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 
-Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(_expand)]
+Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative one starts at the current folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""

@@ -28,7 +28,7 @@ class Walk(Iterator[Walked]):
     def __init__(self, walking: Callable[[list[str]], Iterator[Walked]]) -> None:
         """Take what yields the files and adds to the list it is given."""
         self.missed: list[str] = []
-        """Beginnings of ids, `""` for all, complete at the end: what is recorded of them is not to be taken for gone."""
+        """Beginnings of ids, `""` for all, complete at the end: what is recorded of them is not gone for that."""
         self._files = walking(self.missed)
 
     def __next__(self) -> Walked:

@@ -45,7 +45,7 @@ class FolderOriginals:
         with reading_original(path) as file:
             state = os.fstat(file.fileno())
             version = file_version(state.st_mtime_ns, state.st_size)
-            if known is not None and known.version == version and known.path == path:
+            if known is not None and known.file_version == version and known.path == path:
                 return known
             found = sniff(file.read(HEAD_BYTES))
             if found is None or not found.readable:

@@ -48,7 +48,7 @@ def _mistake(image_id: str) -> str:
     parts = image_id.split("/")
     rules = (
         (not all(parts), "it is empty, or begins or ends with a slash, or two slashes meet"),
-        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which would hide it"),
+        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides or climbs"),
         ("\\" in image_id, "it holds a backslash; folders are told apart by /"),
         (_holds_refused(image_id), "it holds a control character, or bytes that are not UTF-8"),
         (not unicodedata.is_normalized("NFC", image_id), "its characters are not composed (Unicode NFC)"),

@@ -5,6 +5,7 @@ an item that can be restored; a record without an original is swept.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -223,8 +224,16 @@ def _forget(trash: int, item: str, folder: int) -> None:
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_RECORD, dir_fd=folder)
-    with contextlib.suppress(FileNotFoundError):
+    _remove_folder(trash, item)
+
+
+def _remove_folder(trash: int, item: str) -> None:
+    """Remove the folder of an item; gone, or with something in it of somebody else, it is no item any more."""
+    try:
         os.rmdir(item, dir_fd=trash)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}:
+            raise
 
 
 def _swept(trash: int, item: str) -> bool:
@@ -232,8 +241,8 @@ def _swept(trash: int, item: str) -> bool:
         if _is_there(folder, _ORIGINAL):
             return False
         if not _is_there(folder, _RECORD):
-            os.rmdir(item, dir_fd=trash)
-            return True
+            _remove_folder(trash, item)
+            return not _is_there(trash, item)
         record = hold_abandoned(folder, _RECORD)
         if record is None:
             return False

@@ -17,9 +17,9 @@ _GONE = (FileNotFoundError, NotADirectoryError)
 """Deleted or replaced while the walk was elsewhere."""
 
 
-def walk(root: Root) -> Walk:
-    """Start a walk; folders are read as it comes to them."""
-    return Walk(lambda missed: _Walking(root, missed).files())
+def walk(root: Root, below: str = "") -> Walk:
+    """Start a walk, below a folder by its id or below all; folders are read as it comes to them."""
+    return Walk(lambda missed: _Walking(root, missed).files(f"{below}/" if below else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,10 @@ class _Walking:
     _listings: list[tuple[str, Iterator[str]]] = field(default_factory=list)
     """The folders around the walker, each with what is left of it."""
 
-    def files(self) -> Iterator[Walked]:
+    def files(self, below: str) -> Iterator[Walked]:
         """Meet every file; folders behind links are left out, so that no link can lead in circles."""
-        self._enter("")
+        root = self._root_identity()
+        self._enter(below)
         while self._listings:
             prefix, names = self._listings[-1]
             for name in names:
@@ -44,6 +45,16 @@ class _Walking:
                     yield found
             else:
                 self._listings.pop()
+        # A disk that was unmounted on the way looks like folders that were deleted.
+        if root != self._root_identity():
+            self._miss("", "it was another folder before")
+
+    def _root_identity(self) -> tuple[int, int] | None:
+        try:
+            state = os.lstat(self.root.path or "/")
+        except OSError:
+            return None
+        return state.st_dev, state.st_ino
 
     def _enter(self, prefix: str) -> None:
         try:
@@ -52,7 +63,7 @@ class _Walking:
             # Without its root a walk has seen nothing, and nothing is not the same as an empty folder.
             if prefix and isinstance(error, _GONE):
                 return
-            self._miss(prefix, error)
+            self._miss(prefix, str(error.strerror))
         else:
             self._listings.append((prefix, iter(names)))
 
@@ -64,7 +75,7 @@ class _Walking:
         except _GONE:
             return None
         except OSError as error:
-            self._miss(image_id, error)
+            self._miss(image_id, str(error.strerror))
             return None
         except ImgserveError:  # a link that leads elsewhere, or nowhere
             return None
@@ -73,9 +84,9 @@ class _Walking:
         version = file_version(state.st_mtime_ns, state.st_size)
         return Walked(image_id, version, state.st_size, state.st_mtime_ns)
 
-    def _miss(self, prefix: str, error: OSError) -> None:
+    def _miss(self, prefix: str, reason: str) -> None:
         self.missed.append(prefix)
-        _logger.warning("%r in the folder of originals cannot be read: %s", prefix or "all", error.strerror)
+        _logger.warning("%s in the folder of originals cannot be read: %s", ascii(prefix) if prefix else "all", reason)
 
 
 def _names(path: str) -> list[str]:
@@ -83,10 +94,12 @@ def _names(path: str) -> list[str]:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with os.scandir(descriptor) as entries:
-            return sorted(
+            names = (
                 f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
                 for entry in entries
                 if not entry.name.startswith(".")
             )
+            # By bytes, as the catalog orders its ids: of names that are not UTF-8 text the order is another one.
+            return sorted(names, key=os.fsencode)
     finally:
         os.close(descriptor)

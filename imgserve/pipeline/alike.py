@@ -7,13 +7,14 @@ from operator import mul
 import pyvips
 
 from imgserve.pipeline import color
+from imgserve.transform.value import Color
 
 _SIDE = 32
-_LOW = 8
-"""Waves a side that are looked at: the coarse shapes, which survive new sizes, formats and small crops."""
+_WAVES = 9
+"""Waves on either side of which the 64 longest are taken: the coarse shapes, which survive new sizes and formats."""
 
-_GRAY = (128, 128, 128, 255)
-"""Behind transparency: what is drawn dark or light on clear ground differs from it either way."""
+_BITS = 64
+_BLACK: Color = (0, 0, 0, 255)
 
 _LEAST_CONTRAST = 1.0
 """Steps of 255 that the strongest wave has: below it the bits would be noise, and all plain pictures alike."""
@@ -22,32 +23,41 @@ _LEAST_CONTRAST = 1.0
 def perceptual_hash(small: pyvips.Image) -> int | None:
     """Hash a small picture; None for one of a single color, which looks like every other.
 
-    The signs of 64 low waves of its gray values (a discrete cosine transform) against their median.
+    The signs of the 64 longest waves of its gray values (a discrete cosine transform) against their median. Measured
+    over photographs and drawings: half or a tenth of the size, JPEG at quality 20, other brightness change 0 to 4 bits,
+    a crop by 4 % of each side up to 10, different pictures differ by 22 and more. With the usual square of 8 x 8 waves
+    a crop by 6 % of one side changes 14 instead of 12; with differences of neighbors (dHash) others begin at 13.
     """
-    waves = _waves(small)
-    strengths = sorted(waves)
-    if max(-strengths[0], strengths[-1]) < _LEAST_CONTRAST:
+    # Clear ground is white, as it is where a picture with it is made a JPEG; what is white on it shows on black.
+    waves = _waves(color.flatten(small, color.WHITE)) or _waves(color.flatten(small, _BLACK))
+    if not waves:
         return None
-    median = (strengths[31] + strengths[32]) / 2
-    return sum(1 << (63 - at) for at, wave in enumerate(waves) if wave > median)
+    ordered = sorted(waves)
+    median = (ordered[_BITS // 2 - 1] + ordered[_BITS // 2]) / 2
+    return sum(1 << (_BITS - 1 - at) for at, wave in enumerate(waves) if wave > median)
 
 
-def _waves(small: pyvips.Image) -> list[float]:
-    gray = color.flatten(small, _GRAY).colourspace("b-w").cast("float")
-    pixels = (
-        gray.resize(_SIDE / gray.width, vscale=_SIDE / gray.height, kernel="linear").cast("float").write_to_memory()
-    )
-    values = memoryview(pixels).cast("f")
-    # The constant is left out on both sides: brightness says nothing of shapes.
-    tables = _cosines()
+def _waves(opaque: pyvips.Image) -> list[float]:
+    """Transform a picture; nothing where it has no contrast."""
+    gray = opaque.colourspace("b-w").cast("float")
+    gray = gray.resize(_SIDE / gray.width, vscale=_SIDE / gray.height, kernel="linear")
+    values = memoryview(bytes(gray.cast("float").write_to_memory())).cast("f")
     rows = [values[at : at + _SIDE] for at in range(0, _SIDE * _SIDE, _SIDE)]
+    tables = _cosines()
     across = [[sum(map(mul, row, table)) for row in rows] for table in tables]
-    return [sum(map(mul, column, table)) for table in tables for column in across]
+    waves = [sum(map(mul, across[x], tables[y])) for x, y in _longest()]
+    return waves if max(map(abs, waves)) >= _LEAST_CONTRAST else []
+
+
+@functools.cache
+def _longest() -> list[tuple[int, int]]:
+    """List the waves, without the constant: brightness says nothing of shapes."""
+    waves = [(x, y) for x in range(_WAVES) for y in range(_WAVES) if x or y]
+    return sorted(waves, key=lambda wave: (wave[0] ** 2 + wave[1] ** 2, wave))[:_BITS]
 
 
 @functools.cache
 def _cosines() -> list[list[float]]:
     return [
-        [math.cos(math.pi * wave * (at + 0.5) / _SIDE) * 2 / _SIDE for at in range(_SIDE)]
-        for wave in range(1, _LOW + 1)
+        [math.cos(math.pi * wave * (at + 0.5) / _SIDE) * 2 / _SIDE for at in range(_SIDE)] for wave in range(_WAVES)
     ]

@@ -1,16 +1,17 @@
 """From the path of a URL to an original: exact name, else a preset behind it, else another extension."""
 
 import time
-from collections.abc import Container
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, replace
 
+import anyio
 from anyio import to_thread
 from cachetools import LRUCache, TTLCache
 
 from imgserve.cache import SingleFlight
-from imgserve.errors import ImageNotFound, ImgserveError
+from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError
 from imgserve.formats import BY_EXTENSION
-from imgserve.model import Original
+from imgserve.model import FocalPoint, Original
 from imgserve.originals.base import Originals
 
 _MOST = 20_000
@@ -21,6 +22,16 @@ _LONGEST, _DEEPEST = 2048, 64
 
 
 _ANY = "\0"
+
+_PATIENCE, _PAUSE = 0.25, 1.0
+"""Seconds that a look waits for a focal point, and that nobody asks for one after it did not come."""
+
+AskFocalPoint = Callable[[str], Awaitable[FocalPoint | None]]
+"""Tells what crops of an image keep; may raise CatalogUnavailable."""
+
+
+async def _no_focal_point(_image_id: str) -> FocalPoint | None:
+    return None
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +44,8 @@ class Sight:
     seen: Original | ImgserveError
     until: float
     """By `time.monotonic`."""
+    focus_known: bool = True
+    """Whether the focal point was told, or could not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +63,20 @@ class Found:
 class Finder:
     """Looks originals up, each no more often than once in a recheck time."""
 
-    def __init__(self, originals: Originals, *, recheck: float, presets: Container[str]) -> None:
-        """Take where originals are, seconds between looks, and the names a path may end in (lower case)."""
+    def __init__(
+        self,
+        originals: Originals,
+        *,
+        recheck: float,
+        presets: Container[str],
+        focal_point: AskFocalPoint = _no_focal_point,
+    ) -> None:
+        """Take where originals are, seconds between looks, the names a path may end in (lower case), whom to ask."""
         self._originals = originals
         self._recheck = recheck
         self._presets = presets
+        self._focal_point = focal_point
+        self._no_asking_until = 0.0
         # An original is remembered beyond the time: to look again is cheap then, and its sight can go on.
         self._present: LRUCache[str, Sight] = LRUCache(_MOST)
         self._absent: TTLCache[str, Sight] = TTLCache(_MOST, recheck)
@@ -119,13 +141,28 @@ class Finder:
         known = before.seen if before is not None and isinstance(before.seen, Original) else None
         seen = await to_thread.run_sync(self._look, name, known)
         until = time.monotonic() + self._recheck
+        focus_known = True
+        if isinstance(seen, Original) and (seen is not known or (before is not None and not before.focus_known)):
+            seen, focus_known = await self._focused(seen, known)
         if before is not None and seen is known and self._present.get(name) is before:
-            before.until = until
+            before.until, before.focus_known = until, focus_known
             return before
         self._present.pop(name, None)
-        sight = Sight(seen, until)
+        sight = Sight(seen, until, focus_known)
         (self._present if isinstance(seen, Original) else self._absent)[name] = sight
         return sight
+
+    async def _focused(self, seen: Original, known: Original | None) -> tuple[Original, bool]:
+        """Give an original its focal point; the last one known where none can be told, which is told too."""
+        point, told = known.focal_point if known is not None and known.image_id == seen.image_id else None, False
+        if time.monotonic() >= self._no_asking_until:
+            try:
+                with anyio.fail_after(_PATIENCE):
+                    point, told = await self._focal_point(seen.image_id), True
+            except (CatalogUnavailable, TimeoutError):
+                # Pictures are served without the catalog, which has logged what is wrong with it.
+                self._no_asking_until = time.monotonic() + _PAUSE
+        return (seen if seen.focal_point == point else seen.focused(point)), told
 
     def _look(self, name: str, known: Original | None) -> Original | ImgserveError:
         """Look at the file, or at the first that exists of any extension, in a thread."""

@@ -1,6 +1,6 @@
 """A rendition as an answer: which headers it carries, and whether the whole, a part or nothing of it is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.types import Send
@@ -46,6 +46,13 @@ def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str
         (b"cache-control", cache_control(policy).encode()),
     ]
     return [*headers, (b"vary", ", ".join(vary).encode())] if vary else headers
+
+
+def tag_headers(names: Sequence[str], tags: Sequence[str]) -> RawHeaders:
+    """Tell caches the tags of a picture, `Cache-Tag` with commas, as Cloudflare reads it, other headers with spaces."""
+    return [
+        (name.lower().encode(), (", " if name.lower() == "cache-tag" else " ").join(tags).encode()) for name in names
+    ]
 
 
 def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:

@@ -1,7 +1,7 @@
 """From a URL and a class of clients to the one picture that is meant: find, parse, negotiate, settle, name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 from urllib.parse import unquote_to_bytes
 
@@ -12,6 +12,7 @@ from imgserve.cache.key import RenditionKey
 from imgserve.errors import ImageNotFound
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.model import Original
+from imgserve.services.cdn import tags_of
 from imgserve.services.finding import Finder, Found, Sight
 from imgserve.services.renditions import Renditions
 from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
@@ -19,7 +20,7 @@ from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.conditional import last_modified_header
 from imgserve.web.disposition import content_disposition, file_name_for
 from imgserve.web.negotiate import AcceptClass, accept_class, choose_format
-from imgserve.web.respond import UNSETTLED, RawHeaders, Validators, lasting_headers
+from imgserve.web.respond import UNSETTLED, RawHeaders, Validators, lasting_headers, tag_headers
 
 _REMEMBERED = 8192
 _MOST_URL = 1024
@@ -39,6 +40,8 @@ class UrlOptions:
     policy: CachePolicy
     sizes: tuple[int, ...] = ()
     """The only widths and heights made, ascending; others become the next larger. Empty: any."""
+    tag_headers: tuple[str, ...] = ()
+    """Headers that tell caches the tags of a picture."""
     pass_svg: bool = False
     """An SVG of which nothing is asked is passed on, sanitized, instead of drawn."""
 
@@ -59,11 +62,14 @@ class Wanted:
     """What parsing had to clamp."""
     formats: tuple[str, ...] = ()
     """Those that the URL leaves open and the client takes, the chosen one among them."""
+    tags: RawHeaders = field(default_factory=list)
+    """Headers by which caches in front know this picture."""
 
     def lasting_for(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Give the shared headers; caches are not to keep what shows an original that may still be written."""
         tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
-        return [*tagged, *(self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary))]
+        lasting = self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
+        return [*tagged, *lasting, *self.tags]
 
 
 class Identifier:
@@ -136,6 +142,7 @@ class Identifier:
             vary,
             asked.notes,
             _formats(original, asked, accepted, transform),
+            tag_headers(options.tag_headers, tags_of(original.image_id, asked.preset)),
         )
 
     def _output(self, found: Found, asked: Asked, accepted: AcceptClass) -> Format:

@@ -1,0 +1,132 @@
+"""The application: what is built is put together, and opened and closed by the lifespan."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import anyio
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from imgserve import __version__
+from imgserve.app.pictures import Parts, build
+from imgserve.app.reading import url_options
+from imgserve.config import Config
+from imgserve.metrics import Metrics
+from imgserve.services.upkeep import Upkeep
+from imgserve.web.assets import static_folder
+from imgserve.web.cors import Cors
+from imgserve.web.exchange import ExchangeMiddleware
+from imgserve.web.hot import HotPath
+from imgserve.web.hot_entry import without_origin
+from imgserve.web.hot_table import HotTable
+from imgserve.web.image import ImageEndpoint
+from imgserve.web.ops import Operations
+from imgserve.web.pages import Pages
+from imgserve.web.request_ids import RequestIds
+from imgserve.web.routes import PictureDispatch, as_our_error, routes
+from imgserve.web.wanted import Identifier
+
+
+def create_app(config: Config | None = None) -> Starlette:
+    """Build the application; without a configuration, from IMGSERVE_CONFIG, `config.yaml` or defaults."""
+    config = config or Config.load()
+    parts = build(config)
+    cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
+    identifier = Identifier(parts.finder, parts.renditions, url_options(config))
+    table = HotTable(None if cors.uniform else without_origin)
+    image = ImageEndpoint(
+        identifier, parts.renditions, parts.stand_ins, cors, table, timing_headers=config.http.timing_header
+    )
+    ids = RequestIds()
+    ops = Operations(
+        parts.check,
+        _collected(parts.metrics),
+        parts.figures.fold,
+        metrics=config.metrics.enabled,
+        open_metrics=config.metrics.open_to == "everyone",
+    )
+    pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
+    exchange = Middleware(
+        ExchangeMiddleware,
+        metrics=parts.metrics,
+        figures=parts.figures,
+        ids=ids,
+        access_log=parts.access_log,
+        allowed_hosts=config.server.allowed_hosts,
+        not_found_max_age=int(config.http.not_found_max_age),
+    )
+    others = routes(ops, pages)
+    dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
+    app = Starlette(
+        routes=others,
+        middleware=[exchange, dispatch],
+        exception_handlers={HTTPException: as_our_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.parts = parts
+    app.state.hot_path = HotPath(
+        table,
+        parts.cache.get_ready,
+        cors,
+        figures=parts.figures,
+        ids=ids,
+        access_log=parts.access_log,
+        allowed_hosts=config.server.allowed_hosts,
+        timing_headers=config.http.timing_header,
+    )
+    return app
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Open every part, look after them while serving, close them; a host that mounts the app calls this itself."""
+    parts: Parts = app.state.parts
+    try:
+        await parts.renditions.open()
+        async with anyio.create_task_group() as group:
+            group.start_soon(Upkeep(parts.cache, parts.metrics).run)
+            yield
+            group.cancel_scope.cancel()
+    finally:
+        parts.figures.fold()
+        await parts.renditions.close()
+        await parts.cache.close()
+        parts.access_log.close()
+
+
+@dataclass(frozen=True, slots=True)
+class AppFactory:
+    """Builds the application in whichever server process calls it; can be pickled."""
+
+    config: Config
+
+    def __call__(self) -> Starlette:
+        """Build the application, with logging, which a process of its own does not have yet."""
+        configure_logging(self.config)
+        return create_app(self.config)
+
+
+def configure_logging(config: Config) -> None:
+    """Log to standard error, as the settings say."""
+    logging.basicConfig(
+        level=config.log.level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def _collected(metrics: Metrics) -> CollectorRegistry:
+    """Choose what /metrics reads: this process, or the files of all where there are several."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return metrics.registry
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    return registry

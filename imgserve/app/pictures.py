@@ -1,0 +1,122 @@
+"""Builds what makes and keeps pictures, from originals to renditions."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from anyio import to_thread
+from prometheus_client import CollectorRegistry
+
+from imgserve.app.reading import discipline, recipe
+from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.config import Config
+from imgserve.metrics import Metrics
+from imgserve.originals.folder import FolderOriginals
+from imgserve.services.admission import Admission
+from imgserve.services.failures import Failures
+from imgserve.services.finding import Finder
+from imgserve.services.mezzanines import Mezzanines
+from imgserve.services.renditions import Renditions
+from imgserve.services.staff import Wear
+from imgserve.services.stand_ins import StandIns
+from imgserve.services.workers import Workers
+from imgserve.web.access_log import AccessLog
+from imgserve.web.figures import RequestFigures
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was built from one configuration."""
+
+    originals: FolderOriginals
+    cache: TieredCache
+    workers: Workers
+    renditions: Renditions
+    stand_ins: StandIns
+    finder: Finder
+    metrics: Metrics
+    figures: RequestFigures
+    access_log: AccessLog
+
+    async def check(self) -> Mapping[str, str]:
+        """Tell the state of each part, for readiness."""
+        tiers = (await self.cache.stats()).values()
+        return {
+            "originals": "ok" if await to_thread.run_sync(self.originals.readable) else "failed: folder not readable",
+            "rendering": "ok" if self.workers.started else "failed: no rendering process",
+            "cache": "degraded: see the log" if any(tier.degraded for tier in tiers) else "ok",
+        }
+
+
+def build(config: Config) -> Parts:
+    """Build every part, opening none."""
+    metrics = Metrics(CollectorRegistry())
+    cache = TieredCache(
+        MemoryTier(config.cache.memory_bytes),
+        DiskTier(
+            config.cache.folder,
+            config.cache.disk_bytes,
+            config.cache.disk_entries,
+            most_per_image=config.cache.renditions_per_original,
+        ),
+        MezzanineTier(config.cache.folder, config.cache.mezzanine_bytes),
+    )
+    processes = _processes(config)
+    admission = Admission(
+        processes,
+        waiting=config.rendering.waiting,
+        waiting_megapixels=config.rendering.waiting_megapixels,
+    )
+    workers = Workers(
+        processes,
+        admission,
+        time_limit=config.rendering.time_limit,
+        discipline=discipline(config),
+        metrics=metrics,
+        wear=Wear(config.rendering.pictures_per_process, config.rendering.growth_bytes),
+    )
+    renditions = Renditions(
+        cache,
+        workers,
+        recipe(config),
+        locks=_locks(config, "locks", config.cache.disk_bytes),
+        mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
+        failures=Failures(config.rendering.crash_memory),
+        metrics=metrics,
+    )
+    originals = FolderOriginals(
+        config.originals.folder,
+        settle=config.originals.settle,
+        follow_links=config.originals.follow_links,
+        refused=("svg",) if config.formats.svg == "off" else (),
+    )
+    presets = {name.lower() for name in config.presets}
+    return Parts(
+        originals,
+        cache,
+        workers,
+        renditions,
+        StandIns(
+            renditions,
+            cache,
+            after=config.rendering.stand_in,
+            limits=config.limits.plain(),
+            loaded=lambda: admission.waiting > 0,
+        ),
+        Finder(originals, recheck=config.originals.recheck, presets=presets),
+        metrics,
+        RequestFigures(metrics),
+        AccessLog(config.log.access, config.log.access_style),
+    )
+
+
+def _locks(config: Config, folder: str, budget: int) -> KeyLocks:
+    """Keep server processes from making the same thing, where there are several and they share what is made."""
+    shared = config.server.workers > 1 and budget > 0
+    return KeyLocks(config.cache.folder / folder if shared else None, 2 * config.rendering.time_limit)
+
+
+def _processes(config: Config) -> int:
+    """Share the cores among the server processes."""
+    wanted = config.rendering.processes or len(os.sched_getaffinity(0))
+    return max(1, wanted // config.server.workers)

@@ -1,0 +1,133 @@
+"""Tells the caches in front what to drop: gathered for a moment, sent to each by itself, again until it is taken."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+import httpx2
+
+from imgserve.metrics import Metrics
+from imgserve.services.cdn.calls import Call, Drop, Hook
+
+_log = logging.getLogger(__name__)
+
+_GATHERED_SECONDS = 0.2
+_MOST_IMAGES = 50_000
+"""Images that may wait to be told; beyond them everything is dropped, which is one call."""
+_AT_ONCE = 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_TIMEOUT = 10.0
+_RETRIED = {408, 425, 429}
+_LAST_CHANCE = 3.0
+"""Seconds at the end of the server for what still waits."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What one cache is still to be told."""
+
+    hook: Hook
+    image_ids: dict[str, None] = field(default_factory=dict)
+    tags: dict[str, None] = field(default_factory=dict)
+    everything: bool = False
+    news: anyio.Event = field(default_factory=anyio.Event)
+
+    def add(self, drop: Drop) -> None:
+        self.everything = self.everything or drop.everything
+        self.image_ids.update(dict.fromkeys(drop.image_ids))
+        self.tags.update(dict.fromkeys(drop.tags))
+        if self.everything or len(self.image_ids) > _MOST_IMAGES:
+            self.everything = True
+            self.image_ids.clear()
+            self.tags.clear()
+        self.news.set()
+
+    def take(self) -> Drop:
+        drop = Drop(tuple(self.image_ids), tuple(self.tags), self.everything)
+        self.image_ids, self.tags, self.everything, self.news = {}, {}, False, anyio.Event()
+        return drop
+
+
+class CdnPurger:
+    """Never fails whoever purges: a cache that does not answer is told again, for as long as is set, then logged."""
+
+    def __init__(self, hooks: Iterable[Hook], metrics: Metrics, *, give_up: float) -> None:
+        """Take the caches, and seconds after which one that does not take a call is given up on."""
+        self._waiting = [_Waiting(hook) for hook in hooks]
+        self._metrics = metrics
+        self._give_up = give_up
+
+    async def purged(self, image_ids: Collection[str] | None, tags: Sequence[str] = ()) -> None:
+        """Have caches drop images, and what has these tags; None for everything."""
+        drop = Drop(everything=True) if image_ids is None else Drop(tuple(image_ids), tuple(tags))
+        for waiting in self._waiting if drop.all_tags else ():
+            waiting.add(drop)
+
+    async def run(self) -> None:
+        """Tell the caches until canceled; then once more what still waits, for a moment."""
+        if not self._waiting:
+            return
+        async with httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client:
+            try:
+                async with anyio.create_task_group() as group:
+                    for waiting in self._waiting:
+                        group.start_soon(self._serve, client, waiting)
+            finally:
+                with anyio.move_on_after(_LAST_CHANCE, shield=True):
+                    for waiting in self._waiting:
+                        if waiting.news.is_set():
+                            await self._tell(client, waiting.hook, waiting.take(), again=False)
+
+    async def _serve(self, client: httpx2.AsyncClient, waiting: _Waiting) -> None:
+        while True:
+            await waiting.news.wait()
+            await anyio.sleep(_GATHERED_SECONDS)
+            drop = waiting.take()
+            try:
+                await self._tell(client, waiting.hook, drop, again=True)
+            except anyio.get_cancelled_exc_class():
+                waiting.add(drop)
+                raise
+
+    async def _tell(self, client: httpx2.AsyncClient, hook: Hook, drop: Drop, *, again: bool) -> None:
+        limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+        async def one(call: Call) -> None:
+            async with limiter:
+                await self._call(client, hook, call, again=again)
+
+        async with anyio.create_task_group() as group:
+            for call in hook.calls(drop):
+                group.start_soon(one, call)
+
+    async def _call(self, client: httpx2.AsyncClient, hook: Hook, call: Call, *, again: bool) -> None:
+        pause, started = _FIRST_PAUSE, time.monotonic()
+        while True:
+            trouble, retry, asked = await _send(client, call)
+            if not trouble:
+                self._metrics.cdn_purges.labels(hook.name, "ok").inc()
+                return
+            if not (again and retry) or time.monotonic() - started > self._give_up:
+                _log.error("%s did not take %s %s: %s", hook.name, call.method, call.url, trouble)
+                self._metrics.cdn_purges.labels(hook.name, "failed").inc()
+                return
+            self._metrics.cdn_purges.labels(hook.name, "retried").inc()
+            await anyio.sleep(min(_LONGEST_PAUSE, max(pause, asked)))
+            pause *= 2
+
+
+async def _send(client: httpx2.AsyncClient, call: Call) -> tuple[str, bool, float]:
+    """Send one call; tell what is wrong if anything is, whether it may help to repeat it, and how soon."""
+    try:
+        answer = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
+    except httpx2.HTTPError as error:
+        return f"{type(error).__name__}: {error}", True, 0.0
+    if answer.is_success or (call.method == "PURGE" and answer.status_code == httpx2.codes.NOT_FOUND):
+        return "", False, 0.0  # a cache answers 404 to the purge of what it does not have
+    retry_after = 0.0
+    with contextlib.suppress(ValueError):  # a date; the pause grows anyway
+        retry_after = float(answer.headers.get("retry-after", 0))
+    return f"status {answer.status_code}", answer.is_server_error or answer.status_code in _RETRIED, retry_after

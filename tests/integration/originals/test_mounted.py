@@ -1,0 +1,128 @@
+"""Several folders as one: prefixes decide, the longest first, and only the main folder is written to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals
+from imgserve.originals.base import WritableOriginals
+from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.mounted import MountedOriginals
+from tests.pictures import encoded, quarters
+from tests.servers import settled
+
+PICTURE = encoded(quarters(40, 30), "png")
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    for name in (
+        "main/a.png",
+        "main/archive/hidden.png",
+        "main/archives.png",
+        "main/archive/2024/hidden.png",
+        "main/z.png",
+        "old/b.png",
+        "old/2024/hidden.png",
+        "old/2025/c.png",
+        "new/d.png",
+    ):
+        settled(tmp_path / name, PICTURE)
+    return tmp_path
+
+
+@pytest.fixture
+def mounted(base: Path) -> WritableOriginals:
+    folders = {name: FolderOriginals(base / name) for name in ("main", "old", "new")}
+    return MountedOriginals(folders["main"], {"archive": folders["old"], "archive/2024": folders["new"]})
+
+
+IDS = ["a.png", "archive/2024/d.png", "archive/2025/c.png", "archive/b.png", "archives.png", "z.png"]
+
+
+def test_all_folders_are_gone_through_as_one(mounted: WritableOriginals) -> None:
+    assert [file.image_id for file in mounted.walk()] == IDS
+    assert sorted(mounted.list()) == IDS
+
+
+@pytest.mark.parametrize("image_id", IDS)
+def test_an_original_is_told_by_its_whole_id(mounted: WritableOriginals, image_id: str) -> None:
+    seen = mounted.stat(image_id)
+    assert (seen.image_id, seen.width) == (image_id, 40)
+    assert mounted.stat(image_id, seen) is seen
+
+
+@pytest.mark.parametrize(
+    "image_id",
+    [
+        "archive/hidden.png",
+        "archive/2024/hidden.png",
+        "archive",
+        "archive/",
+        "archive/../a.png",
+        "archive/2024",
+        "b.png",
+    ],
+)
+def test_what_a_prefix_covers_is_not_there(mounted: WritableOriginals, image_id: str) -> None:
+    with pytest.raises(ImageNotFound):
+        mounted.stat(image_id)
+
+
+def test_a_folder_that_cannot_be_read_is_told_by_its_prefix(base: Path) -> None:
+    main = FolderOriginals(base / "main")
+    mounted = MountedOriginals(main, {"archive": FolderOriginals(base / "absent")})
+    walk = mounted.walk()
+    assert [file.image_id for file in walk] == ["a.png", "archives.png", "z.png"]
+    assert walk.missed == ["archive/"]
+    assert mounted.readable()
+
+
+@pytest.mark.parametrize("image_id", ["archive/b.png", "archive/new.png", "archive/2024/new.png"])
+def test_what_is_mounted_is_not_written_to(base: Path, mounted: WritableOriginals, image_id: str) -> None:
+    with mounted.incoming() as incoming:
+        calls: list[Callable[[], object]] = [
+            lambda: mounted.check_id(image_id),
+            lambda: mounted.place(incoming, image_id, replace=True),
+            lambda: mounted.discard(image_id, {}),
+            lambda: mounted.remove(image_id),
+        ]
+        for call in calls:
+            with pytest.raises(ReadOnlyOriginals):
+                call()
+    assert [path.name for path in sorted((base / "old").rglob("*.png"))] == ["hidden.png", "c.png", "b.png"]
+
+
+@pytest.mark.parametrize("image_id", ["archive", "archive/2024"])
+def test_no_new_image_gets_the_name_of_a_mount(base: Path, image_id: str) -> None:
+    mounted = MountedOriginals(FolderOriginals(base / "main"), {"archive/2024/x": FolderOriginals(base / "old")})
+    with pytest.raises(ImageExists, match="folder"):
+        mounted.check_id(image_id)
+    with mounted.incoming() as incoming, pytest.raises(ImageExists, match="folder"):
+        mounted.place(incoming, image_id, replace=False)
+
+
+def test_the_main_folder_is_written_to_as_alone(base: Path, mounted: WritableOriginals) -> None:
+    assert not mounted.read_only
+    mounted.check_id("new/e.png")
+    with mounted.incoming() as incoming:
+        incoming.write(PICTURE)
+        version = mounted.place(incoming, "new/e.png", replace=False)
+    assert mounted.stat("new/e.png").version == version
+    first, second = mounted.discard("new/e.png", {"title": "E"}), mounted.discard("a.png", {})
+    assert [trashed.image_id for trashed in mounted.trashed()] == ["new/e.png", "a.png"]
+    assert mounted.restore(first).sidecar == {"title": "E"}
+    mounted.remove("new/e.png")
+    mounted.destroy(second)
+    assert not (base / "main/a.png").exists()
+    assert mounted.sweep() == 0
+
+
+def test_nothing_is_restored_to_where_a_folder_was_mounted_since(base: Path) -> None:
+    main = FolderOriginals(base / "main")
+    item = main.discard("archive/hidden.png", {})
+    mounted = MountedOriginals(main, {"archive": FolderOriginals(base / "old")})
+    with pytest.raises(ReadOnlyOriginals):
+        mounted.restore(item)
+    assert mounted.trash_item(item).image_id == "archive/hidden.png"

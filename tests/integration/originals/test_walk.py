@@ -1,0 +1,152 @@
+"""A walk meets every file once in the order of ids, follows no link in circles, and tells what it could not see."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imgserve.errors import ImageNotFound, ImgserveError
+from imgserve.originals.base import Walk
+from imgserve.originals.folder import FolderOriginals
+from tests.servers import settled
+
+
+def ids(walk: Walk) -> list[str]:
+    return [file.image_id for file in walk]
+
+
+def test_files_are_told_with_their_state_whatever_their_extension(folder: Path, place_of: FolderOriginals) -> None:
+    state = settled(folder / "a/notes.txt", b"four").stat()
+    (found,) = place_of.walk()
+    assert (found.image_id, found.size, found.modified_ns) == ("a/notes.txt", 4, state.st_mtime_ns)
+    assert found.version == f"{state.st_mtime_ns:x}_4"
+
+
+def test_a_version_is_that_of_a_look_at_the_file(folder: Path, place_of: FolderOriginals) -> None:
+    settled(folder / "a.svg", b"<svg/>")
+    (found,) = place_of.walk()
+    assert place_of.stat("a.svg").file_version == found.version
+
+
+def test_ids_come_in_order_and_hidden_ones_not_at_all(folder: Path, place_of: FolderOriginals) -> None:
+    names = ["a/z", "a.jpg", "a-b", "B", "a/b/c", "caf\udce9", "z", "ä", "a/b.jpg"]
+    for name in [*names, ".hidden/a", "a/.b", ".imgserve/incoming/x"]:
+        settled(folder / name, b"x")
+    assert ids(place_of.walk()) == sorted(names)
+
+
+def test_only_regular_files_are_met(folder: Path, place_of: FolderOriginals) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "empty").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+        assert ids(place_of.walk()) == []
+
+
+@pytest.fixture
+def linked(folder: Path) -> Path:
+    settled(folder / "real/a.jpg", b"bytes")
+    settled(folder.parent / "outside.jpg", b"theirs")
+    settled(folder / ".hidden.jpg", b"x")
+    (folder / "link.jpg").symlink_to("real/a.jpg")
+    (folder / "out.jpg").symlink_to("../outside.jpg")
+    (folder / "to-hidden.jpg").symlink_to(".hidden.jpg")
+    (folder / "dangling.jpg").symlink_to("nothing")
+    (folder / "real/circle").symlink_to("..")
+    (folder / "self").symlink_to("self")
+    (folder / "out").symlink_to("..")
+    return folder
+
+
+def test_links_count_as_what_they_lead_to_inside_and_folders_behind_them_are_left_out(linked: Path) -> None:
+    found = list(FolderOriginals(linked).walk())
+    assert [file.image_id for file in found] == ["link.jpg", "real/a.jpg"]
+    assert found[0].version == found[1].version
+
+
+def test_links_do_not_count_where_they_are_not_followed(linked: Path) -> None:
+    assert ids(FolderOriginals(linked, follow_links=False).walk()) == ["real/a.jpg"]
+
+
+def test_folders_that_vanish_on_the_way_are_no_trouble(folder: Path, place_of: FolderOriginals) -> None:
+    for name in ("a/x", "b/x", "c/x", "d/x"):
+        settled(folder / name, b"x")
+    walk = place_of.walk()
+    assert next(walk).image_id == "a/x"
+    shutil.rmtree(folder / "b")
+    (folder / "c/x").unlink()
+    assert ids(walk) == ["d/x"]
+    assert walk.missed == []
+
+
+def test_a_folder_that_became_a_link_is_not_followed(folder: Path, place_of: FolderOriginals) -> None:
+    for name in ("a/x", "b/x"):
+        settled(folder / name, b"x")
+    settled(folder.parent / "outside/secret", b"x")
+    walk = place_of.walk()
+    next(walk)
+    shutil.rmtree(folder / "b")
+    (folder / "b").symlink_to("../outside")
+    assert ids(walk) == []
+
+
+def test_a_root_that_is_not_there_is_told_as_everything(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    walk = FolderOriginals(tmp_path / "absent").walk()
+    assert ids(walk) == []
+    assert walk.missed == [""]
+    assert len(caplog.records) == 1
+
+
+def test_a_root_that_is_unmounted_on_the_way_is_told_as_everything(folder: Path, place_of: FolderOriginals) -> None:
+    for name in ("a/x", "b/x"):
+        settled(folder / name, b"x")
+    walk = place_of.walk()
+    next(walk)
+    folder.rename(folder.parent / "elsewhere")
+    folder.mkdir()
+    assert ids(walk) == []
+    assert walk.missed == [""]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "a.", "b", "-", "é"]), min_size=1, max_size=4), max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+def test_a_walk_meets_what_is_there(tmp_path: Path, paths: list[list[str]]) -> None:
+    shutil.rmtree(tmp_path / "root", ignore_errors=True)
+    (tmp_path / "root").mkdir()
+    for parts in paths:
+        with_folders(tmp_path / "root", parts)
+    there = (path for path in (tmp_path / "root").rglob("*") if path.is_file())
+    originals = FolderOriginals(tmp_path / "root")
+    assert ids(originals.walk()) == sorted(str(path.relative_to(tmp_path / "root")) for path in there)
+    assert all(served(originals, image_id) for image_id in ids(originals.walk()))
+
+
+def with_folders(root: Path, parts: list[str]) -> None:
+    """Make a file unless a file or folder is in its way."""
+    path = root.joinpath(*parts)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        return
+
+
+def served(originals: FolderOriginals, image_id: str) -> bool:
+    """Tell whether a look at it finds a file, if no picture."""
+    try:
+        originals.stat(image_id)
+    except ImgserveError as error:
+        return not isinstance(error, ImageNotFound)
+    return True
+
+
+def test_a_walk_is_lazy(folder: Path, place_of: FolderOriginals) -> None:
+    walk = place_of.walk()
+    settled(folder / "late.jpg", b"x")
+    assert isinstance(walk, Iterator)
+    assert ids(walk) == ["late.jpg"]
