@@ -7,7 +7,7 @@ A class's docstring is its default sentence. Detail that a client must not see b
     ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals
     ├ NotFound 404 ── ImageNotFound · TrashItemNotFound
     ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
-    ├ TooLarge 413
+    ├ TooLarge 413 · BodyTooLarge 413
     ├ UnsupportedImage 415 · UnsupportedContent 415
     ├ RangeNotSatisfiable 416
     ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
@@ -177,6 +177,13 @@ class TooLarge(ImgserveError):
 
     status = 413
     code = "original_too_large"
+
+
+class BodyTooLarge(ImgserveError):
+    """The body of the request is larger than this address takes."""
+
+    status = 413
+    code = "body_too_large"
 
 
 class UnsupportedImage(ImgserveError):

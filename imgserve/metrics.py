@@ -56,6 +56,7 @@ class Metrics:
         )
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
+        self.access_failures = counter("access_failures", "Calls of the API without a valid key.", "reason")
         self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")
         self.cache_misses = counter("cache_misses", "Look-ups that a tier could not answer.", "tier")
         self.cache_evictions = counter("cache_evictions", "Renditions removed for space.", "tier")

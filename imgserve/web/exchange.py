@@ -39,6 +39,8 @@ class Exchange:
     sent: int = 0
     extra_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Added to whatever is answered, errors included."""
+    private: bool = False
+    """Nothing of it is for a cache, not even that something is absent."""
 
 
 class ExchangeMiddleware:
@@ -108,7 +110,7 @@ class ExchangeMiddleware:
             error,
             instance=scope["path"],
             request_id=exchange.request_id,
-            not_found_max_age=self._not_found_max_age,
+            not_found_max_age=0 if exchange.private else self._not_found_max_age,
         )
         if isinstance(error, BadHost):
             headers.append((b"connection", b"close"))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from imgserve.errors import ImgserveError, NotFound
+from imgserve.errors import ImgserveError, NotFound, Unauthorized
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -58,6 +58,8 @@ def _special_headers(error: ImgserveError) -> Headers:
     headers: Headers = []
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
     allow = error.members.get("allow")
     if isinstance(allow, Sequence):
         methods = allow if isinstance(allow, str) else ", ".join(map(str, allow))

@@ -16,9 +16,10 @@ _METHOD_NOT_ALLOWED = 405
 _NOT_FOUND = 404
 
 
-def routes(ops: Operations, pages: Pages) -> list[BaseRoute]:
-    """List the routes beside the pictures, which `PictureDispatch` takes out before."""
+def routes(ops: Operations, pages: Pages, *more: BaseRoute) -> list[BaseRoute]:
+    """List the routes beside the pictures, which `PictureDispatch` takes out before; `more` are those of the API."""
     return [
+        *more,
         Route("/healthz", ops.alive),
         Route("/readyz", ops.ready),
         Route("/metrics", ops.metrics),

@@ -1,1 +1,1 @@
-"""The endpoints below /api: what they take, what they answer."""
+"""The HTTP API: endpoints, each declared once, and what is made of the declarations. Pictures are not answered here."""

@@ -1,0 +1,145 @@
+"""A small API and what it is asked with, for tests of the frame."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import httpx2
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+
+from imgserve.catalog import IdempotencyKeys
+from imgserve.errors import ImageNotFound
+from imgserve.metrics import Metrics
+from imgserve.services.access import Access, Scope
+from imgserve.services.key_file import key_digest
+from imgserve.web.access_log import AccessLog
+from imgserve.web.api.endpoint import Body, endpoint
+from imgserve.web.api.frame import Api, Call
+from imgserve.web.api.reply import Reply
+from imgserve.web.exchange import ExchangeMiddleware
+from imgserve.web.figures import RequestFigures
+from imgserve.web.request_ids import RequestIds
+from imgserve.web.routes import as_our_error
+
+KEY = "img_a-key-for-tests"
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 10
+    """How many."""
+    tag: list[str] = []
+    """Which."""
+    all: bool = False
+    """Whether all."""
+
+
+class Wish(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+
+    title: Annotated[str, Field(max_length=10)]
+    """What it is called."""
+    numbers: list[int] = []
+    """Some."""
+
+
+class Echo(BaseModel):
+    """What was asked."""
+
+    told: dict[str, Any]
+    calls: int = 0
+
+
+class Things:
+    """Tells what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @endpoint("GET", "/api/things", scope=Scope.READ, summary="List", tag="things")
+    async def list(self, query: Query) -> Echo:
+        """List things."""
+        return Echo(told=query.model_dump())
+
+    @endpoint("GET", "/api/things/{image_id}", scope=Scope.READ, summary="Get", tag="things", errors=[ImageNotFound])
+    async def get(self, image_id: str) -> Echo:
+        """Tell of a thing.
+
+        Raises:
+            ImageNotFound: it is called nothing.
+        """
+        if image_id == "nothing":
+            raise ImageNotFound
+        return Echo(told={"id": image_id})
+
+    @endpoint("POST", "/api/things/{image_id}/wish", scope=Scope.WRITE, summary="Wish", tag="things", status=201)
+    async def wish(self, image_id: str, query: Query, body: Wish) -> Echo:
+        """Wish something."""
+        self.calls += 1
+        return Echo(told={"id": image_id, "limit": query.limit, **body.model_dump()}, calls=self.calls)
+
+    @endpoint("POST", "/api/fail", scope=Scope.WRITE, summary="Fail", tag="things")
+    async def fail(self) -> Echo:
+        """Fail."""
+        self.calls += 1
+        raise ImageNotFound
+
+    @endpoint(
+        "POST",
+        "/api/stream",
+        scope=Scope.WRITE,
+        summary="Stream",
+        tag="things",
+        answer=Echo,
+        bodies=[
+            Body("application/octet-stream", {"type": "string", "format": "binary"}),
+            Body("application/json", Wish),
+        ],
+    )
+    async def stream(self, call: Call) -> Reply | Response:
+        """Count bytes, or read a wish."""
+        self.calls += 1
+        if call.request.headers["content-type"] == "application/json":
+            wish = await call.json(Wish)
+            return Reply(Echo(told=wish.model_dump(), calls=self.calls), 202, {"location": "/there"})
+        size = sum([len(piece) async for piece in call.request.stream()])
+        return Response(f"{size} bytes for {call.caller.name}", media_type="text/plain")
+
+
+def served(api: Api, metrics: Metrics | None = None) -> Starlette:
+    """Put an API into an application as the server does."""
+    metrics = metrics or Metrics(CollectorRegistry())
+    exchange = Middleware(
+        ExchangeMiddleware,
+        metrics=metrics,
+        figures=RequestFigures(metrics),
+        ids=RequestIds(),
+        access_log=AccessLog("off", "text"),
+        allowed_hosts=("*",),
+        not_found_max_age=10,
+    )
+    return Starlette(routes=[api.route], middleware=[exchange], exception_handlers={HTTPException: as_our_error})
+
+
+def access(metrics: Metrics | None = None) -> Access:
+    """Let in who has the key of the tests."""
+    return Access(key_digest(KEY), metrics=metrics or Metrics(CollectorRegistry()))
+
+
+def api_of(parts: Iterable[object], answers: IdempotencyKeys) -> Api:
+    """Make an API of parts."""
+    return Api(parts, access=access(), answers=answers)
+
+
+async def asked(app: Starlette, method: str, target: str, **options: Any) -> httpx2.Response:
+    """Ask an application once, with the key unless `headers` are given."""
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    options.setdefault("headers", AUTHORIZED)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        return await client.request(method, target, **options)
