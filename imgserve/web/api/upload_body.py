@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import Self
 
-from imgserve.errors import BadRequest, ImgserveError, ReadOnlyOriginals, TooLarge
+from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals
 from imgserve.originals.incoming import Incoming
 from imgserve.services.receiving import Arriving, Receiving, dropped
 from imgserve.web.multipart import Event, FormReader, PartEnd, PartHead
@@ -82,7 +82,7 @@ class Collector:
 
         Raises:
             BadRequest: it is no form.
-            TooLarge: there is too much of it.
+            BodyTooLarge: there is too much of it.
         """
         async with contextlib.aclosing(self._events(stream, FormReader(content_type))) as events:
             async for event in events:
@@ -101,20 +101,20 @@ class Collector:
         async for piece in stream:
             received += len(piece)
             if received > self._most_bytes:
-                raise TooLarge(f"The request is larger than {self._most_bytes} bytes.")
+                raise BodyTooLarge(f"The request is larger than {self._most_bytes} bytes.")
             for event in reader.feed(piece):
                 yield event
         reader.end()
 
     async def _field(self, name: str, events: AsyncIterator[Event]) -> None:
         if len(self._collected.fields) == _FIELDS:
-            raise TooLarge(f"The form has more than {_FIELDS} text fields.")
+            raise BodyTooLarge(f"The form has more than {_FIELDS} text fields.")
         value = bytearray()
         async for piece in _data(events):
             value += piece
             self._field_bytes += len(piece)
             if self._field_bytes > _FIELD_BYTES:
-                raise TooLarge(f"The text fields of the form are larger than {_FIELD_BYTES} bytes.")
+                raise BodyTooLarge(f"The text fields of the form are larger than {_FIELD_BYTES} bytes.")
         try:
             self._collected.fields.append((name, value.decode()))
         except UnicodeDecodeError as error:
@@ -122,7 +122,7 @@ class Collector:
 
     async def _file(self, name: str, events: AsyncIterator[Event]) -> None:
         if len(self._collected.files) == self._most_files:
-            raise TooLarge(f"The request has more than {self._most_files} files.")
+            raise BodyTooLarge(f"The request has more than {self._most_files} files.")
         file = ArrivedFile(name)
         async with _begun(self._receiving) as arriving:
             async for piece in _data(events):

@@ -4,20 +4,16 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from imgserve.errors import BadRequest
-from imgserve.model import FocalPoint
+from imgserve.model import TAG_CHARACTERS, FocalPoint
 from imgserve.services.ingest import Details
+from imgserve.web.api.mistakes import bad_request, expected, stated
+from imgserve.web.api.reading import checked
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_METADATA_CHARACTERS = 65_536
 
-_METADATA_CHARACTERS = 64 * 1024
-
-
-def _mistake(expected: str) -> PydanticCustomError:
-    return PydanticCustomError("expected", "{expected}", {"expected": expected})
+M = TypeVar("M", bound=BaseModel)
 
 
 def _read_tags(value: Any) -> Any:
@@ -25,7 +21,7 @@ def _read_tags(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-        raise _mistake("expected a list of words, or text with commas")
+        raise expected("a list of words, or text with commas")
     return tuple(word.strip() for item in value for word in item.split(",") if word.strip())
 
 
@@ -36,16 +32,16 @@ def _read_metadata(value: Any) -> Any:
     try:
         return json.loads(value) if value.strip() else {}
     except (ValueError, RecursionError):
-        raise _mistake('expected a JSON object such as {"campaign": "summer"}') from None
+        raise expected('a JSON object such as {"campaign": "summer"}') from None
 
 
 def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
     try:
         text = json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
-        raise _mistake("expected JSON with finite numbers, not nested without end") from None
+        raise expected("JSON with finite numbers, not nested without end") from None
     if len(text) > _METADATA_CHARACTERS:
-        raise _mistake(f"expected at most {_METADATA_CHARACTERS} characters of JSON")
+        raise expected(f"at most {_METADATA_CHARACTERS} characters of JSON")
     return value
 
 
@@ -70,9 +66,15 @@ class Point(BaseModel):
     """0 at the top, 1 at the bottom."""
 
 
-_Tags = Annotated[tuple[str, ...], BeforeValidator(_read_tags), Field(max_length=200)]
+_Word = Annotated[str, Field(max_length=TAG_CHARACTERS)]
+_Tags = Annotated[tuple[_Word, ...], BeforeValidator(_read_tags), Field(max_length=200)]
 _Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(_check_metadata)]
+_MetadataText = Annotated[_Metadata, WithJsonSchema({"type": "string", "contentMediaType": "application/json"})]
 _Point = Annotated[Point | None, BeforeValidator(_read_point)]
+_PointText = Annotated[_Point, WithJsonSchema({"type": "string", "examples": ["0.3,0.7"]})]
+_Name = Annotated[str, Field(max_length=4000)]
+_Id = Annotated[str | None, Field(max_length=4000)]
+_Url = Annotated[str, Field(max_length=8192)]
 
 
 class Said(BaseModel):
@@ -81,15 +83,15 @@ class Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     title: Annotated[str, Field(max_length=1000)] = ""
-    """Title."""
+    """What it is called."""
     alt: Annotated[str, Field(max_length=2000)] = ""
-    """What stands for the picture where it is not seen."""
+    """What to read instead of it."""
     description: Annotated[str, Field(max_length=20_000)] = ""
-    """Description."""
+    """What is to be said of it."""
     tags: _Tags = ()
     """Words to find it by: a list, or text with commas."""
     metadata: _Metadata = Field(default_factory=dict)
-    """Whatever else is to be kept with it: a JSON object."""
+    """Free."""
     focal_point: _Point = None
     """What crops keep, as an object or as text such as `0.3,0.7`."""
 
@@ -99,46 +101,59 @@ class Said(BaseModel):
         return Details(self.title, self.alt, self.description, self.tags, self.metadata, point)
 
 
+class SaidText(Said):
+    """The same in a form or a query, where all is text."""
+
+    metadata: _MetadataText = Field(default_factory=dict)
+    """Free: a JSON object."""
+    focal_point: _PointText = None
+    """What crops keep, such as `0.3,0.7`."""
+
+
 class Placed(Said):
     """What an uploader says, and where the image goes; without `id` and `folder` the id is made of the bytes."""
 
-    id: Annotated[str | None, Field(max_length=4000)] = None
+    id: _Id = None
     """Image id, for one file."""
-    folder: Annotated[str | None, Field(max_length=4000)] = None
-    """Where the image goes under the name of its file."""
+    folder: _Id = None
+    """The image goes there under the name of its file."""
 
     @model_validator(mode="after")
     def _check_one(self) -> "Placed":
         if self.id is not None and self.folder is not None:
-            raise _mistake("expected id or folder, not both")
+            raise stated("expected id or folder, not both")
         return self
 
 
-class RawReplacement(Said):
-    """What a query says of the file that is the whole body and whose id is known."""
+class PlacedText(SaidText, Placed):
+    """The same in a form or a query."""
 
-    filename: Annotated[str, Field(max_length=4000)] = ""
+
+class RawUpload(PlacedText):
+    """What a query says of the file that is the whole body."""
+
+    filename: _Name = ""
     """What the file is called."""
 
 
-class RawUpload(Placed):
-    """What a query says of the file that is the whole body."""
+class RawReplacement(SaidText):
+    """What a query says of the file that is the whole body and whose id is known."""
 
-    filename: Annotated[str, Field(max_length=4000)] = ""
+    filename: _Name = ""
     """What the file is called."""
 
 
 class Address(Placed):
     """A picture to be fetched, and what is said of it."""
 
-    url: Annotated[str, Field(max_length=8192)]
+    url: _Url
     """Where it is: http or https, without user name and password."""
 
 
 class ReplacementAddress(Said):
     """A picture to be fetched whose id is known, and what is said of it."""
 
-    url: Annotated[str, Field(max_length=8192)]
+    url: _Url
     """Where it is: http or https, without user name and password."""
 
 
@@ -151,19 +166,17 @@ class Addresses(BaseModel):
     """One after the other; each is answered by itself."""
 
 
-def checked(model: type[_Model], values: object) -> _Model:
+def read_said(model: type[M], values: object) -> M:
     """Read values into a model.
 
     Raises:
         BadRequest: with every mistake.
     """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        mistakes = [
-            ": ".join(filter(None, (".".join(map(str, mistake["loc"])), mistake["msg"]))) for mistake in error.errors()
-        ]
-        raise BadRequest("; ".join(mistakes), members={"mistakes": mistakes}) from error
+    mistakes = list[str]()
+    said = checked(model, values, mistakes)
+    if said is None:
+        raise bad_request(mistakes)
+    return said
 
 
 def form_values(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:

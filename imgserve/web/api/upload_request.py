@@ -1,14 +1,12 @@
 """What kind of upload a request is, and its body as a stream; refuses early what could only be refused later."""
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from imgserve.errors import BadRequest, TooLarge, UnsupportedContent
+from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, UnsupportedContent
 
-_JSON_BYTES = 1 << 20
+FORM = "multipart/form-data"
 
 
 def media_type(request: Request) -> str:
@@ -16,18 +14,18 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def check_length(request: Request, most: int) -> None:
+def check_length(request: Request, most: int, kind: type[ImgserveError] = BodyTooLarge) -> None:
     """Refuse a body that says itself that it is too large, before a byte of it was read.
 
     Raises:
-        TooLarge: it is.
+        BodyTooLarge: it is; or an error of another kind.
         UnsupportedContent: it is packed.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise UnsupportedContent("expected a body without content coding; pictures are packed already")
+        raise UnsupportedContent("Expected a body without content coding; pictures are packed already.")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
-        raise TooLarge(f"The body is larger than {most} bytes, which this server takes at most.")
+        raise kind(f"The body is larger than {most} bytes, which this server takes at most.")
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
@@ -40,23 +38,4 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
         async for piece in request.stream():
             yield piece
     except ClientDisconnect as error:
-        raise BadRequest("The body ended before it was complete.") from error
-
-
-async def json_of(request: Request) -> Any:
-    """Read a body of JSON.
-
-    Raises:
-        BadRequest: it is none.
-        TooLarge: it is more than anybody would say of pictures.
-    """
-    check_length(request, _JSON_BYTES)
-    body = bytearray()
-    async for piece in body_of(request):
-        body += piece
-        if len(body) > _JSON_BYTES:
-            raise TooLarge(f"The body is larger than {_JSON_BYTES} bytes, which is all that JSON may have here.")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("expected a body of valid JSON") from error
+        raise BadRequest("The body did not arrive whole.") from error

@@ -14,6 +14,7 @@ import httpx2
 import psutil
 import pytest
 
+from tests.api_frame import AUTHORIZED
 from tests.servers import PATIENCE, ROOT, Server, environment, until
 
 _SCRIPT = Path(__file__).with_name("upload_app.py")
@@ -59,6 +60,7 @@ def upload_server(folder: Path, catalog: Path, **settings: Any) -> Iterator[Uplo
         text=True,
     )
     served = Server(process)
+    served.client.headers.update(AUTHORIZED)
     reader = threading.Thread(target=served.read_log, daemon=True)
     reader.start()
     try:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.errors import BadRequest, TooLarge, UnsupportedImage
+from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedImage
 from imgserve.originals.folder import FolderOriginals
 from imgserve.services.receiving import Receiving
 from imgserve.web.api.upload_body import Collector
@@ -95,7 +95,7 @@ async def test_a_file_without_a_name_is_one(tmp_path: Path) -> None:
     ],
 )
 async def test_too_much_is_refused_and_leaves_nothing(tmp_path: Path, parts: list[Part]) -> None:
-    with pytest.raises(TooLarge):
+    with pytest.raises(BodyTooLarge):
         await collect(tmp_path, parts, files=3, request_bytes=150_000)
     assert left(tmp_path) == []
 

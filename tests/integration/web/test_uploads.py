@@ -31,7 +31,7 @@ def test_a_file_of_a_form_becomes_an_image(taking: UploadServer) -> None:
     assert (image["title"], image["tags"], image["who"], image["origin"]) == (
         "A shoe",
         ["red", "summer"],
-        "tester",
+        "admin",
         "upload",
     )
     assert image["metadata"]["sku"] == 7

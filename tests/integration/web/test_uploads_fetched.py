@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.api_frame import AUTHORIZED, KEY
 from tests.integration.web.conftest import UploadServer, upload_server
 from tests.pictures import encoded, quarters
 from tests.remote import Remote, ok, redirect, remote
@@ -40,7 +41,7 @@ def fetching(tmp_path: Path, there: Remote) -> Any:
 
 
 async def ask(taking: UploadServer, method: str, target: str, value: object) -> httpx2.Response:
-    async with httpx2.AsyncClient(timeout=PATIENCE) as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE, headers=AUTHORIZED) as client:
         return await client.request(method, taking.served.base_url + target, json=value)
 
 
@@ -109,7 +110,7 @@ async def test_a_client_that_leaves_while_its_picture_is_fetched_leaves_nothing(
     body = json.dumps({"url": f"http://127.0.0.1:{there.port}/slow"}).encode()
     with socket.create_connection(fetching.served.address) as connection:
         connection.sendall(b"POST /api/images HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
-        connection.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        connection.sendall(b"X-API-Key: %s\r\nContent-Length: %d\r\n\r\n%s" % (KEY.encode(), len(body), body))
     answer = await ask(fetching, "POST", "/api/images", {"url": f"http://127.0.0.1:{there.port}/slow"})
     assert (answer.status_code, answer.json()["code"]) == (422, "fetch_failed")
     assert fetching.files() == []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api_frame import KEY
 from tests.disks import mount
 from tests.forms import FORM, closing, form, opening
 from tests.integration.web.conftest import UploadServer, upload_server
@@ -37,7 +38,7 @@ def connected(taking: UploadServer) -> Iterator[socket.socket]:
 
 
 def head(*fields: str, target: str = "POST /api/images") -> bytes:
-    return raw("\n".join([f"{target} HTTP/1.1", "Host: localhost", *fields]))
+    return raw("\n".join([f"{target} HTTP/1.1", "Host: localhost", f"X-API-Key: {KEY}", *fields]))
 
 
 def answered(connection: socket.socket) -> RawAnswer:

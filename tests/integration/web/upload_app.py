@@ -9,17 +9,12 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog, Database
-from imgserve.client import ImageUrls
 from imgserve.download import Downloader, FetchRules
 from imgserve.metrics import Metrics
-from imgserve.model import Facts, ImageRecord, Limits
+from imgserve.model import Facts, Limits
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.facts import InspectJob
 from imgserve.pipeline.process import Discipline
@@ -27,20 +22,10 @@ from imgserve.services.admission import Admission
 from imgserve.services.ingest import Ingest, Rules
 from imgserve.services.receiving import Receiving
 from imgserve.services.workers import Workers
-from imgserve.web.access_log import AccessLog
-from imgserve.web.api.upload_answers import UploadAnswers
 from imgserve.web.api.uploads import UploadLimits, Uploads
-from imgserve.web.exchange import ExchangeMiddleware
-from imgserve.web.figures import RequestFigures
 from imgserve.web.gate import Timeouts
-from imgserve.web.request_ids import RequestIds
 from imgserve.web.server import ServerOptions, run
-
-
-def describe(record: ImageRecord) -> dict[str, Any]:
-    """Tell what the tests ask for."""
-    names = ("sha256", "format", "width", "height", "size", "title", "tags", "metadata", "who", "origin")
-    return {"id": record.image_id, **{name: getattr(record, name) for name in names}}
+from tests.api_frame import api_of, served
 
 
 def make_app(settings: Mapping[str, Any]) -> Starlette:
@@ -53,7 +38,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     )
     cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
     database = Database(f"sqlite:///{settings['catalog']}")
-    originals = FolderOriginals(folder)
+    catalog, originals = Catalog(database), FolderOriginals(folder)
 
     async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
         job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
@@ -61,7 +46,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
 
     ingest = Ingest(
         originals,
-        Catalog(database),
+        catalog,
         cache,
         inspect=inspect,
         forget=lambda _image_id: None,
@@ -75,14 +60,9 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
         ingest,
         Receiving(originals, downloader, max_bytes=max_bytes),
         UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
-        UploadAnswers(ImageUrls("/img"), describe),
+        prefix="/img",
     )
-
-    async def post(request: Request) -> Response:
-        return await uploads.post(request, "tester")
-
-    async def put(request: Request) -> Response:
-        return await uploads.put(request, request.path_params["image_id"], "tester")
+    app = served(api_of([uploads], catalog.idempotency), metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -94,20 +74,8 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
         await workers.close()
         await database.close()
 
-    exchange = Middleware(
-        ExchangeMiddleware,
-        metrics=metrics,
-        figures=RequestFigures(metrics),
-        ids=RequestIds(),
-        access_log=AccessLog("off", "text"),
-        allowed_hosts=("*",),
-        not_found_max_age=10,
-    )
-    routes = [
-        Route("/api/images", post, methods=["POST"]),
-        Route("/api/images/{image_id:path}", put, methods=["PUT"]),
-    ]
-    return Starlette(routes=routes, middleware=[exchange], lifespan=lifespan)
+    app.router.lifespan_context = lifespan
+    return app
 
 
 if __name__ == "__main__":
