@@ -128,5 +128,5 @@ class FormReader:
 
 
 def _text(octets: bytes) -> str:
-    """Read a name as browsers write it, in UTF-8."""
-    return octets.decode("utf-8", "replace")
+    """Read a name as browsers write it, in UTF-8 and with its quotes escaped (HTML Standard, multipart/form-data)."""
+    return octets.decode("utf-8", "replace").replace("%22", '"')

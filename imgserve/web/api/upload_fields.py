@@ -4,7 +4,16 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    WithJsonSchema,
+    model_validator,
+)
 
 from imgserve.model import TAG_CHARACTERS, FocalPoint
 from imgserve.services.ingest import Details
@@ -164,6 +173,10 @@ class Addresses(BaseModel):
 
     items: Annotated[tuple[Address, ...], Field(min_length=1)]
     """One after the other; each is answered by itself."""
+
+
+class ToFetch(RootModel[Address | Addresses]):
+    """One picture to be fetched, or several."""
 
 
 def read_said(model: type[M], values: object) -> M:

@@ -3,11 +3,12 @@
 from typing import Any
 
 from imgserve.web.api.endpoint import JSON, Answer, Body
-from imgserve.web.api.upload_fields import Address, Addresses, PlacedText, ReplacementAddress, SaidText
+from imgserve.web.api.upload_fields import PlacedText, ReplacementAddress, SaidText, ToFetch
 from imgserve.web.api.upload_models import UploadedOut, UploadsOut
 from imgserve.web.api.upload_request import FORM
 
 _BINARY = {"type": "string", "format": "binary"}
+_RAW = {**_BINARY, "description": "The file; any other type will do, since its bytes tell what it is."}
 _LOCATION = {"Location": "Path of the record."}
 
 
@@ -30,18 +31,16 @@ _FILES = {
 
 UPLOAD_BODIES = (
     Body(FORM, _form(PlacedText, _FILES)),
-    Body("application/octet-stream", _BINARY),
-    Body("image/*", _BINARY),
+    Body("application/octet-stream", _RAW),
     Body(
         JSON,
-        {"anyOf": [Address.model_json_schema(), Addresses.model_json_schema()]},
+        ToFetch,
         example={"url": "https://www.example.com/shoe.jpg", "folder": "shoes"},
     ),
 )
 REPLACEMENT_BODIES = (
     Body(FORM, _form(SaidText, {**_BINARY, "description": "The file, under any name of a field."})),
-    Body("application/octet-stream", _BINARY),
-    Body("image/*", _BINARY),
+    Body("application/octet-stream", _RAW),
     Body(JSON, ReplacementAddress, example={"url": "https://www.example.com/shoe.jpg"}),
 )
 UPLOAD_ANSWERS = {

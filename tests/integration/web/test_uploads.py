@@ -214,3 +214,29 @@ def test_duplicates_may_be_refused(tmp_path: Path) -> None:
         assert (again.status_code, again.json()["code"]) == (409, "duplicate_image")
         assert taking.post(content=data, params={"id": "other.jpg"}).status_code == 409
         assert len([name for name in taking.files() if name.endswith(".jpg")]) == 1
+
+
+@pytest.mark.parametrize("way", ["raw", "form"])
+def test_an_upload_with_an_idempotency_key_is_done_once(taking: UploadServer, way: str) -> None:
+    data = picture()
+    body = {"content": data} if way == "raw" else {"files": {"file": ("a.jpg", data)}, "data": {"title": "Once"}}
+    first, second = (taking.post(headers={"idempotency-key": f"key-{way}"}, **body) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.headers["idempotent-replayed"] == "true"
+    assert second.json() == first.json()
+    assert second.headers["location"] == first.headers["location"]
+
+
+def test_a_query_beside_a_form_is_not_overlooked(taking: UploadServer) -> None:
+    answer = taking.post(files={"file": ("a.jpg", picture())}, params={"folder": "products"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+def test_an_upload_needs_a_key(taking: UploadServer) -> None:
+    before = taking.files()
+    for answer in (
+        taking.post(content=picture(), headers={"authorization": "Bearer wrong"}),
+        taking.put("a/b.jpg", content=picture(), headers={"authorization": ""}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert taking.files() == before

@@ -99,6 +99,7 @@ def test_a_boundary_that_is_none_is_refused(content_type: str) -> None:
     [
         ('form-data; name="f"; filename="a;b.jpg"', "f", "a;b.jpg"),
         ('form-data; name="f"; filename="a\\"b.jpg"', "f", 'a"b.jpg'),
+        ('form-data; name="f"; filename="a%22b%20.jpg"', "f", 'a"b%20.jpg'),
         ("form-data; name=f; filename=plain.jpg", "f", "plain.jpg"),
         ('form-data; name="f"; filename="C:\\\\Users\\\\me\\\\photo.jpg"', "f", "photo.jpg"),
         ('form-data; name="f"; filename="../../etc/passwd"', "f", "../../etc/passwd"),
