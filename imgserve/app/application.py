@@ -16,9 +16,10 @@ from starlette.middleware import Middleware
 
 from imgserve import __version__
 from imgserve.app.pictures import Parts, build
-from imgserve.app.reading import url_options
+from imgserve.app.reading import language, url_options
 from imgserve.config import Config
 from imgserve.metrics import Metrics
+from imgserve.services.meaning import Meaning
 from imgserve.services.upkeep import Upkeep
 from imgserve.web.assets import static_folder
 from imgserve.web.cors import Cors
@@ -39,7 +40,7 @@ def create_app(config: Config | None = None) -> Starlette:
     config = config or Config.load()
     parts = build(config)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
-    identifier = Identifier(parts.finder, parts.renditions, url_options(config))
+    identifier = Identifier(parts.finder, Meaning(parts.renditions, language(config)), url_options(config))
     table = HotTable(None if cors.uniform else without_origin)
     image = ImageEndpoint(
         identifier, parts.renditions, parts.stand_ins, cors, table, timing_headers=config.http.timing_header

@@ -1,5 +1,4 @@
-"""Several transforms one after the other, in memory: each is made of the pixels of the one before, and only the last
-is encoded."""
+"""Several transforms one after the other: each is made of the pixels of the one before; only the last is encoded."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,9 +52,7 @@ def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendi
 def _pixels(draft: Draft) -> list[pyvips.Image]:
     """Make the frames of a picture, each on its own, upright, with the metadata that may go on."""
     with vips.translated(draft.original):
-        return [
-            metadata.carried(staged(frame, draft.job).copy_memory(), draft.job.transform) for frame in draft.frames
-        ]
+        return [metadata.carried(staged(frame, draft.job).copy_memory(), draft.job.transform) for frame in draft.frames]
 
 
 def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
