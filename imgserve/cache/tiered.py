@@ -178,6 +178,10 @@ class TieredCache:
         self._purge_memory(None)
         return max(in_memory, on_disk)
 
+    async def mezzanine_stats(self) -> TierStats:
+        """Tell how full the mezzanine tier is."""
+        return await to_thread.run_sync(self._mezzanines.stats, limiter=self._threads)
+
     async def stats(self) -> Mapping[str, TierStats]:
         """Tell how full and how useful each tier is: "memory", "disk" and "mezzanine"."""
         on_disk, mezzanines = await to_thread.run_sync(self._disk_stats, limiter=self._threads)

@@ -98,7 +98,16 @@ class Renditions:
 
     def is_settled(self, original: Original) -> bool:
         """Tell whether an original is old enough not to be in the middle of being written."""
-        return abs(time.time() - original.modified_ns / 1e9) >= self._recipe.settle
+        return self.settles_in(original) <= 0
+
+    def settles_in(self, original: Original) -> float:
+        """Tell in how many seconds an original is settled; 0 where it is."""
+        since = time.time() - original.modified_ns / 1e9
+        return 0.0 if abs(since) >= self._recipe.settle else self._recipe.settle - since
+
+    def pays_ahead(self, original: Original) -> bool:
+        """Tell whether a mezzanine of an original would be kept."""
+        return self._mezzanines.wanted(original, None, self._recipe.limits)
 
     def at_hand(self, key: RenditionKey) -> Rendition | None:
         """Find a rendition in memory, without counting that as use."""
