@@ -20,6 +20,7 @@ from benchmarks.rounds import Rounds
 _TARGET = "/img/red.png?width=1"
 _SETTINGS = {
     "IMGSERVE_LOG__ACCESS": "off",
+    "IMGSERVE_ORIGINALS__WATCH": "false",
     "IMGSERVE_CACHE__MEMORY_BYTES": "0",
     "IMGSERVE_CACHE__DISK_ENTRIES": "100000000",
     "IMGSERVE_CACHE__DISK_BYTES": "1TB",

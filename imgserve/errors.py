@@ -14,18 +14,19 @@ A class's docstring is its default sentence. Detail that a client must not see b
     ├ IdempotencyConflict 422 · FetchFailed 422 · AddressRefused 422
     ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
     ├ StorageFull 507
+    ├ ServerUnreachable · AnswerNotUnderstood (raised by the client library only)
     └ ConfigError (start-up only)
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 
 class ImgserveError(Exception):
     """The server could not answer this request."""
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+    status: int = 500
+    """Of a class; a client that meets a code unknown to it sets both on the error itself."""
+    code: str = "internal_error"
 
     def __init__(
         self,
@@ -60,13 +61,15 @@ def rebuilt(
 
 
 def every_error() -> list[type[ImgserveError]]:
-    """List every class of the tree that a client can meet, by status and code."""
+    """List every class of the tree that a server answers with, by status and code."""
     found, left = set[type[ImgserveError]](), [ImgserveError]
     while left:
         kind = left.pop()
         found.add(kind)
         left.extend(kind.__subclasses__())
-    return sorted(found - {ConfigError}, key=lambda kind: (kind.status, kind.code))
+    return sorted(
+        found - {ConfigError, ServerUnreachable, AnswerNotUnderstood}, key=lambda kind: (kind.status, kind.code)
+    )
 
 
 class BadRequest(ImgserveError):
@@ -289,6 +292,20 @@ class StorageFull(ImgserveError):
 
     status = 507
     code = "storage_full"
+
+
+class ServerUnreachable(ImgserveError):
+    """The server cannot be reached."""
+
+    status = 503
+    code = "server_unreachable"
+
+
+class AnswerNotUnderstood(ImgserveError):
+    """What answers at this address is not imgserve, or one that this client does not know yet."""
+
+    status = 502
+    code = "answer_not_understood"
 
 
 class ConfigError(ImgserveError):

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Upper bounds of the buckets for requests, in seconds."""
 
+_SCAN = (0.01, 0.1, 1, 10, 60, 600)
 _RENDER = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -45,14 +46,14 @@ class Metrics:
         self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
         self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
+        self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
+        self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
         self.ingested = counter(
             "ingested", "Originals that came in, by how and by what became of them.", "origin", "outcome"
         )
         self.ingest_seconds = seconds(
             "ingest", "From the look at an original to its record, a picture.", LATENCY, "origin"
         )
-        self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
-        self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
         self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
         self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
         self.access_failures = counter("access_failures", "Calls of the API without a valid key.", "reason")
@@ -64,4 +65,8 @@ class Metrics:
         self.cache_entries = gauge("cache_entries", "Renditions in a tier.", "tier")
         self.cache_limit_bytes = gauge("cache_limit_bytes", "Byte budget of a tier.", "tier")
         self.cdn_purges = counter("cdn_purges", "Calls to caches in front.", "cache", "result")
+        self.watch_events = counter("watch_events", "Changes of originals that the system told of.")
+        self.watch_pending = gauge("watch_pending", "Changed originals that are still to be recorded or forgotten.")
+        self.watch_problems = counter("watch_problems", "Changed files that turned out to be no usable image.")
+        self.watch_scan_seconds = seconds("watch_scan", "Comparing all originals with the catalog.", _SCAN)
         self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")

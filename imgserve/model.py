@@ -31,9 +31,11 @@ class FocalPoint:
     y: float
 
     def __post_init__(self) -> None:
-        """Refuse a point outside the image."""
+        """Refuse a point outside the image; write equal points alike, for they name versions."""
         if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
             raise ValueError("expected a focal point of two fractions from 0 to 1")
+        for name in ("x", "y"):
+            object.__setattr__(self, name, float(getattr(self, name)) + 0.0)  # -0.0 becomes 0.0
 
 
 def focused_version(file_version: str, point: FocalPoint | None) -> str:

@@ -21,6 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 T = TypeVar("T")
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a command of imgserve to its end."""
+
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
 """Seconds until something that should happen is given up: the machine may be busy with other things."""
@@ -38,7 +41,14 @@ def imgserve(*arguments: object, cwd: Path, **settings: str) -> subprocess.Compl
     """Run a command of imgserve to its end."""
     command = [sys.executable, "-m", "imgserve", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE, check=False
+        command,
+        cwd=cwd,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -113,13 +123,15 @@ class Server:
 def server(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Serve a folder until the block ends: then by SIGTERM and with exit status 0, whatever was left behind killed.
 
-    The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings.
+    The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings. The
+    originals are not watched unless `env` says so: most tests count what their own requests make the server do.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings = {
             "IMGSERVE_CACHE__FOLDER": str(folder / "cache"),
             "IMGSERVE_LOG__ACCESS": "off",
+            "IMGSERVE_ORIGINALS__WATCH": "false",
             "IMGSERVE_RENDERING__PROCESSES": "1",
             **(env or {}),
         }

@@ -1,10 +1,11 @@
 """The application: what is built is put together, and opened and closed by the lifespan."""
 
 import contextlib
+import functools
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -15,8 +16,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.app.pictures import Parts, build
-from imgserve.app.reading import language, url_options
+from imgserve.app.api import build_api
+from imgserve.app.management import Management, build_management
+from imgserve.app.pictures import Parts, build_pictures
+from imgserve.app.reading import catalog_url, data_folder, language, url_options
+from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.metrics import Metrics
 from imgserve.services.meaning import Meaning
@@ -38,7 +42,10 @@ from imgserve.web.wanted import Identifier
 def create_app(config: Config | None = None) -> Starlette:
     """Build the application; without a configuration, from IMGSERVE_CONFIG, `config.yaml` or defaults."""
     config = config or Config.load()
-    parts = build(config)
+    data = data_folder(config)
+    catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
+    parts = build_pictures(config, catalog)
+    management = build_management(config, parts, data)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
     identifier = Identifier(parts.finder, Meaning(parts.renditions, language(config)), url_options(config))
     table = HotTable(None if cors.uniform else without_origin)
@@ -47,7 +54,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     ids = RequestIds()
     ops = Operations(
-        parts.check,
+        functools.partial(_check, parts, management),
         _collected(parts.metrics),
         parts.figures.fold,
         metrics=config.metrics.enabled,
@@ -63,7 +70,7 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    others = routes(ops, pages)
+    others = routes(ops, pages, build_api(config, parts, management, data).route)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,
@@ -73,6 +80,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.parts = parts
+    app.state.management = management
     app.state.hot_path = HotPath(
         table,
         parts.cache.get_ready,
@@ -90,17 +98,25 @@ def create_app(config: Config | None = None) -> Starlette:
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Open every part, look after them while serving, close them; a host that mounts the app calls this itself."""
     parts: Parts = app.state.parts
+    management: Management = app.state.management
     try:
         await parts.renditions.open()
+        await management.open()
         async with anyio.create_task_group() as group:
             group.start_soon(Upkeep(parts.cache, parts.metrics).run)
+            management.start(group)
             yield
             group.cancel_scope.cancel()
     finally:
         parts.figures.fold()
+        await management.close()
         await parts.renditions.close()
         await parts.cache.close()
         parts.access_log.close()
+
+
+async def _check(parts: Parts, management: Management) -> Mapping[str, str]:
+    return {**await parts.check(), **management.check()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,9 @@ def configure_logging(config: Config) -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    for library in ("alembic", "httpx2", "watchfiles"):
+        # They tell of every step at the level at which we tell of what happens to the server.
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _collected(metrics: Metrics) -> CollectorRegistry:

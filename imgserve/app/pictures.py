@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
+from imgserve.app.folders import originals_of
 from imgserve.app.reading import discipline, recipe
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.metrics import Metrics
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.mounted import MountedOriginals
 from imgserve.services.admission import Admission
 from imgserve.services.failures import Failures
 from imgserve.services.finding import Finder
@@ -28,7 +30,8 @@ from imgserve.web.figures import RequestFigures
 class Parts:
     """What was built from one configuration."""
 
-    originals: FolderOriginals
+    originals: MountedOriginals
+    catalog: Catalog
     cache: TieredCache
     workers: Workers
     renditions: Renditions
@@ -48,8 +51,8 @@ class Parts:
         }
 
 
-def build(config: Config) -> Parts:
-    """Build every part, opening none."""
+def build_pictures(config: Config, catalog: Catalog) -> Parts:
+    """Build every part, opening none; the catalog is asked for focal points."""
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
         MemoryTier(config.cache.memory_bytes),
@@ -61,14 +64,14 @@ def build(config: Config) -> Parts:
         ),
         MezzanineTier(config.cache.folder, config.cache.mezzanine_bytes),
     )
-    processes = _processes(config)
+    originals = originals_of(config)
     admission = Admission(
-        processes,
+        processes(config),
         waiting=config.rendering.waiting,
         waiting_megapixels=config.rendering.waiting_megapixels,
     )
     workers = Workers(
-        processes,
+        processes(config),
         admission,
         time_limit=config.rendering.time_limit,
         discipline=discipline(config),
@@ -84,15 +87,10 @@ def build(config: Config) -> Parts:
         failures=Failures(config.rendering.crash_memory),
         metrics=metrics,
     )
-    originals = FolderOriginals(
-        config.originals.folder,
-        settle=config.originals.settle,
-        follow_links=config.originals.follow_links,
-        refused=("svg",) if config.formats.svg == "off" else (),
-    )
     presets = {name.lower() for name in config.presets}
     return Parts(
         originals,
+        catalog,
         cache,
         workers,
         renditions,
@@ -103,7 +101,12 @@ def build(config: Config) -> Parts:
             limits=config.limits.plain(),
             loaded=lambda: admission.waiting > 0,
         ),
-        Finder(originals, recheck=config.originals.recheck, presets=presets),
+        Finder(
+            originals,
+            recheck=config.originals.recheck,
+            presets=presets,
+            focal_point=catalog.images.focal_point,
+        ),
         metrics,
         RequestFigures(metrics),
         AccessLog(config.log.access, config.log.access_style),
@@ -116,7 +119,7 @@ def _locks(config: Config, folder: str, budget: int) -> KeyLocks:
     return KeyLocks(config.cache.folder / folder if shared else None, 2 * config.rendering.time_limit)
 
 
-def _processes(config: Config) -> int:
-    """Share the cores among the server processes."""
+def processes(config: Config) -> int:
+    """Tell how many rendering processes each server process has: the cores are shared among them."""
     wanted = config.rendering.processes or len(os.sched_getaffinity(0))
     return max(1, wanted // config.server.workers)

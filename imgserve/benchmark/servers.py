@@ -15,12 +15,15 @@ from imgserve.benchmark.programs import PYTHON, Program, free_address, processor
 
 LOOP_THREADS = 2
 
+_QUIET = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ORIGINALS__WATCH": "false"}
+"""Serving is measured: new originals are neither recorded nor decoded ahead of the first request beside it."""
+
 
 @contextlib.contextmanager
 def imgserve(originals: Path, folder: Path, **settings: str) -> Iterator[Program]:
     """Run `imgserve serve` with an empty cache in a new folder: defaults, no access log, and these settings."""
     command = [*PYTHON, "imgserve", "serve", str(originals), "--cache", str(folder / "cache"), "--port", "0"]
-    with serving(command, folder, {"IMGSERVE_LOG__ACCESS": "off", **settings}) as program:
+    with serving(command, folder, {**_QUIET, **settings}) as program:
         yield program
 
 

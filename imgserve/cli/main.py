@@ -11,6 +11,7 @@ from typing import cast
 import click
 
 from imgserve import __version__
+from imgserve.cli.options import KEY_VARIABLE, SERVER_VARIABLE, Remote
 from imgserve.errors import ImgserveError
 
 _COMMANDS = {
@@ -24,6 +25,25 @@ _COMMANDS = {
 }
 """Name and short help; each stands in the module of its name, as `command`."""
 
+_REMOTE = {
+    "change": "Change what is known about an image.",
+    "convert": "Save a picture in another format.",
+    "delete": "Put images into the trash.",
+    "duplicates": "List images of the same bytes.",
+    "find": "List images, by words, tags, sizes and times.",
+    "problems": "List the files that are no images.",
+    "purge": "Purge what was made of images.",
+    "restore": "Take images back out of the trash.",
+    "show": "Tell what is known about an image.",
+    "similar": "List images that look alike.",
+    "stats": "Tell how many images there are.",
+    "tag": "Give tags to images, and take others away.",
+    "trash": "List what was deleted and can be had back.",
+    "upload": "Upload files and folders.",
+    "warm": "Let pictures be made ahead of time.",
+}
+"""Those for a running server, likewise in `remote`."""
+
 _INTERRUPTED = 130
 
 
@@ -31,22 +51,29 @@ class _Commands(click.Group):
     """A group that imports a command when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature of click
-        return list(_COMMANDS)
+        return sorted([*_COMMANDS, *_REMOTE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _COMMANDS and cmd_name not in _REMOTE:
             return None
-        return cast("click.Command", importlib.import_module(f"imgserve.cli.{cmd_name}").command)
+        place = "imgserve.cli.remote" if cmd_name in _REMOTE else "imgserve.cli"
+        return cast("click.Command", importlib.import_module(f"{place}.{cmd_name}").command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+        with formatter.section("Commands for a running server (--server)"):
+            formatter.write_dl(list(_REMOTE.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="imgserve")
-def cli() -> None:
+@click.option("--server", metavar="URL", envvar=SERVER_VARIABLE, show_envvar=True, help="The running server meant.")
+@click.option("--key", envvar=KEY_VARIABLE, show_envvar=True, help="API key; other users of this machine may see it.")
+@click.pass_context
+def cli(ctx: click.Context, server: str | None, key: str | None) -> None:
     """An on-demand resizing image CDN origin server."""
+    ctx.obj = Remote(server, key)
 
 
 def main() -> None:

@@ -9,10 +9,9 @@ from urllib.parse import quote
 
 import click
 
-from imgserve.app import AppFactory, configure_logging
+from imgserve.app import AppFactory, configure_logging, originals_of
 from imgserve.cli.options import config_option
 from imgserve.config import Config
-from imgserve.originals.folder import FolderOriginals
 from imgserve.web.gate import Timeouts
 from imgserve.web.process import ServerOptions
 from imgserve.web.server import run
@@ -85,11 +84,11 @@ def _announcement(config: Config) -> Callable[[str], None]:
     """Print where the first few originals can be seen, once the server listens."""
 
     def announce(address: str) -> None:
-        originals = FolderOriginals(config.originals.folder)
+        places = originals_of(config)
         if not address.startswith("http"):
             return  # a Unix socket has no URL to open
         click.echo(f"Serving {config.originals.folder.resolve()}. Open {address}/ or", err=True)
-        for image_id in itertools.islice(originals.list(), _EXAMPLES):
+        for image_id in itertools.islice(places.list(), _EXAMPLES):
             name = quote(image_id.encode("utf-8", "surrogateescape"))
             click.echo(f"  {address}{config.urls.prefix}/{name}?width=400&auto=format", err=True)
 

@@ -40,6 +40,10 @@ class OriginalsConfig(Section):
     """An original changed more recently than this may still be being written: its renditions are not kept."""
     follow_links: bool = True
     """Serve symbolic links whose target lies inside the folder of originals."""
+    watch: bool = True
+    """Record originals that are put into the folder, replaced or taken away, as it happens."""
+    rescan: Annotated[Duration, Field(le=30 * 86400)] = 600.0
+    """How often all originals are looked through for changes that nothing told of; 0 for only at the start."""
 
     @field_validator("folders", mode="plain")
     @classmethod

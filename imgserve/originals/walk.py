@@ -17,9 +17,9 @@ _GONE = (FileNotFoundError, NotADirectoryError)
 """Deleted or replaced while the walk was elsewhere."""
 
 
-def walk(root: Root) -> Walk:
-    """Start a walk; folders are read as it comes to them."""
-    return Walk(lambda missed: _Walking(root, missed).files())
+def walk(root: Root, below: str = "") -> Walk:
+    """Start a walk, below a folder by its id or below all; folders are read as it comes to them."""
+    return Walk(lambda missed: _Walking(root, missed).files(f"{below}/" if below else ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class _Walking:
     _listings: list[tuple[str, Iterator[str]]] = field(default_factory=list)
     """The folders around the walker, each with what is left of it."""
 
-    def files(self) -> Iterator[Walked]:
+    def files(self, below: str) -> Iterator[Walked]:
         """Meet every file; folders behind links are left out, so that no link can lead in circles."""
         root = self._root_identity()
-        self._enter("")
+        self._enter(below)
         while self._listings:
             prefix, names = self._listings[-1]
             for name in names:
@@ -94,10 +94,12 @@ def _names(path: str) -> list[str]:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with os.scandir(descriptor) as entries:
-            return sorted(
+            names = (
                 f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
                 for entry in entries
                 if not entry.name.startswith(".")
             )
+            # By bytes, as the catalog orders its ids: of names that are not UTF-8 text the order is another one.
+            return sorted(names, key=os.fsencode)
     finally:
         os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Literal
 
 from imgserve.cache import RenditionKey
@@ -97,12 +96,6 @@ class Meaning:
         """List the pictures that a query means for all classes of clients, each once."""
         meant = (self.of(found, query, accepted, strict=strict) for accepted in ACCEPT_CLASSES)
         return list({one.key: one for one in meant}.values())
-
-    def of_preset(self, original: Original, preset: str) -> list[RenditionKey]:
-        """Name everything that a preset alone makes of an original, whatever extension the path has."""
-        endings = (None, *(form.name for form in FORMATS.values() if form.writable))
-        named = (Found(original, preset, form) for form in endings)
-        return list(dict.fromkeys(one.key for one in chain.from_iterable(self.for_everyone(f, "") for f in named)))
 
     def read(self, query: str) -> Asked:
         """Read a query of which the default preset is no part.

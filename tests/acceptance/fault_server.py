@@ -55,7 +55,7 @@ class FaultServer:
 
     def __init__(self, folder: Path, cache: Path, settings: dict[str, object], workers: int) -> None:
         self.cache = cache
-        given = {"LOG__ACCESS": "off", "RENDERING__PROCESSES": 1} | settings
+        given = {"LOG__ACCESS": "off", "ORIGINALS__WATCH": "false", "RENDERING__PROCESSES": 1} | settings
         clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
         command = [sys.executable, "-m", "imgserve", "serve", str(folder), "--cache", str(cache), "--port", "0"]
         self.process = subprocess.Popen(

@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import imgserve
+from imgserve.cli.main import cli
+from imgserve.client.api import Imgserve
 from imgserve.transform.fields import FIELDS
 from tests.docs import written
 
@@ -64,6 +67,21 @@ def test_every_file_that_a_document_links_to_exists(document: str) -> None:
 @pytest.mark.parametrize("package", _packages())
 def test_every_package_is_on_the_map(package: str) -> None:
     assert f"`{package}/`" in _read("CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("command", cli.list_commands(click.Context(cli)))
+def test_every_command_is_in_the_reference(command: str) -> None:
+    assert re.search(rf"^\| `imgserve (?:--server URL )?{command}[ `]", _read("USAGE.md"), re.MULTILINE)
+
+
+def test_every_command_that_the_reference_names_exists() -> None:
+    named = re.findall(r"^\| `imgserve (?:--server URL )?([a-z]+)", _read("USAGE.md"), re.MULTILINE)
+    assert sorted(named) == cli.list_commands(click.Context(cli))
+
+
+def test_every_method_of_the_client_is_in_the_reference() -> None:
+    methods = {name for name in vars(Imgserve) if not name.startswith("_")} - {"close"}
+    assert {name for name in methods if f"`{name}`" not in _read("USAGE.md")} == set()
 
 
 def test_the_changelog_opens_with_this_version_or_what_is_unreleased() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imgserve.formats import FORMATS
-from imgserve.model import FocalPoint, Original, Rendition, clean_tags, file_version
+from imgserve.model import FocalPoint, Original, Rendition, bytes_version, clean_tags, file_version, focused_version
 from tests.catalogs import record
 
 DATA = b"what was made"
@@ -82,3 +82,10 @@ def test_a_focal_point_is_another_version_of_the_same_file() -> None:
 
 def test_a_focal_point_that_is_taken_away_leaves_no_trace() -> None:
     assert seen(FocalPoint(0.5, 0.5)).focused(None) == seen()
+
+
+def test_equal_focal_points_name_equal_versions() -> None:
+    points = [FocalPoint(0, 1), FocalPoint(-0.0, 1.0), FocalPoint(0.0, True)]
+    assert len({focused_version("1_2", point) for point in points}) == 1
+    assert bytes_version(focused_version("1_2", points[0])) == bytes_version("1_2") == "1_2"
+    assert focused_version("1_2", None) == "1_2"

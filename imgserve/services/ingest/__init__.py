@@ -1,6 +1,7 @@
 """The one door by which an original enters, changes or leaves."""
 
 from imgserve.services.ingest.door import Ingest
+from imgserve.services.ingest.inspecting import Inspector
 from imgserve.services.ingest.means import Inspect, Rules
 from imgserve.services.ingest.purging import PresetKeys
 from imgserve.services.ingest.results import (
@@ -20,6 +21,7 @@ __all__ = [
     "Details",
     "Ingest",
     "Inspect",
+    "Inspector",
     "Listener",
     "PresetKeys",
     "Purged",

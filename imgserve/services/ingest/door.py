@@ -231,6 +231,10 @@ class Ingest:
         """Delete for good what has been in the trash for its time; tell how many."""
         return await self.empty_trash(self._means.rules.trash_seconds)
 
+    def sweep(self) -> int:
+        """Remove what processes left behind that died with a file half in, in a thread; tell how many."""
+        return self._means.originals.sweep()
+
     async def close(self) -> None:
         """Wait for what is being done."""
         while self._running:

@@ -8,7 +8,7 @@ import pytest
 from tests.servers import ROOT, environment
 
 HEAVY = ("pyvips", "pi_heif", "starlette", "uvicorn", "anyio", "asyncio", "pydantic", "yaml", "cachetools", "click",
-         "prometheus_client", "http.client", "socket", "ssl")  # fmt: skip
+         "prometheus_client", "sqlalchemy", "httpx2", "http.client", "socket", "ssl")  # fmt: skip
 
 
 def _loaded(code: str) -> set[str]:
@@ -32,3 +32,9 @@ def test_the_client_loads_nothing_of_a_server(code: str) -> None:
 def test_the_command_loads_nothing_of_a_server() -> None:
     loaded = _loaded("import imgserve.cli.url")
     assert loaded.isdisjoint({name for name in HEAVY if name in {"pyvips", "starlette", "pydantic", "yaml", "anyio"}})
+
+
+def test_the_client_of_the_api_brings_the_network_and_nothing_of_a_server() -> None:
+    loaded = _loaded("import imgserve.client.api")
+    assert loaded.isdisjoint(set(HEAVY) - {"httpx2", "asyncio", "http.client", "socket", "ssl"})
+    assert "httpx2" in loaded

@@ -1,0 +1,141 @@
+"""Builds what lets originals in, knows them and takes them away; its work beside the requests is run from here."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from imgserve.app.folders import refused_formats, tree_of
+from imgserve.app.pictures import Parts, processes
+from imgserve.app.reading import cdn_hooks, discipline, preset_keys
+from imgserve.catalog import Catalog
+from imgserve.config import Config
+from imgserve.errors import CatalogUnavailable
+from imgserve.model import Original
+from imgserve.services.cdn import CdnPurger, preset_tag
+from imgserve.services.following import Following
+from imgserve.services.ingest import Ingest, Inspector, Rules
+from imgserve.services.watching import Duty, Known, Watcher
+
+_logger = logging.getLogger(__name__)
+
+_OPENING_SECONDS = 3.0
+"""How long the start waits for the catalog; pictures are served without it."""
+_KEPT = timedelta(days=1)
+"""How long notices and answers to idempotent requests are kept."""
+_TIDY_SECONDS = 600.0
+
+
+class Listening:
+    """Tells the caches in front, and whoever prepares pictures, of changes of originals."""
+
+    def __init__(self, purger: CdnPurger) -> None:
+        """Take who tells caches."""
+        self._purger = purger
+
+    async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
+        """Hear that what was made of these images is not to be used any more; None for all images."""
+        presets = [preset_tag(tag.removeprefix("preset:")) for tag in tags if tag.startswith("preset:")]
+        await self._purger.purged(ids, presets)
+
+    async def on_recorded(self, original: Original) -> None:
+        """Hear of a new original, or a new version of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    """What was built, and how it is opened, run and closed."""
+
+    catalog: Catalog
+    ingest: Ingest
+    watcher: Watcher | None
+    following: Following
+    purger: CdnPurger
+    tidying: Duty
+
+    async def open(self) -> None:
+        """Open the catalog, if that is soon done; what uses it later opens it otherwise."""
+        with anyio.move_on_after(_OPENING_SECONDS):
+            try:
+                await self.catalog.database.open()
+            except CatalogUnavailable:
+                _logger.warning("starting without the catalog; pictures are served")
+
+    def start(self, group: TaskGroup) -> None:
+        """Begin all that is done beside requests; it ends with the group."""
+        group.start_soon(self.purger.run)
+        group.start_soon(self.following.run)
+        group.start_soon(self.tidying.run, self._tidy)
+        if self.watcher is not None:
+            group.start_soon(self.watcher.run)
+
+    async def close(self) -> None:
+        """Finish what is being changed, and let go of the catalog."""
+        await self.ingest.close()
+        await self.catalog.database.close()
+
+    def check(self) -> Mapping[str, str]:
+        """Tell the state of the parts, for readiness."""
+        return {} if self.watcher is None else {"watch": self.watcher.state}
+
+    async def _tidy(self) -> None:
+        """Remove what has had its time, in one of the server processes."""
+        while True:
+            try:
+                await self.ingest.expire_trash()
+                await to_thread.run_sync(self.ingest.sweep)
+                before = datetime.now(UTC) - _KEPT
+                await self.catalog.notices.prune(before)
+                await self.catalog.idempotency.prune(before)
+            except CatalogUnavailable:
+                _logger.debug("the catalog cannot be tidied now")
+            except Exception:
+                # The edge of a background task: it is tried again.
+                _logger.exception("what has had its time could not be removed")
+            await anyio.sleep(_TIDY_SECONDS)
+
+
+def build_management(config: Config, parts: Parts, data: Path) -> Management:
+    """Build every part, opening none."""
+    catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
+    ingest = Ingest(
+        parts.originals,
+        catalog,
+        parts.cache,
+        inspect=Inspector(
+            parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
+        ),
+        forget=parts.finder.forget,
+        preset_keys=preset_keys(config, parts.renditions),
+        metrics=parts.metrics,
+        rules=Rules(
+            near=config.catalog.near,
+            trash_seconds=config.originals.trash,
+            settle=config.originals.settle,
+            refused=refused_formats(config),
+            at_once=processes(config),
+        ),
+        listeners=[Listening(purger)],
+    )
+    watcher = Watcher(
+        tree_of(config),
+        ingest,
+        Known(catalog.images, catalog.problems),
+        Duty(data / "watch.lock"),
+        parts.metrics,
+        at_once=processes(config),
+        rescan=config.originals.rescan,
+    )
+    return Management(
+        catalog,
+        ingest,
+        watcher if config.originals.watch else None,
+        Following(catalog.notices, parts.cache, forget=parts.finder.forget),
+        purger,
+        Duty(data / "tidy.lock"),
+    )

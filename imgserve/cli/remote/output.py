@@ -1,0 +1,139 @@
+"""What commands print: a line for people or a JSON object for programs, one a line; and progress for who watches."""
+
+import base64
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from imgserve.client.api import Image, Point
+from imgserve.errors import ImgserveError
+
+T = TypeVar("T")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+
+_NAMES = {"image_id": "id", "size": "bytes", "error": "problem"}
+"""What the API calls otherwise."""
+_HEX = {"perceptual_hash": "016x"}
+_STEP = 1024
+_OFTEN = 0.1
+"""Seconds between two states of progress."""
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line: the bytes of names as they are, control characters as escapes, which no terminal obeys."""
+    plain = "".join(character if _is_harmless(character) else repr(character)[1:-1] for character in text)
+    click.echo(plain.encode("utf-8", "surrogateescape"), err=err)
+
+
+def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool) -> None:
+    """Print values as they come."""
+    for item in items:
+        if as_json:
+            click.echo(json_line(item))
+        else:
+            for part in line(item).split("\n"):
+                echo(part)
+
+
+def json_line(value: Any) -> str:
+    """Write a value as JSON, named as in the API."""
+    return json.dumps(_document(value))
+
+
+def image_line(image: Image) -> str:
+    """Write what a list tells of an image; the id comes last, as its length varies."""
+    extent = f"{image.width}x{image.height}"
+    return f"{image.format:5} {extent:>11} {size_text(image.size):>9}  {moment_text(image.changed)}  {image.image_id}"
+
+
+def image_text(image: Image) -> str:
+    """Write all that is known about an image, a line a field; what is empty is left out."""
+    known = json.loads(json_line(image))
+    told = {name: value for name, value in known.items() if value not in ("", None, [], {}, False)}
+    width = max(map(len, told))
+    return "\n".join(f"{name:{width}}  {_value(value)}" for name, value in told.items())
+
+
+def moment_text(moment: datetime | None) -> str:
+    """Write a time of day here."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else "-"
+
+
+def size_text(size: int) -> str:
+    """Write a number of bytes with three digits or so."""
+    value, units = float(size), iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while value >= _STEP:
+        value, unit = value / _STEP, next(units, "TiB")
+        if unit == "TiB":
+            break
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+class Progress:
+    """One line on standard error that changes, where that is a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._written = 0
+        self._next = 0.0
+
+    def tell(self, text: str) -> None:
+        """Show how far it has come."""
+        if self._shown and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _OFTEN
+            click.echo(f"\r{text:{self._written}}", err=True, nl=False)
+            self._written = len(text)
+
+    def clear(self) -> None:
+        """Make room for other lines."""
+        if self._written:
+            click.echo(f"\r{'':{self._written}}\r", err=True, nl=False)
+            self._written, self._next = 0, 0.0
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or "\udc80" <= character <= "\udcff"
+
+
+def _document(value: Any) -> Any:
+    """Write a value as JSON has it; what is JSON already stays."""
+    if isinstance(value, Exception):
+        return _error(value)
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {_NAMES.get(name, name): _field(name, item) for name, item in fields.items()}
+    if isinstance(value, Point):
+        return value._asdict()
+    if isinstance(value, tuple):
+        return [_document(item) for item in value]
+    return _text(value)
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    if isinstance(error, ImgserveError):
+        return {"status": error.status, "code": error.code, "detail": error.detail, **error.members}
+    return {"detail": str(error)}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+def _field(name: str, value: Any) -> Any:
+    return format(value, _HEX[name]) if name in _HEX and value is not None else _document(value)

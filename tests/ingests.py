@@ -1,0 +1,170 @@
+"""A door for the tests: real files, real rendering processes, a real catalog and cache."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
+from imgserve.catalog import Catalog
+from imgserve.metrics import Metrics
+from imgserve.model import Facts, Limits, Original, Rendition
+from imgserve.originals.base import Walked
+from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.incoming import Incoming
+from imgserve.pipeline.process import Discipline
+from imgserve.services.admission import Admission
+from imgserve.services.ingest import Accepted, Details, Ingest, Inspector, Rules
+from imgserve.services.workers import Workers
+from tests.catalogs import opened
+from tests.pictures import encoded, quarters
+
+NOTHING = Details()
+
+
+def picture(number: int = 0, name: str = "png", **options: Any) -> bytes:
+    """Encode a picture whose bytes are those of no other number."""
+    image = quarters(40, 30).draw_rect([number % 256, number // 256 % 256, 99], 1, 1, 6, 6, fill=True)
+    return encoded(image, name, **options)
+
+
+def preset_keys(original: Original, preset: str) -> list[RenditionKey]:
+    """Name what a preset makes, as the tests have it."""
+    return [rendition_key(original.image_id, original.version, preset)]
+
+
+def rendition_key(image_id: str, version: str, canonical: str = "w=9") -> RenditionKey:
+    return RenditionKey(image_id, version, canonical, "r", "png")
+
+
+@dataclass
+class Ear:
+    """Remembers what a listener heard."""
+
+    purged: list[tuple[set[str] | None, list[str]]] = field(default_factory=list)
+    recorded: list[Original] = field(default_factory=list)
+    broken: bool = False
+
+    async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
+        if self.broken:
+            raise RuntimeError("deaf")
+        self.purged.append((None if ids is None else set(ids), list(tags)))
+
+    async def on_recorded(self, original: Original) -> None:
+        self.recorded.append(original)
+
+
+class Counting:
+    """Inspects for real, and counts."""
+
+    def __init__(self, inspector: Inspector) -> None:
+        self.inspector = inspector
+        self.paths = list[str]()
+
+    async def __call__(self, path: str, version: str, **given: Any) -> Facts:
+        self.paths.append(path)
+        return await self.inspector(path, version, **given)
+
+
+@dataclass
+class House:
+    """Everything behind and before a door."""
+
+    root: Path
+    catalog: Catalog
+    originals: FolderOriginals
+    cache: TieredCache
+    metrics: Metrics
+    door: Ingest
+    ear: Ear
+    inspected: list[str]
+    forgotten: list[str]
+
+    def put(self, image_id: str, data: bytes) -> Path:
+        """Put a file in the folder, as people do."""
+        path = self.root / os.fsencode(image_id).decode(errors="surrogateescape")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def incoming(self, data: bytes) -> Incoming:
+        incoming = self.originals.incoming()
+        incoming.write(data)
+        return incoming
+
+    async def upload(self, data: bytes, image_id: str | None = None, **given: Any) -> Accepted:
+        defaults: dict[str, Any] = {"details": NOTHING, "replace": False}
+        return await self.door.accept(self.incoming(data), image_id, **defaults | given)
+
+    def walked(self) -> list[Walked]:
+        return list(self.originals.walk())
+
+    async def scan(self) -> dict[str, str]:
+        """Do what a scan does: record what is there, forget what is not."""
+        there = self.walked()
+        found = await self.door.record_many(there)
+        for image_id in set(await self.door.known()) - {one.image_id for one in there}:
+            await self.door.vanished(image_id)
+        return {one.image_id: one.outcome.value for one in found}
+
+    async def render(self, image_id: str, canonical: str = "w=9") -> RenditionKey:
+        """Keep something that was made of an image as it is now."""
+        point = await self.catalog.images.focal_point(image_id)
+        key = rendition_key(image_id, self.originals.stat(image_id).focused(point).version, canonical)
+        await self.cache.put(key, Rendition(b"x" * 100, "image/png", 1, 1))
+        return key
+
+    def leftovers(self) -> list[str]:
+        folder = self.root / ".imgserve" / "incoming"
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    def figure(self, origin: str, outcome: str) -> float:
+        labels = {"origin": origin, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("imgserve_ingested_total", labels) or 0.0
+
+
+@asynccontextmanager
+async def house(folder: Path, address: str, *, limits: Limits | None = None, **given: Any) -> AsyncIterator[House]:
+    """Build everything over a folder, and take it down."""
+    rules, patience = Rules(**{"settle": 0.0} | given), 60 if address.startswith("sqlite") else 10
+    root, metrics, ear = folder / "originals", Metrics(CollectorRegistry()), Ear()
+    root.mkdir(exist_ok=True)
+    originals = FolderOriginals(root, settle=rules.settle, refused=rules.refused)
+    cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
+    admission = Admission(2, waiting=100, waiting_megapixels=10_000)
+    workers = Workers(2, admission, time_limit=30, discipline=Discipline(), metrics=metrics)
+    counting, forgotten = Counting(Inspector(workers, Discipline(), limits or Limits())), list[str]()
+    async with opened(address, patience=patience) as catalog:
+        await workers.open()
+        door = Ingest(
+            originals,
+            catalog,
+            cache,
+            inspect=counting,
+            forget=forgotten.append,
+            preset_keys=preset_keys,
+            metrics=metrics,
+            rules=rules,
+            listeners=[ear],
+        )
+        try:
+            yield House(root, catalog, originals, cache, metrics, door, ear, counting.paths, forgotten)
+        finally:
+            await door.close()
+            await workers.close()
+            await cache.close()
+
+
+async def kinds_of_notices(catalog: Catalog) -> list[tuple[str, str]]:
+    """List what other processes were told."""
+    return [(notice.kind, notice.image_id) for _, notice in await catalog.notices.after(0)]
+
+
+async def later(seconds: float = 0.02) -> None:
+    """Let time pass, so that a file written again has another time."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,186 @@
+"""The commands for a running server, beside one that speaks the API."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from imgserve.errors import UnsupportedImage
+from tests.api_server import KEY, TIME, ApiServer, ndjson, record, told
+from tests.servers import Run, imgserve
+
+
+def test_files_are_uploaded_under_their_names(api: ApiServer, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    (tmp_path / "b é.jpg").write_bytes(b"22")
+    done = run("upload", "a.jpg", "b é.jpg", "--folder", "x/", "--title", "T", "--tag", "s", "--tag", "t")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == ["created  x/a.jpg  /img/x/a.jpg", "created  x/b é.jpg  /img/x/b é.jpg"]
+    assert [(image["title"], image["tags"]) for image in api.images.values()] == [("T", ["s", "t"])] * 2
+
+
+def test_a_folder_is_uploaded_with_the_paths_below_it(api: ApiServer, run: Run, tmp_path: Path) -> None:
+    for name in ("p/a.jpg", "p/q/b.jpg", "p/.hidden/c.jpg", "p/.d.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"1")
+    assert run("upload", "-r", "p", "--folder", "new").returncode == 0
+    assert sorted(api.images) == ["new/a.jpg", "new/q/b.jpg"]
+    refused = run("upload", "p")
+    assert (refused.returncode, "give --recursive" in refused.stderr) == (2, True)
+
+
+def test_a_refused_file_is_told_and_does_not_stop_the_others(api: ApiServer, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"1")
+    (tmp_path / "b.jpg").write_bytes(b"2")
+    api.first.append(lambda: told(UnsupportedImage()))
+    done = run("upload", "--parallel", "1", "a.txt", "b.jpg", "--json")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 1
+    assert (first["name"], first["problem"]["code"], first["uploaded"]) == ("a.txt", "unsupported_image", None)
+    assert second["uploaded"]["image"]["id"] == "b.jpg"
+    api.first.append(lambda: told(UnsupportedImage()))
+    assert run("upload", "a.txt").stderr.startswith("imgserve: a.txt: The original is not in an image format")
+
+
+def test_a_file_replaces_what_has_its_id_only_where_that_is_said(api: ApiServer, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    api.images["x.jpg"] = record("x.jpg", b"older")
+    assert run("upload", "a.jpg", "--id", "x.jpg").returncode == 1
+    assert run("upload", "a.jpg", "--id", "x.jpg", "--replace").stdout == "replaced x.jpg  /img/x.jpg\n"
+    assert api.images["x.jpg"]["bytes"] == 1
+    assert run("upload", "a.jpg", "--replace").returncode == 2
+
+
+def test_images_are_found_for_people_and_for_programs(api: ApiServer, run: Run) -> None:
+    api.images |= {name: record(name, b"1" * 2048) for name in ("a/1.jpg", "a/2.jpg", "b.jpg")}
+    lines = run("find", "red", "shoe", "--prefix", "a/", "--tag", "x", "--min-width", 9, "--sort", "bytes").stdout
+    assert [line.split()[:4] + line.split()[-1:] for line in lines.splitlines()] == [
+        ["jpg", "40x30", "2.0", "KiB", "a/1.jpg"], ["jpg", "40x30", "2.0", "KiB", "a/2.jpg"]
+    ]  # fmt: skip
+    assert dict(api.seen[-1].query) == {
+        "q": "red shoe", "prefix": "a/", "tag": "x", "min_width": "9", "sort": "bytes", "limit": "500"
+    }  # fmt: skip
+    (found,) = map(json.loads, run("find", "--limit", 1, "--json").stdout.splitlines())
+    assert (found["id"], found["bytes"], found["thumbhash"], found["perceptual_hash"], found["created"]) == (
+        "a/1.jpg", 2048, "AQID", "00000000000000ff", TIME
+    )  # fmt: skip
+
+
+def test_a_name_cannot_command_the_terminal_and_keeps_its_bytes(api: ApiServer, run: Run) -> None:
+    name = os.fsdecode(b"\xe9\x1b[31m.jpg")
+    api.images[name] = record(name)
+    done = run("find")
+    assert done.stdout.encode("utf-8", "surrogateescape").endswith(b"  \xe9\\x1b[31m.jpg\n")
+    assert json.loads(run("find", "--json").stdout)["id"] == name
+
+
+def test_a_record_is_shown_and_changed(api: ApiServer, run: Run) -> None:
+    api.images["a.jpg"] = record("a.jpg", b"1", tags=["s", "t"], title="Old")
+    assert "title            Old\n" in run("show", "a.jpg").stdout
+    changed = json.loads(
+        run("change", "a.jpg", "--title", "New", "--no-tags", "--focal-point", "0.25,1", "--json").stdout
+    )
+    assert (changed["title"], changed["tags"], changed["focal_point"]) == ("New", [], {"x": 0.25, "y": 1.0})
+    assert run("change", "a.jpg", "--no-focal-point").returncode == 0
+    assert api.seen[-1].document == {"focal_point": None}
+
+
+def test_an_image_is_deleted_and_restored_by_its_id(api: ApiServer, run: Run) -> None:
+    api.answers["/api/bulk/delete"] = JSONResponse({"deleted": [{"id": "a.jpg", "trash_item": "i", "until": TIME}]})
+    done = run("delete", "a.jpg", "gone.jpg")
+    assert (done.returncode, done.stderr) == (1, "imgserve: there is no image gone.jpg\n")
+    api.trash["item-7"] = record("a.jpg", b"1")
+    assert "1 B  item-7  a.jpg" in run("trash").stdout
+    assert run("restore", "a.jpg").stdout.endswith("a.jpg\n")
+    again = run("restore", "a.jpg")
+    assert (again.returncode, again.stderr) == (1, "imgserve: a.jpg: There is no such item in the trash.\n")
+
+
+def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) -> None:
+    done = run("delete", "--prefix", "a/")
+    assert (done.returncode, "give --yes" in done.stderr, api.seen) == (2, True, [])
+    api.answers["/api/bulk/delete"] = JSONResponse({"deleted": []})
+    assert run("delete", "--prefix", "a/", "--yes").returncode == 0
+    assert api.seen[-1].document == {"query": {"prefix": "a/"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "document"),
+    [
+        (["a.jpg"], "/api/images/a.jpg/purge", None),
+        (["a.jpg", "b.jpg"], "/api/bulk/purge", {"ids": ["a.jpg", "b.jpg"]}),
+        (["--tag", "x"], "/api/purge", {"tag": "x"}),
+        (["--all"], "/api/purge", {"all": True}),
+    ],
+)
+def test_what_is_purged_is_told(api: ApiServer, run: Run, arguments: list[str], path: str, document: object) -> None:
+    api.answers[path] = JSONResponse({"images": 1, "renditions": 5})
+    assert run("purge", *arguments).stdout == "5 renditions of 1 images purged\n"
+    assert (api.seen[-1].document if api.seen[-1].body else None) == document
+
+
+def test_lists_are_printed(api: ApiServer, run: Run) -> None:
+    problem = {"id": "n.txt", "code": "unsupported_image", "detail": "No.", "since": TIME}
+    api.answers |= {
+        "/api/duplicates": JSONResponse({"groups": [[record("a"), record("b")], [record("c")]], "next": None}),
+        "/api/images/a/similar": JSONResponse({"images": [{"distance": 4, "image": record("b")}]}),
+        "/api/problems": JSONResponse({"problems": [problem], "next": None}),
+        "/api/stats": JSONResponse({"images": 2, "bytes": 9, "problems": 1, "version": "1.0"}),
+        "/api/bulk/tag": JSONResponse({"changed": 2}),
+    }
+    assert [line[-1:] for line in run("duplicates").stdout.splitlines()] == ["a", "b", "", "c"]
+    assert [len(json.loads(line)) for line in run("duplicates", "--json").stdout.splitlines()] == [2, 1]
+    assert run("similar", "a").stdout.startswith(" 4  jpg")
+    assert run("problems").stdout.endswith("  n.txt: No.\n")
+    assert run("stats").stdout == "2 images, 9 B; 1 problems; imgserve 1.0\n"
+    assert run("tag", "a", "b", "--add", "x").stdout == "2 images changed\n"
+
+
+def test_a_picture_is_converted_into_a_file_or_to_standard_output(api: ApiServer, run: Run, tmp_path: Path) -> None:
+    api.answers["/api/images/a.jpg/convert/webp"] = Response(b"PICTURE", media_type="image/webp")
+    assert run("convert", "a.jpg", "small.webp", "width=40").stderr == "small.webp: image/webp, 7 bytes\n"
+    assert (tmp_path / "small.webp").read_bytes() == b"PICTURE"
+    assert run("convert", "a.jpg", "-", "--to", "webp").stdout == "PICTURE"
+    assert (run("convert", "a.jpg", "-").returncode, run("convert", "a.jpg", "b.webp", "widht=3").returncode) == (2, 1)
+
+
+def test_warming_tells_its_end_and_what_failed(api: ApiServer, run: Run) -> None:
+    bad = {"done": 2, "total": 2, "failed": 1, "id": "b.jpg", "problem": {"code": "busy", "detail": "Busy."}}
+    lines = [{"done": 1, "total": 2, "failed": 0, "id": "a.jpg"}, bad]
+    api.answers["/api/warm"] = ndjson(*lines, {"done": 2, "total": 2, "failed": 1, "finished": True})
+    done = run("warm", "--all", "--preset", "card", "--transform", "w=40")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "1 pictures made, 1 failed\n", "imgserve: b.jpg: Busy.\n")
+    assert api.seen[-1].document == {"query": {"prefix": ""}, "presets": ["card"], "transforms": ["width=40"]}
+
+
+@pytest.mark.parametrize("command", [["warm", "--all", "--preset", "x"], ["stats"], ["upload", "."]])
+def test_a_command_without_a_server_says_what_is_needed(tmp_path: Path, command: list[str]) -> None:
+    done = imgserve(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"imgserve --server URL {command[0]}" in done.stderr or "--recursive" in done.stderr
+
+
+def test_the_server_may_stand_in_the_environment(api: ApiServer, tmp_path: Path) -> None:
+    api.images["a.jpg"] = record("a.jpg")
+    done = imgserve("find", cwd=tmp_path, IMGSERVE_SERVER=api.base_url, IMGSERVE_KEY=KEY)
+    assert (done.returncode, done.stdout.endswith("a.jpg\n")) == (0, True)
+    assert imgserve("config", "check", cwd=tmp_path, IMGSERVE_SERVER=api.base_url, IMGSERVE_KEY=KEY).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        ([], 1, "the server wants a valid API key: give it with --key or in IMGSERVE_KEY"),
+        (["--key", "wrong"], 1, "the server wants a valid API key: it refused the one given"),
+        (["--key", "two words"], 2, "key: expected an API key"),
+    ],
+)
+def test_a_key_that_is_missing_or_wrong_is_told(
+    api: ApiServer, tmp_path: Path, options: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    for command in (["stats"], ["upload", "a.jpg"]):
+        done = imgserve("--server", api.base_url, *options, *command, cwd=tmp_path)
+        assert (done.returncode, message in done.stderr) == (status, True), done.stderr
