@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from imgserve.config import Config
+from imgserve.download import FetchRules
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
 from imgserve.services.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
@@ -108,4 +109,15 @@ def preset_keys(config: Config, renditions: Renditions) -> PresetKeys:
         max_side=config.limits.output_side,
         sizes=tuple(sorted(config.urls.sizes)),
         qualities=config.formats.quality.model_dump(),
+    )
+
+
+def fetch_rules(config: Config) -> FetchRules:
+    """Read what may be fetched from other servers."""
+    uploads = config.uploads
+    return FetchRules(
+        config.limits.original_bytes,
+        seconds=uploads.fetch_timeout,
+        ports=frozenset(uploads.fetch_ports),
+        networks=tuple(map(str, uploads.fetch_networks)),
     )
