@@ -118,6 +118,18 @@ class Mezzanines:
                 if start.kept is not None:
                     self._begin(self._adopt(key, place, start.kept, stack.pop_all()))
 
+    async def at_hand(self, original: Original, transform: Transform, limits: Limits) -> Start:
+        """Say what a picture can start from now, without waiting for a mezzanine and without making one."""
+        if _wanted(original, transform, limits):
+            found = await self._cache.mezzanine(self.key(original))
+            if found is not None:
+                return Start(found, megapixels=_reduced_megapixels(original))
+        return Start(megapixels=_megapixels(original, limits))
+
+    def wanted(self, original: Original, transform: Transform | None, limits: Limits) -> bool:
+        """Tell whether a mezzanine would serve a picture, or without a transform, any."""
+        return _wanted(original, transform, limits)
+
     @contextlib.asynccontextmanager
     async def ahead(self, original: Original, limits: Limits) -> AsyncIterator[Start]:
         """Say where to write a mezzanine that nobody has asked for; nowhere where there is one, or none is wanted.
