@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from imgserve.app.folders import refused_formats, tree_of
 from imgserve.app.pictures import Parts, processes
-from imgserve.app.reading import cdn_hooks, discipline, fetch_rules, preset_keys
+from imgserve.app.reading import cdn_hooks, discipline, fetch_rules
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
@@ -22,6 +22,7 @@ from imgserve.services.cdn import CdnPurger, preset_tag
 from imgserve.services.following import Following
 from imgserve.services.ingest import Ingest, Inspector, Rules
 from imgserve.services.preparing import Preparer
+from imgserve.services.preset_keys import PresetKeys
 from imgserve.services.watching import Duty, Known, Watcher
 
 _logger = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
             parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
         ),
         forget=parts.finder.forget,
-        preset_keys=preset_keys(config, parts.renditions),
+        preset_keys=PresetKeys(parts.meaning),
         metrics=parts.metrics,
         rules=Rules(
             duplicates=config.uploads.duplicates,

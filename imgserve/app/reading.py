@@ -11,8 +11,7 @@ from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
 from imgserve.services.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.services.meaning import Language
-from imgserve.services.preset_keys import PresetKeys
-from imgserve.services.renditions import Recipe, Renditions
+from imgserve.services.renditions import Recipe
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.wanted import UrlOptions
 
@@ -99,17 +98,6 @@ def cdn_hooks(config: Config) -> list[Hook]:
     hooks += [Varnish(url) for url in cdn.varnish_urls]
     hooks += [PlainPurge(url, config.urls.prefix) for url in cdn.purge_urls]
     return hooks
-
-
-def preset_keys(config: Config, renditions: Renditions) -> PresetKeys:
-    """Read what decides which pictures a preset makes."""
-    return PresetKeys(
-        renditions,
-        config.plain_presets(),
-        max_side=config.limits.output_side,
-        sizes=tuple(sorted(config.urls.sizes)),
-        qualities=config.formats.quality.model_dump(),
-    )
 
 
 def fetch_rules(config: Config) -> FetchRules:
