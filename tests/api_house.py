@@ -11,6 +11,8 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from imgserve.model import ImageRecord
 from imgserve.services.access import Access
@@ -61,7 +63,7 @@ def app_of(home: House) -> Starlette:
         not_found_max_age=10,
     )
     return Starlette(
-        routes=[api.route, *document.routes],
+        routes=[api.route, *document.routes, Mount("/static", app=StaticFiles(directory=static_folder()))],
         middleware=[exchange],
         exception_handlers={HTTPException: as_our_error},
     )

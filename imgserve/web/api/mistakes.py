@@ -77,6 +77,8 @@ def _expected(error: ErrorDetails, context: Mapping[str, Any]) -> str:
     kind = error["type"]
     if kind == "expected":
         return str(context["what"])
+    if kind == "string_pattern_mismatch":
+        return f"text that matches {context['pattern']}"
     if kind == "literal_error":
         return _words(context["expected"])
     if kind in _BOUNDS:
