@@ -20,6 +20,7 @@ from imgserve.model import Original
 from imgserve.services.cdn import CdnPurger, preset_tag
 from imgserve.services.following import Following
 from imgserve.services.ingest import Ingest, Inspector, Rules
+from imgserve.services.preparing import Preparer
 from imgserve.services.watching import Duty, Known, Watcher
 
 _logger = logging.getLogger(__name__)
@@ -34,9 +35,10 @@ _TIDY_SECONDS = 600.0
 class Listening:
     """Tells the caches in front, and whoever prepares pictures, of changes of originals."""
 
-    def __init__(self, purger: CdnPurger) -> None:
-        """Take who tells caches."""
+    def __init__(self, purger: CdnPurger, preparer: Preparer | None) -> None:
+        """Take who tells caches, and who prepares, if anybody does."""
         self._purger = purger
+        self._preparer = preparer
 
     async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
         """Hear that what was made of these images is not to be used any more; None for all images."""
@@ -45,6 +47,8 @@ class Listening:
 
     async def on_recorded(self, original: Original) -> None:
         """Hear of a new original, or a new version of one."""
+        if self._preparer is not None:
+            self._preparer.add(original)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Management:
     following: Following
     purger: CdnPurger
     tidying: Duty
+    preparer: Preparer | None
 
     async def open(self) -> None:
         """Open the catalog, if that is soon done; what uses it later opens it otherwise."""
@@ -73,6 +78,8 @@ class Management:
         group.start_soon(self.tidying.run, self._tidy)
         if self.watcher is not None:
             group.start_soon(self.watcher.run)
+        if self.preparer is not None:
+            group.start_soon(self.preparer.run)
 
     async def close(self) -> None:
         """Finish what is being changed, and let go of the catalog."""
@@ -103,6 +110,8 @@ class Management:
 def build_management(config: Config, parts: Parts, data: Path) -> Management:
     """Build every part, opening none."""
     catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
+    preparer = Preparer(parts.renditions, parts.cache.mezzanine_stats)
+    preparing = preparer if config.rendering.prepare == "ingest" else None
     ingest = Ingest(
         parts.originals,
         catalog,
@@ -120,7 +129,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
             refused=refused_formats(config),
             at_once=processes(config),
         ),
-        listeners=[Listening(purger)],
+        listeners=[Listening(purger, preparing)],
     )
     watcher = Watcher(
         tree_of(config),
@@ -138,4 +147,5 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         Following(catalog.notices, parts.cache, forget=parts.finder.forget),
         purger,
         Duty(data / "tidy.lock"),
+        preparing,
     )
