@@ -7,8 +7,8 @@ from imgserve.app.management import Management
 from imgserve.app.pictures import Parts, processes
 from imgserve.config import Config
 from imgserve.services.access import Access, admin_digest, announce_admin_key
-from imgserve.services.receiving import Receiving
 from imgserve.services.making import BulkMaking, Making
+from imgserve.services.receiving import Receiving
 from imgserve.services.warming import Warmer
 from imgserve.web.api.frame import Api
 from imgserve.web.api.making import MakingPictures

@@ -24,6 +24,7 @@ from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.metrics import Metrics
 from imgserve.services.upkeep import Upkeep
+from imgserve.web.api.document import ApiDocument
 from imgserve.web.assets import static_folder
 from imgserve.web.cors import Cors
 from imgserve.web.exchange import ExchangeMiddleware
@@ -69,7 +70,9 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    others = routes(ops, pages, build_api(config, parts, management, data).route)
+    api = build_api(config, parts, management, data)
+    document = ApiDocument(api.endpoints, static_folder(), version=__version__)
+    others = routes(ops, pages, api.route, *document.routes)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,

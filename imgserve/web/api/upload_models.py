@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.told import Told
-from imgserve.web.api.upkeep_models import ProblemDetails
+from imgserve.web.api.upkeep_models import ErrorOut
 
 
 class Alike(Told):
@@ -40,7 +40,7 @@ class TakenFile(UploadedOut):
     """Of the file, or the address that it was fetched from."""
 
 
-class FileProblem(ProblemDetails):
+class FileProblem(ErrorOut):
     """Why a file was refused."""
 
     model_config = ConfigDict(extra="allow")
