@@ -67,7 +67,7 @@ def test_a_file_that_is_no_image_is_a_problem(api: Api, folder: Path) -> None:
     problem = until(lambda: api.problem("letter.jpg") or {})
     assert problem["code"] == "unsupported_image"
     assert api.picture("letter.jpg").status_code == 415
-    settled(folder / "letter.jpg", SHOE)
+    settled(folder / "letter.jpg", plain(GREEN, 77))
     until_there(api, "letter.jpg")
     assert api.problem("letter.jpg") is None
 
