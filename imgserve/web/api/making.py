@@ -32,8 +32,8 @@ from imgserve.web.api.making_models import (
     MadeManyOut,
     MadeOne,
     MadeProblem,
-    TransformMany,
     TransformedOut,
+    TransformMany,
     TransformOne,
     UrlOut,
 )

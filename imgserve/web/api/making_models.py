@@ -46,9 +46,9 @@ class TransformMany(Selected):
 class WarmWhat(Selected):
     """What is made ahead of time."""
 
-    presets: _Names = []
+    presets: _Names = Field(default_factory=list)
     """Names of presets."""
-    transforms: _Queries = []
+    transforms: _Queries = Field(default_factory=list)
     """Parameters as in a URL, such as `w=400&auto=format`."""
 
     @model_validator(mode="after")
