@@ -1,5 +1,6 @@
 """Every setting, declared once; nothing below reads settings, parts get plain values."""
 
+from imgserve.config.access_section import AccessConfig
 from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.config import Config
 from imgserve.config.document import example, markdown_table, schema
@@ -16,6 +17,7 @@ from imgserve.config.serving_sections import HttpConfig, LogConfig, MetricsConfi
 from imgserve.config.units import parse_duration, parse_size, write_duration, write_size
 
 __all__ = [
+    "AccessConfig",
     "CacheConfig",
     "CatalogConfig",
     "Config",

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, fie
 from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from imgserve.config.access_section import AccessConfig
 from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
@@ -52,6 +53,7 @@ class Config(BaseSettings):
     presets: Annotated[Presets, WithJsonSchema(PRESETS_SCHEMA)] = Field(default_factory=lambda: SHIPPED)
     """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
+    access: AccessConfig = Field(default_factory=AccessConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
     cdn: CdnConfig = Field(default_factory=CdnConfig)
