@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +12,9 @@ from pathlib import Path
 import anyio
 from prometheus_client import CollectorRegistry
 
-from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
+from imgserve.originals.base import Walked
 from imgserve.originals.tree import OriginalsTree
 from imgserve.services.ingest import Recorded, Recording
 from imgserve.services.watching import Duty, Known, Watcher
@@ -55,6 +55,7 @@ class Door:
         self.images, self.problems = _Kept(), _Kept()
         self.read = list[str]()
         """Ids in the order in which files were read."""
+        self.batches = list[int]()
         self.at_once = self.most_at_once = 0
         self.fail: Callable[[str], Exception | None] = lambda _image_id: None
         self.seconds = 0.0
@@ -67,8 +68,13 @@ class Door:
     def versions(self) -> dict[str, str]:
         return {one: kept.version for table in (self.images, self.problems) for one, kept in table.rows.items()}
 
-    async def record(self, image_id: str, *, background: bool = True) -> Recorded:
+    async def record_many(self, walked: Sequence[Walked], *, background: bool = True) -> list[Recorded]:
+        self.batches.append(len(walked))
+        return [await self.record(file.image_id, background=background, version=file.version) for file in walked]
+
+    async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
         assert background, "what is watched gives way to what clients wait for"
+        assert version, "whoever watches has looked"
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
@@ -82,9 +88,10 @@ class Door:
             raise error
         path = self._tree.path_of(image_id)
         try:
-            state, data = os.stat(path), Path(path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ImageNotFound from error
+            state, data = Path(path).stat(), Path(path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            self.images.rows.pop(image_id, None)
+            return Recorded(image_id, Recording.GONE)
         version = file_version(state.st_mtime_ns, state.st_size)
         if self.versions.get(image_id) == version:
             return Recorded(image_id, Recording.UNCHANGED)
@@ -117,15 +124,15 @@ class Door:
 class Watched:
     """A running watcher and what it works on."""
 
-    def __init__(self, folders: Mapping[str, Path], lock: Path, **options: float) -> None:
+    def __init__(self, folders: Mapping[str, Path], lock: Path, *, rescan: float = 0.0) -> None:
         self.tree = OriginalsTree(folders)
         self.door = Door(self.tree)
         self.metrics = Metrics(CollectorRegistry())
-        self.watcher = self.another(lock, **options)
+        self.watcher = self.another(lock, rescan=rescan)
 
-    def another(self, lock: Path, *, at_once: int = 2, rescan: float = 0.0) -> Watcher:
+    def another(self, lock: Path, *, rescan: float = 0.0) -> Watcher:
         duty = Duty(lock, every=0.1)
-        return Watcher(self.tree, self.door, self.door.known, duty, self.metrics, at_once=at_once, rescan=rescan)
+        return Watcher(self.tree, self.door, self.door.known, duty, self.metrics, at_once=2, rescan=rescan)
 
     def lying(self) -> dict[str, str]:
         """Tell what lies in the folders."""
@@ -134,7 +141,7 @@ class Watched:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something to come true."""
         with anyio.fail_after(PATIENCE):
-            while not condition():
+            while not condition():  # noqa: ASYNC110  nothing tells of a file or a record
                 await anyio.sleep(0.02)
 
     async def in_step(self) -> None:
@@ -153,11 +160,11 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def watching(
-    folder: Path, *, mounts: Mapping[str, Path] | None = None, lock: Path | None = None, **options: float
+    folder: Path, *, mounts: Mapping[str, Path] | None = None, lock: Path | None = None, rescan: float = 0.0
 ) -> AsyncIterator[Watched]:
     """Watch a folder until the block ends, everything in it recorded when it begins."""
     lock = lock or folder / ".imgserve" / "watch.lock"
-    watched = Watched({"": folder} | dict(mounts or {}), lock, **options)
+    watched = Watched({"": folder} | dict(mounts or {}), lock, rescan=rescan)
     task = asyncio.create_task(watched.watcher.run())
     try:
         await watched.first_scan()

@@ -2,6 +2,7 @@
 
 from imgserve.cache.at_once import UNKNOWN, Unknown
 from imgserve.cache.disk import DiskTier
+from imgserve.cache.janitor import Janitor
 from imgserve.cache.key import RenditionKey, image_folder
 from imgserve.cache.keylocks import KeyLocks
 from imgserve.cache.memory import MemoryTier
@@ -14,6 +15,7 @@ from imgserve.cache.tiered import TieredCache, TierName
 __all__ = [
     "UNKNOWN",
     "DiskTier",
+    "Janitor",
     "KeyLocks",
     "MemoryTier",
     "MezzanineTier",

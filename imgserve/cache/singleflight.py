@@ -68,6 +68,10 @@ class SingleFlight(Generic[K, T]):
         """How many flights can be joined right now."""
         return len(self._flights)
 
+    def is_flying(self, key: K) -> bool:
+        """Tell whether there is a flight that can be joined."""
+        return key in self._flights
+
     async def do(self, key: K, factory: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Return the outcome of the factory, and whether it was another caller's."""
         flight = self._flights.get(key)

@@ -113,9 +113,12 @@ class TieredCache:
             return self._memory.siblings(key)
         return await to_thread.run_sync(self._disk.siblings, key, limiter=self._threads)
 
-    async def put(self, key: RenditionKey, rendition: Rendition) -> bool:
-        """Keep a rendition in both tiers, in memory at once; tell whether any of them kept it."""
-        kept = self._memory.put(key, rendition)
+    async def put(self, key: RenditionKey, rendition: Rendition, *, in_memory: bool = True) -> bool:
+        """Keep a rendition in both tiers, in memory at once; tell whether any of them kept it.
+
+        `in_memory` can be refused by whoever only fills the disk; without a disk tier, that is no matter.
+        """
+        kept = self._memory.put(key, rendition) if in_memory or self._disk.off else False
         if self._disk.off:
             return kept
         with self._passing(key.folder) as passage:
@@ -174,6 +177,10 @@ class TieredCache:
         on_disk = await to_thread.run_sync(self._purge_disk, None, True, limiter=self._threads)
         self._purge_memory(None)
         return max(in_memory, on_disk)
+
+    async def mezzanine_stats(self) -> TierStats:
+        """Tell how full the mezzanine tier is."""
+        return await to_thread.run_sync(self._mezzanines.stats, limiter=self._threads)
 
     async def stats(self) -> Mapping[str, TierStats]:
         """Tell how full and how useful each tier is: "memory", "disk" and "mezzanine"."""

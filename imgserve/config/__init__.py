@@ -15,6 +15,7 @@ from imgserve.config.picture_sections import (
 )
 from imgserve.config.serving_sections import HttpConfig, LogConfig, MetricsConfig, ServerConfig, UrlsConfig
 from imgserve.config.units import parse_duration, parse_size, write_duration, write_size
+from imgserve.config.upload_section import UploadsConfig
 
 __all__ = [
     "AccessConfig",
@@ -31,6 +32,7 @@ __all__ = [
     "QualityConfig",
     "RenderingConfig",
     "ServerConfig",
+    "UploadsConfig",
     "UrlsConfig",
     "example",
     "markdown_table",

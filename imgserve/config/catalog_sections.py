@@ -25,5 +25,5 @@ class CatalogConfig(Section):
     """Database of the catalog, sqlite:///file or postgresql://...; empty for a file beside the originals."""
     patience: Annotated[Duration, Field(gt=0, le=60)] = 5.0
     """How long a change may wait for the database; pictures never wait for it."""
-    near: Annotated[int, Field(ge=0, le=32)] = 6
-    """Bits of 64 by which perceptual hashes of near duplicates may differ; 0 for looking alike exactly."""
+    near: Annotated[int, Field(ge=0, le=32)] = 10
+    """Bits of 64 by which the perceptual hashes of near duplicates may differ; others differ in 22 or more."""

@@ -23,6 +23,7 @@ from imgserve.config.picture_sections import (
 )
 from imgserve.config.presets import PRESETS_SCHEMA, SHIPPED, Presets, read_presets
 from imgserve.config.serving_sections import HttpConfig, LogConfig, MetricsConfig, ServerConfig, UrlsConfig
+from imgserve.config.upload_section import UploadsConfig
 from imgserve.config.values import stated
 from imgserve.transform import MAX_SIDE, Preset, parse_preset
 
@@ -52,6 +53,7 @@ class Config(BaseSettings):
     formats: FormatsConfig = Field(default_factory=FormatsConfig)
     presets: Annotated[Presets, WithJsonSchema(PRESETS_SCHEMA)] = Field(default_factory=lambda: SHIPPED)
     """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
+    uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)

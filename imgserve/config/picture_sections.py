@@ -81,6 +81,8 @@ class RenderingConfig(Section):
     """Time that one picture may take before its process is killed."""
     stand_in: Annotated[Duration, Field(le=60)] = 0.0
     """A picture that takes longer than this is answered with a smaller one, or another format, if kept; 0 for never."""
+    prepare: Literal["ingest", "demand"] = "ingest"
+    """When reduced copies of large originals are made: as they come in, while nobody waits, or by the first request."""
     memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9
     """Address space of each process."""
     pictures_per_process: Annotated[int, Field(ge=0, le=10**9)] = 10_000
@@ -116,10 +118,12 @@ class LimitsConfig(Section):
     """Width or height that an SVG may declare."""
     avif_pixels: Annotated[int, Field(ge=0, le=10**12)] = _LIMITS.avif_pixels
     """Pixels of a rendition up to which auto=format chooses AVIF, which is slow to encode; 0 for never."""
+    bulk_images: Count = 10_000
+    """Images that one call of the API may transform."""
 
     def plain(self) -> Limits:
         """Give the limits as the value that lower layers take."""
-        return Limits(**self.model_dump())
+        return Limits(**self.model_dump(exclude={"bulk_images"}))
 
 
 class QualityConfig(Section):

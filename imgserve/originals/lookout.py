@@ -53,7 +53,7 @@ class Lookout:
             step=_STEP_MS,
             debounce=_GATHER_MS,
             rust_timeout=0,
-            stop_event=self._stop,  # type: ignore[arg-type]  # anything with is_set and set will do, says its manual
+            stop_event=self._stop,
             force_polling=False,
             ignore_permission_denied=False,
         )

@@ -24,9 +24,10 @@ def perceptual_hash(small: pyvips.Image) -> int | None:
     """Hash a small picture; None for one of a single color, which looks like every other.
 
     The signs of the 64 longest waves of its gray values (a discrete cosine transform) against their median. Measured
-    over photographs and drawings: half or a tenth of the size, JPEG at quality 20, other brightness change 0 to 4 bits,
-    a crop by 4 % of each side up to 10, different pictures differ by 22 and more. With the usual square of 8 x 8 waves
-    a crop by 6 % of one side changes 14 instead of 12; with differences of neighbors (dHash) others begin at 13.
+    over photographs and drawings: half or a tenth of the size, JPEG at quality 20 change up to 2 bits, another
+    brightness up to 8, a crop by 4 % of each side up to 10; different pictures differ by 22 and more. With the usual
+    square of 8 x 8 waves a crop by 6 % of one side changes 14 instead of 12, and with differences of neighbors (dHash)
+    different pictures begin at 13.
     """
     # Clear ground is white, as it is where a picture with it is made a JPEG; what is white on it shows on black.
     waves = _waves(color.flatten(small, color.WHITE)) or _waves(color.flatten(small, _BLACK))

@@ -1,5 +1,6 @@
 """What the colors of an original are measured in, in a short word."""
 
+import functools
 import struct
 
 import pyvips
@@ -9,29 +10,27 @@ from imgserve.pipeline.color import is_srgb_already
 _GRAY, _DIRECT = {"b-w", "grey16"}, {"srgb", "rgb", "rgb16"}
 _OTHERS = {"cmyk": "cmyk", "lab": "lab", "labs": "lab", "labq": "lab", "xyz": "xyz", "scrgb": "linear-srgb"}
 
-_PROFILES = (
-    ("display p3", "display-p3"),
-    ("p3-d65", "display-p3"),
-    ("dci-p3", "dci-p3"),
-    ("adobe rgb", "adobe-rgb"),
-    ("adobergb", "adobe-rgb"),
-    ("compatible with adobe", "adobe-rgb"),
-    ("prophoto", "prophoto-rgb"),
-    ("romm", "prophoto-rgb"),
-    ("2020", "rec2020"),
-    ("2100", "rec2100"),
-    ("srgb", "srgb"),
-)
-"""Parts of their names, the more exact ones first."""
+Colorants = tuple[float, ...]
+
+_KNOWN: dict[str, Colorants] = {
+    "srgb": (0.4361, 0.2225, 0.0139, 0.3851, 0.7169, 0.0971, 0.1431, 0.0606, 0.7142),
+    "display-p3": (0.5151, 0.2412, -0.0011, 0.2919, 0.6922, 0.0419, 0.1572, 0.0666, 0.7841),
+    "adobe-rgb": (0.6097, 0.3111, 0.0195, 0.2053, 0.6257, 0.0609, 0.1492, 0.0632, 0.7446),
+    "prophoto-rgb": (0.7977, 0.2880, 0.0000, 0.1352, 0.7119, 0.0000, 0.0313, 0.0001, 0.8249),
+    "rec2020": (0.6735, 0.2790, -0.0019, 0.1657, 0.6753, 0.0300, 0.1251, 0.0456, 0.7970),
+}
+"""Red, green and blue as XYZ under D50, as profiles state them. Their names are free text, these are not."""
+
+_ALIKE = 0.004
+"""What rounding and other roads of adaptation make of the same primaries."""
 
 _MOST_TAGS = 100
-_NAME_BYTES = 512
 
 
 def color_space(image: pyvips.Image) -> str:
-    """Name the color space of an opened original: by its profile where it has one, else by its pixels.
+    """Name the color space of an opened original: by the primaries of its profile, else by its pixels.
 
-    `rgb` is a profile of no known name, `other` what has neither.
+    `rgb` is a profile of other primaries, `other` what is no color that imgserve knows.
     """
     if image.interpretation in _GRAY:
         return "gray"
@@ -39,27 +38,23 @@ def color_space(image: pyvips.Image) -> str:
         return _OTHERS.get(image.interpretation, "other")
     if not image.get_typeof("icc-profile-data"):
         return "srgb"
-    name = profile_name(image.get("icc-profile-data")).lower()
-    known = next((word for part, word in _PROFILES if part in name), "")
-    return known or ("srgb" if is_srgb_already(image) else "rgb")
+    return primaries(image.get("icc-profile-data")) or ("srgb" if is_srgb_already(image) else "rgb")
 
 
-def profile_name(profile: bytes) -> str:
-    """Read the description of an ICC profile (ICC.1:2010, 7.3 and 9.2.41; version 2 writes it in another way)."""
+@functools.lru_cache(maxsize=64)
+def primaries(profile: bytes) -> str:
+    """Name the primaries of an ICC profile (ICC.1:2010, 7.3 and 10.31); nothing where they are not known."""
+    stated: dict[bytes, Colorants] = {}
     try:
         (count,) = struct.unpack_from(">I", profile, 128)
         for at in range(132, 132 + 12 * min(count, _MOST_TAGS), 12):
-            sign, offset, size = struct.unpack_from(">4sII", profile, at)
-            if sign == b"desc":
-                return _text(profile[offset : offset + min(size, _NAME_BYTES)])
+            sign, offset, _ = struct.unpack_from(">4sII", profile, at)
+            if sign in {b"rXYZ", b"gXYZ", b"bXYZ"}:
+                stated[sign] = tuple(part / 65536 for part in struct.unpack_from(">3i", profile, offset + 8))
     except struct.error:
-        pass  # a damaged profile has no name; whoever converts by it says so
+        return ""
+    found = [part for sign in (b"rXYZ", b"gXYZ", b"bXYZ") for part in stated.get(sign, ())]
+    for name, known in _KNOWN.items():
+        if len(found) == len(known) and all(abs(one - other) < _ALIKE for one, other in zip(found, known, strict=True)):
+            return name
     return ""
-
-
-def _text(tag: bytes) -> str:
-    if tag[:4] == b"mluc":
-        length, offset = struct.unpack_from(">II", tag, 20)
-        return tag[offset : offset + length].decode("utf-16-be", "ignore")
-    (length,) = struct.unpack_from(">I", tag, 8)
-    return tag[12 : 12 + length].partition(b"\0")[0].decode("latin-1")

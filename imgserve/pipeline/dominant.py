@@ -1,5 +1,6 @@
 """The dominant color: the mean of the most populous corner of the color cube."""
 
+import itertools
 from collections import Counter
 
 import pyvips
@@ -7,16 +8,17 @@ import pyvips
 from imgserve.pipeline.color import with_alpha
 
 _SIDE = 48
-_BITS = 4
-"""Of each color that decide the cell: cells of 16 steps."""
+_CELL = 16
+"""Steps of each color in one cell of the cube."""
 
+_CELL_OF = bytes(step // _CELL for step in range(256))
 _SEEN = 128
 """Alpha below which a pixel has no color."""
 
 _CANDIDATES = 16
 """Cells that are looked at with their neighbors; the others hold less than any of these."""
 
-_NEIGHBORS = [(red, green, blue) for red in (-1, 0, 1) for green in (-1, 0, 1) for blue in (-1, 0, 1)]
+Cell = tuple[int, ...]
 
 
 def dominant_color(small: pyvips.Image) -> str:
@@ -24,28 +26,33 @@ def dominant_color(small: pyvips.Image) -> str:
 
     A color that lies on the border of two cells counts whole: cells are looked at with their neighbors.
     """
-    pixels = [(red, green, blue) for red, green, blue, alpha in _rgba(small) if alpha >= _SEEN]
-    if not pixels:
+    planes = _seen(small)
+    cells = list(zip(*(plane.translate(_CELL_OF) for plane in planes), strict=True))
+    if not cells:
         return ""
-    shift = 8 - _BITS
-    cells = Counter((red >> shift, green >> shift, blue >> shift) for red, green, blue in pixels)
-    likely = [cell for cell, _ in cells.most_common(_CANDIDATES)]
-    center = max(likely, key=lambda cell: (_around(cells, cell), cells[cell], cell))
-    near = [
-        pixel for pixel in pixels if all(abs((part >> shift) - at) <= 1 for part, at in zip(pixel, center, strict=True))
-    ]
-    return "#" + "".join(f"{round(sum(part) / len(near)):02x}" for part in zip(*near, strict=True))
+    numbers = Counter(cells)
+    likely = [cell for cell, _ in numbers.most_common(_CANDIDATES)]
+    center = max(likely, key=lambda cell: (sum(numbers[near] for near in _around(cell)), numbers[cell], cell))
+    chosen = _around(center)
+    near = [cell in chosen for cell in cells]
+    means = (sum(itertools.compress(plane, near)) / sum(near) for plane in planes)
+    return "#" + "".join(f"{round(mean):02x}" for mean in means)
 
 
-def _around(cells: Counter[tuple[int, int, int]], cell: tuple[int, int, int]) -> int:
-    red, green, blue = cell
-    return sum(cells.get((red + r, green + g, blue + b), 0) for r, g, b in _NEIGHBORS)
+def _around(cell: Cell) -> set[Cell]:
+    return set(itertools.product(*(range(at - 1, at + 2) for at in cell)))
 
 
-def _rgba(small: pyvips.Image) -> list[tuple[int, ...]]:
+def _seen(small: pyvips.Image) -> list[bytes]:
+    """Take red, green and blue of the pixels that are seen."""
     factor = _SIDE / max(small.width, small.height, _SIDE)
     if factor < 1:
         # Whole pixels, not mixed ones: a mixture is a color that the picture does not have.
-        small = small.resize(max(factor, 1 / small.width), vscale=max(factor, 1 / small.height), kernel="nearest")
+        across, down = max(factor, 1 / small.width), max(factor, 1 / small.height)
+        small = small.resize(across, vscale=down, kernel="nearest")
     data = bytes(with_alpha(small.colourspace("srgb")).cast("uchar").write_to_memory())
-    return list(zip(*(data[at::4] for at in range(4)), strict=True))
+    planes, alphas = [data[at::4] for at in range(3)], data[3::4]
+    if min(alphas) >= _SEEN:
+        return planes
+    seen = [alpha >= _SEEN for alpha in alphas]
+    return [bytes(itertools.compress(plane, seen)) for plane in planes]

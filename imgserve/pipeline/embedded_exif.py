@@ -62,7 +62,8 @@ class _Block:
         return found
 
     def number(self, value: bytes) -> int:
-        return int.from_bytes(value, "little" if self.order == "<" else "big")
+        """Read an offset: four bytes, whatever length is claimed."""
+        return int.from_bytes(value[:4], "little" if self.order == "<" else "big")
 
 
 def read_exif(data: bytes) -> Told:

@@ -7,6 +7,8 @@ from imgserve.transform.value import Transform
 _RIGHTS = {"exif-ifd0-Copyright", "exif-ifd0-Artist"}
 # What describes the stored pixels is wrong for a rendition: it is upright, resized and 8 bit.
 _STALE = ("orientation", "jpeg-thumbnail-data", "bits-per-sample", "palette", "jpeg-chroma-subsample", "gif-palette")
+_DESCRIPTIONS = ("exif-", "xmp-", "iptc-")
+_FRAMES = ("page-height", "n-pages", "delay", "loop", "gif-delay", "gif-loop")
 
 
 def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str]:
@@ -22,6 +24,25 @@ def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str
     rights = _RIGHTS & set(image.get_fields()) if transform.metadata == "copyright" else set()
     _remove(image, {name for name in image.get_fields() if name.startswith("exif-")} - rights)
     return image, ":".join((["exif"] if rights else []) + profile) or "none"
+
+
+def carried(image: pyvips.Image, transform: Transform) -> pyvips.Image:
+    """Remove what does not go from one step to the next: what was true of stored pixels, and what is not wanted."""
+    image = image.copy()
+    unwanted = transform.metadata == "strip"
+    for name in image.get_fields():
+        if name in _STALE or name == "exif-ifd0-Orientation" or (unwanted and name.startswith(_DESCRIPTIONS)):
+            image.remove(name)
+    return image
+
+
+def still(image: pyvips.Image) -> pyvips.Image:
+    """Remove what says that a picture is one of many frames."""
+    image = image.copy()
+    for name in _FRAMES:
+        if image.get_typeof(name):
+            image.remove(name)
+    return image
 
 
 def rights(image: pyvips.Image) -> dict[str, str]:

@@ -13,7 +13,7 @@ from imgserve.pipeline.geometry import plan
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.reduction import asks_for_mezzanine, jpeg_shrink, pays, reduction, serves
-from imgserve.pipeline.render import Order, finished, render_opened
+from imgserve.pipeline.render import Draft, Order, draft, finished
 from imgserve.pipeline.stages import Job, resized, staged, weighted
 from imgserve.transform.value import Transform
 
@@ -49,6 +49,12 @@ def reducible(opened: Recognized, header: Header) -> bool:
 
 def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
     """Make a rendition from a mezzanine; None where only the original will do."""
+    drafted = draft_reduced(mezzanine, order)
+    return None if drafted is None else finished(drafted, order.encoders)
+
+
+def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
+    """Choose a level of a mezzanine and plan what becomes of it; None where only the original will do."""
     transform, output = order.settled(FORMATS[mezzanine.original])
     if not asks_for_mezzanine(transform):
         return None
@@ -59,7 +65,7 @@ def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
         return None
     level = mezzanine.levels[-1 if serves(made, upright, sizes[-1], spare=_SPARE) else 0]
     job = Job(made, transform, output, upright)
-    return finished([_with_rights(level, mezzanine.rights)], job, order.encoders, mezzanine.original)
+    return Draft([_with_rights(level, mezzanine.rights)], job, mezzanine.original)
 
 
 class Decoded:
@@ -77,6 +83,14 @@ class Decoded:
     def render(self, order: Order) -> Rendition:
         """Make the first rendition.
 
+        Raises:
+            ImgserveError: whatever `render` raises.
+        """
+        return finished(self.draft(order), order.encoders)
+
+    def draft(self, order: Order) -> Draft:
+        """Choose what the first rendition is made of, and plan what becomes of it.
+
         A JPEG is decoded at its own reduction, which leaves enough for both. What has no such reduction might fill
         the memory if it were decoded whole, so it is reduced as it comes and the rendition is made of that.
 
@@ -85,9 +99,9 @@ class Decoded:
         """
         if self._shrink:
             decoded = self._jpeg() if self._serves(order) else None
-            return render_opened(self._opened, self._header, order, decoded=decoded)
-        rendition = render_reduced(self.mezzanine(), order) if self._serves(order) else None
-        return rendition or render_opened(self._opened, self._header, order)
+            return draft(self._opened, self._header, order, decoded=decoded)
+        drafted = draft_reduced(self.mezzanine(), order) if self._serves(order) else None
+        return drafted or draft(self._opened, self._header, order)
 
     def mezzanine(self) -> Mezzanine:
         """Make the mezzanine, from pixels that are decoded already if there are any.

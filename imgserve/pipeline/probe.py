@@ -96,9 +96,9 @@ def choose_frames(
         BadTransform: a frame or page that the original does not have.
     """
     if opened.paged:
-        return Frames(_numbered("page", transform.page, header.frames))
+        return Frames(numbered("page", transform.page, header.frames))
     if transform.frame is not None and opened.animated:
-        return Frames(_numbered("frame", transform.frame, header.frames))
+        return Frames(numbered("frame", transform.frame, header.frames))
     if not (animates and transform.animate and header.frames > 1):
         return Frames()
     pixels = header.frames * header.width * header.height
@@ -108,7 +108,12 @@ def choose_frames(
     return Frames(0, header.frames)
 
 
-def _numbered(name: str, asked: int, available: int) -> int:
+def numbered(name: str, asked: int, available: int) -> int:
+    """Turn the number of a frame or page, from 1, into its index.
+
+    Raises:
+        BadTransform: there are fewer.
+    """
     if asked > available:
         raise BadTransform([f"{name}: expected 1..{available} for this original, but received {asked}"])
     return asked - 1

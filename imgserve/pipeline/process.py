@@ -18,11 +18,12 @@ from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, Unrea
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
 from imgserve.original_file import reading_original
 from imgserve.pipeline import mezzanine_file, vips
+from imgserve.pipeline.chain import render_chain
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, reducible, render_reduced
+from imgserve.pipeline.mezzanine import Decoded, draft_reduced, reducible
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import REVISION, Order, render_opened
+from imgserve.pipeline.render import REVISION, Order, draft, render_opened
 from imgserve.transform import Transform
 
 _logger = logging.getLogger("imgserve.render")
@@ -60,6 +61,8 @@ class RenderJob:
     """New file to write a mezzanine to, once the picture is made."""
     focal_point: FocalPoint | None = None
     """What crops keep where the transform does not say."""
+    then: tuple[Transform, ...] = ()
+    """What is made of that picture, one after the other; only the last is encoded and sent back."""
 
     def order(self) -> Order:
         """Say what to make, whatever from."""
@@ -139,7 +142,11 @@ def _performed(job: RenderJob) -> Iterator[Rendered | Kept]:
     header = read_header(opened, job.limits)
     decoded = Decoded(opened, header) if job.keep and reducible(opened, header) else None
     if job.transform is not None:
-        rendition = decoded.render(order) if decoded else render_opened(opened, header, order)
+        if decoded is not None or job.then:
+            first = decoded.draft(order) if decoded else draft(opened, header, order)
+            rendition = render_chain(first, job.then, order)
+        else:
+            rendition = render_opened(opened, header, order)
         yield Rendered(rendition, time.perf_counter() - started, keeping=decoded is not None)
     elif decoded is not None:
         decoded.mezzanine()  # here it may fail: it is what was asked for
@@ -151,7 +158,8 @@ def _performed(job: RenderJob) -> Iterator[Rendered | Kept]:
 
 def _from_mezzanine(job: RenderJob, order: Order) -> Rendition | None:
     mezzanine = mezzanine_file.read(job.mezzanine) if job.mezzanine and job.transform else None
-    return None if mezzanine is None else render_reduced(mezzanine, order)
+    first = None if mezzanine is None else draft_reduced(mezzanine, order)
+    return None if first is None else render_chain(first, job.then, order)
 
 
 def _kept(path: Path, decoded: Decoded) -> Kept:

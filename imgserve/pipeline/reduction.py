@@ -43,6 +43,15 @@ def reduction(stored: Size, loaded: Size, orientation: int) -> Plan:
     return Plan(Box(0, 0, stored.width, stored.height), Size(int(across), int(down)), upright)
 
 
+def mezzanine_bytes(original: Format, width: int, height: int) -> int:
+    """Foresee what the file of a mezzanine takes: three bytes a pixel, and a level of half its sides."""
+    stored = loaded = Size(width, height)
+    if original.name == "jpg":
+        shrink = jpeg_shrink(stored)
+        loaded = Size(-(-width // shrink), -(-height // shrink))
+    return reduction(stored, loaded, 1).scaled.pixels * 15 // 4
+
+
 def asks_for_mezzanine(transform: Transform) -> bool:
     """Tell whether a transform wants nothing that only the original has: other pages, profiles, metadata, its turn."""
     return (

@@ -1,7 +1,7 @@
 """Bytes and a transform in, a rendition out: probe, plan, stages, encode."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pyvips
@@ -72,10 +72,27 @@ def render(
     return render_opened(opened, read_header(opened, order.limits), order)
 
 
-def render_opened(
-    opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None
-) -> Rendition:
-    """Make a rendition of an original whose header was read.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Frames that are opened for a picture, and what is to become of them; nothing need be decoded yet."""
+
+    frames: Sequence[pyvips.Image]
+    job: Job
+    original: str
+    """Format of what they were opened from."""
+    notes: tuple[str, ...] = ()
+
+
+def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition:
+    """Make a rendition of an original whose header was read."""
+    _, output = order.settled(FORMATS[opened.format])
+    if output.name == "svg":
+        return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
+    return finished(draft(opened, header, order), order.encoders)
+
+
+def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None) -> Draft:
+    """Choose what to load of an original, and plan what becomes of it.
 
     Args:
         opened: the original.
@@ -84,41 +101,36 @@ def render_opened(
         decoded: its one frame, where that is decoded already; at any reduction that still has the detail.
     """
     transform, output = order.settled(FORMATS[opened.format])
-    if output.name == "svg":
-        return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
     stored = _planning_size(header, opened, transform)
-    budget = order.limits
-    if frames.count > 1:
-        most = min(budget.output_pixels, max(1, budget.animation_pixels // frames.count))
-        budget = replace(budget, output_pixels=most)
     made = plan(
-        stored, transform, budget,
+        stored, transform, budget(order.limits, frames.count),
         orientation=header.orientation, focal_point=order.focal_point, vector=opened.format == "svg",
     )  # fmt: skip
     job = Job(made, transform, output, stored)
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
-    return finished(loaded, job, order.encoders, opened.format, notes=frames.notes)
+    return Draft(loaded, job, opened.format, frames.notes)
 
 
-def finished(
-    loaded: Iterable[pyvips.Image],
-    job: Job,
-    encoders: EncoderSettings,
-    original: str,
-    *,
-    notes: tuple[str, ...] = (),
-) -> Rendition:
-    """Take loaded frames through the stages and encode them.
+def budget(limits: Limits, frames: int) -> Limits:
+    """Share the pixels of an output among its frames."""
+    if frames == 1:
+        return limits
+    return replace(limits, output_pixels=min(limits.output_pixels, max(1, limits.animation_pixels // frames)))
+
+
+def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
+    """Take the frames through the stages and encode them.
 
     Raises:
         UnreadableImage: pixels that were to be decoded on the way cannot be.
     """
-    with vips.translated(original):
-        image, keep = metadata.select(_joined([staged(frame, job) for frame in loaded]), job.transform)
+    job = draft.job
+    with vips.translated(draft.original):
+        image, keep = metadata.select(_joined([staged(frame, job) for frame in draft.frames]), job.transform)
         encoded = encode(image, job.output, job.transform, encoders, keep=keep)
     size = job.plan.size
-    return Rendition(encoded, job.output.media_type, size.width, size.height, (*notes, *job.plan.notes))
+    return Rendition(encoded, job.output.media_type, size.width, size.height, (*draft.notes, *job.plan.notes))
 
 
 def _planning_size(header: Header, opened: Recognized, transform: Transform) -> Size:

@@ -35,7 +35,7 @@ def open_small(opened: Recognized, header: Header) -> pyvips.Image:
     side, least = max(header.width, header.height), min(header.width, header.height)
     options: dict[str, object] = {"access": "sequential"}
     if opened.format == "jpg":
-        options["shrink"] = next((by for by in _JPEG_SHRINKS if side >= 2 * SIDE * by), 1)
+        options["shrink"] = next((by for by in _JPEG_SHRINKS if side >= 2 * SIDE * by and least >= by), 1)
     elif opened.format == "webp" and header.frames == 1 and side > 2 * SIDE:
         options["scale"] = max(2 * SIDE / side, 1 / least)
     elif opened.format == "svg":

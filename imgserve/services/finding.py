@@ -101,6 +101,18 @@ class Finder:
                 return replace(found, preset=last.lower(), sights=(*sights, *found.sights))
         raise ImageNotFound
 
+    async def find_exactly(self, image_id: str) -> Found:
+        """Find an original by its id alone; nothing else is read into it.
+
+        Raises:
+            ImageNotFound: there is none.
+            UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
+        """
+        found = await self.find(image_id)
+        if found.original.image_id != image_id:
+            raise ImageNotFound
+        return found
+
     def forget(self, image_id: str) -> None:
         """Look again at the next request, whatever was seen."""
         for name in (image_id, _any_extension(image_id)):

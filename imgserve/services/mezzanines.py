@@ -118,6 +118,21 @@ class Mezzanines:
                 if start.kept is not None:
                     self._begin(self._adopt(key, place, start.kept, stack.pop_all()))
 
+    async def at_hand(self, original: Original, transform: Transform, limits: Limits) -> Start:
+        """Say what a picture can start from where no mezzanine is made for it; one that is being made is awaited."""
+        if _wanted(original, transform, limits):
+            made = self._making.get(self.key(original).path)
+            if made is not None:
+                await made.wait()
+            found = await self._cache.mezzanine(self.key(original))
+            if found is not None:
+                return Start(found, megapixels=_reduced_megapixels(original))
+        return Start(megapixels=_megapixels(original, limits))
+
+    def wanted(self, original: Original, transform: Transform | None, limits: Limits) -> bool:
+        """Tell whether a mezzanine would serve a picture, or without a transform, any."""
+        return _wanted(original, transform, limits)
+
     @contextlib.asynccontextmanager
     async def ahead(self, original: Original, limits: Limits) -> AsyncIterator[Start]:
         """Say where to write a mezzanine that nobody has asked for; nowhere where there is one, or none is wanted.

@@ -1,9 +1,9 @@
 """From an original and a transform to a picture: memory, disk, else one rendering for everyone who waits."""
 
 import asyncio
-import hashlib
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -11,64 +11,22 @@ from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache
 from imgserve.errors import ImgserveError, OriginalUnsettled, TooLarge, UnreadableImage
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
-from imgserve.model import Limits, Original, Rendition
+from imgserve.model import Original, Rendition
 from imgserve.pipeline.box import Size
-from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.chain import between
 from imgserve.pipeline.geometry import plan
-from imgserve.pipeline.process import Discipline, Rendered, RenderJob
+from imgserve.pipeline.process import Rendered
 from imgserve.services.failures import Failures
-from imgserve.services.mezzanines import Mezzanines, Start
+from imgserve.services.mezzanines import Mezzanines, OvertakenError, Start
+from imgserve.services.recipe import Recipe
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform, canonical
+
+__all__ = ["Outcome", "Recipe", "Renditions", "Served"]
 
 _MODEST_PIXELS = 1_000_000
 
 Outcome = Literal["memory", "disk", "render", "coalesced", "stand_in"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How this server renders, whatever the picture."""
-
-    discipline: Discipline
-    limits: Limits
-    encoders: EncoderSettings
-    damaged: bool = False
-    settle: float = 2.0
-    """Seconds that an original must be old before a rendition of it is kept."""
-
-    def job(self, original: Original, transform: Transform | None, start: Start) -> RenderJob:
-        """Write the order for a rendering process; without a transform, for the mezzanine alone.
-
-        Raises:
-            TooLarge: without reading it.
-        """
-        if original.size > self.limits.original_bytes:
-            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
-        return RenderJob(
-            original.path, original.file_version, transform, self.discipline, self.limits, self.encoders, self.damaged,
-            start.mezzanine, start.keep, original.focal_point,
-        )  # fmt: skip
-
-    def revision(self, pipeline: str) -> str:
-        """Name everything beside original and transform that decides the bytes."""
-        limits = self.limits
-        decisive = (
-            pipeline,
-            sorted(self.encoders.quality.items()),
-            sorted(self.encoders.effort.items()),
-            (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels),
-            self.damaged,
-        )
-        return _digest(decisive)
-
-    def mezzanine_revision(self, pipeline: str) -> str:
-        """Name everything beside the original that decides a mezzanine."""
-        return _digest((pipeline, self.damaged))
-
-
-def _digest(decisive: object) -> str:
-    return hashlib.blake2b(repr(decisive).encode(), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +98,16 @@ class Renditions:
 
     def is_settled(self, original: Original) -> bool:
         """Tell whether an original is old enough not to be in the middle of being written."""
-        return abs(time.time() - original.modified_ns / 1e9) >= self._recipe.settle
+        return self.settles_in(original) <= 0
+
+    def settles_in(self, original: Original) -> float:
+        """Tell in how many seconds an original is settled; 0 where it is."""
+        since = time.time() - original.modified_ns / 1e9
+        return 0.0 if abs(since) >= self._recipe.settle else self._recipe.settle - since
+
+    def pays_ahead(self, original: Original) -> bool:
+        """Tell whether a mezzanine of an original would be kept."""
+        return self._mezzanines.wanted(original, None, self._recipe.limits)
 
     def at_hand(self, key: RenditionKey) -> Rendition | None:
         """Find a rendition in memory, without counting that as use."""
@@ -158,9 +125,27 @@ class Renditions:
             OriginalChanged: the original is no longer the version asked for; look again.
             ImgserveError: it cannot be rendered, now or at all.
         """
+        return await self._shared(key, lambda: self._make(original, transform, key))
+
+    async def make_chain(self, original: Original, steps: Sequence[Transform]) -> Served:
+        """Render several transforms, each of what the one before made; nothing of it is kept.
+
+        Raises:
+            OriginalChanged: the original is no longer the version asked for; look again.
+            ImgserveError: it cannot be rendered, now or at all; BadTransform names the step.
+        """
+        *earlier, last = steps
+        first, *then = *map(between, earlier), last
+        texts = " | ".join(canonical(step) for step in steps)
+        output = last.format or original.format.name
+        key = RenditionKey(original.image_id, original.version, texts, self._revision, self.extension(output))
+        return await self._shared(key, lambda: self._render(original, first, key, tuple(then)))
+
+    async def _shared(self, key: RenditionKey, work: Callable[[], Awaitable[Served]]) -> Served:
+        """Do work once for all who ask for the same."""
         self._failures.check(key)
         started = time.perf_counter()
-        made, shared = await self._flights.do(key.path, lambda: self._make(original, transform, key))
+        made, shared = await self._flights.do(key.path, work)
         if not shared or made.outcome != "render":
             return made
         self._metrics.coalesced.inc()
@@ -199,7 +184,53 @@ class Renditions:
                 )
         return size > 0
 
-    async def _render(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
+    async def warm(self, original: Original, transform: Transform, key: RenditionKey) -> bool:
+        """Have a rendition made and kept when nothing else waits; tell whether it was made now.
+
+        A client who asks for it meanwhile does not wait for this, and what is asked for is not made twice.
+
+        Raises:
+            OriginalUnsettled: nothing of it would be kept yet.
+            ImgserveError: it cannot be rendered, now or at all.
+        """
+        if await self._cache.look_again(key, on_disk=True) is not None:
+            return False
+        if not self.is_settled(original):
+            raise OriginalUnsettled(retry_after=max(1, math.ceil(self._recipe.settle)))
+        self._failures.check(key)
+        if self._mezzanines.wanted(original, transform, self._recipe.limits):
+            await self.prepare(original)
+        start = await self._mezzanines.at_hand(original, transform, self._recipe.limits)
+        try:
+            await self._warmed(original, transform, key, start)
+        except OvertakenError:
+            return False
+        return True
+
+    async def _warmed(self, original: Original, transform: Transform, key: RenditionKey, start: Start) -> None:
+        turns: list[None] = []
+
+        def begin(_kept: asyncio.Future[int]) -> None:
+            if self._flights.is_flying(key.path) or self._cache.at_hand(key) is not None:
+                raise OvertakenError
+            self._failures.check(key)
+            turns.append(None)
+
+        job = self._recipe.job(original, transform, start)
+        try:
+            rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=begin, background=True)
+        except ImgserveError as error:
+            if turns:
+                self._fail(original, transform, key, error)
+            raise
+        self._count(key.extension, rendered)
+        # Not in memory, where it would push out what is asked for.
+        await self._cache.put(key, rendered.rendition, in_memory=False)
+
+    async def _render(
+        self, original: Original, transform: Transform, key: RenditionKey, then: tuple[Transform, ...] = ()
+    ) -> Served:
+        output = (then[-1] if then else transform).format or original.format.name
         started = time.perf_counter()
         young = not self.is_settled(original)
         turns: list[None] = []
@@ -211,25 +242,29 @@ class Renditions:
             turns.append(None)
 
         try:
-            rendered = await self._rendered(original, transform, on_turn, young=young)
+            rendered = await self._rendered(original, transform, then, on_turn, young=young)
         except ImgserveError as error:
             if not turns and not isinstance(error, TooLarge):
                 raise
-            self._metrics.renders.labels(transform.format, error.code).inc()
             if young and isinstance(error, UnreadableImage):
+                self._metrics.renders.labels(output, error.code).inc()
                 raise OriginalUnsettled(retry_after=2) from error
-            self._failures.remember(key, error, modest=self._is_modest(original, transform))
+            self._fail(original, transform, key, error)
             raise
-        self._metrics.renders.labels(transform.format, "ok").inc()
-        self._metrics.renders_made_from.labels(rendered.made_from).inc()
-        self._metrics.render_seconds.labels(transform.format).observe(rendered.seconds)
+        self._count(output, rendered)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
-        stored = not young and await self._cache.put(key, rendered.rendition)
+        stored = not young and not then and await self._cache.put(key, rendered.rendition)
         seconds = {"wait": waited, "render": rendered.seconds}
         return Served(rendered.rendition, "render", stored, settled=not young, seconds=seconds)
 
     async def _rendered(
-        self, original: Original, transform: Transform, on_turn: Callable[[], None], *, young: bool
+        self,
+        original: Original,
+        transform: Transform,
+        then: tuple[Transform, ...],
+        on_turn: Callable[[], None],
+        *,
+        young: bool,
     ) -> Rendered:
         async with self._mezzanines.start(original, transform, self._recipe.limits, off=young) as start:
 
@@ -237,8 +272,18 @@ class Renditions:
                 on_turn()
                 start.kept = kept
 
-            job = self._recipe.job(original, transform, start)
+            job = self._recipe.job(original, transform, start, then)
             return await self._workers.render(job, megapixels=start.megapixels, on_turn=begin)
+
+    def _count(self, output: str | None, rendered: Rendered) -> None:
+        self._metrics.renders.labels(output, "ok").inc()
+        self._metrics.renders_made_from.labels(rendered.made_from).inc()
+        self._metrics.render_seconds.labels(output).observe(rendered.seconds)
+
+    def _fail(self, original: Original, transform: Transform, key: RenditionKey, error: ImgserveError) -> None:
+        """Count what could not be rendered, and remember it."""
+        self._metrics.renders.labels(key.extension, error.code).inc()
+        self._failures.remember(key, error, modest=self._is_modest(original, transform))
 
     def _is_modest(self, original: Original, transform: Transform) -> bool:
         """Tell whether a picture asks for little: where it fails by time, that is its original's doing."""

@@ -72,7 +72,9 @@ class Workers:
         self.started = True
         return pipeline
 
-    async def render(self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn = _nothing) -> Rendered:
+    async def render(
+        self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn = _nothing, background: bool = False
+    ) -> Rendered:
         """Render one picture; a process that dies is replaced and the picture tried once more.
 
         `on_turn` is called when its turn has come, and may raise: others may have found out meanwhile that it cannot be
@@ -82,6 +84,7 @@ class Workers:
             job: what to render, and what else to write.
             megapixels: what has to be decoded for it, as far as is known.
             on_turn: see above.
+            background: nobody waits for it: let every picture of a client pass.
 
         Raises:
             Busy: as many wait as may.
@@ -89,7 +92,7 @@ class Workers:
             Unavailable: no process can be started, or all are being ended.
             ImgserveError: whatever rendering or `on_turn` raises.
         """
-        first = await self._order(job, megapixels=megapixels, low=False, on_turn=on_turn)
+        first = await self._order(job, megapixels=megapixels, low=background, on_turn=on_turn)
         if not isinstance(first, Rendered):
             raise RenderCrashed("A rendering process answered without a picture.")
         return first

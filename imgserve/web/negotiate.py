@@ -1,4 +1,4 @@
-"""Which format a client gets from `auto=format`: the Accept header read by RFC 9110, 12.5.1.
+"""Which formats a client takes, for `auto=format`: the Accept header read by RFC 9110, 12.5.1.
 
 Strings in, names out; no request objects.
 """
@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import Literal
 
-from imgserve.formats import FORMATS, Format
-
-AcceptClass = tuple[Literal["avif", "webp"], ...]
+from imgserve.formats import FORMATS
+from imgserve.services.meaning import AcceptClass
 
 _MODERN: AcceptClass = ("avif", "webp")  # best first: ties go to the earlier
 _FALLBACKS = ("jpg", "png", "gif")
@@ -29,15 +27,6 @@ def accept_class(accept: str | None) -> AcceptClass:
     if not accept:
         return ()
     return _memoized(accept) if len(accept) <= _MEMOIZED_LENGTH else _classify(accept)
-
-
-def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:
-    """Choose the format of a rendition of `pixels` output pixels (0: unknown) for a class of clients."""
-    for name in accepted:
-        # Encoding time of AVIF explodes with size, and libvips writes no animated AVIF.
-        if name == "webp" or (0 < pixels <= avif_pixels and not original.animation):
-            return FORMATS[name]
-    return original if original.name in _FALLBACKS else FORMATS[original.fallback]
 
 
 def _classify(accept: str) -> AcceptClass:

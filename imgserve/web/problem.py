@@ -26,8 +26,9 @@ def problem(
     return error.status, headers, body
 
 
-def _body(error: ImgserveError, instance: str, request_id: str) -> bytes:
-    document: dict[str, object] = {
+def problem_members(error: ImgserveError, *, instance: str, request_id: str) -> dict[str, object]:
+    """Write an error as the members of a problem, for an answer that holds several."""
+    return {
         **error.members,
         "type": f"/docs/errors#{error.code}",
         "title": error.code.replace("_", " ").capitalize(),
@@ -37,7 +38,11 @@ def _body(error: ImgserveError, instance: str, request_id: str) -> bytes:
         "code": error.code,
         "request_id": request_id,
     }
-    text = json.dumps(document, ensure_ascii=False, default=str)
+
+
+def _body(error: ImgserveError, instance: str, request_id: str) -> bytes:
+    members = problem_members(error, instance=instance, request_id=request_id)
+    text = json.dumps(members, ensure_ascii=False, default=str)
     # Nothing in it looks like markup even to a client that ignores the type; lone surrogates are no UTF-8.
     return text.replace("<", "\\u003c").encode("utf-8", "replace")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from imgserve.cache.janitor import Janitor
+from imgserve.cache import Janitor
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Duty:
     async def _on_duty(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(work)
-            while await self._is_mine():
+            while await self._is_mine():  # noqa: ASYNC110  the kernel tells nobody of a lock that was lost
                 await anyio.sleep(self._every)
             group.cancel_scope.cancel()
 

@@ -1,18 +1,27 @@
 """What the watcher needs of the one door and of the catalog. Nothing is done here."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from imgserve.model import ImageRecord
+from imgserve.originals.base import Walked
 from imgserve.services.ingest import Recorded
 
 
 class Ingest(Protocol):
     """Where changes of originals pass."""
 
-    async def record(self, image_id: str, *, background: bool = True) -> Recorded:
-        """Record a file that lies in its place; nothing where it is known."""
+    async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
+        """Record a file of a version that lies in its place, nothing where it is known; one that is gone is forgotten.
+
+        Raises:
+            CatalogUnavailable, Unavailable: it cannot be told now.
+        """
+        ...
+
+    async def record_many(self, walked: Sequence[Walked], *, background: bool = True) -> list[Recorded]:
+        """Record many together; what cannot be told now is LATER, and names that cannot be recorded are left out."""
         ...
 
     async def vanished(self, image_id: str) -> bool:

@@ -34,5 +34,5 @@ class Outage:
 
     async def over(self) -> None:
         """Wait until it is worth trying."""
-        while (left := self._until - anyio.current_time()) > 0:
+        while (left := self._until - anyio.current_time()) > 0:  # noqa: ASYNC110  others put the end off meanwhile
             await anyio.sleep(left)

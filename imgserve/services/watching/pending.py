@@ -9,6 +9,9 @@ import anyio
 _MOST_FOUND = 2_000
 """Found on a walk and waiting; the walk itself waits beyond that, which is what bounds memory."""
 
+_CROWD = 20
+"""Told of and waiting; beyond that, many are taken together."""
+
 
 @dataclass(slots=True, eq=False)
 class Item:
@@ -18,7 +21,7 @@ class Item:
     order: int
     """When it was told of, as a number."""
     version: str = ""
-    """Of the file when it was told of."""
+    """Of the file when it was last looked at."""
     urgent: bool = True
     put_off: int = 0
     """How often."""
@@ -77,7 +80,7 @@ class Pending:
             self._order += 1
             item = self._items[image_id] = Item(image_id, self._order, version, urgent)
             (self._fresh if urgent else self._fresh_found)[item.order] = None
-            self._versions[version] += 1
+            self._count(version, 1)
             (self._urgent if urgent else self._found)[image_id] = None
         elif image_id in self._busy:
             item.again = True
@@ -86,6 +89,12 @@ class Pending:
             if self._found.pop(image_id, self) is None:
                 self._urgent[image_id] = None
         self._changed.set()
+
+    def saw(self, item: Item, version: str) -> None:
+        """Hear of which version a file is that is being looked at."""
+        self._count(item.version, -1)
+        self._count(version, 1)
+        item.version = version
 
     async def add_found(self, image_id: str, version: str, *, urgent: bool = False) -> None:
         """Have an image looked at that was found on a walk, when there is room."""
@@ -103,32 +112,49 @@ class Pending:
             await self._room.wait()
 
     async def take(self) -> Item:
-        """Wait for an image whose turn it is."""
+        """Wait for an image that was told of, and whose turn it is."""
         while True:
-            now = anyio.current_time()
-            while self._later and self._later[0][0] <= now:
-                image_id = heapq.heappop(self._later)[2]
-                (self._urgent if self._items[image_id].urgent else self._found)[image_id] = None
-            for waiting in (self._urgent, self._found):
-                if waiting:
-                    image_id = next(iter(waiting))
-                    del waiting[image_id]
-                    self._busy.add(image_id)
-                    self._room.set()
-                    return self._items[image_id]
-            if self._changed.is_set():
-                self._changed = anyio.Event()
-            with anyio.move_on_after(self._later[0][0] - now if self._later else None):
-                await self._changed.wait()
+            self._bring_due()
+            if self._urgent:
+                return self._taken(self._urgent)
+            await self._change()
+
+    async def take_many(self, most: int) -> list[Item]:
+        """Wait for images that a walk has found, or for more that were told of than can be taken one by one."""
+        while True:
+            self._bring_due()
+            waiting = self._urgent if len(self._urgent) > _CROWD else self._found
+            if waiting:
+                return [self._taken(waiting) for _ in range(min(most, len(waiting)))]
+            await self._change()
+
+    def _bring_due(self) -> None:
+        now = anyio.current_time()
+        while self._later and self._later[0][0] <= now:
+            image_id = heapq.heappop(self._later)[2]
+            (self._urgent if self._items[image_id].urgent else self._found)[image_id] = None
+            self._changed.set()  # whoever noticed may not be the one that waits for it
+
+    async def _change(self) -> None:
+        if self._changed.is_set():
+            self._changed = anyio.Event()
+        left = self._later[0][0] - anyio.current_time() if self._later else None
+        with anyio.move_on_after(left):
+            await self._changed.wait()
+
+    def _taken(self, waiting: dict[str, None]) -> Item:
+        image_id = next(iter(waiting))
+        del waiting[image_id]
+        self._busy.add(image_id)
+        self._room.set()
+        return self._items[image_id]
 
     def done(self, item: Item) -> None:
         """Forget an image that was looked at, unless it was told of once more meanwhile."""
         self._busy.discard(item.image_id)
         del self._items[item.image_id]
         self._forget_order(item)
-        self._versions[item.version] -= 1
-        if not self._versions[item.version]:
-            del self._versions[item.version]
+        self._count(item.version, -1)
         if item.again:
             self.add(item.image_id, item.version, urgent=item.urgent)
 
@@ -141,6 +167,11 @@ class Pending:
             self._forget_order(item)
         heapq.heappush(self._later, (anyio.current_time() + seconds, item.order, item.image_id))
         self._changed.set()
+
+    def _count(self, version: str, change: int) -> None:
+        self._versions[version] += change
+        if not self._versions[version]:
+            del self._versions[version]
 
     def _forget_order(self, item: Item) -> None:
         self._fresh.pop(item.order, None)

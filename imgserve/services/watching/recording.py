@@ -2,12 +2,15 @@
 
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import anyio
 from anyio import to_thread
 
-from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError, Unavailable
+from imgserve.errors import CatalogUnavailable, ImgserveError, Unavailable
 from imgserve.metrics import Metrics
+from imgserve.originals.base import Walked
 from imgserve.originals.tree import Kind, Look, OriginalsTree
 from imgserve.services.ingest import Recorded, Recording
 from imgserve.services.watching.needs import Ingest
@@ -22,90 +25,94 @@ _STILL_SECONDS = 0.25
 _LONGEST_PAUSE = 5.0
 _TRIES = 8
 """So often is a file tried that fails for no reason known here, before it is left to the next scan."""
+_MANY = 50
 
 
+@dataclass(frozen=True, slots=True)
 class Recorder:
-    """Records what is pending, one at a time; there may be several."""
+    """Records what is pending."""
 
-    def __init__(
-        self,
-        pending: Pending,
-        vanishing: Vanishing,
-        tree: OriginalsTree,
-        ingest: Ingest,
-        outage: Outage,
-        metrics: Metrics,
-        *,
-        patience: float,
-    ) -> None:
-        """Take where ids come from and where those of files that are gone go to.
-
-        A file that changed less than `patience` seconds ago may still be written when it looks damaged.
-        """
-        self._pending = pending
-        self._vanishing = vanishing
-        self._tree = tree
-        self._ingest = ingest
-        self._outage = outage
-        self._metrics = metrics
-        self._patience = patience
+    pending: Pending
+    vanishing: Vanishing
+    """Takes those that are gone."""
+    tree: OriginalsTree
+    ingest: Ingest
+    outage: Outage
+    metrics: Metrics
 
     async def run(self) -> None:
-        """Record one after the other until cancelled."""
+        """Record what was told of, one after the other, until cancelled; others may do the same beside this one."""
         while True:
-            await self._outage.over()
-            item = await self._pending.take()
-            try:
-                pause = await self._handled(item)
-            except anyio.get_cancelled_exc_class():
-                raise
-            except Exception:
-                # The edge of a task: a file that fails must not end the watch; a scan tries it again.
-                _logger.exception("%r cannot be recorded", item.image_id)
-                pause = self._pause(item)
-            if pause is None:
-                self._pending.done(item)
+            await self.outage.over()
+            await self._work([await self.pending.take()])
+
+    async def run_many(self) -> None:
+        """Record what is many, many together, until cancelled."""
+        while True:
+            await self.outage.over()
+            await self._work(await self.pending.take_many(_MANY))
+
+    async def _work(self, items: Sequence[Item]) -> None:
+        """Look at files, and record those that are complete; the others are put off."""
+        looks = await to_thread.run_sync(self._look, items)
+        ready = list[Item]()
+        for item, look in zip(items, looks, strict=True):
+            self.pending.saw(item, look.version or item.version)
+            if look.kind is Kind.GONE:
+                self.vanishing.add(item.image_id)
+            if look.kind is not Kind.FILE:
+                self.pending.done(item)
+            elif (wait := _until_still(item, look)) > 0:
+                self.pending.put_off(item, wait)
             else:
-                self._pending.put_off(item, min(pause, _LONGEST_PAUSE))
+                ready.append(item)
+        if ready:
+            results = await self._record(ready)
+            now = await to_thread.run_sync(self._look, ready)
+            for item, result, look in zip(ready, results, now, strict=True):
+                self._finish(item, result, look)
 
-    async def _handled(self, item: Item) -> float | None:
-        """Look at a file and record it; seconds until it is to be tried again, or None."""
-        look = await to_thread.run_sync(self._tree.look, item.image_id)
-        if look.kind is Kind.GONE:
-            self._vanishing.add(item.image_id)
-        if look.kind is not Kind.FILE:
-            return None
-        if (wait := _until_still(item, look)) > 0:
-            return wait
+    def _look(self, items: Sequence[Item]) -> list[Look]:
+        return [self.tree.look(item.image_id) for item in items]
+
+    async def _record(self, items: Sequence[Item]) -> list[Recorded | Exception]:
+        """Record files; tell of each what became of it, or why it cannot be told."""
         try:
-            recorded = await self._ingest.record(item.image_id, background=True)
-        except ImageNotFound:
-            await self._ingest.vanished(item.image_id)  # what lies there is not served
-            return None
-        except CatalogUnavailable:
-            self._outage.begin()
-            return 0.0
-        except Unavailable as error:
-            return float(error.retry_after or 1)
-        except ImgserveError as error:
-            _logger.warning("%r cannot be recorded: %s", item.image_id, error)
-            return self._pause(item)
-        return await self._judged(item, look, recorded)
+            if len(items) == 1:
+                item = items[0]
+                return [await self.ingest.record(item.image_id, background=True, version=item.version)]
+            walked = [_walked(item) for item in items]
+            recorded = {one.image_id: one for one in await self.ingest.record_many(walked, background=True)}
+        except Exception as error:  # noqa: BLE001  the edge of a task: each file is put off by what went wrong
+            return [error] * len(items)
+        left_out = Recorded("", Recording.UNCHANGED)
+        return [recorded.get(item.image_id, left_out) for item in items]
 
-    async def _judged(self, item: Item, look: Look, recorded: Recorded) -> float | None:
-        """Decide whether what was recorded can be the last word."""
-        if recorded.outcome is Recording.LATER:
-            return 1.0
-        now = await to_thread.run_sync(self._tree.look, item.image_id)
-        if now.kind is Kind.FILE and now.version != look.version:
-            return _STILL_SECONDS  # it grew while it was read
-        if recorded.problem is not None:
-            self._metrics.watch_problems.inc()
-        return None
+    def _finish(self, item: Item, result: Recorded | Exception, now: Look) -> None:
+        """Forget a file that is recorded, put off one that is not."""
+        error = result if isinstance(result, Exception) else result.error
+        if error is not None:
+            self._put_off(item, error)
+        elif now.kind is Kind.FILE and now.version != item.version:
+            self.pending.put_off(item, _STILL_SECONDS)  # it grew while it was read
+        else:
+            if isinstance(result, Recorded) and result.problem is not None:
+                self.metrics.watch_problems.inc()
+            self.pending.done(item)
 
-    def _pause(self, item: Item) -> float | None:
-        item.failures += 1
-        return 0.5 * 2**item.failures if item.failures < _TRIES else None
+    def _put_off(self, item: Item, error: Exception) -> None:
+        if isinstance(error, CatalogUnavailable):
+            self.outage.begin()
+            self.pending.put_off(item, 0.0)
+        elif isinstance(error, Unavailable):
+            self.pending.put_off(item, min(_LONGEST_PAUSE, error.retry_after or 1))
+        else:
+            _logger.error("%r cannot be recorded", item.image_id, exc_info=_unexpected(error))
+            item.failures += 1
+            if item.failures < _TRIES:
+                self.pending.put_off(item, min(_LONGEST_PAUSE, 0.5 * 2**item.failures))
+            else:
+                self.pending.done(item)
 
 
 def _until_still(item: Item, look: Look) -> float:
@@ -119,3 +126,13 @@ def _until_still(item: Item, look: Look) -> float:
     if age >= _STILL_SECONDS or now - item.seen_at >= _STILL_SECONDS:
         return 0.0
     return _STILL_SECONDS - max(0.0, age)
+
+
+def _walked(item: Item) -> Walked:
+    modified, size = (int(part, 16) for part in item.version.split("_"))
+    return Walked(item.image_id, item.version, size, modified)
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """Show where an error came from that is none of ours."""
+    return None if isinstance(error, ImgserveError) else error

@@ -31,6 +31,8 @@ _REST = 10.0
 _QUIET_SECONDS = 2.0
 """Without changes for so long, a flood of them is over."""
 _LOOK_SECONDS = 0.5
+_MOST = 50_000
+"""Files that are told of and wait; memory for more is not taken."""
 
 
 class Watcher:
@@ -46,7 +48,6 @@ class Watcher:
         *,
         at_once: int,
         rescan: float,
-        patience: float = 5.0,
     ) -> None:
         """Take the folders, where changes go and what is known.
 
@@ -58,11 +59,10 @@ class Watcher:
             metrics: where figures go.
             at_once: how many files are read at a time, as many as there are rendering processes.
             rescan: seconds between scans for changes that nobody told of; 0 for none after the first.
-            patience: seconds for which a damaged file may still be being written.
         """
         self._tree, self._ingest, self._known = tree, ingest, known
         self._duty, self._metrics = duty, metrics
-        self._at_once, self._rescan, self._patience = at_once, rescan, patience
+        self._at_once, self._rescan = at_once, rescan
         self._begin()
 
     def _begin(self) -> None:
@@ -102,7 +102,7 @@ class Watcher:
 
     async def _on_duty(self) -> None:
         self._begin()
-        parts = (self._pending, self._vanishing, self._tree, self._ingest, self._outage, self._metrics)
+        recorder = Recorder(self._pending, self._vanishing, self._tree, self._ingest, self._outage, self._metrics)
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch.run)
             group.start_soon(self._hear)
@@ -111,7 +111,8 @@ class Watcher:
             group.start_soon(self._vanishing.run)
             group.start_soon(self._publish)
             for _ in range(self._at_once):
-                group.start_soon(Recorder(*parts, patience=self._patience).run)
+                group.start_soon(recorder.run)
+            group.start_soon(recorder.run_many)
 
     async def _hear(self) -> None:
         """Hand on what the system tells."""
@@ -121,8 +122,10 @@ class Watcher:
             if changes.ids:
                 self._changed_at = anyio.current_time()
                 for image_id, look in await to_thread.run_sync(self._looked, changes.ids):
-                    if look.kind is Kind.FILE:
+                    if look.kind is Kind.FILE and len(self._pending) < _MOST:
                         self._pending.add(image_id, look.version)
+                    elif look.kind is Kind.FILE:
+                        self._flooded_at = anyio.current_time()  # a scan finds it, and waits for room
                     elif look.kind is Kind.GONE:
                         self._vanishing.add(image_id)
             if changes.folders:

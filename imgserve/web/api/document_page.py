@@ -125,7 +125,8 @@ def _contents(document: Document, answer: Document) -> str:
             name = reference.rpartition("/")[2]
             shown = json.dumps(example_of(document, content["schema"]), indent=2, ensure_ascii=False)
             told.append(
-                f'<p><a href="#model-{text(name)}">{text(name)}</a></p><pre tabindex="0"><code>{text(shown)}</code></pre>'
+                f'<p><a href="#model-{text(name)}">{text(name)}</a></p>'
+                f'<pre tabindex="0"><code>{text(shown)}</code></pre>'
             )
         else:
             told.append(f"<p><code>{text(media_type)}</code></p>")

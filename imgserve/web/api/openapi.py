@@ -193,7 +193,7 @@ def _answer(answer: Answer, references: References) -> Document:
             name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
         }
     if answer.media_types:
-        told["content"] = dict.fromkeys(answer.media_types, schema)
+        told["content"] = {kind: schema if "json" in kind else {} for kind in answer.media_types}
     return told
 
 

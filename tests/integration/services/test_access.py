@@ -42,7 +42,8 @@ def test_without_any_key_nobody_may_do_anything() -> None:
 def test_a_key_of_the_settings_is_taken_as_it_is_or_by_its_hash(tmp_path: Path, setting: str) -> None:
     shown = list[str]()
     assert admin_digest(setting, tmp_path, announce=shown.append) == key_digest(KEY)
-    assert shown == list(tmp_path.iterdir()) == []
+    assert not shown
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_key_is_made_at_first_start_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import os
+from dataclasses import asdict, replace
 
 import pytest
 
 from imgserve.errors import BadTransform, ImgserveError, every_error
-from imgserve.model import Rendition
+from imgserve.model import Facts, Rendition
 from imgserve.pipeline.answers import (
     LENGTHS_BYTES,
     Answer,
@@ -16,8 +17,16 @@ from imgserve.pipeline.answers import (
     read_answer,
     write_answer,
 )
+from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
+from imgserve.pipeline.facts import Inspected
 from imgserve.pipeline.process import Kept, Rendered
 
+FACTS = Facts(version="1_2", sha256="ab" * 32, format="png", width=3, height=2, size=99)
+FULL_FACTS = replace(
+    FACTS, frames=3, alpha=True, color_space="display-p3", perceptual_hash=(1 << 64) - 1, dominant_color="#0a0b0c",
+    thumbhash=bytes(range(25)), title="Häfen \U0001f6a2", description="one\ntwo", keywords=("a", "b"),
+    metadata={"copyright": "© Ann", "taken": "2024-05-17"},
+)  # fmt: skip
 RENDITION = Rendition(b"bytes", "image/png", 3, 2, ("a note",))
 
 
@@ -37,6 +46,8 @@ def there_and_back(answer: Answer) -> Answer:
         Rendered(RENDITION, 1, "mezzanine", keeping=True),
         Rendered(Rendition(b"", "image/webp", 1, 1), 0.0),
         Kept(5, 1.0),
+        Inspected(FACTS, 0.1),
+        Inspected(FULL_FACTS, 2.0),
     ],
 )
 def test_an_answer_arrives_as_it_was_sent(answer: Answer) -> None:
@@ -103,6 +114,51 @@ def test_an_answer_that_is_none_is_refused(told: object) -> None:
     read_answer(json.dumps(FAILED).encode(), b"")
     with pytest.raises(ValueError, match=r"."):
         read_answer(json.dumps(told).encode(), b"bytes")
+
+
+INSPECTED = asdict(FULL_FACTS) | {"kind": "inspected", "seconds": 0.1, "thumbhash": "0a0b"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": "long"},
+        {"version": None},
+        {"sha256": "AB" * 32},
+        {"sha256": "ab"},
+        {"format": "exe"},
+        {"width": 0},
+        {"height": -1},
+        {"size": True},
+        {"frames": 0},
+        {"alpha": 1},
+        {"color_space": 5},
+        {"perceptual_hash": 1 << 64},
+        {"perceptual_hash": -1},
+        {"perceptual_hash": True},
+        {"perceptual_hash": "12"},
+        {"dominant_color": "red"},
+        {"dominant_color": "#FFFFFF"},
+        {"thumbhash": "xyz"},
+        {"thumbhash": "00" * 65},
+        {"title": "a" * (TEXT_CHARACTERS + 1)},
+        {"description": "\ud800"},
+        {"keywords": "a"},
+        {"keywords": [1]},
+        {"metadata": []},
+        {"metadata": {"a": 1}},
+    ],
+)
+def test_facts_that_are_none_are_refused(wrong: dict[str, object]) -> None:
+    read_answer(json.dumps(INSPECTED).encode(), b"")
+    with pytest.raises(ValueError, match=r"."):
+        read_answer(json.dumps(INSPECTED | wrong).encode(), b"")
+
+
+@pytest.mark.parametrize("field", [name for name in INSPECTED if name != "perceptual_hash"])
+def test_facts_that_lack_one_are_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_answer(json.dumps({name: value for name, value in INSPECTED.items() if name != field}).encode(), b"")
 
 
 @pytest.mark.parametrize("head", [b"", b"\x80", b"garbage", b"{", b'{"kind": "ready"', os.urandom(100)])

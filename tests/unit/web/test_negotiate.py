@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.formats import FORMATS
-from imgserve.web.negotiate import accept_class, choose_format
+from imgserve.services.meaning import choose_format
+from imgserve.web.negotiate import accept_class
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"

@@ -196,7 +196,8 @@ async def test_many_files_at_once_are_recorded_a_few_at_a_time(watched: Watched,
     for number in range(2000):
         (folder / "many" / f"{number}.jpg").write_bytes(image(str(number)))
     await watched.in_step()
-    assert watched.door.most_at_once == 2
+    assert watched.door.most_at_once <= 3
+    assert max(watched.door.batches) <= 50
     assert len(watched.door.read) == len(set(watched.door.read)) == 2001
 
 
@@ -219,7 +220,6 @@ async def test_names_that_are_no_text_are_recorded_too(watched: Watched, folder:
 
 async def test_a_lost_event_is_caught_by_the_slow_scan(folder: Path) -> None:
     async with watching(folder, rescan=1.0) as watched:
-        watched.watcher._watch._hear = lambda _changes: None  # type: ignore[method-assign]
         watched.watcher._watch._all._tell = lambda _changes: None  # type: ignore[union-attr]
         (folder / "b.jpg").write_bytes(image("b"))
         await watched.until(lambda: "b.jpg" in watched.door.images.rows)

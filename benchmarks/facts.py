@@ -1,0 +1,89 @@
+"""What it costs to read the facts of an original, step by step, on real photographs.
+
+    python -m benchmarks.facts FOLDER
+
+Prints a Markdown table: milliseconds of processor time a picture, least of several runs.
+"""
+
+import argparse
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from imgserve.errors import ImgserveError
+from imgserve.model import Limits
+from imgserve.pipeline import vips
+from imgserve.pipeline.alike import perceptual_hash
+from imgserve.pipeline.color_space import color_space
+from imgserve.pipeline.dominant import dominant_color
+from imgserve.pipeline.embedded import read_embedded
+from imgserve.pipeline.facts import facts_of
+from imgserve.pipeline.load import recognize
+from imgserve.pipeline.probe import read_header
+from imgserve.pipeline.small_picture import decode_small, open_small
+from imgserve.pipeline.thumbhash import thumbhash
+
+T = TypeVar("T")
+
+_RUNS = 5
+_COLUMNS = ("hash", "open", "texts", "decode", "likeness", "color", "thumbhash", "all")
+
+
+class Stopwatch:
+    """The least time that each step took."""
+
+    def __init__(self) -> None:
+        self.least: dict[str, float] = {}
+
+    def __call__(self, name: str, step: Callable[[], T]) -> T:
+        began = time.process_time()
+        result = step()
+        self.least[name] = min(self.least.get(name, float("inf")), time.process_time() - began)
+        return result
+
+
+def step_by_step(timed: Stopwatch, data: bytes, limits: Limits) -> None:
+    """Do once what `facts_of` does."""
+    timed("hash", lambda: hashlib.sha256(data))
+    opened = recognize(data, limits)
+    header = read_header(opened, limits)
+    image = timed("open", lambda: open_small(opened, header))
+    timed("texts", lambda: (read_embedded(image, opened), color_space(image)))
+    small = timed("decode", lambda: decode_small(image, opened, header, limits).image)
+    timed("likeness", lambda: perceptual_hash(small))
+    timed("color", lambda: dominant_color(small))
+    timed("thumbhash", lambda: thumbhash(small))
+
+
+def measured(data: bytes) -> dict[str, float]:
+    """Time every step, and all together."""
+    timed, limits = Stopwatch(), Limits()
+    for _ in range(_RUNS):
+        step_by_step(timed, data, limits)
+        timed("all", lambda: facts_of(data, "", limits))
+    return timed.least
+
+
+def main() -> None:
+    """Measure every picture of a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    vips.prepare()
+    print(f"| picture | megapixels | {' | '.join(_COLUMNS)} |")
+    print(f"|---|{'---|' * (len(_COLUMNS) + 1)}")
+    for path in sorted(each for each in parser.parse_args().folder.rglob("*") if each.is_file()):
+        data = path.read_bytes()
+        try:
+            facts = facts_of(data, "", Limits())
+        except ImgserveError as error:
+            print(f"| {path.name} | {error.code} |")
+            continue
+        least = measured(data)
+        figures = " | ".join(f"{least[name] * 1e3:.1f}" for name in _COLUMNS)
+        print(f"| {path.name} | {facts.width * facts.height / 1e6:.1f} | {figures} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Endpoints that make pictures for programs: converted, transformed in steps, of one image or of many."""
+
+from collections.abc import Iterable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from imgserve.errors import (
+    BadImageId,
+    DuplicateImage,
+    ImageExists,
+    ImageNotFound,
+    ImgserveError,
+    ReadOnlyOriginals,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnreadableImage,
+    UnsupportedImage,
+)
+from imgserve.formats import FORMATS
+from imgserve.model import Rendition
+from imgserve.services.access import Scope
+from imgserve.services.ingest import Accepted
+from imgserve.services.making import BulkMaking, Made, Making, archive_name
+from imgserve.services.meaning import AcceptClass
+from imgserve.web.api.endpoint import JSON, Answer, endpoint
+from imgserve.web.api.frame import Call
+from imgserve.web.api.making_models import (
+    KeptOut,
+    LikeOut,
+    MadeManyOut,
+    MadeOne,
+    MadeProblem,
+    TransformedOut,
+    TransformMany,
+    TransformOne,
+    UrlOut,
+)
+from imgserve.web.api.models import ImageOut
+from imgserve.web.api.reply import Reply
+from imgserve.web.api.streams import Streamed
+from imgserve.web.disposition import content_disposition, file_name_for
+from imgserve.web.exchange import KEY, Exchange
+from imgserve.web.negotiate import accept_class
+from imgserve.web.pages import quoted_id
+from imgserve.web.problem import problem_members
+from imgserve.web.respond import picture_headers
+
+_ZIP = "application/zip"
+_PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
+_NOT_MADE = (ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
+_NOT_KEPT = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
+_CREATED = 201
+
+
+class MakingPictures:
+    """Makes pictures."""
+
+    def __init__(self, making: Making, bulk: BulkMaking, *, prefix: str) -> None:
+        """Take who makes pictures of one image and of many, and where pictures are served."""
+        self._making = making
+        self._bulk = bulk
+        self._prefix = prefix
+
+    @endpoint(
+        "GET",
+        "/api/images/{image_id}/convert/{ext}",
+        scope=Scope.READ,
+        summary="Convert an image",
+        tag="pictures",
+        errors=_NOT_MADE,
+        answers={200: Answer("The picture.", media_types=_PICTURES)},
+    )
+    async def convert(self, image_id: str, ext: str, call: Call) -> Response:
+        """Make a picture in the format of an extension; the query takes the parameters of a picture's URL.
+
+        It is kept as if its URL had been asked for.
+        """
+        query = call.request.scope["query_string"].decode("latin-1")
+        made = await self._making.convert(image_id, ext, query, _accepted(call.request))
+        return _picture(made)
+
+    @endpoint(
+        "POST",
+        "/api/images/{image_id}/transform",
+        scope=Scope.WRITE,
+        summary="Transform an image in steps",
+        tag="pictures",
+        errors=[*_NOT_MADE, *_NOT_KEPT],
+        answers={
+            200: Answer(
+                "The picture, or its address; or the original that has these bytes already.",
+                TransformedOut,
+                [JSON, *_PICTURES],
+            ),
+            201: Answer("The new original.", KeptOut, headers={"Location": "Where its record is."}),
+        },
+        example={"steps": ["rect=10%25,10%25,80%25,80%25", "width=400&format=webp"], "output": "picture"},
+    )
+    async def transform(self, image_id: str, body: TransformOne, call: Call) -> Reply | Response:
+        """Make a picture in one step or several, of which the last decides format and quality.
+
+        The picture of several steps is not kept.
+        """
+        steps = self._making.read(body.steps)
+        if body.output == "url":
+            return Reply(UrlOut(url=self._url(image_id, await self._making.query(image_id, steps))))
+        if body.output == "picture":
+            return _picture(await self._making.picture(image_id, steps, _accepted(call.request)))
+        accepted = await self._making.original(image_id, steps, new_id=body.id, who=call.caller.name)
+        place = f"{call.request.scope.get('root_path', '')}/api/images/{quoted_id(accepted.record.image_id)}"
+        return Reply(self._kept(accepted), _CREATED if accepted.outcome == "created" else 200, {"location": place})
+
+    @endpoint(
+        "POST",
+        "/api/transform",
+        scope=Scope.WRITE,
+        summary="Transform many images",
+        tag="pictures",
+        errors=[ReadOnlyOriginals, StorageFull],
+        answers={
+            200: Answer("What was made, of each image by itself; or a ZIP.", MadeManyOut, media_types=[JSON, _ZIP])
+        },
+        example={"query": {"prefix": "shoes/"}, "steps": ["width=1200&format=jpg"], "output": "zip"},
+    )
+    async def transform_many(self, body: TransformMany, call: Call) -> Reply | Response:
+        """Make pictures of many images; one that fails spoils no other.
+
+        A ZIP comes while it is made. Its names are those of the images with other extensions; what could not be made
+        is told in an `errors.json` at its end.
+        """
+        steps, request = self._making.read(body.steps), call.request
+        await self._bulk.check(body.selection)
+        if body.output == "zip":
+            pieces = self._bulk.archive(body.selection, steps, _accepted(request))
+            return Streamed(pieces, _ZIP, {"content-disposition": content_disposition("attachment", archive_name())})
+        if body.output == "urls":
+            found = await self._bulk.queries(body.selection, steps)
+            return Reply(MadeManyOut(results=self._addresses(request, found)))
+        kept = await self._bulk.originals(body.selection, steps, who=call.caller.name)
+        return Reply(MadeManyOut(results=self._originals(request, kept)))
+
+    def _addresses(self, request: Request, found: Iterable[tuple[str, str | ImgserveError]]) -> list[MadeOne]:
+        return [
+            MadeOne(id=image_id, problem=told_problem(query, request))
+            if isinstance(query, ImgserveError)
+            else MadeOne(id=image_id, url=self._url(image_id, query))
+            for image_id, query in found
+        ]
+
+    def _originals(self, request: Request, kept: Iterable[tuple[str, Accepted | ImgserveError]]) -> list[MadeOne]:
+        return [
+            MadeOne(id=image_id, problem=told_problem(accepted, request))
+            if isinstance(accepted, ImgserveError)
+            else MadeOne(id=image_id, image=ImageOut.of(accepted.record, self._prefix), outcome=accepted.outcome)
+            for image_id, accepted in kept
+        ]
+
+    def _kept(self, accepted: Accepted) -> KeptOut:
+        image = ImageOut.of(accepted.record, self._prefix)
+        return KeptOut(
+            image=image,
+            outcome=accepted.outcome,
+            examples={"default": image.url},
+            similar=[LikeOut(id=one.record.image_id, distance=one.distance) for one in accepted.similar],
+        )
+
+    def _url(self, image_id: str, query: str) -> str:
+        path = f"{self._prefix}/{quoted_id(image_id)}"
+        return f"{path}?{query}" if query else path
+
+
+def told_problem(error: ImgserveError, request: Request) -> MadeProblem:
+    """Tell of an error within an answer."""
+    exchange: Exchange = request.scope[KEY]
+    members = problem_members(error, instance=request.scope["path"], request_id=exchange.request_id)
+    return MadeProblem.model_validate(members)
+
+
+def _accepted(request: Request) -> AcceptClass:
+    return accept_class(", ".join(request.headers.getlist("accept")))
+
+
+def _picture(made: Made) -> Response:
+    rendition: Rendition = made.rendition
+    name = file_name_for(made.original.image_id, made.extension)
+    response = Response(rendition.data)
+    response.raw_headers += picture_headers(rendition, content_disposition("inline", name), made.notes)
+    return response
