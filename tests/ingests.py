@@ -25,6 +25,8 @@ from tests.catalogs import opened
 from tests.pictures import encoded, quarters
 
 NOTHING = Details()
+PATIENCE = 30.0
+"""Seconds that a change waits for the database: this machine may be busy."""
 
 
 def picture(number: int = 0, name: str = "png", **options: Any) -> bytes:
@@ -131,7 +133,7 @@ class House:
 @asynccontextmanager
 async def house(folder: Path, address: str, *, limits: Limits | None = None, **given: Any) -> AsyncIterator[House]:
     """Build everything over a folder, and take it down."""
-    rules, patience = Rules(**{"settle": 0.0} | given), 60 if address.startswith("sqlite") else 10
+    rules = Rules(**{"settle": 0.0} | given)
     root, metrics, ear = folder / "originals", Metrics(CollectorRegistry()), Ear()
     root.mkdir(exist_ok=True)
     originals = FolderOriginals(root, settle=rules.settle, refused=rules.refused)
@@ -139,7 +141,7 @@ async def house(folder: Path, address: str, *, limits: Limits | None = None, **g
     admission = Admission(2, waiting=100, waiting_megapixels=10_000)
     workers = Workers(2, admission, time_limit=30, discipline=Discipline(), metrics=metrics)
     counting, forgotten = Counting(Inspector(workers, Discipline(), limits or Limits())), list[str]()
-    async with opened(address, patience=patience) as catalog:
+    async with opened(address, patience=PATIENCE) as catalog:
         await workers.open()
         door = Ingest(
             originals,

@@ -5,17 +5,17 @@ from pathlib import Path
 from imgserve import __version__
 from imgserve.app.management import Management
 from imgserve.app.pictures import Parts, processes
-from imgserve.app.reading import language
 from imgserve.config import Config
 from imgserve.services.access import Access, admin_digest, announce_admin_key
 from imgserve.services.making import BulkMaking, Making
-from imgserve.services.meaning import Meaning
+from imgserve.services.receiving import Receiving
 from imgserve.services.warming import Warmer
 from imgserve.web.api.frame import Api
 from imgserve.web.api.making import MakingPictures
 from imgserve.web.api.many import Bulk, Purges
 from imgserve.web.api.records import Records
 from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.api.uploads import UploadLimits, Uploads
 from imgserve.web.api.warm import Warming
 
 
@@ -23,11 +23,16 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     """Build every endpoint; the admin key is made here at the first start, and shown."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
-    meaning = Meaning(parts.renditions, language(config))
-    making = Making(parts.finder, meaning, parts.renditions, parts.originals, ingest)
+    making = Making(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
     bulk = BulkMaking(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
-    warmer = Warmer(parts.finder, meaning, parts.renditions, catalog.search, at_once=processes(config))
+    warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
     endpoints = (
+        Uploads(
+            ingest,
+            Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            UploadLimits(config.uploads.files, config.uploads.request_bytes),
+            prefix=prefix,
+        ),
         Records(catalog.images, catalog.search, ingest, prefix=prefix),
         Bulk(ingest),
         Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),

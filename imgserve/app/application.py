@@ -19,12 +19,12 @@ from imgserve import __version__
 from imgserve.app.api import build_api
 from imgserve.app.management import Management, build_management
 from imgserve.app.pictures import Parts, build_pictures
-from imgserve.app.reading import catalog_url, data_folder, language, url_options
+from imgserve.app.reading import catalog_url, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.metrics import Metrics
-from imgserve.services.meaning import Meaning
 from imgserve.services.upkeep import Upkeep
+from imgserve.web.api.document import ApiDocument
 from imgserve.web.assets import static_folder
 from imgserve.web.cors import Cors
 from imgserve.web.exchange import ExchangeMiddleware
@@ -47,7 +47,7 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog)
     management = build_management(config, parts, data)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
-    identifier = Identifier(parts.finder, Meaning(parts.renditions, language(config)), url_options(config))
+    identifier = Identifier(parts.finder, parts.meaning, url_options(config))
     table = HotTable(None if cors.uniform else without_origin)
     image = ImageEndpoint(
         identifier, parts.renditions, parts.stand_ins, cors, table, timing_headers=config.http.timing_header
@@ -70,7 +70,9 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    others = routes(ops, pages, build_api(config, parts, management, data).route)
+    api = build_api(config, parts, management, data)
+    document = ApiDocument(api.endpoints, static_folder(), version=__version__)
+    others = routes(ops, pages, api.route, *document.routes)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,

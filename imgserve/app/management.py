@@ -12,15 +12,17 @@ from anyio.abc import TaskGroup
 
 from imgserve.app.folders import refused_formats, tree_of
 from imgserve.app.pictures import Parts, processes
-from imgserve.app.reading import cdn_hooks, discipline, preset_keys
+from imgserve.app.reading import cdn_hooks, discipline, fetch_rules
 from imgserve.catalog import Catalog
 from imgserve.config import Config
+from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
 from imgserve.model import Original
 from imgserve.services.cdn import CdnPurger, preset_tag
 from imgserve.services.following import Following
 from imgserve.services.ingest import Ingest, Inspector, Rules
 from imgserve.services.preparing import Preparer
+from imgserve.services.preset_keys import PresetKeys
 from imgserve.services.watching import Duty, Known, Watcher
 
 _logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ class Listening:
     """Tells the caches in front, and whoever prepares pictures, of changes of originals."""
 
     def __init__(self, purger: CdnPurger, preparer: Preparer | None) -> None:
-        """Take who tells caches, and who prepares, if anybody does."""
+        """Take who tells caches, and who makes mezzanines ahead of the first request, if anybody does."""
         self._purger = purger
         self._preparer = preparer
 
@@ -60,8 +62,9 @@ class Management:
     watcher: Watcher | None
     following: Following
     purger: CdnPurger
-    tidying: Duty
     preparer: Preparer | None
+    downloader: Downloader | None
+    tidying: Duty
 
     async def open(self) -> None:
         """Open the catalog, if that is soon done; what uses it later opens it otherwise."""
@@ -76,14 +79,15 @@ class Management:
         group.start_soon(self.purger.run)
         group.start_soon(self.following.run)
         group.start_soon(self.tidying.run, self._tidy)
-        if self.watcher is not None:
-            group.start_soon(self.watcher.run)
-        if self.preparer is not None:
-            group.start_soon(self.preparer.run)
+        for part in (self.watcher, self.preparer):
+            if part is not None:
+                group.start_soon(part.run)
 
     async def close(self) -> None:
         """Finish what is being changed, and let go of the catalog."""
         await self.ingest.close()
+        if self.downloader is not None:
+            await self.downloader.close()
         await self.catalog.database.close()
 
     def check(self) -> Mapping[str, str]:
@@ -110,8 +114,9 @@ class Management:
 def build_management(config: Config, parts: Parts, data: Path) -> Management:
     """Build every part, opening none."""
     catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
-    preparer = Preparer(parts.renditions, parts.cache.mezzanine_stats)
-    preparing = preparer if config.rendering.prepare == "ingest" else None
+    preparer = None
+    if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
+        preparer = Preparer(parts.renditions, parts.cache.mezzanine_stats)
     ingest = Ingest(
         parts.originals,
         catalog,
@@ -120,16 +125,17 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
             parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
         ),
         forget=parts.finder.forget,
-        preset_keys=preset_keys(config, parts.renditions),
+        preset_keys=PresetKeys(parts.meaning),
         metrics=parts.metrics,
         rules=Rules(
+            duplicates=config.uploads.duplicates,
             near=config.catalog.near,
             trash_seconds=config.originals.trash,
             settle=config.originals.settle,
             refused=refused_formats(config),
             at_once=processes(config),
         ),
-        listeners=[Listening(purger, preparing)],
+        listeners=[Listening(purger, preparer)],
     )
     watcher = Watcher(
         tree_of(config),
@@ -146,6 +152,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         watcher if config.originals.watch else None,
         Following(catalog.notices, parts.cache, forget=parts.finder.forget),
         purger,
+        preparer,
+        Downloader(fetch_rules(config)) if config.uploads.fetch else None,
         Duty(data / "tidy.lock"),
-        preparing,
     )

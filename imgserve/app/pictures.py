@@ -8,7 +8,7 @@ from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
 from imgserve.app.folders import originals_of
-from imgserve.app.reading import discipline, recipe
+from imgserve.app.reading import discipline, language, recipe
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.config import Config
@@ -17,6 +17,7 @@ from imgserve.originals.mounted import MountedOriginals
 from imgserve.services.admission import Admission
 from imgserve.services.failures import Failures
 from imgserve.services.finding import Finder
+from imgserve.services.meaning import Meaning
 from imgserve.services.mezzanines import Mezzanines
 from imgserve.services.renditions import Renditions
 from imgserve.services.staff import Wear
@@ -35,6 +36,7 @@ class Parts:
     cache: TieredCache
     workers: Workers
     renditions: Renditions
+    meaning: Meaning
     stand_ins: StandIns
     finder: Finder
     metrics: Metrics
@@ -94,6 +96,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         cache,
         workers,
         renditions,
+        Meaning(renditions, language(config)),
         StandIns(
             renditions,
             cache,

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from imgserve.config import Config
+from imgserve.download import FetchRules
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
 from imgserve.services.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.services.meaning import Language
-from imgserve.services.preset_keys import PresetKeys
-from imgserve.services.renditions import Recipe, Renditions
+from imgserve.services.renditions import Recipe
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.wanted import UrlOptions
 
@@ -100,12 +100,12 @@ def cdn_hooks(config: Config) -> list[Hook]:
     return hooks
 
 
-def preset_keys(config: Config, renditions: Renditions) -> PresetKeys:
-    """Read what decides which pictures a preset makes."""
-    return PresetKeys(
-        renditions,
-        config.plain_presets(),
-        max_side=config.limits.output_side,
-        sizes=tuple(sorted(config.urls.sizes)),
-        qualities=config.formats.quality.model_dump(),
+def fetch_rules(config: Config) -> FetchRules:
+    """Read what may be fetched from other servers."""
+    uploads = config.uploads
+    return FetchRules(
+        config.limits.original_bytes,
+        seconds=uploads.fetch_timeout,
+        ports=frozenset(uploads.fetch_ports),
+        networks=tuple(map(str, uploads.fetch_networks)),
     )

@@ -1,6 +1,7 @@
 """Every setting, declared once; nothing below reads settings, parts get plain values."""
 
-from imgserve.config.catalog_sections import AccessConfig, CatalogConfig
+from imgserve.config.access_section import AccessConfig
+from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.config import Config
 from imgserve.config.document import example, markdown_table, schema
 from imgserve.config.picture_sections import (
@@ -14,6 +15,7 @@ from imgserve.config.picture_sections import (
 )
 from imgserve.config.serving_sections import HttpConfig, LogConfig, MetricsConfig, ServerConfig, UrlsConfig
 from imgserve.config.units import parse_duration, parse_size, write_duration, write_size
+from imgserve.config.upload_section import UploadsConfig
 
 __all__ = [
     "AccessConfig",
@@ -30,6 +32,7 @@ __all__ = [
     "QualityConfig",
     "RenderingConfig",
     "ServerConfig",
+    "UploadsConfig",
     "UrlsConfig",
     "example",
     "markdown_table",

@@ -31,7 +31,7 @@ def stated(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("stated", "{sentence}", {"sentence": sentence})
 
 
-def _split(value: Any) -> Any:
+def split_words(value: Any) -> Any:
     """Let text stand for a list, separated by commas, as environment variables have no other way."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
@@ -102,11 +102,11 @@ _WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"typ
 
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative one starts at the current folder."""
-Words = Annotated[tuple[str, ...], BeforeValidator(_split), WithJsonSchema(_WORDS_SCHEMA)]
+Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""
 _SIDE_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
 Sides = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_split), WithJsonSchema(_SIDE_SCHEMA)
+    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(split_words), WithJsonSchema(_SIDE_SCHEMA)
 ]
 """A list of lengths in pixels, or text with commas."""
 ListeningHost = Annotated[str, AfterValidator(_is_listening_host)]

@@ -13,6 +13,7 @@ from imgserve.web.access_log import AccessLog, AccessRecord
 from imgserve.web.figures import RequestFigures
 from imgserve.web.hosts import check_host
 from imgserve.web.problem import problem
+from imgserve.web.request_body import RequestBody, may_have_body
 from imgserve.web.request_ids import RequestIds
 
 _logger = logging.getLogger("imgserve.web")
@@ -75,6 +76,7 @@ class ExchangeMiddleware:
         scope[KEY] = exchange
         tail = (b"x-request-id", exchange.request_id.encode())
         head = scope["method"] == "HEAD"
+        body = RequestBody(scope, receive) if may_have_body(scope) else None
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -87,16 +89,18 @@ class ExchangeMiddleware:
         try:
             allowed = _ANY_HOST if scope["path"] in _PROBES else self._allowed_hosts
             check_host(scope["headers"], scope["http_version"], allowed)
-            await self._app(scope, receive, observed)
+            await self._app(scope, receive if body is None else body.receive, observed)
         except ImgserveError as error:
-            await self._refuse(error, scope, exchange, observed)
+            await self._refuse(error, scope, exchange, observed, body)
         except Exception:
             _logger.exception("request %s failed", exchange.request_id)
-            await self._refuse(ImgserveError(), scope, exchange, observed)
+            await self._refuse(ImgserveError(), scope, exchange, observed, body)
         finally:
             self._record(scope, exchange, arrived, time.perf_counter() - started)
 
-    async def _refuse(self, error: ImgserveError, scope: Scope, exchange: Exchange, send: Send) -> None:
+    async def _refuse(
+        self, error: ImgserveError, scope: Scope, exchange: Exchange, send: Send, request_body: RequestBody | None
+    ) -> None:
         exchange.outcome = error.code
         self._metrics.rejected.labels(error.code).inc()
         if exchange.status:
@@ -110,6 +114,9 @@ class ExchangeMiddleware:
         )
         if isinstance(error, BadHost):
             headers.append((b"connection", b"close"))
+        if request_body is not None and request_body.much_unread:
+            await request_body.refuse(status, headers, body, send)
+            return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

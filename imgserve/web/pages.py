@@ -19,7 +19,7 @@ _MOST_EXAMPLES = 6
 _CSP = (
     "default-src 'none'; img-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-_HEADERS = {"content-security-policy": _CSP, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
+PAGE_HEADERS = {"content-security-policy": _CSP, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
 _EXAMPLE = string.Template(
     '<figure><a href="$src?width=1600&amp;auto=format"><img src="$src?width=640&amp;height=480&amp;auto=format" '
     'width="640" height="480" loading="lazy" alt="$name"></a>'
@@ -44,7 +44,7 @@ class Pages:
         """Show what this server is; to its own machine by a few of its originals, whose names are not for everyone."""
         examples = await to_thread.run_sync(self._examples) if is_loopback(request) else ""
         page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
-        return HTMLResponse(page, headers=_HEADERS)
+        return HTMLResponse(page, headers=PAGE_HEADERS)
 
     async def errors(self, _request: Request) -> Response:
         """Explain the codes that problems name as their type."""
@@ -53,15 +53,15 @@ class Pages:
             f"<td>{html.escape((kind.__doc__ or '').strip())}</td></tr>"
             for kind in every_error()
         )
-        return HTMLResponse(self._errors.safe_substitute(rows=rows), headers=_HEADERS)
+        return HTMLResponse(self._errors.safe_substitute(rows=rows), headers=PAGE_HEADERS)
 
     async def favicon(self, _request: Request) -> Response:
         """Answer the request that every browser makes."""
-        return FileResponse(self._static / "favicon.svg", media_type="image/svg+xml", headers=_HEADERS)
+        return FileResponse(self._static / "favicon.svg", media_type="image/svg+xml", headers=PAGE_HEADERS)
 
     async def robots(self, _request: Request) -> Response:
         """Tell crawlers what they may."""
-        return FileResponse(self._static / "robots.txt", media_type="text/plain", headers=_HEADERS)
+        return FileResponse(self._static / "robots.txt", media_type="text/plain", headers=PAGE_HEADERS)
 
     def _examples(self) -> str:
         image_ids = list(itertools.islice(self._originals.list(), _MOST_EXAMPLES))

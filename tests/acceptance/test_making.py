@@ -122,7 +122,7 @@ def test_every_mistake_in_every_step_is_told(api: Api) -> None:
     answer = api.ask("POST", "/api/images/a.jpg/transform", json={"steps": ["width=x&nix=1", "", "fit=no"]})
     told = answer.json()["mistakes"]
     assert [mistake[:6] for mistake in told] == ["step 1", "step 1", "step 3"]
-    bodies: tuple[dict[str, Any], ...] = ({"steps": []}, {"steps": ["w=1"] * 17}, {"steps": ["w=1"], "id": "x.jpg"}, {})
+    bodies: list[dict[str, object]] = [{"steps": []}, {"steps": ["w=1"] * 17}, {"steps": ["w=1"], "id": "x.jpg"}, {}]
     for body in bodies:
         assert api.ask("POST", "/api/images/a.jpg/transform", json=body).status_code == 400
 

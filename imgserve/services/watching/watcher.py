@@ -31,6 +31,8 @@ _REST = 10.0
 _QUIET_SECONDS = 2.0
 """Without changes for so long, a flood of them is over."""
 _LOOK_SECONDS = 0.5
+_MOST = 50_000
+"""Files that are told of and wait; memory for more is not taken."""
 
 
 class Watcher:
@@ -120,8 +122,10 @@ class Watcher:
             if changes.ids:
                 self._changed_at = anyio.current_time()
                 for image_id, look in await to_thread.run_sync(self._looked, changes.ids):
-                    if look.kind is Kind.FILE:
+                    if look.kind is Kind.FILE and len(self._pending) < _MOST:
                         self._pending.add(image_id, look.version)
+                    elif look.kind is Kind.FILE:
+                        self._flooded_at = anyio.current_time()  # a scan finds it, and waits for room
                     elif look.kind is Kind.GONE:
                         self._vanishing.add(image_id)
             if changes.folders:

@@ -36,6 +36,11 @@ def _moment(value: object) -> datetime:
     raise error
 
 
+def _whole(value: object) -> object:
+    """Take 3.0 for 3, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _known_format(name: str) -> str:
     if name not in FORMATS:
         raise expected(f"one of {', '.join(FORMATS)}")
@@ -49,14 +54,14 @@ def _bounded(values: dict[str, Any]) -> dict[str, Any]:
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-Amount = Annotated[int, Field(ge=0, le=10**15)]
+Amount = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_whole)]
 FormatName = Annotated[str, AfterValidator(_known_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 Tag = Annotated[str, Field(max_length=TAG_CHARACTERS)]
 Tags = Annotated[list[Tag], Field(max_length=200)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
-Limit = Annotated[int, Field(ge=1, le=1000)]
-Cursor = Annotated[str | None, Field(max_length=20_000)]
-Prefix = Annotated[str, Field(max_length=4000)]
+Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
+Cursor = Annotated[str, Field(max_length=20_000, pattern="^[A-Za-z0-9_-]+$")] | None
+Prefix = Annotated[str, Field(max_length=2000)]
 
 
 class Filters(Asked):
@@ -66,7 +71,7 @@ class Filters(Asked):
     """The image id begins so; nothing in it is a wildcard."""
     q: Annotated[str, Field(max_length=1000)] = ""
     """Every word begins a word of title, alt, description, tags or image id; case and accents do not matter."""
-    tag: Tags = []
+    tag: Annotated[list[Tag], Field(max_length=20)] = []
     """It has all of these."""
     format: Annotated[list[FormatName], Field(max_length=20)] = []
     """It has one of these, if any are given."""
@@ -145,10 +150,23 @@ class PrefixPaging(Paging):
 class Likeness(Asked):
     """How alike images have to be."""
 
-    distance: Annotated[int, Field(ge=0, le=64)] = 10
+    distance: Annotated[int, Field(ge=0, le=64), BeforeValidator(_whole)] = 10
     """Bits of 64 by which their perceptual hashes may differ."""
     limit: Limit = 50
     """Images that are told of."""
+
+
+def _drop_default(schema: JsonDict) -> None:
+    """Say nothing of a default that only stands for what is not said."""
+    schema.pop("default", None)
+
+
+_UNSAID = Field(json_schema_extra=_drop_default)
+
+
+def _at_least_one(schema: JsonDict) -> None:
+    schema.pop("default", None)
+    schema.update(_ONE)
 
 
 class Selected(Asked):
@@ -158,7 +176,7 @@ class Selected(Asked):
 
     ids: Annotated[list[str], Field(min_length=1, max_length=10_000)] = Field(default_factory=list)
     """Image ids; those that are not known are passed over."""
-    query: Annotated[Filters, Field(json_schema_extra=_ONE)] = Filters()
+    query: Annotated[Filters, Field(json_schema_extra=_at_least_one)] = Filters()
     """Filters as in the list of images, at least one; all images are meant by `"prefix": ""`."""
 
     @model_validator(mode="after")
@@ -190,13 +208,13 @@ class PurgeWhat(Asked):
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("prefix", "tag", "preset", "all")]}
     )
 
-    prefix: Annotated[str, Field(min_length=1, max_length=4000)] = ""
+    prefix: Annotated[str, Field(min_length=1, max_length=2000), _UNSAID] = ""
     """Images whose id begins so."""
-    tag: Annotated[str, Field(min_length=1, max_length=TAG_CHARACTERS)] = ""
+    tag: Annotated[str, Field(min_length=1, max_length=TAG_CHARACTERS), _UNSAID] = ""
     """Images that have this tag."""
-    preset: Annotated[str, Field(min_length=1, max_length=200)] = ""
+    preset: Annotated[str, Field(min_length=1, max_length=200), _UNSAID] = ""
     """Whatever this preset alone has made, of every image."""
-    all: Literal[True] = True
+    all: Annotated[Literal[True], _UNSAID] = True
     """Everything."""
 
     @model_validator(mode="after")
@@ -205,7 +223,7 @@ class PurgeWhat(Asked):
         return self
 
 
-class Point(Asked):
+class FocalPointIn(Asked):
     """What crops keep: fractions of the upright image, from its upper left corner."""
 
     x: Annotated[float, Field(ge=0, le=1)]
@@ -229,7 +247,7 @@ class Changes(Asked):
     """All of its tags."""
     metadata: Metadata | None = None
     """Entries that are added or replaced; those that are null are removed."""
-    focal_point: Point | None = None
+    focal_point: FocalPointIn | None = None
     """What crops keep; another one is another version of the image."""
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from imgserve.web.api.asked import Asked, Selected
 from imgserve.web.api.mistakes import stated
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.told import Told
-from imgserve.web.api.upkeep_models import ProblemDetails
+from imgserve.web.api.upkeep_models import ErrorOut
 
 _Query = Annotated[str, Field(max_length=4096)]
 _Queries = Annotated[list[_Query], Field(max_length=100)]
@@ -58,7 +58,7 @@ class WarmWhat(Selected):
         return self
 
 
-class MadeProblem(ProblemDetails):
+class MadeProblem(ErrorOut):
     """Why a picture could not be made."""
 
     model_config = ConfigDict(extra="allow")

@@ -25,14 +25,14 @@ _EXPECTED = {
 }
 """By the first word of pydantic's error types."""
 _BOUNDS = {
-    "greater_than_equal": ("ge", "at least"),
-    "greater_than": ("gt", "more than"),
-    "less_than_equal": ("le", "at most"),
-    "less_than": ("lt", "less than"),
-    "too_long": ("max_length", "a length of at most"),
-    "too_short": ("min_length", "a length of at least"),
-    "string_too_long": ("max_length", "at most this many characters:"),
-    "string_too_short": ("min_length", "at least this many characters:"),
+    "greater_than_equal": ("ge", "at least {}"),
+    "greater_than": ("gt", "more than {}"),
+    "less_than_equal": ("le", "at most {}"),
+    "less_than": ("lt", "less than {}"),
+    "too_long": ("max_length", "a list of at most {}"),
+    "too_short": ("min_length", "a list of at least {}"),
+    "string_too_long": ("max_length", "text of at most {} characters"),
+    "string_too_short": ("min_length", "text of at least {} characters"),
 }
 _MOST = 100
 """Mistakes that are told of."""
@@ -77,12 +77,20 @@ def _expected(error: ErrorDetails, context: Mapping[str, Any]) -> str:
     kind = error["type"]
     if kind == "expected":
         return str(context["what"])
+    if kind == "string_pattern_mismatch":
+        return f"text that matches {context['pattern']}"
     if kind == "literal_error":
-        return str(context["expected"]).replace("'", "")
+        return _words(context["expected"])
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"{words} {context[bound]}"
+        number = context[bound]
+        return words.format(f"{number:g}" if isinstance(number, float) else number)
     return _EXPECTED.get(kind.partition("_")[0], error["msg"])
+
+
+def _words(literals: str) -> str:
+    """Write choices as JSON has them."""
+    return {"True": "true", "False": "false"}.get(literals, literals.replace("'", ""))
 
 
 def _received(value: object) -> str:

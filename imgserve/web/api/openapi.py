@@ -19,7 +19,7 @@ from imgserve.errors import (
 )
 from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
 from imgserve.web.api.reading import JSON_BYTES
-from imgserve.web.api.upkeep_models import ProblemDetails
+from imgserve.web.api.upkeep_models import ErrorOut
 
 Document = dict[str, Any]
 
@@ -54,10 +54,13 @@ _KEY_HEADER = {
 
 
 class _Schema(GenerateJsonSchema):
-    """Leaves out titles that only repeat the name."""
+    """Leaves out titles that only repeat the name, and leaves everything in the order in which it is declared."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the signature of pydantic
         return False
+
+    def sort(self, value: Any, parent_key: str | None = None) -> Any:  # noqa: ARG002  the signature of pydantic
+        return value
 
 
 def openapi(endpoints: Collection[Endpoint], *, version: str) -> Document:
@@ -88,14 +91,29 @@ References = Mapping[tuple[Model, JsonSchemaMode], Document]
 
 def _schemas(endpoints: Iterable[Endpoint]) -> tuple[References, Document]:
     """Write every model once, and how it is referred to."""
-    wanted: dict[tuple[Model, JsonSchemaMode], None] = {(ProblemDetails, "serialization"): None}
+    wanted: dict[tuple[Model, JsonSchemaMode], None] = {(ErrorOut, "serialization"): None}
     for one in endpoints:
         taken = [one.body, *(body.schema for body in one.bodies)]
         wanted |= dict.fromkeys((model, "validation") for model in taken if isinstance(model, type))
         told = [answer.model for answer in one.answers.values()]
         wanted |= dict.fromkeys((model, "serialization") for model in told if model is not None)
     references, definitions = models_json_schema(list(wanted), ref_template=_REFERENCE, schema_generator=_Schema)
-    return {(model, mode): references[model, mode] for model, mode in wanted}, definitions.get("$defs", {})
+    named = {(model, mode): _renamed(references[model, mode]) for model, mode in wanted}
+    return named, {_public(name): _renamed(schema) for name, schema in definitions.get("$defs", {}).items()}
+
+
+def _public(name: str) -> str:
+    """Name a model for others, who know no other side of it."""
+    return name.removesuffix("Out").removesuffix("In")
+
+
+def _renamed(schema: Any) -> Any:
+    """Have references follow the names."""
+    if isinstance(schema, list):
+        return [_renamed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {name: _public(one) if name == "$ref" else _renamed(one) for name, one in schema.items()}
 
 
 def _operation(one: Endpoint, references: References) -> Document:
@@ -189,7 +207,7 @@ def _errors(one: Endpoint, references: References, answers: Collection[str]) -> 
     return {
         str(status): {
             "description": _codes(status, found),
-            "content": {PROBLEM_JSON: {"schema": references[ProblemDetails, "serialization"]}},
+            "content": {PROBLEM_JSON: {"schema": references[ErrorOut, "serialization"]}},
         }
         for status, found in by_status.items()
         if str(status) not in answers

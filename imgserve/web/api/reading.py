@@ -35,11 +35,17 @@ def query_values(model: type[BaseModel], query: bytes, mistakes: list[str]) -> d
     """Read a query as the JSON that it stands for: numbers where numbers belong, lists where names may be repeated."""
     kinds, values = _kinds(model), dict[str, Any]()
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        # As text: of bytes Python 3.11 reads only what is ASCII. Names need not be UTF-8, so prefixes of them need not.
+        pairs = parse_qsl(
+            query.decode("utf-8", "surrogateescape"),
+            keep_blank_values=True,
+            errors="surrogateescape",
+            max_num_fields=_MOST_PARAMETERS,
+        )
     except ValueError:
         mistakes.append(f"expected at most {_MOST_PARAMETERS} parameters")
         return {}
-    for name, value in ((_text(name), _text(value)) for name, value in pairs):
+    for name, value in pairs:
         kind = kinds.get(name, "string")
         if kind == "array":
             values.setdefault(name, []).append(value)
@@ -129,8 +135,3 @@ def _plain(kind: str, text: str) -> object:
     if kind == "boolean":
         return _WORDS.get(text, text)
     return text
-
-
-def _text(octets: bytes) -> str:
-    """Names need not be UTF-8, so prefixes of them need not either."""
-    return octets.decode("utf-8", "surrogateescape")

@@ -173,7 +173,7 @@ class CacheOut(Told):
     """Reduced copies that pictures are made from."""
 
 
-class ProblemDetails(Told):
+class ErrorOut(Told):
     """An error, after RFC 9457. The code says to programs what went wrong, the detail to people."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)

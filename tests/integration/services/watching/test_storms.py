@@ -205,6 +205,14 @@ async def test_a_flood_of_changes_is_looked_through_once_more(folder: Path) -> N
         await watched.until(lambda: (registry.get_sample_value("imgserve_watch_scan_seconds_count") or 0) > scans)
 
 
+async def test_more_than_may_wait_is_found_by_a_scan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgserve.services.watching.watcher._MOST", 10)
+    async with watching(folder) as watched:
+        for number in range(200):
+            (folder / f"{number}.jpg").write_bytes(image(str(number)))
+        await watched.until(lambda: len(watched.door.images.rows) == 201)
+
+
 @pytest.mark.parametrize("limit", ["max_inotify_watches", "max_inotify_instances"])
 def test_beyond_the_limits_of_the_system_folders_are_looked_through(folder: Path, limit: str) -> None:
     for number in range(5):

@@ -1,0 +1,73 @@
+"""Which addresses belong to the public Internet, by a table of our own. Pure; resolves nothing.
+
+`ipaddress.is_global` is no help: up to Python 3.12 it takes 64:ff9b::7f00:1, 2002:7f00:1:: and multicast for global.
+The table follows the IANA registries of special-purpose addresses (RFC 6890, as updated) and is stricter where a
+registered block reaches a machine that is not on the other side of the Internet.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+_REFUSED_V4 = tuple(
+    ipaddress.IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network, and on Linux this machine: RFC 791, 3.2
+        "10.0.0.0/8",  # private: RFC 1918
+        "100.64.0.0/10",  # shared by carriers and their customers: RFC 6598; metadata service of one cloud
+        "127.0.0.0/8",  # loopback: RFC 1122, 3.2.1.3
+        "168.63.129.16/32",  # a public address that Azure answers inside every machine with its platform service
+        "169.254.0.0/16",  # link-local: RFC 3927; metadata service of most clouds
+        "172.16.0.0/12",  # private: RFC 1918
+        "192.0.0.0/24",  # protocol assignments: RFC 6890, 2.1; metadata service of one cloud
+        "192.0.2.0/24",  # documentation: RFC 5737
+        "192.88.99.0/24",  # 6to4 relays: RFC 7526
+        "192.168.0.0/16",  # private: RFC 1918
+        "198.18.0.0/15",  # benchmarks: RFC 2544
+        "198.51.100.0/24",  # documentation: RFC 5737
+        "203.0.113.0/24",  # documentation: RFC 5737
+        "224.0.0.0/4",  # multicast: RFC 5771
+        "240.0.0.0/4",  # reserved, with the broadcast address at its end: RFC 1112, 4; RFC 919, 7
+    )
+)
+
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+"""The only block that is given to networks of the Internet: RFC 4291, 2.4.
+
+All else falls to its outside: unspecified, loopback, IPv4-compatible (::/96) and IPv4-mapped (::ffff:0:0/96)
+addresses (RFC 4291, 2.5), NAT64 (64:ff9b::/96: RFC 6052; 64:ff9b:1::/48: RFC 8215), discard-only (100::/64: RFC 6666),
+segment routing (5f00::/16: RFC 9602), unique local (fc00::/7: RFC 4193), link-local (fe80::/10: RFC 4291, 2.5.6),
+site-local (fec0::/10: RFC 3879), multicast (ff00::/8: RFC 4291, 2.7).
+"""
+
+_REFUSED_V6 = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "2001::/23",  # protocol assignments: RFC 2928; Teredo (RFC 4380), benchmarks (RFC 5180), ORCHID (RFC 7343)
+        "2001:db8::/32",  # documentation: RFC 3849
+        "2002::/16",  # 6to4, which holds an IPv4 address: RFC 3056
+        "3ffe::/16",  # 6bone, given back: RFC 3701
+        "3fff::/20",  # documentation: RFC 9637
+    )
+)
+
+
+class Networks:
+    """Tells which addresses may be connected to."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        """Take the networks that are allowed beside the public Internet, such as 10.1.0.0/16."""
+        self._allowed = tuple(ipaddress.ip_network(network, strict=False) for network in allowed)
+
+    def admit(self, text: str) -> bool:
+        """Tell whether this is an address that may be connected to; anything that is no address is not."""
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        return _is_public(address) or any(address in network for network in self._allowed)
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _REFUSED_V4)
+    return address in _PUBLIC_V6 and not any(address in network for network in _REFUSED_V6)

@@ -1,0 +1,100 @@
+"""The API over real parts, for tests: records, many images, purges, trash, problems; its document; a caller."""
+
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from imgserve.model import ImageRecord
+from imgserve.services.access import Access
+from imgserve.services.key_file import key_digest
+from imgserve.web.access_log import AccessLog
+from imgserve.web.api.document import ApiDocument
+from imgserve.web.api.frame import Api
+from imgserve.web.api.many import Bulk, Purges
+from imgserve.web.api.records import Records
+from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.assets import static_folder
+from imgserve.web.exchange import ExchangeMiddleware
+from imgserve.web.figures import RequestFigures
+from imgserve.web.request_ids import RequestIds
+from imgserve.web.routes import as_our_error
+from tests.ingests import House, house, picture
+
+KEY = "img_a-key-for-tests"
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+PREFIX = "/img"
+
+
+def api_of(home: House) -> Api:
+    """Build the endpoints over a house."""
+    catalog = home.catalog
+    parts = [
+        Records(catalog.images, catalog.search, home.door, prefix=PREFIX),
+        Bulk(home.door),
+        Purges(home.door, stats=home.cache.stats, presets=["Card"]),
+        Trash(home.door, prefix=PREFIX),
+        Findings(catalog.search, catalog.problems, version="1.2.3"),
+    ]
+    access = Access(key_digest(KEY), metrics=home.metrics)
+    return Api(parts, access=access, answers=catalog.idempotency)
+
+
+def app_of(home: House) -> Starlette:
+    """Build the application, as the server does, without pictures."""
+    api = api_of(home)
+    document = ApiDocument(api.endpoints, static_folder(), version="1.2.3")
+    exchange = Middleware(
+        ExchangeMiddleware,
+        metrics=home.metrics,
+        figures=RequestFigures(home.metrics),
+        ids=RequestIds(),
+        access_log=AccessLog("off", "text"),
+        allowed_hosts=("*",),
+        not_found_max_age=10,
+    )
+    return Starlette(
+        routes=[api.route, *document.routes, Mount("/static", app=StaticFiles(directory=static_folder()))],
+        middleware=[exchange],
+        exception_handlers={HTTPException: as_our_error},
+    )
+
+
+@dataclass
+class Caller:
+    """Asks an application, with the key."""
+
+    app: Starlette
+    home: House
+
+    async def ask(self, method: str, target: str, **options: Any) -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
+        options["headers"] = AUTHORIZED | options.get("headers", {})
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(method, target, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        """Ask by a method of HTTP: get, post, patch, delete."""
+        return functools.partial(self.ask, name.upper())
+
+    async def record(self, image_id: str, number: int = 0, **fields: Any) -> ImageRecord:
+        """Put a picture in the folder and have it recorded."""
+        self.home.put(image_id, picture(number))
+        await self.home.door.record(image_id, background=False)
+        return await self.home.door.change(image_id, fields)
+
+
+@asynccontextmanager
+async def calling(folder: Path, address: str, **given: Any) -> AsyncIterator[Caller]:
+    """Build everything over a folder, and take it down."""
+    async with house(folder, address, **{"trash_seconds": 3600} | given) as home:
+        yield Caller(app_of(home), home)

@@ -1,0 +1,56 @@
+"""Asks a running server whatever its OpenAPI document allows, and what it does not, by schemathesis."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+PATIENCE = 300.0
+_ACCEPTED = ["2xx", "401", "403", "404", "409"]
+"""What valid requests may be answered with: what is asked for need not be there, or may be there already."""
+_OF_EARLIER = {"cursor": "400", "If-Match": "412", "Idempotency-Key": "422"}
+"""What is valid only if this server gave it, as it is now, or if no other request came with it."""
+
+
+def fuzz(base_url: str, key: str, folder: Path, *, examples: int = 10) -> None:
+    """Ask a server with its admin key, always the same; whatever it answers against its document is an AssertionError.
+
+    All checks of schemathesis are made. `folder` takes what it writes.
+    """
+    document = httpx2.get(f"{base_url}/openapi.json").json()
+    settings = folder / "schemathesis.toml"
+    settings.write_text(_settings(document), encoding="utf-8")
+    command = [
+        *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
+        *("--config-file", settings, "run", f"{base_url}/openapi.json"),
+        *("--header", f"Authorization: Bearer {key}"),
+        *("--checks", "all", "--max-examples", examples, "--generation-deterministic", "--no-color"),
+    ]
+    done = subprocess.run(
+        list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, _told(done.stdout + done.stderr)
+
+
+def _settings(document: dict[str, Any]) -> str:
+    """Say of single operations what a document cannot: which valid requests are refused by what was asked before."""
+    told = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            named = {one["name"] for one in operation.get("parameters", [])}
+            more = [status for name, status in _OF_EARLIER.items() if name in named]
+            if more:
+                name = json.dumps(f"{method.upper()} {path}")
+                told.append(
+                    f"[[operations]]\ninclude-name = {name}\n"
+                    f"checks.positive_data_acceptance.expected-statuses = {json.dumps(_ACCEPTED + more)}\n"
+                )
+    return "\n".join(told)
+
+
+def _told(output: str) -> str:
+    """Shorten lines: a hostile request may be long."""
+    return "\n".join(line[:1000] for line in output.splitlines())

@@ -1,0 +1,84 @@
+"""The upload endpoints over real parts, as a program; not a test itself. Its argument: settings as JSON."""
+
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
+from imgserve.catalog import Catalog, Database
+from imgserve.download import Downloader, FetchRules
+from imgserve.metrics import Metrics
+from imgserve.model import Facts, Limits
+from imgserve.originals.folder import FolderOriginals
+from imgserve.pipeline.facts import InspectJob
+from imgserve.pipeline.process import Discipline
+from imgserve.services.admission import Admission
+from imgserve.services.ingest import Ingest, Rules
+from imgserve.services.receiving import Receiving
+from imgserve.services.workers import Workers
+from imgserve.web.api.uploads import UploadLimits, Uploads
+from imgserve.web.gate import Timeouts
+from imgserve.web.server import ServerOptions, run
+from tests.api_frame import api_of, served
+
+
+def make_app(settings: Mapping[str, Any]) -> Starlette:
+    """Build the parts that uploads need."""
+    folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
+    metrics = Metrics(CollectorRegistry())
+    discipline = Discipline()
+    workers = Workers(
+        1, Admission(1, waiting=50, waiting_megapixels=500), time_limit=20, discipline=discipline, metrics=metrics
+    )
+    cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
+    database = Database(f"sqlite:///{settings['catalog']}")
+    catalog, originals = Catalog(database), FolderOriginals(folder)
+
+    async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
+        job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
+        return await workers.inspect(job, megapixels=megapixels, background=background)
+
+    ingest = Ingest(
+        originals,
+        catalog,
+        cache,
+        inspect=inspect,
+        forget=lambda _image_id: None,
+        preset_keys=lambda _original, _preset: (),
+        metrics=metrics,
+        rules=Rules(duplicates=settings.get("duplicates", "existing")),
+    )
+    ports = frozenset(settings.get("ports", (80, 443)))
+    downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
+    uploads = Uploads(
+        ingest,
+        Receiving(originals, downloader, max_bytes=max_bytes),
+        UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
+        prefix="/img",
+    )
+    app = served(api_of([uploads], catalog.idempotency), metrics)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await database.open()
+        await workers.open()
+        yield
+        await ingest.close()
+        await downloader.close()
+        await workers.close()
+        await database.close()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    options = ServerOptions(port=0, hot_path=False, timeouts=Timeouts(body_idle=given.get("body_idle", 20.0)))
+    sys.exit(run(lambda: make_app(given), options))
