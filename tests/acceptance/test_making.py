@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.fuzzing import fuzz
 from tests.management import KEY, Api, managed
 from tests.pictures import BLUE, GREEN, RED, animation, color_at, encoded, near, noise, opened, quarters
 from tests.servers import settled, until
@@ -245,6 +246,10 @@ def test_the_work_for_a_zip_ends_when_its_reader_leaves(folder: Path, api: Api) 
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
     until(lambda: api.served.figure("imgserve_rendering") == 0 and api.served.figure("imgserve_render_queue") == 0)
     assert api.served.figure("imgserve_renders_total") - before < 20
+
+
+def test_every_answer_is_as_the_document_says(api: Api, tmp_path: Path) -> None:
+    fuzz(api.served.base_url, KEY, tmp_path, tag="pictures")
 
 
 def test_nobody_makes_anything_without_a_key(api: Api) -> None:
