@@ -1,6 +1,5 @@
 """What callers say of images, in queries and bodies: which are meant, and what is to change."""
 
-import json
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -13,10 +12,10 @@ from pydantic_core import PydanticCustomError
 from imgserve.catalog import ImageQuery, Selection, Sort
 from imgserve.formats import FORMATS
 from imgserve.model import TAG_CHARACTERS, FocalPoint, Origin
+from imgserve.web.api.metadata import checked_metadata, joined_metadata
 from imgserve.web.api.mistakes import expected, stated
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
-_METADATA_CHARACTERS = 65_536
 _ONE: JsonDict = {"minProperties": 1}
 
 
@@ -47,18 +46,12 @@ def _known_format(name: str) -> str:
     return name
 
 
-def _bounded(values: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(values)) > _METADATA_CHARACTERS:
-        raise expected(f"at most {_METADATA_CHARACTERS} characters of JSON")
-    return values
-
-
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Amount = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_whole)]
 FormatName = Annotated[str, AfterValidator(_known_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 Tag = Annotated[str, Field(max_length=TAG_CHARACTERS)]
 Tags = Annotated[list[Tag], Field(max_length=200)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
+Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
 Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
 Cursor = Annotated[str, Field(max_length=20_000, pattern="^[A-Za-z0-9_-]+$")] | None
 Prefix = Annotated[str, Field(max_length=2000)]
@@ -257,26 +250,17 @@ class Changes(Asked):
         return self
 
     def fields(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Give what changes by the names of a record, which has this metadata."""
+        """Give what changes by the names of a record, which has this metadata.
+
+        Raises:
+            BadRequest: the metadata would grow too long.
+        """
         point = None if self.focal_point is None else FocalPoint(self.focal_point.x, self.focal_point.y)
         empty = {"title": "", "alt": "", "description": "", "tags": ()}
         plain = {name: getattr(self, name) or nothing for name, nothing in empty.items()}
-        merged = {} if self.metadata is None else merge_patch(metadata, self.metadata)
+        merged = {} if self.metadata is None else joined_metadata(metadata, self.metadata)
         changes = {**plain, "metadata": merged, "focal_point": point}
         return {name: changes[name] for name in self.model_fields_set}
-
-
-def merge_patch(target: object, patch: object) -> Any:
-    """Apply a JSON Merge Patch, by RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
 
 
 def one_of(model: BaseModel, names: Collection[str]) -> None:

@@ -1,5 +1,6 @@
 """Records as callers of the API find, read and change them."""
 
+import json
 import os
 
 import pytest
@@ -128,6 +129,45 @@ async def test_a_change_that_cannot_be_is_refused(api: Caller, body: object, mis
     assert answer.status_code == 400
     assert mistake in answer.json()["mistakes"]
     assert (await api.get("/api/images/a")).json()["title"] == "Old"
+
+
+def nested(levels: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("metadata", "mistake"),
+    [
+        (nested(33), "expected JSON of at most 32 levels"),
+        (nested(300), "expected JSON of at most 32 levels"),
+        ({"a": [[[nested(30)]]]}, "expected JSON of at most 32 levels"),
+        ({"a": "\ud800"}, "expected JSON of Unicode text and finite numbers"),
+        ({"\ud800": 1}, "expected JSON of Unicode text and finite numbers"),
+        ({"a": 1e999}, "expected JSON of Unicode text and finite numbers"),
+        ({"a": "x" * 65_536}, "expected at most 65536 characters of JSON"),
+    ],
+)
+async def test_metadata_that_could_not_be_told_again_are_refused(
+    api: Caller, metadata: dict[str, object], mistake: str
+) -> None:
+    await api.record("a")
+    body = json.dumps({"metadata": metadata}).replace("Infinity", "1e999").encode()
+    answer = await api.patch("/api/images/a", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"metadata: {mistake}, but received an object")
+    assert (await api.patch("/api/images/a", json={"metadata": nested(32)})).status_code == 200
+    assert await ids(api) == ["a"]
+
+
+async def test_metadata_do_not_grow_without_end(api: Caller) -> None:
+    await api.record("a")
+    first = await api.patch("/api/images/a", json={"metadata": {"a": "x" * 40_000}})
+    second = await api.patch("/api/images/a", json={"metadata": {"b": "x" * 40_000}})
+    assert (first.status_code, second.status_code) == (200, 400)
+    assert second.json()["mistakes"] == ["metadata: expected at most 65536 characters of JSON with what is kept"]
+    assert (await api.patch("/api/images/a", json={"metadata": {"a": None, "b": "x" * 40_000}})).status_code == 200
 
 
 async def test_a_change_is_made_only_to_the_record_that_it_names(api: Caller) -> None:
