@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from imgserve.catalog import ImageQuery, Selection, Sort
 from imgserve.formats import FORMATS
-from imgserve.model import TAG_CHARACTERS, FocalPoint, Origin
+from imgserve.model import TAG_CHARACTERS, FocalPoint, Origin, clean_tags
 from imgserve.web.api.metadata import checked_metadata, joined_metadata
 from imgserve.web.api.mistakes import expected, stated
 
@@ -46,10 +46,23 @@ def _known_format(name: str) -> str:
     return name
 
 
+def _some_tag(name: str) -> str:
+    # One of which nothing is left when it is cleaned would filter nothing, and mean all images.
+    if not clean_tags((name,)):
+        raise expected("a tag")
+    return name
+
+
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Amount = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_whole)]
 FormatName = Annotated[str, AfterValidator(_known_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 Tag = Annotated[str, Field(max_length=TAG_CHARACTERS)]
+SomeTag = Annotated[
+    str,
+    Field(min_length=1, max_length=TAG_CHARACTERS),
+    AfterValidator(_some_tag),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TAG_CHARACTERS, "pattern": r"[^\s\u0000]"}),
+]
 Tags = Annotated[list[Tag], Field(max_length=200)]
 Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
 Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
@@ -64,7 +77,7 @@ class Filters(Asked):
     """The image id begins so; nothing in it is a wildcard."""
     q: Annotated[str, Field(max_length=1000)] = ""
     """Every word begins a word of title, alt, description, tags or image id; case and accents do not matter."""
-    tag: Annotated[list[Tag], Field(max_length=20)] = []
+    tag: Annotated[list[SomeTag], Field(max_length=20)] = []
     """It has all of these."""
     format: Annotated[list[FormatName], Field(max_length=20)] = []
     """It has one of these, if any are given."""
@@ -91,11 +104,16 @@ class Filters(Asked):
     changed_before: Moment | None = None
     """Its record last changed before this time."""
 
+    @property
+    def means_all(self) -> bool:
+        """Tell whether all images are meant, and not only for want of a filter."""
+        return self.prefix == "" and "prefix" in self.model_fields_set
+
     def query(self) -> ImageQuery:
         """Give it as the catalog takes it."""
         same = {name: getattr(self, name) for name in Filters.model_fields if name not in _RENAMED}
         origin = None if self.origin is None else Origin(self.origin)
-        return ImageQuery(**same, text=self.q, tags=tuple(self.tag), formats=tuple(self.format), origin=origin)
+        return ImageQuery(**same, text=self.q.strip(), tags=tuple(self.tag), formats=tuple(self.format), origin=origin)
 
 
 _RENAMED = {"q", "tag", "format", "origin"}
@@ -159,7 +177,14 @@ _UNSAID = Field(json_schema_extra=_drop_default)
 
 def _at_least_one(schema: JsonDict) -> None:
     schema.pop("default", None)
-    schema.update(_ONE)
+    said: dict[str, JsonDict] = {
+        "q": {"pattern": r"\S"},
+        "tag": {"minItems": 1},
+        "format": {"minItems": 1},
+        "prefix": {},
+    }
+    kinds = {name: said.get(name, {"not": {"type": "null"}}) for name in Filters.model_fields}
+    schema["anyOf"] = [{"required": [name], "properties": {name: kind}} for name, kind in kinds.items()]
 
 
 class Selected(Asked):
@@ -175,7 +200,8 @@ class Selected(Asked):
     @model_validator(mode="after")
     def _check(self) -> Self:
         one_of(self, {"ids", "query"})
-        if "query" in self.model_fields_set and not self.query.model_fields_set:
+        # A filter may be there and say nothing, as an empty list does.
+        if "query" in self.model_fields_set and self.query.query() == ImageQuery() and not self.query.means_all:
             raise stated('query: expected at least one filter; all images are meant by "prefix": ""')
         return self
 
@@ -203,7 +229,7 @@ class PurgeWhat(Asked):
 
     prefix: Annotated[str, Field(min_length=1, max_length=2000), _UNSAID] = ""
     """Images whose id begins so."""
-    tag: Annotated[str, Field(min_length=1, max_length=TAG_CHARACTERS), _UNSAID] = ""
+    tag: Annotated[SomeTag, _UNSAID] = ""
     """Images that have this tag."""
     preset: Annotated[str, Field(min_length=1, max_length=200), _UNSAID] = ""
     """Whatever this preset alone has made, of every image."""

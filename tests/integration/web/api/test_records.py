@@ -63,6 +63,7 @@ async def test_images_are_found_by_every_filter(api: Caller) -> None:
     assert await ids(api, "?prefix=a/&sort=id") == ["a/1", "a/2"]
     assert await ids(api, "?tag=shoe&tag=red") == ["a/1"]
     assert await ids(api, "?q=rod") == ["a/1"]
+    assert await ids(api, "?q=&sort=id") == ["a/1", "a/2", "b/1"]
     assert await ids(api, "?format=jpg&format=webp") == []
     assert await ids(api, "?format=jpg&format=png&sort=id&order=desc") == ["b/1", "a/2", "a/1"]
     assert await ids(api, "?origin=watch&min_width=40&max_height=30&min_bytes=1&sort=id&limit=2") == ["a/1", "a/2"]
