@@ -77,6 +77,11 @@ def test_an_id_may_be_chosen_and_is_taken_then(taking: UploadServer) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "image_exists")
 
 
+def test_an_image_whose_id_ends_as_an_action_is_told_where_it_is(taking: UploadServer) -> None:
+    answer = taking.put("loc%2Fpurge", content=picture())
+    assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/loc%2Fpurge")
+
+
 @pytest.mark.parametrize("image_id", ["../up.jpg", ".hidden.jpg", "a//b.jpg", "a\\b.jpg", "", "x" * 300, "/a.jpg"])
 def test_an_id_that_no_image_can_have_is_refused(taking: UploadServer, image_id: str) -> None:
     answer = taking.post(files={"file": ("a.jpg", picture())}, data={"id": image_id})

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from imgserve.client.address import api_path
 from imgserve.model import FocalPoint
 from tests.api_house import Caller
 
@@ -47,6 +48,17 @@ async def test_an_id_that_ends_as_an_action_is_reached_by_an_escaped_slash(api: 
     assert (await api.get("/api/images/a%2Fpurge")).json()["id"] == "a/purge"
     refused = await api.get("/api/images/a/purge")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+
+
+async def test_an_id_with_an_action_in_it_has_a_path_of_its_own(api: Caller) -> None:
+    document = (await api.get("/openapi.json")).json()
+    actions = sorted({path.split("/")[4] for path in document["paths"] if path.startswith("/api/images/{image_id}/")})
+    assert "purge" in actions
+    for number, action in enumerate(actions):
+        for image_id in (action, f"a/{action}", f"b/{action}/c", f"c/{action}/purge"):
+            await api.record(image_id, number)
+            assert (await api.get(api_path(image_id))).json()["id"] == image_id
+            assert (await api.get(f"{api_path(image_id)}/similar")).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
