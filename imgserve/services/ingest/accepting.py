@@ -22,7 +22,7 @@ from imgserve.model import Facts, ImageRecord, Origin
 from imgserve.originals.incoming import Incoming
 from imgserve.services.ingest.changing import Changing
 from imgserve.services.ingest.committing import Committing
-from imgserve.services.ingest.deciding import Finding, is_same_file, name_by_content
+from imgserve.services.ingest.deciding import Finding, is_same_file, joined, name_by_content
 from imgserve.services.ingest.looking import Asked, Looking, guessed_megapixels
 from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.recording import RecordingFile
@@ -125,8 +125,12 @@ class Accepting:
         if arrival.image_id is None:
             return equal[0] if equal else None
         if here is not None and arrival.details.said:
-            return await self._changing.change_held(wanted, arrival.details.said)
+            return await self._say(here, arrival.details)
         return here
+
+    async def _say(self, record: ImageRecord, details: Details) -> ImageRecord:
+        """Record what an uploader says of an image that is here already."""
+        return await self._changing.change_held(record.image_id, joined(details.said, record.metadata))
 
     async def _similar(self, facts: Facts, own: str, equal: list[ImageRecord]) -> tuple[Similar, ...]:
         """List what looks alike, and the same bytes under other ids."""
@@ -180,7 +184,7 @@ class Accepting:
         """
         recorded = await self._recording.record_held(Asked(image_id, arrival.origin, arrival.who, background=False))
         if recorded.record is not None and recorded.record.sha256 == facts.sha256:
-            return await self._changing.change_held(image_id, arrival.details.said), "existing"
+            return await self._say(recorded.record, arrival.details), "existing"
         longer = name_by_content(facts.sha256, facts.format, whole=True)
         if longer == image_id:
             raise ImageExists

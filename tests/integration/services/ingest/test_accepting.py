@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import (
-    BadImageId,
     CatalogUnavailable,
     DuplicateImage,
     ImageExists,
@@ -129,6 +128,14 @@ async def test_the_same_bytes_at_the_same_id_are_the_existing_image_and_are_not_
     said = await home.upload(picture(), "a.png", replace=True, details=Details(title="Said"))
     assert (said.outcome, said.record.title, said.record.version) == ("existing", "Said", first.record.version)
     assert await home.cache.get(key)
+
+
+async def test_metadata_said_with_the_same_bytes_are_added_to_those_that_there_are(home: House) -> None:
+    await home.upload(picture(), "a.png", details=Details(metadata={"a": 1, "b": 1}))
+    again = await home.upload(picture(), "a.png", replace=True, details=Details(metadata={"b": 2}))
+    assert (again.outcome, again.record.metadata) == ("existing", {"a": 1, "b": 2})
+    other = await home.upload(picture(1), "a.png", replace=True, details=Details(metadata={"c": 3}))
+    assert (other.outcome, other.record.metadata) == ("replaced", {"a": 1, "b": 2, "c": 3})
 
 
 async def test_the_same_bytes_at_another_id_are_another_image_and_told(home: House) -> None:
