@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from imgserve.catalog import Similar
 from imgserve.errors import (
+    BadImageId,
     CatalogUnavailable,
     DuplicateImage,
     ImageExists,
@@ -79,7 +80,7 @@ class Accepting:
 
     async def _accept(self, arrival: Arrival) -> Accepted:
         if arrival.image_id is not None:
-            self._means.originals.check_id(arrival.image_id)
+            await self._check_id(arrival.image_id, replace=arrival.replace)
         await to_thread.run_sync(arrival.incoming.close)
         facts = await self._inspect(arrival.incoming)
         wanted = arrival.image_id or name_by_content(facts.sha256, facts.format)
@@ -92,6 +93,14 @@ class Accepting:
                 return Accepted(existing, "existing", similar)
             record, outcome = await self._place(arrival, wanted, facts)
             return Accepted(record, outcome, similar)
+
+    async def _check_id(self, image_id: str, *, replace: bool) -> None:
+        """Refuse an id that no new image can have; what is there already may be replaced under an odder one."""
+        try:
+            self._means.originals.check_id(image_id)
+        except BadImageId:
+            if not (replace and await self._looking.is_there(image_id)):
+                raise
 
     async def _inspect(self, incoming: Incoming) -> Facts:
         size = incoming.path.stat().st_size

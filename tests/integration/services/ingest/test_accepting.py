@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import (
+    BadImageId,
     CatalogUnavailable,
     DuplicateImage,
     ImageExists,
@@ -136,6 +137,18 @@ async def test_metadata_said_with_the_same_bytes_are_added_to_those_that_there_a
     assert (again.outcome, again.record.metadata) == ("existing", {"a": 1, "b": 2})
     other = await home.upload(picture(1), "a.png", replace=True, details=Details(metadata={"c": 3}))
     assert (other.outcome, other.record.metadata) == ("replaced", {"a": 1, "b": 2, "c": 3})
+
+
+@pytest.mark.parametrize("image_id", ["Gru\u0308n.png", "odd\udcff.png", "line\nbreak.png"])
+async def test_what_is_there_is_replaced_under_an_id_that_no_new_image_could_have(home: House, image_id: str) -> None:
+    with pytest.raises(BadImageId):
+        await home.upload(picture(1), image_id, replace=True)
+    home.put(image_id, picture(0))
+    with pytest.raises(BadImageId):
+        await home.upload(picture(1), image_id)
+    accepted = await home.upload(picture(1), image_id, replace=True)
+    assert (accepted.outcome, accepted.record.image_id) == ("replaced", image_id)
+    assert home.originals.stat(image_id).size == len(picture(1))
 
 
 async def test_the_same_bytes_at_another_id_are_another_image_and_told(home: House) -> None:
