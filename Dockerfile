@@ -12,14 +12,16 @@ FROM python:3.12-slim
 ENV MALLOC_ARENA_MAX=2 \
     PATH=/opt/imgserve/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    XDG_DATA_HOME=/data
 RUN groupadd --system --gid 10001 imgserve \
  && useradd --system --uid 10001 --gid imgserve --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin imgserve \
- && install -d -o imgserve -g imgserve /originals /cache
+ && install -d -o imgserve -g imgserve /originals /cache /data
 COPY --from=build /opt/imgserve /opt/imgserve
 USER imgserve
 WORKDIR /
-VOLUME ["/originals", "/cache"]
+# /data has catalog and key where /originals is mounted read-only; else they are in /originals/.imgserve.
+VOLUME ["/originals", "/cache", "/data"]
 EXPOSE 8000
 # A refused connection and an answer of 4xx or 5xx both raise, which is what unhealthy means here.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \

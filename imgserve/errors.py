@@ -14,7 +14,6 @@ A class's docstring is its default sentence. Detail that a client must not see b
     ├ IdempotencyConflict 422 · FetchFailed 422 · AddressRefused 422
     ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
     ├ StorageFull 507
-    ├ ServerUnreachable · AnswerNotUnderstood (raised by the client library only)
     └ ConfigError (start-up only)
 """
 
@@ -29,11 +28,7 @@ class ImgserveError(Exception):
     code: str = "internal_error"
 
     def __init__(
-        self,
-        detail: str = "",
-        *,
-        retry_after: int | None = None,
-        members: Mapping[str, object] | None = None,
+        self, detail: str = "", *, retry_after: int | None = None, members: Mapping[str, object] | None = None
     ) -> None:
         """Take a client-safe sentence, seconds until a retry may help, and further members of the answer."""
         self.detail = detail or (self.__doc__ or "").strip()
@@ -67,9 +62,8 @@ def every_error() -> list[type[ImgserveError]]:
         kind = left.pop()
         found.add(kind)
         left.extend(kind.__subclasses__())
-    return sorted(
-        found - {ConfigError, ServerUnreachable, AnswerNotUnderstood}, key=lambda kind: (kind.status, kind.code)
-    )
+    ours = {kind for kind in found if kind.__module__ == __name__} - {ConfigError}
+    return sorted(ours, key=lambda kind: (kind.status, kind.code))
 
 
 class BadRequest(ImgserveError):
@@ -292,20 +286,6 @@ class StorageFull(ImgserveError):
 
     status = 507
     code = "storage_full"
-
-
-class ServerUnreachable(ImgserveError):
-    """The server cannot be reached."""
-
-    status = 503
-    code = "server_unreachable"
-
-
-class AnswerNotUnderstood(ImgserveError):
-    """What answers at this address is not imgserve, or one that this client does not know yet."""
-
-    status = 502
-    code = "answer_not_understood"
 
 
 class ConfigError(ImgserveError):

@@ -12,7 +12,7 @@ import httpx2
 
 from tests.servers import Server, server
 
-KEY = "a key that the tests know"
+KEY = "a-key-that-the-tests-know"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,16 +56,7 @@ class Parts:
 def build_pictures(config: Config, catalog: Catalog) -> Parts:
     """Build every part, opening none; the catalog is asked for focal points."""
     metrics = Metrics(CollectorRegistry())
-    cache = TieredCache(
-        MemoryTier(config.cache.memory_bytes),
-        DiskTier(
-            config.cache.folder,
-            config.cache.disk_bytes,
-            config.cache.disk_entries,
-            most_per_image=config.cache.renditions_per_original,
-        ),
-        MezzanineTier(config.cache.folder, config.cache.mezzanine_bytes),
-    )
+    cache = _cache(config)
     originals = originals_of(config)
     admission = Admission(
         processes(config),
@@ -113,6 +104,19 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         metrics,
         RequestFigures(metrics),
         AccessLog(config.log.access, config.log.access_style),
+    )
+
+
+def _cache(config: Config) -> TieredCache:
+    return TieredCache(
+        MemoryTier(config.cache.memory_bytes),
+        DiskTier(
+            config.cache.folder,
+            config.cache.disk_bytes,
+            config.cache.disk_entries,
+            most_per_image=config.cache.renditions_per_original,
+        ),
+        MezzanineTier(config.cache.folder, config.cache.mezzanine_bytes),
     )
 
 

@@ -1,6 +1,7 @@
 """Every setting, declared once; nothing below reads settings, parts get plain values."""
 
-from imgserve.config.catalog_sections import AccessConfig, CatalogConfig
+from imgserve.config.access_section import AccessConfig
+from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.config import Config
 from imgserve.config.document import example, markdown_table, schema
 from imgserve.config.picture_sections import (

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, fie
 from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from imgserve.config.catalog_sections import AccessConfig, CatalogConfig
+from imgserve.config.access_section import AccessConfig
+from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
 from imgserve.config.mounts import real
@@ -54,8 +55,8 @@ class Config(BaseSettings):
     """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
-    catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
+    catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
     cdn: CdnConfig = Field(default_factory=CdnConfig)
     server: ServerConfig = Field(default_factory=ServerConfig)

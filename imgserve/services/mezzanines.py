@@ -119,8 +119,11 @@ class Mezzanines:
                     self._begin(self._adopt(key, place, start.kept, stack.pop_all()))
 
     async def at_hand(self, original: Original, transform: Transform, limits: Limits) -> Start:
-        """Say what a picture can start from now, without waiting for a mezzanine and without making one."""
+        """Say what a picture can start from where no mezzanine is made for it; one that is being made is awaited."""
         if _wanted(original, transform, limits):
+            made = self._making.get(self.key(original).path)
+            if made is not None:
+                await made.wait()
             found = await self._cache.mezzanine(self.key(original))
             if found is not None:
                 return Start(found, megapixels=_reduced_megapixels(original))

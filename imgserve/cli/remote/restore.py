@@ -8,7 +8,8 @@ from imgserve.cli.options import Remote
 from imgserve.cli.remote.output import echo, echo_all, image_line, json_option
 from imgserve.cli.remote.server import connected
 from imgserve.client.api import Imgserve
-from imgserve.errors import ImgserveError, ServerUnreachable, TrashItemNotFound, Unauthorized
+from imgserve.client.api.errors import ServerUnreachable
+from imgserve.errors import ImgserveError, TrashItemNotFound, Unauthorized
 
 
 @click.command()

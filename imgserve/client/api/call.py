@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
+from imgserve.client.api.errors import AnswerNotUnderstood
 from imgserve.client.api.failures import error_of
 from imgserve.client.api.files import FileBody
-from imgserve.errors import AnswerNotUnderstood
 
 T = TypeVar("T")
 

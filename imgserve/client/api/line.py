@@ -10,9 +10,9 @@ import httpx2
 import imgserve
 from imgserve.client.address import checked_base
 from imgserve.client.api.call import Answer, Call
+from imgserve.client.api.errors import ServerUnreachable
 from imgserve.client.api.files import Reading
 from imgserve.client.api.retrying import Retries, Trial
-from imgserve.errors import ServerUnreachable
 
 KEY_VARIABLE = "IMGSERVE_KEY"
 """Names the API key where none is given."""

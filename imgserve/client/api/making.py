@@ -8,8 +8,8 @@ from typing import Any, Literal, Unpack
 from imgserve.client.api import reading, records
 from imgserve.client.api.asking import Filters, Step, selection, selections, step_texts, texts
 from imgserve.client.api.call import Answer, Call, once, posted
+from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.api.images import path_of
-from imgserve.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.transform import compose, read_asked
 
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")

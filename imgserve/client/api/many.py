@@ -10,9 +10,10 @@ from typing import TypeVar
 from imgserve.client.api import images
 from imgserve.client.api.asking import Details
 from imgserve.client.api.call import Call
+from imgserve.client.api.errors import ServerUnreachable
 from imgserve.client.api.files import File, Progress
 from imgserve.client.api.records import Sent, Uploaded
-from imgserve.errors import Forbidden, ImgserveError, ServerUnreachable, Unauthorized
+from imgserve.errors import Forbidden, ImgserveError, Unauthorized
 
 S = TypeVar("S")
 T = TypeVar("T")

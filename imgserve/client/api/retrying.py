@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from imgserve.client.api.call import Answer, Call
+from imgserve.client.api.errors import ServerUnreachable
 from imgserve.client.api.failures import error_of, seconds_of
-from imgserve.errors import IdempotencyConflict, ServerUnreachable
+from imgserve.errors import IdempotencyConflict
 
 _BUSY = frozenset({429, 503})
 

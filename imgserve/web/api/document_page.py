@@ -62,7 +62,7 @@ def _operation(document: Document, path: str, method: str, one: Document) -> str
         _parameters(one.get("parameters", [])),
         _request_body(document, one.get("requestBody", {})),
         _answers(document, one["responses"]),
-        f"<h4>Example</h4><pre><code>{text(_curl(path, method, one, document))}</code></pre>",
+        f'<h4>Example</h4><pre tabindex="0"><code>{text(_curl(path, method, one, document))}</code></pre>',
         "</article>",
     ]
     return "\n".join(filter(None, parts))
@@ -124,7 +124,10 @@ def _contents(document: Document, answer: Document) -> str:
         if reference := content.get("schema", {}).get("$ref", ""):
             name = reference.rpartition("/")[2]
             shown = json.dumps(example_of(document, content["schema"]), indent=2, ensure_ascii=False)
-            told.append(f'<p><a href="#model-{text(name)}">{text(name)}</a></p><pre><code>{text(shown)}</code></pre>')
+            told.append(
+                f'<p><a href="#model-{text(name)}">{text(name)}</a></p>'
+                f'<pre tabindex="0"><code>{text(shown)}</code></pre>'
+            )
         else:
             told.append(f"<p><code>{text(media_type)}</code></p>")
     return "".join(told)

@@ -96,7 +96,7 @@ class MakingPictures:
             ),
             201: Answer("The new original.", KeptOut, headers={"Location": "Where its record is."}),
         },
-        example={"steps": ["rect=10%25,10%25,80%25,80%25", "width=400&format=webp"], "output": "picture"},
+        example={"steps": ["rect=0.1,0.1,0.8,0.8", "width=400&format=webp"], "output": "picture"},
     )
     async def transform(self, image_id: str, body: TransformOne, call: Call) -> Reply | Response:
         """Make a picture in one step or several, of which the last decides format and quality.

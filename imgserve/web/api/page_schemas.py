@@ -8,6 +8,9 @@ from imgserve.web.api.page_text import inline, table, text
 
 Document = Mapping[str, Any]
 
+_ENDLESS = 10**9
+"""An upper bound that tells nobody anything."""
+
 
 def schema_table(document: Document, schema: Document) -> str:
     """Write the fields of a model as a table."""
@@ -47,7 +50,9 @@ def _bounds(schema: Document) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is None and high is None:
         return ""
-    return f" {low if low is not None else ''}&hairsp;…&hairsp;{high if high is not None else ''}"
+    if high is None or high >= _ENDLESS:
+        return f", at least {low}"
+    return f", at most {high}" if low is None else f", {low} to {high}"
 
 
 def _default(schema: Document) -> str:

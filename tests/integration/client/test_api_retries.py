@@ -11,14 +11,13 @@ import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from imgserve.client.api import Imgserve, Retries
+from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.errors import (
-    AnswerNotUnderstood,
     BadTransform,
     Busy,
     CatalogUnavailable,
     IdempotencyConflict,
     ImgserveError,
-    ServerUnreachable,
     StorageFull,
     TooLarge,
     Unauthorized,

@@ -9,7 +9,8 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from imgserve.client.api import Imgserve, Purged, Stats, Warmed
-from imgserve.errors import AnswerNotUnderstood, Busy, ImageNotFound, RenderTimeout, ServerUnreachable
+from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
+from imgserve.errors import Busy, ImageNotFound, RenderTimeout
 from tests.api_server import TIME, ApiServer, ndjson, record, told
 
 LINE = {"done": 1, "total": 2, "failed": 0, "id": "a.jpg"}

@@ -4,8 +4,8 @@ import pytest
 
 from imgserve.client.api import upkeep
 from imgserve.client.api.call import Answer
+from imgserve.client.api.errors import ServerUnreachable
 from imgserve.client.api.retrying import Retries, Trial
-from imgserve.errors import ServerUnreachable
 
 
 class Clock:

@@ -1,18 +1,13 @@
 """The endpoints keep to the document, whatever comes."""
 
-import contextlib
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
 import pytest
-import uvicorn
 from anyio import to_thread
 from openapi_spec_validator import validate
-from starlette.types import ASGIApp
 
-from tests.api_house import KEY, Caller, calling
+from tests.api_house import KEY, Caller, calling, listening
 from tests.fuzzing import fuzz
 
 pytestmark = pytest.mark.anyio
@@ -23,19 +18,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Caller]:
     """A server of its own: which database it has does not matter here."""
     async with calling(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite") as made:
         yield made
-
-
-@contextlib.asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve an application on a real socket."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    # With the protocol named asyncio sends small answers at once, else each of them waits for 40 ms.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        async with anyio.create_task_group() as group:
-            group.start_soon(server.serve, [listener])
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            server.should_exit = True
 
 
 async def test_every_answer_is_as_the_document_says(api: Caller, tmp_path: Path) -> None:
