@@ -1,12 +1,12 @@
 """The perceptual hash: 64 bits of which pictures that look alike share nearly all."""
 
 import functools
-import math
 from operator import mul
 
 import pyvips
 
 from imgserve.pipeline import color
+from imgserve.pipeline.waves import across_rows, cosines
 from imgserve.transform.value import Color
 
 _SIDE = 32
@@ -44,9 +44,8 @@ def _waves(opaque: pyvips.Image) -> list[float]:
     gray = gray.resize(_SIDE / gray.width, vscale=_SIDE / gray.height, kernel="linear")
     values = memoryview(bytes(gray.cast("float").write_to_memory())).cast("f")
     rows = [values[at : at + _SIDE] for at in range(0, _SIDE * _SIDE, _SIDE)]
-    tables = _cosines()
-    across = [[sum(map(mul, row, table)) for row in rows] for table in tables]
-    waves = [sum(map(mul, across[x], tables[y])) for x, y in _longest()]
+    across, tables = across_rows(rows, _WAVES), cosines(_WAVES, _SIDE)
+    waves = [sum(map(mul, across[x], tables[y])) * (2 / _SIDE) ** 2 for x, y in _longest()]
     return waves if max(map(abs, waves)) >= _LEAST_CONTRAST else []
 
 
@@ -55,10 +54,3 @@ def _longest() -> list[tuple[int, int]]:
     """List the waves, without the constant: brightness says nothing of shapes."""
     waves = [(x, y) for x in range(_WAVES) for y in range(_WAVES) if x or y]
     return sorted(waves, key=lambda wave: (wave[0] ** 2 + wave[1] ** 2, wave))[:_BITS]
-
-
-@functools.cache
-def _cosines() -> list[list[float]]:
-    return [
-        [math.cos(math.pi * wave * (at + 0.5) / _SIDE) * 2 / _SIDE for at in range(_SIDE)] for wave in range(_WAVES)
-    ]

@@ -5,8 +5,6 @@ from collections import Counter
 
 import pyvips
 
-from imgserve.pipeline.color import with_alpha
-
 _SIDE = 48
 _CELL = 16
 """Steps of each color in one cell of the cube."""
@@ -50,9 +48,10 @@ def _seen(small: pyvips.Image) -> list[bytes]:
         # Whole pixels, not mixed ones: a mixture is a color that the picture does not have.
         across, down = max(factor, 1 / small.width), max(factor, 1 / small.height)
         small = small.resize(across, vscale=down, kernel="nearest")
-    data = bytes(with_alpha(small.colourspace("srgb")).cast("uchar").write_to_memory())
-    planes, alphas = [data[at::4] for at in range(3)], data[3::4]
-    if min(alphas) >= _SEEN:
+    picture = small.colourspace("srgb").cast("uchar")
+    data, bands = bytes(picture.write_to_memory()), picture.bands
+    planes, alphas = [data[at::bands] for at in range(3)], data[3::bands]
+    if not picture.hasalpha() or min(alphas) >= _SEEN:
         return planes
     seen = [alpha >= _SEEN for alpha in alphas]
     return [bytes(itertools.compress(plane, seen)) for plane in planes]

@@ -4,7 +4,6 @@ A few low waves of lightness, of two color differences and of alpha, each in fou
 by how many waves of lightness there are on either side.
 """
 
-import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,10 +11,12 @@ from operator import mul
 
 import pyvips
 
-from imgserve.pipeline.color import with_alpha
+from imgserve.pipeline.waves import across_rows, cosines
 
 _SIDE = 48
 """Pixels that are looked at: no wave has more than seven halves."""
+
+_PARTS = [value / 255 for value in range(256)]
 
 _MOST_WAVES = 7
 _MOST_WAVES_BESIDE_ALPHA = 5
@@ -34,11 +35,10 @@ class _Channel:
         """Transform the values of a picture, the higher waves left out: a triangle of them is kept."""
         (width, height), (across, down) = size, waves
         rows = [values[at : at + width] for at in range(0, width * height, width)]
-        tables = _cosines(across, width)
-        partly = [[sum(map(mul, row, table)) for row in rows] for table in tables]
+        partly = across_rows(rows, across)
         found = [
             sum(map(mul, partly[x], table)) / (width * height)
-            for y, table in enumerate(_cosines(down, height))
+            for y, table in enumerate(cosines(down, height))
             for x in _kept(y, across, down)
         ]
         constant, *rest = found
@@ -49,19 +49,23 @@ class _Channel:
 def thumbhash(small: pyvips.Image) -> bytes:
     """Make the ThumbHash of a small picture."""
     factor = min(1.0, _SIDE / max(small.width, small.height))
-    picture = with_alpha(small.colourspace("srgb"))
+    picture = small.colourspace("srgb")
     if factor < 1:
         width, height = (max(1, round(side * factor)) for side in (small.width, small.height))
-        picture = picture.premultiply().resize(width / small.width, vscale=height / small.height, kernel="linear")
-        picture = picture.unpremultiply()
+        picture = picture.premultiply() if picture.hasalpha() else picture
+        picture = picture.resize(width / small.width, vscale=height / small.height, kernel="linear")
+        picture = picture.unpremultiply() if picture.hasalpha() else picture
     picture = picture.cast("uchar")
     return thumbhash_of(picture.width, picture.height, bytes(picture.write_to_memory()))
 
 
-def thumbhash_of(width: int, height: int, rgba: bytes) -> bytes:
-    """Make the ThumbHash of pixels of four bytes: red, green, blue, alpha."""
-    alphas = [alpha / 255 for alpha in rgba[3::4]]
-    lightness, yellow, red, transparent = _opponents(rgba, alphas)
+def thumbhash_of(width: int, height: int, pixels: bytes) -> bytes:
+    """Make the ThumbHash of pixels of three bytes, red, green, blue, or of four: alpha."""
+    bands = len(pixels) // (width * height)
+    sides = [pixels[at::bands] for at in range(bands)]
+    planes, alphas = sides[:3], [alpha / 255 for side in sides[3:] for alpha in side]
+    transparent = sum(alphas) < len(alphas)
+    lightness, yellow, red = _opponents(_shown(planes, alphas) if transparent else _plain(planes))
     most = _MOST_WAVES_BESIDE_ALPHA if transparent else _MOST_WAVES
     across = max(1, _rounded(most * width / max(width, height)))
     down = max(1, _rounded(most * height / max(width, height)))
@@ -86,21 +90,27 @@ def thumbhash_of(width: int, height: int, rgba: bytes) -> bytes:
     return written + _packed(wave for channel in channels for wave in channel.waves)
 
 
-def _opponents(rgba: bytes, alphas: list[float]) -> tuple[list[float], list[float], list[float], bool]:
-    """Turn colors into lightness, yellow against blue, and red against green; what is clear shows the mean color."""
+def _plain(planes: list[bytes]) -> list[list[float]]:
+    return [list(map(_PARTS.__getitem__, plane)) for plane in planes]
+
+
+def _shown(planes: list[bytes], alphas: list[float]) -> list[list[float]]:
+    """Have what is clear show the mean color."""
     total = sum(alphas)
-    planes = [rgba[at::4] for at in range(3)]
     means = [sum(map(mul, plane, alphas)) / 255 / total if total else 0.0 for plane in planes]
-    reds, greens, blues = (
+    return [
         [mean * (1 - alpha) + alpha / 255 * value for value, alpha in zip(plane, alphas, strict=True)]
         for plane, mean in zip(planes, means, strict=True)
-    )
-    together = list(zip(reds, greens, blues, strict=True))
+    ]
+
+
+def _opponents(planes: list[list[float]]) -> tuple[list[float], list[float], list[float]]:
+    """Turn colors into lightness, yellow against blue, and red against green."""
+    together = list(zip(*planes, strict=True))
     return (
         [(red + green + blue) / 3 for red, green, blue in together],
         [(red + green) / 2 - blue for red, green, blue in together],
         [red - green for red, green, _ in together],
-        total < len(alphas),
     )
 
 
@@ -120,8 +130,3 @@ def _packed(waves: Iterator[float]) -> bytes:
 def _rounded(value: float) -> int:
     """Round halves up, as everyone else who writes these does."""
     return math.floor(value + 0.5)
-
-
-@functools.lru_cache(maxsize=256)
-def _cosines(waves: int, length: int) -> list[list[float]]:
-    return [[math.cos(math.pi / length * wave * (at + 0.5)) for at in range(length)] for wave in range(waves)]

@@ -16,7 +16,7 @@ from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.results import Recorded, Recording
 
 _BATCH = 50
-_BATCH_SECONDS = 0.5
+_BATCH_SECONDS = 1.0
 """What was found waits no longer for more, as long as more comes."""
 
 

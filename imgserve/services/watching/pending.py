@@ -1,6 +1,7 @@
 """Which images are to be looked at, each once, and whose turn it is. What is done with them is not known here."""
 
 import heapq
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 
@@ -111,21 +112,24 @@ class Pending:
                 self._room = anyio.Event()
             await self._room.wait()
 
-    async def take(self) -> Item:
-        """Wait for an image that was told of, and whose turn it is."""
+    async def take(self, most: int = 1) -> list[Item]:
+        """Wait for an image that was told of, and whose turn it is; of a crowd, for many.
+
+        One alone is recorded at once, but costs three times the work of one among many.
+        """
         while True:
             self._bring_due()
             if self._urgent:
-                return self._taken(self._urgent)
+                return self._taken(self._urgent, most if len(self._urgent) > _CROWD else 1)
             await self._change()
 
     async def take_many(self, most: int) -> list[Item]:
-        """Wait for images that a walk has found, or for more that were told of than can be taken one by one."""
+        """Wait for images that a walk has found, or for a crowd that was told of."""
         while True:
             self._bring_due()
             waiting = self._urgent if len(self._urgent) > _CROWD else self._found
             if waiting:
-                return [self._taken(waiting) for _ in range(min(most, len(waiting)))]
+                return self._taken(waiting, most)
             await self._change()
 
     def _bring_due(self) -> None:
@@ -142,12 +146,13 @@ class Pending:
         with anyio.move_on_after(left):
             await self._changed.wait()
 
-    def _taken(self, waiting: dict[str, None]) -> Item:
-        image_id = next(iter(waiting))
-        del waiting[image_id]
-        self._busy.add(image_id)
+    def _taken(self, waiting: dict[str, None], most: int) -> list[Item]:
+        taken = list(itertools.islice(waiting, most))
+        for image_id in taken:
+            del waiting[image_id]
+        self._busy.update(taken)
         self._room.set()
-        return self._items[image_id]
+        return [self._items[image_id] for image_id in taken]
 
     def done(self, item: Item) -> None:
         """Forget an image that was looked at, unless it was told of once more meanwhile."""

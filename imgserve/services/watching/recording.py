@@ -41,13 +41,13 @@ class Recorder:
     metrics: Metrics
 
     async def run(self) -> None:
-        """Record what was told of, one after the other, until cancelled; others may do the same beside this one."""
+        """Record what was told of, one after the other or a crowd together, until cancelled; beside others like it."""
         while True:
             await self.outage.over()
-            await self._work([await self.pending.take()])
+            await self._work(await self.pending.take(_MANY))
 
     async def run_many(self) -> None:
-        """Record what is many, many together, until cancelled."""
+        """Record what is many, many together, until cancelled; beside others like it."""
         while True:
             await self.outage.over()
             await self._work(await self.pending.take_many(_MANY))

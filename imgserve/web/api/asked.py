@@ -187,10 +187,14 @@ def _at_least_one(schema: JsonDict) -> None:
     schema["anyOf"] = [{"required": [name], "properties": {name: kind}} for name, kind in kinds.items()]
 
 
+SELECTED: JsonDict = {"oneOf": [{"required": ["ids"]}, {"required": ["query"]}]}
+"""Of the schema of a selection."""
+
+
 class Selected(Asked):
     """Which images are meant: either `ids` or `query`."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["ids"]}, {"required": ["query"]}]})
+    model_config = ConfigDict(json_schema_extra=SELECTED)
 
     ids: Annotated[list[str], Field(min_length=1, max_length=10_000)] = Field(default_factory=list)
     """Image ids; those that are not known are passed over."""

@@ -19,7 +19,7 @@ def pending() -> Pending:
 
 
 async def _taken(pending: Pending) -> str:
-    return (await pending.take()).image_id
+    return (await pending.take())[0].image_id
 
 
 async def test_what_was_told_of_comes_in_order_and_once(pending: Pending) -> None:
@@ -31,7 +31,7 @@ async def test_what_was_told_of_comes_in_order_and_once(pending: Pending) -> Non
 
 async def test_what_is_told_of_again_while_it_is_looked_at_is_looked_at_again(pending: Pending) -> None:
     pending.add("a")
-    item = await pending.take()
+    [item] = await pending.take()
     pending.add("a")
     pending.done(item)
     assert await _taken(pending) == "a"
@@ -53,7 +53,7 @@ async def test_many_that_are_told_of_are_taken_together(pending: Pending) -> Non
 
 async def test_what_is_put_off_comes_when_it_is_due(pending: Pending) -> None:
     pending.add("a")
-    pending.put_off(await pending.take(), 0.05)
+    pending.put_off((await pending.take())[0], 0.05)
     began = anyio.current_time()
     with anyio.fail_after(30):
         assert await _taken(pending) == "a"
@@ -95,9 +95,9 @@ async def test_every_one_that_waits_is_woken(pending: Pending) -> None:
 async def test_versions_are_expected_until_they_are_done(pending: Pending) -> None:
     pending.add("a", "1_1")
     pending.add("b", "1_1")
-    pending.done(await pending.take())
+    pending.done((await pending.take())[0])
     assert pending.expects("1_1")
-    item = await pending.take()
+    [item] = await pending.take()
     pending.saw(item, "2_2")
     assert pending.expects("2_2")
     pending.done(item)
@@ -110,5 +110,13 @@ async def test_what_was_put_off_twice_keeps_nobody_waiting(pending: Pending) -> 
     number = pending.order
     for _ in range(2):
         assert pending.oldest <= number
-        pending.put_off(await pending.take(), 0)
+        pending.put_off((await pending.take())[0], 0)
     assert pending.oldest > number
+
+
+@pytest.mark.parametrize(("waiting", "taken"), [(1, 1), (20, 1), (21, 21), (100, 50)])
+async def test_a_crowd_that_was_told_of_is_taken_together(pending: Pending, waiting: int, taken: int) -> None:
+    ids = [f"{number:03}" for number in range(waiting)]
+    for image_id in ids:
+        pending.add(image_id)
+    assert [item.image_id for item in await pending.take(50)] == ids[:taken]

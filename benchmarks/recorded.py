@@ -1,0 +1,141 @@
+"""Many files that are there at start, and many dropped at once: how soon all are recorded, and what hits notice."""
+
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyvips
+
+from benchmarks.managed import Api, cost, managed, settle, stamped
+from benchmarks.rounds import Rounds
+from imgserve.benchmark.ask import counted, fetch
+from imgserve.benchmark.load import request
+from imgserve.benchmark.steady import Asked, Generator
+from tests.ingests import picture
+
+_HIT = "/img/hit.jpg?width=400"
+_SECONDS = 2
+_MOST_ROUNDS = 5
+_PACE = 0.005
+_SIDE = 1200
+_FOLDERS = 100
+
+Make = Callable[[int], bytes]
+
+
+def measure(place: Path, figures: Rounds, files: int, photograph: bytes) -> None:
+    """Record small pictures, and photographs as large as they stand on a web page."""
+    middle = pyvips.Image.thumbnail_buffer(photograph, _SIDE).write_to_buffer(".jpg", Q=82, interlace=True)
+    kinds: dict[str, tuple[str, Make]] = {
+        "40x30 PNG": ("png", picture),
+        f"{_SIDE} wide JPEG": ("jpg", lambda number: stamped(middle, number)),
+    }
+    for kind, (extension, make) in kinds.items():
+        folder = place / extension
+        _put(folder / "originals" / "before", files, extension, make)
+        (folder / "originals" / "hit.jpg").write_bytes(photograph)
+        settle(folder / "originals" / "hit.jpg")
+        with managed(folder) as api:
+            _record(api, figures, files + 1, f"{files:,} files, {kind}, there at start")
+            _beside(api, folder, figures, files, (kind, extension, make))
+        _again(folder, figures, 2 * files + 1, kind)
+        shutil.rmtree(folder)
+
+
+def _record(api: Api, figures: Rounds, expected: int, told: str) -> None:
+    """Wait until all is recorded, with no other load."""
+    began, before = time.perf_counter(), cost(api.program)
+    api.until(lambda: api.images() >= expected)
+    seconds, spent = time.perf_counter() - began, cost(api.program).since(before)
+    figures.add(told, "s", seconds, wanted="< 120")
+    figures.add("the same, processor time of the server, a file", "ms", spent.server / expected * 1000)
+    figures.add("the same, processor time of rendering, a file", "ms", spent.rendering / expected * 1000)
+
+
+def _beside(api: Api, folder: Path, figures: Rounds, files: int, given: tuple[str, str, Make]) -> None:
+    """Drop as many more under a load of hits, which is measured before, meanwhile and after."""
+    kind, extension, make = given
+    _until_quiet(api)
+    before = _hits(api, lambda: False)
+    aside = folder / "aside"
+    _put(aside, files, extension, lambda number: make(number + files))
+    known, began = api.images(), time.perf_counter()
+    aside.rename(folder / "originals" / "dropped")
+    meanwhile = _hits(api, lambda: api.images() >= known + files)
+    api.until(lambda: api.images() >= known + files)
+    figures.add(f"{files:,} files, {kind}, dropped under a load of hits", "s", time.perf_counter() - began)
+    _until_quiet(api)
+    after = _hits(api, lambda: False)
+    for name in before:
+        idle = [*before[name], *after[name]]
+        figures.add(f"{name}, nothing recorded", "ms", *idle)
+        figures.add(f"{name}, while {kind} files are recorded", "ms", *meanwhile[name])
+
+
+def _hits(api: Api, over: Callable[[], bool]) -> dict[str, list[float]]:
+    """Ask for a picture that is in memory, in rounds, as a crowd, as one in a hurry, and now and then; milliseconds."""
+    generator, asked = Generator(shutil.which("wrk")), Asked(api.program.address, _HIT)
+    found: dict[str, list[float]] = {}
+    for _ in range(_MOST_ROUNDS):
+        if over() and found:
+            break
+        for connections in (32, 1):
+            done = generator.run(asked, connections, _SECONDS)
+            told = f"memory hit, {connections} connection{'s' if connections > 1 else ''}"
+            found.setdefault(f"{told}, p50", []).append(done.p50 * 1000)
+            found.setdefault(f"{told}, p99", []).append(done.p99 * 1000)
+        paced = sorted(_paced(api))
+        found.setdefault("memory hit, 200 a second, p50", []).append(paced[len(paced) // 2] * 1000)
+        found.setdefault("memory hit, 200 a second, p99", []).append(paced[int(len(paced) * 0.99)] * 1000)
+    return found
+
+
+def _paced(api: Api) -> Iterator[float]:
+    """Ask two hundred times a second, whether or not the last answer was slow."""
+    parts, sent = urlsplit(api.program.address), request(_HIT)
+    length = len(fetch(api.program.address, _HIT).expect(200).body)
+    with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        due, end = time.perf_counter(), time.perf_counter() + _SECONDS
+        while due < end:
+            time.sleep(max(0.0, due - time.perf_counter()))
+            connection.sendall(sent)
+            _read_whole(connection, length)
+            # From when it was due: who waits for a slow answer is slowed too.
+            yield time.perf_counter() - due
+            due += _PACE
+
+
+def _read_whole(connection: socket.socket, length: int) -> None:
+    data = b""
+    while b"\r\n\r\n" not in data or len(data.partition(b"\r\n\r\n")[2]) < length:
+        data += connection.recv(1 << 20)
+
+
+def _again(folder: Path, figures: Rounds, files: int, kind: str) -> None:
+    """Start over all of it once more: nothing is read again."""
+    with managed(folder) as api:
+        address = api.program.address
+        api.until(lambda: counted(address, "imgserve_watch_scan_seconds_count") > 0)
+        _until_quiet(api)
+        assert api.images() == files
+        looked = counted(address, "imgserve_watch_scan_seconds_sum")
+        figures.add(f"second start over {files:,} files, {kind}: scan", "s", looked)
+        read = counted(address, "imgserve_inspections_total")
+        figures.add("the same, files read again", "files", read, wanted="= 0")
+
+
+def _until_quiet(api: Api) -> None:
+    address = api.program.address
+    api.until(lambda: counted(address, "imgserve_watch_pending") + counted(address, "imgserve_rendering") == 0)
+    time.sleep(2)
+
+
+def _put(folder: Path, files: int, extension: str, make: Make) -> None:
+    for number in range(files):
+        path = folder / str(number % _FOLDERS) / f"{number}.{extension}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(make(number))
