@@ -26,7 +26,7 @@ from tests.servers import PATIENCE, until
 MakeClient = Callable[..., Imgserve]
 
 KEY = "the-key"
-TIME = "2026-11-20T12:00:00+00:00"
+TIME = "2026-11-20T12:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,11 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(_INTERRUPTED)
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"imgserve: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
     except (ImgserveError, OSError) as error:
         click.echo(f"imgserve: {error.detail if isinstance(error, ImgserveError) else error}", err=True)

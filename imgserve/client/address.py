@@ -1,4 +1,4 @@
-"""The path of a picture: where a server is, and image ids percent-encoded as it decodes them. No parameters."""
+"""The paths of pictures and records: where a server is, and image ids percent-encoded as it decodes them."""
 
 import re
 from urllib.parse import quote
@@ -6,6 +6,7 @@ from urllib.parse import quote
 # An absolute address, one that takes the scheme of the page, or a path on the page's own host, each without its end.
 _BASE = re.compile(r"((https?:)?//[^/?#\\\s\"'<>,]+)?(/[^/?#\\\s\"'<>,]+)*", re.IGNORECASE)
 _NO_SEGMENT = frozenset({"", ".", ".."})
+_BEFORE_ACTION = re.compile(r"/(?=(?:purge|similar|transform|convert)(?:/|$))")
 _PATH_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -30,6 +31,15 @@ def encoded_id(image_id: str) -> str:
     if not _NO_SEGMENT.isdisjoint(image_id.split("/")):
         raise ValueError(f'image id: expected a path without empty, "." and ".." parts, but received {image_id!r}')
     return quote(image_id.encode("utf-8", "surrogateescape"))
+
+
+def api_path(image_id: str) -> str:
+    """Write the path of a record in the API, where pieces such as `/purge` would be actions if they stood bare.
+
+    Raises:
+        ValueError: as `encoded_id`.
+    """
+    return "/api/images/" + _BEFORE_ACTION.sub("%2F", encoded_id(image_id))
 
 
 def fits_path(preset: str) -> bool:

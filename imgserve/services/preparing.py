@@ -79,7 +79,12 @@ class Preparer:
     async def run(self) -> None:
         """Make mezzanines until cancelled."""
         while True:
-            await self._prepare(await self._next())
+            original = await self._next()
+            try:
+                await self._prepare(original)
+            except Exception:
+                # The edge of a background task: the next original is another matter.
+                _logger.exception("the mezzanine of %s could not be prepared", original.image_id)
 
     def _push(self, original: Original) -> None:
         self._ready.pop(original.image_id, None)

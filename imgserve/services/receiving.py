@@ -4,10 +4,11 @@ import anyio
 from anyio import to_thread
 
 from imgserve.download import Downloader
-from imgserve.errors import AddressRefused, ImageNotFound, ImgserveError, TooLarge, UnsupportedImage
+from imgserve.errors import AddressRefused, BadImageId, ImageNotFound, ImgserveError, TooLarge, UnsupportedImage
 from imgserve.formats import HEAD_BYTES, sniff
 from imgserve.originals.base import WritableOriginals
 from imgserve.originals.incoming import Incoming
+from imgserve.originals.names import new_id
 
 _PIECE = 256 * 1024
 """Written at once: a way into a thread for each packet of the network would cost more than the writing."""
@@ -96,6 +97,21 @@ class Receiving:
             BadImageId: no image can have it.
         """
         self._originals.check_id(image_id)
+
+    async def replaceable(self, image_id: str) -> str:
+        """Give the id by which an image is replaced or created: what is there keeps one that no new image could have.
+
+        Raises:
+            BadImageId: no image can have it, and none has.
+        """
+        try:
+            self.check_id(image_id)
+        except BadImageId:
+            if await self.is_taken(image_id):
+                return image_id
+            image_id = new_id(image_id)
+            self.check_id(image_id)
+        return image_id
 
     async def is_taken(self, image_id: str) -> bool:
         """Tell whether something has this id now; what comes of an upload is decided where it gets its place."""

@@ -62,9 +62,9 @@ def test_an_image_goes_its_whole_way(client: Imgserve, tmp_path: Path) -> None:
     gone = client.delete(sent.image.image_id)
     with pytest.raises(ImageNotFound):
         client.get(sent.image.image_id)
-    assert [(item.item, item.image_id) for item in client.trash()] == [(gone.item, sent.image.image_id)]
-    assert gone.item is not None
-    back = client.restore(gone.item)
+    assert [(item.item, item.image_id) for item in client.trash()] == [(gone.trash_item, sent.image.image_id)]
+    assert gone.trash_item is not None
+    back = client.restore(gone.trash_item)
     assert (back.image_id, back.alt, back.tags) == (sent.image.image_id, "A shoe", ("new", "red"))
 
     told = list(client.warm([back.image_id], presets=["card"], transforms=["width=60&format=webp"]))

@@ -127,6 +127,13 @@ def test_every_mistake_in_every_step_is_told(api: Api) -> None:
         assert api.ask("POST", "/api/images/a.jpg/transform", json=body).status_code == 400
 
 
+def test_a_picture_that_lacks_what_a_step_asks_for_is_told_with_the_step(api: Api) -> None:
+    for number, steps in ((1, ["rect=900,900,9,9", "flip=h"]), (2, ["width=40", "rect=100,100,50,50"])):
+        answer = api.ask("POST", "/api/images/a.jpg/transform", json={"steps": steps})
+        assert answer.status_code == 400
+        assert [told[:12] for told in answer.json()["mistakes"]] == [f"step {number}: rect"]
+
+
 def test_the_url_of_a_picture_is_the_shortest_that_asks_for_it(api: Api) -> None:
     path = "/api/images/shoes%2Fr%C3%A4d%20one.png/transform"
     made = posted(api, path, steps=["h=90&w=120&fm=webp&q=84"], output="url")
@@ -245,6 +252,20 @@ def test_the_work_for_a_zip_ends_when_its_reader_leaves(folder: Path, api: Api) 
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
     until(lambda: api.served.figure("imgserve_rendering") == 0 and api.served.figure("imgserve_render_queue") == 0)
     assert api.served.figure("imgserve_renders_total") - before < 20
+
+
+@pytest.mark.parametrize(("prepare", "made_from"), [("ingest", "mezzanine"), ("demand", "original")])
+def test_a_large_image_that_comes_in_is_prepared_for_its_first_picture(
+    tmp_path: Path, prepare: str, made_from: str
+) -> None:
+    with managed(tmp_path, env={"IMGSERVE_RENDERING__PREPARE": prepare}) as own:
+        settled(tmp_path / "large.jpg", encoded(noise(2000, 1500), "jpg"))
+        settled(tmp_path / "small.jpg", encoded(noise(200, 150), "jpg"))
+        until(lambda: len(own.every_id()) == 2)
+        if prepare == "ingest":
+            until(lambda: own.get("/api/cache")["mezzanine"]["entries"] == 1)
+        assert own.picture("large.jpg?w=300").status_code == 200
+        assert own.served.figure("imgserve_renders_made_from_total", what=made_from) == 1
 
 
 def test_nobody_makes_anything_without_a_key(api: Api) -> None:

@@ -24,5 +24,7 @@ def command(
         details["focal_point"] = None
     if no_tags:
         details["tags"] = []
+    if not details:
+        raise click.UsageError("nothing to do: say what to change, such as --title")
     with connected(remote) as client:
         echo_all([client.change(image_id, **details)], image_text, as_json=as_json)

@@ -9,6 +9,7 @@ from imgserve.cli.remote.output import echo, echo_all, json_option, moment_text
 from imgserve.cli.remote.selecting import filter_options, meant
 from imgserve.cli.remote.server import connected
 from imgserve.client.api import Deleted, Filters
+from imgserve.errors import ImageNotFound
 
 
 @click.command()
@@ -26,11 +27,11 @@ def command(remote: Remote, *, ids: tuple[str, ...], filters: Filters, yes: bool
     echo_all(gone, _line, as_json=as_json)
     absent = [image_id for image_id in ids if image_id not in {deleted.image_id for deleted in gone}]
     for image_id in absent:
-        echo(f"imgserve: there is no image {image_id}", err=True)
+        echo(f"imgserve: {image_id}: {ImageNotFound().detail}", err=True)
     sys.exit(1 if absent else 0)
 
 
 def _line(deleted: Deleted) -> str:
-    if deleted.item is None:
+    if deleted.trash_item is None:
         return f"deleted for good: {deleted.image_id}"
-    return f"in the trash until {moment_text(deleted.until)} as {deleted.item}: {deleted.image_id}"
+    return f"in the trash until {moment_text(deleted.until)} as {deleted.trash_item}: {deleted.image_id}"

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -55,10 +55,15 @@ def image_line(image: Image) -> str:
 
 def image_text(image: Image) -> str:
     """Write all that is known about an image, a line a field; what is empty is left out."""
-    known = json.loads(json_line(image))
+    known = _document(image) | {"created": moment_text(image.created), "changed": moment_text(image.changed)}
     told = {name: value for name, value in known.items() if value not in ("", None, [], {}, False)}
     width = max(map(len, told))
     return "\n".join(f"{name:{width}}  {_value(value)}" for name, value in told.items())
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def moment_text(moment: datetime | None) -> str:
@@ -126,7 +131,7 @@ def _error(error: Exception) -> dict[str, Any]:
 def _text(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
 def _value(value: Any) -> str:

@@ -3,7 +3,7 @@
 import click
 
 from imgserve.cli.options import Remote
-from imgserve.cli.remote.output import echo_all, json_option
+from imgserve.cli.remote.output import counted, echo_all, json_option
 from imgserve.cli.remote.server import connected
 from imgserve.client.api import Purged
 
@@ -27,8 +27,11 @@ def command(
     as_json: bool,
 ) -> None:
     """Purge what was made of images, here and in caches in front; it is made anew when it is asked for."""
-    if ids and (prefix is not None or tag is not None or preset is not None or everything):
-        raise click.UsageError("give either image ids or one of --prefix, --tag, --preset and --all")
+    ways = [bool(ids), prefix is not None, tag is not None, preset is not None, everything]
+    if not any(ways):
+        raise click.UsageError("which images? Give ids, or one of --prefix, --tag, --preset and --all")
+    if sum(ways) > 1:
+        raise click.UsageError("give only one of image ids, --prefix, --tag, --preset and --all")
     with connected(remote) as client:
         if len(ids) > 1:
             purged = client.purge_many(ids)
@@ -39,4 +42,4 @@ def command(
 
 
 def _line(purged: Purged) -> str:
-    return f"{purged.renditions} renditions of {purged.images} images purged"
+    return f"{counted(purged.renditions, 'rendition')} of {counted(purged.images, 'image')} purged"

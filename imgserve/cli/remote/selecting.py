@@ -91,6 +91,14 @@ def _plain(value: Any) -> Any:
     return value.astimezone() if isinstance(value, datetime) else value
 
 
-def meant(ids: tuple[str, ...], filters: Filters) -> dict[str, Any]:
-    """Tell which images are meant, as arguments of the client; it refuses both and neither."""
+def meant(ids: tuple[str, ...], filters: Filters, *, every: str = '--prefix ""') -> dict[str, Any]:
+    """Tell which images are meant, as arguments of the client.
+
+    Raises:
+        UsageError: neither ids nor filters are given, or both; `every` is what means all images.
+    """
+    if not ids and not filters:
+        raise click.UsageError(f"which images? Give ids, or filters such as --prefix; for all of them {every}")
+    if ids and filters:
+        raise click.UsageError("give either image ids or filters")
     return {"ids": ids or None, **filters}

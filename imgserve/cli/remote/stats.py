@@ -3,7 +3,7 @@
 import click
 
 from imgserve.cli.options import Remote
-from imgserve.cli.remote.output import echo_all, json_option, size_text
+from imgserve.cli.remote.output import counted, echo_all, json_option, size_text
 from imgserve.cli.remote.server import connected
 from imgserve.client.api import Stats
 
@@ -18,4 +18,5 @@ def command(remote: Remote, *, as_json: bool) -> None:
 
 
 def _line(stats: Stats) -> str:
-    return f"{stats.images} images, {size_text(stats.size)}; {stats.problems} problems; imgserve {stats.version}"
+    images, problems = counted(stats.images, "image"), counted(stats.problems, "problem")
+    return f"{images}, {size_text(stats.size)}; {problems}; imgserve {stats.version}"

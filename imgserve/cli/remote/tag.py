@@ -3,7 +3,7 @@
 import click
 
 from imgserve.cli.options import Remote
-from imgserve.cli.remote.output import json_option
+from imgserve.cli.remote.output import counted, json_option
 from imgserve.cli.remote.selecting import filter_options, meant
 from imgserve.cli.remote.server import connected
 from imgserve.client.api import Filters
@@ -30,4 +30,4 @@ def command(
         raise click.UsageError("nothing to do: give --add or --remove")
     with connected(remote) as client:
         changed = client.tag_many(add=add, remove=remove, **meant(ids, filters))
-    click.echo(f'{{"changed": {changed}}}' if as_json else f"{changed} images changed")
+    click.echo(f'{{"changed": {changed}}}' if as_json else f"{counted(changed, 'image')} changed")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
 
-from imgserve.client.address import encoded_id
+from imgserve.client.address import api_path
 from imgserve.client.api import reading, records
 from imgserve.client.api.asking import (
     Changes,
@@ -35,7 +35,7 @@ def path_of(image_id: str, action: str = "") -> str:
     Raises:
         ValueError: no image can have this id.
     """
-    return f"{_IMAGES}/{encoded_id(image_id)}{action}"
+    return api_path(image_id) + action
 
 
 def upload(

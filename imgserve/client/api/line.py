@@ -86,9 +86,9 @@ def line(base_url: str, key: str | None, timeout: float, retries: Retries | None
     Raises:
         ValueError: it is no address of a server, or no key.
     """
-    base = checked_base(base_url)
-    if not re.match(r"https?://", base, re.IGNORECASE):
+    if not re.match(r"https?://", base_url, re.IGNORECASE):
         raise ValueError(f"server: expected an address such as https://img.example.com, but received {base_url!r}")
+    base = checked_base(base_url)
     try:
         httpx2.URL(base)
     except httpx2.InvalidURL as error:
@@ -111,5 +111,13 @@ def _sentence(failure: httpx2.RequestError, timeout: float) -> str:
     if isinstance(failure, httpx2.TimeoutException):
         return f"no answer within {timeout:g} seconds"
     if isinstance(failure, httpx2.ConnectError):
-        return f"cannot be reached: {failure}"
+        return f"cannot be reached: {_reason(failure)}"
     return f"the connection broke off: {str(failure) or type(failure).__name__}"
+
+
+def _reason(failure: BaseException) -> str:
+    """Say what the system said, which with asyncio stands at the end of a chain of causes."""
+    root = failure
+    while cause := root.__cause__ or root.__context__:
+        root = cause
+    return os.strerror(root.errno) if isinstance(root, ConnectionError) and root.errno else str(failure)

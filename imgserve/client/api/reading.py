@@ -118,7 +118,7 @@ def warmed(of: Document) -> records.Warmed:
     told = of.get("problem")
     error = None if told is None else problem_error(told)
     finished = bool(of.get("finished"))
-    return records.Warmed(of["done"], of["total"], of["failed"], of.get("id") or "", error, finished)
+    return records.Warmed(of["done"], of["total"], of["failed"], of["made"], of.get("id") or "", error, finished)
 
 
 def made(of: Document) -> records.Made:

@@ -100,7 +100,7 @@ class Deleted:
     """An image that was deleted."""
 
     image_id: str
-    item: str | None
+    trash_item: str | None
     """What `restore` takes; None where it is gone for good."""
     until: datetime | None
     """When the trash gives it up."""
@@ -185,8 +185,10 @@ class Warmed:
     done: int
     total: int
     failed: int
+    made: int
+    """Pictures so far: none for what was kept already, several where a format depends on the browser."""
     image_id: str = ""
-    """Of the picture that was just made."""
+    """What was just done."""
     error: ImgserveError | None = None
-    """Why that one could not be made."""
+    """Why it could not be."""
     finished: bool = False

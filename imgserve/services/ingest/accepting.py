@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from imgserve.catalog import Similar
 from imgserve.errors import (
+    BadImageId,
     CatalogUnavailable,
     DuplicateImage,
     ImageExists,
@@ -22,7 +23,7 @@ from imgserve.model import Facts, ImageRecord, Origin
 from imgserve.originals.incoming import Incoming
 from imgserve.services.ingest.changing import Changing
 from imgserve.services.ingest.committing import Committing
-from imgserve.services.ingest.deciding import Finding, is_same_file, name_by_content
+from imgserve.services.ingest.deciding import Finding, is_same_file, joined, name_by_content
 from imgserve.services.ingest.looking import Asked, Looking, guessed_megapixels
 from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.recording import RecordingFile
@@ -79,7 +80,7 @@ class Accepting:
 
     async def _accept(self, arrival: Arrival) -> Accepted:
         if arrival.image_id is not None:
-            self._means.originals.check_id(arrival.image_id)
+            await self._check_id(arrival.image_id, replace=arrival.replace)
         await to_thread.run_sync(arrival.incoming.close)
         facts = await self._inspect(arrival.incoming)
         wanted = arrival.image_id or name_by_content(facts.sha256, facts.format)
@@ -92,6 +93,14 @@ class Accepting:
                 return Accepted(existing, "existing", similar)
             record, outcome = await self._place(arrival, wanted, facts)
             return Accepted(record, outcome, similar)
+
+    async def _check_id(self, image_id: str, *, replace: bool) -> None:
+        """Refuse an id that no new image can have; what is there already may be replaced under an odder one."""
+        try:
+            self._means.originals.check_id(image_id)
+        except BadImageId:
+            if not (replace and await self._looking.is_there(image_id)):
+                raise
 
     async def _inspect(self, incoming: Incoming) -> Facts:
         size = incoming.path.stat().st_size
@@ -125,8 +134,12 @@ class Accepting:
         if arrival.image_id is None:
             return equal[0] if equal else None
         if here is not None and arrival.details.said:
-            return await self._changing.change_held(wanted, arrival.details.said)
+            return await self._say(here, arrival.details)
         return here
+
+    async def _say(self, record: ImageRecord, details: Details) -> ImageRecord:
+        """Record what an uploader says of an image that is here already."""
+        return await self._changing.change_held(record.image_id, joined(details.said, record.metadata))
 
     async def _similar(self, facts: Facts, own: str, equal: list[ImageRecord]) -> tuple[Similar, ...]:
         """List what looks alike, and the same bytes under other ids."""
@@ -180,7 +193,7 @@ class Accepting:
         """
         recorded = await self._recording.record_held(Asked(image_id, arrival.origin, arrival.who, background=False))
         if recorded.record is not None and recorded.record.sha256 == facts.sha256:
-            return await self._changing.change_held(image_id, arrival.details.said), "existing"
+            return await self._say(recorded.record, arrival.details), "existing"
         longer = name_by_content(facts.sha256, facts.format, whole=True)
         if longer == image_id:
             raise ImageExists

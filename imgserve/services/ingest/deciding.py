@@ -72,8 +72,13 @@ def decide(finding: Finding, before: ImageRecord | None, now: datetime) -> Image
     record = _filled(_from_facts(finding, now), finding)
     if before is not None:
         record = replace(record, **_kept(before, record))
-    record = replace(record, **_joined(said, record.metadata))
+    record = replace(record, **joined(said, record.metadata))
     return replace(record, version=focused_version(version, record.focal_point))
+
+
+def joined(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what was said with its metadata added to what there are."""
+    return {**said, "metadata": {**metadata, **said.get("metadata", {})}}
 
 
 def _is_of(before: ImageRecord, sha256: str, version: str) -> bool:
@@ -120,8 +125,3 @@ def _kept(before: ImageRecord, record: ImageRecord) -> dict[str, Any]:
     """Choose what there was before, where there was anything."""
     texts = {name: value for name in CHANGEABLE - {"metadata"} if (value := getattr(before, name))}
     return texts | {"metadata": {**record.metadata, **before.metadata}}
-
-
-def _joined(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Add what was said of the metadata to what there is."""
-    return {**said, "metadata": {**metadata, **said.get("metadata", {})}}

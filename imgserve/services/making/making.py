@@ -123,7 +123,12 @@ class Making:
     async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Made:
         if steps.single:
             return await self._one(self._meaning.of(found, steps.queries[0], accepted, strict=True))
-        served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
+        try:
+            served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
+        except BadTransform as error:
+            # The first step is made like any picture, and so are its mistakes.
+            told = (mistake if mistake.startswith("step ") else f"step 1: {mistake}" for mistake in error.mistakes)
+            raise BadTransform(list(told)) from error
         notes = [note for asked in steps.asked for note in asked.notes]
         return Made(found.original, served.rendition, (*notes, *served.rendition.notes))
 

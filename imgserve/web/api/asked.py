@@ -1,6 +1,5 @@
 """What callers say of images, in queries and bodies: which are meant, and what is to change."""
 
-import json
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -12,11 +11,11 @@ from pydantic_core import PydanticCustomError
 
 from imgserve.catalog import ImageQuery, Selection, Sort
 from imgserve.formats import FORMATS
-from imgserve.model import TAG_CHARACTERS, FocalPoint, Origin
+from imgserve.model import TAG_CHARACTERS, FocalPoint, Origin, clean_tags
+from imgserve.web.api.metadata import checked_metadata, joined_metadata
 from imgserve.web.api.mistakes import expected, stated
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
-_METADATA_CHARACTERS = 65_536
 _ONE: JsonDict = {"minProperties": 1}
 
 
@@ -47,18 +46,25 @@ def _known_format(name: str) -> str:
     return name
 
 
-def _bounded(values: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(values)) > _METADATA_CHARACTERS:
-        raise expected(f"at most {_METADATA_CHARACTERS} characters of JSON")
-    return values
+def _some_tag(name: str) -> str:
+    # One of which nothing is left when it is cleaned would filter nothing, and mean all images.
+    if not clean_tags((name,)):
+        raise expected("a tag")
+    return name
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Amount = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_whole)]
 FormatName = Annotated[str, AfterValidator(_known_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 Tag = Annotated[str, Field(max_length=TAG_CHARACTERS)]
+SomeTag = Annotated[
+    str,
+    Field(min_length=1, max_length=TAG_CHARACTERS),
+    AfterValidator(_some_tag),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TAG_CHARACTERS, "pattern": r"[^\s\u0000]"}),
+]
 Tags = Annotated[list[Tag], Field(max_length=200)]
-Metadata = Annotated[dict[str, Any], AfterValidator(_bounded)]
+Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
 Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
 Cursor = Annotated[str, Field(max_length=20_000, pattern="^[A-Za-z0-9_-]+$")] | None
 Prefix = Annotated[str, Field(max_length=2000)]
@@ -71,7 +77,7 @@ class Filters(Asked):
     """The image id begins so; nothing in it is a wildcard."""
     q: Annotated[str, Field(max_length=1000)] = ""
     """Every word begins a word of title, alt, description, tags or image id; case and accents do not matter."""
-    tag: Annotated[list[Tag], Field(max_length=20)] = []
+    tag: Annotated[list[SomeTag], Field(max_length=20)] = []
     """It has all of these."""
     format: Annotated[list[FormatName], Field(max_length=20)] = []
     """It has one of these, if any are given."""
@@ -98,11 +104,16 @@ class Filters(Asked):
     changed_before: Moment | None = None
     """Its record last changed before this time."""
 
+    @property
+    def means_all(self) -> bool:
+        """Tell whether all images are meant, and not only for want of a filter."""
+        return self.prefix == "" and "prefix" in self.model_fields_set
+
     def query(self) -> ImageQuery:
         """Give it as the catalog takes it."""
         same = {name: getattr(self, name) for name in Filters.model_fields if name not in _RENAMED}
         origin = None if self.origin is None else Origin(self.origin)
-        return ImageQuery(**same, text=self.q, tags=tuple(self.tag), formats=tuple(self.format), origin=origin)
+        return ImageQuery(**same, text=self.q.strip(), tags=tuple(self.tag), formats=tuple(self.format), origin=origin)
 
 
 _RENAMED = {"q", "tag", "format", "origin"}
@@ -166,13 +177,24 @@ _UNSAID = Field(json_schema_extra=_drop_default)
 
 def _at_least_one(schema: JsonDict) -> None:
     schema.pop("default", None)
-    schema.update(_ONE)
+    said: dict[str, JsonDict] = {
+        "q": {"pattern": r"\S"},
+        "tag": {"minItems": 1},
+        "format": {"minItems": 1},
+        "prefix": {},
+    }
+    kinds = {name: said.get(name, {"not": {"type": "null"}}) for name in Filters.model_fields}
+    schema["anyOf"] = [{"required": [name], "properties": {name: kind}} for name, kind in kinds.items()]
+
+
+SELECTED: JsonDict = {"oneOf": [{"required": ["ids"]}, {"required": ["query"]}]}
+"""Of the schema of a selection."""
 
 
 class Selected(Asked):
     """Which images are meant: either `ids` or `query`."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["ids"]}, {"required": ["query"]}]})
+    model_config = ConfigDict(json_schema_extra=SELECTED)
 
     ids: Annotated[list[str], Field(min_length=1, max_length=10_000)] = Field(default_factory=list)
     """Image ids; those that are not known are passed over."""
@@ -182,7 +204,8 @@ class Selected(Asked):
     @model_validator(mode="after")
     def _check(self) -> Self:
         one_of(self, {"ids", "query"})
-        if "query" in self.model_fields_set and not self.query.model_fields_set:
+        # A filter may be there and say nothing, as an empty list does.
+        if "query" in self.model_fields_set and self.query.query() == ImageQuery() and not self.query.means_all:
             raise stated('query: expected at least one filter; all images are meant by "prefix": ""')
         return self
 
@@ -210,7 +233,7 @@ class PurgeWhat(Asked):
 
     prefix: Annotated[str, Field(min_length=1, max_length=2000), _UNSAID] = ""
     """Images whose id begins so."""
-    tag: Annotated[str, Field(min_length=1, max_length=TAG_CHARACTERS), _UNSAID] = ""
+    tag: Annotated[SomeTag, _UNSAID] = ""
     """Images that have this tag."""
     preset: Annotated[str, Field(min_length=1, max_length=200), _UNSAID] = ""
     """Whatever this preset alone has made, of every image."""
@@ -257,26 +280,17 @@ class Changes(Asked):
         return self
 
     def fields(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Give what changes by the names of a record, which has this metadata."""
+        """Give what changes by the names of a record, which has this metadata.
+
+        Raises:
+            BadRequest: the metadata would grow too long.
+        """
         point = None if self.focal_point is None else FocalPoint(self.focal_point.x, self.focal_point.y)
         empty = {"title": "", "alt": "", "description": "", "tags": ()}
         plain = {name: getattr(self, name) or nothing for name, nothing in empty.items()}
-        merged = {} if self.metadata is None else merge_patch(metadata, self.metadata)
+        merged = {} if self.metadata is None else joined_metadata(metadata, self.metadata)
         changes = {**plain, "metadata": merged, "focal_point": point}
         return {name: changes[name] for name in self.model_fields_set}
-
-
-def merge_patch(target: object, patch: object) -> Any:
-    """Apply a JSON Merge Patch, by RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
 
 
 def one_of(model: BaseModel, names: Collection[str]) -> None:

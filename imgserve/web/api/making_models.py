@@ -3,9 +3,10 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
+from pydantic.config import JsonDict
 
 from imgserve.services.making import MOST_STEPS
-from imgserve.web.api.asked import Asked, Selected
+from imgserve.web.api.asked import SELECTED, Asked, Selected
 from imgserve.web.api.mistakes import stated
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.told import Told
@@ -15,6 +16,10 @@ _Query = Annotated[str, Field(max_length=4096)]
 _Queries = Annotated[list[_Query], Field(max_length=100)]
 _Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
 _Steps = Annotated[list[_Query], Field(min_length=1, max_length=MOST_STEPS)]
+
+
+def _some(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"minItems": 1}}}
 
 
 class TransformOne(Asked):
@@ -45,6 +50,8 @@ class TransformMany(Selected):
 
 class WarmWhat(Selected):
     """What is made ahead of time."""
+
+    model_config = ConfigDict(json_schema_extra={**SELECTED, "anyOf": [_some("presets"), _some("transforms")]})
 
     presets: _Names = Field(default_factory=list)
     """Names of presets."""

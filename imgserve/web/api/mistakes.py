@@ -12,6 +12,7 @@ from imgserve.transform.wording import shown, suggestion
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
+    "finite": "a finite number",
     "bool": "true or false",
     "string": "text",
     "list": "a list",

@@ -17,6 +17,7 @@ from imgserve.errors import (
     Unauthorized,
     UnsupportedContent,
 )
+from imgserve.formats import FORMATS
 from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
 from imgserve.web.api.reading import JSON_BYTES
 from imgserve.web.api.upkeep_models import ErrorOut
@@ -44,7 +45,9 @@ _DESCRIBED = {
     "item": "Name of an item of the trash.",
     "ext": "An extension such as webp.",
 }
-_EXAMPLES = {"image_id": "shoes/red.jpg"}
+_EXAMPLES = {"image_id": "shoes/red.jpg", "ext": "webp"}
+_WRITABLE = [extension for form in FORMATS.values() if form.writable for extension in form.extensions]
+_SCHEMAS = {"ext": {"type": "string", "enum": _WRITABLE}}
 _KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -139,7 +142,7 @@ def _pieces(one: Endpoint) -> list[Document]:
             "in": "path",
             "required": True,
             "description": _DESCRIBED.get(name, ""),
-            "schema": {"type": "string", "minLength": 1},
+            "schema": _SCHEMAS.get(name, {"type": "string", "minLength": 1}),
             **({"example": _EXAMPLES[name]} if name in _EXAMPLES else {}),
         }
         for name in one.pieces

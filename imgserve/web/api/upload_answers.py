@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from imgserve.client import ImageUrls
-from imgserve.client.address import encoded_id
+from imgserve.client.address import api_path
 from imgserve.errors import ImgserveError
 from imgserve.services.ingest import Accepted
 from imgserve.web.api.models import ImageOut
@@ -31,7 +31,7 @@ class UploadAnswers:
 
     def one(self, request: Request, accepted: Accepted) -> Reply:
         """Answer for one image."""
-        place = f"{request.scope.get('root_path', '')}/api/images/{encoded_id(accepted.record.image_id)}"
+        place = request.scope.get("root_path", "") + api_path(accepted.record.image_id)
         return Reply(self._told(accepted), _STATUSES[accepted.outcome], {"location": place})
 
     async def several(self, request: Request, takes: Iterable[tuple[str, Take]]) -> Reply:

@@ -17,10 +17,9 @@ from pydantic import (
 
 from imgserve.model import TAG_CHARACTERS, FocalPoint
 from imgserve.services.ingest import Details
+from imgserve.web.api.metadata import checked_metadata
 from imgserve.web.api.mistakes import bad_request, expected, stated
 from imgserve.web.api.reading import checked
-
-_METADATA_CHARACTERS = 65_536
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,16 +41,6 @@ def _read_metadata(value: Any) -> Any:
         return json.loads(value) if value.strip() else {}
     except (ValueError, RecursionError):
         raise expected('a JSON object such as {"campaign": "summer"}') from None
-
-
-def _check_metadata(value: dict[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
-        raise expected("JSON with finite numbers, not nested without end") from None
-    if len(text) > _METADATA_CHARACTERS:
-        raise expected(f"at most {_METADATA_CHARACTERS} characters of JSON")
-    return value
 
 
 def _read_point(value: Any) -> Any:
@@ -77,7 +66,7 @@ class Point(BaseModel):
 
 _Word = Annotated[str, Field(max_length=TAG_CHARACTERS)]
 _Tags = Annotated[tuple[_Word, ...], BeforeValidator(_read_tags), Field(max_length=200)]
-_Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(_check_metadata)]
+_Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(checked_metadata)]
 _MetadataText = Annotated[_Metadata, WithJsonSchema({"type": "string", "contentMediaType": "application/json"})]
 _Point = Annotated[Point | None, BeforeValidator(_read_point)]
 _PointText = Annotated[_Point, WithJsonSchema({"type": "string", "examples": ["0.3,0.7"]})]

@@ -128,7 +128,7 @@ class Uploads:
         """Take one image under an id, and replace what is there; what was said of that stays, unless said anew."""
         request = call.request
         replace = request.headers.get("if-none-match", "").strip() != "*"
-        image_id = new_id(image_id)
+        image_id = await self._receiving.replaceable(image_id)
         if not replace and await self._receiving.is_taken(image_id):
             raise PreconditionFailed("There is an image with this id already.")
         try:

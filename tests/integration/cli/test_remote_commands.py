@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,9 @@ def test_a_name_cannot_command_the_terminal_and_keeps_its_bytes(api: ApiServer, 
 
 def test_a_record_is_shown_and_changed(api: ApiServer, run: Run) -> None:
     api.images["a.jpg"] = record("a.jpg", b"1", tags=["s", "t"], title="Old")
-    assert "title            Old\n" in run("show", "a.jpg").stdout
+    shown = run("show", "a.jpg").stdout
+    assert "title            Old\n" in shown
+    assert re.search(r"^changed          2026-11-\d\d \d\d:00$", shown, re.MULTILINE), "as lists tell it"
     changed = json.loads(
         run("change", "a.jpg", "--title", "New", "--no-tags", "--focal-point", "0.25,1", "--json").stdout
     )
@@ -90,7 +93,8 @@ def test_a_record_is_shown_and_changed(api: ApiServer, run: Run) -> None:
 def test_an_image_is_deleted_and_restored_by_its_id(api: ApiServer, run: Run) -> None:
     api.answers["/api/bulk/delete"] = JSONResponse({"deleted": [{"id": "a.jpg", "trash_item": "i", "until": TIME}]})
     done = run("delete", "a.jpg", "gone.jpg")
-    assert (done.returncode, done.stderr) == (1, "imgserve: there is no image gone.jpg\n")
+    assert (done.returncode, done.stderr) == (1, "imgserve: gone.jpg: There is no image with this id.\n")
+    assert json.loads(run("delete", "a.jpg", "--json").stdout)["trash_item"] == "i"
     api.trash["item-7"] = record("a.jpg", b"1")
     assert "1 B  item-7  a.jpg" in run("trash").stdout
     assert run("restore", "a.jpg").stdout.endswith("a.jpg\n")
@@ -117,7 +121,7 @@ def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) ->
 )
 def test_what_is_purged_is_told(api: ApiServer, run: Run, arguments: list[str], path: str, document: object) -> None:
     api.answers[path] = JSONResponse({"images": 1, "renditions": 5})
-    assert run("purge", *arguments).stdout == "5 renditions of 1 images purged\n"
+    assert run("purge", *arguments).stdout == "5 renditions of 1 image purged\n"
     assert (api.seen[-1].document if api.seen[-1].body else None) == document
 
 
@@ -134,7 +138,7 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
     assert [len(json.loads(line)) for line in run("duplicates", "--json").stdout.splitlines()] == [2, 1]
     assert run("similar", "a").stdout.startswith(" 4  jpg")
     assert run("problems").stdout.endswith("  n.txt: No.\n")
-    assert run("stats").stdout == "2 images, 9 B; 1 problems; imgserve 1.0\n"
+    assert run("stats").stdout == "2 images, 9 B; 1 problem; imgserve 1.0\n"
     assert run("tag", "a", "b", "--add", "x").stdout == "2 images changed\n"
 
 
@@ -147,12 +151,37 @@ def test_a_picture_is_converted_into_a_file_or_to_standard_output(api: ApiServer
 
 
 def test_warming_tells_its_end_and_what_failed(api: ApiServer, run: Run) -> None:
-    bad = {"done": 2, "total": 2, "failed": 1, "id": "b.jpg", "problem": {"code": "busy", "detail": "Busy."}}
-    lines = [{"done": 1, "total": 2, "failed": 0, "id": "a.jpg"}, bad]
-    api.answers["/api/warm"] = ndjson(*lines, {"done": 2, "total": 2, "failed": 1, "finished": True})
+    bad = {"done": 2, "total": 2, "failed": 1, "made": 3, "id": "b.jpg", "problem": {"code": "busy", "detail": "Busy."}}
+    lines = [{"done": 1, "total": 2, "failed": 0, "made": 3, "id": "a.jpg"}, bad]
+    api.answers["/api/warm"] = ndjson(*lines, {"done": 2, "total": 2, "failed": 1, "made": 3, "finished": True})
     done = run("warm", "--all", "--preset", "card", "--transform", "w=40")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "1 pictures made, 1 failed\n", "imgserve: b.jpg: Busy.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "3 pictures made, 1 failed\n", "imgserve: b.jpg: Busy.\n")
     assert api.seen[-1].document == {"query": {"prefix": ""}, "presets": ["card"], "transforms": ["width=40"]}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["delete"], 'which images? Give ids, or filters such as --prefix; for all of them --prefix ""'),
+        (["tag", "a.jpg", "--prefix", "b/", "--add", "x"], "give either image ids or filters"),
+        (["purge"], "which images? Give ids, or one of --prefix, --tag, --preset and --all"),
+        (["purge", "--all", "--tag", "x"], "give only one of image ids, --prefix, --tag, --preset and --all"),
+        (["warm", "a.jpg"], "which pictures? Give --preset or --transform"),
+        (["warm", "--preset", "x"], "which images? Give ids, or filters such as --prefix; for all of them --all"),
+        (["change", "a.jpg"], "nothing to do: say what to change, such as --title"),
+    ],
+)
+def test_what_is_not_said_is_asked_for_in_words_of_the_command_line(
+    api: ApiServer, run: Run, command: list[str], message: str
+) -> None:
+    done = run(*command)
+    assert (done.returncode, message in done.stderr, api.seen) == (2, True, []), done.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "img.example.com", "ftp://img.example.com"])
+def test_an_address_that_is_none_is_told(tmp_path: Path, address: str) -> None:
+    done = imgserve("--server", address, "stats", cwd=tmp_path)
+    assert (done.returncode, "server: expected an address such as https://img.example.com" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("command", [["warm", "--all", "--preset", "x"], ["stats"], ["upload", "."]])

@@ -212,8 +212,10 @@ def test_an_image_is_deleted_and_had_back(api: ApiServer, client: Imgserve) -> N
     gone = client.delete("a.jpg")
     with pytest.raises(ImageNotFound, match=r"There is no image 'a\.jpg'"):
         client.get("a.jpg")
-    assert [(item.item, item.image_id, item.until) for item in client.trash()] == [(gone.item, "a.jpg", gone.until)]
-    assert client.restore(str(gone.item)).image_id == "a.jpg"
+    assert [(item.item, item.image_id, item.until) for item in client.trash()] == [
+        (gone.trash_item, "a.jpg", gone.until)
+    ]
+    assert client.restore(str(gone.trash_item)).image_id == "a.jpg"
     assert client.get("a.jpg").size == 1
 
 

@@ -122,7 +122,7 @@ def test_a_server_that_is_not_there_is_waited_for_and_given_up(make: MakeClient)
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     client = make(f"http://127.0.0.1:{port}", retries=Retries(seconds=0.2, first=0.05))
-    with pytest.raises(ServerUnreachable, match=f"http://127.0.0.1:{port}: cannot be reached"):
+    with pytest.raises(ServerUnreachable, match=f"http://127.0.0.1:{port}: cannot be reached: Connection refused"):
         client.stats()
 
 

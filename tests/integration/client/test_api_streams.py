@@ -13,18 +13,19 @@ from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.errors import Busy, ImageNotFound, RenderTimeout
 from tests.api_server import TIME, ApiServer, ndjson, record, told
 
-LINE = {"done": 1, "total": 2, "failed": 0, "id": "a.jpg"}
-BAD = {"done": 2, "total": 2, "failed": 1, "id": "b.jpg", "problem": {"code": "render_timeout", "detail": "Slow."}}
-END = {"done": 2, "total": 2, "failed": 1, "finished": True}
+LINE = {"done": 1, "total": 2, "failed": 0, "made": 3, "id": "a.jpg"}
+PROBLEM = {"code": "render_timeout", "detail": "Slow."}
+BAD = {"done": 2, "total": 2, "failed": 1, "made": 3, "id": "b.jpg", "problem": PROBLEM}
+END = {"done": 2, "total": 2, "failed": 1, "made": 3, "finished": True}
 
 
 def test_warming_is_told_step_by_step(api: ApiServer, client: Imgserve) -> None:
     api.first.append(lambda: told(Busy(retry_after=0)))
     api.answers["/api/warm"] = ndjson(LINE, BAD, END)
     first, second, last = client.warm(["a.jpg", "b.jpg"], presets=["card"], transforms="w=400&fm=webp")
-    assert first == Warmed(1, 2, 0, "a.jpg")
+    assert first == Warmed(1, 2, 0, 3, "a.jpg")
     assert isinstance(second.error, RenderTimeout)
-    assert last == Warmed(2, 2, 1, finished=True)
+    assert last == Warmed(2, 2, 1, 3, finished=True)
     assert api.seen[-1].document == {
         "ids": ["a.jpg", "b.jpg"], "presets": ["card"], "transforms": ["format=webp&width=400"]
     }  # fmt: skip
@@ -111,7 +112,7 @@ def test_many_images_are_named_by_ids_or_by_what_is_true_of_them(api: ApiServer,
     assert api.seen[-1].document == {"ids": ["a", "b"], "add": ["x"], "remove": ["y"]}
     assert client.purge_many(prefix="a/", min_width=3) == Purged(3, 9)
     assert api.seen[-1].document == {"query": {"prefix": "a/", "min_width": 3}}
-    assert [(gone.image_id, gone.item) for gone in client.delete_many(prefix="")] == [("a", None), ("b", "i")]
+    assert [(gone.image_id, gone.trash_item) for gone in client.delete_many(prefix="")] == [("a", None), ("b", "i")]
     assert api.seen[-1].document == {"query": {"prefix": ""}}
 
 

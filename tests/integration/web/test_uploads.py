@@ -3,7 +3,9 @@
 import hashlib
 import itertools
 import json
+import os
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -75,6 +77,11 @@ def test_an_id_may_be_chosen_and_is_taken_then(taking: UploadServer) -> None:
     assert (retried.status_code, retried.json()["outcome"]) == (200, "existing")
     again = taking.post(content=picture(), params={"id": "chosen/Grüner Schuh.jpg"})
     assert (again.status_code, again.json()["code"]) == (409, "image_exists")
+
+
+def test_an_image_whose_id_ends_as_an_action_is_told_where_it_is(taking: UploadServer) -> None:
+    answer = taking.put("loc%2Fpurge", content=picture())
+    assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/loc%2Fpurge")
 
 
 @pytest.mark.parametrize("image_id", ["../up.jpg", ".hidden.jpg", "a//b.jpg", "a\\b.jpg", "", "x" * 300, "/a.jpg"])
@@ -189,6 +196,22 @@ def test_put_creates_and_replaces(taking: UploadServer, way: str) -> None:
     assert (taking.folder / f"put/{way}.jpg").read_bytes() == second
     assert put(picture(), **{"if-none-match": "*"}) == (412, "precondition_failed")
     assert (taking.folder / f"put/{way}.jpg").read_bytes() == second
+
+
+@pytest.mark.parametrize("spelled", ["put/Gru%CC%88n.jpg", "put/odd%FF.jpg"])
+def test_put_replaces_what_lies_there_under_an_odd_name(taking: UploadServer, spelled: str) -> None:
+    path = taking.folder / os.fsdecode(unquote_to_bytes(spelled))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(picture())
+    data = picture()
+    answer = taking.put(spelled, content=data)
+    assert (answer.status_code, answer.json()["outcome"]) == (200, "replaced")
+    assert path.read_bytes() == data
+    assert taking.put(spelled, content=picture(), headers={"if-none-match": "*"}).status_code == 412
+
+
+def test_put_composes_the_characters_of_a_new_name(taking: UploadServer) -> None:
+    assert taking.put("put/neu%CC%88.jpg", content=picture()).json()["image"]["id"] == "put/ne\u00fc.jpg"
 
 
 def test_put_with_a_condition_creates(taking: UploadServer) -> None:

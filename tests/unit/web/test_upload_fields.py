@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint
 from imgserve.services.ingest import Details
-from imgserve.web.api.upload_fields import Address, Addresses, Placed, Said, form_values
+from imgserve.web.api.upload_fields import Address, Addresses, Placed, Said, form_values, read_said
 
 
 def test_fields_of_a_form_are_read() -> None:
@@ -51,6 +52,8 @@ def test_nothing_said_is_nothing() -> None:
         {"metadata": '{"x": NaN}'},
         {"metadata": {"x": float("inf")}},
         {"metadata": json.dumps({"x": "y" * 70_000})},
+        {"metadata": '{"x": ' + "[" * 32 + "]" * 32 + "}"},
+        {"metadata": {"x": "\udc00"}},
         {"focal_point": "0.5"},
         {"focal_point": "0.5,1.1"},
         {"focal_point": "nan,0"},
@@ -62,6 +65,12 @@ def test_nothing_said_is_nothing() -> None:
 def test_mistakes_are_refused(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Placed.model_validate(value)
+
+
+def test_a_number_that_is_none_is_told_in_plain_words() -> None:
+    with pytest.raises(BadRequest) as raised:
+        read_said(Placed, {"focal_point": "nan,0"})
+    assert raised.value.members == {"mistakes": ['focal_point.x: expected a finite number, but received "nan"']}
 
 
 @pytest.mark.parametrize("value", [{}, {"items": []}, {"items": [{}]}, {"items": [{"url": 1}]}, {"url": "http://h/"}])

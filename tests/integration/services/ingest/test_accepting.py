@@ -131,6 +131,26 @@ async def test_the_same_bytes_at_the_same_id_are_the_existing_image_and_are_not_
     assert await home.cache.get(key)
 
 
+async def test_metadata_said_with_the_same_bytes_are_added_to_those_that_there_are(home: House) -> None:
+    await home.upload(picture(), "a.png", details=Details(metadata={"a": 1, "b": 1}))
+    again = await home.upload(picture(), "a.png", replace=True, details=Details(metadata={"b": 2}))
+    assert (again.outcome, again.record.metadata) == ("existing", {"a": 1, "b": 2})
+    other = await home.upload(picture(1), "a.png", replace=True, details=Details(metadata={"c": 3}))
+    assert (other.outcome, other.record.metadata) == ("replaced", {"a": 1, "b": 2, "c": 3})
+
+
+@pytest.mark.parametrize("image_id", ["Gru\u0308n.png", "odd\udcff.png", "line\nbreak.png"])
+async def test_what_is_there_is_replaced_under_an_id_that_no_new_image_could_have(home: House, image_id: str) -> None:
+    with pytest.raises(BadImageId):
+        await home.upload(picture(1), image_id, replace=True)
+    home.put(image_id, picture(0))
+    with pytest.raises(BadImageId):
+        await home.upload(picture(1), image_id)
+    accepted = await home.upload(picture(1), image_id, replace=True)
+    assert (accepted.outcome, accepted.record.image_id) == ("replaced", image_id)
+    assert home.originals.stat(image_id).size == len(picture(1))
+
+
 async def test_the_same_bytes_at_another_id_are_another_image_and_told(home: House) -> None:
     first = await home.upload(picture(), "a.png")
     second = await home.upload(picture(), "b.png")

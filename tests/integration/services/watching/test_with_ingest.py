@@ -115,7 +115,7 @@ async def test_half_a_picture_never_becomes_a_record(tmp_path: Path, address: st
             for start in range(4):
                 file.write(data[start * 20 : start * 20 + 20])
                 await anyio.sleep(0.6)
-                assert not await place.known()
+                assert await place.parts.catalog.images.get("slow.png") is None
             file.write(data[80:])
         await place.in_step()
         assert await place.parts.catalog.images.get("slow.png") is not None
@@ -126,10 +126,8 @@ async def test_a_damaged_picture_with_an_old_time_is_a_problem_until_it_is_whole
     async with watched(tmp_path, address) as place:
         path.write_bytes(data[: len(data) // 2])
         os.utime(path, (10**9, 10**9))
-        await anyio.sleep(1)
-        assert place.parts.inspected, "it was looked at"
-        assert not await place.known()
         await place.in_step()
+        assert len(place.parts.inspected) > 1, "it might still have been written, so it was tried again"
         assert await place.parts.catalog.problems.get("old.png") is not None
         path.write_bytes(data)
         os.utime(path, (10**9, 10**9))

@@ -5,6 +5,7 @@ import pytest
 from tests.api_house import Caller
 
 pytestmark = pytest.mark.anyio
+NO_FILTER = 'query: expected at least one filter; all images are meant by "prefix": ""'
 
 
 async def test_many_are_tagged_by_ids_or_by_a_query(api: Caller) -> None:
@@ -31,7 +32,10 @@ async def test_many_are_deleted_and_those_that_are_not_there_passed_over(api: Ca
     [
         ({}, "expected exactly one of ids, query, but received none"),
         ({"ids": ["a"], "query": {"prefix": ""}}, "expected exactly one of ids, query, but received ids, query"),
-        ({"query": {}}, 'query: expected at least one filter; all images are meant by "prefix": ""'),
+        ({"query": {}}, NO_FILTER),
+        ({"query": {"tag": [], "q": " ", "format": [], "origin": None, "min_bytes": None}}, NO_FILTER),
+        ({"query": {"tag": [""]}}, 'query.tag.0: expected text of at least 1 characters, but received ""'),
+        ({"query": {"tag": [" \0"]}}, 'query.tag.0: expected a tag, but received " \\x00"'),
         ({"ids": []}, "ids: expected a list of at least 1, but received a list of 0"),
         ({"query": {"prefx": "a"}}, "query.prefx: there is no such name here"),
     ],
@@ -75,6 +79,7 @@ async def test_purges_remove_what_was_made_and_nothing_else(api: Caller) -> None
     [
         ({}, "expected exactly one of prefix, tag, preset, all, but received none"),
         ({"prefix": ""}, 'prefix: expected text of at least 1 characters, but received ""'),
+        ({"tag": "\t"}, 'tag: expected a tag, but received "\\t"'),
         ({"all": False}, "all: expected true, but received false"),
         ({"all": True, "tag": "x"}, "expected exactly one of prefix, tag, preset, all, but received tag, all"),
         ({"preset": "none"}, "preset: expected one of Card"),

@@ -1,9 +1,11 @@
 """Records as callers of the API find, read and change them."""
 
+import json
 import os
 
 import pytest
 
+from imgserve.client.address import api_path
 from imgserve.model import FocalPoint
 from tests.api_house import Caller
 
@@ -48,6 +50,17 @@ async def test_an_id_that_ends_as_an_action_is_reached_by_an_escaped_slash(api: 
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
+async def test_an_id_with_an_action_in_it_has_a_path_of_its_own(api: Caller) -> None:
+    document = (await api.get("/openapi.json")).json()
+    actions = sorted({path.split("/")[4] for path in document["paths"] if path.startswith("/api/images/{image_id}/")})
+    assert "purge" in actions
+    for number, action in enumerate(actions):
+        for image_id in (action, f"a/{action}", f"b/{action}/c", f"c/{action}/purge"):
+            await api.record(image_id, number)
+            assert (await api.get(api_path(image_id))).json()["id"] == image_id
+            assert (await api.get(f"{api_path(image_id)}/similar")).status_code == 200
+
+
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 async def test_an_image_that_is_not_there_is_a_problem_that_nobody_caches(api: Caller, method: str) -> None:
     answer = await api.ask(method, "/api/images/none", **({"json": {"title": "x"}} if method == "PATCH" else {}))
@@ -62,6 +75,7 @@ async def test_images_are_found_by_every_filter(api: Caller) -> None:
     assert await ids(api, "?prefix=a/&sort=id") == ["a/1", "a/2"]
     assert await ids(api, "?tag=shoe&tag=red") == ["a/1"]
     assert await ids(api, "?q=rod") == ["a/1"]
+    assert await ids(api, "?q=&sort=id") == ["a/1", "a/2", "b/1"]
     assert await ids(api, "?format=jpg&format=webp") == []
     assert await ids(api, "?format=jpg&format=png&sort=id&order=desc") == ["b/1", "a/2", "a/1"]
     assert await ids(api, "?origin=watch&min_width=40&max_height=30&min_bytes=1&sort=id&limit=2") == ["a/1", "a/2"]
@@ -128,6 +142,45 @@ async def test_a_change_that_cannot_be_is_refused(api: Caller, body: object, mis
     assert answer.status_code == 400
     assert mistake in answer.json()["mistakes"]
     assert (await api.get("/api/images/a")).json()["title"] == "Old"
+
+
+def nested(levels: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("metadata", "mistake"),
+    [
+        (nested(33), "expected JSON of at most 32 levels"),
+        (nested(300), "expected JSON of at most 32 levels"),
+        ({"a": [[[nested(30)]]]}, "expected JSON of at most 32 levels"),
+        ({"a": "\ud800"}, "expected JSON of Unicode text and finite numbers"),
+        ({"\ud800": 1}, "expected JSON of Unicode text and finite numbers"),
+        ({"a": 1e999}, "expected JSON of Unicode text and finite numbers"),
+        ({"a": "x" * 65_536}, "expected at most 65536 characters of JSON"),
+    ],
+)
+async def test_metadata_that_could_not_be_told_again_are_refused(
+    api: Caller, metadata: dict[str, object], mistake: str
+) -> None:
+    await api.record("a")
+    body = json.dumps({"metadata": metadata}).replace("Infinity", "1e999").encode()
+    answer = await api.patch("/api/images/a", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"metadata: {mistake}, but received an object")
+    assert (await api.patch("/api/images/a", json={"metadata": nested(32)})).status_code == 200
+    assert await ids(api) == ["a"]
+
+
+async def test_metadata_do_not_grow_without_end(api: Caller) -> None:
+    await api.record("a")
+    first = await api.patch("/api/images/a", json={"metadata": {"a": "x" * 40_000}})
+    second = await api.patch("/api/images/a", json={"metadata": {"b": "x" * 40_000}})
+    assert (first.status_code, second.status_code) == (200, 400)
+    assert second.json()["mistakes"] == ["metadata: expected at most 65536 characters of JSON with what is kept"]
+    assert (await api.patch("/api/images/a", json={"metadata": {"a": None, "b": "x" * 40_000}})).status_code == 200
 
 
 async def test_a_change_is_made_only_to_the_record_that_it_names(api: Caller) -> None:
