@@ -1,8 +1,10 @@
 """Looks at one file in its place: the facts of a good one, the problem of a bad one. Records nothing."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from anyio import to_thread
 
@@ -126,7 +128,6 @@ class Looking:
         return True
 
     async def _facts(self, original: Original, *, background: bool) -> Facts:
-        young = abs(time.time() - original.modified_ns / 1e9) < self._means.rules.settle
         try:
             return await self._means.inspect(
                 original.path,
@@ -136,7 +137,7 @@ class Looking:
                 background=background,
             )
         except UnreadableImage as error:
-            if young:
+            if await to_thread.run_sync(_age, original) < self._means.rules.settle:
                 raise OriginalUnsettled(retry_after=2) from error
             raise
 
@@ -153,6 +154,14 @@ class Looking:
             return ""
         except ImgserveError:
             return _ANY  # cannot be told now
+
+
+def _age(original: Original) -> float:
+    """Tell how many seconds ago a file was last written to, whatever time of modification a copy gives it."""
+    with contextlib.suppress(OSError):
+        changed = Path(original.path).stat().st_ctime
+        return min(abs(time.time() - original.modified_ns / 1e9), abs(time.time() - changed))
+    return 0.0  # gone or replaced just now
 
 
 def guessed_megapixels(size: int) -> float:
