@@ -5,12 +5,12 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import click
 
 from imgserve.app import AppFactory, configure_logging, originals_of
 from imgserve.cli.options import config_option
+from imgserve.client.address import quoted_id
 from imgserve.config import Config
 from imgserve.web.gate import Timeouts
 from imgserve.web.process import ServerOptions
@@ -89,7 +89,6 @@ def _announcement(config: Config) -> Callable[[str], None]:
             return  # a Unix socket has no URL to open
         click.echo(f"Serving {config.originals.folder.resolve()}. Open {address}/ or", err=True)
         for image_id in itertools.islice(places.list(), _EXAMPLES):
-            name = quote(image_id.encode("utf-8", "surrogateescape"))
-            click.echo(f"  {address}{config.urls.prefix}/{name}?width=400&auto=format", err=True)
+            click.echo(f"  {address}{config.urls.prefix}/{quoted_id(image_id)}?width=400&auto=format", err=True)
 
     return announce

@@ -30,6 +30,11 @@ def encoded_id(image_id: str) -> str:
     """
     if not _NO_SEGMENT.isdisjoint(image_id.split("/")):
         raise ValueError(f'image id: expected a path without empty, "." and ".." parts, but received {image_id!r}')
+    return quoted_id(image_id)
+
+
+def quoted_id(image_id: str) -> str:
+    """Percent-encode the image id of something that is there."""
     return quote(image_id.encode("utf-8", "surrogateescape"))
 
 

@@ -4,13 +4,13 @@ import html
 import itertools
 import string
 from pathlib import Path
-from urllib.parse import quote
 
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from imgserve.client.address import quoted_id
 from imgserve.errors import every_error
 from imgserve.originals.base import Originals
 from imgserve.web.ops import is_loopback
@@ -69,11 +69,6 @@ class Pages:
             _EXAMPLE.substitute(src=html.escape(self._prefix + "/" + quoted_id(name)), name=html.escape(_shown(name)))
             for name in image_ids
         )
-
-
-def quoted_id(image_id: str) -> str:
-    """Write an image id as the path of a URL."""
-    return quote(image_id.encode("utf-8", "surrogateescape"))
 
 
 def _shown(image_id: str) -> str:

@@ -64,6 +64,13 @@ def test_every_file_that_a_document_links_to_exists(document: str) -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_every_section_that_the_reference_points_to_exists() -> None:
+    text = _read("USAGE.md")
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) - sections == set()
+
+
 @pytest.mark.parametrize("package", _packages())
 def test_every_package_is_on_the_map(package: str) -> None:
     assert f"`{package}/`" in _read("CONTRIBUTING.md")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
+from imgserve.client.address import quoted_id
 from imgserve.services.cdn.tags import EVERYTHING, image_tag
 
 _CLOUDFLARE_TAGS = 30
@@ -124,7 +125,7 @@ class PlainPurge:
             yield Call("PURGE", f"{self.url}{self.prefix}/*")
             return
         for image_id in drop.image_ids:
-            path = quote(image_id.encode("utf-8", "surrogateescape"))
+            path = quoted_id(image_id)
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}")
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}*")
 

@@ -17,6 +17,7 @@ from imgserve.services.making.steps import Steps, read_steps
 from imgserve.services.meaning import AcceptClass, Meaning, Meant
 from imgserve.services.renditions import Renditions, Served
 from imgserve.transform import compose, read_asked
+from imgserve.transform.wording import shown
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ class Making:
         form = BY_EXTENSION.get(extension.lower())
         if form is None or not form.writable:
             known = ", ".join(item.name for item in FORMATS.values() if item.writable)
-            raise BadTransform([f"format: expected one of {known}, but received {extension[:20]!r}"])
+            raise BadTransform([f"format: expected one of {known}, but received {shown(extension)}"])
         name = form.name
         asked = self._meaning.read(query).transform
         if "format" in asked.auto or asked.format not in {None, name}:

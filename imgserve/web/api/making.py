@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imgserve.client.address import quoted_id
 from imgserve.errors import (
     BadImageId,
     DuplicateImage,
@@ -25,13 +26,13 @@ from imgserve.services.ingest import Accepted
 from imgserve.services.making import BulkMaking, Made, Making, archive_name
 from imgserve.services.meaning import AcceptClass
 from imgserve.web.api.endpoint import JSON, Answer, endpoint
+from imgserve.web.api.error_models import error_within
 from imgserve.web.api.frame import Call
 from imgserve.web.api.making_models import (
-    KeptOut,
-    LikeOut,
     MadeManyOut,
-    MadeOne,
-    MadeProblem,
+    MadeOriginal,
+    MadeUrl,
+    NotMade,
     TransformedOut,
     TransformMany,
     TransformOne,
@@ -40,18 +41,16 @@ from imgserve.web.api.making_models import (
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.reply import Reply
 from imgserve.web.api.streams import Streamed
+from imgserve.web.api.upload_answers import UploadAnswers
+from imgserve.web.api.upload_models import UploadedOut
 from imgserve.web.disposition import content_disposition, file_name_for
-from imgserve.web.exchange import KEY, Exchange
 from imgserve.web.negotiate import accept_class
-from imgserve.web.pages import quoted_id
-from imgserve.web.problem import problem_members
 from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"
 _PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
 _NOT_MADE = (ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
 _NOT_KEPT = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
-_CREATED = 201
 
 
 class MakingPictures:
@@ -62,6 +61,7 @@ class MakingPictures:
         self._making = making
         self._bulk = bulk
         self._prefix = prefix
+        self._answers = UploadAnswers(prefix)
 
     @endpoint(
         "GET",
@@ -94,7 +94,7 @@ class MakingPictures:
                 TransformedOut,
                 [JSON, *_PICTURES],
             ),
-            201: Answer("The new original.", KeptOut, headers={"Location": "Where its record is."}),
+            201: Answer("The new original.", UploadedOut, headers={"Location": "Where its record is."}),
         },
         example={"steps": ["rect=0.1,0.1,0.8,0.8", "width=400&format=webp"], "output": "picture"},
     )
@@ -109,8 +109,7 @@ class MakingPictures:
         if body.output == "picture":
             return _picture(await self._making.picture(image_id, steps, _accepted(call.request)))
         accepted = await self._making.original(image_id, steps, new_id=body.id, who=call.caller.name)
-        place = f"{call.request.scope.get('root_path', '')}/api/images/{quoted_id(accepted.record.image_id)}"
-        return Reply(self._kept(accepted), _CREATED if accepted.outcome == "created" else 200, {"location": place})
+        return self._answers.one(call.request, accepted)
 
     @endpoint(
         "POST",
@@ -141,41 +140,27 @@ class MakingPictures:
         kept = await self._bulk.originals(body.selection, steps, who=call.caller.name)
         return Reply(MadeManyOut(results=self._originals(request, kept)))
 
-    def _addresses(self, request: Request, found: Iterable[tuple[str, str | ImgserveError]]) -> list[MadeOne]:
+    def _addresses(self, request: Request, found: Iterable[tuple[str, str | ImgserveError]]) -> list[MadeUrl | NotMade]:
         return [
-            MadeOne(id=image_id, problem=told_problem(query, request))
+            NotMade(id=image_id, problem=error_within(query, request))
             if isinstance(query, ImgserveError)
-            else MadeOne(id=image_id, url=self._url(image_id, query))
+            else MadeUrl(id=image_id, url=self._url(image_id, query))
             for image_id, query in found
         ]
 
-    def _originals(self, request: Request, kept: Iterable[tuple[str, Accepted | ImgserveError]]) -> list[MadeOne]:
+    def _originals(
+        self, request: Request, kept: Iterable[tuple[str, Accepted | ImgserveError]]
+    ) -> list[MadeOriginal | NotMade]:
         return [
-            MadeOne(id=image_id, problem=told_problem(accepted, request))
+            NotMade(id=image_id, problem=error_within(accepted, request))
             if isinstance(accepted, ImgserveError)
-            else MadeOne(id=image_id, image=ImageOut.of(accepted.record, self._prefix), outcome=accepted.outcome)
+            else MadeOriginal(id=image_id, image=ImageOut.of(accepted.record, self._prefix), outcome=accepted.outcome)
             for image_id, accepted in kept
         ]
-
-    def _kept(self, accepted: Accepted) -> KeptOut:
-        image = ImageOut.of(accepted.record, self._prefix)
-        return KeptOut(
-            image=image,
-            outcome=accepted.outcome,
-            examples={"default": image.url},
-            similar=[LikeOut(id=one.record.image_id, distance=one.distance) for one in accepted.similar],
-        )
 
     def _url(self, image_id: str, query: str) -> str:
         path = f"{self._prefix}/{quoted_id(image_id)}"
         return f"{path}?{query}" if query else path
-
-
-def told_problem(error: ImgserveError, request: Request) -> MadeProblem:
-    """Tell of an error within an answer."""
-    exchange: Exchange = request.scope[KEY]
-    members = problem_members(error, instance=request.scope["path"], request_id=exchange.request_id)
-    return MadeProblem.model_validate(members)
 
 
 def _accepted(request: Request) -> AcceptClass:

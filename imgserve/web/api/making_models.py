@@ -7,10 +7,11 @@ from pydantic.config import JsonDict
 
 from imgserve.services.making import MOST_STEPS
 from imgserve.web.api.asked import SELECTED, Asked, Selected
+from imgserve.web.api.error_models import ErrorWithin
 from imgserve.web.api.mistakes import stated
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.told import Told
-from imgserve.web.api.upkeep_models import ErrorOut
+from imgserve.web.api.upload_models import UploadedOut
 
 _Query = Annotated[str, Field(max_length=4096)]
 _Queries = Annotated[list[_Query], Field(max_length=100)]
@@ -65,12 +66,6 @@ class WarmWhat(Selected):
         return self
 
 
-class MadeProblem(ErrorOut):
-    """Why a picture could not be made."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class UrlOut(Told):
     """Where a picture is."""
 
@@ -78,53 +73,41 @@ class UrlOut(Told):
     """Path and query; the shortest that asks for it."""
 
 
-class LikeOut(Told):
-    """An image that looks like a new one."""
-
-    id: str
-    """Its image id."""
-    distance: Annotated[int, Field(ge=0, le=64)]
-    """Bits of 64 in which their perceptual hashes differ."""
-
-
-class KeptOut(Told):
-    """A picture that was kept as an original."""
-
-    image: ImageOut
-    """Its record."""
-    outcome: Literal["created", "replaced", "existing"]
-    """What became of it; `existing`: the same bytes were here already."""
-    examples: dict[str, str]
-    """Paths of pictures to try."""
-    similar: list[LikeOut]
-    """Images that look alike, the most alike first."""
-
-
-class TransformedOut(RootModel[UrlOut | KeptOut]):
+class TransformedOut(RootModel[UrlOut | UploadedOut]):
     """Where a picture is, or the original that it became."""
 
 
-class MadeOne(Told):
-    """What a transform gave for one of many images."""
+class MadeUrl(UrlOut):
+    """Where the picture of one of many images is."""
 
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+    id: str
+    """Of the image that it is made of."""
+
+
+class MadeOriginal(Told):
+    """What one of many images became."""
 
     id: str
     """Of the image that it was made of."""
-    url: str | None = None
-    """Where the picture is."""
-    image: ImageOut | None = None
+    image: ImageOut
     """Record of the new original."""
-    outcome: Literal["created", "replaced", "existing"] | None = None
-    """What became of the new original."""
-    problem: MadeProblem | None = None
-    """Why there is neither."""
+    outcome: Literal["created", "replaced", "existing"]
+    """What became of it; `existing`: the same bytes were here already."""
+
+
+class NotMade(Told):
+    """An image of which nothing was made."""
+
+    id: str
+    """Its image id."""
+    problem: ErrorWithin
+    """Why."""
 
 
 class MadeManyOut(Told):
     """What a transform gave for many images."""
 
-    results: list[MadeOne]
+    results: list[MadeUrl | MadeOriginal | NotMade]
     """One for each image."""
 
 
@@ -143,7 +126,7 @@ class WarmedLine(Told):
     """Pictures made by now; of `auto=format` one for each kind of browser, and none that was there already."""
     id: str = ""
     """The image that this line is about."""
-    problem: MadeProblem | None = None
+    problem: ErrorWithin | None = None
     """Why it could not be made."""
     finished: bool = False
     """True in the last line."""

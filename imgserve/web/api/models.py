@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from imgserve.client.address import quoted_id
 from imgserve.formats import FORMATS
 from imgserve.model import ImageRecord
 from imgserve.web.api.told import Next, Told
-from imgserve.web.pages import quoted_id
 
 _EXAMPLE: dict[str, JsonValue] = {
     "id": "shoes/red.jpg",

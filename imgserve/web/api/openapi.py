@@ -19,8 +19,8 @@ from imgserve.errors import (
 )
 from imgserve.formats import FORMATS
 from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
+from imgserve.web.api.error_models import ErrorOut
 from imgserve.web.api.reading import JSON_BYTES
-from imgserve.web.api.upkeep_models import ErrorOut
 
 Document = dict[str, Any]
 

@@ -3,8 +3,6 @@
 from datetime import datetime
 from typing import Self
 
-from pydantic import ConfigDict
-
 from imgserve.model import Problem
 from imgserve.services.ingest import Deleted, Purged, TrashItem
 from imgserve.web.api.told import Next, Told
@@ -171,26 +169,3 @@ class CacheOut(Told):
     """Pictures on disk."""
     mezzanine: TierOut
     """Reduced copies that pictures are made from."""
-
-
-class ErrorOut(Told):
-    """An error, after RFC 9457. The code says to programs what went wrong, the detail to people."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
-
-    type: str
-    """Where the code is explained."""
-    title: str
-    """The code in words."""
-    status: int
-    """Of HTTP."""
-    detail: str
-    """What went wrong, in a sentence."""
-    instance: str
-    """Path of the request."""
-    code: str
-    """What went wrong, for programs."""
-    request_id: str
-    """By which the log knows the request."""
-    mistakes: list[str] | None = None
-    """Everything that was wrong with the request, a sentence each."""

@@ -9,12 +9,11 @@ from imgserve.client import ImageUrls
 from imgserve.client.address import api_path
 from imgserve.errors import ImgserveError
 from imgserve.services.ingest import Accepted
+from imgserve.web.api.error_models import error_within
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.reply import Reply
-from imgserve.web.api.upload_models import Alike, FileProblem, RefusedFile, TakenFile, UploadedOut, UploadsOut
+from imgserve.web.api.upload_models import Alike, RefusedFile, TakenFile, UploadedOut, UploadsOut
 from imgserve.web.api.upload_names import examples
-from imgserve.web.exchange import KEY, Exchange
-from imgserve.web.problem import problem_members
 
 _STATUSES = {"created": 201, "replaced": 200, "existing": 200}
 _SEVERAL = 207
@@ -39,12 +38,10 @@ class UploadAnswers:
         return Reply(UploadsOut(results=[await self._result(request, name, take) for name, take in takes]), _SEVERAL)
 
     async def _result(self, request: Request, name: str, take: Take) -> TakenFile | RefusedFile:
-        exchange: Exchange = request.scope[KEY]
         try:
             accepted = await take()
         except ImgserveError as error:
-            members = problem_members(error, instance=request.scope["path"], request_id=exchange.request_id)
-            return RefusedFile(status=error.status, name=name, problem=FileProblem.model_validate(members))
+            return RefusedFile(status=error.status, name=name, problem=error_within(error, request))
         told = self._told(accepted)
         return TakenFile(**dict(told), status=_STATUSES[accepted.outcome], name=name)
 

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from imgserve.web.api.error_models import ErrorWithin
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.told import Told
-from imgserve.web.api.upkeep_models import ErrorOut
 
 
 class Alike(Told):
@@ -40,12 +40,6 @@ class TakenFile(UploadedOut):
     """Of the file, or the address that it was fetched from."""
 
 
-class FileProblem(ErrorOut):
-    """Why a file was refused."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 class RefusedFile(Told):
     """A file of several that was refused."""
 
@@ -53,7 +47,7 @@ class RefusedFile(Told):
     """As if it had come alone."""
     name: str
     """Of the file, or the address that it was to be fetched from."""
-    problem: FileProblem
+    problem: ErrorWithin
     """Why."""
 
 

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from imgserve.services.access import Scope
 from imgserve.services.warming import Progress, Warmer
 from imgserve.web.api.endpoint import Answer, endpoint
+from imgserve.web.api.error_models import error_within
 from imgserve.web.api.frame import Call
-from imgserve.web.api.making import told_problem
 from imgserve.web.api.making_models import WarmedLine, WarmWhat
 from imgserve.web.api.streams import NDJSON, Streamed, lines
 
@@ -50,4 +50,4 @@ async def _told(progress: AsyncGenerator[Progress, None], request: Request) -> A
         elif one.error is None:
             yield WarmedLine(**counts, id=one.image_id)
         else:
-            yield WarmedLine(**counts, id=one.image_id, problem=told_problem(one.error, request))
+            yield WarmedLine(**counts, id=one.image_id, problem=error_within(one.error, request))
