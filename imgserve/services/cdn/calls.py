@@ -125,7 +125,10 @@ class PlainPurge:
             yield Call("PURGE", f"{self.url}{self.prefix}/*")
             return
         for image_id in drop.image_ids:
-            path = quoted_id(image_id)
+            try:
+                path = quoted_id(image_id)
+            except UnicodeEncodeError:
+                continue  # no picture was ever asked for by a name that is no bytes
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}")
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}*")
 

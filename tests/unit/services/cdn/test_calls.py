@@ -70,6 +70,13 @@ def test_a_plain_cache_is_told_paths() -> None:
     ]
 
 
+def test_what_no_address_can_name_hinders_nothing_else() -> None:
+    drop = Drop(("\ud800", "a"))
+    assert len(told(PlainPurge("http://cache", ""), drop)) == 2
+    for hook in (Cloudflare("z", "t"), Fastly("s", "t"), Varnish("http://v")):
+        assert len(told(hook, drop)) == 1
+
+
 @pytest.mark.parametrize("drop", [Drop(everything=True), Drop(tags=("p-card",))])
 def test_a_plain_cache_drops_everything_where_it_cannot_tell(drop: Drop) -> None:
     assert told(PlainPurge("http://cache", ""), drop) == [("PURGE", "http://cache/*", "")]
