@@ -16,6 +16,8 @@ from imgserve.web.api.metadata import checked_metadata, joined_metadata
 from imgserve.web.api.mistakes import expected, stated
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
+_ID_CHARACTERS = 4096
+"""More than a path takes in common file systems."""
 _ONE: JsonDict = {"minProperties": 1}
 
 
@@ -46,6 +48,18 @@ def _known_format(name: str) -> str:
     return name
 
 
+def _short_id(text: str) -> str:
+    if len(text) > _ID_CHARACTERS:
+        raise expected(f"text of at most {_ID_CHARACTERS} characters")
+    return text
+
+
+def _some_text(text: str) -> str:
+    if not text:
+        raise expected("text of at least 1 characters")
+    return text
+
+
 def _some_tag(name: str) -> str:
     # One of which nothing is left when it is cleaned would filter nothing, and mean all images.
     if not clean_tags((name,)):
@@ -67,14 +81,20 @@ Tags = Annotated[list[Tag], Field(max_length=200)]
 Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
 Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
 Cursor = Annotated[str, Field(max_length=20_000, pattern="^[A-Za-z0-9_-]+$")] | None
-ImageId = Annotated[str, Field(max_length=4096)]
-Prefix = Annotated[str, Field(max_length=2000)]
+# Bounds of pydantic refuse text that stands for bytes that are not UTF-8, which ids may have.
+ImageId = Annotated[str, AfterValidator(_short_id), WithJsonSchema({"type": "string", "maxLength": _ID_CHARACTERS})]
+SomePrefix = Annotated[
+    str,
+    AfterValidator(_short_id),
+    AfterValidator(_some_text),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _ID_CHARACTERS}),
+]
 
 
 class Filters(Asked):
     """Which images are meant: those for which all of this is true."""
 
-    prefix: Prefix = ""
+    prefix: ImageId = ""
     """The image id begins so; nothing in it is a wildcard."""
     q: Annotated[str, Field(max_length=1000)] = ""
     """Every word begins a word of title, alt, description, tags or image id; case and accents do not matter."""
@@ -155,7 +175,7 @@ class Paging(Asked):
 class PrefixPaging(Paging):
     """A piece of a list of what has image ids."""
 
-    prefix: Prefix = ""
+    prefix: ImageId = ""
     """The image id begins so."""
 
 
@@ -232,7 +252,7 @@ class PurgeWhat(Asked):
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("prefix", "tag", "preset", "all")]}
     )
 
-    prefix: Annotated[str, Field(min_length=1, max_length=2000), _UNSAID] = ""
+    prefix: Annotated[SomePrefix, _UNSAID] = ""
     """Images whose id begins so."""
     tag: Annotated[SomeTag, _UNSAID] = ""
     """Images that have this tag."""

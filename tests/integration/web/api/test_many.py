@@ -1,5 +1,8 @@
 """Many images at once, purges, trash, problems and figures, as callers of the API meet them."""
 
+import json
+from typing import Any
+
 import pytest
 
 from tests.api_house import Caller
@@ -27,6 +30,22 @@ async def test_many_are_deleted_and_those_that_are_not_there_passed_over(api: Ca
     assert (await api.get("/api/images")).json()["images"] == []
 
 
+async def test_many_are_meant_by_names_that_are_not_utf8(api: Caller) -> None:
+    await api.record("\udcff/a", 1)
+    await api.record("b", 2)
+    assert [one["id"] for one in (await api.get("/api/images?prefix=%FF/")).json()["images"]] == ["\udcff/a"]
+    bodies: list[dict[str, Any]] = [{"ids": ["\udcff/a"]}, {"query": {"prefix": "\udcff"}}]
+    for number, body in enumerate(bodies):
+        answer = await api.post("/api/bulk/tag", **escaped({**body, "add": [f"t{number}"]}))
+        assert answer.json() == {"changed": 1}
+    assert (await api.post("/api/purge", **escaped({"prefix": "\udcff/"}))).json() == {"images": 1, "renditions": 0}
+
+
+def escaped(document: object) -> dict[str, Any]:
+    """Write JSON in ASCII, which can hold ids that are no text."""
+    return {"content": json.dumps(document).encode(), "headers": {"content-type": "application/json"}}
+
+
 @pytest.mark.parametrize(
     ("body", "mistake"),
     [
@@ -36,6 +55,7 @@ async def test_many_are_deleted_and_those_that_are_not_there_passed_over(api: Ca
         ({"query": {"tag": [], "q": " ", "format": [], "origin": None, "min_bytes": None}}, NO_FILTER),
         ({"query": {"tag": [""]}}, 'query.tag.0: expected text of at least 1 characters, but received ""'),
         ({"query": {"tag": [" \0"]}}, 'query.tag.0: expected a tag, but received " \\x00"'),
+        ({"ids": ["x" * 4097]}, f'ids.0: expected text of at most 4096 characters, but received "{"x" * 37}..."'),
         ({"ids": []}, "ids: expected a list of at least 1, but received a list of 0"),
         ({"query": {"prefx": "a"}}, "query.prefx: there is no such name here"),
     ],
