@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -21,6 +22,7 @@ from imgserve.model import Original
 from imgserve.services.cdn import CdnPurger, preset_tag
 from imgserve.services.following import Following
 from imgserve.services.ingest import Ingest, Inspector, Rules
+from imgserve.services.lasting import lasting
 from imgserve.services.preparing import Preparer
 from imgserve.services.preset_keys import PresetKeys
 from imgserve.services.watching import Duty, Known, Watcher
@@ -76,12 +78,12 @@ class Management:
 
     def start(self, group: TaskGroup) -> None:
         """Begin all that is done beside requests; it ends with the group."""
-        group.start_soon(self.purger.run)
-        group.start_soon(self.following.run)
-        group.start_soon(self.tidying.run, self._tidy)
+        group.start_soon(lasting, self.purger.run)
+        group.start_soon(lasting, self.following.run)
+        group.start_soon(lasting, partial(self.tidying.run, self._tidy))
         for part in (self.watcher, self.preparer):
             if part is not None:
-                group.start_soon(part.run)
+                group.start_soon(lasting, part.run)
 
     async def close(self) -> None:
         """Finish what is being changed, and let go of the catalog."""

@@ -112,7 +112,10 @@ class Varnish:
 
 @dataclass(frozen=True, slots=True)
 class PlainPurge:
-    """`PURGE` of addresses, for caches without tags: of each picture's path, and of all that begins with it."""
+    """`PURGE` of addresses, for caches without tags: of each picture's path, and of all that begins as it does.
+
+    With an asterisk behind the dot of its extension: another extension in an address is another format of the picture.
+    """
 
     url: str
     prefix: str
@@ -125,9 +128,19 @@ class PlainPurge:
             yield Call("PURGE", f"{self.url}{self.prefix}/*")
             return
         for image_id in drop.image_ids:
-            path = quoted_id(image_id)
+            try:
+                path = quoted_id(image_id)
+            except UnicodeEncodeError:
+                continue  # no picture was ever asked for by a name that is no bytes
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}")
-            yield Call("PURGE", f"{self.url}{self.prefix}/{path}*")
+            yield Call("PURGE", f"{self.url}{self.prefix}/{_stem(path)}*")
+
+
+def _stem(path: str) -> str:
+    """Give what the addresses of a picture in all formats begin with."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return f"{folder}{slash}{stem}{dot}" if stem else path
 
 
 def _pieces(values: Sequence[T], size: int) -> Iterator[list[T]]:

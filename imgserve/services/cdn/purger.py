@@ -12,7 +12,7 @@ import httpx2
 from imgserve.metrics import Metrics
 from imgserve.services.cdn.calls import Call, Drop, Hook
 
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _GATHERED_SECONDS = 0.2
 _MOST_IMAGES = 50_000
@@ -91,6 +91,9 @@ class CdnPurger:
             except anyio.get_cancelled_exc_class():
                 waiting.add(drop)
                 raise
+            except Exception:
+                # The edge of a task: what one cache cannot be told hinders no other, and nothing that comes later.
+                _logger.exception("%s could not be told", waiting.hook.name)
 
     async def _tell(self, client: httpx2.AsyncClient, hook: Hook, drop: Drop, *, again: bool) -> None:
         limiter = anyio.CapacityLimiter(_AT_ONCE)
@@ -111,7 +114,7 @@ class CdnPurger:
                 self._metrics.cdn_purges.labels(hook.name, "ok").inc()
                 return
             if not (again and retry) or time.monotonic() - started > self._give_up:
-                _log.error("%s did not take %s %s: %s", hook.name, call.method, call.url, trouble)
+                _logger.error("%s did not take %s %s: %s", hook.name, call.method, call.url, trouble)
                 self._metrics.cdn_purges.labels(hook.name, "failed").inc()
                 return
             self._metrics.cdn_purges.labels(hook.name, "retried").inc()
@@ -123,6 +126,8 @@ async def _send(client: httpx2.AsyncClient, call: Call) -> tuple[str, bool, floa
     """Send one call; tell what is wrong if anything is, whether it may help to repeat it, and how soon."""
     try:
         answer = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
+    except httpx2.InvalidURL as error:  # of an image id that no cache can have been asked for, for its length
+        return f"{type(error).__name__}: {error}", False, 0.0
     except httpx2.HTTPError as error:
         return f"{type(error).__name__}: {error}", True, 0.0
     if answer.is_success or (call.method == "PURGE" and answer.status_code == httpx2.codes.NOT_FOUND):

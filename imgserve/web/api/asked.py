@@ -67,6 +67,7 @@ Tags = Annotated[list[Tag], Field(max_length=200)]
 Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
 Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
 Cursor = Annotated[str, Field(max_length=20_000, pattern="^[A-Za-z0-9_-]+$")] | None
+ImageId = Annotated[str, Field(max_length=4096)]
 Prefix = Annotated[str, Field(max_length=2000)]
 
 
@@ -196,7 +197,7 @@ class Selected(Asked):
 
     model_config = ConfigDict(json_schema_extra=SELECTED)
 
-    ids: Annotated[list[str], Field(min_length=1, max_length=10_000)] = Field(default_factory=list)
+    ids: Annotated[list[ImageId], Field(min_length=1, max_length=10_000)] = Field(default_factory=list)
     """Image ids; those that are not known are passed over."""
     query: Annotated[Filters, Field(json_schema_extra=_at_least_one)] = Filters()
     """Filters as in the list of images, at least one; all images are meant by `"prefix": ""`."""

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.metrics import Metrics
-from imgserve.services.cdn import CdnPurger, Cloudflare, Hook, Varnish, image_tag, purger
+from imgserve.services.cdn import Call, CdnPurger, Cloudflare, Drop, Hook, PlainPurge, Varnish, image_tag, purger
 
 Make = Callable[[str], list[Hook]]
 
@@ -115,6 +115,35 @@ def test_what_is_not_taken_is_logged_without_the_token(
     assert "cloudflare did not take POST http://127.0.0.1" in caplog.text
     assert status.split(maxsplit=1)[0] in caplog.text
     assert "token" not in caplog.text
+
+
+def test_an_address_that_cannot_be_asked_for_hinders_no_other() -> None:
+    async def work() -> None:
+        cache = Cache()
+        async with purging(cache, lambda url: [PlainPurge(url, "")]) as a_purger:
+            await a_purger.purged(["x" * 70_000, "\ud800", "a"])
+            await cache.until(2)
+        assert {head.split()[1] for head, _ in cache.calls} == {"/a", "/a*"}
+
+    run(work)
+
+
+def test_a_cache_that_cannot_be_told_hinders_no_other_and_nothing_later(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd:
+        name = "odd"
+
+        def calls(self, drop: Drop) -> Iterator[Call]:
+            raise ValueError(drop.image_ids)
+
+    async def work() -> None:
+        cache = Cache()
+        async with purging(cache, lambda url: [Odd(), Varnish(url)]) as a_purger:
+            for number in (1, 2):
+                await a_purger.purged([str(number)])
+                await cache.until(number)
+
+    run(work)
+    assert "odd could not be told" in caplog.text
 
 
 def test_what_still_waits_at_the_end_is_told() -> None:

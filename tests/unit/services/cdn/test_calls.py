@@ -66,8 +66,23 @@ def test_a_plain_cache_is_told_paths() -> None:
     hook = PlainPurge("http://cache", "/img")
     assert told(hook, Drop(("a b/ü.jpg",))) == [
         ("PURGE", "http://cache/img/a%20b/%C3%BC.jpg", ""),
-        ("PURGE", "http://cache/img/a%20b/%C3%BC.jpg*", ""),
+        ("PURGE", "http://cache/img/a%20b/%C3%BC.*", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("image_id", "beginning"),
+    [("a.b/c", "a.b/c*"), ("a.b.jpg", "a.b.*"), ("c", "c*"), ("\udcff.jpg", "%FF.*"), (".c", ".c*")],
+)
+def test_a_plain_cache_is_told_of_all_formats_of_a_picture(image_id: str, beginning: str) -> None:
+    assert told(PlainPurge("http://cache", ""), Drop((image_id,)))[1][1] == f"http://cache/{beginning}"
+
+
+def test_what_no_address_can_name_hinders_nothing_else() -> None:
+    drop = Drop(("\ud800", "a"))
+    assert len(told(PlainPurge("http://cache", ""), drop)) == 2
+    for hook in (Cloudflare("z", "t"), Fastly("s", "t"), Varnish("http://v")):
+        assert len(told(hook, drop)) == 1
 
 
 @pytest.mark.parametrize("drop", [Drop(everything=True), Drop(tags=("p-card",))])
