@@ -85,14 +85,9 @@ class Cost:
 
 
 def cost(program: Program) -> Cost:
-    """Tell what a server took so far; the server is whichever process of it has taken most beside those that render."""
-    own = psutil.Process(program.process)
-    below = own.children(recursive=True)
-    rendering = [one for one in below if "imgserve.pipeline.conversation" in " ".join(one.cmdline())]
-    return Cost(
-        sum(sum(one.cpu_times()[:2]) for one in [own, *below] if one not in rendering),
-        sum(sum(one.cpu_times()[:2]) for one in rendering),
-    )
+    """Tell what a server took so far; rendering processes that were replaced meanwhile count too."""
+    own = sum(psutil.Process(program.process).cpu_times()[:2])
+    return Cost(own, program.processor_seconds() - own)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from imgserve.web.access_log import AccessLog
 from imgserve.web.api.document import ApiDocument
 from imgserve.web.api.frame import Api
 from imgserve.web.api.many import Bulk, Purges
+from imgserve.web.api.matching import Matching
 from imgserve.web.api.records import Records
 from imgserve.web.api.upkeep import Findings, Trash
 from imgserve.web.assets import static_folder
@@ -43,7 +44,7 @@ def api_of(home: House) -> Api:
     """Build the endpoints over a house."""
     catalog = home.catalog
     parts = [
-        Records(catalog.images, catalog.search, home.door, prefix=PREFIX),
+        Records(catalog.images, catalog.search, home.door, Matching(catalog.images), prefix=PREFIX),
         Bulk(home.door),
         Purges(home.door, stats=home.cache.stats, presets=["Card"]),
         Trash(home.door, prefix=PREFIX),

@@ -14,9 +14,10 @@ from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, Ti
 from imgserve.catalog import Catalog
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
-from imgserve.originals.base import Walked
+from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
+from imgserve.originals.mounted import MountedOriginals
 from imgserve.pipeline.process import Discipline
 from imgserve.services.admission import Admission
 from imgserve.services.ingest import Accepted, Details, Ingest, Inspector, Rules
@@ -79,7 +80,7 @@ class House:
 
     root: Path
     catalog: Catalog
-    originals: FolderOriginals
+    originals: WritableOriginals
     cache: TieredCache
     metrics: Metrics
     door: Ingest
@@ -131,12 +132,16 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, address: str, *, limits: Limits | None = None, **given: Any) -> AsyncIterator[House]:
-    """Build everything over a folder, and take it down."""
+async def house(
+    folder: Path, address: str, *, limits: Limits | None = None, mounts: Collection[str] = (), **given: Any
+) -> AsyncIterator[House]:
+    """Build everything over a folder, and others beside it that are only read, and take it down."""
     rules = Rules(**{"settle": 0.0} | given)
     root, metrics, ear = folder / "originals", Metrics(CollectorRegistry()), Ear()
     root.mkdir(exist_ok=True)
-    originals = FolderOriginals(root, settle=rules.settle, refused=rules.refused)
+    places = {name: folder / name for name in ("originals", *mounts)}
+    main, *others = (FolderOriginals(path, settle=rules.settle, refused=rules.refused) for path in places.values())
+    originals = MountedOriginals(main, dict(zip(mounts, others, strict=True)))
     cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
     admission = Admission(2, waiting=100, waiting_megapixels=10_000)
     workers = Workers(2, admission, time_limit=30, discipline=Discipline(), metrics=metrics)

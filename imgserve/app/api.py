@@ -13,6 +13,7 @@ from imgserve.services.warming import Warmer
 from imgserve.web.api.frame import Api
 from imgserve.web.api.making import MakingPictures
 from imgserve.web.api.many import Bulk, Purges
+from imgserve.web.api.matching import Matching
 from imgserve.web.api.records import Records
 from imgserve.web.api.upkeep import Findings, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
@@ -26,14 +27,16 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     making = Making(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
     bulk = BulkMaking(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
     warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
+    matching = Matching(catalog.images)
     endpoints = (
         Uploads(
             ingest,
+            matching,
             Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
             UploadLimits(config.uploads.files, config.uploads.request_bytes),
             prefix=prefix,
         ),
-        Records(catalog.images, catalog.search, ingest, prefix=prefix),
+        Records(catalog.images, catalog.search, ingest, matching, prefix=prefix),
         Bulk(ingest),
         Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
         Trash(ingest, prefix=prefix),

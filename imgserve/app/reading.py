@@ -78,7 +78,10 @@ def data_folder(config: Config) -> Path:
         return beside
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
-    return Path(home).expanduser() / "imgserve" / named
+    apart = Path(home).expanduser() / "imgserve" / named
+    with contextlib.suppress(OSError):  # whoever uses it says what it cannot do
+        apart.mkdir(parents=True, exist_ok=True)
+    return apart
 
 
 def catalog_url(config: Config, data: Path) -> str:

@@ -1,11 +1,12 @@
 """Several folders of originals as one: a main one, and others below prefixes, which are only read."""
 
 import builtins
+import contextlib
 import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import replace as changed
 
-from imgserve.errors import ImageExists, ReadOnlyOriginals
+from imgserve.errors import ImageExists, OriginalUnsettled, ReadOnlyOriginals, UnsupportedImage
 from imgserve.model import Original
 from imgserve.originals.base import Trashed, Walk, Walked
 from imgserve.originals.folder import FolderOriginals
@@ -77,12 +78,12 @@ class MountedOriginals:
 
     def remove(self, image_id: str) -> None:
         """Delete an original for good."""
-        self._writable(image_id)
+        self._deletable(image_id)
         self._main.remove(image_id)
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
         """Move an original to the trash with what is known of it, and tell the name of the item."""
-        self._writable(image_id)
+        self._deletable(image_id)
         return self._main.discard(image_id, sidecar)
 
     def trashed(self) -> builtins.list[Trashed]:
@@ -118,6 +119,13 @@ class MountedOriginals:
         self._writable(image_id)
         if any(prefix.startswith(f"{image_id}/") for prefix in self._mounts):
             raise ImageExists("There is a folder of this name.")
+
+    def _deletable(self, image_id: str) -> None:
+        """Raise for an id of a folder that is only read: ImageNotFound where nothing is there to be deleted."""
+        if self._prefix(image_id):
+            with contextlib.suppress(UnsupportedImage, OriginalUnsettled):  # there, whatever it is
+                self.stat(image_id)
+            raise ReadOnlyOriginals
 
     def _writable(self, image_id: str) -> None:
         """Raise ReadOnlyOriginals for an id of a folder that is only read."""

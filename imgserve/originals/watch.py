@@ -153,10 +153,15 @@ class FolderWatch:
             known = await to_thread.run_sync(_those_there, more)
             lookout = Lookout([*folders, *known], self._hear)
             group.start_soon(lookout.run)
-            error = await lookout.opened()
-            if error is None:
-                self._new |= await to_thread.run_sync(self._appeared, starts, lookout.folders)
-                return lookout
+            try:
+                error = await lookout.opened()
+                if error is None:
+                    self._new |= await to_thread.run_sync(self._appeared, starts, lookout.folders)
+                    return lookout
+            except BaseException:
+                # Nobody has it yet who could end it, and its thread would be waited for for ever.
+                lookout.end()
+                raise
             if not isinstance(error, FileNotFoundError | PermissionError):
                 self._fall_back(error)
                 return None

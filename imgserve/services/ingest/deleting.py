@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from anyio import to_thread
 
 from imgserve.catalog import Selection
-from imgserve.errors import ImageNotFound
+from imgserve.errors import ImageNotFound, ReadOnlyOriginals
 from imgserve.model import ImageRecord
 from imgserve.services.ingest.committing import Committing
 from imgserve.services.ingest.looking import Looking
@@ -39,20 +39,29 @@ class Deleting:
 
     async def delete_many(self, selection: Selection) -> list[Deleted]:
         """Delete many; see `Ingest.delete_many`."""
-        deleted = list[Deleted]()
+        deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
         async for ids in pieces_of(selection, self._means.catalog.search):
             for start in range(0, len(ids), _BATCH):
-                deleted += await self._delete(ids[start : start + _BATCH])
+                deleted += await self._delete(ids[start : start + _BATCH], refused)
+        if refused and not deleted:
+            raise refused[0]
         return deleted
 
-    async def _delete(self, ids: Sequence[str]) -> list[Deleted]:
+    async def _delete(self, ids: Sequence[str], refused: list[ReadOnlyOriginals] | None = None) -> list[Deleted]:
+        """Delete some, and pass over those that are only read if these go into a list."""
         deleted = list[Deleted]()
         async with self._means.locks.hold(*ids):
             records = await self._means.catalog.images.get_many(ids)
             try:
                 for image_id in ids:
-                    one = await self._take_away(image_id, records.get(image_id))
-                    deleted += [one] if one else []
+                    try:
+                        one = await self._take_away(image_id, records.get(image_id))
+                    except ReadOnlyOriginals as error:
+                        if refused is None:
+                            raise
+                        refused.append(error)
+                    else:
+                        deleted += [one] if one else []
             finally:
                 # Also where one could not be deleted: those before it are.
                 await self._committing.forget([one.image_id for one in deleted], certain=True)

@@ -183,9 +183,13 @@ class Ingest:
         return await self._whole(self._deleting.delete(image_id))
 
     async def delete_many(self, selection: Selection) -> list[Deleted]:
-        """Delete originals in the order of their ids, each whole; those that are not there are missing in the list.
+        """Delete originals in the order of their ids, each whole.
 
-        Where it is stopped halfway, the same call goes on with what is left.
+        Those that are not there, or in a folder that is not written to, are missing in the list. Where it is stopped
+        halfway, the same call goes on with what is left.
+
+        Raises:
+            ReadOnlyOriginals: nothing was deleted, because nothing may be.
         """
         return await self._whole(self._deleting.delete_many(selection))
 

@@ -1,4 +1,4 @@
-"""Which of the processes that share a folder of originals watches it: one, and another soon after it has died."""
+"""Which of the processes that share a folder of originals does what one is to do: one, and another when it has died."""
 
 import logging
 from collections.abc import Callable, Coroutine
@@ -50,7 +50,9 @@ class Duty:
         except OSError as error:
             # Whoever cannot lock does not work: two that record the same would only be slow, but for ever.
             if not self._failing:
-                _logger.warning("cannot lock %s, so this process does not watch the originals: %s", self._path, error)
+                _logger.warning(
+                    "cannot lock %s, so this process does not do what one of all does: %s", self._path, error
+                )
             self.mine, self._failing = False, True
         else:
             self._failing = False

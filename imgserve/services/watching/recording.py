@@ -47,7 +47,7 @@ class Recorder:
             await self._work(await self.pending.take(_MANY))
 
     async def run_many(self) -> None:
-        """Record what is many, many together, until cancelled; beside others like it."""
+        """Record what is many, many together, until cancelled."""
         while True:
             await self.outage.over()
             await self._work(await self.pending.take_many(_MANY))

@@ -112,9 +112,7 @@ class Watcher:
             group.start_soon(self._publish)
             for _ in range(self._at_once):
                 group.start_soon(recorder.run)
-            # Two, so that the files of one are read while what the other has found is written down.
-            for _ in range(2):
-                group.start_soon(recorder.run_many)
+            group.start_soon(recorder.run_many)
 
     async def _hear(self) -> None:
         """Hand on what the system tells."""

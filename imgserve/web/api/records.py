@@ -13,14 +13,13 @@ from imgserve.errors import (
 from imgserve.model import ImageRecord
 from imgserve.services.access import Scope
 from imgserve.services.ingest import Ingest
-from imgserve.services.ingest.locks import NameLocks
 from imgserve.web.api.asked import Changes, Likeness, Listing, Paging
 from imgserve.web.api.endpoint import Answer, endpoint
 from imgserve.web.api.frame import Call
+from imgserve.web.api.matching import Matching, etag
 from imgserve.web.api.models import DuplicatesOut, ImageOut, ImagesOut, SimilarOne, SimilarOut
 from imgserve.web.api.reply import Reply
 from imgserve.web.api.upkeep_models import DeletedOne, DeletedOut, TagOut, TagsOut
-from imgserve.web.conditional import match_holds
 
 _ETAG = {"ETag": "Changes with the record."}
 _IF_MATCH = {"If-Match": "Do this only while the record has this ETag."}
@@ -30,13 +29,13 @@ _TAGS = 1000
 class Records:
     """Tells and changes records."""
 
-    def __init__(self, images: Images, search: ImageSearch, ingest: Ingest, *, prefix: str) -> None:
-        """Take where records are, who finds and who changes them, and where pictures are served."""
+    def __init__(self, images: Images, search: ImageSearch, ingest: Ingest, matching: Matching, *, prefix: str) -> None:
+        """Take where records are, who finds and who changes them, who heeds If-Match, and where pictures are served."""
         self._images = images
         self._search = search
         self._ingest = ingest
         self._prefix = prefix
-        self._changing = NameLocks()
+        self._matching = matching
 
     @endpoint("GET", "/api/images", scope=Scope.READ, summary="List images", errors=[BadCursor])
     async def list(self, query: Listing) -> ImagesOut:
@@ -73,7 +72,7 @@ class Records:
     )
     async def change(self, image_id: str, body: Changes, call: Call) -> Reply:
         """Change what people say of an image; pictures follow a new focal point at once."""
-        async with self._changing.hold(image_id):
+        async with self._matching.hold(image_id):
             known = await self._expected(image_id, call.request)
             return self._reply(await self._ingest.change(image_id, body.fields(dict(known.metadata))))
 
@@ -87,7 +86,7 @@ class Records:
     )
     async def delete(self, image_id: str, call: Call) -> DeletedOut:
         """Move an original to the trash, with all that is known of it; where there is no trash it is gone for good."""
-        async with self._changing.hold(image_id):
+        async with self._matching.hold(image_id):
             if "if-match" in call.request.headers:
                 await self._expected(image_id, call.request)
             return DeletedOut(deleted=[DeletedOne.of(await self._ingest.delete(image_id))])
@@ -135,12 +134,7 @@ class Records:
 
     async def _expected(self, image_id: str, request: Request) -> ImageRecord:
         """Read a record that is about to change, if it is as the caller requires."""
-        record = await self._known(image_id)
-        if not match_holds(request.headers, etag(record)):
-            raise PreconditionFailed("The record has changed.")
+        record = await self._matching.expected(image_id, request)
+        if record is None:
+            raise ImageNotFound
         return record
-
-
-def etag(record: ImageRecord) -> str:
-    """Write the entity tag of a record: of the moment when it last changed, which every change moves."""
-    return f'"{record.version}-{int(record.changed.timestamp() * 1e6):x}"'

@@ -29,6 +29,7 @@ from imgserve.services.ingest import Accepted, Ingest
 from imgserve.services.receiving import Receiving
 from imgserve.web.api.endpoint import JSON, endpoint
 from imgserve.web.api.frame import Call
+from imgserve.web.api.matching import Matching
 from imgserve.web.api.reading import json_value
 from imgserve.web.api.reply import Reply
 from imgserve.web.api.upload_answers import UploadAnswers
@@ -78,9 +79,12 @@ class UploadLimits:
 class Uploads:
     """Takes images in."""
 
-    def __init__(self, ingest: Ingest, receiving: Receiving, limits: UploadLimits, *, prefix: str) -> None:
-        """Take the one door, who opens files, how much may come, and where pictures are served."""
+    def __init__(
+        self, ingest: Ingest, matching: Matching, receiving: Receiving, limits: UploadLimits, *, prefix: str
+    ) -> None:
+        """Take the one door, who heeds If-Match, who opens files, how much may come, and where pictures are served."""
         self._ingest = ingest
+        self._matching = matching
         self._receiving = receiving
         self._limits = limits
         self._answers = UploadAnswers(prefix)
@@ -121,7 +125,10 @@ class Uploads:
         summary="Upload an image under an id",
         bodies=REPLACEMENT_BODIES,
         answers=REPLACEMENT_ANSWERS,
-        headers={"If-None-Match": "`*`: only if there is no image with this id."},
+        headers={
+            "If-Match": "Replace only while the record has this ETag.",
+            "If-None-Match": "`*`: only if there is no image with this id.",
+        },
         errors=(*_ERRORS, PreconditionFailed),
     )
     async def replace(self, image_id: str, query: RawReplacement, call: Call) -> Reply:
@@ -131,6 +138,7 @@ class Uploads:
         image_id = await self._receiving.replaceable(image_id)
         if not replace and await self._receiving.is_taken(image_id):
             raise PreconditionFailed("There is an image with this id already.")
+        await self._matching.check(image_id, request)
         try:
             accepted = await self._put(request, image_id, query, call.caller.name, replace=replace)
         except ImageExists as error:
@@ -157,7 +165,8 @@ class Uploads:
             else:
                 check_length(request, self._receiving.max_bytes, TooLarge)
                 file, said = await collecting.raw(body_of(request), query.filename), query
-            return await self._let_in(file, image_id, said, who, replace=replace)
+            async with self._matching.kept(image_id, request):
+                return await self._let_in(file, image_id, said, who, replace=replace)
 
     async def _create_of_form(self, request: Request, who: str) -> Reply:
         check_length(request, self._limits.request_bytes)

@@ -38,6 +38,11 @@ def kept_once(originals: FolderOriginals, folder: Path) -> bool:
     return at_place != (len(trashed) == 1)
 
 
+def left(folder: Path, kind: str) -> list[Path]:
+    """List what is left behind; a slow process may be killed before it has made the first folder."""
+    return list((folder / ".imgserve" / kind).glob("*"))
+
+
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / "old/deep").mkdir(parents=True)
     (tmp_path / "old/deep/kept.jpg").write_bytes(bytes(SIZE))
@@ -57,10 +62,10 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             assert len(data) == SIZE
             assert len(set(data)) == 1
         originals.sweep()
-        assert not any((tmp_path / ".imgserve/incoming").iterdir())
+        assert left(tmp_path, "incoming") == []
         for item in originals.trashed():
             in_trash += 1
             originals.restore(item.item)
-        assert not any((tmp_path / ".imgserve/trash").iterdir())
+        assert left(tmp_path, "trash") == []
         assert (tmp_path / "old/deep/kept.jpg").read_bytes() == bytes(SIZE)
     assert in_trash  # or the moments were not random enough to show anything

@@ -79,14 +79,22 @@ def test_a_folder_that_cannot_be_read_is_told_by_its_prefix(base: Path) -> None:
     assert mounted.readable()
 
 
+@pytest.mark.parametrize("image_id", ["archive/new.png", "archive/2024/new.png", "archive/hidden.png"])
+def test_what_is_not_there_is_not_there_to_be_deleted_either(mounted: WritableOriginals, image_id: str) -> None:
+    with pytest.raises(ImageNotFound):
+        mounted.remove(image_id)
+    with pytest.raises(ImageNotFound):
+        mounted.discard(image_id, {})
+
+
 @pytest.mark.parametrize("image_id", ["archive/b.png", "archive/new.png", "archive/2024/new.png"])
 def test_what_is_mounted_is_not_written_to(base: Path, mounted: WritableOriginals, image_id: str) -> None:
     with mounted.incoming() as incoming:
         calls: list[Callable[[], object]] = [
             lambda: mounted.check_id(image_id),
             lambda: mounted.place(incoming, image_id, replace=True),
-            lambda: mounted.discard(image_id, {}),
-            lambda: mounted.remove(image_id),
+            lambda: mounted.discard("archive/b.png", {}),
+            lambda: mounted.remove("archive/b.png"),
         ]
         for call in calls:
             with pytest.raises(ReadOnlyOriginals):

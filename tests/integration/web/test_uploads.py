@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -217,6 +218,23 @@ def test_put_composes_the_characters_of_a_new_name(taking: UploadServer) -> None
 def test_put_with_a_condition_creates(taking: UploadServer) -> None:
     answer = taking.put("put/new.jpg", content=picture(), headers={"if-none-match": "*"})
     assert answer.status_code == 201
+
+
+def test_put_replaces_only_the_record_that_it_names(taking: UploadServer) -> None:
+    address = f"{taking.served.base_url}/api/images/put/read.jpg"
+    first, second = picture(), picture()
+    assert taking.put("put/read.jpg", content=first, headers={"if-match": "*"}).status_code == 412
+    taking.put("put/read.jpg", content=first)
+    read = {"if-match": taking.served.client.get(address).headers["etag"]}
+    with ThreadPoolExecutor() as pool:
+        answers = list(
+            pool.map(lambda data: taking.put("put/read.jpg", content=data, headers=read), [second, picture()])
+        )
+    assert sorted(answer.status_code for answer in answers) == [200, 412]
+    late = taking.put("put/read.jpg", content=first, headers=read)
+    assert (late.status_code, late.json()["code"]) == (412, "precondition_failed")
+    now = {"if-match": taking.served.client.get(address).headers["etag"]}
+    assert taking.put("put/read.jpg", content=first, headers=now).status_code == 200
 
 
 def test_a_replacement_that_is_no_image_leaves_what_was_there(taking: UploadServer) -> None:

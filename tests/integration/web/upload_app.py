@@ -22,6 +22,8 @@ from imgserve.services.admission import Admission
 from imgserve.services.ingest import Ingest, Rules
 from imgserve.services.receiving import Receiving
 from imgserve.services.workers import Workers
+from imgserve.web.api.matching import Matching
+from imgserve.web.api.records import Records
 from imgserve.web.api.uploads import UploadLimits, Uploads
 from imgserve.web.gate import Timeouts
 from imgserve.web.server import ServerOptions, run
@@ -56,13 +58,16 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     )
     ports = frozenset(settings.get("ports", (80, 443)))
     downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
+    matching = Matching(catalog.images)
+    records = Records(catalog.images, catalog.search, ingest, matching, prefix="/img")
     uploads = Uploads(
         ingest,
+        matching,
         Receiving(originals, downloader, max_bytes=max_bytes),
         UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
         prefix="/img",
     )
-    app = served(api_of([uploads], catalog.idempotency), metrics)
+    app = served(api_of([uploads, records], catalog.idempotency), metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

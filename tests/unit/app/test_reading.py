@@ -28,6 +28,12 @@ def test_originals_that_cannot_be_written_to_have_a_folder_elsewhere(
     assert one.parent == other.parent == tmp_path / "data" / "imgserve"
     assert one != other
     assert one == data_folder(config(Path("/proc/self/task")))
+    assert one.is_dir()
+
+
+def test_a_folder_elsewhere_that_cannot_be_made_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc")
+    assert data_folder(config(Path("/proc/self/task"))).parent == Path("/proc/imgserve")
 
 
 def test_a_database_that_is_named_is_used(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.catalog import ImageQuery
-from imgserve.errors import ImageExists, ImageNotFound, TrashItemNotFound, UnreadableImage
+from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals, TrashItemNotFound, UnreadableImage
 from imgserve.model import FocalPoint
 from imgserve.services.ingest import Deleted, Details
 from tests.ingests import House, house, kinds_of_notices, later, picture
@@ -51,6 +51,22 @@ async def test_what_is_not_there_cannot_be_deleted(home: House) -> None:
     for image_id in ("absent.png", "../x", ".imgserve/catalog.sqlite", "a\0b"):
         with pytest.raises(ImageNotFound):
             await home.door.delete(image_id)
+
+
+async def test_what_is_only_read_stays_and_hinders_nobody(tmp_path: Path, address: str) -> None:
+    (tmp_path / "archive").mkdir()
+    async with house(tmp_path, address, mounts=["archive"]) as home:
+        (tmp_path / "archive/a.png").write_bytes(picture())
+        home.put("b.png", picture(1))
+        await home.scan()
+        deleted = await home.door.delete_many(ImageQuery())
+        assert [one.image_id for one in deleted] == ["b.png"]
+        assert list(await home.catalog.images.versions()) == ["archive/a.png"]
+        for delete in (home.door.delete("archive/a.png"), home.door.delete_many(["archive/a.png", "absent.png"])):
+            with pytest.raises(ReadOnlyOriginals):
+                await delete
+        with pytest.raises(ImageNotFound):
+            await home.door.delete("archive/absent.png")
 
 
 async def test_a_record_without_a_file_and_a_file_without_a_record_can_be_deleted(home: House) -> None:
