@@ -9,6 +9,8 @@ CACHE := var/cache
 HOST ?= 127.0.0.1
 PORT ?= 8000
 PHOTOS ?= $(SAMPLES)
+# Many tests wait for servers and files: more processes than cores are no slower.
+TEST_PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +23,7 @@ serve: $(STAMP) $(SAMPLES) ## serve sample pictures on 127.0.0.1:8000 (PORT=9000
 	$(BIN)/imgserve serve $(SAMPLES) --cache $(CACHE) --host $(HOST) --port $(PORT)
 
 test: $(STAMP) ## run the whole test suite; ARGS="-k words" for a part of it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --benchmark-disable $(ARGS)
 
 check: lint test ## everything that CI checks: lint, then test
 

@@ -19,6 +19,8 @@ _MOST = 10_000
 """Originals that wait; a mezzanine of each would fill many times the usual budget."""
 _NEW_SECONDS = 600.0
 """An original is new for so long: it is about to be asked for, so others may go for it."""
+_CROWD, _CROWD_SECONDS = 20, 2.0
+"""So many originals within this time are a crowd: it is recorded first, since mezzanines take far longer."""
 _SHARE = 4
 """New originals take no more than such a part of a full tier in that time, so that a mass of them empties nothing."""
 
@@ -48,6 +50,8 @@ class Preparer:
         self._young: list[tuple[float, int, Original]] = []
         """Those that may still be written, by when they are settled."""
         self._number = 0
+        self._came: deque[float] = deque(maxlen=_CROWD)
+        """When the last originals were added."""
         self._told = asyncio.Event()
         self._taken: deque[tuple[float, int]] = deque()
         """When new originals took how many bytes of a full tier."""
@@ -59,6 +63,7 @@ class Preparer:
 
     def add(self, original: Original) -> None:
         """Have a mezzanine made of an original, before all that were added earlier; the oldest of too many fall out."""
+        self._came.append(time.monotonic())
         settled_in = self._renditions.settles_in(original)
         if settled_in > 0:
             self._number += 1
@@ -93,19 +98,27 @@ class Preparer:
             self._ready.popitem(last=False)
 
     async def _next(self) -> Original:
-        """Wait for the newest that is settled."""
+        """Wait for the newest that is settled, until a crowd is over."""
         while True:
             now = time.monotonic()
             while self._young and self._young[0][0] <= now:
                 self._push(heapq.heappop(self._young)[2])
-            if self._ready:
+            crowded = self._crowded_for(now)
+            if self._ready and crowded <= 0:
                 return self._ready.popitem()[1]
             self._told.clear()
+            settles = self._young[0][0] - now if self._young else None
             try:
-                async with asyncio.timeout(self._young[0][0] - now if self._young else None):
+                async with asyncio.timeout(crowded if self._ready else settles):
                     await self._told.wait()
             except TimeoutError:
                 continue
+
+    def _crowded_for(self, now: float) -> float:
+        """Tell how many seconds a crowd lasts if nothing more comes."""
+        if len(self._came) < _CROWD or self._came[-1] - self._came[0] > _CROWD_SECONDS:
+            return 0.0
+        return self._came[-1] + _CROWD_SECONDS - now
 
     async def _prepare(self, original: Original) -> None:
         if not self._renditions.pays_ahead(original):

@@ -14,8 +14,8 @@ from imgserve.services.ingest.committing import Committing
 from imgserve.services.ingest.looking import Looking
 from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.results import Deleted
-from imgserve.services.ingest.selecting import pieces_of
 from imgserve.services.ingest.sidecar import write_sidecar
+from imgserve.services.selected import pieces
 
 _BATCH = 50
 """Originals whose records go in one transaction."""
@@ -40,7 +40,7 @@ class Deleting:
     async def delete_many(self, selection: Selection) -> list[Deleted]:
         """Delete many; see `Ingest.delete_many`."""
         deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
-        async for ids in pieces_of(selection, self._means.catalog.search):
+        async for ids in pieces(selection, self._means.catalog.search):
             for start in range(0, len(ids), _BATCH):
                 deleted += await self._delete(ids[start : start + _BATCH], refused)
         if refused and not deleted:

@@ -23,7 +23,7 @@ from imgserve.services.ingest.recording import RecordingFile
 from imgserve.services.ingest.restoring import Restoring
 from imgserve.services.ingest.results import Accepted, Deleted, Details, Listener, Purged, Recorded, TrashItem
 from imgserve.services.ingest.scanning import Scanning
-from imgserve.services.ingest.telling import Telling
+from imgserve.services.ingest.telling import ShownIn, Telling, nowhere
 
 _logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Ingest:
         metrics: Metrics,
         rules: Rules,
         listeners: Sequence[Listener] = (),
+        shown_in: ShownIn = nowhere,
     ) -> None:
         """Take the parts.
 
@@ -63,8 +64,9 @@ class Ingest:
             metrics: where is counted.
             rules: what the settings say.
             listeners: who hears of changes.
+            shown_in: tells in whose pictures images are shown beside their own, which are purged with them.
         """
-        telling = Telling(cache, catalog.notices, forget=forget, listeners=listeners)
+        telling = Telling(cache, catalog.notices, forget=forget, listeners=listeners, shown_in=shown_in)
         means = Means(originals, catalog, inspect, telling, NameLocks(), metrics, rules)
         looking = Looking(means)
         committing = Committing(means, looking)

@@ -10,7 +10,7 @@ from imgserve.errors import ImgserveError
 from imgserve.model import Original
 from imgserve.services.ingest.means import Means
 from imgserve.services.ingest.results import Purged
-from imgserve.services.ingest.selecting import pieces_of
+from imgserve.services.selected import pieces
 
 PresetKeys = Callable[[Original, str], Sequence[RenditionKey]]
 """Computes the keys of everything that a preset makes of an original."""
@@ -29,7 +29,7 @@ class Purging:
     async def purge(self, selection: Selection) -> Purged:
         """Purge the images of a selection; see `Ingest.purge`."""
         images = renditions = 0
-        async for ids in pieces_of(selection, self._means.catalog.search):
+        async for ids in pieces(selection, self._means.catalog.search):
             renditions += await self._means.telling.purge(ids)
             await self._means.telling.publish([Notice("purged", image_id) for image_id in ids])
             await self._means.telling.purged(ids)
@@ -48,7 +48,7 @@ class Purging:
     async def purge_preset(self, preset: str) -> Purged:
         """Purge what a preset makes; see `Ingest.purge_preset`."""
         telling, images, renditions = self._means.telling, 0, 0
-        async for ids in pieces_of(_EVERYTHING, self._means.catalog.search):
+        async for ids in pieces(_EVERYTHING, self._means.catalog.search):
             records = await self._means.catalog.images.get_many(ids)
             seen = await to_thread.run_sync(self._seen, ids)
             originals = [one.focused(records[one.image_id].focal_point) for one in seen if one.image_id in records]

@@ -106,6 +106,18 @@ def test_a_full_tier_is_left_to_what_it_has_and_new_ones_take_a_part_of_it(tmp_p
     run(body)
 
 
+def test_a_crowd_is_recorded_before_anything_is_prepared(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as house, preparing(house) as preparer:
+            for number in range(25):
+                preparer.add(house.put(f"{number}.jpg", LARGE))
+            await anyio.sleep(1)
+            assert (preparer.waiting, prepared(house)) == (25, 0)
+            await until(lambda: prepared(house) == 25)
+
+    run(body)
+
+
 def test_it_gives_way_to_whoever_waits_for_a_picture(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path, mezzanines=ROOM) as house:
