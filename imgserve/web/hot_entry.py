@@ -79,7 +79,14 @@ def without_origin(fields: Fields) -> bool:
 
 def hot_entry(wanted: Wanted, sights: tuple[Sight, ...], admits: Guard | None) -> HotEntry:
     """Keep what is the same in all answers for one target."""
-    return HotEntry(wanted, sights, admits, f'"{wanted.validators.key}-'.encode(), lines(wanted.lasting), None)
+    return HotEntry(
+        wanted,
+        sights,
+        admits,
+        f'"{wanted.validators.key}-'.encode(),
+        lines(wanted.lasting_for(None, settled=True)),
+        None,
+    )
 
 
 def picture_head(wanted: Wanted, rendition: Rendition) -> PictureHead:
