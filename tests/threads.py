@@ -59,7 +59,8 @@ def thread_server(
 ) -> Iterator[ThreadServer]:
     """Serve a folder until the block ends."""
     sections: dict[str, dict[str, object]] = {
-        "originals": {"folder": originals},
+        # Not watched: a file that is recorded is looked at anew, and what was hot is so no more.
+        "originals": {"folder": originals, "watch": False},
         "cache": {"folder": cache},
         "rendering": {"processes": 1},
         "log": {"access": "off"},
