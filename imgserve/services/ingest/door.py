@@ -185,7 +185,7 @@ class Ingest:
         return await self._whole(self._deleting.delete(image_id))
 
     async def delete_many(self, selection: Selection) -> list[Deleted]:
-        """Delete originals in the order of their ids, each whole.
+        """Delete originals in the order in which they are named, or of their ids, each whole.
 
         Those that are not there, or in a folder that is not written to, are missing in the list. Where it is stopped
         halfway, the same call goes on with what is left.

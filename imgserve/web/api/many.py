@@ -44,7 +44,7 @@ class Bulk:
         example=_SELECTION,
     )
     async def delete(self, body: Selected) -> DeletedOut:
-        """Delete images in the order of their ids, each as a single one would be; those that are only read stay.
+        """Delete images one by one, each as a single one would be; those that are only read stay.
 
         Where it is stopped halfway, the same call goes on with what is left.
         """

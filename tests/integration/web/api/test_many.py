@@ -26,7 +26,7 @@ async def test_many_are_deleted_and_those_that_are_not_there_passed_over(api: Ca
     await api.record("a/1", 1)
     await api.record("b/1", 2)
     answer = await api.post("/api/bulk/delete", json={"ids": ["b/1", "none", "a/1"]})
-    assert [one["id"] for one in answer.json()["deleted"]] == ["a/1", "b/1"]
+    assert [one["id"] for one in answer.json()["deleted"]] == ["b/1", "a/1"]
     assert (await api.get("/api/images")).json()["images"] == []
 
 
