@@ -16,12 +16,13 @@ import uvloop
 
 from imgserve.formats import FORMATS
 from imgserve.model import Limits, file_version
-from imgserve.pipeline import metadata, mezzanine_file, vips
+from imgserve.pipeline import metadata, vips
 from imgserve.pipeline.box import Size
 from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.geometry import plan
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Mezzanine, render_reduced
+from imgserve.pipeline.mezzanine_file import read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import Header, read_header
 from imgserve.pipeline.process import Discipline, RenderJob
 from imgserve.pipeline.reduction import jpeg_shrink
@@ -83,7 +84,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
             ("mezzanine, after the answer: reduce, turn, colors", reducing - decoding),
             ("mezzanine: half level", _least(mezzanine.halved)),
             ("mezzanine: write, half level included", _least(lambda: _written(place, mezzanine))),
-            ("another width, from the mezzanine: map", _least(lambda: mezzanine_file.read(place))),
+            ("another width, from the mezzanine: map", _least(lambda: read_mezzanine(place))),
             ("another width: all of it", _least(lambda: render_reduced(_mapped(place), order))),
         ]
     return steps
@@ -100,11 +101,11 @@ def _header(path: Path) -> Header:
 
 def _written(place: Path, mezzanine: Mezzanine) -> None:
     place.unlink(missing_ok=True)
-    mezzanine_file.write(place, mezzanine)
+    write_mezzanine(place, mezzanine)
 
 
 def _mapped(place: Path) -> Mezzanine:
-    found = mezzanine_file.read(place)
+    found = read_mezzanine(place)
     assert found is not None
     return found
 

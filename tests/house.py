@@ -23,8 +23,9 @@ from imgserve.pipeline.process import Discipline, RenderJob
 from imgserve.services.admission import Admission
 from imgserve.services.failures import Failures
 from imgserve.services.mezzanines import Mezzanines
+from imgserve.services.recipe import Recipe
 from imgserve.services.rendering_process import RenderingProcess
-from imgserve.services.renditions import Recipe, Renditions, Served
+from imgserve.services.renditions import Renditions, Served
 from imgserve.services.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise

@@ -11,7 +11,7 @@ from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
 from imgserve.services.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.services.meaning import Language
-from imgserve.services.renditions import Recipe
+from imgserve.services.recipe import Recipe
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.wanted import UrlOptions
 

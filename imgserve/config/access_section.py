@@ -7,7 +7,9 @@ from pydantic import AfterValidator, SecretStr
 
 from imgserve.config.values import Section, stated
 
-_EXPECTED = "expected at least 16 visible ASCII characters, or sha256: and 64 hexadecimal digits; it is not shown here"
+_EXPECTED_KEY = (
+    "expected at least 16 visible ASCII characters, or sha256: and 64 hexadecimal digits; it is not shown here"
+)
 _DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _KEY = re.compile(r"[\x21-\x7e]{16,500}")
 
@@ -16,7 +18,7 @@ def _key(secret: SecretStr) -> SecretStr:
     """Check a key without repeating it."""
     text = secret.get_secret_value()
     if text and not (_DIGEST.fullmatch(text) if text.startswith("sha256:") else _KEY.fullmatch(text)):
-        raise stated(_EXPECTED)
+        raise stated(_EXPECTED_KEY)
     return secret
 
 

@@ -7,14 +7,14 @@ from pydantic import AfterValidator, Field
 from imgserve.config.units import Duration
 from imgserve.config.values import Section, stated
 
-_EXPECTED = "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing"
+_EXPECTED_URL = "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing"
 _BEGINNINGS = ("sqlite:///", "postgresql://", "postgres://")
 
 
 def _database(text: str) -> str:
     """Check an address without repeating it, for it may hold a password."""
     if text and not (text.startswith(_BEGINNINGS) and text.partition("//")[2].strip("/")):
-        raise stated(f"expected {_EXPECTED}; what is there is not repeated, for it may hold a password")
+        raise stated(f"expected {_EXPECTED_URL}; what is there is not repeated, for it may hold a password")
     return text
 
 

@@ -16,7 +16,7 @@ from imgserve.originals.base import Walked
 from imgserve.originals.root import Root
 from imgserve.originals.walk import walk
 
-_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_GONE_ERRNOS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """What says that nothing lies there; anything else (no permission, a failing disk) says nothing of it."""
 
 
@@ -91,7 +91,7 @@ class OriginalsTree:
         try:
             state = os.stat(self.path_of(image_id))  # noqa: PTH116  called for every file, and Path is far slower
         except OSError as error:
-            return Look(Kind.GONE if error.errno in _GONE else Kind.UNKNOWN)
+            return Look(Kind.GONE if error.errno in _GONE_ERRNOS else Kind.UNKNOWN)
         if stat.S_ISDIR(state.st_mode):
             return Look(Kind.FOLDER)
         if not stat.S_ISREG(state.st_mode):

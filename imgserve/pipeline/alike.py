@@ -9,7 +9,7 @@ from imgserve.pipeline import color
 from imgserve.pipeline.waves import across_rows, cosines
 from imgserve.transform.value import Color
 
-_SIDE = 32
+_HASH_SIDE = 32
 _WAVES = 9
 """Waves on either side of which the 64 longest are taken: the coarse shapes, which survive new sizes and formats."""
 
@@ -41,11 +41,11 @@ def perceptual_hash(small: pyvips.Image) -> int | None:
 def _waves(opaque: pyvips.Image) -> list[float]:
     """Transform a picture; nothing where it has no contrast."""
     gray = opaque.colourspace("b-w").cast("float")
-    gray = gray.resize(_SIDE / gray.width, vscale=_SIDE / gray.height, kernel="linear")
+    gray = gray.resize(_HASH_SIDE / gray.width, vscale=_HASH_SIDE / gray.height, kernel="linear")
     values = memoryview(bytes(gray.cast("float").write_to_memory())).cast("f")
-    rows = [values[at : at + _SIDE] for at in range(0, _SIDE * _SIDE, _SIDE)]
-    across, tables = across_rows(rows, _WAVES), cosines(_WAVES, _SIDE)
-    waves = [sum(map(mul, across[x], tables[y])) * (2 / _SIDE) ** 2 for x, y in _longest()]
+    rows = [values[at : at + _HASH_SIDE] for at in range(0, _HASH_SIDE * _HASH_SIDE, _HASH_SIDE)]
+    across, tables = across_rows(rows, _WAVES), cosines(_WAVES, _HASH_SIDE)
+    waves = [sum(map(mul, across[x], tables[y])) * (2 / _HASH_SIDE) ** 2 for x, y in _longest()]
     return waves if max(map(abs, waves)) >= _LEAST_CONTRAST else []
 
 

@@ -7,7 +7,7 @@ import pyvips
 
 from imgserve.pipeline.color import is_srgb_already
 
-_GRAY, _DIRECT = {"b-w", "grey16"}, {"srgb", "rgb", "rgb16"}
+_GRAY, _RGB_SPACES = {"b-w", "grey16"}, {"srgb", "rgb", "rgb16"}
 _OTHERS = {"cmyk": "cmyk", "lab": "lab", "labs": "lab", "labq": "lab", "xyz": "xyz", "scrgb": "linear-srgb"}
 
 Colorants = tuple[float, ...]
@@ -34,7 +34,7 @@ def color_space(image: pyvips.Image) -> str:
     """
     if image.interpretation in _GRAY:
         return "gray"
-    if image.interpretation not in _DIRECT:
+    if image.interpretation not in _RGB_SPACES:
         return _OTHERS.get(image.interpretation, "other")
     if not image.get_typeof("icc-profile-data"):
         return "srgb"

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pyvips
 
-_SIDE = 48
+_COLOR_SIDE = 48
 _CELL = 16
 """Steps of each color in one cell of the cube."""
 
@@ -43,7 +43,7 @@ def _around(cell: Cell) -> set[Cell]:
 
 def _seen(small: pyvips.Image) -> list[bytes]:
     """Take red, green and blue of the pixels that are seen."""
-    factor = _SIDE / max(small.width, small.height, _SIDE)
+    factor = _COLOR_SIDE / max(small.width, small.height, _COLOR_SIDE)
     if factor < 1:
         # Whole pixels, not mixed ones: a mixture is a color that the picture does not have.
         across, down = max(factor, 1 / small.width), max(factor, 1 / small.height)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from imgserve.pipeline.embedded_text import Told, block, decoded, keywords, line, moment
 
-_PHOTOSHOP, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
+_PHOTOSHOP_BLOCK, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
 _MARKER, _CHARSET, _APPLICATION = 0x1C, (1, 90), 2
 _UTF8 = b"\x1b%G"
 _EXTENDED = 0x8000
@@ -50,9 +50,9 @@ def _taken(date: str, time: str) -> str:
 
 def _unwrapped(data: bytes) -> bytes:
     """Find the block among the resources of Photoshop: sign, number, name of even length, size, data of even length."""
-    if not data.startswith((_PHOTOSHOP, _RESOURCE)):
+    if not data.startswith((_PHOTOSHOP_BLOCK, _RESOURCE)):
         return data
-    at = len(_PHOTOSHOP) if data.startswith(_PHOTOSHOP) else 0
+    at = len(_PHOTOSHOP_BLOCK) if data.startswith(_PHOTOSHOP_BLOCK) else 0
     while data[at : at + 4] == _RESOURCE and at + 12 <= len(data):
         number = int.from_bytes(data[at + 4 : at + 6], "big")
         at += 6 + _even(1 + data[at + 6])

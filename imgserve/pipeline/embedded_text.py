@@ -20,7 +20,7 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Turn the direction of all that is written behind them."""
 
 _DROPPED = {"Cc", "Cs", "Cn", "Co"}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def moment(text: str) -> str:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         return ""
-    return text if _DATE.fullmatch(text) else parsed.isoformat(timespec="seconds")
+    return text if _ISO_DATE.fullmatch(text) else parsed.isoformat(timespec="seconds")
 
 
 def decoded(data: bytes) -> str:

@@ -11,7 +11,7 @@ _MOST_BYTES = 1 << 20
 """Longer ones hold the history of an edited picture, or previews."""
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_DC, _PHOTOSHOP = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/photoshop/1.0/}"
+_DC, _PHOTOSHOP_NS = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/photoshop/1.0/}"
 _EXIF, _XMP = "{http://ns.adobe.com/exif/1.0/}", "{http://ns.adobe.com/xap/1.0/}"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -29,14 +29,14 @@ def read_xmp(data: bytes) -> Told:
     def first(*names: str) -> str:
         return next((text for name in names for text in found.get(name, []) if text.strip()), "")
 
-    taken = (_PHOTOSHOP + "DateCreated", _EXIF + "DateTimeOriginal", _XMP + "CreateDate")
+    taken = (_PHOTOSHOP_NS + "DateCreated", _EXIF + "DateTimeOriginal", _XMP + "CreateDate")
     return Told(
-        title=line(first(_DC + "title", _PHOTOSHOP + "Headline")),
+        title=line(first(_DC + "title", _PHOTOSHOP_NS + "Headline")),
         description=block(first(_DC + "description")),
         keywords=keywords(found.get(_DC + "subject", [])),
         copyright=line(first(_DC + "rights")),
         creator=line(", ".join(found.get(_DC + "creator", []))),
-        credit=line(first(_PHOTOSHOP + "Credit")),
+        credit=line(first(_PHOTOSHOP_NS + "Credit")),
         taken=next((text for name in taken if (text := moment(first(name)))), ""),
     )
 

@@ -25,7 +25,7 @@ _HEAD_BYTES = 4096
 _MOST_BANDS = 4
 
 
-def write(path: Path, mezzanine: Mezzanine) -> int:
+def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
     """Write a mezzanine to a new file, with its half level; tell the bytes.
 
     Raises:
@@ -65,7 +65,7 @@ def _write(file: BinaryIO, mezzanine: Mezzanine) -> None:
     file.write(head.ljust(_HEAD_BYTES, b"\0"))
 
 
-def read(path: Path) -> Mezzanine | None:
+def read_mezzanine(path: Path) -> Mezzanine | None:
     """Map a mezzanine; None where there is none, so that the original has to do. One that is not whole is removed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -17,11 +17,12 @@ from typing import Literal
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
 from imgserve.original_file import reading_original
-from imgserve.pipeline import mezzanine_file, vips
+from imgserve.pipeline import vips
 from imgserve.pipeline.chain import render_chain
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced, reducible
+from imgserve.pipeline.mezzanine_file import read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, Order, draft, render_opened
 from imgserve.transform import Transform
@@ -157,7 +158,7 @@ def _performed(job: RenderJob) -> Iterator[Rendered | Kept]:
 
 
 def _from_mezzanine(job: RenderJob, order: Order) -> Rendition | None:
-    mezzanine = mezzanine_file.read(job.mezzanine) if job.mezzanine and job.transform else None
+    mezzanine = read_mezzanine(job.mezzanine) if job.mezzanine and job.transform else None
     first = None if mezzanine is None else draft_reduced(mezzanine, order)
     return None if first is None else render_chain(first, job.then, order)
 
@@ -167,7 +168,7 @@ def _kept(path: Path, decoded: Decoded) -> Kept:
     started = time.perf_counter()
     size = 0
     try:
-        size = mezzanine_file.write(path, decoded.mezzanine())
+        size = write_mezzanine(path, decoded.mezzanine())
     except (ImgserveError, OSError, ValueError) as error:
         # A full disk, or an original that is damaged where the picture did not look.
         _logger.warning("a mezzanine could not be written: %s", error)

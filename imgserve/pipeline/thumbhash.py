@@ -13,7 +13,7 @@ import pyvips
 
 from imgserve.pipeline.waves import across_rows, cosines
 
-_SIDE = 48
+_THUMB_SIDE = 48
 """Pixels that are looked at: no wave has more than seven halves."""
 
 _PARTS = [value / 255 for value in range(256)]
@@ -48,7 +48,7 @@ class _Channel:
 
 def thumbhash(small: pyvips.Image) -> bytes:
     """Make the ThumbHash of a small picture."""
-    factor = min(1.0, _SIDE / max(small.width, small.height))
+    factor = min(1.0, _THUMB_SIDE / max(small.width, small.height))
     picture = small.colourspace("srgb")
     if factor < 1:
         width, height = (max(1, round(side * factor)) for side in (small.width, small.height))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS, Format, default_output
@@ -10,12 +9,7 @@ from imgserve.model import Original
 from imgserve.services.finding import Found
 from imgserve.services.renditions import Renditions
 from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
-
-AcceptClass = tuple[Literal["avif", "webp"], ...]
-"""Modern formats that a client takes rather than the web-safe fallback, best first."""
-
-ACCEPT_CLASSES: tuple[AcceptClass, ...] = ((), ("webp",), ("avif",), ("avif", "webp"), ("webp", "avif"))
-"""Every class of clients."""
+from imgserve.web.negotiate import ACCEPT_CLASSES, AcceptClass
 
 _FALLBACKS = ("jpg", "png", "gif")
 

@@ -19,7 +19,7 @@ _NEEDS_NO_SIZE = (None, "crop", "min")
 _NEVER_ENLARGES = frozenset(("max", "min", "fillmax"))
 _STILL: dict[Fit, Fit] = {"clip": "max", "min": "crop", "fillmax": "fill"}
 """What a fit is called once nothing is enlarged."""
-_VECTOR: dict[Fit, Fit] = {"min": "crop"}
+_VECTOR_FITS: dict[Fit, Fit] = {"min": "crop"}
 """The same for a vector, which has any size without being enlarged."""
 
 
@@ -78,7 +78,7 @@ def _settle_vector(transform: Transform) -> Transform:
     if shape == "free" or (shape == "side" and fit != "max"):
         fit = None
     elif fit is not None:
-        fit = _VECTOR.get(fit, fit)
+        fit = _VECTOR_FITS.get(fit, fit)
     return replace(transform, fit=None if fit == "crop" else fit, enlarge=False)
 
 

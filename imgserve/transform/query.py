@@ -27,7 +27,7 @@ def _decode(part: bytes) -> bytes:
     return unquote_to_bytes(part.replace(b"+", b" "))
 
 
-def _pair(part: bytes) -> Pair:
+def _value_pair(part: bytes) -> Pair:
     name, _, value = part.partition(b"=")
     return Pair(_decode(name).decode("utf-8", "backslashreplace").lower(), _decode(value))
 
@@ -40,7 +40,7 @@ def split(raw: bytes | str) -> list[Pair]:
     parts = [part for part in data.split(b"&") if part]
     if len(parts) > MAX_PAIRS:
         raise BadTransform([f"query: expected at most {MAX_PAIRS} parameters, but received {len(parts)}"])
-    return [_pair(part) for part in parts]
+    return [_value_pair(part) for part in parts]
 
 
 def as_text(value: bytes) -> str:

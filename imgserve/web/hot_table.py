@@ -8,9 +8,8 @@ from starlette.types import Scope
 from imgserve.cache import RenditionKey, TierName
 from imgserve.model import Rendition
 from imgserve.services.finding import Sight
-from imgserve.services.meaning import AcceptClass
 from imgserve.web.hot_entry import Guard, HotEntry, hot_entry, picture_head
-from imgserve.web.negotiate import accept_class
+from imgserve.web.negotiate import AcceptClass, accept_class
 from imgserve.web.wanted import Wanted
 
 LookUp = Callable[[RenditionKey], tuple[Rendition, TierName] | None]

@@ -7,9 +7,15 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
+from typing import Literal
 
 from imgserve.formats import FORMATS
-from imgserve.services.meaning import AcceptClass
+
+AcceptClass = tuple[Literal["avif", "webp"], ...]
+"""Modern formats that a client takes rather than the web-safe fallback, best first."""
+
+ACCEPT_CLASSES: tuple[AcceptClass, ...] = ((), ("webp",), ("avif",), ("avif", "webp"), ("webp", "avif"))
+"""Every class of clients."""
 
 _MODERN: AcceptClass = ("avif", "webp")  # best first: ties go to the earlier
 _FALLBACKS = ("jpg", "png", "gif")

@@ -12,12 +12,12 @@ from imgserve.errors import ImageNotFound
 from imgserve.model import Original
 from imgserve.services.cdn import tags_of
 from imgserve.services.finding import Finder, Sight
-from imgserve.services.meaning import AcceptClass, Meaning, Meant
+from imgserve.services.meaning import Meaning, Meant
 from imgserve.transform import Transform
 from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.conditional import last_modified_header
 from imgserve.web.disposition import content_disposition, file_name_for
-from imgserve.web.negotiate import accept_class
+from imgserve.web.negotiate import AcceptClass, accept_class
 from imgserve.web.respond import UNSETTLED, RawHeaders, Validators, lasting_headers, tag_headers
 
 _REMEMBERED = 8192

@@ -11,9 +11,9 @@ from imgserve.services.ingest import Accepted
 from imgserve.services.making.archive import zipped
 from imgserve.services.making.making import Made, Making
 from imgserve.services.making.steps import Steps
-from imgserve.services.meaning import AcceptClass
 from imgserve.services.patience import patiently
 from imgserve.services.selected import count, each
+from imgserve.web.negotiate import AcceptClass
 
 T = TypeVar("T")
 

@@ -14,10 +14,11 @@ from imgserve.originals.incoming import Incoming
 from imgserve.services.finding import Finder, Found
 from imgserve.services.ingest import Accepted, Details, Ingest
 from imgserve.services.making.steps import Steps, read_steps
-from imgserve.services.meaning import AcceptClass, Meaning, Meant
+from imgserve.services.meaning import Meaning, Meant
 from imgserve.services.renditions import Renditions, Served
 from imgserve.transform import compose, read_asked
 from imgserve.transform.wording import shown
+from imgserve.web.negotiate import AcceptClass
 
 T = TypeVar("T")
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from imgserve.errors import BadTransform
 from imgserve.formats import default_output
 from imgserve.model import Original
-from imgserve.services.meaning import AcceptClass, Meaning, choose_format
+from imgserve.services.meaning import Meaning, choose_format
 from imgserve.transform import Asked, Transform
+from imgserve.web.negotiate import AcceptClass
 
 MOST_STEPS = 16
 

@@ -24,7 +24,6 @@ from imgserve.model import Rendition
 from imgserve.services.access import Scope
 from imgserve.services.ingest import Accepted
 from imgserve.services.making import BulkMaking, Made, Making, archive_name
-from imgserve.services.meaning import AcceptClass
 from imgserve.web.api.endpoint import JSON, Answer, endpoint
 from imgserve.web.api.error_models import error_within
 from imgserve.web.api.frame import Call
@@ -44,7 +43,7 @@ from imgserve.web.api.streams import Streamed
 from imgserve.web.api.upload_answers import UploadAnswers
 from imgserve.web.api.upload_models import UploadedOut
 from imgserve.web.disposition import content_disposition, file_name_for
-from imgserve.web.negotiate import accept_class
+from imgserve.web.negotiate import AcceptClass, accept_class
 from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"

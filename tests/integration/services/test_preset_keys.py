@@ -9,8 +9,8 @@ from imgserve.config import Config
 from imgserve.errors import BadTransform
 from imgserve.model import FocalPoint
 from imgserve.services.finding import Found
-from imgserve.services.meaning import ACCEPT_CLASSES, AcceptClass
 from imgserve.services.preset_keys import PresetKeys
+from imgserve.web.negotiate import ACCEPT_CLASSES, AcceptClass
 from tests.pictures import encoded, quarters
 from tests.servers import settled
 

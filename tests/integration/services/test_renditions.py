@@ -13,7 +13,8 @@ from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, R
 from imgserve.model import Limits
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.process import Discipline
-from imgserve.services.renditions import Recipe, Served
+from imgserve.services.recipe import Recipe
+from imgserve.services.renditions import Served
 from tests.house import PNG, RECIPE, deadly, opened, run, until
 from tests.pictures import encoded, noise
 from tests.servers import rendering_processes, resume

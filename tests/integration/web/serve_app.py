@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from imgserve.errors import ConfigError
-from imgserve.web.server import ServerOptions, run
+from imgserve.web.process import ServerOptions
+from imgserve.web.server import run
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -26,7 +26,8 @@ from imgserve.web.api.matching import Matching
 from imgserve.web.api.records import Records
 from imgserve.web.api.uploads import UploadLimits, Uploads
 from imgserve.web.gate import Timeouts
-from imgserve.web.server import ServerOptions, run
+from imgserve.web.process import ServerOptions
+from imgserve.web.server import run
 from tests.api_frame import api_of, served
 
 
