@@ -22,10 +22,9 @@ import pyvips
 
 from benchmarks.ssim import Likeness, flattened
 from imgserve.model import Limits
-from imgserve.pipeline import vips
+from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Mezzanine, render_reduced
-from imgserve.pipeline.mezzanine_file import read_mezzanine, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, render_reduced, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.transform import Transform
@@ -49,7 +48,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=sys.modules[__name__].__doc__)
     parser.add_argument("folder", type=Path, help="photographs, large ones")
-    vips.prepare()
+    load.prepare()
     print(
         "| photograph | made from | MB | written ms |"
         + "".join(f" {width} wide ms | PSNR dB | SSIM |" for width in _WIDTHS)

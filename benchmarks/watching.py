@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from imgserve.cache import RenditionKey
+from imgserve.library.changes import Known
+from imgserve.library.watcher import Duty, Watcher
 from imgserve.originals.tree import OriginalsTree
-from imgserve.services.watching import Duty, Known, Watcher
 from tests.ingests import House, house, picture
 
 _LONGEST = 600.0

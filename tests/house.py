@@ -14,19 +14,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.images.mezzanines import Mezzanines
+from imgserve.images.render_settings import Failures, Recipe
+from imgserve.images.renditions import Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.folder import FolderOriginals
-from imgserve.pipeline.answers import Answer
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.process import Discipline, RenderJob
-from imgserve.services.admission import Admission
-from imgserve.services.failures import Failures
-from imgserve.services.mezzanines import Mezzanines
-from imgserve.services.recipe import Recipe
-from imgserve.services.rendering_process import RenderingProcess
-from imgserve.services.renditions import Renditions, Served
-from imgserve.services.workers import Workers
+from imgserve.pipeline.jobs import Discipline, RenderJob
+from imgserve.rendering.pool import RenderingProcess
+from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import Answer
+from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 

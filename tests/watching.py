@@ -12,12 +12,13 @@ from pathlib import Path
 import anyio
 from prometheus_client import CollectorRegistry
 
+from imgserve.library.changes import Known
+from imgserve.library.results import Recorded, Recording
+from imgserve.library.watcher import Duty, Watcher
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
 from imgserve.originals.base import Walked
 from imgserve.originals.tree import OriginalsTree
-from imgserve.services.ingest import Recorded, Recording
-from imgserve.services.watching import Duty, Known, Watcher
 from tests.catalogs import record
 
 PATIENCE = 60.0

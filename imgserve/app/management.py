@@ -1,4 +1,4 @@
-"""Builds what lets originals in, knows them and takes them away; its work beside the requests is run from here."""
+"""Build the parts that change originals, and the API."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -11,24 +11,39 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from imgserve.app.folders import refused_formats, tree_of
-from imgserve.app.pictures import Parts, processes
-from imgserve.app.reading import cdn_hooks, discipline, fetch_rules
+from imgserve import __version__
+from imgserve.access.keys import Access, admin_digest, announce_admin_key
+from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
+from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
+from imgserve.http.headers import preset_tag
+from imgserve.images.prefetch import Preparer
+from imgserve.images.resolve import PresetKeys
+from imgserve.images.warm import Warmer
+from imgserve.library.archive import BulkMaking
+from imgserve.library.cdn import CdnPurger
+from imgserve.library.changes import Known
+from imgserve.library.convert import Making
+from imgserve.library.ingest import Ingest
+from imgserve.library.inspect import Inspector
+from imgserve.library.invalidation import Following, lasting
+from imgserve.library.means import Rules
+from imgserve.library.upload import Receiving
+from imgserve.library.watcher import Duty, Watcher
 from imgserve.model import Original
-from imgserve.services.cdn import CdnPurger, preset_tag
-from imgserve.services.following import Following
-from imgserve.services.ingest import Ingest, Inspector, Rules
-from imgserve.services.lasting import lasting
-from imgserve.services.preparing import Preparer
-from imgserve.services.preset_keys import PresetKeys
-from imgserve.services.watching import Duty, Known, Watcher
+from imgserve.web.api.frame import Api
+from imgserve.web.api.making import MakingPictures
+from imgserve.web.api.many import Bulk, Purges
+from imgserve.web.api.matching import Matching
+from imgserve.web.api.records import Records
+from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.api.uploads import UploadLimits, Uploads
+from imgserve.web.api.warm import Warming
 
 _logger = logging.getLogger(__name__)
-
 _OPENING_SECONDS = 3.0
 """How long the start waits for the catalog; pictures are served without it."""
 _KEPT = timedelta(days=1)
@@ -158,3 +173,30 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
         Duty(data / "tidy.lock"),
     )
+
+
+def build_api(config: Config, parts: Parts, management: Management, data: Path) -> Api:
+    """Build every endpoint; the admin key is made here at the first start, and shown."""
+    catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
+    digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
+    making = Making(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
+    bulk = BulkMaking(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
+    warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
+    matching = Matching(catalog.images)
+    endpoints = (
+        Uploads(
+            ingest,
+            matching,
+            Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            UploadLimits(config.uploads.files, config.uploads.request_bytes),
+            prefix=prefix,
+        ),
+        Records(catalog.images, catalog.search, ingest, matching, prefix=prefix),
+        Bulk(ingest),
+        Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
+        Trash(ingest, prefix=prefix),
+        MakingPictures(making, bulk, prefix=prefix),
+        Warming(warmer),
+        Findings(catalog.search, catalog.problems, version=__version__),
+    )
+    return Api(endpoints, access=Access(digest, metrics=parts.metrics), answers=catalog.idempotency)

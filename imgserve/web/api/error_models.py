@@ -4,9 +4,9 @@ from pydantic import ConfigDict, Field
 from starlette.requests import Request
 
 from imgserve.errors import ImgserveError
+from imgserve.http.problem import problem_members
 from imgserve.web.api.told import Told
-from imgserve.web.exchange import KEY, Exchange
-from imgserve.web.problem import problem_members
+from imgserve.web.middleware import KEY, Exchange
 
 
 class ErrorOut(Told):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imgserve.access.keys import Scope
 from imgserve.client.address import quoted_id
 from imgserve.errors import (
     BadImageId,
@@ -20,10 +21,12 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
+from imgserve.http.headers import content_disposition, file_name_for
+from imgserve.http.negotiation import AcceptClass, accept_class
+from imgserve.library.archive import BulkMaking, archive_name
+from imgserve.library.convert import Made, Making
+from imgserve.library.results import Accepted
 from imgserve.model import Rendition
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Accepted
-from imgserve.services.making import BulkMaking, Made, Making, archive_name
 from imgserve.web.api.endpoint import JSON, Answer, endpoint
 from imgserve.web.api.error_models import error_within
 from imgserve.web.api.frame import Call
@@ -42,8 +45,6 @@ from imgserve.web.api.reply import Reply
 from imgserve.web.api.streams import Streamed
 from imgserve.web.api.upload_answers import UploadAnswers
 from imgserve.web.api.upload_models import UploadedOut
-from imgserve.web.disposition import content_disposition, file_name_for
-from imgserve.web.negotiate import AcceptClass, accept_class
 from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
+from imgserve.access.keys import Scope
 from imgserve.cache import TierStats
 from imgserve.catalog import ImageQuery
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Ingest
+from imgserve.library.ingest import Ingest
 from imgserve.web.api.asked import PurgeWhat, Retagging, Selected
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.upkeep_models import CacheOut, ChangedOut, DeletedOne, DeletedOut, PurgedOut, TierOut

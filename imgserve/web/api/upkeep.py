@@ -1,5 +1,6 @@
 """The endpoints that keep a server in order: trash, problems, figures."""
 
+from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems
 from imgserve.errors import (
     BadCursor,
@@ -9,8 +10,7 @@ from imgserve.errors import (
     TrashItemNotFound,
     UnreadableImage,
 )
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Ingest
+from imgserve.library.ingest import Ingest
 from imgserve.web.api.asked import PrefixPaging
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.models import ImageOut

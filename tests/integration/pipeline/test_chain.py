@@ -7,12 +7,11 @@ import pyvips
 
 from imgserve.errors import BadTransform
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
-from imgserve.pipeline.chain import between
+from imgserve.pipeline.jobs import RenderJob, render_file
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded
-from imgserve.pipeline.mezzanine_file import write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, write_mezzanine
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.process import RenderJob, render_file
+from imgserve.pipeline.render import between
 from imgserve.transform import parse_query
 from tests.pictures import BLUE, GREEN, RED, WHITE, animation, color_at, encoded, near, noise, opened, quarters
 

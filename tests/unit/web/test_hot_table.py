@@ -6,15 +6,14 @@ import pytest
 
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS
+from imgserve.http.headers import CachePolicy
+from imgserve.images.locate import Sight
 from imgserve.model import Original, Rendition
-from imgserve.services.finding import Sight
 from imgserve.transform import Transform
 from imgserve.web import hot_table
-from imgserve.web.cache_headers import CachePolicy
-from imgserve.web.hot_entry import HotEntry, without_origin
-from imgserve.web.hot_table import TARGET, HotTable
+from imgserve.web.hot_table import TARGET, HotEntry, HotTable, without_origin
+from imgserve.web.resolve import Wanted
 from imgserve.web.respond import Validators, lasting_headers
-from imgserve.web.wanted import Wanted
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
