@@ -33,7 +33,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 def _config(connection: Connection) -> Config:
     config = Config()
     # The file of settings that alembic comes with expands percent signs.
-    folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    folder = str(Path(__file__).parent).replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
