@@ -19,8 +19,8 @@ from imgserve.web.access_log import AccessLog
 from imgserve.web.api.endpoint import Body, endpoint
 from imgserve.web.api.frame import Api, Call
 from imgserve.web.api.reply import Reply
-from imgserve.web.metrics import RequestFigures
-from imgserve.web.middleware import ExchangeMiddleware, RequestIds
+from imgserve.web.metrics import RequestMetrics
+from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.routes import as_our_error
 
 KEY = "img_a-key-for-tests"
@@ -114,9 +114,9 @@ def served(api: Api, metrics: Metrics | None = None) -> Starlette:
     """Put an API into an application as the server does."""
     metrics = metrics or Metrics(CollectorRegistry())
     exchange = Middleware(
-        ExchangeMiddleware,
+        RequestMiddleware,
         metrics=metrics,
-        figures=RequestFigures(metrics),
+        figures=RequestMetrics(metrics),
         ids=RequestIds(),
         access_log=AccessLog("off", "text"),
         allowed_hosts=("*",),

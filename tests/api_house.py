@@ -27,8 +27,8 @@ from imgserve.web.api.many import Bulk, Purges
 from imgserve.web.api.matching import Matching
 from imgserve.web.api.records import Records
 from imgserve.web.api.upkeep import Findings, Trash
-from imgserve.web.metrics import RequestFigures
-from imgserve.web.middleware import ExchangeMiddleware, RequestIds
+from imgserve.web.metrics import RequestMetrics
+from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.pages import static_folder
 from imgserve.web.routes import as_our_error
 from tests.ingests import House, house, picture
@@ -57,9 +57,9 @@ def app_of(home: House) -> Starlette:
     api = api_of(home)
     document = ApiDocument(api.endpoints, static_folder(), version="1.2.3")
     exchange = Middleware(
-        ExchangeMiddleware,
+        RequestMiddleware,
         metrics=home.metrics,
-        figures=RequestFigures(home.metrics),
+        figures=RequestMetrics(home.metrics),
         ids=RequestIds(),
         access_log=AccessLog("off", "text"),
         allowed_hosts=("*",),

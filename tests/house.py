@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.render_settings import Failures, Recipe
+from imgserve.images.render_settings import FailureCache, RenderSettings
 from imgserve.images.renditions import Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
@@ -31,7 +31,7 @@ from tests.pictures import encoded, noise
 
 PATIENCE = 8.0
 PNG = encoded(noise(160, 120), "png")
-RECIPE = Recipe(Discipline(), Limits(), EncoderSettings())
+RECIPE = RenderSettings(Discipline(), Limits(), EncoderSettings())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def opened(
     processes: int = 1,
     mezzanines: int = 0,
     shared: bool = False,
-    recipe: Recipe = RECIPE,
+    recipe: RenderSettings = RECIPE,
 ) -> AsyncIterator[House]:
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
@@ -89,7 +89,7 @@ async def opened(
     locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
     renditions = Renditions(
         cache, workers, recipe,
-        locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=Failures(forget), metrics=metrics,
+        locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=FailureCache(forget), metrics=metrics,
     )  # fmt: skip
     await renditions.open()
     try:

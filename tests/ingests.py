@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog
-from imgserve.library.ingest import Ingest
+from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
 from imgserve.library.means import Rules
 from imgserve.library.results import Accepted, Details
@@ -86,7 +86,7 @@ class House:
     originals: WritableOriginals
     cache: TieredCache
     metrics: Metrics
-    door: Ingest
+    door: IngestService
     ear: Ear
     inspected: list[str]
     forgotten: list[str]
@@ -151,7 +151,7 @@ async def house(
     counting, forgotten = Counting(Inspector(workers, Discipline(), limits or Limits())), list[str]()
     async with opened(address, patience=PATIENCE) as catalog:
         await workers.open()
-        door = Ingest(
+        door = IngestService(
             originals,
             catalog,
             cache,

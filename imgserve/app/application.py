@@ -28,7 +28,7 @@ from imgserve.server.hot import HotPath
 from imgserve.web.api.document import ApiDocument
 from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
-from imgserve.web.middleware import ExchangeMiddleware, RequestIds
+from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.operations import Operations
 from imgserve.web.pages import Pages, static_folder
 from imgserve.web.resolve import Identifier
@@ -58,7 +58,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
     exchange = Middleware(
-        ExchangeMiddleware,
+        RequestMiddleware,
         metrics=parts.metrics,
         figures=parts.figures,
         ids=ids,

@@ -20,19 +20,19 @@ from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
 from imgserve.http.headers import preset_tag
-from imgserve.images.prefetch import Preparer
+from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.resolve import PresetKeys
 from imgserve.images.warm import Warmer
-from imgserve.library.archive import BulkMaking
+from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
 from imgserve.library.changes import Known
-from imgserve.library.convert import Making
-from imgserve.library.ingest import Ingest
+from imgserve.library.convert import Converter
+from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.invalidation import Following, lasting
+from imgserve.library.invalidation import InvalidationListener, restart_on_failure
 from imgserve.library.means import Rules
 from imgserve.library.upload import Receiving
-from imgserve.library.watcher import Duty, Watcher
+from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.model import Original
 from imgserve.web.api.frame import Api
 from imgserve.web.api.making import MakingPictures
@@ -54,7 +54,7 @@ _TIDY_SECONDS = 600.0
 class Listening:
     """Tells the caches in front, and whoever prepares pictures, of changes of originals."""
 
-    def __init__(self, purger: CdnPurger, preparer: Preparer | None) -> None:
+    def __init__(self, purger: CdnPurger, preparer: MezzaninePrefetcher | None) -> None:
         """Take who tells caches, and who makes mezzanines ahead of the first request, if anybody does."""
         self._purger = purger
         self._preparer = preparer
@@ -75,13 +75,13 @@ class Management:
     """What was built, and how it is opened, run and closed."""
 
     catalog: Catalog
-    ingest: Ingest
+    ingest: IngestService
     watcher: Watcher | None
-    following: Following
+    following: InvalidationListener
     purger: CdnPurger
-    preparer: Preparer | None
+    preparer: MezzaninePrefetcher | None
     downloader: Downloader | None
-    tidying: Duty
+    tidying: LeaderLock
 
     async def open(self) -> None:
         """Open the catalog, if that is soon done; what uses it later opens it otherwise."""
@@ -93,12 +93,12 @@ class Management:
 
     def start(self, group: TaskGroup) -> None:
         """Begin all that is done beside requests; it ends with the group."""
-        group.start_soon(lasting, self.purger.run)
-        group.start_soon(lasting, self.following.run)
-        group.start_soon(lasting, partial(self.tidying.run, self._tidy))
+        group.start_soon(restart_on_failure, self.purger.run)
+        group.start_soon(restart_on_failure, self.following.run)
+        group.start_soon(restart_on_failure, partial(self.tidying.run, self._tidy))
         for part in (self.watcher, self.preparer):
             if part is not None:
-                group.start_soon(lasting, part.run)
+                group.start_soon(restart_on_failure, part.run)
 
     async def close(self) -> None:
         """Finish what is being changed, and let go of the catalog."""
@@ -133,8 +133,8 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
-        preparer = Preparer(parts.renditions, parts.cache.mezzanine_stats)
-    ingest = Ingest(
+        preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+    ingest = IngestService(
         parts.originals,
         catalog,
         parts.cache,
@@ -158,7 +158,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         tree_of(config),
         ingest,
         Known(catalog.images, catalog.problems),
-        Duty(data / "watch.lock"),
+        LeaderLock(data / "watch.lock"),
         parts.metrics,
         at_once=processes(config),
         rescan=config.originals.rescan,
@@ -167,11 +167,11 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         catalog,
         ingest,
         watcher if config.originals.watch else None,
-        Following(catalog.notices, parts.cache, forget=parts.finder.forget),
+        InvalidationListener(catalog.notices, parts.cache, forget=parts.finder.forget),
         purger,
         preparer,
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
-        Duty(data / "tidy.lock"),
+        LeaderLock(data / "tidy.lock"),
     )
 
 
@@ -179,8 +179,8 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     """Build every endpoint; the admin key is made here at the first start, and shown."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
-    making = Making(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
-    bulk = BulkMaking(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
+    making = Converter(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
+    bulk = BulkConverter(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
     warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
     matching = Matching(catalog.images)
     endpoints = (

@@ -12,21 +12,21 @@ from imgserve.app.settings import discipline, language, recipe
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.config import Config
-from imgserve.images.fallback import StandIns
-from imgserve.images.locate import Finder
+from imgserve.images.fallback import FallbackRenditions
+from imgserve.images.locate import Locator
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.render_settings import Failures
+from imgserve.images.render_settings import FailureCache
 from imgserve.images.renditions import Renditions
-from imgserve.images.resolve import Meaning
+from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.mounted import MountedOriginals
 from imgserve.originals.tree import OriginalsTree
-from imgserve.rendering.pool import Wear
+from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
 from imgserve.web.access_log import AccessLog
-from imgserve.web.metrics import RequestFigures
+from imgserve.web.metrics import RequestMetrics
 
 
 def originals_of(config: Config) -> MountedOriginals:
@@ -64,11 +64,11 @@ class Parts:
     cache: TieredCache
     workers: Workers
     renditions: Renditions
-    meaning: Meaning
-    stand_ins: StandIns
-    finder: Finder
+    meaning: Resolver
+    stand_ins: FallbackRenditions
+    finder: Locator
     metrics: Metrics
-    figures: RequestFigures
+    figures: RequestMetrics
     access_log: AccessLog
 
     async def check(self) -> Mapping[str, str]:
@@ -97,7 +97,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         time_limit=config.rendering.time_limit,
         discipline=discipline(config),
         metrics=metrics,
-        wear=Wear(config.rendering.pictures_per_process, config.rendering.growth_bytes),
+        wear=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
     )
     renditions = Renditions(
         cache,
@@ -105,7 +105,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         recipe(config),
         locks=_locks(config, "locks", config.cache.disk_bytes),
         mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
-        failures=Failures(config.rendering.crash_memory),
+        failures=FailureCache(config.rendering.crash_memory),
         metrics=metrics,
     )
     presets = {name.lower() for name in config.presets}
@@ -115,22 +115,22 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         cache,
         workers,
         renditions,
-        Meaning(renditions, language(config)),
-        StandIns(
+        Resolver(renditions, language(config)),
+        FallbackRenditions(
             renditions,
             cache,
             after=config.rendering.stand_in,
             limits=config.limits.plain(),
             loaded=lambda: admission.waiting > 0,
         ),
-        Finder(
+        Locator(
             originals,
             recheck=config.originals.recheck,
             presets=presets,
             focal_point=catalog.images.focal_point,
         ),
         metrics,
-        RequestFigures(metrics),
+        RequestMetrics(metrics),
         AccessLog(config.log.access, config.log.access_style),
     )
 

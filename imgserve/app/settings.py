@@ -8,7 +8,7 @@ from pathlib import Path
 from imgserve.config import Config
 from imgserve.download import FetchRules
 from imgserve.http.headers import CachePolicy
-from imgserve.images.render_settings import Recipe
+from imgserve.images.render_settings import RenderSettings
 from imgserve.images.resolve import Language
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.pipeline.encode import EncoderSettings
@@ -22,10 +22,10 @@ def discipline(config: Config) -> Discipline:
     return Discipline(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
 
 
-def recipe(config: Config) -> Recipe:
+def recipe(config: Config) -> RenderSettings:
     """Read how pictures are rendered."""
     formats = config.formats
-    return Recipe(
+    return RenderSettings(
         discipline(config),
         config.limits.plain(),
         EncoderSettings(formats.quality.model_dump(), formats.efforts.model_dump()),

@@ -36,7 +36,7 @@ class Unknown(Enum):
 UNKNOWN: Final = Unknown.UNKNOWN
 
 
-class PromptFiles:
+class NonBlockingReader:
     """Reads small files whose bytes are in memory already; for one thread."""
 
     def __init__(self, root: Path) -> None:
@@ -68,7 +68,7 @@ class PromptFiles:
         return UNKNOWN if size > LARGEST else bytes(self._scratch[:size])
 
 
-class Familiar:
+class RecentKeys:
     """Remembers the names that threads have looked up lately; safe to use from several threads.
 
     A read that must not wait is of no use if opening the file waits for its directory, or finding its row for a page of

@@ -51,7 +51,7 @@ class TieredCache:
         self._threads = CapacityLimiter(_DISK_THREADS)
         self._passages: dict[str, set[_Passage]] = {}
 
-    def at_hand(self, key: RenditionKey) -> Rendition | None:
+    def peek(self, key: RenditionKey) -> Rendition | None:
         """Find a rendition in memory, without counting hits and misses."""
         return self._memory.peek(key)
 
@@ -66,7 +66,7 @@ class TieredCache:
         self._memory.put(key, on_disk)
         return on_disk, "disk"
 
-    async def look_again(self, key: RenditionKey, *, on_disk: bool) -> tuple[Rendition, TierName] | None:
+    async def recheck(self, key: RenditionKey, *, on_disk: bool) -> tuple[Rendition, TierName] | None:
         """Find what another may have made since the last look, without counting hits and misses."""
         found = self._memory.peek(key)
         if found is not None:

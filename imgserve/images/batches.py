@@ -44,7 +44,7 @@ _TRIES = 10
 _LONGEST_PAUSE = 10
 
 
-async def patiently(work: Callable[[], Awaitable[T]], *, tries: int = _TRIES) -> T:
+async def retry_transient(work: Callable[[], Awaitable[T]], *, tries: int = _TRIES) -> T:
     """Do work, again after a pause where it says that it will be possible later.
 
     Raises:

@@ -36,7 +36,7 @@ class Wish:
     """Formats that the URL leaves open and the client takes, the wanted one among them."""
 
 
-class StandIns:
+class FallbackRenditions:
     """Has pictures made, and answers with the nearest kept one where that takes longer than is set."""
 
     def __init__(

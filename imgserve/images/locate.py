@@ -30,7 +30,7 @@ async def _no_focal_point(_image_id: str) -> FocalPoint | None:
 
 
 @dataclass(slots=True, eq=False)
-class Sight:
+class CachedStat:
     """What was seen at a name, and how long that counts.
 
     One object as long as nothing changes there: a later look that sees the same prolongs it, for all who hold it.
@@ -51,11 +51,11 @@ class Found:
     preset: str | None = None
     format: str | None = None
     """The output format that the path's extension asks for."""
-    sights: tuple[Sight, ...] = ()
+    sights: tuple[CachedStat, ...] = ()
     """What this was concluded from: it holds while all of them count."""
 
 
-class Finder:
+class Locator:
     """Looks originals up, each no more often than once in a recheck time."""
 
     def __init__(
@@ -73,9 +73,9 @@ class Finder:
         self._focal_point = focal_point
         self._no_asking_until = 0.0
         # An original is remembered beyond the time: to look again is cheap then, and its sight can go on.
-        self._present: LRUCache[str, Sight] = LRUCache(_MOST)
-        self._absent: TTLCache[str, Sight] = TTLCache(_MOST, recheck)
-        self._flights: SingleFlight[str, Sight] = SingleFlight()
+        self._present: LRUCache[str, CachedStat] = LRUCache(_MOST)
+        self._absent: TTLCache[str, CachedStat] = TTLCache(_MOST, recheck)
+        self._flights: SingleFlight[str, CachedStat] = SingleFlight()
 
     async def find(self, path: str) -> Found:
         """Find the original that a path means.
@@ -116,7 +116,7 @@ class Finder:
                 if sight is not None:
                     sight.until = 0.0
 
-    async def _by_name(self, image_id: str) -> tuple[Found | None, tuple[Sight, ...]]:
+    async def _by_name(self, image_id: str) -> tuple[Found | None, tuple[CachedStat, ...]]:
         """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
         sight = await self._sight(image_id)
         if isinstance(sight.seen, Original):
@@ -131,7 +131,7 @@ class Finder:
             return Found(sibling.seen, format=asked.name, sights=sights), ()
         return None, sights
 
-    async def _sight(self, name: str) -> Sight:
+    async def _sight(self, name: str) -> CachedStat:
         """Tell what is at a name, from memory while the last look is fresh, else by one look for all who ask.
 
         Raises:
@@ -144,7 +144,7 @@ class Finder:
             return sight
         raise sight.seen.with_traceback(None)
 
-    async def _look_again(self, name: str, before: Sight | None) -> Sight:
+    async def _look_again(self, name: str, before: CachedStat | None) -> CachedStat:
         known = before.seen if before is not None and isinstance(before.seen, Original) else None
         seen = await to_thread.run_sync(self._look, name, known)
         until = time.monotonic() + self._recheck
@@ -155,7 +155,7 @@ class Finder:
             before.until, before.focus_known = until, focus_known
             return before
         self._present.pop(name, None)
-        sight = Sight(seen, until, focus_known)
+        sight = CachedStat(seen, until, focus_known)
         (self._present if isinstance(seen, Original) else self._absent)[name] = sight
         return sight
 

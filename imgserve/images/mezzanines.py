@@ -117,7 +117,7 @@ class Mezzanines:
                 if start.kept is not None:
                     self._begin(self._adopt(key, place, start.kept, stack.pop_all()))
 
-    async def at_hand(self, original: Original, transform: Transform, limits: Limits) -> Start:
+    async def peek(self, original: Original, transform: Transform, limits: Limits) -> Start:
         """Say what a picture can start from where no mezzanine is made for it; one that is being made is awaited."""
         if _wanted(original, transform, limits):
             made = self._making.get(self.key(original).path)

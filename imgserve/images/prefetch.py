@@ -24,7 +24,7 @@ _SHARE = 4
 """New originals take no more than such a part of a full tier in that time, so that a mass of them empties nothing."""
 
 
-class Preparer:
+class MezzaninePrefetcher:
     """Hears of originals and has their mezzanines made, one at a time.
 
     Where the tier is full, only new originals push out what has not been used for longest, and they only a part of it.

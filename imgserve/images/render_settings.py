@@ -22,7 +22,7 @@ from imgserve.transform import Transform
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class RenderSettings:
     """How this server renders, whatever the picture."""
 
     discipline: Discipline
@@ -79,7 +79,7 @@ _TIMEOUTS_OF_A_FILE = 2
 """One modest picture over time may have met a busy moment; two of one file mean the file."""
 
 
-class Failures:
+class FailureCache:
     """Errors by rendition, and by original where the whole file is at fault."""
 
     def __init__(self, seconds: float) -> None:

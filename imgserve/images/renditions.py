@@ -13,7 +13,7 @@ from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
 from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start
-from imgserve.images.render_settings import Failures, Recipe
+from imgserve.images.render_settings import FailureCache, RenderSettings
 from imgserve.metrics import Metrics
 from imgserve.model import Original, Rendition
 from imgserve.pipeline.jobs import Rendered
@@ -48,11 +48,11 @@ class Renditions:
         self,
         cache: TieredCache,
         workers: Workers,
-        recipe: Recipe,
+        recipe: RenderSettings,
         *,
         locks: KeyLocks,
         mezzanines: Mezzanines,
-        failures: Failures,
+        failures: FailureCache,
         metrics: Metrics,
     ) -> None:
         """Take the parts; `open` makes it ready."""
@@ -105,9 +105,9 @@ class Renditions:
         """Tell whether a mezzanine of an original would be kept."""
         return self._mezzanines.wanted(original, None, self._recipe.limits)
 
-    def at_hand(self, key: RenditionKey) -> Rendition | None:
+    def peek(self, key: RenditionKey) -> Rendition | None:
         """Find a rendition in memory, without counting that as use."""
-        return self._cache.at_hand(key)
+        return self._cache.peek(key)
 
     async def cached(self, key: RenditionKey) -> Served | None:
         """Fetch a rendition from memory or disk; None where it has to be made."""
@@ -157,7 +157,7 @@ class Renditions:
             # Looked up again, for between the caller's look-up and this moment another may have made it:
             #   1. A misses, B misses;  2. A flies, stores, lands;  3. B, not having found A in the air, flies.
             # Where there are several server processes A and B may be processes, and only the disk has it.
-            hit = await self._cache.look_again(key, on_disk=self._locks.shared)
+            hit = await self._cache.recheck(key, on_disk=self._locks.shared)
             if hit is not None:
                 return Served(*hit)
             return await self._render(original, transform, key)
@@ -189,14 +189,14 @@ class Renditions:
             OriginalUnsettled: nothing of it would be kept yet.
             ImgserveError: it cannot be rendered, now or at all.
         """
-        if await self._cache.look_again(key, on_disk=True) is not None:
+        if await self._cache.recheck(key, on_disk=True) is not None:
             return False
         if not self.is_settled(original):
             raise OriginalUnsettled(retry_after=max(1, math.ceil(self._recipe.settle)))
         self._failures.check(key)
         if self._mezzanines.wanted(original, transform, self._recipe.limits):
             await self.prepare(original)
-        start = await self._mezzanines.at_hand(original, transform, self._recipe.limits)
+        start = await self._mezzanines.peek(original, transform, self._recipe.limits)
         try:
             await self._warmed(original, transform, key, start)
         except OvertakenError:
@@ -207,7 +207,7 @@ class Renditions:
         turns: list[None] = []
 
         def begin(_kept: asyncio.Future[int]) -> None:
-            if self._flights.is_flying(key.path) or self._cache.at_hand(key) is not None:
+            if self._flights.is_flying(key.path) or self._cache.peek(key) is not None:
                 raise OvertakenError
             self._failures.check(key)
             turns.append(None)

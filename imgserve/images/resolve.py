@@ -30,7 +30,7 @@ class Language:
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class RenditionRequest:
     """One picture of one original."""
 
     original: Original
@@ -42,7 +42,7 @@ class Meant:
     """Those that the query leaves open and the client takes, the chosen one among them."""
 
 
-class Meaning:
+class Resolver:
     """Tells which picture a query means."""
 
     def __init__(self, renditions: Renditions, language: Language) -> None:
@@ -50,7 +50,9 @@ class Meaning:
         self._renditions = renditions
         self._language = language
 
-    def of(self, found: Found, query: bytes | str, accepted: AcceptClass, *, strict: bool | None = None) -> Meant:
+    def of(
+        self, found: Found, query: bytes | str, accepted: AcceptClass, *, strict: bool | None = None
+    ) -> RenditionRequest:
         """Tell the picture that a query means for an original and a class of clients.
 
         Args:
@@ -84,9 +86,9 @@ class Meaning:
                 focal_point=original.focal_point is not None,
             )
         key = self._renditions.key(original, transform)
-        return Meant(original, transform, key, asked, _formats(original, asked, accepted, transform))
+        return RenditionRequest(original, transform, key, asked, _formats(original, asked, accepted, transform))
 
-    def for_everyone(self, found: Found, query: bytes | str, *, strict: bool | None = None) -> list[Meant]:
+    def for_everyone(self, found: Found, query: bytes | str, *, strict: bool | None = None) -> list[RenditionRequest]:
         """List the pictures that a query means for all classes of clients, each once."""
         meant = (self.of(found, query, accepted, strict=strict) for accepted in ACCEPT_CLASSES)
         return list({one.key: one for one in meant}.values())
@@ -148,7 +150,7 @@ _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable)
 class PresetKeys:
     """Computes keys; parameters beside the preset make other pictures, which are not among them."""
 
-    def __init__(self, meaning: Meaning) -> None:
+    def __init__(self, meaning: Resolver) -> None:
         """Take who tells which picture a query means."""
         self._meaning = meaning
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import ImgserveError, OriginalChanged
-from imgserve.images.batches import count, each, in_order, patiently
-from imgserve.images.locate import Finder
+from imgserve.images.batches import count, each, in_order, retry_transient
+from imgserve.images.locate import Locator
 from imgserve.images.renditions import Renditions
-from imgserve.images.resolve import Meaning, Meant
+from imgserve.images.resolve import RenditionRequest, Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Warmer:
     """Warms. What is there already is passed over, so that whoever was interrupted begins again."""
 
     def __init__(
-        self, finder: Finder, meaning: Meaning, renditions: Renditions, search: ImageSearch, *, at_once: int
+        self, finder: Locator, meaning: Resolver, renditions: Renditions, search: ImageSearch, *, at_once: int
     ) -> None:
         """Take who finds originals, knows what queries mean, has pictures, lists images; and how much goes at once."""
         self._finder = finder
@@ -94,7 +94,7 @@ class Warmer:
 
     async def _query(self, image_id: str, query: str) -> _Warmed:
         try:
-            return _Warmed(image_id, await patiently(lambda: self._pictures(image_id, query)))
+            return _Warmed(image_id, await retry_transient(lambda: self._pictures(image_id, query)))
         except ImgserveError as error:
             return _Warmed(image_id, 0, error)
 
@@ -102,7 +102,7 @@ class Warmer:
         found = await self._finder.find_exactly(image_id)
         return sum([await self._picture(one) for one in self._meaning.for_everyone(found, query)])
 
-    async def _picture(self, meant: Meant) -> bool:
+    async def _picture(self, meant: RenditionRequest) -> bool:
         try:
             return await self._renditions.warm(meant.original, meant.transform, meant.key)
         except OriginalChanged:

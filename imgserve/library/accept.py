@@ -46,7 +46,7 @@ class Changing:
         self._means = means
 
     async def change(self, image_id: str, fields: Mapping[str, Any]) -> ImageRecord:
-        """Change a record; see `Ingest.change`."""
+        """Change a record; see `IngestService.change`."""
         async with self._means.locks.hold(image_id):
             return await self.change_held(image_id, fields)
 
@@ -123,7 +123,7 @@ class Accepting:
         self._changing = changing
 
     async def accept(self, arrival: Arrival) -> Accepted:
-        """Let an image in; see `Ingest.accept`."""
+        """Let an image in; see `IngestService.accept`."""
         started = time.perf_counter()
         try:
             accepted = await self._accept(arrival)

@@ -14,8 +14,8 @@ from zipstream import ZIP_STORED, ZipStream
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, ImgserveError
 from imgserve.http.negotiation import AcceptClass
-from imgserve.images.batches import count, each, in_order, patiently
-from imgserve.library.convert import Made, Making, Steps
+from imgserve.images.batches import count, each, in_order, retry_transient
+from imgserve.library.convert import Converter, Made, Steps
 from imgserve.library.results import Accepted
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\ud800-\udfff\u202a-\u202e\u2066-\u2069]')
@@ -111,10 +111,10 @@ def _file_of(archive: ZipStream) -> list[bytes]:
 T = TypeVar("T")
 
 
-class BulkMaking:
+class BulkConverter:
     """Makes pictures of many images, several at once; one that fails spoils no other."""
 
-    def __init__(self, making: Making, search: ImageSearch, *, at_once: int, most: int) -> None:
+    def __init__(self, making: Converter, search: ImageSearch, *, at_once: int, most: int) -> None:
         """Take who makes one, who lists images, how many are worked on at once, and how many may be asked for."""
         self._making = making
         self._search = search
@@ -133,7 +133,7 @@ class BulkMaking:
             raise BadRequest(f"expected at most {self._most} images, the limit bulk_images, but {number} are meant")
 
     async def queries(self, selection: Selection, steps: Steps) -> list[tuple[str, str | ImgserveError]]:
-        """Write the query of each picture, as `Making.query` does."""
+        """Write the query of each picture, as `Converter.query` does."""
         found = self._each(selection, lambda image_id: self._making.query(image_id, steps))
         return [one async for one in found]
 
@@ -160,7 +160,7 @@ class BulkMaking:
     ) -> AsyncGenerator[tuple[str, T | ImgserveError], None]:
         async def one(image_id: str) -> tuple[str, T | ImgserveError]:
             try:
-                return image_id, await patiently(lambda: work(image_id))
+                return image_id, await retry_transient(lambda: work(image_id))
             except ImgserveError as error:
                 return image_id, error
 

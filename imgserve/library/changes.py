@@ -15,7 +15,7 @@ from imgserve.model import ImageRecord
 from imgserve.originals.base import Walked
 
 
-class Ingest(Protocol):
+class IngestService(Protocol):
     """Where changes of originals pass."""
 
     async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
@@ -63,25 +63,25 @@ _logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 
 
-class Outage:
+class CircuitBreaker:
     """Lets work wait while the catalog is away."""
 
     def __init__(self) -> None:
         """Begin without an outage."""
         self._until = 0.0
-        self.lasting = False
+        self.restart_on_failure = False
         """Whether the last that was heard of the catalog is that it cannot be used."""
 
     def begin(self) -> None:
         """Have everybody wait a moment."""
-        if not self.lasting:
+        if not self.restart_on_failure:
             _logger.warning("the catalog cannot be used: changes of originals wait")
-        self.lasting = True
+        self.restart_on_failure = True
         self._until = anyio.current_time() + _PAUSE_SECONDS
 
     def end(self) -> bool:
         """Hear that the catalog works; tell whether it did not before, so that it may be another one now."""
-        lasted, self.lasting = self.lasting, False
+        lasted, self.restart_on_failure = self.restart_on_failure, False
         if lasted:
             _logger.warning("the catalog can be used again: the originals are compared with it")
         return lasted
@@ -119,7 +119,7 @@ class Item:
     """It was told of once more while it was being looked at."""
 
 
-class Pending:
+class ChangeQueue:
     """What was told of comes first, then what a scan found, each in order; what was put off, when it is due."""
 
     def __init__(self) -> None:

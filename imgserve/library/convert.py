@@ -9,10 +9,10 @@ from anyio import to_thread
 from imgserve.errors import BadTransform, OriginalChanged
 from imgserve.formats import BY_EXTENSION, FORMATS, default_output
 from imgserve.http.negotiation import AcceptClass
-from imgserve.images.locate import Finder, Found
+from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions, Served
-from imgserve.images.resolve import Meaning, Meant, choose_format
-from imgserve.library.ingest import Ingest
+from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
+from imgserve.library.ingest import IngestService
 from imgserve.library.results import Accepted, Details
 from imgserve.model import Original, Rendition
 from imgserve.originals.base import WritableOriginals
@@ -51,7 +51,7 @@ class Steps:
         return [*earlier, _with_format(last, original, accepted)]
 
 
-def read_steps(queries: Sequence[str], meaning: Meaning) -> Steps:
+def read_steps(queries: Sequence[str], meaning: Resolver) -> Steps:
     """Read the steps of a transform.
 
     Raises:
@@ -106,11 +106,16 @@ class Made:
         return _BY_MEDIA_TYPE[self.rendition.media_type].extensions[0]
 
 
-class Making:
+class Converter:
     """Makes pictures of originals by their exact ids. What a URL can ask for is kept as if it had been."""
 
     def __init__(
-        self, finder: Finder, meaning: Meaning, renditions: Renditions, originals: WritableOriginals, ingest: Ingest
+        self,
+        finder: Locator,
+        meaning: Resolver,
+        renditions: Renditions,
+        originals: WritableOriginals,
+        ingest: IngestService,
     ) -> None:
         """Take who finds originals, knows what queries mean, has pictures; where originals go, and the way in."""
         self._finder = finder
@@ -198,7 +203,7 @@ class Making:
         notes = [note for asked in steps.asked for note in asked.notes]
         return Made(found.original, served.rendition, (*notes, *served.rendition.notes))
 
-    async def _one(self, meant: Meant) -> Made:
+    async def _one(self, meant: RenditionRequest) -> Made:
         served: Served | None = await self._renditions.cached(meant.key)
         if served is None:
             served = await self._renditions.make(meant.original, meant.transform, meant.key)

@@ -10,7 +10,7 @@ import anyio
 from anyio import to_thread
 
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.changes import Ingest, Known, Outage, Pending, Versions
+from imgserve.library.changes import ChangeQueue, CircuitBreaker, IngestService, Known, Versions
 from imgserve.originals.base import Walked
 from imgserve.originals.tree import OriginalsTree
 
@@ -122,10 +122,12 @@ class _Gone:
     """What is pending up to this number comes first; known when the grace is over."""
 
 
-class Vanishing:
+class DeletionQueue:
     """Forgets images and everything below folders that are gone."""
 
-    def __init__(self, pending: Pending, tree: OriginalsTree, ingest: Ingest, known: Known, outage: Outage) -> None:
+    def __init__(
+        self, pending: ChangeQueue, tree: OriginalsTree, ingest: IngestService, known: Known, outage: CircuitBreaker
+    ) -> None:
         """Take what is pending, which is where ids go that are there after all."""
         self._pending = pending
         self._tree = tree

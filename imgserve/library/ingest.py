@@ -10,7 +10,7 @@ from imgserve.catalog import Catalog, Selection
 from imgserve.library.accept import Accepting, Arrival, Changing
 from imgserve.library.inspect import Asked, Looking
 from imgserve.library.means import Inspect, Means, Rules
-from imgserve.library.publish import ShownIn, Telling, nowhere
+from imgserve.library.publish import ChangePublisher, ShownIn, nowhere
 from imgserve.library.purge import PresetKeys, Purging
 from imgserve.library.record import Committing
 from imgserve.library.results import Accepted, Deleted, Details, Listener, NameLocks, Purged, Recorded, TrashItem
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Ingest:
+class IngestService:
     """Lets originals in, changes what is recorded of them, takes them away.
 
     One at a time changes an image in this process; between processes the file decides, and whoever records last looks
@@ -54,14 +54,14 @@ class Ingest:
             catalog: where they are recorded.
             cache: what was made of them.
             inspect: reads the facts of a file.
-            forget: has an original looked at again at the next request: `Finder.forget`.
+            forget: has an original looked at again at the next request: `Locator.forget`.
             preset_keys: computes the keys of everything that a preset makes of an original.
             metrics: where is counted.
             rules: what the settings say.
             listeners: who hears of changes.
             shown_in: tells in whose pictures images are shown beside their own, which are purged with them.
         """
-        telling = Telling(cache, catalog.notices, forget=forget, listeners=listeners, shown_in=shown_in)
+        telling = ChangePublisher(cache, catalog.notices, forget=forget, listeners=listeners, shown_in=shown_in)
         means = Means(originals, catalog, inspect, telling, NameLocks(), metrics, rules)
         looking = Looking(means)
         committing = Committing(means, looking)

@@ -16,7 +16,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds: one that went well for longer than the longest begins with the first again."""
 
 
-async def lasting(work: Callable[[], Awaitable[None]], *, first_pause: float = _FIRST_PAUSE) -> None:
+async def restart_on_failure(work: Callable[[], Awaitable[None]], *, first_pause: float = _FIRST_PAUSE) -> None:
     """Do work to its end, over again where it fails, until cancelled."""
     pause = first_pause
     while True:
@@ -42,7 +42,7 @@ def _name(work: Callable[[], Awaitable[None]]) -> str:
 _EVERY = 1.0
 
 
-class Following:
+class InvalidationListener:
     """Reads the log of notices once a second; what this process did itself is followed too, which costs nothing."""
 
     def __init__(self, notices: Notices, cache: TieredCache, *, forget: Callable[[str], None]) -> None:

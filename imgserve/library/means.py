@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from imgserve.catalog import Catalog
-from imgserve.library.publish import Telling
+from imgserve.library.publish import ChangePublisher
 from imgserve.library.results import NameLocks
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Origin
@@ -60,7 +60,7 @@ class Means:
     originals: WritableOriginals
     catalog: Catalog
     inspect: Inspect
-    telling: Telling
+    telling: ChangePublisher
     locks: NameLocks
     metrics: Metrics
     rules: Rules

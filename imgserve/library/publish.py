@@ -19,7 +19,7 @@ def nowhere(_ids: Collection[str]) -> Collection[str]:
     return ()
 
 
-class Telling:
+class ChangePublisher:
     """Takes away what was made of images, and tells who else keeps something of them."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Telling:
             number += await self.cache.purge(image_id, mezzanines=False)
         return number
 
-    def look_again(self, ids: Iterable[str]) -> None:
+    def recheck(self, ids: Iterable[str]) -> None:
         """Have originals looked at again at the next request."""
         for image_id in ids:
             self._forget(image_id)

@@ -26,7 +26,7 @@ class Purging:
         self._preset_keys = preset_keys
 
     async def purge(self, selection: Selection) -> Purged:
-        """Purge the images of a selection; see `Ingest.purge`."""
+        """Purge the images of a selection; see `IngestService.purge`."""
         images = renditions = 0
         async for ids in pieces(selection, self._means.catalog.search):
             renditions += await self._means.telling.purge(ids)
@@ -36,7 +36,7 @@ class Purging:
         return Purged(images, renditions)
 
     async def purge_all(self) -> Purged:
-        """Purge everything; see `Ingest.purge_all`."""
+        """Purge everything; see `IngestService.purge_all`."""
         telling = self._means.telling
         images = (await self._means.catalog.search.totals()).images
         renditions = await telling.cache.purge_all()
@@ -45,7 +45,7 @@ class Purging:
         return Purged(images, renditions)
 
     async def purge_preset(self, preset: str) -> Purged:
-        """Purge what a preset makes; see `Ingest.purge_preset`."""
+        """Purge what a preset makes; see `IngestService.purge_preset`."""
         telling, images, renditions = self._means.telling, 0, 0
         async for ids in pieces(_EVERYTHING, self._means.catalog.search):
             records = await self._means.catalog.images.get_many(ids)

@@ -62,7 +62,7 @@ class Committing:
         await catalog.problems.forget(list(problems))
         merged = await catalog.images.merge_many({one.image_id: self._merge(one) for one in findings})
         records = {image_id: one.record for image_id, one in merged.items() if one.record is not None}
-        telling.look_again(records)
+        telling.recheck(records)
         await telling.publish([Notice("changed", image_id) for image_id in records])
         await telling.purged(replaced)
         await telling.recorded(

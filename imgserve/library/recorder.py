@@ -9,8 +9,8 @@ import anyio
 from anyio import to_thread
 
 from imgserve.errors import CatalogUnavailable, ImgserveError, Unavailable
-from imgserve.library.changes import Ingest, Item, Known, Outage, Pending
-from imgserve.library.deletions import Vanishing, differences
+from imgserve.library.changes import ChangeQueue, CircuitBreaker, IngestService, Item, Known
+from imgserve.library.deletions import DeletionQueue, differences
 from imgserve.library.results import Recorded, Recording
 from imgserve.metrics import Metrics
 from imgserve.originals.base import Walked
@@ -29,12 +29,12 @@ _MANY = 50
 class Recorder:
     """Records what is pending."""
 
-    pending: Pending
-    vanishing: Vanishing
+    pending: ChangeQueue
+    vanishing: DeletionQueue
     """Takes those that are gone."""
     tree: OriginalsTree
-    ingest: Ingest
-    outage: Outage
+    ingest: IngestService
+    outage: CircuitBreaker
     metrics: Metrics
 
     async def run(self) -> None:
@@ -142,7 +142,7 @@ class Scanned:
     added: int = 0
     """Files that were to be recorded and not pending already."""
     gone: int = 0
-    """Ids that are known without a file; they are left to `Vanishing`, which looks closer."""
+    """Ids that are known without a file; they are left to `DeletionQueue`, which looks closer."""
     waited: float = 0.0
     """Seconds in which there was too much to do already."""
     last: int = 0
@@ -152,7 +152,7 @@ class Scanned:
 class Scanner:
     """Compares folders with the catalog, and hands on what differs."""
 
-    def __init__(self, pending: Pending, vanishing: Vanishing, tree: OriginalsTree, known: Known) -> None:
+    def __init__(self, pending: ChangeQueue, vanishing: DeletionQueue, tree: OriginalsTree, known: Known) -> None:
         """Take where differences go."""
         self._pending = pending
         self._vanishing = vanishing

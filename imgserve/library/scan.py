@@ -28,7 +28,7 @@ class RecordingFile:
         self._committing = committing
 
     async def record(self, asked: Asked, *, again: bool = False) -> Recorded:
-        """Record a file; see `Ingest.record`."""
+        """Record a file; see `IngestService.record`."""
         async with self._means.locks.hold(asked.image_id):
             return await self.record_held(asked, again=again)
 
@@ -41,7 +41,7 @@ class RecordingFile:
         raise OriginalChanged(retry_after=1)
 
     async def vanished(self, image_id: str) -> bool:
-        """Forget an image whose file is gone; see `Ingest.vanished`."""
+        """Forget an image whose file is gone; see `IngestService.vanished`."""
         async with self._means.locks.hold(image_id):
             if await self._looking.is_there(image_id):
                 return False
@@ -89,7 +89,7 @@ class Scanning:
     async def record_many(
         self, walked: Sequence[Walked], *, origin: Origin, who: str, background: bool, again: bool
     ) -> list[Recorded]:
-        """Record files; see `Ingest.record_many`."""
+        """Record files; see `IngestService.record_many`."""
         files = {file.image_id: file for file in walked if recordable(file.image_id)}
         known = await self._means.catalog.images.versions_of(list(files))
         problems = await self._means.catalog.problems.get_many([one for one in files if one not in known])
@@ -106,7 +106,7 @@ class Scanning:
         return [results[image_id] for image_id in files]
 
     async def known(self, prefix: str, after: str, limit: int) -> dict[str, str]:
-        """Tell what is recorded; see `Ingest.known`."""
+        """Tell what is recorded; see `IngestService.known`."""
         catalog = self._means.catalog
         found = [await part.versions(prefix, after, limit) for part in (catalog.problems, catalog.images)]
         # Where one list was cut, nothing is told of what lies beyond its end.

@@ -90,14 +90,14 @@ class Deleting:
         self._committing = committing
 
     async def delete(self, image_id: str) -> Deleted:
-        """Delete one; see `Ingest.delete`."""
+        """Delete one; see `IngestService.delete`."""
         deleted = await self._delete([image_id])
         if not deleted:
             raise ImageNotFound
         return deleted[0]
 
     async def delete_many(self, selection: Selection) -> list[Deleted]:
-        """Delete many; see `Ingest.delete_many`."""
+        """Delete many; see `IngestService.delete_many`."""
         deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
         async for ids in pieces(selection, self._means.catalog.search):
             for start in range(0, len(ids), _BATCH):
@@ -159,7 +159,7 @@ class Restoring:
         ]
 
     async def restore(self, item: str) -> ImageRecord:
-        """Bring one back; see `Ingest.restore`."""
+        """Bring one back; see `IngestService.restore`."""
         found = await to_thread.run_sync(self._means.originals.trash_item, item)
         async with self._means.locks.hold(found.image_id):
             if await self._looking.is_there(found.image_id):
@@ -177,7 +177,7 @@ class Restoring:
     async def _tell(self, image_id: str, record: ImageRecord | None) -> None:
         """Have everybody know that an image is back that they know to be gone."""
         telling = self._means.telling
-        telling.look_again([image_id])
+        telling.recheck([image_id])
         await telling.publish([Notice("changed", image_id)])
         await telling.purged([image_id])
         original = await to_thread.run_sync(self._means.originals.stat, image_id)

@@ -11,8 +11,8 @@ from anyio import to_thread
 
 from imgserve.cache import Janitor
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.changes import Ingest, Known, Outage, Pending
-from imgserve.library.deletions import Vanishing
+from imgserve.library.changes import ChangeQueue, CircuitBreaker, IngestService, Known
+from imgserve.library.deletions import DeletionQueue
 from imgserve.library.recorder import Recorder, Scanner
 from imgserve.metrics import Metrics
 from imgserve.originals.tree import Kind, Look, OriginalsTree
@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 _EVERY = 1.0
 
 
-class Duty:
+class LeaderLock:
     """Has work done in one process at a time, by a lock that the kernel takes from a process that dies."""
 
     def __init__(self, lock: Path, every: float = _EVERY) -> None:
@@ -94,9 +94,9 @@ class Watcher:
     def __init__(
         self,
         tree: OriginalsTree,
-        ingest: Ingest,
+        ingest: IngestService,
         known: Known,
-        duty: Duty,
+        duty: LeaderLock,
         metrics: Metrics,
         *,
         at_once: int,
@@ -121,8 +121,8 @@ class Watcher:
     def _begin(self) -> None:
         """Know nothing of what came before."""
         self._watch = FolderWatch(self._tree)
-        self._pending, self._outage = Pending(), Outage()
-        self._vanishing = Vanishing(self._pending, self._tree, self._ingest, self._known, self._outage)
+        self._pending, self._outage = ChangeQueue(), CircuitBreaker()
+        self._vanishing = DeletionQueue(self._pending, self._tree, self._ingest, self._known, self._outage)
         self._scanner = Scanner(self._pending, self._vanishing, self._tree, self._known)
         self._folders = set[str]()
         self._wanted, self._followed = anyio.Event(), anyio.Event()
@@ -138,7 +138,7 @@ class Watcher:
         if missing or empty:
             paths = ", ".join(self._tree.path_of(prefix) for prefix in sorted(missing | empty))
             return f"degraded: nothing lies in {paths}, where images were"
-        if self._outage.lasting:
+        if self._outage.restart_on_failure:
             return "degraded: changes wait for the catalog"
         if self._watch.polling:
             return "degraded: the system does not tell of changes, which are found by looking"
@@ -237,7 +237,7 @@ class Watcher:
             await self._outage.over()
             now, rest = anyio.current_time(), _REST * self._scan_seconds
             flooded = now - _QUIET_SECONDS > self._changed_at and self._flooded_at > -math.inf
-            asked = self._outage.lasting or self._wanted.is_set() or flooded
+            asked = self._outage.restart_on_failure or self._wanted.is_set() or flooded
             unasked = max(_POLL_SECONDS, rest) if self._watch.polling else self._rescan or math.inf
             if now > self._scanned_at + (max(_LEAST_SECONDS, rest) if asked else unasked):
                 self._wanted, self._flooded_at = anyio.Event(), -math.inf

@@ -39,7 +39,7 @@ class _Stop:
         self._stopped.set()
 
 
-class Lookout:
+class WatchSession:
     """Watches folders, not what lies in folders below them, from `run` to `end`."""
 
     def __init__(self, folders: Iterable[str], tell: Callable[[set[tuple[Change, str]]], None]) -> None:
@@ -126,8 +126,8 @@ class FolderWatch:
         self._told = anyio.Event()
         self._added, self._new = set[str](), set[str]()
         self._work = anyio.Event()
-        self._all: Lookout | None = None
-        self._recent: Lookout | None = None
+        self._all: WatchSession | None = None
+        self._recent: WatchSession | None = None
         self._reopen = True
         self._backoff = 0.0
         self._opened_at = self._not_before = -math.inf
@@ -215,12 +215,12 @@ class FolderWatch:
         self._folders |= new
         self._told.set()
 
-    async def _opened(self, group: TaskGroup, starts: Iterable[str], more: Iterable[str] = ()) -> Lookout | None:
+    async def _opened(self, group: TaskGroup, starts: Iterable[str], more: Iterable[str] = ()) -> WatchSession | None:
         """Watch folders and all below them; None where that cannot be."""
         for _ in range(_TRIES):
             folders = await to_thread.run_sync(self._tree.folders, starts)
             known = await to_thread.run_sync(_those_there, more)
-            lookout = Lookout([*folders, *known], self._hear)
+            lookout = WatchSession([*folders, *known], self._hear)
             group.start_soon(lookout.run)
             try:
                 error = await lookout.opened()
@@ -262,7 +262,7 @@ class FolderWatch:
         self._backoff = min(_LONGEST_BACKOFF, max(_CHECK_SECONDS, 2 * self._backoff))
         self._not_before = anyio.current_time() + self._backoff
 
-    def _retire(self, group: TaskGroup, *lookouts: Lookout | None) -> None:
+    def _retire(self, group: TaskGroup, *lookouts: WatchSession | None) -> None:
         for lookout in lookouts:
             if lookout is not None:
                 group.start_soon(_end_later, lookout)
@@ -287,7 +287,7 @@ class FolderWatch:
             self._told.set()
 
 
-async def _end_later(lookout: Lookout) -> None:
+async def _end_later(lookout: WatchSession) -> None:
     try:
         await anyio.sleep(_RETIRE_SECONDS)
     finally:

@@ -147,7 +147,7 @@ _TAKE_PAUSE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Wear:
+class RecyclePolicy:
     """When a process has worked enough and another takes its place."""
 
     pictures: int = 10_000
@@ -156,10 +156,10 @@ class Wear:
     """Bytes of resident memory beyond those after its first picture; 0: never for its memory."""
 
 
-class Staff:
+class ProcessPool:
     """A fixed number of processes, each idle or taken."""
 
-    def __init__(self, processes: int, discipline: Discipline, metrics: Metrics, wear: Wear) -> None:
+    def __init__(self, processes: int, discipline: Discipline, metrics: Metrics, wear: RecyclePolicy) -> None:
         """Take how many there are to be, and what each may do before it is replaced."""
         self._processes = processes
         self._discipline = discipline

@@ -10,7 +10,7 @@ from imgserve.metrics import Metrics
 from imgserve.model import Facts
 from imgserve.pipeline.facts import Inspected, InspectJob
 from imgserve.pipeline.jobs import Discipline, Kept, Rendered, RenderJob
-from imgserve.rendering.pool import RenderingProcess, Staff, Wear
+from imgserve.rendering.pool import ProcessPool, RecyclePolicy, RenderingProcess
 from imgserve.rendering.queue import Admission, Place
 from imgserve.rendering.wire import Answer
 
@@ -49,13 +49,13 @@ class Workers:
         time_limit: float,
         discipline: Discipline,
         metrics: Metrics,
-        wear: Wear | None = None,
+        wear: RecyclePolicy | None = None,
     ) -> None:
         """Take how many render at once, who decides whose turn it is, and seconds a picture may take."""
         self._admission = admission
         self._time_limit = time_limit
         self._metrics = metrics
-        self._staff = Staff(processes, discipline, metrics, wear or Wear())
+        self._staff = ProcessPool(processes, discipline, metrics, wear or RecyclePolicy())
         # The event loop itself holds tasks by weak references only.
         self._tasks: set[asyncio.Task[None]] = set()
         self.started = False

@@ -13,8 +13,8 @@ from imgserve.http.headers import cache_status
 from imgserve.http.hosts import Cors, check_host
 from imgserve.web.access_log import AccessLog
 from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
-from imgserve.web.metrics import STATUSES, QuickOutcome, RequestFigures
-from imgserve.web.middleware import Exchange, RequestIds, access_record
+from imgserve.web.metrics import STATUSES, QuickOutcome, RequestMetrics
+from imgserve.web.middleware import RequestIds, RequestRecord, access_record
 from imgserve.web.respond import RawHeaders
 
 _UNUSUAL = frozenset(
@@ -43,7 +43,7 @@ class HotPath:
         look_up: LookUp,
         cors: Cors,
         *,
-        figures: RequestFigures,
+        figures: RequestMetrics,
         ids: RequestIds,
         access_log: AccessLog,
         allowed_hosts: Collection[str],
@@ -99,7 +99,7 @@ class HotPath:
         seconds = time.monotonic() - started
         self._figures.count_quickly(outcome, seconds, len(body), connection.loop)
         if self._access_log.enabled:
-            exchange = Exchange(f"{self._ids.start}{number:08x}", "image", outcome, STATUSES[outcome], len(body))
+            exchange = RequestRecord(f"{self._ids.start}{number:08x}", "image", outcome, STATUSES[outcome], len(body))
             self._log(connection, headers, exchange, seconds)
         return True
 
@@ -148,7 +148,7 @@ class HotPath:
             self._hosts.add(host)
         return True
 
-    def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, exchange: Exchange, seconds: float) -> None:
+    def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, exchange: RequestRecord, seconds: float) -> None:
         """Write the line that the ordinary path would write."""
         path, _, query = connection.url.partition(b"?")
         scope = {

@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 from imgserve.cache import RenditionKey, TierName
 from imgserve.http.negotiation import AcceptClass, accept_class
-from imgserve.images.locate import Sight
+from imgserve.images.locate import CachedStat
 from imgserve.model import Rendition
 from imgserve.web.resolve import Wanted
 from imgserve.web.respond import RawHeaders, picture_headers
@@ -44,7 +44,7 @@ class HotEntry:
     """One answer, for one target and one class of clients."""
 
     wanted: Wanted
-    sights: tuple[Sight, ...]
+    sights: tuple[CachedStat, ...]
     """The answer holds while all of them count: whatever ends an answer in time has an end here."""
     admits: Guard | None
     """Whom it is for; None for anyone."""
@@ -80,7 +80,7 @@ def without_origin(fields: Fields) -> bool:
     return b"origin" not in fields
 
 
-def hot_entry(wanted: Wanted, sights: tuple[Sight, ...], admits: Guard | None) -> HotEntry:
+def hot_entry(wanted: Wanted, sights: tuple[CachedStat, ...], admits: Guard | None) -> HotEntry:
     """Keep what is the same in all answers for one target."""
     return HotEntry(
         wanted,
@@ -135,7 +135,7 @@ class HotTable:
         return self._entries.get((target, accepted))
 
     def remember(
-        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[Sight, ...], rendition: Rendition | None
+        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[CachedStat, ...], rendition: Rendition | None
     ) -> None:
         """Keep an answer that was given: a picture, or without a rendition a 304. Its original is settled for good."""
         target = scope.get("state", {}).get(TARGET)

@@ -18,12 +18,12 @@ from imgserve.http.headers import (
     server_timing,
 )
 from imgserve.http.hosts import Cors
-from imgserve.images.fallback import StandIns, Wish
-from imgserve.images.locate import Sight
+from imgserve.images.fallback import FallbackRenditions, Wish
+from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import Renditions, Served
 from imgserve.model import Rendition
 from imgserve.web.hot_table import HotTable
-from imgserve.web.middleware import KEY, Exchange
+from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.resolve import Identifier, Wanted
 from imgserve.web.respond import (
     RawHeaders,
@@ -81,7 +81,7 @@ class ImageEndpoint:
         self,
         identifier: Identifier,
         renditions: Renditions,
-        stand_ins: StandIns,
+        stand_ins: FallbackRenditions,
         cors: Cors,
         hot: HotTable,
         *,
@@ -97,7 +97,7 @@ class ImageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request below the picture prefix."""
-        exchange: Exchange = scope[KEY]
+        exchange: RequestRecord = scope[KEY]
         exchange.route = "image"
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1") or None
@@ -144,9 +144,9 @@ class ImageEndpoint:
         scope: Scope,
         accept: str,
         wanted: Wanted,
-        sights: tuple[Sight, ...],
+        sights: tuple[CachedStat, ...],
         conditions: Mapping[str, str],
-    ) -> tuple[Wanted, tuple[Sight, ...], Served]:
+    ) -> tuple[Wanted, tuple[CachedStat, ...], Served]:
         """Have the picture made; where its original was replaced meanwhile, look at it anew."""
         for _ in range(_LOOKS):
             try:
@@ -160,7 +160,7 @@ class ImageEndpoint:
         raise OriginalChanged(retry_after=1)
 
     def _remember(
-        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[Sight, ...], rendition: Rendition | None
+        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[CachedStat, ...], rendition: Rendition | None
     ) -> None:
         """Let what was answered be answered again without us, unless time alone would change it."""
         original = wanted.original
@@ -172,7 +172,7 @@ class ImageEndpoint:
         """Give the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
         etag = known_tag(conditions, wanted.validators.key)
         if etag is None:
-            rendition = self._renditions.at_hand(wanted.key)
+            rendition = self._renditions.peek(wanted.key)
             etag = None if rendition is None else wanted.validators.etag(rendition)
         return wanted.lasting_for(etag, settled=self._renditions.is_settled(wanted.original))
 

@@ -25,7 +25,7 @@ class _Bunch:
         self.sent = 0
 
 
-class RequestFigures:
+class RequestMetrics:
     """Counts answered requests, how long they took and what was sent."""
 
     def __init__(self, metrics: Metrics) -> None:

@@ -15,7 +15,7 @@ from imgserve.http.hosts import check_host
 from imgserve.http.problem import Headers, problem
 from imgserve.metrics import Metrics
 from imgserve.web.access_log import AccessLog, AccessRecord
-from imgserve.web.metrics import RequestFigures
+from imgserve.web.metrics import RequestMetrics
 
 
 class RequestIds:
@@ -95,7 +95,7 @@ _ANY_HOST = ("*",)
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestRecord:
     """What the layers below tell of the request they answer."""
 
     request_id: str
@@ -109,7 +109,7 @@ class Exchange:
     """Nothing of it is for a cache, not even that something is absent."""
 
 
-class ExchangeMiddleware:
+class RequestMiddleware:
     """Gives each request an id, turns errors into problems, counts and logs the answer."""
 
     def __init__(
@@ -117,7 +117,7 @@ class ExchangeMiddleware:
         app: ASGIApp,
         *,
         metrics: Metrics,
-        figures: RequestFigures,
+        figures: RequestMetrics,
         ids: RequestIds,
         access_log: AccessLog,
         allowed_hosts: Collection[str],
@@ -138,7 +138,7 @@ class ExchangeMiddleware:
             await self._app(scope, receive, send)
             return
         started, arrived = time.perf_counter(), time.time()
-        exchange = Exchange(self._ids.draw())
+        exchange = RequestRecord(self._ids.draw())
         scope[KEY] = exchange
         tail = (b"x-request-id", exchange.request_id.encode())
         head = scope["method"] == "HEAD"
@@ -165,7 +165,7 @@ class ExchangeMiddleware:
             self._record(scope, exchange, arrived, time.perf_counter() - started)
 
     async def _refuse(
-        self, error: ImgserveError, scope: Scope, exchange: Exchange, send: Send, request_body: RequestBody | None
+        self, error: ImgserveError, scope: Scope, exchange: RequestRecord, send: Send, request_body: RequestBody | None
     ) -> None:
         exchange.outcome = error.code
         self._metrics.rejected.labels(error.code).inc()
@@ -186,14 +186,14 @@ class ExchangeMiddleware:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _record(self, scope: Scope, exchange: Exchange, arrived: float, seconds: float) -> None:
+    def _record(self, scope: Scope, exchange: RequestRecord, arrived: float, seconds: float) -> None:
         status = exchange.status or _CLIENT_GONE
         self._figures.count(exchange.route, status, exchange.outcome or "ok", seconds, exchange.sent)
         if self._access_log.enabled:
             self._access_log.write(access_record(scope, exchange, arrived, seconds, status))
 
 
-def access_record(scope: Scope, exchange: Exchange, arrived: float, seconds: float, status: int) -> AccessRecord:
+def access_record(scope: Scope, exchange: RequestRecord, arrived: float, seconds: float, status: int) -> AccessRecord:
     """Write down one request and what became of it."""
     headers = dict(scope["headers"])
     query: bytes = scope["query_string"]

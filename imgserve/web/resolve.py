@@ -12,8 +12,8 @@ from imgserve.errors import ImageNotFound
 from imgserve.http.conditional import last_modified_header
 from imgserve.http.headers import CachePolicy, content_disposition, file_name_for, tags_of
 from imgserve.http.negotiation import AcceptClass, accept_class
-from imgserve.images.locate import Finder, Sight
-from imgserve.images.resolve import Meaning, Meant
+from imgserve.images.locate import CachedStat, Locator
+from imgserve.images.resolve import RenditionRequest, Resolver
 from imgserve.model import Original
 from imgserve.transform import Transform
 from imgserve.web.respond import UNSETTLED, RawHeaders, Validators, lasting_headers, tag_headers
@@ -62,14 +62,14 @@ class Wanted:
 class Identifier:
     """Tells which picture a request means, remembering what it told before."""
 
-    def __init__(self, finder: Finder, meaning: Meaning, options: UrlOptions) -> None:
+    def __init__(self, finder: Locator, meaning: Resolver, options: UrlOptions) -> None:
         """Take who finds originals, who tells what queries mean, and the settings."""
         self._finder = finder
         self._meaning = meaning
         self._options = options
         self._known: LRUCache[tuple[str, bytes, AcceptClass], tuple[Original, Wanted]] = LRUCache(_REMEMBERED)
 
-    async def identify(self, scope: Scope, accept: str) -> tuple[Wanted, tuple[Sight, ...]]:
+    async def identify(self, scope: Scope, accept: str) -> tuple[Wanted, tuple[CachedStat, ...]]:
         """Find the original and settle what is to be made of it; tell on what was seen that rests.
 
         Raises:
@@ -89,7 +89,7 @@ class Identifier:
         """Look at the original again at the next request."""
         self._finder.forget(image_id)
 
-    def _wanted(self, meant: Meant) -> Wanted:
+    def _wanted(self, meant: RenditionRequest) -> Wanted:
         options, original, asked, key = self._options, meant.original, meant.asked, meant.key
         # Both by the same clock: a file may be of tomorrow, the answer's Date may not.
         now = time()

@@ -23,8 +23,8 @@ from imgserve.errors import (
 from imgserve.formats import FORMATS
 from imgserve.http.headers import content_disposition, file_name_for
 from imgserve.http.negotiation import AcceptClass, accept_class
-from imgserve.library.archive import BulkMaking, archive_name
-from imgserve.library.convert import Made, Making
+from imgserve.library.archive import BulkConverter, archive_name
+from imgserve.library.convert import Converter, Made
 from imgserve.library.results import Accepted
 from imgserve.model import Rendition
 from imgserve.web.api.endpoint import JSON, Answer, endpoint
@@ -56,7 +56,7 @@ _NOT_KEPT = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, Storage
 class MakingPictures:
     """Makes pictures."""
 
-    def __init__(self, making: Making, bulk: BulkMaking, *, prefix: str) -> None:
+    def __init__(self, making: Converter, bulk: BulkConverter, *, prefix: str) -> None:
         """Take who makes pictures of one image and of many, and where pictures are served."""
         self._making = making
         self._bulk = bulk

@@ -11,7 +11,7 @@ from imgserve.errors import (
     ReadOnlyOriginals,
     StorageFull,
 )
-from imgserve.library.ingest import Ingest
+from imgserve.library.ingest import IngestService
 from imgserve.model import ImageRecord
 from imgserve.web.api.asked import Changes, Likeness, Listing, Paging
 from imgserve.web.api.endpoint import Answer, endpoint
@@ -29,7 +29,9 @@ _TAGS = 1000
 class Records:
     """Tells and changes records."""
 
-    def __init__(self, images: Images, search: ImageSearch, ingest: Ingest, matching: Matching, *, prefix: str) -> None:
+    def __init__(
+        self, images: Images, search: ImageSearch, ingest: IngestService, matching: Matching, *, prefix: str
+    ) -> None:
         """Take where records are, who finds and who changes them, who heeds If-Match, and where pictures are served."""
         self._images = images
         self._search = search

@@ -10,7 +10,7 @@ from imgserve.errors import (
     TrashItemNotFound,
     UnreadableImage,
 )
-from imgserve.library.ingest import Ingest
+from imgserve.library.ingest import IngestService
 from imgserve.web.api.asked import PrefixPaging
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.models import ImageOut
@@ -20,7 +20,7 @@ from imgserve.web.api.upkeep_models import DestroyedOut, ProblemOne, ProblemsOut
 class Trash:
     """Tells what was deleted, and brings it back."""
 
-    def __init__(self, ingest: Ingest, *, prefix: str) -> None:
+    def __init__(self, ingest: IngestService, *, prefix: str) -> None:
         """Take who looks after the trash, and where pictures are served."""
         self._ingest = ingest
         self._prefix = prefix

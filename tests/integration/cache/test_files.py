@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from imgserve.cache import UNKNOWN, DiskTier, MemoryTier, RenditionKey, TieredCache
-from imgserve.cache.files import LARGEST, Familiar
+from imgserve.cache.files import LARGEST, RecentKeys
 from imgserve.model import Rendition
 
 Png = Callable[..., Rendition]
@@ -61,7 +61,7 @@ def test_a_name_that_no_thread_has_looked_up_is_left_to_one(tmp_path: Path, tier
 
 
 def test_what_was_looked_up_lately_is_remembered_within_bounds() -> None:
-    familiar = Familiar(10)
+    familiar = RecentKeys(10)
     for number in range(100):
         familiar.add(str(number))
         assert "0" in familiar

@@ -60,7 +60,7 @@ async def test_the_nearest_tier_answers_and_a_disk_hit_moves_up(tmp_path: Path, 
     cache = TieredCache(MemoryTier(1_000_000), DiskTier(tmp_path, 1_000_000))
     assert await cache.get(key("a")) == (png(500), "disk")
     assert await cache.get(key("a")) == (png(500), "memory")
-    assert (await cache.look_again(key("a"), on_disk=False) or (None,))[0] == png(500)
+    assert (await cache.recheck(key("a"), on_disk=False) or (None,))[0] == png(500)
     await cache.close()
 
 
@@ -242,7 +242,7 @@ async def test_what_is_at_hand_is_given_at_once_and_only_that(tmp_path: Path, pn
     assert cache.get_ready(key("a")) is None
     await cache.put(key("a"), png(500))
     assert cache.get_ready(key("a")) == (png(500), "memory")
-    assert cache.at_hand(key("a")) == png(500)
+    assert cache.peek(key("a")) == png(500)
     assert (await cache.stats())["memory"].hits == 1
     await cache.purge("a")
     assert cache.get_ready(key("a")) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
-from imgserve.images.locate import Finder, Found
+from imgserve.images.locate import Found, Locator
 from imgserve.model import Original
 from imgserve.originals.folder import FolderOriginals
 from tests.pictures import encoded, quarters
@@ -46,7 +46,7 @@ def originals(folder: Path) -> Counting:
 
 def find(originals: Counting, *paths: str, recheck: float = 60) -> list[Found]:
     async def all_of() -> list[Found]:
-        finder = Finder(originals, recheck=recheck, presets={"card", "default"})
+        finder = Locator(originals, recheck=recheck, presets={"card", "default"})
         return [await finder.find(path) for path in paths]
 
     return asyncio.run(all_of())
@@ -122,7 +122,7 @@ def test_a_look_is_good_for_a_while(originals: Counting) -> None:
 
 def test_absence_is_remembered_as_long(originals: Counting, folder: Path) -> None:
     async def twice() -> None:
-        finder = Finder(originals, recheck=60, presets=())
+        finder = Locator(originals, recheck=60, presets=())
         for _ in range(2):
             with pytest.raises(ImageNotFound):
                 await finder.find("absent")
@@ -142,7 +142,7 @@ def test_a_file_that_stays_the_same_stays_the_same_object(originals: Counting) -
 
 def test_a_replaced_and_a_deleted_file_are_seen_after_the_recheck_time(originals: Counting, folder: Path) -> None:
     async def story() -> None:
-        finder = Finder(originals, recheck=0.2, presets=())
+        finder = Locator(originals, recheck=0.2, presets=())
         before = (await finder.find("shoe.jpg")).original
         settled(folder / "shoe.jpg", PICTURE + b"\0")
         assert (await finder.find("shoe.jpg")).original is before
@@ -158,7 +158,7 @@ def test_a_replaced_and_a_deleted_file_are_seen_after_the_recheck_time(originals
 
 def test_what_is_forgotten_is_looked_at_anew(originals: Counting) -> None:
     async def story() -> None:
-        finder = Finder(originals, recheck=60, presets=())
+        finder = Locator(originals, recheck=60, presets=())
         await finder.find("shoe.jpg")
         finder.forget("shoe.jpg")
         finder.forget("never seen")
@@ -172,7 +172,7 @@ def test_what_is_forgotten_is_looked_at_anew_by_another_extension_too(originals:
     """The endpoint forgets by the original's own id, whatever the path was."""
 
     async def story() -> None:
-        finder = Finder(originals, recheck=60, presets=())
+        finder = Locator(originals, recheck=60, presets=())
         before = (await finder.find("shoe.webp")).original
         settled(folder / "shoe.jpg", PICTURE + b"\0")
         finder.forget(before.image_id)
@@ -183,7 +183,7 @@ def test_what_is_forgotten_is_looked_at_anew_by_another_extension_too(originals:
 
 def test_many_who_ask_at_once_cost_one_look(originals: Counting) -> None:
     async def all_at_once() -> None:
-        finder = Finder(originals, recheck=60, presets=())
+        finder = Locator(originals, recheck=60, presets=())
         await asyncio.gather(*(finder.find("shoe.jpg") for _ in range(50)))
 
     asyncio.run(all_at_once())
@@ -204,7 +204,7 @@ def test_a_look_that_sees_the_same_prolongs_the_sight_for_all_who_hold_it(origin
 
 def test_a_sight_ends_where_something_changed(originals: Counting, folder: Path) -> None:
     async def story() -> None:
-        finder = Finder(originals, recheck=0.1, presets=())
+        finder = Locator(originals, recheck=0.1, presets=())
         [before] = (await finder.find("shoe.jpg")).sights
         assert time.monotonic() < before.until
         settled(folder / "shoe.jpg", PICTURE + b"\0")
@@ -217,7 +217,7 @@ def test_a_sight_ends_where_something_changed(originals: Counting, folder: Path)
 
 def test_a_sight_ends_when_it_is_forgotten(originals: Counting) -> None:
     async def story() -> None:
-        finder = Finder(originals, recheck=60, presets=())
+        finder = Locator(originals, recheck=60, presets=())
         for path in ("shoe.jpg", "shoe.webp"):
             *_, sight = (await finder.find(path)).sights
             finder.forget("shoe.jpg")

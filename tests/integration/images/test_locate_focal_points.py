@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.errors import CatalogUnavailable
 from imgserve.images import locate
-from imgserve.images.locate import Finder
+from imgserve.images.locate import Locator
 from imgserve.model import FocalPoint, Original
 from imgserve.originals.folder import FolderOriginals
 from tests.pictures import encoded, quarters
@@ -47,11 +47,11 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     return Catalog()
 
 
-def finder(place: Path, catalog: Catalog, recheck: float = 0.0) -> Finder:
-    return Finder(FolderOriginals(place.parent), recheck=recheck, presets=(), focal_point=catalog.focal_point)
+def finder(place: Path, catalog: Catalog, recheck: float = 0.0) -> Locator:
+    return Locator(FolderOriginals(place.parent), recheck=recheck, presets=(), focal_point=catalog.focal_point)
 
 
-async def seen(finder: Finder) -> Original:
+async def seen(finder: Locator) -> Original:
     return (await finder.find("shoe.png")).original
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from imgserve.images.prefetch import Preparer
+from imgserve.images.prefetch import MezzaninePrefetcher
 from tests.house import House, opened, run, until
 from tests.pictures import encoded, noise
 from tests.servers import rendering_processes, resume
@@ -22,8 +22,8 @@ def kept(house: House) -> set[str]:
 
 
 @contextlib.asynccontextmanager
-async def preparing(house: House, **options: float) -> AsyncIterator[Preparer]:
-    preparer = Preparer(house.renditions, house.cache.mezzanine_stats, **options)  # type: ignore[arg-type]  # most is whole
+async def preparing(house: House, **options: float) -> AsyncIterator[MezzaninePrefetcher]:
+    preparer = MezzaninePrefetcher(house.renditions, house.cache.mezzanine_stats, **options)  # type: ignore[arg-type]  # most is whole
     async with anyio.create_task_group() as group:
         group.start_soon(preparer.run)
         yield preparer
@@ -49,7 +49,7 @@ def test_the_first_picture_of_what_was_added_comes_from_its_mezzanine(tmp_path: 
 def test_the_newest_is_first_and_of_too_many_the_oldest_fall_out(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path, mezzanines=ROOM) as house:
-            preparer = Preparer(house.renditions, house.cache.mezzanine_stats, most=2)
+            preparer = MezzaninePrefetcher(house.renditions, house.cache.mezzanine_stats, most=2)
             for name in ("old.jpg", "middle.jpg", "new.jpg", "middle.jpg"):
                 preparer.add(house.put(name, LARGE))
             assert preparer.waiting == 2

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
-from imgserve.images.render_settings import Recipe
+from imgserve.images.render_settings import RenderSettings
 from imgserve.images.renditions import Served
 from imgserve.model import Limits
 from imgserve.pipeline.encode import EncoderSettings
@@ -92,7 +92,7 @@ def test_a_picture_that_all_have_left_is_finished_and_kept(tmp_path: Path, memor
     ],
 )
 def test_a_failure_is_remembered_for_the_picture(
-    tmp_path: Path, data: bytes, recipe: Recipe, error: type[Exception]
+    tmp_path: Path, data: bytes, recipe: RenderSettings, error: type[Exception]
 ) -> None:
     async def body() -> None:
         async with opened(tmp_path, recipe=recipe) as house:

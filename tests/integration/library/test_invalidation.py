@@ -9,7 +9,7 @@ import pytest
 from imgserve.cache import DiskTier, MemoryTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog, Notice
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.invalidation import Following
+from imgserve.library.invalidation import InvalidationListener
 from imgserve.model import Rendition
 from tests.catalogs import opened
 
@@ -29,14 +29,14 @@ class Other:
     def __init__(self, catalog: Catalog, place: Path) -> None:
         self.cache = TieredCache(MemoryTier(1_000_000), DiskTier(place, 0))
         self.forgotten: list[str] = []
-        self.following = Following(catalog.notices, self.cache, forget=self.forgotten.append)
+        self.following = InvalidationListener(catalog.notices, self.cache, forget=self.forgotten.append)
 
     async def keep(self, *names: str) -> None:
         for name in names:
             await self.cache.put(key(name), PICTURE)
 
     def kept(self) -> set[str]:
-        return {name for name in "abc" if self.cache.at_hand(key(name))}
+        return {name for name in "abc" if self.cache.peek(key(name))}
 
 
 def key(name: str) -> RenditionKey:

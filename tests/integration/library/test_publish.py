@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.cache import DiskTier, MemoryTier, RenditionKey, TieredCache
 from imgserve.catalog import Notice
-from imgserve.library.publish import Telling
+from imgserve.library.publish import ChangePublisher
 from imgserve.model import Original, Rendition
 from tests.catalogs import opened
 
@@ -46,11 +46,11 @@ async def test_what_shows_an_image_is_purged_with_it_everywhere(tmp_path: Path) 
     for name in ("logo", "shoe", "hat"):
         await cache.put(key(name), PICTURE)
     async with opened(f"sqlite:///{tmp_path}/catalog.sqlite") as catalog:
-        telling = Telling(cache, catalog.notices, forget=lambda _: None, listeners=[heard], shown_in=carriers)
+        telling = ChangePublisher(cache, catalog.notices, forget=lambda _: None, listeners=[heard], shown_in=carriers)
         assert await telling.purge(["logo"]) == 2
         await telling.publish([Notice("changed", "logo")])
         await telling.purged(["logo"])
         published = [notice for _, notice in await catalog.notices.after(0)]
-    assert [name for name in ("logo", "shoe", "hat") if cache.at_hand(key(name))] == ["hat"]
+    assert [name for name in ("logo", "shoe", "hat") if cache.peek(key(name))] == ["hat"]
     assert published == [Notice("changed", "logo"), Notice("purged", "shoe")]
     assert heard.ids == [["logo", "shoe"]]

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from imgserve.library.changes import Known
-from imgserve.library.watcher import Duty, Watcher
+from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.originals.tree import OriginalsTree
 from tests.ingests import House, house, picture
 from tests.watching import PATIENCE
@@ -29,7 +29,7 @@ class _Place:
         self.parts = parts
         tree = OriginalsTree({"": parts.root})
         known = Known(parts.catalog.images, parts.catalog.problems)
-        duty = Duty(parts.root / ".imgserve" / "watch.lock", every=0.1)
+        duty = LeaderLock(parts.root / ".imgserve" / "watch.lock", every=0.1)
         self.watcher = Watcher(tree, parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
 
     async def known(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from imgserve.errors import BadTransform, Busy, ImageNotFound, RenderCrashed, Re
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
 from imgserve.pipeline.jobs import Discipline, RenderJob
-from imgserve.rendering.pool import RenderingProcess, Wear
+from imgserve.rendering.pool import RecyclePolicy, RenderingProcess
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
@@ -47,7 +47,7 @@ def figure(metrics: Metrics, name: str, **labels: str) -> float:
 
 @contextlib.asynccontextmanager
 async def opened(
-    processes: int = 1, waiting: int = 4, time_limit: float = PATIENCE, wear: Wear | None = None
+    processes: int = 1, waiting: int = 4, time_limit: float = PATIENCE, wear: RecyclePolicy | None = None
 ) -> AsyncIterator[tuple[Workers, Metrics]]:
     metrics = Metrics(CollectorRegistry())
     workers = Workers(
@@ -258,7 +258,7 @@ def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: P
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_worn_process_is_replaced_and_no_picture_notices(tmp_path: Path, processes: int) -> None:
     async def body() -> None:
-        async with opened(processes, 100, wear=Wear(pictures=3, growth=0)) as (workers, metrics):
+        async with opened(processes, 100, wear=RecyclePolicy(pictures=3, growth=0)) as (workers, metrics):
             first = set(rendering_processes())
             async with anyio.create_task_group() as group:
                 for _ in range(10 * processes):
@@ -274,7 +274,7 @@ def test_a_worn_process_is_replaced_and_no_picture_notices(tmp_path: Path, proce
 def test_a_process_that_has_grown_is_replaced(tmp_path: Path) -> None:
     async def body() -> None:
         large = replace(job(tmp_path, "large.png", encoded(noise(3000, 3000), "png")), transform=SLOW_AND_LARGE)
-        async with opened(wear=Wear(pictures=0, growth=1)) as (workers, metrics):
+        async with opened(wear=RecyclePolicy(pictures=0, growth=1)) as (workers, metrics):
             first = rendering_processes()
             for at in range(18):
                 await workers.render(large if at == 1 else job(tmp_path))

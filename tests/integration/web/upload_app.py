@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog, Database
 from imgserve.download import Downloader, FetchRules
-from imgserve.library.ingest import Ingest
+from imgserve.library.ingest import IngestService
 from imgserve.library.means import Rules
 from imgserve.library.upload import Receiving
 from imgserve.metrics import Metrics
@@ -48,7 +48,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
         job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
         return await workers.inspect(job, megapixels=megapixels, background=background)
 
-    ingest = Ingest(
+    ingest = IngestService(
         originals,
         catalog,
         cache,

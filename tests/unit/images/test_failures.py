@@ -21,14 +21,14 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.images.render_settings import Failures
+from imgserve.images.render_settings import FailureCache
 
 
 def key(canonical: str = "w=1", *, image_id: str = "a.jpg", version: str = "1-1") -> RenditionKey:
     return RenditionKey(image_id, version, canonical, "r", "jpg")
 
 
-def refused(failures: Failures, asked: RenditionKey) -> bool:
+def refused(failures: FailureCache, asked: RenditionKey) -> bool:
     try:
         failures.check(asked)
     except ImgserveError:
@@ -38,7 +38,7 @@ def refused(failures: Failures, asked: RenditionKey) -> bool:
 
 @pytest.mark.parametrize("error", [RenderCrashed(), UnsupportedImage()])
 def test_what_is_the_fault_of_the_file_holds_for_every_picture_of_it(error: ImgserveError) -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     failures.remember(key("w=1"), error)
     assert refused(failures, key("w=1"))
     assert refused(failures, key("w=2"))
@@ -46,7 +46,7 @@ def test_what_is_the_fault_of_the_file_holds_for_every_picture_of_it(error: Imgs
 
 @pytest.mark.parametrize("error", [UnreadableImage(), LimitExceeded(), TooLarge(), RenderTimeout()])
 def test_what_may_be_the_fault_of_the_size_holds_for_that_picture_alone(error: ImgserveError) -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     failures.remember(key("w=1"), error)
     assert refused(failures, key("w=1"))
     assert not refused(failures, key("w=2"))
@@ -56,21 +56,21 @@ def test_what_may_be_the_fault_of_the_size_holds_for_that_picture_alone(error: I
     "error", [Busy(), OriginalChanged(), OriginalUnsettled(), ImageNotFound(), BadTransform(["page"]), ImgserveError()]
 )
 def test_what_may_pass_by_itself_is_forgotten_at_once(error: ImgserveError) -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     failures.remember(key(), error)
     assert not refused(failures, key())
 
 
 @pytest.mark.parametrize("error", [RenderCrashed(), UnsupportedImage(), UnreadableImage()])
 def test_another_file_or_another_state_of_it_is_not_concerned(error: ImgserveError) -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     failures.remember(key(), error)
     assert not refused(failures, key(image_id="b.jpg"))
     assert not refused(failures, key(version="2-2"))
 
 
 def test_two_pictures_of_a_file_over_time_condemn_the_file() -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     failures.remember(key("w=1"), RenderTimeout())
     failures.remember(key("w=2", image_id="b.jpg"), RenderTimeout())
     assert not refused(failures, key("w=3"))
@@ -80,7 +80,7 @@ def test_two_pictures_of_a_file_over_time_condemn_the_file() -> None:
 
 
 def test_the_error_is_the_one_that_was_remembered_without_its_history() -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     error = LimitExceeded("The limit frames is 5.")
     for _ in range(5):
         failures.remember(key(), error)
@@ -91,7 +91,7 @@ def test_the_error_is_the_one_that_was_remembered_without_its_history() -> None:
 
 @pytest.mark.parametrize("error", [RenderCrashed(), UnreadableImage()])
 def test_a_failure_is_forgotten_after_its_time(error: ImgserveError) -> None:
-    failures = Failures(0.05)
+    failures = FailureCache(0.05)
     failures.remember(key(), error)
     assert refused(failures, key())
     time.sleep(0.06)
@@ -99,13 +99,13 @@ def test_a_failure_is_forgotten_after_its_time(error: ImgserveError) -> None:
 
 
 def test_with_no_time_nothing_is_remembered() -> None:
-    failures = Failures(0)
+    failures = FailureCache(0)
     failures.remember(key(), RenderCrashed())
     assert not refused(failures, key())
 
 
 def test_timeouts_far_apart_do_not_add_up() -> None:
-    failures = Failures(0.05)
+    failures = FailureCache(0.05)
     failures.remember(key("w=1"), RenderTimeout())
     time.sleep(0.06)
     failures.remember(key("w=2"), RenderTimeout())
@@ -113,7 +113,7 @@ def test_timeouts_far_apart_do_not_add_up() -> None:
 
 
 def test_a_flood_of_failures_is_bounded() -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     for number in itertools.islice(itertools.count(), 12_000):
         failures.remember(key(f"w={number}", image_id=f"{number}.jpg"), RenderCrashed())
     assert not refused(failures, key("w=0", image_id="0.jpg"))
@@ -121,7 +121,7 @@ def test_a_flood_of_failures_is_bounded() -> None:
 
 
 def test_timeouts_of_pictures_that_ask_for_much_do_not_speak_against_the_file() -> None:
-    failures = Failures(60)
+    failures = FailureCache(60)
     for width in "abcde":
         failures.remember(key(width), RenderTimeout(), modest=False)
         with pytest.raises(RenderTimeout):

@@ -4,7 +4,7 @@ import logging
 import anyio
 import pytest
 
-from imgserve.library.invalidation import lasting
+from imgserve.library.invalidation import restart_on_failure
 
 
 class Work:
@@ -26,7 +26,7 @@ def test_work_that_fails_begins_anew_until_it_is_done(caplog: pytest.LogCaptureF
     work = Work(3)
     run = functools.partial(work.run, *given) if given else work.run
     with caplog.at_level(logging.ERROR, "imgserve"):
-        anyio.run(functools.partial(lasting, run, first_pause=0.0))
+        anyio.run(functools.partial(restart_on_failure, run, first_pause=0.0))
     assert (work.done, caplog.text.count("Work.run failed and begins anew")) == (1, 3)
     assert "ValueError: odd" in caplog.text
 
@@ -34,7 +34,7 @@ def test_work_that_fails_begins_anew_until_it_is_done(caplog: pytest.LogCaptureF
 def test_work_that_is_cancelled_ends() -> None:
     async def main() -> bool:
         with anyio.move_on_after(0.05) as scope:
-            await lasting(anyio.sleep_forever)
+            await restart_on_failure(anyio.sleep_forever)
         return scope.cancelled_caught
 
     assert anyio.run(main)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from imgserve.metrics import Metrics
-from imgserve.web.metrics import STATUSES, QuickOutcome, RequestFigures
+from imgserve.web.metrics import STATUSES, QuickOutcome, RequestMetrics
 
 
 def counted(requests: list[tuple[QuickOutcome, float, int]], *, quickly: bool) -> list[str]:
     metrics = Metrics(CollectorRegistry())
-    figures, loop = RequestFigures(metrics), asyncio.new_event_loop()
+    figures, loop = RequestMetrics(metrics), asyncio.new_event_loop()
     for outcome, seconds, sent in requests:
         if quickly:
             figures.count_quickly(outcome, seconds, sent, loop)
@@ -37,7 +37,7 @@ def test_what_was_counted_is_folded_in_a_moment_by_itself() -> None:
     metrics = Metrics(CollectorRegistry())
 
     async def count() -> float | None:
-        figures = RequestFigures(metrics)
+        figures = RequestMetrics(metrics)
         for _ in range(3):
             figures.count_quickly("memory", 0.0001, 10, asyncio.get_running_loop())
         await asyncio.sleep(0.2)
@@ -50,7 +50,7 @@ def test_what_was_counted_is_folded_in_a_moment_by_itself() -> None:
 
 def test_nothing_is_told_of_what_did_not_happen() -> None:
     metrics = Metrics(CollectorRegistry())
-    RequestFigures(metrics).fold()
+    RequestMetrics(metrics).fold()
     assert b"not_modified" not in generate_latest(metrics.registry)
 
 
