@@ -17,6 +17,7 @@ from imgserve.config.values import (
     WebOrigins,
     WholeDuration,
     Words,
+    is_network,
     mistake,
     split_words,
     stated,
@@ -232,13 +233,28 @@ class LogConfig(Section):
     """Minimum level of log messages on stderr: debug, info, warning or error."""
 
 
+def _metrics_readers(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(value in {"loopback", "everyone"} or is_network(value) for value in values):
+        raise mistake("loopback, everyone, or IP addresses and networks such as 10.0.0.0/8")
+    return values
+
+
+def _metrics_token(secret: SecretStr) -> SecretStr:
+    """Return a valid token; the error does not repeat it."""
+    if secret.get_secret_value() and not _KEY.fullmatch(secret.get_secret_value()):
+        raise stated("expected at least 16 visible ASCII characters; the token is not shown here")
+    return secret
+
+
 class MetricsConfig(Section):
     """Prometheus metrics at /metrics."""
 
     enabled: bool = True
     """Collect metrics and serve them at /metrics."""
-    open_to: Literal["loopback", "everyone"] = "loopback"
-    """Who may read them: loopback for this machine alone, everyone for all who reach the server."""
+    open_to: Annotated[Words, AfterValidator(_metrics_readers)] = ("loopback",)
+    """Who may read them: loopback (direct requests of this machine), networks such as 10.0.0.0/8, or everyone."""
+    token: Annotated[SecretStr, AfterValidator(_metrics_token)] = SecretStr("")
+    """Bearer token that opens /metrics to its holders, also through a proxy; empty for none."""
 
 
 _PORTS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}

@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 from imgserve.client.address import quoted_id
 from imgserve.errors import ConfigError, every_error
 from imgserve.originals.base import Originals
-from imgserve.web.operations import is_loopback
+from imgserve.web.operations import is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -54,7 +54,7 @@ class Pages:
 
     async def welcome(self, request: Request) -> Response:
         """Show what this server is; to its own machine by a few of its originals, whose names are not for everyone."""
-        examples = await to_thread.run_sync(self._examples) if is_loopback(request) else ""
+        examples = await to_thread.run_sync(self._examples) if is_local(request) else ""
         page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
         return HTMLResponse(page, headers=PAGE_HEADERS)
 
