@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from imgserve.web.operations import MetricsAccess, is_local
 
-TOKEN = "sixteen-characters"
+BEARER = "sixteen-characters"
 DIRECT = {"host": "127.0.0.1:8000"}
 
 
@@ -58,10 +58,10 @@ PROXIED = request("192.0.2.7", host="img.example.com", authorization="Bearer six
         (MetricsAccess(open_to=("192.0.2.0/24",)), True),
         (MetricsAccess(open_to=("loopback", "192.0.2.7")), True),
         (MetricsAccess(open_to=("198.51.100.0/24", "2001:db8::/32")), False),
-        (MetricsAccess(token=TOKEN), True),
-        (MetricsAccess(token=TOKEN[:-1]), False),
+        (MetricsAccess(token=BEARER), True),
+        (MetricsAccess(token=BEARER[:-1]), False),
         (MetricsAccess(), False),
-        (MetricsAccess(enabled=False, open_to=("everyone",), token=TOKEN), False),
+        (MetricsAccess(enabled=False, open_to=("everyone",), token=BEARER), False),
     ],
 )
 def test_settings_open_the_metrics(access: MetricsAccess, allowed: bool) -> None:
@@ -69,7 +69,7 @@ def test_settings_open_the_metrics(access: MetricsAccess, allowed: bool) -> None
 
 
 def test_a_token_needs_its_scheme() -> None:
-    access = MetricsAccess(token=TOKEN)
+    access = MetricsAccess(token=BEARER)
     assert not access.allows(request("192.0.2.7", authorization="Basic sixteen-characters"))
     assert not access.allows(request("192.0.2.7", authorization="Bearer"))
     assert not access.allows(request("192.0.2.7", authorization="Bearer \udcff".encode("utf-8", "replace").decode()))
