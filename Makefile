@@ -38,7 +38,7 @@ format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the code
+docs: $(STAMP) ## write the tables of docs/ and config.example.yaml from the code
 	$(BIN)/python -m tests.docs
 	$(BIN)/imgserve config example > config.example.yaml
 
