@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAMPLES := var/samples
+DRAWN := var/drawn
 CACHE := var/cache
 HOST ?= 127.0.0.1
 PORT ?= 8000
-PHOTOS ?= $(SAMPLES)
+PHOTOS ?= $(DRAWN)
 # The tests of whole servers have the machine for themselves. Status 5: there is none of what ARGS names among them.
 PARALLEL ?= --numprocesses 2 --dist loadfile --benchmark-disable
 
@@ -42,7 +43,7 @@ docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the 
 	$(BIN)/python -m tests.docs
 	$(BIN)/imgserve config example > config.example.yaml
 
-bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"
+bench: $(STAMP) $(PHOTOS) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-storage=benchmarks/baseline --benchmark-compare
 	$(BIN)/imgserve benchmark $(PHOTOS) $(ARGS)
 
@@ -60,9 +61,16 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
-# Drawn beside and moved, so that an interrupted drawing is not taken for a whole one.
+# Copied under another name and moved, so that an interrupted copy is not mistaken for a whole one. The server writes
+# records next to its originals, so it serves a copy and not static/samples.
 $(SAMPLES): | $(STAMP)
-	@echo "Drawing sample pictures (about half a minute) ..."
 	rm -rf $(SAMPLES).part
 	$(BIN)/imgserve samples $(SAMPLES).part
 	mv $(SAMPLES).part $(SAMPLES)
+
+# As large as a camera draws them: the benchmark measures with originals of 24 megapixels.
+$(DRAWN): | $(STAMP)
+	@echo "Drawing large pictures (about half a minute) ..."
+	rm -rf $(DRAWN).part
+	$(BIN)/python -m benchmarks.samples --scale 1 $(DRAWN).part
+	mv $(DRAWN).part $(DRAWN)

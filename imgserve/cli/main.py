@@ -19,7 +19,7 @@ _COMMANDS = {
     "cache": "Look after the folder of renditions; safe while servers use it.",
     "config": "Check and describe the settings.",
     "render": "Make one picture without a server.",
-    "samples": "Draw sample pictures into a folder, to try the server with.",
+    "samples": "Copy sample pictures into a folder, to try the server with.",
     "serve": "Serve the pictures of a folder (default: the current one).",
     "url": "Print the address of a picture on a server.",
 }

@@ -13,7 +13,9 @@ import yaml
 
 import imgserve as package
 from tests.pictures import encoded, opened, quarters
-from tests.servers import imgserve, server, settled
+from tests.servers import ROOT, imgserve, server, settled
+
+SAMPLES = ROOT / "static" / "samples"
 
 
 @pytest.fixture
@@ -191,3 +193,11 @@ def test_an_unknown_command_is_told(tmp_path: Path) -> None:
     done = imgserve("sevre", cwd=tmp_path)
     assert done.returncode == 2
     assert "sevre" in done.stderr
+
+
+def test_samples_copies_the_committed_pictures_and_prints_their_paths(tmp_path: Path) -> None:
+    done = imgserve("samples", tmp_path / "new" / "pictures", cwd=tmp_path)
+    committed = {path.relative_to(SAMPLES): path.read_bytes() for path in SAMPLES.rglob("*.*")}
+    copies = [Path(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, len(committed)) == (0, 7)
+    assert {path.relative_to(tmp_path / "new" / "pictures"): path.read_bytes() for path in copies} == committed

@@ -4,7 +4,7 @@ import math
 
 import pyvips
 
-from imgserve.pipeline.samples.paint import (
+from benchmarks.samples.paint import (
     below,
     clip,
     enlarged,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import pyvips
 
-from imgserve.pipeline.samples.outlines import Outline, cut
-from imgserve.pipeline.samples.paint import (
+from benchmarks.samples.outlines import Outline, cut
+from benchmarks.samples.paint import (
     Color,
     below,
     clip,
@@ -19,7 +19,7 @@ from imgserve.pipeline.samples.paint import (
     smooth,
     stretched,
 )
-from imgserve.pipeline.samples.ridges import Crest, Forest
+from benchmarks.samples.ridges import Crest, Forest
 
 FOCUS = (0.66, 0.34)
 """Where the large balloon is, in fractions of the upright picture."""

@@ -5,12 +5,16 @@ from pathlib import Path
 import pytest
 import pyvips
 
+from benchmarks.samples import draw_samples
 from imgserve.formats import HEAD_BYTES, sniff
-from imgserve.pipeline.samples import draw_samples
 
 SCALE = 0.08
 SUNLIT = 200
 """Mean brightness of a sun."""
+COMMITTED = Path(__file__).parents[3] / "static" / "samples"
+MOST_BYTES = 4_000_000
+LIKE = 10
+"""Mean difference of two pictures of one scene, drawn at different sizes; two different scenes differ by far more."""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,28 @@ def test_the_same_samples_come_out_of_every_run(folder: Path, tmp_path: Path) ->
     assert [path.read_bytes() for path in again] == [
         (folder / path.relative_to(tmp_path)).read_bytes() for path in again
     ]
+
+
+def test_the_committed_pictures_are_those_that_the_script_draws(folder: Path) -> None:
+    committed = {path.relative_to(COMMITTED) for path in COMMITTED.rglob("*.*")}
+    assert committed == {path.relative_to(folder) for path in folder.rglob("*.*")}
+    assert {name: _difference(COMMITTED / name, folder / name) for name in committed} == {
+        name: pytest.approx(0, abs=LIKE) for name in committed
+    }
+
+
+def test_the_committed_pictures_are_few_bytes_and_large_enough_for_a_screen() -> None:
+    pictures = [path for path in COMMITTED.rglob("*.*") if path.suffix in {".jpg", ".png"}]
+    sizes = [pyvips.Image.new_from_file(path) for path in pictures]
+    assert sum(path.stat().st_size for path in COMMITTED.rglob("*.*")) < MOST_BYTES
+    assert min(max(image.width, image.height) for image in sizes) >= 1200
+    assert max(image.width for image in sizes) == 2400
+
+
+def _difference(one: Path, other: Path) -> float:
+    """Return the mean difference of two pictures, both 64 pixels wide."""
+    small = [pyvips.Image.thumbnail(str(path), 64, height=64, size="force").flatten() for path in (one, other)]
+    return float((small[0] - small[1]).abs().avg())
 
 
 def test_the_landscape_has_its_sun_where_the_crops_will_look_for_it(folder: Path) -> None:

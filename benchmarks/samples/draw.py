@@ -1,15 +1,15 @@
-"""The sample pictures as files: names, formats, what a camera would have noted. The scenes stand beside."""
+"""The sample pictures as files: names, formats, sizes, camera metadata."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pyvips
 
-from imgserve.pipeline.samples.aurora import aurora
-from imgserve.pipeline.samples.balloon import balloon
-from imgserve.pipeline.samples.dunes import dunes
-from imgserve.pipeline.samples.graphics import compass, glass, tide
-from imgserve.pipeline.samples.mountains import mountains
+from benchmarks.samples.aurora import aurora
+from benchmarks.samples.balloon import balloon
+from benchmarks.samples.dunes import dunes
+from benchmarks.samples.graphics import compass, glass, tide
+from benchmarks.samples.mountains import mountains
 
 _ORIENTATION_ON_ITS_SIDE = 6
 _PRIVATE = {
@@ -23,11 +23,17 @@ _PRIVATE = {
     "exif-ifd3-GPSLongitude": "8/1 18/1 0/1",
 }
 """What a camera would have written; a rendition keeps the first two and none of the others."""
+_SIGNIFICANT_BITS = 10
+"""Of the 16 bits a channel of the aurora; grain in the rest would take three times the bytes."""
 
 
-def draw_samples(folder: Path, *, scale: float = 1.0) -> list[Path]:
-    """Draw every sample picture below a folder; a scale under 1 draws smaller ones, faster."""
-    return [_draw(folder / name, write, scale) for name, write in _SAMPLES]
+def draw_samples(folder: Path, *, scale: float | None = None) -> list[Path]:
+    """Draw every sample picture below a folder, and return the paths.
+
+    Without a scale, the pictures have the sizes that are committed in `static/samples`. Scale 1 draws them as large as
+    a camera does.
+    """
+    return [_draw(folder / name, write, scale or committed) for name, write, committed in _SAMPLES]
 
 
 def _draw(path: Path, write: Callable[[str, float], None], scale: float) -> Path:
@@ -54,7 +60,10 @@ def _dunes(path: str, scale: float) -> None:
 
 
 def _aurora(path: str, scale: float) -> None:
-    aurora(int(1500 * scale), int(1000 * scale)).pngsave(path)
+    step = 2 ** (16 - _SIGNIFICANT_BITS)
+    night = aurora(int(1500 * scale), int(1000 * scale))
+    rounded = ((night / step).floor() * step).cast("ushort").copy(interpretation="rgb16")
+    rounded.pngsave(path, compression=9, filter="all")
 
 
 def _glass(path: str, scale: float) -> None:
@@ -69,12 +78,13 @@ def _compass(path: str, _scale: float) -> None:
     Path(path).write_text(compass(), encoding="utf-8")
 
 
-_SAMPLES: tuple[tuple[str, Callable[[str, float], None]], ...] = (
-    ("mountains.jpg", _mountains),
-    ("balloon.jpg", _balloon),
-    ("glass.png", _glass),
-    ("tide.gif", _tide),
-    ("compass.svg", _compass),
-    ("travel/aurora.png", _aurora),
-    ("travel/Dünen im Wind.jpg", _dunes),
+_SAMPLES: tuple[tuple[str, Callable[[str, float], None], float], ...] = (
+    ("mountains.jpg", _mountains, 0.4),
+    ("balloon.jpg", _balloon, 0.4),
+    ("glass.png", _glass, 1),
+    ("tide.gif", _tide, 1),
+    ("compass.svg", _compass, 1),
+    ("travel/aurora.png", _aurora, 1),
+    ("travel/Dünen im Wind.jpg", _dunes, 0.8),
 )
+"""Name below the folder, what draws it, and the scale of the committed picture."""

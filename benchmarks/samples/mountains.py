@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pyvips
 
-from imgserve.pipeline.samples.outlines import cut, stand
-from imgserve.pipeline.samples.paint import (
+from benchmarks.samples.outlines import cut, stand
+from benchmarks.samples.paint import (
     Color,
     below,
     clip,
@@ -21,7 +21,7 @@ from imgserve.pipeline.samples.paint import (
     smooth,
     stretched,
 )
-from imgserve.pipeline.samples.ridges import Crest, Forest, raised
+from benchmarks.samples.ridges import Crest, Forest, raised
 
 _SHORE = 0.425
 """Where the water begins, in widths from the top."""

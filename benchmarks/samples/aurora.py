@@ -4,9 +4,9 @@ import random
 
 import pyvips
 
-from imgserve.pipeline.samples.outlines import Outline, cut, stand
-from imgserve.pipeline.samples.paint import Color, below, clip, fractal, glow, gradient, grid, mix, smooth
-from imgserve.pipeline.samples.ridges import Crest, value_noise
+from benchmarks.samples.outlines import Outline, cut, stand
+from benchmarks.samples.paint import Color, below, clip, fractal, glow, gradient, grid, mix, smooth
+from benchmarks.samples.ridges import Crest, value_noise
 
 _SKY = ((0.00, (5, 8, 26)), (0.45, (8, 20, 48)), (0.75, (14, 42, 66)), (1.00, (26, 70, 84)))
 _CABIN = (0.735, 0.548)
