@@ -1,10 +1,13 @@
 """A catalog in PostgreSQL, for many nodes. No rows here."""
 
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from imgserve.errors import ConfigError
 
 _MIGRATION_LOCK = 0x696D67736572
 """Any number that is ours; this one spells imgser."""
@@ -17,7 +20,12 @@ class PostgresStore:
     can_be_canceled = True
 
     def __init__(self, url: URL, patience: float, connections: int) -> None:
-        """Take the address, how long to wait for the server and for other nodes, and how many connections to keep."""
+        """Take the address, how long to wait for the server and for other nodes, and how many connections to keep.
+
+        Raises:
+            ConfigError: the driver is not installed.
+        """
+        self.driver_errors = _driver_errors()
         milliseconds = str(int(patience * 800))
         self.writer = create_async_engine(
             url,
@@ -58,3 +66,12 @@ class PostgresStore:
     async def close(self) -> None:
         """Close every connection."""
         await self.writer.dispose()
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of asyncpg that SQLAlchemy does not wrap; asyncpg comes with the extra `postgres` alone."""
+    try:
+        asyncpg = importlib.import_module("asyncpg")
+    except ModuleNotFoundError as error:
+        raise ConfigError(["catalog: PostgreSQL needs a driver: pip install 'imgserve[postgres]'"]) from error
+    return asyncpg.PostgresError, asyncpg.InterfaceError

@@ -31,6 +31,8 @@ class SqliteStore:
     dialect = "sqlite"
     can_be_canceled = False
     """Statements end by themselves, or after the timeouts that are set here."""
+    driver_errors: tuple[type[Exception], ...] = ()
+    """SQLAlchemy wraps every error of this driver."""
 
     def __init__(self, path: Path, patience: float, connections: int) -> None:
         """Take the file, how long to wait for other processes, and how many may read at once."""
