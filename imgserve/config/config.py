@@ -13,7 +13,7 @@ from imgserve.config.access_section import AccessConfig
 from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
-from imgserve.config.mounts import real
+from imgserve.config.mounts import is_served, real
 from imgserve.config.picture_sections import (
     CacheConfig,
     FormatsConfig,
@@ -122,7 +122,6 @@ def _overlap(originals: Path, cache: Path) -> str:
     """Say why the two folders cannot stand so: renditions would be served as originals, or originals swept."""
     if originals.is_relative_to(cache):
         return f"the folder of originals, {originals}, must not be inside {cache}, where files are deleted"
-    inside = cache.relative_to(originals).parts if cache.is_relative_to(originals) else ()
-    if inside and not any(part.startswith(".") for part in inside):
+    if is_served(cache, originals):
         return f"{cache} is inside the folder of originals and would be served; a hidden folder such as .cache is fine"
     return ""

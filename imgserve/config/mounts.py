@@ -68,6 +68,12 @@ def real(folder: Path) -> Path:
     return Path(os.path.realpath(folder))
 
 
+def is_served(folder: Path, originals: Path) -> bool:
+    """Return whether files in the folder have image ids: it is among the originals, and not hidden."""
+    inside = folder.is_relative_to(originals)
+    return inside and not any(part.startswith(".") for part in folder.relative_to(originals).parts)
+
+
 def _nested(main: Path, folder: Path) -> str:
     """Say why a folder cannot be served beside the main one: the same file would have two ids, one of them writable."""
     if folder == main:

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
-from imgserve.config.mounts import FOLDERS_SCHEMA, Folders, read_folders
+from imgserve.config.mounts import FOLDERS_SCHEMA, Folders, is_served, read_folders, real
 from imgserve.config.units import Duration, Size, WholeDuration
-from imgserve.config.values import Folder, Section, Words
+from imgserve.config.values import Folder, Section, Words, stated
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
 
@@ -32,6 +32,8 @@ class OriginalsConfig(Section):
     """Folder of originals; a relative one starts at the current folder."""
     folders: Annotated[Folders, WithJsonSchema(FOLDERS_SCHEMA)] = Field(default_factory=dict)
     """More folders, only read, by the beginning of image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
+    data_folder: Folder | None = None
+    """Folder of catalog, admin key and locks; by default .imgserve in the originals, where trash and uploads remain."""
     trash: WholeDuration = 7 * 86400
     """How long a deleted original can be brought back; 0 deletes it for good at once."""
     recheck: Annotated[Duration, Field(le=3600)] = 0.9
@@ -49,6 +51,16 @@ class OriginalsConfig(Section):
     @classmethod
     def _check_folders(cls, value: object, info: ValidationInfo) -> Folders:
         return read_folders(value, info.data.get("folder"))
+
+    @field_validator("data_folder")
+    @classmethod
+    def _check_data_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        for folder in (info.data.get("folder"), *info.data.get("folders", {}).values()):
+            if value and folder and is_served(real(value), real(folder)):
+                raise stated(
+                    f"{value} is inside {folder}, a folder of originals; only a hidden folder there can be used"
+                )
+        return value
 
 
 class CacheConfig(Section):

@@ -15,6 +15,8 @@ import imgserve as package
 from tests.pictures import encoded, opened, quarters
 from tests.servers import ROOT, imgserve, server, settled
 
+KEY = "img_" + "k" * 43
+PNG = encoded(quarters(), "png")
 SAMPLES = ROOT / "static" / "samples"
 
 
@@ -163,6 +165,26 @@ def test_serve_tells_what_to_open(shoe: Path) -> None:
         served.wait_for(f"{served.base_url}/img/shoe.jpg?")
         shown = [word for line in served.lines for word in line.split() if "/img/" in word]
         assert [served.client.get(address).status_code for address in shown] == [200]
+
+
+def test_the_first_line_says_where_originals_and_data_are(shoe: Path) -> None:
+    with server(shoe.parent) as served:
+        assert f"originals in {shoe.parent}, data in {shoe.parent}/.imgserve (--data" in served.lines[0]
+
+
+def test_data_can_be_elsewhere_while_uploads_and_trash_stay_with_the_originals(tmp_path: Path) -> None:
+    """Elsewhere may be another file system, and originals are moved by renaming."""
+    photos, data = tmp_path / "photos", tmp_path / "data"
+    photos.mkdir()
+    with server(photos, "--data", data, env={"IMGSERVE_ACCESS__ADMIN_KEY": KEY}) as served:
+        assert f"data in {data}" in served.lines[0]
+        assert (data / "catalog.sqlite").is_file()
+        assert list(photos.iterdir()) == []
+        address, headers = f"{served.base_url}/api/images/shoe.png", {"x-api-key": KEY, "content-type": "image/png"}
+        answers = [served.client.put(address, content=PNG, headers=headers)]
+        answers.append(served.client.delete(address, headers=headers))
+        assert [answer.status_code for answer in answers] == [201, 200]
+        assert sorted(path.name for path in (photos / ".imgserve").iterdir()) == ["incoming", "trash"]
 
 
 def test_ctrl_c_ends_a_server_in_good_order(shoe: Path) -> None:
