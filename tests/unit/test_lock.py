@@ -1,6 +1,7 @@
 """The lock files agree with pyproject.toml: `make lock` writes them."""
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires
@@ -70,3 +71,11 @@ def test_no_address_is_in_a_lock(lock: str) -> None:
 
 def test_the_development_tools_are_locked_next_to_the_very_versions_of_the_server() -> None:
     assert _pins("requirements.lock").items() <= _pins("requirements-dev.lock").items(), HINT
+
+
+@pytest.mark.parametrize(("target", "tools"), [("serve", False), ("test", True), ("lint", True)])
+def test_only_the_targets_of_developers_install_development_tools(target: str, tools: bool) -> None:
+    command = ["make", "--dry-run", "--always-make", target]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--requirement requirements.lock" in recipe
+    assert ("--requirement requirements-dev.lock" in recipe) == tools
