@@ -1,4 +1,6 @@
-"""Times the catalog at 100,000 records, in SQLite and PostgreSQL where installed: `python -m benchmarks.catalog`.
+"""How long the catalog takes for each question at 100,000 records, in SQLite and, where installed, PostgreSQL.
+
+    python -m benchmarks.catalog [RECORDS]
 
 Wall time of one caller, in milliseconds: the median of some turns, each with other values.
 """

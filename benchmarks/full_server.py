@@ -155,7 +155,7 @@ def _server(place: Path) -> Iterator[_Running]:
     log = place / "server.log"
     with log.open("w", encoding="utf-8") as output:
         environment = {**kept, **_SETTINGS}
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=_ROOT)  # noqa: S603  our own server
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=_ROOT)
     try:
         yield _Running(_address(process, log), process.pid)
     finally:

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import psutil
 import pyvips
 
-from imgserve.benchmark.ask import counted
-from imgserve.benchmark.programs import PYTHON, Program, log_of, serving
+from benchmarks.ask import counted
+from benchmarks.programs import PYTHON, Program, log_of, serving
 
 _KEY = "benchmark-" + "0" * 32
 _SETTINGS = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ACCESS__ADMIN_KEY": _KEY}

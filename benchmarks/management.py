@@ -19,9 +19,9 @@ from pathlib import Path
 import imagesize
 
 from benchmarks import catalog, recorded
+from benchmarks.ask import fetch
 from benchmarks.managed import Api, at_once, drawn, managed, settle, stamped
 from benchmarks.rounds import HEAD, Rounds, machine
-from imgserve.benchmark.ask import fetch
 from imgserve.catalog import Database, Images
 
 _ROUNDS = 5

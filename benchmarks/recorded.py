@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import pyvips
 
+from benchmarks.ask import counted, fetch
+from benchmarks.load import request
 from benchmarks.managed import Api, cost, managed, settle, stamped
 from benchmarks.rounds import Rounds
-from imgserve.benchmark.ask import counted, fetch
-from imgserve.benchmark.load import request
-from imgserve.benchmark.steady import Asked, Generator
+from benchmarks.steady import Asked, Generator
 from tests.ingests import picture
 
 _HIT = "/img/hit.jpg?width=400"

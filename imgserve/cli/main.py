@@ -15,7 +15,6 @@ from imgserve.cli.options import KEY_VARIABLE, SERVER_VARIABLE, Remote
 from imgserve.errors import ImgserveError
 
 _COMMANDS = {
-    "benchmark": "Measure this machine beside floors and other servers.",
     "cache": "Look after the folder of renditions; safe while servers use it.",
     "config": "Check and describe the settings.",
     "render": "Make one picture without a server.",

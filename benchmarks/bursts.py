@@ -5,12 +5,12 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from imgserve.benchmark.ask import check_picture
-from imgserve.benchmark.figures import at_least, ratios
-from imgserve.benchmark.load import drive, request
-from imgserve.benchmark.programs import Program, settled_seconds
-from imgserve.benchmark.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
-from imgserve.benchmark.setup import Setup
+from benchmarks.ask import check_picture
+from benchmarks.figures import at_least, ratios
+from benchmarks.load import drive, request
+from benchmarks.programs import Program, settled_seconds
+from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
+from benchmarks.setup import Setup
 
 IN_FLIGHT = 4
 OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"

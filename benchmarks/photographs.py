@@ -10,7 +10,7 @@ from pathlib import Path
 
 import imagesize
 
-from imgserve.benchmark.failure import BenchmarkFailed
+from benchmarks.programs import BenchmarkFailed
 
 _JPEG = {".jpg", ".jpeg"}
 _MOST = 5

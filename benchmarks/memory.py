@@ -1,22 +1,68 @@
-"""How much memory all processes take: ours and the peers' in the same burst, and ours over many more pictures."""
+"""The memory of all processes: of imgserve and the peers in the same burst, and of imgserve over many more pictures."""
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from imgserve.benchmark.bursts import OURS, jobs, our_path, over_http
-from imgserve.benchmark.figures import at_most, ratios
-from imgserve.benchmark.memory import KIND, sampled
-from imgserve.benchmark.programs import Program
-from imgserve.benchmark.servers import imgserve
-from imgserve.benchmark.setup import Setup
+import psutil
 
+from benchmarks.bursts import OURS, jobs, our_path, over_http
+from benchmarks.figures import at_most, ratios
+from benchmarks.programs import Program
+from benchmarks.servers import imgserve
+from benchmarks.setup import Setup
+
+_PAUSE_SECONDS = 0.05
 _MEGABYTE = 1e6
 _MOST_OF_THUMBOR, _FLAT = 1.5, 1.1
 _MOST_ROUNDS = 3
 _QUARTERS = 4
 _MEMORY_TIER = "5MB"
 """Full after the first page, so that what is kept on purpose is not mistaken for growth."""
+KIND = "PSS" if psutil.LINUX else "USS"
+"""Proportional: a page that several processes share counts once in all. Elsewhere only what is unshared is known."""
+
+
+@dataclass(slots=True)
+class Samples:
+    """Bytes over time, added up over processes."""
+
+    values: list[int] = field(default_factory=list)
+
+    @property
+    def peak(self) -> int:
+        """The most of all samples."""
+        return max(self.values)
+
+
+@contextlib.contextmanager
+def sampled(program: Program) -> Iterator[Samples]:
+    """Sample until the block is left, and at its end."""
+    samples, stop = Samples(), threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(_PAUSE_SECONDS):
+            samples.values.append(held(program))
+
+    thread = threading.Thread(target=sample, name="memory samples")
+    thread.start()
+    try:
+        yield samples
+        samples.values.append(held(program))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def held(program: Program) -> int:
+    """Tell the bytes that a program and all below it hold now."""
+    total = 0
+    for process in program.family():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += getattr(process.memory_full_info(), KIND.lower())
+    return total
 
 
 @dataclass(frozen=True, slots=True)

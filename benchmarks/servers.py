@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.programs import PYTHON, Program, free_address, processor_seconds, serving, started
+from benchmarks.programs import PYTHON, BenchmarkFailed, Program, free_address, processor_seconds, serving, started
 
 LOOP_THREADS = 2
 
@@ -33,7 +32,7 @@ def bare_app(answers: Mapping[str, object], folder: Path) -> Iterator[Program]:
     folder.mkdir()
     file = folder / "answers.json"
     file.write_text(json.dumps(answers), encoding="utf-8")
-    with serving([*PYTHON, "imgserve.benchmark.bare_app", str(file)], folder) as program:
+    with serving([*PYTHON, "benchmarks.bare_app", str(file)], folder) as program:
         yield program
 
 
@@ -115,6 +114,6 @@ class BareLoop:
 def bare_loop(folder: Path) -> Iterator[BareLoop]:
     """Run the bare pyvips loop."""
     folder.mkdir()
-    command = [sys.executable, "-m", "imgserve.benchmark.bare_loop"]
+    command = [sys.executable, "-m", "benchmarks.bare_loop"]
     with started(command, folder, {"VIPS_CONCURRENCY": "1"}, piped=True) as process:
         yield BareLoop(process)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import imagesize
 from prometheus_client.parser import text_string_to_metric_families
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.load import HEADERS
+from benchmarks.load import HEADERS
+from benchmarks.programs import BenchmarkFailed
 
 _PATIENCE = 60.0
 _SETTLED_SECONDS = 0.3

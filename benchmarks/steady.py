@@ -6,9 +6,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imgserve.benchmark.ask import fetch
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.load import HEADERS, drive, repeated, request
+from benchmarks.ask import fetch
+from benchmarks.load import HEADERS, drive, repeated, request
+from benchmarks.programs import BenchmarkFailed
 
 _RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
 _DONE = re.compile(r"^\s*(\d+) requests in ", re.MULTILINE)

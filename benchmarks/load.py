@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.figures import percentile
+from benchmarks.figures import percentile
+from benchmarks.programs import BenchmarkFailed
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length: "

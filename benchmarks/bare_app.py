@@ -1,6 +1,6 @@
 """The floor for hits: a bare ASGI app that sends bytes it holds, on uvicorn as imgserve configures it. Runs by itself.
 
-    python -m imgserve.benchmark.bare_app ANSWERS.json
+    bare_app.py ANSWERS.json
 
 The file maps a path to `{"status": 200, "headers": [[name, value], ...], "body": FILE or null}`.
 """

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgserve.benchmark.programs import Program, free_address, serving
-from imgserve.benchmark.servers import nginx_serving
+from benchmarks.programs import Program, free_address, serving
+from benchmarks.servers import nginx_serving
 from imgserve.formats import FORMATS
 
 _QUALITY = FORMATS["jpg"].quality

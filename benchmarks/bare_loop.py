@@ -1,7 +1,5 @@
 """The floor for cold pictures: threads that call pyvips, and nothing else. Run as a program of its own.
 
-    python -m imgserve.benchmark.bare_loop
-
 Reads one JSON object `{"calls": .., "threads": .., "jobs": [[path, width, format], ..]}` a line; answers each with a
 list of seconds: of the whole, then of each picture. Has the niceness, the one libvips thread and the encoder settings
 of a rendering process.

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.benchmark.figures import Figure, Figures, Wanted, at_least, at_most, exactly, percentile, ratios
+from benchmarks.figures import Figure, Figures, Wanted, at_least, at_most, exactly, percentile, ratios
 
 
 @pytest.mark.parametrize(

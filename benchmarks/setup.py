@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imgserve.benchmark.figures import Figures
-from imgserve.benchmark.peers import Peer
-from imgserve.benchmark.photographs import Gallery
-from imgserve.benchmark.steady import Generator
+from benchmarks.figures import Figures
+from benchmarks.peers import Peer
+from benchmarks.photographs import Gallery
+from benchmarks.steady import Generator
 
 
 @dataclass(frozen=True, slots=True)

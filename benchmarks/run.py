@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import bursts, cold, hits, memory
+from benchmarks.figures import HEAD, Figures
+from benchmarks.memory import KIND
+from benchmarks.peers import Commands, Peer, installed
+from benchmarks.photographs import gallery
+from benchmarks.setup import Pace, Setup
+from benchmarks.steady import WRK_LEAST_SECONDS, Generator
 from imgserve import __version__
-from imgserve.benchmark import bursts, busy, cold, crowd, hits, usage
-from imgserve.benchmark.figures import HEAD, Figures
-from imgserve.benchmark.memory import KIND
-from imgserve.benchmark.peers import Commands, Peer, installed
-from imgserve.benchmark.photographs import gallery
-from imgserve.benchmark.setup import Pace, Setup
-from imgserve.benchmark.steady import WRK_LEAST_SECONDS, Generator
 
 _OTHER_DESCRIPTORS = 128
 
 CHAPTERS: dict[str, Callable[[Setup], None]] = {
     "cold": cold.measure,
     "hits": hits.measure,
-    "busy": busy.measure,
+    "busy": hits.busy,
     "burst": bursts.measure,
     "alone": cold.alone,
-    "crowd": crowd.measure,
-    "memory": usage.measure,
+    "crowd": cold.crowd,
+    "memory": memory.measure,
 }
 """In the order of the table. Each starts what it measures, adds its figures, and leaves nothing running."""
 

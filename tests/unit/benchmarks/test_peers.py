@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.benchmark.peers import Commands, find, installed
+from benchmarks.peers import Commands, find, installed
 
 
 def script(folder: Path, name: str, says: str) -> str:

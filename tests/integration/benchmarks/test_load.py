@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgserve.benchmark.ask import check_picture, fetch
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.load import drive, repeated, request
-from imgserve.benchmark.servers import bare_app
-from imgserve.benchmark.steady import Asked, Generator
+from benchmarks.ask import check_picture, fetch
+from benchmarks.load import drive, repeated, request
+from benchmarks.programs import BenchmarkFailed
+from benchmarks.servers import bare_app
+from benchmarks.steady import Asked, Generator
 from tests.pictures import encoded, quarters
 
 
@@ -67,5 +67,5 @@ def test_a_picture_of_another_width_ends_the_benchmark(address: str) -> None:
 
 
 def test_the_bare_app_needs_no_framework() -> None:
-    code = "import sys, imgserve.benchmark.bare_app; sys.exit('starlette' in sys.modules)"
+    code = "import sys, benchmarks.bare_app; sys.exit('starlette' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,9 +15,6 @@ from typing import Protocol
 
 import psutil
 
-import imgserve
-from imgserve.benchmark.failure import BenchmarkFailed
-
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _LOG_LINES = 15
@@ -25,7 +22,11 @@ _IDLE_LOOK, _IDLE_SHARE, _IDLE_PATIENCE = 0.2, 0.1, 10.0
 """Idle is who takes less than a tenth of a core for so many seconds; who is not after ten is not waited for."""
 _LISTENING = re.compile(r"listening on (http://\S+)")
 PYTHON = (sys.executable, "-m")
-"""Begins the command of a module of this package."""
+"""Begins the command of a module."""
+
+
+class BenchmarkFailed(RuntimeError):
+    """A program that is measured did not start, or did not respond as it should."""
 
 
 class Timed(Protocol):
@@ -116,10 +117,10 @@ def free_address() -> str:
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Take the caller's environment without its settings of imgserve, with this package in reach."""
+    """Take the caller's environment without its settings of imgserve, with this folder and the package within reach."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
-    package = str(Path(imgserve.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (package, inherited.get("PYTHONPATH"))))
+    root = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
     return {**inherited, "PYTHONPATH": path, **settings}
 
 
