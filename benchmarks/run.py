@@ -1,4 +1,4 @@
-"""The run: which chapters there are, what each is given, and what is told around them."""
+"""The run: the chapters, what each receives, and the lines printed around them."""
 
 import os
 import platform
