@@ -96,7 +96,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    # A shell ignores SIGINT in what it starts in the background. Handlers of our own end the started servers anyway.
+    # A shell ignores SIGINT for processes that it starts in the background, and they inherit that.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
     command(prog_name="python -m benchmarks")

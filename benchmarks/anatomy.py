@@ -110,7 +110,7 @@ def _mapped(place: Path) -> Mezzanine:
 
 
 def _round_trip(path: Path) -> float:
-    """Seconds by the clock that a picture takes beyond what its process says."""
+    """Return the seconds of wall time that a picture takes in addition to its rendering time."""
     state = path.stat()
     job = RenderJob(str(path), file_version(state.st_mtime_ns, state.st_size), Transform(width=_WIDTH, format="jpg"))
 

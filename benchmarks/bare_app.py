@@ -17,7 +17,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class BareApp:
-    """Answers a known path with what was given for it."""
+    """Sends the configured response for each known path."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self._answers = {path: _messages(answer) for path, answer in answers.items()}
@@ -39,7 +39,7 @@ def _messages(answer: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class _Announcing(uvicorn.Server):
-    """Tells where it listens."""
+    """Prints the address that it listens on."""
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)

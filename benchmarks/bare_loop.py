@@ -26,12 +26,12 @@ _SHRINKS = (8, 4, 2)
 
 
 def thumbnail(data: bytes, width: int) -> pyvips.Image:
-    """Reduce as anyone would who knows libvips."""
+    """Reduce a picture in the usual libvips way."""
     return pyvips.Image.thumbnail_buffer(data, width, height=10**6, size="down")
 
 
 def pipeline(data: bytes, width: int) -> pyvips.Image:
-    """Call what the pipeline calls for a JPEG in sRGB or with a profile, with everything decided beforehand."""
+    """Make the pyvips calls of the pipeline for a JPEG in sRGB or with a profile, without its decisions."""
     header = pyvips.Image.jpegload_buffer(data)
     factor = header.width / width
     height = max(1, round(header.height / factor))
@@ -47,7 +47,7 @@ _CALLS: dict[str, Callable[[bytes, int], pyvips.Image]] = {"thumbnail": thumbnai
 
 
 def picture(calls: str, path: str, width: int, name: str) -> float:
-    """Make one picture; tell the seconds."""
+    """Make one picture; return the seconds."""
     started = time.perf_counter()
     image, output = _CALLS[calls](Path(path).read_bytes(), width), FORMATS[name]
     encode(image, output, Transform(format=name), _SETTINGS, keep="none")

@@ -1,4 +1,4 @@
-"""Pages of pictures, all cold, then more sizes of the same: ours, a bare loop and the peers in turn."""
+"""Pages of cold pictures, then more sizes of the same: imgserve, a bare loop and the peers in turn."""
 
 import contextlib
 import random
@@ -18,7 +18,7 @@ OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"
 
 @dataclass(slots=True)
 class Rounds:
-    """What one contender did in one kind of work."""
+    """The rounds of one contender in one kind of work."""
 
     rates: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -29,17 +29,17 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Whoever makes the pictures."""
+    """A program that makes the pictures."""
 
     name: str
     program: Program | BareLoop
     make: Callable[[list[Job]], tuple[float, float]]
-    """Makes them; tells the seconds and the bytes."""
+    """Makes them; returns the seconds and the bytes."""
     burst: Rounds = field(default_factory=Rounds)
     widths: Rounds = field(default_factory=Rounds)
 
     def run(self, jobs: list[Job], rounds: Rounds) -> None:
-        """Make pictures, and keep how that went."""
+        """Make pictures and record the rate, the cost and the size."""
         before = settled_seconds(self.program)
         seconds, size = self.make(jobs)
         rounds.costs.append((settled_seconds(self.program) - before) / len(jobs) * 1000)
@@ -48,7 +48,7 @@ class Contender:
 
 
 def measure(setup: Setup) -> None:
-    """Let each contender make the same pages and the same further sizes, in an order that turns."""
+    """Run each contender on the same pages and the same further sizes, in rotating order."""
     with contextlib.ExitStack() as stack:
         contenders = list(_contenders(stack, setup))
         for number in setup.pace.turns():

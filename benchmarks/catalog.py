@@ -28,7 +28,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def record(number: int) -> ImageRecord:
-    """Make one of many, all different: words as people use them, some often and some rarely."""
+    """Return one of many different records; some words are frequent, others rare."""
     chance = random.Random(number)
     moment = _START + timedelta(seconds=number)
     return ImageRecord(
@@ -42,7 +42,7 @@ def record(number: int) -> ImageRecord:
 
 
 async def measure(url: str, records: int) -> dict[str, float]:
-    """Fill a catalog and ask it."""
+    """Fill a catalog and time the queries."""
     database, figures = Database(url, patience=60), dict[str, float]()
     await database.open()
     images, search, sets = Images(database), ImageSearch(database), ImageSets(database)
@@ -51,7 +51,7 @@ async def measure(url: str, records: int) -> dict[str, float]:
         await images.put_many([record(number) for number in range(start, min(start + _BATCH, records))])
     figures["insert all, records/s"] = records / (time.perf_counter() - began)
     async with database.writing() as connection:
-        # What PostgreSQL does by itself, within a minute.
+        # PostgreSQL does this by itself within a minute.
         await connection.execute(text("ANALYZE" if database.dialect == "postgresql" else "SELECT 1"))
     known = [record(number) for number in random.Random(0).sample(range(records), 200)]
     ids, deep = [one.image_id for one in known], (await search.page(limit=1000)).cursor

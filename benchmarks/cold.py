@@ -19,7 +19,7 @@ _ALONE_WIDTH = 800
 _ALONE_TIMES = 3
 _CROWD_WIDTH = 640
 _PAUSE_SECONDS = 0.5
-"""So that nothing of the picture before is still going on."""
+"""After it, the work for the previous picture is done."""
 _LONGEST_MS = 500
 
 
@@ -33,7 +33,7 @@ class Side:
 
 
 def measure(setup: Setup) -> None:
-    """Alternate between our server and the bare loop; every round has originals and sizes of its own."""
+    """Alternate between imgserve and the bare loop; every round has its own originals and sizes."""
     gallery, figures = setup.gallery, setup.figures
     with (
         imgserve(gallery.folder, setup.new_folder()) as server,
@@ -56,7 +56,7 @@ def measure(setup: Setup) -> None:
 
 
 def alone(setup: Setup) -> None:
-    """Time one cold picture of the largest photograph at a time, beside the same calls in a script."""
+    """Time cold pictures of the largest photograph, one at a time, next to the same calls in a script."""
     gallery, figures = setup.gallery, setup.figures
     ours, floor = Side(), Side()
     with (
@@ -77,7 +77,7 @@ def alone(setup: Setup) -> None:
 
 
 def _times(side: Side, program: Timed, make: Callable[[], list[float]]) -> None:
-    """Take the median of a few pictures, one after the other."""
+    """Record the median of a few pictures, made one after the other."""
     before = settled_seconds(program)
     side.times.append(statistics.median(make()) * 1000)
     side.costs.append(settled_seconds(program) - before)

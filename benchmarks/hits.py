@@ -22,7 +22,7 @@ _LONGEST_MS = 25
 _MOST_GENERATOR = 0.95
 _IN_FLIGHT = 2 * (os.cpu_count() or 1)
 _WANTED_MS = 8
-"""An older system of this kind had to keep 25."""
+"""An older system of this kind was required to stay below 25."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Kind:
 
 
 def measure(setup: Setup) -> None:
-    """Alternate between our server and the floors, round after round."""
+    """Alternate between imgserve and the floors, round after round."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder()))
         path, hit = near_30_kilobytes(server.address, setup)
@@ -59,7 +59,7 @@ def measure(setup: Setup) -> None:
 
 
 def near_30_kilobytes(address: str, setup: Setup) -> tuple[str, Answer]:
-    """Find a width whose JPEG has about the wanted size; warm, so that it is a hit of memory."""
+    """Return the path and the memory hit of the width whose JPEG is closest to 30 KB."""
     gallery = setup.gallery
     name = gallery.fresh(gallery.smallest)
     sizes: dict[str, int] = {}
@@ -73,7 +73,7 @@ def near_30_kilobytes(address: str, setup: Setup) -> tuple[str, Answer]:
 
 
 def _work(server: Program, hit: str) -> dict[str, float]:
-    """Tell what the server did so far beside answering from memory."""
+    """Return how often the server has rendered and looked on disk so far."""
     await_tiers(server.address, hit)
     return {
         "renderings": counted(server.address, "imgserve_renders_total"),
@@ -154,7 +154,7 @@ def _floors(hit: Answer, unmodified: Answer, setup: Setup) -> dict[str, object]:
 
 
 def busy(setup: Setup) -> None:
-    """Take the 99th percentile of hits with the rendering on, over as many rounds; once without it."""
+    """Measure the 99th percentile of hits while every core renders; once without rendering."""
     pace, figures = setup.pace, setup.figures
     with imgserve(setup.gallery.folder, setup.new_folder()) as server:
         path, _ = near_30_kilobytes(server.address, setup)
@@ -178,7 +178,7 @@ def busy(setup: Setup) -> None:
 
 
 def _cold(setup: Setup, stop: threading.Event) -> Iterator[bytes]:
-    """Ask for one photograph after the other, always as a new original, in every width of a page."""
+    """Yield requests for one photograph after the other, each as a new original in every width of a page."""
     while True:
         for name in setup.gallery.all_fresh():
             for width in setup.gallery.srcset():

@@ -1,4 +1,4 @@
-"""The load generator: sends a request as soon as the last answer is in, over kept or over new connections.
+"""The load generator: sends a request as soon as the last response is complete, on persistent or on new connections.
 
 Checks status and length of answers, nothing else, so that it costs less than the server that it measures.
 """
@@ -19,15 +19,15 @@ _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length: "
 _BODILESS = {204, 304}
 _PATIENCE = 600.0
-"""Seconds after which a run is given up: a server that hangs must not hang the benchmark."""
+"""Seconds after which a run fails: a server that hangs must not hang the benchmark."""
 
 HEADERS = {"host": "benchmark.test", "accept": "image/avif,image/webp,*/*", "user-agent": "benchmark"}
-"""What every request says, whoever sends it."""
+"""The headers of every request."""
 
 
 @dataclass(slots=True)
 class Load:
-    """What came of a run."""
+    """The result of a run."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -42,11 +42,11 @@ class Load:
         return len(self.latencies) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Latency that so many percent of the answers kept."""
+        """Return the latency that so many percent of the responses do not exceed."""
         return percentile(self.latencies, percent)
 
     def expect(self, status: int) -> "Load":
-        """Stop the benchmark where anything else was answered."""
+        """Stop the benchmark if the status is another."""
         if set(self.statuses) != {status}:
             raise BenchmarkFailed(f"expected {status} alone, but received {dict(self.statuses)}")
         return self
@@ -59,7 +59,7 @@ def request(path: str, **headers: str) -> bytes:
 
 
 def repeated(sent: bytes, seconds: float) -> Iterator[bytes]:
-    """Give the same request again and again, for so long."""
+    """Yield the same request for so many seconds."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         yield sent
@@ -121,7 +121,7 @@ async def _over_new(address: str, requests: Iterator[bytes], connections: int) -
 
 
 class _Client(asyncio.Protocol):
-    """One connection; `done` comes true when there is nothing left to ask."""
+    """One connection; `done` completes after the last request."""
 
     def __init__(self, requests: Iterator[bytes], load: Load) -> None:
         self._requests = requests
@@ -140,7 +140,7 @@ class _Client(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("closed before the answer was complete"))
 
     def send_next(self) -> None:
-        """Send what comes next, or end."""
+        """Send the next request, or finish."""
         sent = next(self._requests, None)
         if sent is None:
             if not self.done.done():

@@ -20,9 +20,9 @@ _MOST_OF_THUMBOR, _FLAT = 1.5, 1.1
 _MOST_ROUNDS = 3
 _QUARTERS = 4
 _MEMORY_TIER = "5MB"
-"""Full after the first page, so that what is kept on purpose is not mistaken for growth."""
+"""Full after the first page, so that what is cached is not mistaken for growth."""
 KIND = "PSS" if psutil.LINUX else "USS"
-"""Proportional: a page that several processes share counts once in all. Elsewhere only what is unshared is known."""
+"""PSS counts a page that several processes share once in all. Other systems only report unshared memory."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ def sampled(program: Program) -> Iterator[Samples]:
 
 
 def held(program: Program) -> int:
-    """Tell the bytes that a program and all below it hold now."""
+    """Return the bytes that a program and all processes below it use now."""
     total = 0
     for process in program.family():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -67,7 +67,7 @@ def held(program: Program) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Whose memory is watched."""
+    """A server whose memory is sampled."""
 
     name: str
     path: Callable[[str, int], str]
@@ -75,7 +75,7 @@ class Server:
 
 
 def measure(setup: Setup) -> None:
-    """Start everyone anew each round and watch a page of cold pictures; once, go on with ours."""
+    """Start every server in each round and sample a page of cold pictures; once, continue with imgserve."""
     peaks: dict[str, list[float]] = {}
     quarters: list[float] = []
     for _ in range(min(setup.pace.rounds, _MOST_ROUNDS)):
@@ -96,7 +96,7 @@ def _servers(setup: Setup) -> Iterator[Server]:
 
 
 def _page(setup: Setup, server: Server, program: Program) -> float:
-    """Make a page of pictures of new originals; tell the peak in megabytes."""
+    """Make a page of pictures of new originals; return the peak in megabytes."""
     page = jobs(setup, setup.gallery.all_fresh(), setup.gallery.srcset())
     with sampled(program) as samples:
         over_http(program, server.path)(page)
@@ -104,7 +104,7 @@ def _page(setup: Setup, server: Server, program: Program) -> float:
 
 
 def _many(setup: Setup, server: Server, program: Program) -> list[float]:
-    """Make page after page; tell the peak of each quarter."""
+    """Make page after page; return the peak of each quarter."""
     pages = setup.pace.pictures / len(setup.gallery.photographs) / len(setup.gallery.srcset())
     each = max(1, round(pages / _QUARTERS))
     return [max(_page(setup, server, program) for _ in range(each)) for _ in range(_QUARTERS)]

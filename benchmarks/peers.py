@@ -1,4 +1,4 @@
-"""Other servers of this kind, measured where they are installed: found, set like ours, started, addressed."""
+"""Other servers of this kind, if they are installed: found, configured like imgserve, started, requested."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from imgserve.formats import FORMATS
 _QUALITY = FORMATS["jpg"].quality
 _CORES = os.cpu_count() or 1
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-"""Where servers are, too; Debian leaves it out for everyone but root."""
+"""Debian has servers in these folders, which are only on the PATH of root."""
 _VERSION = re.compile(r"\d+\.\d+[\w.-]*")
 _FILTER = "http_image_filter_module"
 _BUFFER_BYTES = 64 * 2**20
@@ -29,16 +29,16 @@ class Peer:
 
     name: str
     told: str
-    """Its version, and what was set."""
+    """Its version and settings."""
     path: Callable[[str, int], str]
-    """Gives the address of an original in a width, as JPEG of our quality."""
+    """Returns the path of an original in a width, as JPEG of the default quality of imgserve."""
     start: Callable[[Path, Path], AbstractContextManager[Program]]
-    """Runs it over a folder of originals; takes a new folder for what it writes."""
+    """Runs it on a folder of originals, with a new folder for its own files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Where the programs are that come from elsewhere; None for one that is not installed."""
+    """The paths of the other programs; None if one is not installed."""
 
     thumbor: str | None = None
     ipx: str | None = None
@@ -47,13 +47,13 @@ class Commands:
 
 
 def find(**named: str | None) -> Commands:
-    """Look for what is named, and for the others on PATH."""
+    """Return the named commands, and the others from PATH."""
     named = dict.fromkeys(("thumbor", "ipx", "nginx", "wrk")) | named
     return Commands(**{name: shutil.which(path or name, path=_PATH) for name, path in named.items()})
 
 
 def installed(commands: Commands) -> tuple[list[Peer], list[str]]:
-    """Give the peers that can take part, and a sentence for each that cannot."""
+    """Return the peers that are installed, and a sentence for each that is not."""
     peers: list[Peer] = []
     skipped: list[str] = []
     if commands.thumbor:
@@ -123,7 +123,7 @@ def _nginx(command: str, modules: list[str]) -> Peer:
 
 
 def _image_filter(nginx: str) -> list[str] | None:
-    """Tell which modules nginx must load to resize; None where it cannot."""
+    """Return the modules that nginx must load to resize, or None if it cannot."""
     built = _said(nginx, "-V")
     folder = re.search(r"--modules-path=(\S+)", built)
     module = Path(folder[1] if folder else "modules") / f"ngx_{_FILTER}.so"

@@ -1,4 +1,4 @@
-"""Many files that are there at start, and many dropped at once: how soon all are recorded, and what hits notice."""
+"""Many files at the start, and many added at once: how soon all are recorded, and how hits are affected."""
 
 import shutil
 import socket
@@ -76,7 +76,7 @@ def _beside(api: Api, folder: Path, figures: Rounds, files: int, given: tuple[st
 
 
 def _hits(api: Api, over: Callable[[], bool]) -> dict[str, list[float]]:
-    """Ask for a picture that is in memory, in rounds, as a crowd, as one in a hurry, and now and then; milliseconds."""
+    """Request a picture from memory in rounds: 32 connections, one, and 200 requests a second; return milliseconds."""
     generator, asked = Generator(shutil.which("wrk")), Asked(api.program.address, _HIT)
     found: dict[str, list[float]] = {}
     for _ in range(_MOST_ROUNDS):
@@ -94,7 +94,7 @@ def _hits(api: Api, over: Callable[[], bool]) -> dict[str, list[float]]:
 
 
 def _paced(api: Api) -> Iterator[float]:
-    """Ask two hundred times a second, whether or not the last answer was slow."""
+    """Send two hundred requests a second, whether or not the last response was slow."""
     parts, sent = urlsplit(api.program.address), request(_HIT)
     length = len(fetch(api.program.address, _HIT).expect(200).body)
     with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
@@ -104,7 +104,7 @@ def _paced(api: Api) -> Iterator[float]:
             time.sleep(max(0.0, due - time.perf_counter()))
             connection.sendall(sent)
             _read_whole(connection, length)
-            # From when it was due: who waits for a slow answer is slowed too.
+            # From the moment it was due: a request that waits for a slow response is slow too.
             yield time.perf_counter() - due
             due += _PACE
 

@@ -35,7 +35,7 @@ CHAPTERS: dict[str, Callable[[Setup], None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to measure."""
+    """The measurement that is requested."""
 
     photographs: Path
     pace: Pace = field(default_factory=Pace)
@@ -45,7 +45,7 @@ class Order:
 
 
 def run(order: Order, tell: Callable[[str], None]) -> Figures:
-    """Measure, and tell every figure as soon as it is known.
+    """Measure, and print every figure as soon as it is known.
 
     Raises:
         BenchmarkFailed: something did not start or answered wrongly; what had been started is gone.
@@ -71,7 +71,7 @@ def run(order: Order, tell: Callable[[str], None]) -> Figures:
 
 
 def _machine() -> dict[str, object]:
-    """Tell when and on what this runs."""
+    """Return the time and the machine."""
     return {
         "imgserve": __version__,
         "date": time.strftime("%Y-%m-%d %H:%M"),
@@ -94,7 +94,7 @@ def _head(
 
 
 def _allow_descriptors(wanted: int) -> None:
-    """Take as many descriptors as a crowd needs, where the system allows it."""
+    """Raise the limit of descriptors for a crowd, as far as the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(

@@ -1,4 +1,4 @@
-"""Our own side and its floors: how `imgserve serve`, the bare app, the bare loop and a plain nginx are started."""
+"""imgserve and its floors: starts `imgserve serve`, the bare app, the bare loop and a plain nginx."""
 
 import contextlib
 import getpass
@@ -15,7 +15,7 @@ from benchmarks.programs import PYTHON, BenchmarkFailed, Program, free_address, 
 LOOP_THREADS = 2
 
 _QUIET = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ORIGINALS__WATCH": "false"}
-"""Serving is measured: new originals are neither recorded nor decoded ahead of the first request beside it."""
+"""The only settings that are not the defaults. Serving is measured without the log, and without recording originals."""
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def nginx_serving(
     temporary = " ".join(
         f"{kind}_temp_path {folder / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    # A master that root starts gives its workers another user, who cannot read a temporary folder.
+    # The workers of a master that root starts run as another user, who cannot read a temporary folder.
     user = f"user {getpass.getuser()};" if os.getuid() == 0 else ""
     file.write_text(
         f"""{"".join(f"load_module {module};" for module in modules)}
@@ -88,7 +88,7 @@ class BareLoop:
     process: "subprocess.Popen[str]"
 
     def run(self, jobs: Sequence[Job], *, threads: int = LOOP_THREADS, calls: str = "thumbnail") -> list[float]:
-        """Make these pictures; tell the seconds of the whole, then of each."""
+        """Make these pictures; return the seconds of the whole, then of each."""
         asked = {
             "calls": calls,
             "threads": threads,
@@ -106,7 +106,7 @@ class BareLoop:
         return seconds
 
     def processor_seconds(self) -> float:
-        """Tell the processor time so far."""
+        """Return the processor time so far."""
         return processor_seconds(self.process.pid)
 
 

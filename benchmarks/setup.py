@@ -1,4 +1,4 @@
-"""What every chapter of the benchmark is given, and never changes."""
+"""The pace of the benchmark, and what every chapter of it receives."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from benchmarks.steady import Generator
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much is done."""
+    """The number and length of measurements."""
 
     rounds: int = 5
     seconds: float = 2.0
@@ -33,7 +33,7 @@ QUICK = Pace(rounds=1, seconds=0.3, crowd=20, pictures=8)
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The folder to work in, what is measured with what, and where figures go."""
+    """The working folder, the photographs, the programs, and the figures."""
 
     folder: Path
     gallery: Gallery

@@ -70,9 +70,10 @@ def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     assert _left(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "background"), [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True)]
+)
 @pytest.mark.parametrize("measuring", [True, False])
-@pytest.mark.parametrize("background", [True, False])
 def test_what_was_started_is_gone_when_the_benchmark_is_interrupted(
     photographs: Path, tmp_path: Path, alone: dict[str, str], number: int, measuring: bool, background: bool
 ) -> None:
