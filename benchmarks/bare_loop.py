@@ -59,10 +59,10 @@ def main() -> None:
     os.nice(Discipline().niceness)
     load.prepare()
     for line in sys.stdin:
-        asked = json.loads(line)
-        with ThreadPoolExecutor(asked["threads"]) as pool:
+        requested = json.loads(line)
+        with ThreadPoolExecutor(requested["threads"]) as pool:
             started = time.perf_counter()
-            each = list(pool.map(lambda job, calls=asked["calls"]: picture(calls, *job), asked["jobs"]))
+            each = list(pool.map(lambda job, calls=requested["calls"]: picture(calls, *job), requested["jobs"]))
             seconds = time.perf_counter() - started
         sys.stdout.write(json.dumps([seconds, *each]) + "\n")
         sys.stdout.flush()

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from benchmarks.ask import check_picture
+from benchmarks.fetch import check_picture
 from benchmarks.figures import at_least, ratios
 from benchmarks.load import drive, request
 from benchmarks.programs import Program, settled_seconds
@@ -70,9 +70,9 @@ def jobs(setup: Setup, names: Iterable[str], widths: Iterable[int]) -> list[Job]
 def over_http(program: Program, path: Callable[[str, int], str]) -> Callable[[list[Job]], tuple[float, float]]:
     """Make pictures by asking a server for them."""
 
-    def make(asked: list[Job]) -> tuple[float, float]:
-        requests = [request(path(job.path.name, job.width)) for job in asked]
-        load = drive(program.address, requests, IN_FLIGHT, kept=False).expect(200)
+    def make(requested: list[Job]) -> tuple[float, float]:
+        requests = [request(path(job.path.name, job.width)) for job in requested]
+        load = drive(program.address, requests, IN_FLIGHT, persistent=False).expect(200)
         return load.seconds, load.bytes
 
     return make
@@ -85,7 +85,7 @@ def our_path(name: str, width: int) -> str:
 
 def _contenders(stack: contextlib.ExitStack, setup: Setup) -> Iterator[Contender]:
     loop = stack.enter_context(bare_loop(setup.new_folder()))
-    yield _warm(setup, Contender(FLOOR, loop, lambda asked: (loop.run(asked)[0], 0.0)))
+    yield _warm(setup, Contender(FLOOR, loop, lambda requested: (loop.run(requested)[0], 0.0)))
     server = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder()))
     check_picture(server.address, our_path(setup.gallery.fresh(setup.gallery.smallest), 200), 200)
     yield _warm(setup, Contender(OURS, server, over_http(server, our_path)))
@@ -112,8 +112,8 @@ def _report(setup: Setup, contenders: dict[str, Contender]) -> None:
             wanted = at_least(least) if least else None
             ours, theirs = done[OURS], done[other]
             setup.figures.add(f"{what}: {OURS} / {other}", "ratio", ratios(ours.rates, theirs.rates), wanted)
-            told = f"{what}: {OURS} / {other}, by processor time"
-            setup.figures.add(told, "ratio", ratios(theirs.costs, ours.costs))
+            title = f"{what}: {OURS} / {other}, by processor time"
+            setup.figures.add(title, "ratio", ratios(theirs.costs, ours.costs))
         for name, rounds in done.items():
             setup.figures.add(f"{what}: {name}, processor time a picture", "ms", rounds.costs)
             if any(rounds.sizes):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from benchmarks.ask import counted
+from benchmarks.fetch import counted
 from benchmarks.figures import at_least, at_most, exactly, ratios
 from benchmarks.load import drive, request
 from benchmarks.programs import Program, Timed, settled_seconds
@@ -109,11 +109,11 @@ def _both(server: Program, bare: BareLoop, jobs: list[Job], sides: tuple[Side, S
     floor.rates.append(len(jobs) / bare.run(jobs)[0])
     floor.costs.append((settled_seconds(bare) - before) / len(jobs) * 1000)
     before = settled_seconds(server)
-    ours.rates.append(drive(server.address, _asked(jobs), LOOP_THREADS, kept=False).expect(200).rate)
+    ours.rates.append(drive(server.address, _requests(jobs), LOOP_THREADS, persistent=False).expect(200).rate)
     ours.costs.append((settled_seconds(server) - before) / len(jobs) * 1000)
 
 
-def _asked(jobs: list[Job]) -> Iterator[bytes]:
+def _requests(jobs: list[Job]) -> Iterator[bytes]:
     return (request(f"/img/{job.path.name}?width={job.width}&format={job.format}") for job in jobs)
 
 

@@ -87,17 +87,17 @@ class Figure:
 class Figures:
     """All measures of a run, in order; each is printed as soon as it is known."""
 
-    tell: Callable[[str], None]
+    print_line: Callable[[str], None]
     items: list[Figure] = field(default_factory=list)
 
     def add(self, name: str, unit: str, values: Sequence[float], wanted: Wanted | None = None) -> None:
         """Store a measure and print it; one without values was too small for the clock, and is only printed."""
         if not values:
-            self.tell(f"| {name} | too little to measure | | {unit} | {wanted or ''} | |")
+            self.print_line(f"| {name} | too little to measure | | {unit} | {wanted or ''} | |")
             return
         figure = Figure(name, unit, tuple(values), wanted)
         self.items.append(figure)
-        self.tell(figure.row())
+        self.print_line(figure.row())
 
     def write(self, file: Path, circumstances: Mapping[str, object]) -> None:
         """Write everything as JSON."""

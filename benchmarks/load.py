@@ -65,17 +65,17 @@ def repeated(sent: bytes, seconds: float) -> Iterator[bytes]:
         yield sent
 
 
-def drive(address: str, requests: Iterable[bytes], connections: int, *, kept: bool = True) -> Load:
+def drive(address: str, requests: Iterable[bytes], connections: int, *, persistent: bool = True) -> Load:
     """Send requests, so many at a time.
 
     Args:
-        address: of the server, with its scheme.
-        requests: whole requests.
-        connections: that are open at a time.
-        kept: all are opened before the first request and used for many; otherwise each request opens its own, so that
-            processes which share a port share the work.
+        address: the address of the server, with its scheme.
+        requests: complete requests.
+        connections: the number of connections open at a time.
+        persistent: opens all connections before the first request and uses each for many; otherwise each request opens
+            its own, so that processes that share a port share the work.
     """
-    run = _over_kept if kept else _over_new
+    run = _over_persistent if persistent else _over_new
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(asyncio.wait_for(run(address, iter(requests), connections), _PATIENCE))
@@ -91,7 +91,7 @@ async def _open(address: str, requests: Iterator[bytes], load: Load) -> "_Client
     return (await loop.create_connection(lambda: _Client(requests, load), host, port))[1]
 
 
-async def _over_kept(address: str, requests: Iterator[bytes], connections: int) -> Load:
+async def _over_persistent(address: str, requests: Iterator[bytes], connections: int) -> Load:
     load = Load()
     opened = [await _open(address, requests, load) for _ in range(connections)]
     started = time.perf_counter()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pyvips
 
-from benchmarks.ask import counted
+from benchmarks.fetch import counted
 from benchmarks.programs import PYTHON, Program, log_of, serving
 
 _KEY = "benchmark-" + "0" * 32

@@ -19,7 +19,7 @@ from pathlib import Path
 import imagesize
 
 from benchmarks import catalog, recorded
-from benchmarks.ask import fetch
+from benchmarks.fetch import fetch
 from benchmarks.managed import Api, at_once, drawn, managed, settle, stamped
 from benchmarks.rounds import HEAD, Rounds, machine
 from imgserve.catalog import Database, Images

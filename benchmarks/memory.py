@@ -117,8 +117,8 @@ def _report(setup: Setup, peaks: dict[str, list[float]], quarters: list[float]) 
         if name != OURS:
             wanted = at_most(_MOST_OF_THUMBOR) if name == "thumbor" else None
             setup.figures.add(f"memory in the burst: {OURS} / {name}", "ratio", ratios(peaks[OURS], values), wanted)
-    told = f"{setup.pace.pictures} more cold pictures"
-    setup.figures.add(f"memory over {told}, peaks of its quarters", unit, quarters)
+    title = f"{setup.pace.pictures} more cold pictures"
+    setup.figures.add(f"memory over {title}, peaks of its quarters", unit, quarters)
     setup.figures.add(
-        f"memory over {told}: last quarter / first", "ratio", [quarters[-1] / quarters[0]], at_most(_FLAT)
+        f"memory over {title}: last quarter / first", "ratio", [quarters[-1] / quarters[0]], at_most(_FLAT)
     )

@@ -28,7 +28,7 @@ class Peer:
     """A server that makes the same pictures."""
 
     name: str
-    told: str
+    description: str
     """Its version and settings."""
     path: Callable[[str, int], str]
     """Returns the path of an original in a width, as JPEG of the default quality of imgserve."""
@@ -93,8 +93,8 @@ def _thumbor(command: str) -> Peer:
         with serving([command, *arguments], folder, address=address) as program:
             yield program
 
-    told = f"thumbor {_version(command, '--version')}: {_CORES} processes, no result storage"
-    return Peer("thumbor", told, lambda name, width: f"/unsafe/{width}x0/{name}", start)
+    description = f"thumbor {_version(command, '--version')}: {_CORES} processes, no result storage"
+    return Peer("thumbor", description, lambda name, width: f"/unsafe/{width}x0/{name}", start)
 
 
 def _ipx(command: str) -> Peer:
@@ -106,8 +106,8 @@ def _ipx(command: str) -> Peer:
         with serving([command, *arguments], folder, address=address) as program:
             yield program
 
-    told = f"ipx {_version(command, '--version')}: one process with the threads of libuv, which is its default"
-    return Peer("ipx", told, lambda name, width: f"/w_{width},f_jpeg,q_{_QUALITY}/{name}", start)
+    description = f"ipx {_version(command, '--version')}: one process with the threads of libuv, which is its default"
+    return Peer("ipx", description, lambda name, width: f"/w_{width},f_jpeg,q_{_QUALITY}/{name}", start)
 
 
 def _nginx(command: str, modules: list[str]) -> Peer:
@@ -118,13 +118,13 @@ def _nginx(command: str, modules: list[str]) -> Peer:
         )
         return nginx_serving(command, folder, location, workers=_CORES, modules=modules)
 
-    told = f"nginx {_version(command, '-v')} image_filter: {_CORES} workers"
-    return Peer("nginx image_filter", told, lambda name, width: f"/{name}?w={width}", start)
+    description = f"nginx {_version(command, '-v')} image_filter: {_CORES} workers"
+    return Peer("nginx image_filter", description, lambda name, width: f"/{name}?w={width}", start)
 
 
 def _image_filter(nginx: str) -> list[str] | None:
     """Return the modules that nginx must load to resize, or None if it cannot."""
-    built = _said(nginx, "-V")
+    built = _output(nginx, "-V")
     folder = re.search(r"--modules-path=(\S+)", built)
     module = Path(folder[1] if folder else "modules") / f"ngx_{_FILTER}.so"
     if module.exists():
@@ -133,10 +133,10 @@ def _image_filter(nginx: str) -> list[str] | None:
 
 
 def _version(command: str, flag: str) -> str:
-    found = _VERSION.search(_said(command, flag))
+    found = _VERSION.search(_output(command, flag))
     return found[0] if found else "of unknown version"
 
 
-def _said(command: str, flag: str) -> str:
+def _output(command: str, flag: str) -> str:
     done = subprocess.run([command, flag], capture_output=True, text=True, check=False, timeout=60)
     return done.stdout + done.stderr

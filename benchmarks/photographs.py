@@ -83,14 +83,14 @@ class Gallery:
 
 def gallery(photographs: Path, folder: Path) -> Gallery:
     """Copy the largest photographs of a folder next to a new, empty folder of originals."""
-    kept, originals = folder / "photographs", folder / "originals"
-    kept.mkdir()
+    copies, originals = folder / "photographs", folder / "originals"
+    copies.mkdir()
     originals.mkdir()
     found = sorted(_found(photographs), key=lambda item: -item.megapixels)[:_MOST]
     if not found:
         raise BenchmarkFailed(f"there is no upright JPEG with sides of {_LEAST_SIDE} pixels or more in {photographs}")
     copied = [
-        Photograph(_settled(item.path, kept / f"{at}.jpg"), item.width, item.height) for at, item in enumerate(found)
+        Photograph(_settled(item.path, copies / f"{at}.jpg"), item.width, item.height) for at, item in enumerate(found)
     ]
     return Gallery(originals, tuple(copied))
 

@@ -44,7 +44,7 @@ class Order:
     json: Path | None = None
 
 
-def run(order: Order, tell: Callable[[str], None]) -> Figures:
+def run(order: Order, print_line: Callable[[str], None]) -> Figures:
     """Measure, and print every figure as soon as it is known.
 
     Raises:
@@ -53,11 +53,11 @@ def run(order: Order, tell: Callable[[str], None]) -> Figures:
     _allow_descriptors(order.pace.crowd + _OTHER_DESCRIPTORS)
     peers, skipped = installed(order.commands)
     generator = Generator(order.commands.wrk if order.pace.seconds >= WRK_LEAST_SECONDS else None)
-    figures = Figures(tell)
+    figures = Figures(print_line)
     facts = _machine()
     for line in _head(facts, generator, peers, skipped):
-        tell(line)
-    facts |= {"generator": generator.name, "peers": [peer.told for peer in peers], "skipped": skipped}
+        print_line(line)
+    facts |= {"generator": generator.name, "peers": [peer.description for peer in peers], "skipped": skipped}
     with tempfile.TemporaryDirectory(prefix="imgserve-benchmark-") as name:
         folder = Path(name)
         shown = gallery(order.photographs, folder)
@@ -85,12 +85,18 @@ def _machine() -> dict[str, object]:
 def _head(
     machine: Mapping[str, object], generator: Generator, peers: Sequence[Peer], skipped: Sequence[str]
 ) -> list[str]:
-    told = [
+    lines = [
         ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
-        f"Requests come from the same machine and share its cores. Hits are asked for by {generator.name}.",
+        f"Requests come from the same machine and share its cores. Hits are requested by {generator.name}.",
         f"Memory is {KIND}, added up over processes. One server process, rendering as shipped, no access log.",
     ]
-    return [*told, *(f"Peer: {peer.told}." for peer in peers), *(f"Skipped {line}" for line in skipped), "", HEAD]
+    return [
+        *lines,
+        *(f"Peer: {peer.description}." for peer in peers),
+        *(f"Skipped {line}" for line in skipped),
+        "",
+        HEAD,
+    ]
 
 
 def _allow_descriptors(wanted: int) -> None:

@@ -89,7 +89,7 @@ class BareLoop:
 
     def run(self, jobs: Sequence[Job], *, threads: int = LOOP_THREADS, calls: str = "thumbnail") -> list[float]:
         """Make these pictures; return the seconds of the whole, then of each."""
-        asked = {
+        requested = {
             "calls": calls,
             "threads": threads,
             "jobs": [(str(job.path), job.width, job.format) for job in jobs],
@@ -97,7 +97,7 @@ class BareLoop:
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
             raise BenchmarkFailed("the bare loop has no pipes")
-        stdin.write(json.dumps(asked) + "\n")
+        stdin.write(json.dumps(requested) + "\n")
         stdin.flush()
         line = stdout.readline()
         if not line:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.ask import fetch
+from benchmarks.fetch import fetch
 from benchmarks.load import HEADERS, drive, repeated, request
 from benchmarks.programs import BenchmarkFailed
 
@@ -20,7 +20,7 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RepeatedRequest:
     """A request that is repeated, and its expected status."""
 
     address: str
@@ -54,29 +54,29 @@ class Generator:
         """Its name in a report."""
         return "wrk, one thread" if self.wrk else "our own, one process"
 
-    def run(self, asked: Asked, connections: int, seconds: float) -> Steady:
+    def run(self, repeat: RepeatedRequest, connections: int, seconds: float) -> Steady:
         """Repeat a request for so many seconds, after one whose status is checked."""
-        fetch(asked.address, asked.path, **asked.headers).expect(asked.status)
-        return self._wrk(asked, connections, seconds) if self.wrk else self._own(asked, connections, seconds)
+        fetch(repeat.address, repeat.path, **repeat.headers).expect(repeat.status)
+        return self._wrk(repeat, connections, seconds) if self.wrk else self._own(repeat, connections, seconds)
 
-    def _wrk(self, asked: Asked, connections: int, seconds: float) -> Steady:
+    def _wrk(self, repeat: RepeatedRequest, connections: int, seconds: float) -> Steady:
         whole = max(WRK_LEAST_SECONDS, round(seconds))
-        named = HEADERS | dict(asked.headers)
+        named = HEADERS | dict(repeat.headers)
         # In this spelling, because wrk adds a second Host next to one in lower case.
         headers = [f"-H{name.replace('_', '-').title()}: {value}" for name, value in named.items()]
         command = [self.wrk or "", "-t1", f"-c{connections}", f"-d{whole}s", "--latency", *headers]
         before = _processor_seconds(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
-            [*command, asked.address + asked.path], capture_output=True, text=True, check=False, timeout=whole + 60
+            [*command, repeat.address + repeat.path], capture_output=True, text=True, check=False, timeout=whole + 60
         )
         if done.returncode:
             raise BenchmarkFailed(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
         return read_wrk(done.stdout, (_processor_seconds(resource.RUSAGE_CHILDREN) - before) / whole)
 
-    def _own(self, asked: Asked, connections: int, seconds: float) -> Steady:
+    def _own(self, repeat: RepeatedRequest, connections: int, seconds: float) -> Steady:
         before = _processor_seconds(resource.RUSAGE_SELF)
-        sent = request(asked.path, **asked.headers)
-        load = drive(asked.address, repeated(sent, seconds), connections).expect(asked.status)
+        sent = request(repeat.path, **repeat.headers)
+        load = drive(repeat.address, repeated(sent, seconds), connections).expect(repeat.status)
         share = (_processor_seconds(resource.RUSAGE_SELF) - before) / load.seconds
         return Steady(len(load.latencies), load.rate, load.percentile(50), load.percentile(99), share)
 

@@ -55,10 +55,10 @@ def fetch(address: str, path: str, **headers: str) -> Answer:
 def check_picture(address: str, path: str, width: int) -> None:
     """Stop the benchmark unless a server returns a JPEG of this width."""
     answer = fetch(address, path).expect(200)
-    told, _ = imagesize.get(io.BytesIO(answer.body))
-    if answer.header("content-type") != "image/jpeg" or told != width:
+    found, _ = imagesize.get(io.BytesIO(answer.body))
+    if answer.header("content-type") != "image/jpeg" or found != width:
         kind = answer.header("content-type")
-        raise BenchmarkFailed(f"expected a JPEG {width} pixels wide of {path}, but received {kind}, {told} wide")
+        raise BenchmarkFailed(f"expected a JPEG {width} pixels wide of {path}, but received {kind}, {found} wide")
 
 
 def counted(address: str, *names: str, **labels: str) -> float:
@@ -78,7 +78,7 @@ def await_tiers(address: str, hit: str) -> None:
     end, seen = time.monotonic() + _PUBLISHED_SECONDS, None
     while time.monotonic() < end:
         fetch(address, hit)
-        told = counted(address, "imgserve_cache_hits_total", tier="memory")
-        if seen not in {None, told}:
+        now = counted(address, "imgserve_cache_hits_total", tier="memory")
+        if seen not in {None, now}:
             return
-        seen = told
+        seen = now
