@@ -43,7 +43,8 @@ docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the 
 	$(BIN)/imgserve config example > config.example.yaml
 
 bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-storage=benchmarks/baseline --benchmark-compare
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-storage=benchmarks/baseline --benchmark-compare \
+	  -W default::pytest_benchmark.logger.PytestBenchmarkWarning
 	$(BIN)/python -m benchmarks $(PHOTOS) $(ARGS)
 
 clean: ## remove everything that make has made, the environment included

@@ -5,10 +5,10 @@
 Wall time of one caller, in milliseconds: the median of some turns, each with other values.
 """
 
+import argparse
 import asyncio
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -95,7 +95,9 @@ async def _timed(ask: Callable[[int], Awaitable[object]], turn: int) -> float:
 
 def main() -> None:
     """Measure and print a table."""
-    records, found = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, dict[str, dict[str, float]]()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("records", type=int, nargs="?", default=100_000)
+    records, found = parser.parse_args().records, dict[str, dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "catalog.sqlite"
         found["SQLite"] = asyncio.run(measure(f"sqlite:///{file}", records))
