@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", action="store_true", help="list the files too")
     options = parser.parse_args()
-    recorder, output = Recorder(), os.fdopen(os.dup(1), "w")
+    recorder, output, complete = Recorder(), os.fdopen(os.dup(1), "w"), threading.Event()
     with tempfile.TemporaryDirectory(prefix="imgserve-visited-") as folder:
         originals, port = Path(folder) / "originals", _free_port()
         originals.mkdir()
@@ -209,13 +209,18 @@ def main() -> None:
             try:
                 for line in report(recorder, Client(port, originals), with_files=options.files):
                     print(line, file=output, flush=True)
+                complete.set()
             finally:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=count).start()
         recorder.install()
         sys.argv = ["imgserve", "serve", str(originals), "--cache", f"{folder}/cache", "--port", str(port)]
-        run_command()
+        try:
+            run_command()
+        finally:
+            if not complete.is_set():
+                sys.exit(1)
 
 
 def _free_port() -> int:
