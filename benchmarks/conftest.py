@@ -1,4 +1,4 @@
-"""What the suites share: one synthetic photograph, and the values that a request for it meets on its way."""
+"""Fixtures of the suites: one synthetic photograph and the values of a request for it."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import pytest
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS
 from imgserve.model import Original, Rendition
-from imgserve.pipeline import vips
+from imgserve.pipeline import load
 from tests.pictures import encoded, noise
 
 
 @pytest.fixture(scope="session")
 def photograph() -> bytes:
     """A progressive JPEG of six megapixels."""
-    vips.prepare()
+    load.prepare()
     return encoded(noise(3000, 2000), "jpg", Q=90, interlace=True)
 
 
@@ -39,5 +39,5 @@ def rendition() -> Rendition:
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:  # noqa: ARG001  the hook's arguments
-    """Keep the name of a machine out of the stored baseline."""
+    """Remove the name of the machine from the stored baseline."""
     machine_info["node"] = "anywhere"

@@ -1,4 +1,4 @@
-"""What a request pays before and beside its picture, and a whole hit without a socket."""
+"""The cost of a request without its picture, and of a whole hit without a socket."""
 
 import asyncio
 import os
@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 
 from imgserve.app import create_app, lifespan
 from imgserve.config import Config
-from imgserve.web.conditional import evaluate, request_conditions
-from imgserve.web.negotiate import _classify, accept_class
+from imgserve.http.conditional import evaluate, request_conditions
+from imgserve.http.negotiation import _classify, accept_class
 
 ACCEPT = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -47,7 +47,7 @@ def test_if_none_match(benchmark: BenchmarkFixture) -> None:
 
 
 class Site:
-    """The whole application on a loop of its own, asked without a socket."""
+    """The whole application on a loop of its own, without a socket."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class Site:
             await self._stop.wait()
 
     def ask(self, path: str, times: int, *headers: tuple[bytes, bytes]) -> set[int]:
-        """Send a request so many times; tell the statuses."""
+        """Send a request so many times; return the statuses."""
         return self._runner.run(self._ask(path, times, [*HEADERS, *headers]))
 
     async def _ask(self, path: str, times: int, headers: list[tuple[bytes, bytes]]) -> set[int]:

@@ -1,12 +1,12 @@
-"""From a query to a plan: what every request that was not seen before pays, pixels aside."""
+"""From a query to a plan: the cost of every new URL, without pixels."""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from imgserve.formats import FORMATS
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import plan
 from imgserve.model import Limits
-from imgserve.pipeline.box import Size
-from imgserve.pipeline.geometry import plan
 from imgserve.transform import canonical, parse_query, settle
 
 QUERIES = {

@@ -1,4 +1,7 @@
-"""How soon the catalog follows the folder of originals, one file at a time and many at once."""
+"""How soon the catalog follows the folder of originals, one file at a time and many at once.
+
+python -m benchmarks.watching [--rounds N] [--files N]
+"""
 
 import argparse
 import asyncio
@@ -12,8 +15,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from imgserve.cache import RenditionKey
+from imgserve.library.changes import Known
+from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.originals.tree import OriginalsTree
-from imgserve.services.watching import Duty, Known, Watcher
 from tests.ingests import House, house, picture
 
 _LONGEST = 600.0
@@ -38,7 +42,7 @@ async def main() -> None:
 
 def _watcher(parts: House) -> Watcher:
     known = Known(parts.catalog.images, parts.catalog.problems)
-    duty = Duty(parts.root / ".imgserve" / "watch.lock")
+    duty = LeaderLock(parts.root / ".imgserve" / "watch.lock")
     return Watcher(OriginalsTree({"": parts.root}), parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
 
 

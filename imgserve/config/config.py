@@ -1,37 +1,111 @@
-"""The settings as a whole, and the checks that need more than one section."""
+"""The settings as a whole, and the checks that involve several sections."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
-from pydantic_core import InitErrorDetails
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from imgserve.config.access_section import AccessConfig
-from imgserve.config.catalog_sections import CatalogConfig
-from imgserve.config.cdn_sections import CdnConfig
 from imgserve.config.load import load
-from imgserve.config.mounts import is_served, real
-from imgserve.config.picture_sections import (
+from imgserve.config.pictures import (
     CacheConfig,
     FormatsConfig,
     LimitsConfig,
     OriginalsConfig,
     RenderingConfig,
+    is_served,
+    real,
 )
-from imgserve.config.presets import PRESETS_SCHEMA, SHIPPED, Presets, read_presets
-from imgserve.config.serving_sections import HttpConfig, LogConfig, MetricsConfig, ServerConfig, UrlsConfig
-from imgserve.config.upload_section import UploadsConfig
-from imgserve.config.values import stated
+from imgserve.config.sections import (
+    AccessConfig,
+    CatalogConfig,
+    CdnConfig,
+    HttpConfig,
+    LogConfig,
+    MetricsConfig,
+    ServerConfig,
+    UploadsConfig,
+    UrlsConfig,
+)
+from imgserve.config.values import NAME, mistake, stated
+from imgserve.errors import BadTransform
 from imgserve.transform import MAX_SIDE, Preset, parse_preset
+
+Presets = Mapping[str, str | Mapping[str, Any]]
+"""By name in lower case: parameters and values, or a query."""
+DEFAULT = "default"
+"""The preset of a request without parameters."""
+SHIPPED: Presets = {DEFAULT: {"width": 2048, "height": 2048, "fit": "max"}}
+PRESETS_SCHEMA = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^(?i:{NAME.pattern})$"},
+    "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "object"}]},
+}
+
+
+def read_presets(value: object, max_side: int) -> Presets:
+    """Return the presets, with the shipped default if there is none; raise every mistake at once."""
+    if not isinstance(value, Mapping):
+        raise mistake("presets by name")
+    errors = list(_mistakes(value, max_side))
+    if errors:
+        raise ValidationError.from_exception_data("presets", errors)
+    given = {str(name).lower(): _copy(preset) for name, preset in value.items()}
+    return {**SHIPPED, **given}
+
+
+def _copy(preset: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    return preset if isinstance(preset, str) else dict(preset)
+
+
+def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDetails]:
+    seen: set[str] = set()
+    for name, preset in presets.items():
+        key = str(name).lower()
+        if not NAME.fullmatch(key):
+            yield _at(
+                (name,),
+                stated("a preset's name consists of letters, digits, - and _, and starts with a letter or digit"),
+            )
+        elif key in seen:
+            yield _at((name,), stated("another preset has this name in other case"))
+        elif not isinstance(preset, str | Mapping):
+            yield _at((name,), mistake("parameters and their values, or a query such as width=400&fit=crop"), preset)
+        else:
+            yield from _preset_mistakes(name, preset, max_side)
+        seen.add(key)
+
+
+def _preset_mistakes(name: str, preset: str | Mapping[str, Any], max_side: int) -> Iterator[InitErrorDetails]:
+    """Yield the mistakes of single parameters, or else the contradictions between several."""
+    single = {} if isinstance(preset, str) else preset
+    found = [
+        _at((name, parameter), stated(sentence.removeprefix(f"{str(parameter).lower()}: ")))
+        for parameter, value in single.items()
+        for sentence in _sentences({str(parameter): value}, max_side)
+    ]
+    yield from found or [_at((name,), stated(sentence)) for sentence in _sentences(preset, max_side)]
+
+
+def _sentences(preset: str | Mapping[str, Any], max_side: int) -> list[str]:
+    try:
+        parse_preset(preset, max_side=max_side)
+    except BadTransform as error:
+        return cast("list[str]", error.members["mistakes"])
+    return []
+
+
+def _at(loc: tuple[str, ...], error: PydanticCustomError, received: object = None) -> InitErrorDetails:
+    return {"type": error, "loc": loc, "input": received}
 
 
 class Config(BaseSettings):
-    """Every setting of the server; frozen, checked as a whole.
+    """Every setting of the server; frozen, validated as a whole.
 
-    Made directly it reads neither files nor the environment; `load` does.
+    The constructor reads neither files nor the environment; `load` does.
     """
 
     model_config = SettingsConfigDict(
@@ -52,7 +126,7 @@ class Config(BaseSettings):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     formats: FormatsConfig = Field(default_factory=FormatsConfig)
     presets: Annotated[Presets, WithJsonSchema(PRESETS_SCHEMA)] = Field(default_factory=lambda: SHIPPED)
-    """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
+    """Named parameters, as a mapping or a query; the preset called default applies to requests without parameters."""
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
@@ -72,16 +146,22 @@ class Config(BaseSettings):
         overrides: Mapping[str, object] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Self:
-        """Read the file, then the environment, then `overrides`, each over the former; ConfigError lists every mistake.
+        """Return the settings of the file, overridden by the environment, overridden by `overrides`.
 
-        Without a path, IMGSERVE_CONFIG names the file, else `config.yaml` in the current folder is read where there is
-        one. `overrides` is by dotted name, None for not given; `options` tells how the command line calls them.
+        Args:
+            path: the settings file; default: IMGSERVE_CONFIG, else `config.yaml` in the current folder, if it exists.
+            environ: environment variables; default: those of the process.
+            overrides: values by dotted name; None is ignored.
+            options: names of the overrides on the command line, for messages.
+
+        Raises:
+            ConfigError: with every mistake.
         """
         environ = os.environ if environ is None else environ
         return load(cls, None if path is None else Path(path), environ, overrides or {}, options or {})
 
     def plain_presets(self) -> dict[str, Preset]:
-        """Give the presets as the values that lower layers take."""
+        """Return the parsed presets by name."""
         side = self.limits.output_side
         return {name: parse_preset(preset, max_side=side) for name, preset in self.presets.items()}
 
@@ -114,12 +194,12 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take nothing but what the constructor is given; `load` brings its own sources."""
+        """Read only the arguments of the constructor; `load` passes its own sources."""
         return (init_settings,)
 
 
 def _overlap(originals: Path, cache: Path) -> str:
-    """Say why the two folders cannot stand so: renditions would be served as originals, or originals swept."""
+    """Return why the two folders conflict, or "": renditions would be served as originals, or originals deleted."""
     if originals.is_relative_to(cache):
         return f"the folder of originals, {originals}, must not be inside {cache}, where files are deleted"
     if is_served(cache, originals):

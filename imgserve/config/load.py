@@ -1,14 +1,14 @@
-"""The layers of settings laid over each other and checked; every mistake told with the place where it stands."""
+"""Load the settings from all sources and report every mistake."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource
 
-from imgserve.config.layers import (
+from imgserve.config.sources import (
     CONFIG_VARIABLE,
     Layer,
     Place,
@@ -17,16 +17,67 @@ from imgserve.config.layers import (
     nearest,
     override_layer,
 )
-from imgserve.config.sentences import sentence
 from imgserve.config.table import Setting, SettingPath, settings
 from imgserve.errors import ConfigError
+from imgserve.transform.wording import shown
+
+_EXPECTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "path": "a folder",
+    "tuple": "a list",
+    "model": "a section of settings",
+    "dict": "a section of settings",
+}
+"""By the first word of pydantic's error types."""
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def sentence(error: ErrorDetails, setting: Setting | None) -> str:
+    """Return a validation error as a sentence: the expected and the received value."""
+    context = error.get("ctx", {})
+    if error["type"] == "stated":
+        return str(context["sentence"])
+    return f"expected {_expected(error, context, setting)}, but received {_received(error['input'], setting)}"
+
+
+def _expected(error: ErrorDetails, context: Mapping[str, Any], setting: Setting | None) -> str:
+    kind = error["type"]
+    if kind == "expected":
+        return str(context["expected"])
+    if kind == "literal_error":
+        return str(context["expected"]).replace("'", "")
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"{words} {_number(context[bound], setting)}"
+    return _EXPECTED.get(kind.partition("_")[0], error["msg"])
+
+
+def _number(value: Any, setting: Setting | None) -> str:
+    return setting.write(value) if setting else str(value)
+
+
+def _received(value: object, setting: Setting | None) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return f"the list {shown(', '.join(map(str, value)))}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _number(value, setting)
+    return shown(str(value))
+
 
 DEFAULT_FILE = Path("config.yaml")
-"""Read from the current folder where nothing names another."""
-
+"""The settings file in the current folder, used unless another is named."""
 _Mistake = tuple[int, int, str]
 """Rank of the source, line in it, sentence."""
-
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
@@ -37,7 +88,11 @@ def load(
     overrides: Mapping[str, object],
     options: Mapping[str, str],
 ) -> Settings:
-    """Build the settings from every source, the strongest last; ConfigError lists every mistake."""
+    """Return the settings of every source, the strongest last.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
     rows = list(settings(settings_class))
     file = _chosen_file(path, environ)
     layers = [
@@ -58,7 +113,7 @@ def load(
 
 
 def _config_error(mistakes: Sequence[_Mistake]) -> ConfigError:
-    """Tell the mistakes source by source, those of the file in order of its lines."""
+    """Return the mistakes by source, those of the file by line."""
     return ConfigError([text for _, _, text in sorted(mistakes, key=lambda mistake: mistake[:2])])
 
 
@@ -71,7 +126,7 @@ def _chosen_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _standard_folders(environ: Mapping[str, str]) -> Layer:
-    """Follow the XDG base directory specification, by which a relative folder is to be ignored."""
+    """Return the default folders of the XDG base directory specification, which ignores relative paths."""
     home = Path(environ.get("XDG_CACHE_HOME", ""))
     values = {"cache": {"folder": str(home / "imgserve")}} if home.is_absolute() else {}
     return Layer(values, lambda at: Place("XDG_CACHE_HOME: ") if values and at == ("cache", "folder") else None)
@@ -92,7 +147,7 @@ def _placed(error: ErrorDetails, layers: Sequence[Layer], rows: Sequence[Setting
 
 
 def _place(path: SettingPath, layers: Sequence[Layer]) -> tuple[int, Place]:
-    """Find where the setting stands, else the section around it; the strongest source has set it."""
+    """Return the rank of the strongest source of a setting, or of its section, and the place there."""
     for length in range(len(path), 0, -1):
         for rank in reversed(range(len(layers))):
             if place := layers[rank].places(path[:length]):

@@ -1,13 +1,143 @@
-"""What every section is made of: the frozen base and the field types. Nothing about single settings."""
+"""Field types of the settings: sizes, durations, paths, addresses."""
 
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+_SIZES = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_DURATIONS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+_LARGEST = 2**63 - 1
+"""The largest number that file systems and `setrlimit` accept."""
+
+
+def _quantity(text: str, units: dict[str, Decimal], plain: Decimal) -> Decimal:
+    found = _QUANTITY.fullmatch(text.strip().replace("_", ""))
+    if not found:
+        raise ValueError(text)
+    number, unit = found.groups()
+    factor = units.get(unit.lower()) if unit else plain
+    if factor is None:
+        raise ValueError(text)
+    return Decimal(number) * factor
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of `10GB`, `256MiB` or a plain number.
+
+    Raises:
+        ValueError: the text is no size.
+    """
+    units = {name.lower(): Decimal(factor) for name, factor in _SIZES.items()}
+    amount = _quantity(text, units, Decimal(1))
+    if amount != int(amount) or amount > _LARGEST:
+        raise ValueError(text)
+    return int(amount)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `30s`, `500ms`, `1.5h` or a plain number.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    return float(_quantity(text, _DURATIONS, Decimal(1)))
+
+
+def parse_whole_duration(text: str) -> int:
+    """Return a duration in whole seconds.
+
+    Raises:
+        ValueError: the text is no duration, or has a fraction.
+    """
+    seconds = _quantity(text, _DURATIONS, Decimal(1))
+    if seconds != int(seconds):
+        raise ValueError(text)
+    return int(seconds)
+
+
+def write_size(size: float) -> str:
+    """Return bytes as text in the largest unit that divides them."""
+    fitting = [(factor, name) for name, factor in _SIZES.items() if size and size % factor == 0]
+    factor, name = max(fitting, default=(1, ""))
+    return f"{int(size) // factor}{name}" if factor > 1 else str(int(size))
+
+
+def write_duration(seconds: float) -> str:
+    """Return seconds as text in the largest unit that divides them."""
+    exact = Decimal(repr(seconds))
+    for name, factor in reversed(_DURATIONS.items()):
+        if exact and exact % factor == 0:
+            return f"{exact / factor:f}".removesuffix(".0") + name
+    return f"{exact:f}".removesuffix(".0") + "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a kind of quantity is parsed, written and described; part of a field's annotation."""
+
+    expected: str
+    """The expected value, for error messages."""
+    parse: Callable[[str], float]
+    write: Callable[[float], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Parse text before pydantic validates the number."""
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Allow text as well as a number."""
+        number = handler(schema)
+        return number if "anyOf" in number else {"anyOf": [number, {"type": "string"}]}
+
+    def _read(self, value: object) -> object:
+        if value is None:
+            return None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = format(Decimal(repr(value)), "f")
+        try:
+            return self.parse(str(value))
+        except ValueError:
+            raise PydanticCustomError("expected", "{expected}", {"expected": self.expected}) from None
+
+
+SIZE = Unit("a size such as 10GB", parse_size, write_size)
+DURATION = Unit("a duration such as 30s", parse_duration, write_duration)
+WHOLE_DURATION = Unit("a duration in whole seconds such as 30s", parse_whole_duration, write_duration)
+Size = Annotated[int, SIZE]
+"""Bytes."""
+Duration = Annotated[float, DURATION]
+"""Seconds."""
+WholeDuration = Annotated[int, WHOLE_DURATION]
+"""Whole seconds, as in HTTP headers."""
+
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """The name of a preset, in lower case."""
@@ -16,30 +146,30 @@ _WEB_ORIGIN = re.compile(r"https?://[^\s/?#@,\\]+", re.IGNORECASE)
 
 
 class Section(BaseModel):
-    """One section of the settings: frozen, every name known, defaults checked like any other value."""
+    """A section of the settings: frozen, without unknown names, with validated defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 def mistake(expected: str) -> PydanticCustomError:
-    """Make the error that says what was expected instead of the value."""
+    """Return an error that states the expected value."""
     return PydanticCustomError("expected", "{expected}", {"expected": expected})
 
 
 def stated(sentence: str) -> PydanticCustomError:
-    """Make the error that says all that is to say."""
+    """Return an error with a complete sentence."""
     return PydanticCustomError("stated", "{sentence}", {"sentence": sentence})
 
 
 def split_words(value: Any) -> Any:
-    """Let text stand for a list, separated by commas, as environment variables have no other way."""
+    """Split text at commas, because environment variables cannot contain lists."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
 
 
 def expand(folder: Path) -> Path:
-    """Put the home folder in the place of `~`."""
+    """Replace `~` with the home folder."""
     try:
         return folder.expanduser()
     except RuntimeError:
@@ -62,7 +192,7 @@ def _each(accepts: Callable[[str], bool], expected: str) -> Callable[[tuple[str,
 
 
 def is_address(text: str) -> bool:
-    """Tell whether this is an IP address."""
+    """Return whether the text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -71,7 +201,7 @@ def is_address(text: str) -> bool:
 
 
 def is_network(text: str) -> bool:
-    """Tell whether this is an IP address or a network such as 10.0.0.0/8."""
+    """Return whether the text is an IP address or a network such as 10.0.0.0/8."""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -80,7 +210,7 @@ def is_network(text: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether this is a host name, `*.` and a host name, or an IP address; never with a port."""
+    """Return whether the text is a host name, `*.` and a host name, or an IP address, without a port."""
     return is_address(text) or bool(_HOST.fullmatch(text))
 
 
@@ -99,9 +229,8 @@ def _is_listening_host(text: str) -> str:
 
 
 _WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
-
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
-"""A folder; `~` is the home folder, a relative one starts at the current folder."""
+"""A folder; `~` is the home folder, a relative path starts at the current folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""
 _SIDE_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
@@ -110,16 +239,16 @@ Sides = Annotated[
 ]
 """A list of lengths in pixels, or text with commas."""
 ListeningHost = Annotated[str, AfterValidator(_is_listening_host)]
-"""Where a server listens."""
+"""The address on which a server listens."""
 HostPatterns = Annotated[
     Words,
     AfterValidator(_each(_is_host_pattern, 'host names without port, such as img.example.com, *.example.com or "*"')),
 ]
-"""Host names a request may name."""
+"""Host names that requests may use."""
 WebOrigins = Annotated[
     Words, AfterValidator(_each(_is_web_origin, 'web origins such as https://www.example.com, or "*"'))
 ]
-"""Web origins as browsers send them."""
+"""Web origins, written like in the Origin header."""
 Networks = Annotated[
     Words, AfterValidator(_each(is_network, "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8"))
 ]

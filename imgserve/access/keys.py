@@ -1,0 +1,156 @@
+"""The admin key and the check of what a caller may do."""
+
+import contextlib
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import stat
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from imgserve.errors import Unauthorized
+from imgserve.metrics import Metrics
+
+_NAME = "admin-key"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_MOST_BYTES = 200
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class KeyFileUnusableError(Exception):
+    """The key file cannot be written, or does not contain a hash."""
+
+
+def key_digest(key: str) -> str:
+    """Return the stored hash of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def made_or_read(folder: Path, *, announce: Callable[[str], None]) -> str:
+    """Return the hash of the key; create the key if there is none yet, and pass it to `announce`.
+
+    If several processes start at once, one of them creates the key.
+
+    Raises:
+        KeyFileUnusableError: the folder or the file cannot be used.
+    """
+    path = folder / _NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return _read(path)
+        key = f"img_{secrets.token_urlsafe(32)}"
+        if _written(path, key_digest(key)):
+            announce(key)
+        return _read(path)
+    except OSError as error:
+        raise KeyFileUnusableError(f"{path} cannot be used: {error.strerror}") from error
+
+
+def _written(path: Path, digest: str) -> bool:
+    """Write the hash unless the file exists; return whether this process wrote it."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{_NAME}-", dir=path.parent)  # 0600 from birth
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{digest}\n")
+            file.flush()
+            os.fsync(descriptor)
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        Path(temporary).unlink()
+    return True
+
+
+def _read(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) or mode & _OTHERS_WRITE:
+            raise KeyFileUnusableError(f"{path} can be written to by other accounts; delete it for a new key")
+        text = file.read(_MOST_BYTES).decode("latin-1").strip()
+    if not _HASH.fullmatch(text):
+        raise KeyFileUnusableError(f"{path} holds no hash of a key; delete it for a new one")
+    return text
+
+
+_logger = logging.getLogger(__name__)
+_DIGEST = "sha256:"
+
+
+class Scope(StrEnum):
+    """The permission that a call requires."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    PURGE = "purge"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller."""
+
+    name: str
+    """Recorded with the images that the caller uploads."""
+
+
+class Access:
+    """Checks the permission of API calls."""
+
+    def __init__(self, digest: str | None, *, metrics: Metrics) -> None:
+        self._digest = digest
+        self._failures = metrics.access_failures
+
+    @property
+    def closed(self) -> bool:
+        """Return whether there is no key, so that every call is rejected."""
+        return self._digest is None
+
+    def require(self, credential: str | None, scope: Scope) -> Caller:  # noqa: ARG002  the admin key has every scope
+        """Return the caller of a permitted call, in constant time.
+
+        Raises:
+            Unauthorized: the key is missing or invalid.
+        """
+        if credential is None:
+            self._failures.labels("missing").inc()
+            raise Unauthorized
+        given = key_digest(credential)
+        if self._digest is None or not hmac.compare_digest(given, self._digest):
+            self._failures.labels("closed" if self._digest is None else "unknown").inc()
+            raise Unauthorized
+        return Caller("admin")
+
+
+def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None]) -> str | None:
+    """Return the hash of the admin key: of the setting, else of the key created at first start.
+
+    `announce` is told a key that was made just now, once and nowhere else. Where none can be kept it is None, which
+    closes management, and the log says what to set.
+    """
+    if setting:
+        return setting.removeprefix(_DIGEST).lower() if setting.startswith(_DIGEST) else key_digest(setting)
+    try:
+        return made_or_read(folder, announce=announce)
+    except KeyFileUnusableError as error:
+        _logger.error("the API is closed: %s; set access.admin_key, or make that folder writable", error)  # noqa: TRY400  the sentence says all
+        return None
+
+
+def announce_admin_key(key: str) -> None:
+    """Print a new admin key to standard error, not to the log."""
+    sys.stderr.write(
+        f"The admin key of the API, shown this once and kept only as a hash:\n\n    {key}\n\n"
+        "Send it as `Authorization: Bearer KEY`, or set access.admin_key to choose one.\n"
+    )
+    sys.stderr.flush()

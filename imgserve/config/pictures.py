@@ -1,0 +1,254 @@
+"""The sections of the settings about originals, cache, rendering and formats."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from imgserve.config.values import Duration, Folder, Section, Size, WholeDuration, Words, expand, mistake, stated
+from imgserve.errors import BadImageId
+from imgserve.formats import FORMATS
+from imgserve.model import Limits
+from imgserve.originals.root import check_id
+
+Folders = Mapping[str, Path]
+"""Folders by the prefix of their image ids, without a slash at the end."""
+FOLDERS_SCHEMA = {
+    "anyOf": [{"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}, {"type": "string"}]
+}
+
+
+def read_folders(value: object, main: Path | None) -> Folders:
+    """Return the folders by prefix; raise every mistake at once. No folder may overlap with the main one."""
+    folders = _pairs(value) if isinstance(value, str) else value
+    if not isinstance(folders, Mapping):
+        raise mistake("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
+    errors = [detail for prefix, folder in folders.items() for detail in _mistakes(prefix, folder, main)]
+    if errors:
+        raise ValidationError.from_exception_data("folders", errors)
+    return {prefix: expand(Path(folder)) for prefix, folder in folders.items()}
+
+
+def _pairs(text: str) -> Mapping[str, str]:
+    """Parse `prefix=folder` pairs separated by commas."""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    found: dict[str, str] = {}
+    for prefix, equals, folder in pairs:
+        if not equals or prefix.strip() in found:
+            raise mistake("each prefix once, as prefix=folder, separated by commas")
+        found[prefix.strip()] = folder.strip()
+    return found
+
+
+def _mistakes(prefix: Any, folder: Any, main: Path | None) -> Iterator[InitErrorDetails]:
+    try:
+        check_id(str(prefix))
+    except BadImageId as error:
+        reason = error.detail.partition(": ")[2].rstrip(".")
+        yield _at(prefix, stated(f"no image id can start with {str(prefix)!r}: {reason}"), folder)
+    try:
+        path = _folder(folder)
+    except PydanticCustomError as error:
+        yield _at(prefix, error, folder)
+    else:
+        if main is not None and (sentence := _nested(real(main), real(path))):
+            yield _at(prefix, stated(sentence), folder)
+
+
+def _folder(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        raise mistake("a folder")
+    return expand(Path(value))
+
+
+def real(folder: Path) -> Path:
+    """Return the resolved folder; unlike Path.resolve this does not raise on circular links."""
+    return Path(os.path.realpath(folder))
+
+
+def is_served(folder: Path, originals: Path) -> bool:
+    """Return whether files in the folder have image ids: it is among the originals, and not hidden."""
+    inside = folder.is_relative_to(originals)
+    return inside and not any(part.startswith(".") for part in folder.relative_to(originals).parts)
+
+
+def _nested(main: Path, folder: Path) -> str:
+    """Return why a folder overlaps with the main one, or "". Otherwise one file would have two ids."""
+    if folder == main:
+        return f"{folder} is the folder of originals itself"
+    if folder.is_relative_to(main):
+        return f"{folder} is inside the folder of originals, {main}, and served from there"
+    if main.is_relative_to(folder):
+        return f"the folder of originals, {main}, must not be inside {folder}"
+    return ""
+
+
+def _at(prefix: Any, error: PydanticCustomError, received: object) -> InitErrorDetails:
+    return {"type": error, "loc": (str(prefix),), "input": received}
+
+
+_LIMITS = Limits()
+Quality = Annotated[int, Field(ge=1, le=100)]
+"""Encoder quality."""
+Count = Annotated[int, Field(ge=1, le=10**12)]
+"""A number of at least one."""
+
+
+def _quality(name: str) -> int:
+    quality = FORMATS[name].quality
+    if quality is None:
+        raise LookupError(name)
+    return quality
+
+
+class OriginalsConfig(Section):
+    """The originals."""
+
+    folder: Folder = Path()
+    """Folder of originals; a relative path starts at the current folder."""
+    folders: Annotated[Folders, WithJsonSchema(FOLDERS_SCHEMA)] = Field(default_factory=dict)
+    """More folders, read-only, by prefix of the image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
+    data_folder: Folder | None = None
+    """Folder of catalog, admin key and locks. Default: .imgserve in the originals, where trash and uploads remain."""
+    trash: WholeDuration = 7 * 86400
+    """How long a deleted original can be restored; 0 deletes permanently at once."""
+    recheck: Annotated[Duration, Field(le=3600)] = 0.9
+    """How long the checked state of an original stays valid; a replaced file is served within this time."""
+    settle: Annotated[Duration, Field(le=3600)] = 2.0
+    """An original changed more recently than this may be incomplete; its renditions are not cached."""
+    follow_links: bool = True
+    """Serve symbolic links whose target is inside the folder of originals."""
+    watch: bool = True
+    """Watch the folders, and record originals as they are added, replaced or removed."""
+    rescan: Annotated[Duration, Field(le=30 * 86400)] = 600.0
+    """How often all originals are scanned for missed changes; 0 for only at start."""
+
+    @field_validator("folders", mode="plain")
+    @classmethod
+    def _check_folders(cls, value: object, info: ValidationInfo) -> Folders:
+        return read_folders(value, info.data.get("folder"))
+
+    @field_validator("data_folder")
+    @classmethod
+    def _check_data_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        for folder in (info.data.get("folder"), *info.data.get("folders", {}).values()):
+            if value and folder and is_served(real(value), real(folder)):
+                raise stated(
+                    f"{value} is inside {folder}, a folder of originals; only a hidden folder is possible there"
+                )
+        return value
+
+
+class CacheConfig(Section):
+    """Cached renditions and mezzanines."""
+
+    folder: Folder = Path("~/.cache/imgserve")
+    """Folder of renditions, created if missing; the default is below XDG_CACHE_HOME if that is set."""
+    memory_bytes: Size = 256 * 10**6
+    """Renditions cached in the memory of each server process; 0 for none."""
+    disk_bytes: Size = 10 * 10**9
+    """Renditions cached on disk; the least recently used are evicted first; 0 for none."""
+    disk_entries: Count = 1_000_000
+    """Maximum number of renditions on disk."""
+    mezzanine_bytes: Size = 2 * 10**9
+    """Mezzanines on disk: reduced copies of large originals, from which further sizes render fast; 0 for none."""
+    renditions_per_original: Count = 1000
+    """Maximum number of renditions per original, so that varying one URL cannot evict all others."""
+
+
+class RenderingConfig(Section):
+    """The rendering processes."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] = 0
+    """Rendering processes; 0 for one per processor core."""
+    waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
+    """Pictures that may wait for a process; further requests receive 503 at once."""
+    waiting_megapixels: Annotated[int, Field(ge=1, le=10**9)] = 1536
+    """Megapixels that may wait for decoding, such as 64 pictures of 24; a single one may be larger."""
+    time_limit: Annotated[Duration, Field(gt=0, le=600)] = 10.0
+    """Time limit for one picture; its process is killed after that."""
+    stand_in: Annotated[Duration, Field(le=60)] = 0.0
+    """After this time a cached smaller picture or other format is served instead; 0 for never."""
+    prepare: Literal["ingest", "demand"] = "ingest"
+    """When mezzanines are rendered: ingest for new originals in idle time, demand for the first request."""
+    memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9
+    """Address space limit of each process."""
+    pictures_per_process: Annotated[int, Field(ge=0, le=10**9)] = 10_000
+    """Pictures after which a process is replaced; 0 for never."""
+    growth_bytes: Size = 256 * 10**6
+    """Growth of resident memory after which a process is replaced; 0 for unlimited."""
+    niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    """Nice value of the processes: 0 equals the server, 19 is the lowest priority."""
+    crash_memory: Annotated[Duration, Field(le=86400)] = 60.0
+    """How long a file that crashed or blocked a process is rejected without another try."""
+
+
+class LimitsConfig(Section):
+    """Limits of one picture, checked on its header before decoding."""
+
+    original_bytes: Annotated[Size, Field(ge=1)] = _LIMITS.original_bytes
+    """Maximum file size of an original."""
+    original_pixels: Count = _LIMITS.original_pixels
+    """Maximum width x height of an original, summed over the decoded frames."""
+    original_side: Count = _LIMITS.original_side
+    """Maximum side of an original in pixels."""
+    frames: Count = _LIMITS.frames
+    """Maximum number of frames or pages that are decoded; a file may contain more."""
+    animation_pixels: Count = _LIMITS.animation_pixels
+    """Maximum frames x width x height of an animation; beyond it only the first frame is served."""
+    output_side: Annotated[int, Field(ge=1, le=65_535)] = _LIMITS.output_side
+    """Maximum side of a rendition in pixels; larger requests are scaled down to it."""
+    output_pixels: Count = _LIMITS.output_pixels
+    """Maximum width x height of a rendition, summed over its frames."""
+    svg_bytes: Annotated[Size, Field(ge=1)] = _LIMITS.svg_bytes
+    """Maximum size of an SVG after decompression."""
+    svg_side: Count = _LIMITS.svg_side
+    """Maximum width or height that an SVG may declare."""
+    avif_pixels: Annotated[int, Field(ge=0, le=10**12)] = _LIMITS.avif_pixels
+    """Maximum pixels for which auto=format chooses AVIF, which encodes slowly; 0 for never."""
+    bulk_images: Count = 10_000
+    """Maximum number of images in one transform call of the API."""
+
+    def plain(self) -> Limits:
+        """Return the limits as a plain value."""
+        return Limits(**self.model_dump(exclude={"bulk_images"}))
+
+
+class QualityConfig(Section):
+    """Default encoder quality, 1 to 100."""
+
+    jpg: Quality = _quality("jpg")
+    """Quality of JPEG."""
+    webp: Quality = _quality("webp")
+    """Quality of WebP."""
+    avif: Quality = _quality("avif")
+    """Quality of AVIF."""
+
+
+class EffortsConfig(Section):
+    """Encoder effort: higher values produce smaller files and render more slowly."""
+
+    webp: Annotated[int, Field(ge=0, le=6)] = 2
+    """Effort of WebP, 0 to 6."""
+    avif: Annotated[int, Field(ge=0, le=9)] = 0
+    """Effort of AVIF, 0 to 9."""
+    png: Annotated[int, Field(ge=0, le=9)] = 6
+    """Compression level of PNG, 0 to 9."""
+    gif: Annotated[int, Field(ge=1, le=10)] = 3
+    """Effort of GIF, 1 to 10."""
+
+
+class FormatsConfig(Section):
+    """Reading and writing of image formats."""
+
+    quality: QualityConfig = QualityConfig()
+    efforts: EffortsConfig = EffortsConfig()
+    svg: Literal["rasterize", "sanitize", "off"] = "rasterize"
+    """SVG originals: rasterize, sanitize (also serve them as SVG, sanitized, if no parameters are set), or off."""
+    on_damage: Literal["refuse", "decode"] = "refuse"
+    """Damaged originals: refuse them, or decode as much as possible."""
+    allow_untrusted: Words = ()
+    """Names of libvips operations marked as untrusted that are allowed in addition to the required ones."""
