@@ -30,8 +30,8 @@ from imgserve.client.api.records import (
 from imgserve.client.api.retrying import Retries
 from imgserve.client.api.saving import whole_file
 from imgserve.client.api.sender import Sender
-from imgserve.client.images import ImageUrls
 from imgserve.client.parameters import Parameters
+from imgserve.client.urls import ImageUrls
 
 
 class Imgserve:

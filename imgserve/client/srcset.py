@@ -1,4 +1,4 @@
-"""Which widths and densities a page offers of one picture: steps that are worth it, none that would not be kept."""
+"""The candidates of a `srcset`: widths and densities, none beyond what the original gives."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from operator import index
 from typing import Any
 
-from imgserve.client.size import UNKNOWN, Extent, picture_extent, shown_extent
+from imgserve.client.size import UNKNOWN, Extent, original_extent, picture_extent, shown_extent
 from imgserve.transform import DECIMALS, MAX_DPR, MAX_SIDE, transform_of
 
 _LEFT_TO_DEFAULT = frozenset({"dpr", "download"})
-"""With nothing but these, the server applies its default preset."""
+"""With only these, the server applies its default preset."""
 _SHOWING = frozenset({"rect", "rotate", "orient"})
-"""Attributes that decide what of the original is shown, before any size."""
+"""Attributes that select what of the original is shown, before any size applies."""
 _BOUNDLESS = 1000
-"""How much larger an original is than one that could bound a picture."""
+"""How much larger an original is than one that could limit a picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One picture among those that a browser may choose from."""
+    """One picture that a browser may choose."""
 
     values: Mapping[str, Any]
     """Parameters by attribute."""
@@ -27,42 +27,52 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """How many pictures a browser may choose from: one, or several by width or by density."""
+class SrcsetPlan:
+    """Which pictures a browser may choose from: one, or several by width or by density."""
 
-    widths: tuple[int, ...] = ()
-    densities: tuple[float, ...] = ()
-    original: Extent = UNKNOWN
+    widths: tuple[int, ...]
+    densities: tuple[float, ...]
+    original: Extent
     """Upright."""
 
-    def __post_init__(self) -> None:
-        if self.widths and self.densities:
-            raise ValueError("srcset: expected widths or densities, but received both")
-
-    def candidates(self, values: Mapping[str, Any]) -> list[Candidate]:
-        """Give the pictures, the smallest first; none where there is only one.
+    @classmethod
+    def of(
+        cls, widths: Iterable[int], densities: Iterable[float], original_width: int | None, original_height: int | None
+    ) -> "SrcsetPlan":
+        """Return the plan of widths or of densities.
 
         Raises:
-            ValueError: the parameters leave nothing to choose, or a step is none.
+            ValueError: both are given, or a side of the original is negative.
+        """
+        plan = cls(tuple(widths), tuple(densities), original_extent(original_width, original_height))
+        if plan.widths and plan.densities:
+            raise ValueError("srcset: expected widths or densities, but received both")
+        return plan
+
+    def candidates(self, values: Mapping[str, Any]) -> list[Candidate]:
+        """Return the pictures, the smallest first; none if there is only one picture.
+
+        Raises:
+            ValueError: the parameters leave no choice, or a width or density is out of range.
         """
         if self.widths:
             return _by_width(values, self.widths, self.original)
         return _by_density(values, self.densities, self.original) if self.densities else []
 
-    def extent(self, values: Mapping[str, Any]) -> Extent:
-        """Tell the size of a picture, as far as known; what a preset adds to it is known to the server alone."""
+    def size(self, values: Mapping[str, Any]) -> Extent:
+        """Return the size of a picture as far as known; only the server knows the sizes of presets."""
         if "preset" in values or values.keys() <= _LEFT_TO_DEFAULT:
             return UNKNOWN
         return picture_extent(transform_of(values), self.original)
 
 
 def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0.08) -> tuple[int, ...]:
-    """Give widths of which no screen needs one that is further off than the tolerance, up or down.
+    """Return widths of which one is always within the tolerance of any width that a screen needs.
 
     Each is `1 + 2 * tolerance` times the one before; the last is `most`.
 
     Raises:
-        ValueError: the widths or the tolerance are none.
+        ValueError: the widths or the tolerance are out of range.
     """
     if not 1 <= least <= most:
         raise ValueError(f"widths: expected 1 <= least <= most, but received {least} and {most}")
@@ -76,19 +86,19 @@ def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0
 
 
 def _by_width(values: Mapping[str, Any], widths: Iterable[int], original: Extent) -> list[Candidate]:
-    """Give a picture for each width, described by the width that it will have, and none twice."""
-    if beside := sorted({"width", "dpr"} & values.keys()):
-        raise ValueError(f"widths: expected no {' and '.join(beside)} beside them")
+    """Return a picture for each width, described by the width that it will have, and none twice."""
+    if conflicting := sorted({"width", "dpr"} & values.keys()):
+        raise ValueError(f"widths: expected no {' and '.join(conflicting)} beside them")
     found = dict[int, Candidate]()
-    for width in _kept(values, _ascending("widths", map(index, widths), MAX_SIDE), original):
-        made = _made({**values, "width": width}, original).width or width
-        asked = {**values, "width": made if _made({**values, "width": made}, original).width == made else width}
-        found.setdefault(made, Candidate(asked, f"{made}w"))
+    for width in _capped(values, _ascending("widths", map(index, widths), MAX_SIDE), original):
+        actual = _size({**values, "width": width}, original).width or width
+        exact = _size({**values, "width": actual}, original).width == actual
+        found.setdefault(actual, Candidate({**values, "width": actual if exact else width}, f"{actual}w"))
     return list(found.values())
 
 
 def _by_density(values: Mapping[str, Any], densities: Iterable[float], original: Extent) -> list[Candidate]:
-    """Give a picture for each density; the densest that the original has takes the place of all beyond it."""
+    """Return a picture for each density; the densest that the original gives replaces all beyond it."""
     if "dpr" in values:
         raise ValueError("densities: expected no dpr beside them")
     if not {"width", "height", "preset"} & values.keys():
@@ -97,7 +107,7 @@ def _by_density(values: Mapping[str, Any], densities: Iterable[float], original:
     full = [step for step in steps if _is_full(values, step, original)]
     if len(full) < len(steps):
         most = _most_dense(values, steps[len(full)], original)
-        # Of an original smaller than the page wants it, there is one picture, shown as small as it is.
+        # An original smaller than the page shows it gives one picture, shown as small as it is.
         full = [*full, most] if full and most > full[-1] else full or [max(1.0, most)]
     return [_dense(values, step) for step in full]
 
@@ -109,12 +119,12 @@ def _ascending(name: str, steps: Iterable[float], most: float) -> list[Any]:
     return ascending
 
 
-def _made(values: Mapping[str, Any], original: Extent) -> Extent:
+def _size(values: Mapping[str, Any], original: Extent) -> Extent:
     return UNKNOWN if "preset" in values else picture_extent(transform_of(values), original)
 
 
-def _kept(values: Mapping[str, Any], widths: list[int], original: Extent) -> list[int]:
-    """Replace all that is wider than the original by its own width."""
+def _capped(values: Mapping[str, Any], widths: list[int], original: Extent) -> list[int]:
+    """Return the widths, with those beyond the original replaced by its own width."""
     transform = transform_of(values)
     widest = shown_extent(transform, original).width
     if widest is None or transform.enlarge or widths[-1] <= widest:
@@ -127,13 +137,13 @@ def _dense(values: Mapping[str, Any], density: float) -> Candidate:
     return Candidate(values if plain else {**values, "dpr": density}, f"{density:g}x")
 
 
-def _densities(values: Mapping[str, Any], density: float, original: Extent) -> tuple[Extent, Extent]:
-    """Tell what a density gives of this original, and of one of its shape that bounds nothing."""
-    asked = {**values, "dpr": density}
+def _sizes_at(values: Mapping[str, Any], density: float, original: Extent) -> tuple[Extent, Extent]:
+    """Return the size at a density, for this original and for one of its shape that limits nothing."""
+    dense = {**values, "dpr": density}
     shown = shown_extent(transform_of(values), original)
     boundless = Extent(*(side and side * _BOUNDLESS for side in (shown.width, shown.height)))
-    whole = {name: value for name, value in asked.items() if name not in _SHOWING}
-    return _made(asked, original), _made(whole, boundless)
+    whole = {name: value for name, value in dense.items() if name not in _SHOWING}
+    return _size(dense, original), _size(whole, boundless)
 
 
 def _has_fraction(values: Mapping[str, Any]) -> bool:
@@ -141,13 +151,15 @@ def _has_fraction(values: Mapping[str, Any]) -> bool:
 
 
 def _is_full(values: Mapping[str, Any], density: float, original: Extent) -> bool:
-    made, wanted = _densities(values, density, original)
-    return made == wanted or _has_fraction(values)
+    actual, unlimited = _sizes_at(values, density, original)
+    return actual == unlimited or _has_fraction(values)
 
 
 def _most_dense(values: Mapping[str, Any], density: float, original: Extent) -> float:
-    """Tell the density, in hundredths, of the largest picture that the original gives."""
-    made, _ = _densities(values, density, original)
-    _, single = _densities(values, 1, original)
-    ratios = [have / need for have, need in ((made.width, single.width), (made.height, single.height)) if have and need]
+    """Return the density, in hundredths, of the largest picture that the original gives."""
+    actual, _ = _sizes_at(values, density, original)
+    _, single = _sizes_at(values, 1, original)
+    ratios = [
+        have / need for have, need in ((actual.width, single.width), (actual.height, single.height)) if have and need
+    ]
     return math.floor(100 * min(ratios)) / 100
