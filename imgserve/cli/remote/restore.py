@@ -7,8 +7,7 @@ import click
 from imgserve.cli.options import Remote
 from imgserve.cli.remote.output import echo, echo_all, image_line, json_option
 from imgserve.cli.remote.server import connected
-from imgserve.client.api import Imgserve
-from imgserve.client.api.errors import ServerUnreachable
+from imgserve.client.api import Imgserve, ServerUnreachable
 from imgserve.errors import ImgserveError, TrashItemNotFound, Unauthorized
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from imgserve.client.api import Imgserve, Purged, Stats, Warmed
-from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
+from imgserve.client.api import AnswerNotUnderstood, Imgserve, Purged, ServerUnreachable, Stats, Warmed
 from imgserve.errors import Busy, ImageNotFound, RenderTimeout
 from tests.api_server import TIME, ApiServer, ndjson, record, told
 

@@ -10,8 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from imgserve.client.api import Imgserve, Retries
-from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
+from imgserve.client.api import AnswerNotUnderstood, Imgserve, Retries, ServerUnreachable
 from imgserve.errors import (
     BadTransform,
     Busy,
