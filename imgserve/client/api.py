@@ -1,7 +1,7 @@
 """The API of a running server, blocking and for asyncio. Importing it imports the network too."""
 
 from imgserve.client.arguments import Changes, Details, Filters, FocalPoint, Listing, Step
-from imgserve.client.clients import AsyncImgserve, Imgserve, Upload
+from imgserve.client.clients import AsyncImgserve, Imgserve
 from imgserve.client.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.files import File, Progress
 from imgserve.client.records import (
@@ -21,6 +21,7 @@ from imgserve.client.records import (
     Warmed,
 )
 from imgserve.client.transport import Retries
+from imgserve.client.uploads import Upload
 
 __all__ = [
     "AnswerNotUnderstood",

@@ -16,18 +16,11 @@ Step = str | Mapping[str, Any]
 
 
 class Details(TypedDict, total=False):
-    """What an upload says about its image; by default the server reads EXIF and IPTC."""
+    """What an upload or a change says about an image.
 
-    title: str
-    alt: str
-    description: str
-    tags: Iterable[str]
-    metadata: Mapping[str, Any]
-    focal_point: FocalPoint | None
-
-
-class Changes(TypedDict, total=False):
-    """Changes of a record; None clears a field, or an entry of `metadata`."""
+    In an upload None is the same as no value: the server reads EXIF and IPTC. In a change None clears a field, or an
+    entry of `metadata`.
+    """
 
     title: str | None
     alt: str | None
@@ -35,6 +28,9 @@ class Changes(TypedDict, total=False):
     tags: Iterable[str] | None
     metadata: Mapping[str, Any] | None
     focal_point: FocalPoint | None
+
+
+Changes = Details
 
 
 class Filters(TypedDict, total=False):
@@ -72,26 +68,24 @@ _IDS_PER_REQUEST = 500
 """The longest ids fill half of the JSON that a server accepts."""
 
 
-def filters_document(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return filters by the names that the API has for them."""
-    names = {"tags": "tag", "formats": "format"}
-    return {names.get(name, name): encoded(name, value) for name, value in filters.items() if value is not None}
-
-
-def details_document(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the details of an upload as JSON."""
-    return {name: encoded(name, value) for name, value in details.items() if value is not None}
-
-
-def changes_document(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return changes as JSON.
+def encoded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as the JSON values of the API; None stays.
 
     Raises:
-        ValueError: there are none.
+        TypeError: one is a text instead of several.
+        ValueError: one is a time without a time zone, which servers elsewhere would read differently.
     """
-    if not changes:
-        raise ValueError("expected something to change, such as title=")
-    return {name: encoded(name, value) for name, value in changes.items()}
+    return {name: _encoded(name, value) for name, value in arguments.items()}
+
+
+def encoded_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters by the names and as the JSON values of the API.
+
+    Raises:
+        TypeError, ValueError: as `encoded`.
+    """
+    names = {"tags": "tag", "formats": "format"}
+    return {names.get(name, name): value for name, value in encoded(filters).items() if value is not None}
 
 
 def query(values: Mapping[str, Any]) -> Pairs:
@@ -114,7 +108,7 @@ def selection(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str
     """
     if (ids is None) == (not filters):
         raise ValueError("expected either image ids or filters, such as prefix=; for all images prefix=''")
-    return {"query": filters_document(filters)} if ids is None else {"ids": texts("ids", ids)}
+    return {"query": encoded_filters(filters)} if ids is None else {"ids": texts("ids", ids)}
 
 
 def selections(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -151,13 +145,7 @@ def texts(name: str, values: Iterable[str]) -> list[str]:
     return list(values)
 
 
-def encoded(name: str, value: Any) -> Any:
-    """Return an argument as JSON.
-
-    Raises:
-        TypeError: it is one text instead of several.
-        ValueError: it is a time without a time zone, which servers elsewhere would read differently.
-    """
+def _encoded(name: str, value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, datetime):

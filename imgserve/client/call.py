@@ -150,12 +150,13 @@ def json_call(
     slow: bool = False,
 ) -> Call[T]:
     """Return a call whose response is JSON."""
-
-    def from_json(response: Response) -> T:
-        return read(json.loads(response.content) if response.content else None)
-
-    headers = once() if method == "POST" else {}
+    headers, from_json = once() if method == "POST" else {}, json_reader(read)
     return Call(method=method, path=path, read=from_json, query=query, document=document, headers=headers, slow=slow)
+
+
+def json_reader(read: Callable[[Any], T]) -> Callable[[Response], T]:
+    """Return a function that reads the JSON of a response."""
+    return lambda response: read(json.loads(response.content) if response.content else None)
 
 
 def once() -> dict[str, str]:

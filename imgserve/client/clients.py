@@ -1,73 +1,21 @@
 """The clients of the API, `Imgserve` and `AsyncImgserve`: their life cycles, and uploads of many files."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 from imgserve.client.arguments import Details
-from imgserve.client.call import Call
-from imgserve.client.endpoints import Endpoints, put_call, upload_call
-from imgserve.client.errors import ServerUnreachable
-from imgserve.client.files import File, Progress
-from imgserve.client.records import Sent, Uploaded
+from imgserve.client.endpoints import Endpoints
+from imgserve.client.files import File
+from imgserve.client.records import Sent
 from imgserve.client.senders import AsyncSender, Sender
 from imgserve.client.transport import TransportSettings
-from imgserve.errors import Forbidden, ImgserveError, Unauthorized
+from imgserve.client.uploads import FAILURES, Upload, upload_of
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-_FAILURES = (ImgserveError, OSError, TypeError, ValueError)
-"""Errors of one file, after which the others are sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One of many files, with arguments of its own."""
-
-    file: File
-    image_id: str | None = None
-    folder: str | None = None
-    progress: Progress | None = None
-    details: Details = field(default_factory=Details, hash=False)
-    replace: bool = False
-    """Replace the image that has the id."""
-
-    @classmethod
-    def of(cls, item: "Upload | File") -> "Upload":
-        """Return an upload, which may be a file alone."""
-        return item if isinstance(item, Upload) else cls(item)
-
-    @property
-    def name(self) -> str:
-        """The name of its result."""
-        if isinstance(self.file, tuple):
-            return self.file[0]
-        if isinstance(self.file, (str, os.PathLike)):
-            return os.fspath(self.file)
-        return self.image_id or str(getattr(self.file, "name", ""))
-
-    def call(self, folder: str | None, shared: Details) -> Call[Uploaded]:
-        """Return the call that uploads it; its own details override the shared ones."""
-        details = Details(**{**shared, **self.details})
-        if self.replace and self.image_id is not None:
-            return put_call(self.image_id, self.file, progress=self.progress, details=details)
-        below = None if self.image_id is not None else self.folder or folder
-        return upload_call(self.file, image_id=self.image_id, folder=below, progress=self.progress, details=details)
-
-    def failed(self, error: Exception) -> Sent:
-        """Return the result of a failure.
-
-        Raises:
-            ImgserveError: the same, if all other files would fail too.
-        """
-        if isinstance(error, (ServerUnreachable, Unauthorized)) or type(error) is Forbidden:
-            raise error
-        return Sent(self.name, None, error)
 
 
 class Imgserve(Endpoints[Sender]):
@@ -95,10 +43,10 @@ class Imgserve(Endpoints[Sender]):
         self, files: Iterable[File | Upload], *, folder: str | None = None, **details: Unpack[Details]
     ) -> Iterator[Sent]:
         """Upload files one after the other while this is iterated; a bad one does not stop the others."""
-        for item in map(Upload.of, files):
+        for item in map(upload_of, files):
             try:
-                sent = Sent(item.name, self.sender.send(item.call(folder, details)))
-            except _FAILURES as error:
+                sent = Sent(item.name, self.sender.send(item.shared(folder, details).call()))
+            except FAILURES as error:
                 sent = item.failed(error)
             yield sent
 
@@ -136,12 +84,12 @@ class AsyncImgserve(Endpoints[AsyncSender]):
 
         async def send(item: Upload) -> Sent:
             try:
-                uploaded = await self.sender.send(item.call(folder, details))
-            except _FAILURES as error:
+                uploaded = await self.sender.send(item.shared(folder, details).call())
+            except FAILURES as error:
                 return item.failed(error)
             return Sent(item.name, uploaded)
 
-        return _in_parallel(send, map(Upload.of, files), parallel)
+        return _in_parallel(send, map(upload_of, files), parallel)
 
 
 async def _in_parallel(work: Callable[[T], Awaitable[U]], items: Iterable[T], most: int) -> AsyncIterator[U]:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Unpack
 
@@ -15,18 +14,17 @@ from imgserve.client.arguments import (
     Filters,
     Listing,
     Step,
-    changes_document,
-    details_document,
-    filters_document,
+    encoded,
+    encoded_filters,
     query,
     selection,
     selections,
     step_texts,
     texts,
 )
-from imgserve.client.call import Batch, Call, Lines, Page, Pages, Response, T, json_call, once, query_text, understood
+from imgserve.client.call import Batch, Call, Lines, Page, Pages, Response, T, json_call, once, understood
 from imgserve.client.errors import ServerUnreachable
-from imgserve.client.files import File, FileBody, Form, Progress, file_body
+from imgserve.client.files import File, Progress
 from imgserve.client.parameters import Parameters
 from imgserve.client.records import (
     Deleted,
@@ -47,13 +45,12 @@ from imgserve.client.records import (
 )
 from imgserve.client.senders import Connected, S, endpoint, stream
 from imgserve.client.transport import Retries, TransportSettings
+from imgserve.client.uploads import Upload
 from imgserve.client.urls import ImageUrls
 from imgserve.transform import compose, read_asked
 
 _PAGE = 500
 """Records per request."""
-_LONG_QUERY = 2000
-"""Bytes; proxies accept URLs of 4 or 8 KB."""
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -107,15 +104,15 @@ class Endpoints(Connected[S], Generic[S]):
         **details: Unpack[Details],
     ) -> Call[Uploaded]:
         """Upload a file, under a chosen id, in a folder by its own name, or by default under an id of its content."""
-        return upload_call(file, image_id=image_id, folder=folder, progress=progress, details=details)
+        return Upload(file, image_id, folder, progress, details).call()
 
     @endpoint
     def upload_url(
         self, url: str, *, image_id: str | None = None, folder: str | None = None, **details: Unpack[Details]
     ) -> Call[Uploaded]:
         """Let the server download a picture from a URL."""
-        chosen = {name: value for name, value in (("id", image_id), ("folder", folder)) if value is not None}
-        document = {"url": url, **chosen, **details_document(details)}
+        values = {"url": url, "id": image_id, "folder": folder, **encoded(details)}
+        document = {name: value for name, value in values.items() if value is not None}
         return json_call("POST", address.IMAGES, reader(Uploaded), document=document, slow=True)
 
     @endpoint
@@ -129,7 +126,8 @@ class Endpoints(Connected[S], Generic[S]):
         **details: Unpack[Details],
     ) -> Call[Uploaded]:
         """Upload a file under a chosen id, replacing the image there, or with `create_only` a PreconditionFailed."""
-        return put_call(image_id, file, create_only=create_only, progress=progress, details=details)
+        call = Upload(file, image_id, None, progress, details, replace=True).call()
+        return replace(call, headers={"if-none-match": "*"}) if create_only else call
 
     @endpoint
     def get(self, image_id: str) -> Call[Image]:
@@ -140,8 +138,7 @@ class Endpoints(Connected[S], Generic[S]):
     def find(self, *, limit: int | None = None, **listing: Unpack[Listing]) -> Pages[Image]:
         """Iterate over the images that meet all conditions, at most `limit`, requesting pages as needed."""
         size = _PAGE if limit is None else max(1, min(limit, _PAGE))
-        filters = filters_document(listing)
-        return Pages(partial(_page, address.IMAGES, "images", Image, {**filters, "limit": size}), limit)
+        return _pages(address.IMAGES, "images", Image, {**encoded_filters(listing), "limit": size}, limit)
 
     @endpoint
     def similar(self, image_id: str, *, distance: int | None = None, limit: int | None = None) -> Call[list[Similar]]:
@@ -152,7 +149,7 @@ class Endpoints(Connected[S], Generic[S]):
     @stream
     def duplicates(self) -> Pages[tuple[Image, ...]]:
         """Iterate over the groups of images of the same bytes."""
-        return Pages(partial(_page, address.DUPLICATES, "groups", tuple[Image, ...], {"limit": _PAGE}))
+        return _pages(address.DUPLICATES, "groups", tuple[Image, ...], {"limit": _PAGE})
 
     @endpoint
     def tags(self) -> Call[list[TagCount]]:
@@ -162,7 +159,9 @@ class Endpoints(Connected[S], Generic[S]):
     @endpoint
     def change(self, image_id: str, **changes: Unpack[Changes]) -> Call[Image]:
         """Change the record of an image; a new focal point applies to all crops at once."""
-        return json_call("PATCH", address.api_path(image_id), reader(Image), document=changes_document(changes))
+        if not changes:
+            raise ValueError("expected something to change, such as title=")
+        return json_call("PATCH", address.api_path(image_id), reader(Image), document=encoded(changes))
 
     @endpoint
     def delete(self, image_id: str) -> Call[Deleted]:
@@ -230,8 +229,7 @@ class Endpoints(Connected[S], Generic[S]):
     @stream
     def problems(self, prefix: str = "") -> Pages[Problem]:
         """Iterate over the files among the originals that are not usable images."""
-        filters = {"prefix": prefix or None, "limit": _PAGE}
-        return Pages(partial(_page, address.PROBLEMS, "problems", Problem, filters))
+        return _pages(address.PROBLEMS, "problems", Problem, {"prefix": prefix or None, "limit": _PAGE})
 
     @endpoint
     def stats(self) -> Call[Stats]:
@@ -322,39 +320,13 @@ class Endpoints(Connected[S], Generic[S]):
         return Call(method="GET", path=self._pictures.url(image_id, **parameters), read=_picture, public=True)
 
 
-def upload_call(
-    file: File, *, image_id: str | None, folder: str | None, progress: Progress | None, details: Details
-) -> Call[Uploaded]:
-    """Return the call that uploads a file."""
-    fields = {"id": image_id, "folder": folder, **details_document(details)}
-    return _file_call("POST", address.IMAGES, file_body(file, progress), fields, once())
+def _pages(path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None) -> Pages[T]:
+    """Return a list that the API has under a name."""
 
+    def page(cursor: str | None) -> Call[Page[T]]:
+        return json_call("GET", path, page_reader(name, kind), query=query({**filters, "cursor": cursor}))
 
-def put_call(
-    image_id: str, file: File, *, create_only: bool = False, progress: Progress | None, details: Details
-) -> Call[Uploaded]:
-    """Return the call that uploads a file to a chosen id."""
-    headers = {"if-none-match": "*"} if create_only else {}
-    path = address.api_path(image_id)
-    return _file_call("PUT", path, file_body(file, progress), details_document(details), headers)
-
-
-def _file_call(
-    method: str, path: str, body: FileBody, fields: Mapping[str, Any], headers: Mapping[str, str]
-) -> Call[Uploaded]:
-    """Return a call whose body is the file and whose query has the fields; long fields make it a form."""
-    pairs = query({**fields, "filename": body.name or None})
-    if len(query_text(pairs)) > _LONG_QUERY:
-        body, pairs = replace(body, form=Form(query(fields), body.name or "image")), ()
-
-    def read(response: Response) -> Uploaded:
-        return reader(Uploaded)(json.loads(response.content))
-
-    return Call(method=method, path=path, read=read, query=pairs, file=body, headers=headers)
-
-
-def _page(path: str, name: str, kind: type[T], filters: Mapping[str, Any], cursor: str | None) -> Call[Page[T]]:
-    return json_call("GET", path, page_reader(name, kind), query=query({**filters, "cursor": cursor}))
+    return Pages(page, limit)
 
 
 def _bulk(

@@ -20,6 +20,8 @@ from imgserve.client.transport import Attempts, TransportSettings, received
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+A_co = TypeVar("A_co", covariant=True)
 
 
 class Sender:
@@ -104,15 +106,13 @@ class Sender:
         try:
             content = call.body if reader is None else _pieces(reader)
             request = self._http.build_request(content=content, **self._settings.request(call, reader))
-            response = self._http.send(request, stream=True)
+            response = self._http.send(request, stream=not whole)
         finally:
             if reader is not None:
                 reader.close()
-        if whole or not response.is_success:
-            try:
+        if not (whole or response.is_success):
+            with contextlib.closing(response):
                 response.read()
-            finally:
-                response.close()
         return response
 
 
@@ -201,15 +201,13 @@ class AsyncSender:
         try:
             content = call.body if reader is None else _async_pieces(reader)
             request = self._http.build_request(content=content, **self._settings.request(call, reader))
-            response = await self._http.send(request, stream=True)
+            response = await self._http.send(request, stream=not whole)
         finally:
             if reader is not None:
                 reader.close()
-        if whole or not response.is_success:
-            try:
+        if not (whole or response.is_success):
+            async with contextlib.aclosing(response):
                 await response.aread()
-            finally:
-                await response.aclose()
         return response
 
 
@@ -222,42 +220,33 @@ class Connected(Generic[S]):
     sender: S
 
 
-class Endpoint(Protocol[P, T]):
-    """A method that sends a call: it returns the result, or a coroutine of it if the client is asynchronous."""
+class Method(Protocol[P, R_co, A_co]):
+    """A method that returns one type on a blocking client and another on an asynchronous one."""
 
     @overload
-    def __get__(self, client: Connected[Sender], owner: type[Any]) -> Callable[P, T]: ...
+    def __get__(self, client: Connected[Sender], owner: type[Any]) -> Callable[P, R_co]: ...
     @overload
-    def __get__(self, client: Connected[AsyncSender], owner: type[Any]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, client: Connected[AsyncSender], owner: type[Any]) -> Callable[P, A_co]: ...
 
 
-class Stream(Protocol[P, T]):
-    """A method that returns an iterator, or an asynchronous one."""
-
-    @overload
-    def __get__(self, client: Connected[Sender], owner: type[Any]) -> Callable[P, Iterator[T]]: ...
-    @overload
-    def __get__(self, client: Connected[AsyncSender], owner: type[Any]) -> Callable[P, AsyncIterator[T]]: ...
-
-
-def endpoint(build: Callable[Concatenate[Any, P], Call[T] | Batch[T]]) -> Endpoint[P, T]:
+def endpoint(build: Callable[Concatenate[Any, P], Call[T] | Batch[T]]) -> Method[P, T, Coroutine[Any, Any, T]]:
     """Return the method of both clients that sends the call that a function returns."""
 
     @wraps(build)
     def method(client: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return client.sender.call(build, client, *args, **kwargs)
 
-    return cast("Endpoint[P, T]", method)
+    return cast("Method[P, T, Coroutine[Any, Any, T]]", method)
 
 
-def stream(build: Callable[Concatenate[Any, P], Pages[T] | Lines[T]]) -> Stream[P, T]:
+def stream(build: Callable[Concatenate[Any, P], Pages[T] | Lines[T]]) -> Method[P, Iterator[T], AsyncIterator[T]]:
     """Return the method of both clients that iterates over the source that a function returns."""
 
     @wraps(build)
     def method(client: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return client.sender.stream(build(client, *args, **kwargs))
 
-    return cast("Stream[P, T]", method)
+    return cast("Method[P, Iterator[T], AsyncIterator[T]]", method)
 
 
 def _pieces(reader: FileReader) -> Iterator[bytes]:
