@@ -15,19 +15,19 @@ from pathlib import Path
 import uvloop
 
 from imgserve.formats import FORMATS
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import plan
+from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits, file_version
-from imgserve.pipeline import metadata, mezzanine_file, vips
-from imgserve.pipeline.box import Size
+from imgserve.pipeline import load, metadata
 from imgserve.pipeline.encode import EncoderSettings, encode
-from imgserve.pipeline.geometry import plan
+from imgserve.pipeline.jobs import Discipline, RenderJob
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Mezzanine, render_reduced
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, render_reduced, write_mezzanine
 from imgserve.pipeline.probe import Header, read_header
-from imgserve.pipeline.process import Discipline, RenderJob
-from imgserve.pipeline.reduction import jpeg_shrink
 from imgserve.pipeline.render import Order, render
 from imgserve.pipeline.stages import Job, staged
-from imgserve.services.rendering_process import RenderingProcess
+from imgserve.rendering.pool import RenderingProcess
 from imgserve.transform import Transform, canonical, parse_query, settle
 
 _RUNS = 7
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=sys.modules[__name__].__doc__)
     parser.add_argument("photograph", type=Path, help="a large JPEG")
     path = parser.parse_args().photograph
-    vips.prepare()
+    load.prepare()
     print(f"| {path.name}, {_WIDTH} wide | ms |\n|---|--:|")
     for name, seconds in _miss(path):
         print(f"| {name} | {seconds * 1000:.2f} |", flush=True)
@@ -83,7 +83,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
             ("mezzanine, after the answer: reduce, turn, colors", reducing - decoding),
             ("mezzanine: half level", _least(mezzanine.halved)),
             ("mezzanine: write, half level included", _least(lambda: _written(place, mezzanine))),
-            ("another width, from the mezzanine: map", _least(lambda: mezzanine_file.read(place))),
+            ("another width, from the mezzanine: map", _least(lambda: read_mezzanine(place))),
             ("another width: all of it", _least(lambda: render_reduced(_mapped(place), order))),
         ]
     return steps
@@ -100,11 +100,11 @@ def _header(path: Path) -> Header:
 
 def _written(place: Path, mezzanine: Mezzanine) -> None:
     place.unlink(missing_ok=True)
-    mezzanine_file.write(place, mezzanine)
+    write_mezzanine(place, mezzanine)
 
 
 def _mapped(place: Path) -> Mezzanine:
-    found = mezzanine_file.read(place)
+    found = read_mezzanine(place)
     assert found is not None
     return found
 

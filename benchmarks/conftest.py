@@ -7,14 +7,14 @@ import pytest
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS
 from imgserve.model import Original, Rendition
-from imgserve.pipeline import vips
+from imgserve.pipeline import load
 from tests.pictures import encoded, noise
 
 
 @pytest.fixture(scope="session")
 def photograph() -> bytes:
     """A progressive JPEG of six megapixels."""
-    vips.prepare()
+    load.prepare()
     return encoded(noise(3000, 2000), "jpg", Q=90, interlace=True)
 
 

@@ -14,16 +14,13 @@ from typing import TypeVar
 
 from imgserve.errors import ImgserveError
 from imgserve.model import Limits
-from imgserve.pipeline import vips
-from imgserve.pipeline.alike import perceptual_hash
-from imgserve.pipeline.color_space import color_space
-from imgserve.pipeline.dominant import dominant_color
-from imgserve.pipeline.embedded import read_embedded
-from imgserve.pipeline.facts import facts_of
+from imgserve.pipeline import load
+from imgserve.pipeline.color import color_space
+from imgserve.pipeline.facts import decode_small, facts_of, open_small
 from imgserve.pipeline.load import recognize
+from imgserve.pipeline.metadata import read_embedded
+from imgserve.pipeline.perceptual import dominant_color, perceptual_hash, thumbhash
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.small_picture import decode_small, open_small
-from imgserve.pipeline.thumbhash import thumbhash
 
 T = TypeVar("T")
 
@@ -70,7 +67,7 @@ def main() -> None:
     """Measure every picture of a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    vips.prepare()
+    load.prepare()
     print(f"| picture | megapixels | {' | '.join(_COLUMNS)} |")
     print(f"|---|{'---|' * (len(_COLUMNS) + 1)}")
     for path in sorted(each for each in parser.parse_args().folder.rglob("*") if each.is_file()):

@@ -22,9 +22,9 @@ import pyvips
 
 from benchmarks.ssim import Likeness, flattened
 from imgserve.model import Limits
-from imgserve.pipeline import mezzanine_file, vips
+from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Mezzanine, render_reduced
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, render_reduced, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.transform import Transform
@@ -48,7 +48,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=sys.modules[__name__].__doc__)
     parser.add_argument("folder", type=Path, help="photographs, large ones")
-    vips.prepare()
+    load.prepare()
     print(
         "| photograph | made from | MB | written ms |"
         + "".join(f" {width} wide ms | PSNR dB | SSIM |" for width in _WIDTHS)
@@ -93,7 +93,7 @@ def _cell(data: bytes, form: Form, order: Order) -> str:
 def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
     mezzanine = decoded.mezzanine()
     full = mezzanine.levels[0]
-    spent = _once(lambda: mezzanine_file.write(path, mezzanine))
+    spent = _once(lambda: write_mezzanine(path, mezzanine))
     yield Form("plain pixels", path.stat().st_size, spent, lambda _: _mapped(path))
     for quality in (95, 90):
         options: dict[str, Any] = {"Q": quality, "subsample_mode": "off"}
@@ -122,7 +122,7 @@ def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
 
 
 def _mapped(path: Path) -> Mezzanine:
-    mezzanine = mezzanine_file.read(path)
+    mezzanine = read_mezzanine(path)
     assert mezzanine is not None
     return mezzanine
 

@@ -4,9 +4,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from imgserve.formats import FORMATS
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import plan
 from imgserve.model import Limits
-from imgserve.pipeline.box import Size
-from imgserve.pipeline.geometry import plan
 from imgserve.transform import canonical, parse_query, settle
 
 QUERIES = {

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from imgserve.cache import RenditionKey
+from imgserve.library.changes import Known
+from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.originals.tree import OriginalsTree
-from imgserve.services.watching import Duty, Known, Watcher
 from tests.ingests import House, house, picture
 
 _LONGEST = 600.0
@@ -38,7 +39,7 @@ async def main() -> None:
 
 def _watcher(parts: House) -> Watcher:
     known = Known(parts.catalog.images, parts.catalog.problems)
-    duty = Duty(parts.root / ".imgserve" / "watch.lock")
+    duty = LeaderLock(parts.root / ".imgserve" / "watch.lock")
     return Watcher(OriginalsTree({"": parts.root}), parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
 
 

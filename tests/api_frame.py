@@ -11,18 +11,16 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
+from imgserve.access.keys import Access, Scope, key_digest
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
-from imgserve.services.access import Access, Scope
-from imgserve.services.key_file import key_digest
 from imgserve.web.access_log import AccessLog
 from imgserve.web.api.endpoint import Body, endpoint
 from imgserve.web.api.frame import Api, Call
 from imgserve.web.api.reply import Reply
-from imgserve.web.exchange import ExchangeMiddleware
-from imgserve.web.figures import RequestFigures
-from imgserve.web.request_ids import RequestIds
+from imgserve.web.metrics import RequestMetrics
+from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.routes import as_our_error
 
 KEY = "img_a-key-for-tests"
@@ -116,9 +114,9 @@ def served(api: Api, metrics: Metrics | None = None) -> Starlette:
     """Put an API into an application as the server does."""
     metrics = metrics or Metrics(CollectorRegistry())
     exchange = Middleware(
-        ExchangeMiddleware,
+        RequestMiddleware,
         metrics=metrics,
-        figures=RequestFigures(metrics),
+        figures=RequestMetrics(metrics),
         ids=RequestIds(),
         access_log=AccessLog("off", "text"),
         allowed_hosts=("*",),

@@ -18,9 +18,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from imgserve.access.keys import Access, key_digest
 from imgserve.model import ImageRecord
-from imgserve.services.access import Access
-from imgserve.services.key_file import key_digest
 from imgserve.web.access_log import AccessLog
 from imgserve.web.api.document import ApiDocument
 from imgserve.web.api.frame import Api
@@ -28,10 +27,9 @@ from imgserve.web.api.many import Bulk, Purges
 from imgserve.web.api.matching import Matching
 from imgserve.web.api.records import Records
 from imgserve.web.api.upkeep import Findings, Trash
-from imgserve.web.assets import static_folder
-from imgserve.web.exchange import ExchangeMiddleware
-from imgserve.web.figures import RequestFigures
-from imgserve.web.request_ids import RequestIds
+from imgserve.web.metrics import RequestMetrics
+from imgserve.web.middleware import RequestIds, RequestMiddleware
+from imgserve.web.pages import static_folder
 from imgserve.web.routes import as_our_error
 from tests.ingests import House, house, picture
 
@@ -59,9 +57,9 @@ def app_of(home: House) -> Starlette:
     api = api_of(home)
     document = ApiDocument(api.endpoints, static_folder(), version="1.2.3")
     exchange = Middleware(
-        ExchangeMiddleware,
+        RequestMiddleware,
         metrics=home.metrics,
-        figures=RequestFigures(home.metrics),
+        figures=RequestMetrics(home.metrics),
         ids=RequestIds(),
         access_log=AccessLog("off", "text"),
         allowed_hosts=("*",),

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from imgserve.client.api import Imgserve
 from imgserve.errors import ImageExists, ImageNotFound, ImgserveError, PreconditionFailed, Unauthorized
-from imgserve.web.problem import problem
+from imgserve.http.problem import problem
 from tests.servers import PATIENCE, until
 
 MakeClient = Callable[..., Imgserve]

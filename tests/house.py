@@ -14,24 +14,24 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.images.mezzanines import Mezzanines
+from imgserve.images.render_settings import FailureCache, RenderSettings
+from imgserve.images.renditions import Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.folder import FolderOriginals
-from imgserve.pipeline.answers import Answer
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.process import Discipline, RenderJob
-from imgserve.services.admission import Admission
-from imgserve.services.failures import Failures
-from imgserve.services.mezzanines import Mezzanines
-from imgserve.services.rendering_process import RenderingProcess
-from imgserve.services.renditions import Recipe, Renditions, Served
-from imgserve.services.workers import Workers
+from imgserve.pipeline.jobs import Discipline, RenderJob
+from imgserve.rendering.pool import RenderingProcess
+from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import Answer
+from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 
 PATIENCE = 8.0
 PNG = encoded(noise(160, 120), "png")
-RECIPE = Recipe(Discipline(), Limits(), EncoderSettings())
+RECIPE = RenderSettings(Discipline(), Limits(), EncoderSettings())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ async def opened(
     processes: int = 1,
     mezzanines: int = 0,
     shared: bool = False,
-    recipe: Recipe = RECIPE,
+    recipe: RenderSettings = RECIPE,
 ) -> AsyncIterator[House]:
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
@@ -89,7 +89,7 @@ async def opened(
     locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
     renditions = Renditions(
         cache, workers, recipe,
-        locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=Failures(forget), metrics=metrics,
+        locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=FailureCache(forget), metrics=metrics,
     )  # fmt: skip
     await renditions.open()
     try:

@@ -12,16 +12,19 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog
+from imgserve.library.ingest import IngestService
+from imgserve.library.inspect import Inspector
+from imgserve.library.means import Rules
+from imgserve.library.results import Accepted, Details
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
 from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.mounted import MountedOriginals
-from imgserve.pipeline.process import Discipline
-from imgserve.services.admission import Admission
-from imgserve.services.ingest import Accepted, Details, Ingest, Inspector, Rules
-from imgserve.services.workers import Workers
+from imgserve.pipeline.jobs import Discipline
+from imgserve.rendering.queue import Admission
+from imgserve.rendering.workers import Workers
 from tests.catalogs import opened
 from tests.pictures import encoded, quarters
 
@@ -83,7 +86,7 @@ class House:
     originals: WritableOriginals
     cache: TieredCache
     metrics: Metrics
-    door: Ingest
+    door: IngestService
     ear: Ear
     inspected: list[str]
     forgotten: list[str]
@@ -148,7 +151,7 @@ async def house(
     counting, forgotten = Counting(Inspector(workers, Discipline(), limits or Limits())), list[str]()
     async with opened(address, patience=PATIENCE) as catalog:
         await workers.open()
-        door = Ingest(
+        door = IngestService(
             originals,
             catalog,
             cache,

@@ -200,7 +200,7 @@ def settled(path: Path, data: bytes) -> Path:
 
 def rendering_processes() -> list[psutil.Process]:
     """List the rendering processes of this process; servers of other tests may be its children too."""
-    return [child for child in psutil.Process().children() if "imgserve.pipeline.conversation" in command_of(child)]
+    return [child for child in psutil.Process().children() if "imgserve.rendering.worker" in command_of(child)]
 
 
 def command_of(process: psutil.Process) -> str:

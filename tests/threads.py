@@ -15,10 +15,10 @@ from starlette.applications import Starlette
 
 from imgserve.app import create_app
 from imgserve.config import Config
-from imgserve.web.gate import Timeouts
-from imgserve.web.hot import HotPath
-from imgserve.web.listener import bind, unbind
-from imgserve.web.process import ServerOptions, WorkerServer, _config
+from imgserve.server.hot import HotPath
+from imgserve.server.limits import Timeouts
+from imgserve.server.process import ServerOptions, WorkerServer, _config
+from imgserve.server.sockets import bind, unbind
 from tests.servers import PATIENCE
 
 T = TypeVar("T")

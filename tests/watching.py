@@ -12,12 +12,13 @@ from pathlib import Path
 import anyio
 from prometheus_client import CollectorRegistry
 
+from imgserve.library.changes import Known
+from imgserve.library.results import Recorded, Recording
+from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
 from imgserve.originals.base import Walked
 from imgserve.originals.tree import OriginalsTree
-from imgserve.services.ingest import Recorded, Recording
-from imgserve.services.watching import Duty, Known, Watcher
 from tests.catalogs import record
 
 PATIENCE = 60.0
@@ -131,7 +132,7 @@ class Watched:
         self.watcher = self.another(lock, rescan=rescan)
 
     def another(self, lock: Path, *, rescan: float = 0.0) -> Watcher:
-        duty = Duty(lock, every=0.1)
+        duty = LeaderLock(lock, every=0.1)
         return Watcher(self.tree, self.door, self.door.known, duty, self.metrics, at_once=2, rescan=rescan)
 
     def lying(self) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """Builds every part once, in order, and opens and closes them. The only place that reads the settings."""
 
 from imgserve.app.application import AppFactory, configure_logging, create_app, lifespan
-from imgserve.app.folders import originals_of
-from imgserve.app.pictures import Parts
-from imgserve.app.reading import recipe
+from imgserve.app.pictures import Parts, originals_of
+from imgserve.app.settings import recipe
 
 __all__ = ["AppFactory", "Parts", "configure_logging", "create_app", "lifespan", "originals_of", "recipe"]

@@ -16,27 +16,23 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.app.api import build_api
-from imgserve.app.management import Management, build_management
+from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
-from imgserve.app.reading import catalog_url, data_folder, url_options
+from imgserve.app.settings import catalog_url, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
+from imgserve.http.hosts import Cors
+from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
-from imgserve.services.upkeep import Upkeep
+from imgserve.server.hot import HotPath
 from imgserve.web.api.document import ApiDocument
-from imgserve.web.assets import static_folder
-from imgserve.web.cors import Cors
-from imgserve.web.exchange import ExchangeMiddleware
-from imgserve.web.hot import HotPath
-from imgserve.web.hot_entry import without_origin
-from imgserve.web.hot_table import HotTable
+from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
-from imgserve.web.ops import Operations
-from imgserve.web.pages import Pages
-from imgserve.web.request_ids import RequestIds
+from imgserve.web.middleware import RequestIds, RequestMiddleware
+from imgserve.web.operations import Operations
+from imgserve.web.pages import Pages, static_folder
+from imgserve.web.resolve import Identifier
 from imgserve.web.routes import PictureDispatch, as_our_error, routes
-from imgserve.web.wanted import Identifier
 
 
 def create_app(config: Config | None = None) -> Starlette:
@@ -62,7 +58,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
     exchange = Middleware(
-        ExchangeMiddleware,
+        RequestMiddleware,
         metrics=parts.metrics,
         figures=parts.figures,
         ids=ids,

@@ -1,4 +1,4 @@
-"""Builds what lets originals in, knows them and takes them away; its work beside the requests is run from here."""
+"""Build the parts that change originals, and the API."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -11,24 +11,39 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from imgserve.app.folders import refused_formats, tree_of
-from imgserve.app.pictures import Parts, processes
-from imgserve.app.reading import cdn_hooks, discipline, fetch_rules
+from imgserve import __version__
+from imgserve.access.keys import Access, admin_digest, announce_admin_key
+from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
+from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
+from imgserve.http.headers import preset_tag
+from imgserve.images.prefetch import MezzaninePrefetcher
+from imgserve.images.resolve import PresetKeys
+from imgserve.images.warm import Warmer
+from imgserve.library.archive import BulkConverter
+from imgserve.library.cdn import CdnPurger
+from imgserve.library.changes import Known
+from imgserve.library.convert import Converter
+from imgserve.library.ingest import IngestService
+from imgserve.library.inspect import Inspector
+from imgserve.library.invalidation import InvalidationListener, restart_on_failure
+from imgserve.library.means import Rules
+from imgserve.library.upload import Receiving
+from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.model import Original
-from imgserve.services.cdn import CdnPurger, preset_tag
-from imgserve.services.following import Following
-from imgserve.services.ingest import Ingest, Inspector, Rules
-from imgserve.services.lasting import lasting
-from imgserve.services.preparing import Preparer
-from imgserve.services.preset_keys import PresetKeys
-from imgserve.services.watching import Duty, Known, Watcher
+from imgserve.web.api.frame import Api
+from imgserve.web.api.making import MakingPictures
+from imgserve.web.api.many import Bulk, Purges
+from imgserve.web.api.matching import Matching
+from imgserve.web.api.records import Records
+from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.api.uploads import UploadLimits, Uploads
+from imgserve.web.api.warm import Warming
 
 _logger = logging.getLogger(__name__)
-
 _OPENING_SECONDS = 3.0
 """How long the start waits for the catalog; pictures are served without it."""
 _KEPT = timedelta(days=1)
@@ -39,7 +54,7 @@ _TIDY_SECONDS = 600.0
 class Listening:
     """Tells the caches in front, and whoever prepares pictures, of changes of originals."""
 
-    def __init__(self, purger: CdnPurger, preparer: Preparer | None) -> None:
+    def __init__(self, purger: CdnPurger, preparer: MezzaninePrefetcher | None) -> None:
         """Take who tells caches, and who makes mezzanines ahead of the first request, if anybody does."""
         self._purger = purger
         self._preparer = preparer
@@ -60,13 +75,13 @@ class Management:
     """What was built, and how it is opened, run and closed."""
 
     catalog: Catalog
-    ingest: Ingest
+    ingest: IngestService
     watcher: Watcher | None
-    following: Following
+    following: InvalidationListener
     purger: CdnPurger
-    preparer: Preparer | None
+    preparer: MezzaninePrefetcher | None
     downloader: Downloader | None
-    tidying: Duty
+    tidying: LeaderLock
 
     async def open(self) -> None:
         """Open the catalog, if that is soon done; what uses it later opens it otherwise."""
@@ -78,12 +93,12 @@ class Management:
 
     def start(self, group: TaskGroup) -> None:
         """Begin all that is done beside requests; it ends with the group."""
-        group.start_soon(lasting, self.purger.run)
-        group.start_soon(lasting, self.following.run)
-        group.start_soon(lasting, partial(self.tidying.run, self._tidy))
+        group.start_soon(restart_on_failure, self.purger.run)
+        group.start_soon(restart_on_failure, self.following.run)
+        group.start_soon(restart_on_failure, partial(self.tidying.run, self._tidy))
         for part in (self.watcher, self.preparer):
             if part is not None:
-                group.start_soon(lasting, part.run)
+                group.start_soon(restart_on_failure, part.run)
 
     async def close(self) -> None:
         """Finish what is being changed, and let go of the catalog."""
@@ -118,8 +133,8 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
-        preparer = Preparer(parts.renditions, parts.cache.mezzanine_stats)
-    ingest = Ingest(
+        preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+    ingest = IngestService(
         parts.originals,
         catalog,
         parts.cache,
@@ -143,7 +158,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         tree_of(config),
         ingest,
         Known(catalog.images, catalog.problems),
-        Duty(data / "watch.lock"),
+        LeaderLock(data / "watch.lock"),
         parts.metrics,
         at_once=processes(config),
         rescan=config.originals.rescan,
@@ -152,9 +167,36 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         catalog,
         ingest,
         watcher if config.originals.watch else None,
-        Following(catalog.notices, parts.cache, forget=parts.finder.forget),
+        InvalidationListener(catalog.notices, parts.cache, forget=parts.finder.forget),
         purger,
         preparer,
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
-        Duty(data / "tidy.lock"),
+        LeaderLock(data / "tidy.lock"),
     )
+
+
+def build_api(config: Config, parts: Parts, management: Management, data: Path) -> Api:
+    """Build every endpoint; the admin key is made here at the first start, and shown."""
+    catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
+    digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
+    making = Converter(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
+    bulk = BulkConverter(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
+    warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
+    matching = Matching(catalog.images)
+    endpoints = (
+        Uploads(
+            ingest,
+            matching,
+            Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            UploadLimits(config.uploads.files, config.uploads.request_bytes),
+            prefix=prefix,
+        ),
+        Records(catalog.images, catalog.search, ingest, matching, prefix=prefix),
+        Bulk(ingest),
+        Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
+        Trash(ingest, prefix=prefix),
+        MakingPictures(making, bulk, prefix=prefix),
+        Warming(warmer),
+        Findings(catalog.search, catalog.problems, version=__version__),
+    )
+    return Api(endpoints, access=Access(digest, metrics=parts.metrics), answers=catalog.idempotency)

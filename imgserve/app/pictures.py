@@ -1,30 +1,58 @@
-"""Builds what makes and keeps pictures, from originals to renditions."""
+"""Build the parts that render and cache pictures."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
-from imgserve.app.folders import originals_of
-from imgserve.app.reading import discipline, language, recipe
+from imgserve.app.settings import discipline, language, recipe
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.config import Config
+from imgserve.images.fallback import FallbackRenditions
+from imgserve.images.locate import Locator
+from imgserve.images.mezzanines import Mezzanines
+from imgserve.images.render_settings import FailureCache
+from imgserve.images.renditions import Renditions
+from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
+from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.mounted import MountedOriginals
-from imgserve.services.admission import Admission
-from imgserve.services.failures import Failures
-from imgserve.services.finding import Finder
-from imgserve.services.meaning import Meaning
-from imgserve.services.mezzanines import Mezzanines
-from imgserve.services.renditions import Renditions
-from imgserve.services.staff import Wear
-from imgserve.services.stand_ins import StandIns
-from imgserve.services.workers import Workers
+from imgserve.originals.tree import OriginalsTree
+from imgserve.rendering.pool import RecyclePolicy
+from imgserve.rendering.queue import Admission
+from imgserve.rendering.workers import Workers
 from imgserve.web.access_log import AccessLog
-from imgserve.web.figures import RequestFigures
+from imgserve.web.metrics import RequestMetrics
+
+
+def originals_of(config: Config) -> MountedOriginals:
+    """Build the folders of originals as one: the main one, and others below their prefixes."""
+    mounts = {prefix: _folder(config, path) for prefix, path in config.originals.folders.items()}
+    return MountedOriginals(_folder(config, config.originals.folder), mounts)
+
+
+def tree_of(config: Config) -> OriginalsTree:
+    """Build what is watched: the same folders."""
+    folders = {"": config.originals.folder, **config.originals.folders}
+    return OriginalsTree(folders, follow_links=config.originals.follow_links)
+
+
+def refused_formats(config: Config) -> tuple[str, ...]:
+    """Tell which formats of originals are not served."""
+    return ("svg",) if config.formats.svg == "off" else ()
+
+
+def _folder(config: Config, path: Path) -> FolderOriginals:
+    return FolderOriginals(
+        path,
+        settle=config.originals.settle,
+        follow_links=config.originals.follow_links,
+        refused=refused_formats(config),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +64,11 @@ class Parts:
     cache: TieredCache
     workers: Workers
     renditions: Renditions
-    meaning: Meaning
-    stand_ins: StandIns
-    finder: Finder
+    meaning: Resolver
+    stand_ins: FallbackRenditions
+    finder: Locator
     metrics: Metrics
-    figures: RequestFigures
+    figures: RequestMetrics
     access_log: AccessLog
 
     async def check(self) -> Mapping[str, str]:
@@ -69,7 +97,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         time_limit=config.rendering.time_limit,
         discipline=discipline(config),
         metrics=metrics,
-        wear=Wear(config.rendering.pictures_per_process, config.rendering.growth_bytes),
+        wear=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
     )
     renditions = Renditions(
         cache,
@@ -77,7 +105,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         recipe(config),
         locks=_locks(config, "locks", config.cache.disk_bytes),
         mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
-        failures=Failures(config.rendering.crash_memory),
+        failures=FailureCache(config.rendering.crash_memory),
         metrics=metrics,
     )
     presets = {name.lower() for name in config.presets}
@@ -87,22 +115,22 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         cache,
         workers,
         renditions,
-        Meaning(renditions, language(config)),
-        StandIns(
+        Resolver(renditions, language(config)),
+        FallbackRenditions(
             renditions,
             cache,
             after=config.rendering.stand_in,
             limits=config.limits.plain(),
             loaded=lambda: admission.waiting > 0,
         ),
-        Finder(
+        Locator(
             originals,
             recheck=config.originals.recheck,
             presets=presets,
             focal_point=catalog.images.focal_point,
         ),
         metrics,
-        RequestFigures(metrics),
+        RequestMetrics(metrics),
         AccessLog(config.log.access, config.log.access_style),
     )
 

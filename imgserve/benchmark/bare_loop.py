@@ -18,9 +18,9 @@ from pathlib import Path
 import pyvips
 
 from imgserve.formats import FORMATS
-from imgserve.pipeline import vips
+from imgserve.pipeline import load
 from imgserve.pipeline.encode import EncoderSettings, encode
-from imgserve.pipeline.process import Discipline
+from imgserve.pipeline.jobs import Discipline
 from imgserve.transform import Transform
 
 _SETTINGS = EncoderSettings()
@@ -59,7 +59,7 @@ def picture(calls: str, path: str, width: int, name: str) -> float:
 def main() -> None:
     """Answer lines until there are no more."""
     os.nice(Discipline().niceness)
-    vips.prepare()
+    load.prepare()
     for line in sys.stdin:
         asked = json.loads(line)
         with ThreadPoolExecutor(asked["threads"]) as pool:

@@ -6,15 +6,12 @@ Every method is synchronous and meant for a thread. No error of disk or ledger l
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from imgserve.cache.at_once import UNKNOWN, Familiar, PromptFiles, Unknown
 from imgserve.cache.bounded import BoundedFolder, Bounds
-from imgserve.cache.faults import Faults
-from imgserve.cache.files import RenditionFiles
-from imgserve.cache.key import RenditionKey
+from imgserve.cache.files import UNKNOWN, NonBlockingReader, RecentKeys, RenditionFiles, Unknown
+from imgserve.cache.key import MOST_SIBLINGS, RenditionKey, Sibling, name_range, siblings
 from imgserve.cache.ledger import Entry, Ledger
-from imgserve.cache.reconcile import Reconciler, matches
-from imgserve.cache.siblings import MOST_SIBLINGS, Sibling, name_range, siblings
-from imgserve.cache.stats import TierStats
+from imgserve.cache.recovery import Reconciler, matches
+from imgserve.cache.stats import Faults, TierStats
 from imgserve.model import Rendition
 
 _OVERSHOOT = 1.05
@@ -32,8 +29,8 @@ class DiskTier:
     ) -> None:
         """Take the cache folder and its budgets; with a budget of 0 the disk is never touched."""
         self._files = RenditionFiles(root)
-        self._prompt = PromptFiles(root)
-        self._familiar = Familiar()
+        self._prompt = NonBlockingReader(root)
+        self._familiar = RecentKeys()
         self._known: dict[RenditionKey, tuple[str, Entry]] = {}
         self._ledger = Ledger(root / "ledger.sqlite")
         self._reconciler = Reconciler(self._files, self._ledger)

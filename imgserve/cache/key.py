@@ -1,26 +1,14 @@
-"""The name of a rendition: its tag and its place in the cache folder. Nothing here touches the disk.
-
-Anyone can compute the place of a rendition:
-
-    renditions/<hh>/<hash>/<version>-<revision>-<canonical>.<extension>
-
-`hash` is the first 32 hex digits of the SHA-256 of the image id's bytes (`printf %s ID | sha256sum`), `hh` its first
-two. Revision and extension stand as they are if they are 1 to 32 of `0-9 A-Z a-z _`; so does the version, which may
-also have dashes inside, written as dots; and so does the canonical text if it is at most 150 of
-`0-9 A-Z a-z . _ ~ = , : ; & + % @ ! * ( ) -` and does not begin with `~`. Anything else is written as `~` and the first
-32 hex digits of the SHA-256 of its UTF-8. So no two keys share a path, and no file name is longer than 252 bytes.
-"""
+"""The rendition key: its ETag, its place in the cache folder, and the other renditions of its original."""
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 RENDITIONS = "renditions"
 """The folder, below the cache folder, that holds the pictures."""
-
 MEZZANINES = "mezzanines"
 """The folder beside it that holds what pictures are made from, named in the same way."""
-
 _WORD = re.compile(r"[0-9A-Za-z_]{1,32}")
 _VERSION = re.compile(r"(?!-)[0-9A-Za-z_-]{1,32}")
 _TEXT = re.compile(r"(?!~)[0-9A-Za-z._~=,:;&+%@!*()-]{0,150}")
@@ -108,3 +96,40 @@ def _octets(text: str) -> bytes:
     except UnicodeEncodeError:
         # Surrogates that stand for no byte: no file has such a name, but a URL can spell one.
         return text.encode("utf-8", "surrogatepass")
+
+
+MOST_SIBLINGS = 1000
+"""As many as are kept of one original by default; a look-up is to take a few milliseconds at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """A rendition of the same version of the same original, made by the same pipeline."""
+
+    key: RenditionKey
+    width: int
+    height: int
+
+
+def name_range(key: RenditionKey) -> tuple[str, str]:
+    """Give the paths between which all siblings of a rendition lie, in the order of text."""
+    start = _start(key)
+    # "." follows "-" in ASCII, so this is the range of all names that begin so.
+    return start, f"{start[:-1]}."
+
+
+def siblings(key: RenditionKey, found: Iterable[tuple[str, int, int]]) -> list[Sibling]:
+    """Read keys from (path, width, height); a name that holds a hash cannot be read back, and is left out."""
+    start = _start(key)
+    listed = []
+    for path, width, height in found:
+        canonical, dot, extension = path.removeprefix(start).rpartition(".")
+        sibling = replace(key, canonical=canonical, extension=extension)
+        if dot and sibling != key and sibling.path == path:
+            listed.append(Sibling(sibling, width, height))
+    return listed
+
+
+def _start(key: RenditionKey) -> str:
+    """Give what the paths of all siblings begin with."""
+    return replace(key, canonical="", extension="x").path.removesuffix(".x")

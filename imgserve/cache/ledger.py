@@ -1,22 +1,64 @@
-"""The rows of the disk tier: what is in its folder, how large, when last used. It never touches the pictures."""
+"""The rows of a disk tier: what is in its folder, how large, when last used."""
 
 import json
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imgserve.cache.at_once import UNKNOWN, Unknown
-from imgserve.cache.ledger_file import SqliteFile
+from imgserve.cache.files import UNKNOWN, Unknown
+from imgserve.cache.sqlite_file import SqliteFile
+
+_BATCH = 512
+"""Uses after which it is worth writing them down."""
+_SECONDS = 5.0
+"""Time after which they are written down at the latest; what a crash loses is this much recency."""
+
+
+class Recency:
+    """Collects uses; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used: dict[str, int] = {}
+        self._taken_at = time.monotonic()
+        self._last = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether the uses should be written down now."""
+        full = len(self._used) >= _BATCH
+        return full or (bool(self._used) and time.monotonic() - self._taken_at >= _SECONDS)
+
+    def now(self) -> int:
+        """Tell the time in nanoseconds, later than ever before in this process even if the clock is set back."""
+        with self._lock:
+            self._last = max(time.time_ns(), self._last + 1)
+            return self._last
+
+    def touch(self, path: str) -> None:
+        """Note that a file is used now."""
+        at = self.now()
+        with self._lock:
+            self._used[path] = at
+
+    def take(self) -> dict[str, int]:
+        """Hand over all uses noted and begin anew."""
+        with self._lock:
+            used, self._used = self._used, {}
+            self._taken_at = time.monotonic()
+        return used
+
 
 _COUNTS_GONE = """
 CREATE TRIGGER counts_gone AFTER DELETE ON renditions BEGIN
     UPDATE totals SET entries = entries - 1, size = size - OLD.size;
 END
 """
-
 _SCHEMA = f"""
 CREATE TABLE renditions (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, crc32 INTEGER, media_type TEXT NOT NULL, width INTEGER NOT NULL,
@@ -34,9 +76,7 @@ CREATE TRIGGER counts_changed AFTER UPDATE OF size ON renditions BEGIN
 END
 """  # noqa: S608  our constants
 """Triggers keep the totals: whatever changes rows changes them in the same transaction."""
-
 _SCHEMA_VERSION = 1
-
 _COLUMNS = "path, size, crc32, media_type, width, height, notes, used"
 _FIND = f"SELECT {_COLUMNS} FROM renditions WHERE path = ?"  # noqa: S608  our constant
 _INSERT = f"INSERT INTO renditions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  our constant

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from cachetools import Cache, LRUCache
 
-from imgserve.cache.key import RenditionKey, image_folder
-from imgserve.cache.siblings import Sibling, siblings
+from imgserve.cache.key import RenditionKey, Sibling, image_folder, siblings
 from imgserve.cache.stats import Tally, TierStats
 from imgserve.model import Rendition
 

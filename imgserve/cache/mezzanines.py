@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imgserve.cache.bounded import BoundedFolder, Bounds
-from imgserve.cache.faults import Faults
 from imgserve.cache.files import Found, RenditionFiles
 from imgserve.cache.key import MEZZANINES, RenditionKey, is_rendition_path
 from imgserve.cache.ledger import Entry, Ledger
-from imgserve.cache.stats import TierStats
+from imgserve.cache.stats import Faults, TierStats
 
 _LARGEST_SHARE = 4
 """A file above a quarter of the budget would push out too many others for what it saves."""

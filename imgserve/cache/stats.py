@@ -1,6 +1,12 @@
-"""What a cache tier tells about itself. Publishing it as metrics is for the layers above."""
+"""What a cache tier reports: usage, counters and disk errors."""
 
+import errno
+import logging
+import sqlite3
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -43,3 +49,71 @@ class Tally:
         """Count renditions that had to go for space."""
         with self._lock:
             self.evictions += number
+
+
+_LOGGER = logging.getLogger("imgserve.cache")
+_QUIET_SECONDS = 60.0
+"""A nearly full disk fails and recovers many times a second; one line a minute and kind is enough."""
+
+
+class Faults:
+    """Turns errors of disk and ledger into figures and one log line a kind."""
+
+    def __init__(self, tier: str = "disk cache", quiet_seconds: float = _QUIET_SECONDS) -> None:
+        """Take what the log calls the tier, and how long a kind that recovered is not logged again."""
+        self._tier = tier
+        self._quiet = quiet_seconds
+        self._lock = threading.Lock()
+        self._failing: set[tuple[str, str]] = set()
+        """Action and kind of error."""
+        self._logged: set[str] = set()
+        self._logged_at: dict[str, float] = {}
+        self.count = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether something failed and has not worked since."""
+        return bool(self._failing)
+
+    @contextmanager
+    def guard(self, action: str) -> Iterator[None]:
+        """Run what may fail; an error of disk or ledger ends the block and is recorded here."""
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            self.record(action, error)
+        else:
+            self._recovered(action)
+
+    def record(self, action: str, error: OSError | sqlite3.Error) -> None:
+        """Count an error, and log it if its kind is not known to be failing already."""
+        kind = _kind(error)
+        with self._lock:
+            self.count += 1
+            self._failing.add((action, kind))
+            if kind in self._logged or not self._due(kind):
+                return
+            self._logged.add(kind)
+            self._logged_at[kind] = time.monotonic()
+        _LOGGER.warning("%s: %s fails with %s (%s); requests go on without it", self._tier, action, kind, error)
+
+    def _due(self, kind: str) -> bool:
+        at = self._logged_at.get(kind)
+        return at is None or time.monotonic() - at >= self._quiet
+
+    def _recovered(self, action: str) -> None:
+        if not self._failing:
+            return
+        with self._lock:
+            self._failing = {item for item in self._failing if item[0] != action}
+            over = self._logged - {kind for _, kind in self._failing}
+            self._logged -= over
+        for kind in sorted(over):
+            _LOGGER.info("%s: %s is over, %s works again", self._tier, kind, action)
+
+
+def _kind(error: OSError | sqlite3.Error) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return errno.errorcode.get(error.errno, str(error.errno))
+    # Errors that Python's own module raises (a closed connection) carry no SQLite code.
+    return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -3,15 +3,13 @@
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
-from imgserve.catalog.identity import recordable
-from imgserve.catalog.images import Images
-from imgserve.catalog.merging import Merge, Merged
+from imgserve.catalog.images import Images, ImageSets, Selection
 from imgserve.catalog.notices import Notice, Notices
 from imgserve.catalog.problems import ProblemPage, Problems
 from imgserve.catalog.query import Duplicates, ImageQuery, Page, Similar, Sort, Totals
+from imgserve.catalog.rows import recordable
 from imgserve.catalog.search import ImageSearch
-from imgserve.catalog.sets import ImageSets, Selection
-from imgserve.catalog.writing import Outcome
+from imgserve.catalog.writing import Merge, Merged, Outcome
 
 __all__ = [
     "Answered",

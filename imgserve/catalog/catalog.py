@@ -2,11 +2,10 @@
 
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
-from imgserve.catalog.images import Images
+from imgserve.catalog.images import Images, ImageSets
 from imgserve.catalog.notices import Notices
 from imgserve.catalog.problems import Problems
 from imgserve.catalog.search import ImageSearch
-from imgserve.catalog.sets import ImageSets
 
 
 class Catalog:

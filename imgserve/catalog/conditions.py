@@ -20,12 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from imgserve.catalog.cursor import Place
-from imgserve.catalog.identity import after_prefix, stored_id
-from imgserve.catalog.query import ImageQuery, Sort
-from imgserve.catalog.rows import microseconds
+from imgserve.catalog.query import ImageQuery, Place, Sort
+from imgserve.catalog.rows import after_prefix, microseconds, query_words, stored_id
 from imgserve.catalog.tables import WORD_INDEX, fts, images, tags, vector
-from imgserve.catalog.words import query_words
 from imgserve.model import clean_tags, clean_text
 
 _COLUMNS = {

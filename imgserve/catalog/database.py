@@ -1,13 +1,14 @@
-"""The database as a whole: transactions, bounded waiting, one error for all trouble, recovery. No rows here."""
+"""The database: transactions, bounded waiting, one error for all failures, recovery."""
 
 import asyncio
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Connection, inspect, make_url, text
@@ -15,20 +16,16 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.postgres import PostgresStore
-from imgserve.catalog.sqlite import SqliteStore
+from imgserve.catalog.backends import PostgresStore, SqliteStore
 from imgserve.catalog.tables import REVISION
 from imgserve.errors import CatalogUnavailable, ConfigError
 
 _RETRY_SECONDS = 1.0
 """Pause after a failure, so that requests do not queue up behind a database that is locked or gone."""
-
 _TROUBLE = (DBAPIError, NoConnection, TimeoutError, OSError, PostgresError, InterfaceError)
 _OURS = (IntegrityError, DataError)
 """What says that a statement was wrong, not the database."""
-
 _log = logging.getLogger(__name__)
-
 Way = Literal["reading", "writing"]
 T = TypeVar("T")
 
@@ -177,7 +174,7 @@ class Database:
         # Looked at first without a lock: a catalog that another process writes to can be read.
         if not await self._found_current():
             # Loaded by name: alembic takes a quarter of a second to load, which a current catalog does not need.
-            migrate = await asyncio.to_thread(importlib.import_module, "imgserve.catalog.migrate")
+            migrate = await asyncio.to_thread(importlib.import_module, "imgserve.catalog.migrations.upgrade")
             async with self._store.changing_tables() as connection:
                 await connection.run_sync(migrate.upgrade)
         self._store.opened()
@@ -206,3 +203,28 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+class Part(Protocol):
+    """What works on a database."""
+
+    @property
+    def database(self) -> Database:
+        """The one it works on."""
+        ...
+
+
+P = ParamSpec("P")
+S = TypeVar("S", bound=Part)
+
+
+def finished(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Have a method run to its end; see `Database.finish`."""
+
+    @wraps(method)
+    async def run(part: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await part.database.finish(method(part, *args, **kwargs))
+
+    return run

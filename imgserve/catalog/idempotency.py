@@ -11,8 +11,7 @@ from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.database import Database
-from imgserve.catalog.finishing import finished
+from imgserve.catalog.database import Database, finished
 from imgserve.catalog.rows import microseconds, moment
 from imgserve.catalog.tables import answers
 from imgserve.errors import IdempotencyConflict

@@ -8,10 +8,8 @@ from typing import Literal
 from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.database import Database
-from imgserve.catalog.finishing import finished
-from imgserve.catalog.identity import image_id_of, stored_id
-from imgserve.catalog.rows import microseconds
+from imgserve.catalog.database import Database, finished
+from imgserve.catalog.rows import image_id_of, microseconds, stored_id
 from imgserve.catalog.tables import notices
 
 _LOCK = 0x696D676E6F74

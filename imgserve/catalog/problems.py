@@ -8,14 +8,10 @@ from sqlalchemy import Row, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.conditions import beginning
-from imgserve.catalog.cursor import read_id, write_id
-from imgserve.catalog.database import Database
-from imgserve.catalog.finishing import finished
-from imgserve.catalog.identity import after_prefix, image_id_of, stored_id
+from imgserve.catalog.database import Database, finished
 from imgserve.catalog.images import LONG
-from imgserve.catalog.query import MOST
-from imgserve.catalog.records import pieces
-from imgserve.catalog.rows import microseconds, moment
+from imgserve.catalog.query import MOST, read_id, write_id
+from imgserve.catalog.rows import after_prefix, image_id_of, microseconds, moment, pieces, stored_id
 from imgserve.catalog.tables import problems
 from imgserve.errors import BadRequest
 from imgserve.model import Problem, clean_text

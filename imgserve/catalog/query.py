@@ -1,9 +1,14 @@
-"""What a caller asks the catalog for, and what comes back. No SQL here."""
+"""Queries of the catalog, their results and their cursors."""
 
+import base64
+import binascii
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from imgserve.catalog.rows import stored_id
+from imgserve.errors import BadCursor
 from imgserve.model import ImageRecord, Origin
 
 MOST = 1000
@@ -79,3 +84,93 @@ class Totals:
     images: int
     size: int
     """Bytes of the originals."""
+
+
+_CHARACTERS = 20_000
+_LARGEST = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """After which record of a sorted list a piece begins."""
+
+    value: int
+    """Of what the list is sorted by; 0 where that is the image id."""
+    id: bytes
+
+
+def write_cursor(sort: Sort, descending: bool, value: int, image_id: str) -> str:
+    """Write down a place in a sorted list."""
+    return _pack([sort.value, int(descending), value, image_id])
+
+
+def read_cursor(text: str, sort: Sort, descending: bool) -> Place:
+    """Read a place back.
+
+    Raises:
+        BadCursor: it is none, or one of a list in another order.
+    """
+    match _unpack(text):
+        case [str(given), (0 | 1) as direction, int(value), str(image_id)]:
+            pass
+        case _:
+            raise BadCursor("The cursor does not hold a place in a list of images.")
+    if (given, direction) != (sort.value, int(descending)):
+        raise BadCursor("The cursor belongs to a list in another order; keep the order, or begin without a cursor.")
+    stored = stored_id(image_id)
+    if stored is None or abs(value) > _LARGEST:
+        raise BadCursor("The cursor names a place that no list of images has.")
+    return Place(value, stored)
+
+
+def write_digest(sha256: str) -> str:
+    """Write down a place in the list of duplicates."""
+    return _pack([sha256])
+
+
+def read_digest(text: str) -> bytes:
+    """Read a place in the list of duplicates back.
+
+    Raises:
+        BadCursor: it is none.
+    """
+    match _unpack(text):
+        case [str(digits)] if len(digits) == 64 and not set(digits) - set("0123456789abcdef"):  # noqa: PLR2004  SHA-256
+            return bytes.fromhex(digits)
+        case _:
+            raise BadCursor("The cursor does not hold a place in a list of duplicates.")
+
+
+def write_id(image_id: str) -> str:
+    """Write down a place in a list that is in the order of ids."""
+    return _pack([image_id])
+
+
+def read_id(text: str) -> bytes:
+    """Read a place in a list that is in the order of ids back.
+
+    Raises:
+        BadCursor: it is none.
+    """
+    match _unpack(text):
+        case [str(image_id)] if (stored := stored_id(image_id)) is not None:
+            return stored
+        case _:
+            raise BadCursor("The cursor does not hold a place in this list.")
+
+
+def _pack(values: list[str | int]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _unpack(text: str) -> object:
+    if len(text) > _CHARACTERS:
+        raise BadCursor("The cursor is longer than any that this server gives.")
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise BadCursor("The cursor is not URL-safe base64; it may have been cut or changed on its way.") from error
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadCursor("The cursor was cut or changed on its way.") from error

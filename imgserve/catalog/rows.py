@@ -1,27 +1,98 @@
-"""How a record is written as a row and read from one. No queries here."""
+"""Convert records to rows and back."""
 
 import json
-from collections.abc import Iterable
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, TypeVar
 
-from sqlalchemy import Row
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.identity import image_id_of, stored_id
-from imgserve.catalog.tables import images
-from imgserve.catalog.words import stored_words
+from imgserve.catalog.tables import images, tags
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord, Origin
+
+MOST_BYTES = 2000
+"""PostgreSQL keeps at most 2704 bytes in a row of an index."""
+
+
+def stored_id(image_id: str) -> bytes | None:
+    """Write an image id as bytes; None for one that can be no file name, or is too long to be recorded."""
+    try:
+        stored = image_id.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+    return stored if len(stored) <= MOST_BYTES else None
+
+
+def recordable(image_id: str) -> bool:
+    """Tell whether an image with this id can be recorded at all."""
+    return stored_id(image_id) is not None
+
+
+def image_id_of(stored: bytes) -> str:
+    """Read a stored image id."""
+    return bytes(stored).decode("utf-8", "surrogateescape")
+
+
+def after_prefix(prefix: bytes) -> bytes | None:
+    """Name the end of the range of ids that begin with these bytes; None where it has no end."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
+
+
+_WORD_CHARACTERS = 100
+"""A longer word is cut: PostgreSQL takes at most 2046 bytes, and nobody types more."""
+_TEXT_CHARACTERS = 100_000
+"""Words of one image, together: PostgreSQL takes at most a megabyte."""
+_QUERY_CHARACTERS = 1000
+_QUERY_WORDS = 20
+_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+"""Letters that people type without their stroke, but Unicode does not take apart."""
+_SINGLE = re.compile("([\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])")
+"""Scripts without spaces between words: every character is a word."""
+
+
+def words_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Take texts apart into folded words, each once, in order of first appearance."""
+    found = dict.fromkeys(word[:_WORD_CHARACTERS] for text in texts for word in _fold(text).split())
+    return tuple(found)
+
+
+def stored_words(texts: Iterable[str]) -> str:
+    """Write the words of texts as they are stored: with a space between them."""
+    joined = " ".join(words_of(texts))
+    return joined if len(joined) <= _TEXT_CHARACTERS else joined[:_TEXT_CHARACTERS].rpartition(" ")[0]
+
+
+def query_words(text: str) -> tuple[str, ...]:
+    """Take apart what somebody searches for; far more than anybody types is cut."""
+    return words_of([text[:_QUERY_CHARACTERS]])[:_QUERY_WORDS]
+
+
+def _fold(text: str) -> str:
+    if text.isascii():
+        return "".join(char if char.isalnum() else " " for char in text.lower())
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_LETTERS)
+    kept = "".join(map(_kept, (char for char in apart if not unicodedata.combining(char))))
+    return _SINGLE.sub(r" \1 ", kept)
+
+
+def _kept(char: str) -> str:
+    """Keep letters, digits and vowel signs; anything else parts words."""
+    return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
+
 
 _PLAIN = (
     "version", "format", "width", "height", "frames", "size", "alpha", "color_space", "dominant_color", "thumbhash",
     "title", "alt", "description", "who",
 )  # fmt: skip
 """What is stored as it is."""
-
 RECORD = [column for column in images.columns if column.name not in {"words", "tag_words", "pixels"}]
 """The columns that a record is read from."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SIGNED = 1 << 63
 
@@ -80,3 +151,36 @@ def microseconds(moment: datetime) -> int:
 def moment(number: int) -> datetime:
     """Read a moment."""
     return _EPOCH + timedelta(microseconds=number)
+
+
+T = TypeVar("T")
+AT_ONCE = 5000
+"""Values of one statement: SQLite takes 32,766."""
+
+
+def select_records() -> Select[Any]:
+    """Begin a query for whole records."""
+    return select(*RECORD, images.c.pixels)
+
+
+async def with_tags(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[ImageRecord]:
+    """Make records of rows, in their order."""
+    found = await tags_of(connection, [row.number for row in rows])
+    return [as_record(row, found.get(row.number, ())) for row in rows]
+
+
+async def tags_of(connection: AsyncConnection, numbers: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Read the tags of images by the numbers of their rows."""
+    found = dict[int, tuple[str, ...]]()
+    for some in pieces(numbers):
+        query = select(tags.c.image, tags.c.tag).where(tags.c.image.in_(some)).order_by(tags.c.image, tags.c.tag)
+        rows = (await connection.execute(query)).all()
+        found |= {number: tuple(row.tag for row in group) for number, group in groupby(rows, lambda row: row.image)}
+    return found
+
+
+def pieces(values: Iterable[T]) -> Iterator[list[T]]:
+    """Part values into lists that one statement takes."""
+    left = iter(values)
+    while some := list(islice(left, AT_ONCE)):
+        yield some

@@ -8,13 +8,21 @@ from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.conditions import in_order, matching, sort_value
-from imgserve.catalog.cursor import read_cursor, read_digest, write_cursor, write_digest
-from imgserve.catalog.database import Database
-from imgserve.catalog.finishing import finished
-from imgserve.catalog.identity import image_id_of, stored_id
-from imgserve.catalog.query import MOST, Duplicates, ImageQuery, Page, Similar, Sort, Totals
-from imgserve.catalog.records import select_records, with_tags
-from imgserve.catalog.rows import as_signed
+from imgserve.catalog.database import Database, finished
+from imgserve.catalog.query import (
+    MOST,
+    Duplicates,
+    ImageQuery,
+    Page,
+    Similar,
+    Sort,
+    Totals,
+    read_cursor,
+    read_digest,
+    write_cursor,
+    write_digest,
+)
+from imgserve.catalog.rows import as_signed, image_id_of, select_records, stored_id, with_tags
 from imgserve.catalog.tables import images, tags
 from imgserve.model import ImageRecord
 

@@ -10,7 +10,7 @@ from imgserve.app import recipe
 from imgserve.cli.options import config_option
 from imgserve.config import Config
 from imgserve.formats import BY_EXTENSION
-from imgserve.pipeline import vips
+from imgserve.pipeline import load
 from imgserve.pipeline.render import render
 from imgserve.transform import parse_query
 
@@ -33,7 +33,7 @@ def command(original: Path, rendition: Path, parameters: str, path: Path | None)
         if named is None or not named.writable:
             raise click.UsageError(f"{rendition}: a picture cannot be written as {rendition.suffix or 'that'}")
         transform = replace(transform, format=named.name)
-    vips.prepare(config.formats.allow_untrusted)
+    load.prepare(config.formats.allow_untrusted)
     how = recipe(config)
     made = render(original.read_bytes(), transform, limits=how.limits, encoders=how.encoders, damaged=how.damaged)
     if str(rendition) == "-":

@@ -12,9 +12,9 @@ from imgserve.app import AppFactory, configure_logging, originals_of
 from imgserve.cli.options import config_option
 from imgserve.client.address import quoted_id
 from imgserve.config import Config
-from imgserve.web.gate import Timeouts
-from imgserve.web.process import ServerOptions
-from imgserve.web.server import run
+from imgserve.server.limits import Timeouts
+from imgserve.server.process import ServerOptions
+from imgserve.server.supervisor import run
 
 _OPTIONS = {
     "originals.folder": "ORIGINALS",

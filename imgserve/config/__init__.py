@@ -1,10 +1,8 @@
 """Every setting, declared once; nothing below reads settings, parts get plain values."""
 
-from imgserve.config.access_section import AccessConfig
-from imgserve.config.catalog_sections import CatalogConfig
 from imgserve.config.config import Config
 from imgserve.config.document import example, markdown_table, schema
-from imgserve.config.picture_sections import (
+from imgserve.config.pictures import (
     CacheConfig,
     EffortsConfig,
     FormatsConfig,
@@ -13,9 +11,17 @@ from imgserve.config.picture_sections import (
     QualityConfig,
     RenderingConfig,
 )
-from imgserve.config.serving_sections import HttpConfig, LogConfig, MetricsConfig, ServerConfig, UrlsConfig
-from imgserve.config.units import parse_duration, parse_size, write_duration, write_size
-from imgserve.config.upload_section import UploadsConfig
+from imgserve.config.sections import (
+    AccessConfig,
+    CatalogConfig,
+    HttpConfig,
+    LogConfig,
+    MetricsConfig,
+    ServerConfig,
+    UploadsConfig,
+    UrlsConfig,
+)
+from imgserve.config.values import parse_duration, parse_size, write_duration, write_size
 
 __all__ = [
     "AccessConfig",

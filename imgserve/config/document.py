@@ -5,8 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imgserve.config.config import Config
-from imgserve.config.presets import SHIPPED
+from imgserve.config.config import SHIPPED, Config
 from imgserve.config.table import Setting, SettingPath, flow, section_of, settings
 
 _INTRODUCTION = """\

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from imgserve.config.units import Unit
+from imgserve.config.values import Unit
 
 SettingPath = tuple[str, ...]
 """Names from the section down."""

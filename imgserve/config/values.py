@@ -1,13 +1,131 @@
-"""What every section is made of: the frozen base and the field types. Nothing about single settings."""
+"""Field types of the settings: sizes, durations, paths, addresses."""
 
 import ipaddress
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+_SIZES = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+_DURATIONS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
+_LARGEST = 2**63 - 1
+"""What file systems and `setrlimit` can hold."""
+
+
+def _quantity(text: str, units: dict[str, Decimal], plain: Decimal) -> Decimal:
+    found = _QUANTITY.fullmatch(text.strip().replace("_", ""))
+    if not found:
+        raise ValueError(text)
+    number, unit = found.groups()
+    factor = units.get(unit.lower()) if unit else plain
+    if factor is None:
+        raise ValueError(text)
+    return Decimal(number) * factor
+
+
+def parse_size(text: str) -> int:
+    """Read `10GB`, `256MiB` or plain bytes; ValueError for anything else."""
+    units = {name.lower(): Decimal(factor) for name, factor in _SIZES.items()}
+    amount = _quantity(text, units, Decimal(1))
+    if amount != int(amount) or amount > _LARGEST:
+        raise ValueError(text)
+    return int(amount)
+
+
+def parse_duration(text: str) -> float:
+    """Read `30s`, `500ms`, `1.5h` or plain seconds; ValueError for anything else."""
+    return float(_quantity(text, _DURATIONS, Decimal(1)))
+
+
+def parse_whole_duration(text: str) -> int:
+    """Read a duration that is a whole number of seconds; ValueError for anything else."""
+    seconds = _quantity(text, _DURATIONS, Decimal(1))
+    if seconds != int(seconds):
+        raise ValueError(text)
+    return int(seconds)
+
+
+def write_size(size: float) -> str:
+    """Write bytes in the largest unit that divides them."""
+    fitting = [(factor, name) for name, factor in _SIZES.items() if size and size % factor == 0]
+    factor, name = max(fitting, default=(1, ""))
+    return f"{int(size) // factor}{name}" if factor > 1 else str(int(size))
+
+
+def write_duration(seconds: float) -> str:
+    """Write seconds in the largest unit that divides them, below one second in milliseconds."""
+    exact = Decimal(repr(seconds))
+    for name, factor in reversed(_DURATIONS.items()):
+        if exact and exact % factor == 0:
+            return f"{exact / factor:f}".removesuffix(".0") + name
+    return f"{exact:f}".removesuffix(".0") + "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How one kind of quantity is read, written and described; stands in a field's annotation."""
+
+    expected: str
+    """What a mistake says was expected."""
+    parse: Callable[[str], float]
+    write: Callable[[float], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read text before pydantic sees the number."""
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Allow text beside the number."""
+        number = handler(schema)
+        return number if "anyOf" in number else {"anyOf": [number, {"type": "string"}]}
+
+    def _read(self, value: object) -> object:
+        if value is None:
+            return None
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = format(Decimal(repr(value)), "f")
+        try:
+            return self.parse(str(value))
+        except ValueError:
+            raise PydanticCustomError("expected", "{expected}", {"expected": self.expected}) from None
+
+
+SIZE = Unit("a size such as 10GB", parse_size, write_size)
+DURATION = Unit("a duration such as 30s", parse_duration, write_duration)
+WHOLE_DURATION = Unit("a duration in whole seconds such as 30s", parse_whole_duration, write_duration)
+Size = Annotated[int, SIZE]
+"""Bytes."""
+Duration = Annotated[float, DURATION]
+"""Seconds."""
+WholeDuration = Annotated[int, WHOLE_DURATION]
+"""Whole seconds, as HTTP headers carry them."""
+
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """The name of a preset, in lower case."""
@@ -99,7 +217,6 @@ def _is_listening_host(text: str) -> str:
 
 
 _WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
-
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative one starts at the current folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]

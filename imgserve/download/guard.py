@@ -1,16 +1,26 @@
-"""Connections that go where they may and nowhere else: what was checked is what is connected to."""
+"""Connections that only reach checked addresses."""
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import httpcore2
+from anyio import getaddrinfo
 
 from imgserve.download.networks import Networks
-from imgserve.download.resolve import Resolve
 from imgserve.errors import AddressRefused
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Gives every address of a host; OSError where it has none."""
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Ask the system, which also reads 127.1, 0x7f.1 and 2130706433 as it would when connecting."""
+    found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
 
 REFUSED = "The host of this address is unknown, or not one that this server fetches from."
 """The same for a name that is not there and for one inside our network, whose names are nobody's business."""
-
 _CONNECT_SECONDS = 5.0
 """For each address of a host."""
 

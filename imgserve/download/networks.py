@@ -1,12 +1,53 @@
-"""Which addresses belong to the public Internet, by a table of our own. Pure; resolves nothing.
-
-`ipaddress.is_global` is no help: up to Python 3.12 it takes 64:ff9b::7f00:1, 2002:7f00:1:: and multicast for global.
-The table follows the IANA registries of special-purpose addresses (RFC 6890, as updated) and is stricter where a
-registered block reaches a machine that is not on the other side of the Internet.
-"""
+"""Which URLs and IP addresses may be fetched."""
 
 import ipaddress
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
+from email.message import Message
+from urllib.parse import unquote
+
+import httpx2
+
+from imgserve.errors import AddressRefused
+
+_LONGEST = 8192
+_HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
+"""A name, IDNA encoded, or an address; no zone, no percent, nothing that two readers may read in two ways."""
+
+
+def read_address(text: str, ports: Collection[int], base: httpx2.URL | None = None) -> httpx2.URL:
+    """Read an address, relative to `base` where there is one.
+
+    Raises:
+        AddressRefused: it is none, or not one that is fetched; the sentence says what was expected.
+    """
+    try:
+        if len(text) > _LONGEST:
+            raise AddressRefused(f"expected an address of at most {_LONGEST} characters")
+        url = httpx2.URL(text) if base is None else base.join(text)
+    except httpx2.InvalidURL as error:
+        raise AddressRefused("expected an address such as https://www.example.com/photo.jpg") from error
+    if url.scheme not in {"http", "https"} or not _HOST.fullmatch(url.raw_host):
+        raise AddressRefused("expected an address that starts with http:// or https:// and a host name")
+    if url.userinfo:
+        raise AddressRefused("expected an address without user name and password")
+    if port_of(url) not in ports:
+        raise AddressRefused("expected an address without a port, or with " + " or ".join(map(str, sorted(ports))))
+    return url.copy_with(fragment=None)
+
+
+def port_of(url: httpx2.URL) -> int:
+    """Tell the port that is connected to."""
+    return url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
+
+
+def file_name(url: httpx2.URL, disposition: str) -> str:
+    """Name what was fetched: as its server says, else by the last part of the address; may be empty."""
+    header = Message()
+    header["content-disposition"] = disposition.replace("\r", " ").replace("\n", " ")
+    told = header.get_filename() if disposition else None
+    return told or unquote(url.raw_path.partition(b"?")[0].decode("ascii").rpartition("/")[2], errors="replace")
+
 
 _REFUSED_V4 = tuple(
     ipaddress.IPv4Network(network)
@@ -29,7 +70,6 @@ _REFUSED_V4 = tuple(
         "240.0.0.0/4",  # reserved, with the broadcast address at its end: RFC 1112, 4; RFC 919, 7
     )
 )
-
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 """The only block that is given to networks of the Internet: RFC 4291, 2.4.
 
@@ -38,7 +78,6 @@ addresses (RFC 4291, 2.5), NAT64 (64:ff9b::/96: RFC 6052; 64:ff9b:1::/48: RFC 82
 segment routing (5f00::/16: RFC 9602), unique local (fc00::/7: RFC 4193), link-local (fe80::/10: RFC 4291, 2.5.6),
 site-local (fec0::/10: RFC 3879), multicast (ff00::/8: RFC 4291, 2.7).
 """
-
 _REFUSED_V6 = tuple(
     ipaddress.IPv6Network(network)
     for network in (

@@ -14,12 +14,10 @@ from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
 from imgserve.model import Original, file_version
 from imgserve.original_file import reading_original
 from imgserve.originals.base import Trashed, Walk
-from imgserve.originals.incoming import Incoming, open_incoming, sweep_incoming
-from imgserve.originals.names import check_id
-from imgserve.originals.placing import place, remove
-from imgserve.originals.root import Root
+from imgserve.originals.incoming import Incoming, open_incoming, place, remove, sweep_incoming
+from imgserve.originals.root import Root, check_id
 from imgserve.originals.trash import Trash
-from imgserve.originals.walk import walk
+from imgserve.originals.tree import walk
 
 _SIZE_BYTES = 256 * 1024
 

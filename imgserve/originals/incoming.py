@@ -1,17 +1,125 @@
-"""Files that come in: written where nobody sees them, then given their place or dropped."""
+"""Incoming files: written hidden, then moved into place without replacing anything."""
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import os
 import secrets
+import stat
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from imgserve.errors import BadImageId, ImageNotFound, ReadOnlyOriginals, StorageFull, Unavailable
 from imgserve.model import file_version
-from imgserve.originals.claims import claim, hold_abandoned
-from imgserve.originals.faults import writing
-from imgserve.originals.root import OWN, Root, names_in
+from imgserve.originals.root import OWN, Root, check_id, names_in, parts_of
+
+ABANDONED_SECONDS = 86_400.0
+"""Where the file system has no locks, what is older was left behind: no upload takes a day."""
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def claim(folder: int, name: str) -> int | None:
+    """Make a file and hold it; gives its descriptor, or None where a sweep was faster, so that another name is tried.
+
+    It is never writable by others; nobody else is to change what an upload brings.
+    """
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644, dir_fd=folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:  # no locks here: the age decides
+        return descriptor
+    if os.fstat(descriptor).st_nlink:
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def hold_abandoned(folder: int, name: str) -> int | None:
+    """Hold a file that nobody is writing any more, until the descriptor is closed; None where somebody may be."""
+    try:
+        descriptor = os.open(name, os.O_RDWR | _FLAGS, dir_fd=folder)
+    except OSError:  # gone, or none of ours: nothing to sweep
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        if time.time() - os.fstat(descriptor).st_mtime < ABANDONED_SECONDS:
+            os.close(descriptor)
+            return None
+    return descriptor
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Turn failures of writing into errors of ours.
+
+    Raises:
+        StorageFull: the disk or the quota is.
+        ReadOnlyOriginals: this process may not write there.
+        BadImageId: the file system takes no such name.
+        Unavailable: anything else, which says nothing about the request.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull from error
+        if error.errno == errno.EXDEV:
+            raise ReadOnlyOriginals("This folder lies on another disk than the folder of originals.") from error
+        if error.errno in _FORBIDDEN:
+            raise ReadOnlyOriginals from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadImageId("No image can have this id: it is too long for this file system.") from error
+        raise Unavailable("The folder of originals cannot be written to right now.", retry_after=5) from error
+
+
+_NO_REPLACE = 1
+_UNKNOWN_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
+"""What kernels and file systems say that have no such rename, NFS for one."""
+_RENAME: Callable[[int, bytes, int, bytes, int], int] | None = getattr(
+    ctypes.CDLL(None, use_errno=True), "renameat2", None
+)
+
+
+def move_new(source: int, name: str, target: int, new_name: str) -> None:
+    """Rename from one open folder into another in one step.
+
+    Raises:
+        FileExistsError: there is something of the new name.
+    """
+    # Rather than a link alone: systems that protect hard links refuse one to a file of another account.
+    if _RENAME is not None:
+        if _RENAME(source, os.fsencode(name), target, os.fsencode(new_name), _NO_REPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _UNKNOWN_HERE:
+            raise OSError(number, os.strerror(number))
+    move_by_link(source, name, target, new_name)
+
+
+def move_by_link(source: int, name: str, target: int, new_name: str) -> None:
+    """Rename in two steps, between which the file has both names.
+
+    Raises:
+        FileExistsError: there is something of the new name.
+    """
+    os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    os.unlink(name, dir_fd=source)
+
 
 _FOLDER = "incoming"
 
@@ -120,3 +228,71 @@ def _swept(folder: int, name: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def place(root: Root, incoming: Incoming, image_id: str, *, replace: bool) -> str:
+    """Give an incoming file its place, whole and on the disk, and tell its file version.
+
+    Raises:
+        BadImageId: no file may lie there.
+        ImageExists: something there is in the way.
+    """
+    if parts_of(image_id) is None or not os.path.lexists(f"{root.path}/{image_id}"):
+        check_id(image_id)  # what lies there already may be replaced under an odder name
+
+    def move(folder: int, name: str) -> None:
+        if not replace:
+            move_new(incoming.folder, incoming.path.name, folder, name)
+            return
+        if (version := _version(folder, name)) is not None:
+            incoming.differ(version)
+        os.rename(incoming.path.name, name, src_dir_fd=incoming.folder, dst_dir_fd=folder)
+
+    incoming.close()
+    with writing():
+        root.put(image_id, move)
+        version = incoming.version
+    incoming.placed()
+    return version
+
+
+def remove(root: Root, image_id: str) -> None:
+    """Delete a file for good, and the folders that it leaves empty.
+
+    Raises:
+        ImageNotFound: there is none.
+    """
+    file_size(root, image_id)
+    *above, name = image_id.split("/")
+    with writing():
+        try:
+            with root.folder(above, make=False) as folder:
+                os.unlink(name, dir_fd=folder.descriptor)
+                os.fsync(folder.descriptor)
+                folder.prune()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise ImageNotFound from error
+
+
+def file_size(root: Root, image_id: str) -> int:
+    """Tell the bytes of a file that may be served.
+
+    Raises:
+        ImageNotFound: there is none, or it is no regular file.
+    """
+    path = root.path_of(image_id)
+    try:
+        state = os.lstat(path)  # links were followed, and one that is there now has just come
+    except OSError as error:
+        raise ImageNotFound from error
+    if not stat.S_ISREG(state.st_mode):
+        raise ImageNotFound
+    return state.st_size
+
+
+def _version(folder: int, name: str) -> str | None:
+    try:
+        state = os.stat(name, dir_fd=folder)  # of what a link leads to, for that is what was served
+    except OSError:  # nothing there, or nothing that was served
+        return None
+    return file_version(state.st_mtime_ns, state.st_size)

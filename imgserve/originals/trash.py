@@ -16,12 +16,8 @@ from datetime import UTC, datetime
 
 from imgserve.errors import ImageNotFound, TrashItemNotFound
 from imgserve.originals.base import Trashed
-from imgserve.originals.claims import claim, hold_abandoned
-from imgserve.originals.faults import writing
-from imgserve.originals.moving import move_new
-from imgserve.originals.names import parts_of
-from imgserve.originals.placing import file_size
-from imgserve.originals.root import Root, names_in
+from imgserve.originals.incoming import claim, file_size, hold_abandoned, move_new, writing
+from imgserve.originals.root import Root, names_in, parts_of
 
 _FOLDER = "trash"
 _RECORD = "record.json"

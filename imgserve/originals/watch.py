@@ -1,21 +1,90 @@
-"""Tells which originals may have changed, as the system tells of folders. What they are now, others look at."""
+"""Watch the folders of originals for changes."""
 
+import asyncio
 import logging
 import math
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
-from watchfiles import Change
+from watchfiles import Change, awatch
 
-from imgserve.originals.lookout import Lookout
 from imgserve.originals.tree import Kind, OriginalsTree
 
-_logger = logging.getLogger(__name__)
+_STEP_MS = 50
+_GATHER_MS = 300
+"""Changes are handed on when none has come for a step, at the latest after this."""
 
+
+class _Stop:
+    """Asked by the thread of watchfiles at every step, and so for the first time when all folders are watched."""
+
+    def __init__(self, opened: asyncio.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._opened = opened
+        self._told = False
+        self._stopped = threading.Event()
+
+    def is_set(self) -> bool:
+        if not self._told:
+            self._told = True
+            self._loop.call_soon_threadsafe(self._opened.set)
+        return self._stopped.is_set()
+
+    def set(self) -> None:
+        self._stopped.set()
+
+
+class WatchSession:
+    """Watches folders, not what lies in folders below them, from `run` to `end`."""
+
+    def __init__(self, folders: Iterable[str], tell: Callable[[set[tuple[Change, str]]], None]) -> None:
+        """Take paths of folders, and what is called with changes and their paths."""
+        self.folders = dict.fromkeys(folders)
+        self._tell = tell
+        self._opened = asyncio.Event()
+        self._stop = _Stop(self._opened)
+        self.error: Exception | None = None
+        """Why it ended by itself, whether it was ever open or not."""
+
+    async def run(self) -> None:
+        """Watch until `end` is called or something fails; cancelling alone would wait for a thread that waits too."""
+        # Not recursive: that would follow links out of the folder, watch what is hidden (the catalog may lie there),
+        # keep silent about folders beyond the limit of the system, and hold up all threads for every file it passes.
+        watching = awatch(
+            *self.folders,
+            recursive=False,
+            watch_filter=None,
+            step=_STEP_MS,
+            debounce=_GATHER_MS,
+            rust_timeout=0,
+            stop_event=self._stop,
+            force_polling=False,
+            ignore_permission_denied=False,
+        )
+        try:
+            async for changes in watching:
+                self._tell(changes)
+        except Exception as error:  # noqa: BLE001  alone or in a group: whoever opened this looks at it
+            self.error = error
+        finally:
+            self._opened.set()
+
+    async def opened(self) -> Exception | None:
+        """Wait until every folder is watched, or tell why that cannot be."""
+        await self._opened.wait()
+        return self.error
+
+    def end(self) -> None:
+        """Have it end within a step."""
+        self._stop.set()
+
+
+_logger = logging.getLogger(__name__)
 _CHECK_SECONDS = 1.0
 """How often the folders are looked at themselves: no event tells that a disk was mounted over one of them."""
 _PAUSE_SECONDS = 0.1
@@ -57,8 +126,8 @@ class FolderWatch:
         self._told = anyio.Event()
         self._added, self._new = set[str](), set[str]()
         self._work = anyio.Event()
-        self._all: Lookout | None = None
-        self._recent: Lookout | None = None
+        self._all: WatchSession | None = None
+        self._recent: WatchSession | None = None
         self._reopen = True
         self._backoff = 0.0
         self._opened_at = self._not_before = -math.inf
@@ -146,12 +215,12 @@ class FolderWatch:
         self._folders |= new
         self._told.set()
 
-    async def _opened(self, group: TaskGroup, starts: Iterable[str], more: Iterable[str] = ()) -> Lookout | None:
+    async def _opened(self, group: TaskGroup, starts: Iterable[str], more: Iterable[str] = ()) -> WatchSession | None:
         """Watch folders and all below them; None where that cannot be."""
         for _ in range(_TRIES):
             folders = await to_thread.run_sync(self._tree.folders, starts)
             known = await to_thread.run_sync(_those_there, more)
-            lookout = Lookout([*folders, *known], self._hear)
+            lookout = WatchSession([*folders, *known], self._hear)
             group.start_soon(lookout.run)
             try:
                 error = await lookout.opened()
@@ -193,7 +262,7 @@ class FolderWatch:
         self._backoff = min(_LONGEST_BACKOFF, max(_CHECK_SECONDS, 2 * self._backoff))
         self._not_before = anyio.current_time() + self._backoff
 
-    def _retire(self, group: TaskGroup, *lookouts: Lookout | None) -> None:
+    def _retire(self, group: TaskGroup, *lookouts: WatchSession | None) -> None:
         for lookout in lookouts:
             if lookout is not None:
                 group.start_soon(_end_later, lookout)
@@ -218,7 +287,7 @@ class FolderWatch:
             self._told.set()
 
 
-async def _end_later(lookout: Lookout) -> None:
+async def _end_later(lookout: WatchSession) -> None:
     try:
         await anyio.sleep(_RETIRE_SECONDS)
     finally:

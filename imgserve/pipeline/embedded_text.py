@@ -1,26 +1,26 @@
-"""What files say of themselves, as text that may be kept: bounded, without control characters."""
+"""Read texts from IPTC-IIM and XMP (ISO 16684-1), bounded and without control characters."""
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 TEXT_CHARACTERS = 2000
 """A longer text is cut: captions of agencies stay below it."""
-
 KEYWORDS = 100
 """More are dropped; agencies write at most 50."""
-
 _KEYWORD_CHARACTERS = 200
 _LOOKED_AT = 4 * TEXT_CHARACTERS
 """Of a text, before what may not be kept is dropped."""
-
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Turn the direction of all that is written behind them."""
-
 _DROPPED = {"Cc", "Cs", "Cn", "Co"}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def moment(text: str) -> str:
         parsed = datetime.fromisoformat(text)
     except ValueError:
         return ""
-    return text if _DATE.fullmatch(text) else parsed.isoformat(timespec="seconds")
+    return text if _ISO_DATE.fullmatch(text) else parsed.isoformat(timespec="seconds")
 
 
 def decoded(data: bytes) -> str:
@@ -85,3 +85,136 @@ def decoded(data: bytes) -> str:
 
 def _is_kept(character: str) -> bool:
     return unicodedata.category(character) not in _DROPPED and character not in _TURNING
+
+
+_PHOTOSHOP_BLOCK, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
+_MARKER, _CHARSET, _APPLICATION = 0x1C, (1, 90), 2
+_UTF8 = b"\x1b%G"
+_EXTENDED = 0x8000
+_MOST_DATASETS = 2000
+_OBJECT_NAME, _KEYWORDS, _DATE, _TIME, _BYLINE = 5, 25, 55, 60, 80
+_HEADLINE, _CREDIT, _COPYRIGHT, _CAPTION = 105, 110, 116, 120
+
+
+def read_iptc(data: bytes) -> Told:
+    """Read the texts of a block, with or without the wrapping of Photoshop; nothing where it is none."""
+    found: dict[int, list[bytes]] = {}
+    utf8 = False
+    for record, number, value in _datasets(_unwrapped(data)):
+        if (record, number) == _CHARSET:
+            utf8 = value == _UTF8
+        elif record == _APPLICATION:
+            found.setdefault(number, []).append(value)
+
+    def texts(number: int) -> list[str]:
+        return [value.decode(errors="ignore") if utf8 else decoded(value) for value in found.get(number, [])]
+
+    def first(*numbers: int) -> str:
+        return next((text for number in numbers for text in texts(number) if text.strip()), "")
+
+    return Told(
+        title=line(first(_OBJECT_NAME, _HEADLINE)),
+        description=block(first(_CAPTION)),
+        keywords=keywords(texts(_KEYWORDS)),
+        copyright=line(first(_COPYRIGHT)),
+        creator=line(", ".join(texts(_BYLINE))),
+        credit=line(first(_CREDIT)),
+        taken=_taken(first(_DATE), first(_TIME)),
+    )
+
+
+def _taken(date: str, time: str) -> str:
+    """Join CCYYMMDD and HHMMSS±HHMM."""
+    day = f"{date[:4]}-{date[4:6]}-{date[6:8]}"
+    offset = f"{time[6:9]}:{time[9:11]}" if len(time) >= len("HHMMSS+HHMM") else ""
+    return moment(f"{day}T{time[:2]}:{time[2:4]}:{time[4:6]}{offset}") or moment(day)
+
+
+def _unwrapped(data: bytes) -> bytes:
+    """Find the block among the resources of Photoshop: sign, number, name of even length, size, data of even length."""
+    if not data.startswith((_PHOTOSHOP_BLOCK, _RESOURCE)):
+        return data
+    at = len(_PHOTOSHOP_BLOCK) if data.startswith(_PHOTOSHOP_BLOCK) else 0
+    while data[at : at + 4] == _RESOURCE and at + 12 <= len(data):
+        number = int.from_bytes(data[at + 4 : at + 6], "big")
+        at += 6 + _even(1 + data[at + 6])
+        size = int.from_bytes(data[at : at + 4], "big")
+        if number == _IPTC_RESOURCE:
+            return data[at + 4 : at + 4 + size]
+        at += 4 + _even(size)
+    return b""
+
+
+def _datasets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Read record, number and value of each data set; stops at the first thing that is none."""
+    at = 0
+    for _ in range(_MOST_DATASETS):
+        if at + 5 > len(data) or data[at] != _MARKER:
+            return
+        record, number, size = data[at + 1], data[at + 2], int.from_bytes(data[at + 3 : at + 5], "big")
+        at += 5
+        if size & _EXTENDED:  # the length follows, in so many bytes
+            length = size & ~_EXTENDED
+            if length > 4:  # noqa: PLR2004  no file is as long
+                return
+            size = int.from_bytes(data[at : at + length], "big")
+            at += length
+        if at + size > len(data):
+            return
+        yield record, number, data[at : at + size]
+        at += size
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+_MOST_BYTES = 1 << 20
+"""Longer ones hold the history of an edited picture, or previews."""
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_DC, _PHOTOSHOP_NS = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/photoshop/1.0/}"
+_EXIF, _XMP = "{http://ns.adobe.com/exif/1.0/}", "{http://ns.adobe.com/xap/1.0/}"
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+def read_xmp(data: bytes) -> Told:
+    """Read the texts of a packet; nothing where it is none, or one with entities."""
+    if len(data) > _MOST_BYTES:
+        return Told()
+    try:
+        root = fromstring(data.strip(b"\0 \t\r\n"), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError):
+        return Told()
+    found = _properties(root)
+
+    def first(*names: str) -> str:
+        return next((text for name in names for text in found.get(name, []) if text.strip()), "")
+
+    taken = (_PHOTOSHOP_NS + "DateCreated", _EXIF + "DateTimeOriginal", _XMP + "CreateDate")
+    return Told(
+        title=line(first(_DC + "title", _PHOTOSHOP_NS + "Headline")),
+        description=block(first(_DC + "description")),
+        keywords=keywords(found.get(_DC + "subject", [])),
+        copyright=line(first(_DC + "rights")),
+        creator=line(", ".join(found.get(_DC + "creator", []))),
+        credit=line(first(_PHOTOSHOP_NS + "Credit")),
+        taken=next((text for name in taken if (text := moment(first(name)))), ""),
+    )
+
+
+def _properties(root: Element) -> dict[str, list[str]]:
+    """Map the properties of all descriptions to their values, those in a default language first."""
+    found: dict[str, list[str]] = {}
+    for description in root.iter(_RDF + "Description"):
+        for name, text in description.attrib.items():
+            found.setdefault(name, []).append(text)
+        for element in description:
+            found.setdefault(element.tag, []).extend(_values(element))
+    return found
+
+
+def _values(element: Element) -> list[str]:
+    items = list(element.iter(_RDF + "li"))
+    if not items:
+        return [element.text or ""]
+    return [item.text or "" for item in sorted(items, key=lambda item: item.get(_LANGUAGE) != "x-default")]

@@ -1,19 +1,103 @@
-"""What is read from the bytes of an original for the catalog, in a rendering process: hash, pixels, texts."""
+"""The facts of an original for the catalog: size, format, colors, hashes, metadata."""
 
 import hashlib
 import time
 from dataclasses import dataclass, field
 
+import pyvips
+
+from imgserve.geometry.box import Size, whole
 from imgserve.model import Facts, Limits
-from imgserve.pipeline.alike import perceptual_hash
-from imgserve.pipeline.color_space import color_space
-from imgserve.pipeline.dominant import dominant_color
-from imgserve.pipeline.embedded import metadata_of, read_embedded
-from imgserve.pipeline.load import recognize
-from imgserve.pipeline.probe import read_header, upright_size
-from imgserve.pipeline.process import Discipline, enter, only_our_errors, read_version
-from imgserve.pipeline.small_picture import decode_small, open_small
-from imgserve.pipeline.thumbhash import thumbhash
+from imgserve.pipeline import color, load
+from imgserve.pipeline.color import color_space
+from imgserve.pipeline.jobs import Discipline, enter, only_our_errors, read_version
+from imgserve.pipeline.load import Recognized, recognize
+from imgserve.pipeline.metadata import metadata_of, read_embedded
+from imgserve.pipeline.perceptual import dominant_color, perceptual_hash, thumbhash
+from imgserve.pipeline.probe import Header, read_header, upright_size
+from imgserve.transform.value import Transform
+
+SIDE = 128
+"""Of the small picture: four times what its likeness and its preview are made of."""
+_JPEG_SHRINKS = (8, 4, 2)
+_OPAQUE = {"uchar": 255.0, "ushort": 65535.0}
+_ALMOST = 1e-5
+"""Of the opaque value: sums of floats are off by less, and one clear pixel among 100,000 is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmallPicture:
+    """Pixels in memory, and what only the decoding could tell."""
+
+    image: pyvips.Image
+    """sRGB or gray of 8 bits, with alpha where the original has it; no side over `SIDE`, none enlarged."""
+    alpha: bool
+    """Some pixel is not fully opaque."""
+
+
+def open_small(opened: Recognized, header: Header) -> pyvips.Image:
+    """Open an original at the least reduction of its loader that leaves enough; nothing is decoded yet."""
+    side, least = max(header.width, header.height), min(header.width, header.height)
+    options: dict[str, object] = {"access": "sequential"}
+    if opened.format == "jpg":
+        options["shrink"] = next((by for by in _JPEG_SHRINKS if side >= 2 * SIDE * by and least >= by), 1)
+    elif opened.format == "webp" and header.frames == 1 and side > 2 * SIDE:
+        options["scale"] = max(2 * SIDE / side, 1 / least)
+    elif opened.format == "svg":
+        options["scale"] = max(SIDE / side, 1 / least)
+    return opened.open(**options)
+
+
+def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits: Limits) -> SmallPicture:
+    """Decode an opened original once, all of it.
+
+    Raises:
+        UnreadableImage: it is damaged.
+    """
+    with load.translated(opened.format):
+        small, opaque = _reduced(image)
+        small = color.to_output(small, Transform())
+        if header.orientation > 1:
+            small = small.autorot()
+        # The frames of an animation one after another, for their errors and their alpha; only one is kept at a time.
+        if opened.animated and _is_served_whole(header, limits):
+            opaque = _all_opaque(opened.open(n=header.frames, access="sequential"))
+        return SmallPicture(small.copy_memory(), not opaque)
+
+
+def _is_served_whole(header: Header, limits: Limits) -> bool:
+    pixels = header.frames * header.width * header.height
+    return 1 < header.frames <= limits.frames and pixels <= limits.animation_pixels
+
+
+def _reduced(image: pyvips.Image) -> tuple[pyvips.Image, bool]:
+    """Average blocks of pixels, colors weighted by their alpha; tell whether all are opaque.
+
+    The average itself stays a float where there is alpha: so one clear pixel in millions is seen in it.
+    """
+    factor = max(1.0, image.width / SIDE, image.height / SIDE)
+    size = Size(whole(image.width / factor), whole(image.height / factor))
+    if not image.hasalpha():
+        return _shrunk(image, size).copy_memory(), True
+    opaque = _OPAQUE.get(image.format, 255.0)
+    reduced = _shrunk(image.premultiply(max_alpha=opaque), size).copy_memory()
+    least = reduced[reduced.bands - 1].min()
+    plain = reduced.unpremultiply(max_alpha=opaque).cast(image.format).copy(interpretation=image.interpretation)
+    return plain, least > opaque * (1 - _ALMOST)
+
+
+def _shrunk(image: pyvips.Image, size: Size) -> pyvips.Image:
+    across, down = image.width / size.width, image.height / size.height
+    if across <= 1 and down <= 1:
+        return image
+    return image.shrink(max(1.0, across), max(1.0, down))
+
+
+def _all_opaque(roll: pyvips.Image) -> bool:
+    if roll.hasalpha():
+        return bool(roll[roll.bands - 1].min() >= _OPAQUE.get(roll.format, 255.0))
+    roll.avg()
+    return True
 
 
 @dataclass(frozen=True, slots=True)

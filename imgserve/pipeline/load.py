@@ -1,19 +1,142 @@
-"""Open an original from its bytes with the loader of its format; a header is read here, pixels are not.
+"""Open an original from its bytes with the loader of its format, and configure libvips."""
 
-Always from bytes, never from a path: libvips parses options out of file names, and an SVG loaded by path reads its
-neighbors.
-"""
-
+import contextlib
+import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import pi_heif
 import pyvips
 
 from imgserve.errors import LimitExceeded, TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.formats import HEAD_BYTES, sniff
 from imgserve.model import Limits
-from imgserve.pipeline import heic, tiff, vips
+
+# Everything is blocked first, since the untrusted flag alone leaves loaders such as `matrixload` open: a text file of
+# numbers would be a picture. Names are libvips class names, so that an operator can allow another one back.
+LOADERS = (
+    "VipsForeignLoadJpeg",
+    "VipsForeignLoadPng",
+    "VipsForeignLoadWebp",
+    "VipsForeignLoadNsgif",
+    "VipsForeignLoadHeif",
+    "VipsForeignLoadTiff",
+    "VipsForeignLoadSvg",
+)
+
+
+def prepare(allowed: Iterable[str] = (), *, threads: int = 1) -> None:
+    """Block every loader but the named ones, switch the operation cache off, set the threads of this process."""
+    pyvips.cache_set_max(0)
+    pyvips.concurrency_set(threads)
+    pyvips.block_untrusted_set(True)
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for name in (*LOADERS, *allowed):
+        pyvips.operation_block_set(name, False)
+
+
+def version() -> str:
+    """Tell the version of libvips in use."""
+    return ".".join(str(pyvips.version(part)) for part in range(3))
+
+
+@contextlib.contextmanager
+def translated(format_name: str) -> Iterator[None]:
+    """Raise what goes wrong with an original inside as an UnreadableImage."""
+    try:
+        yield
+    except pyvips.Error as error:
+        raise as_error(error, format_name) from error
+
+
+def as_error(error: pyvips.Error, format_name: str) -> UnreadableImage:
+    """Turn what libvips says into an error a client may see: one line, no more."""
+    lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+    said = lines[0][:160] if lines else "no detail"
+    if "out of memory" in said:
+        return LimitExceeded(f"The original needs more memory than one picture may take ({format_name}).")
+    return UnreadableImage(f"The original is damaged and cannot be decoded ({format_name}: {said}).")
+
+
+_BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+
+
+def open_image(data: bytes) -> pyvips.Image:
+    """Decode the primary image, upright: libheif applies the file's rotation and mirroring itself."""
+    with _errors_translated():
+        image = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
+        pixels, stride, info = bytes(image.data), image.stride, image.info
+        width, height = image.size
+        bands = _BANDS[image.mode]
+    rows = pyvips.Image.new_from_memory(pixels, stride, height, 1, "uchar")
+    if stride != width * bands:
+        rows = rows.crop(0, 0, width * bands, height)
+    picture = pyvips.Image.new_from_memory(rows.write_to_memory(), width, height, bands, "uchar")
+    color = "b-w" if bands < _BANDS["RGB"] else "srgb"
+    return _with_metadata(picture.copy(interpretation=color).copy_memory(), info)
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """Read the size of the primary image from the header, decoding nothing."""
+    with _errors_translated():
+        width, height = pi_heif.open_heif(data).size
+    return width, height
+
+
+@contextlib.contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # pi-heif reads boxes in plain Python too: a damaged file ends in whatever error Python happens to have.
+        said = f"heic: {str(error)[:160] or type(error).__name__}"
+        raise UnreadableImage(f"The original is damaged and cannot be decoded ({said}).") from error
+
+
+def _with_metadata(picture: pyvips.Image, info: dict[str, object]) -> pyvips.Image:
+    """Carry color profile, EXIF and XMP over; the orientation in EXIF is already applied, so it is not."""
+    picture = picture.copy()
+    if info.get("icc_profile"):
+        picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", info["icc_profile"])
+    for name in ("exif", "xmp"):
+        if info.get(name):
+            picture.set_type(pyvips.GValue.blob_type, f"{name}-data", info[name])
+    return picture
+
+
+_NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
+_MAX_ENTRIES = 512
+
+
+def refuse_camera_raw(data: bytes) -> None:
+    """Raise where a TIFF is a camera RAW: DNG, CR2, or a reduced first image with the real one in a sub-directory.
+
+    Raises:
+        UnsupportedImage: the bytes are a camera RAW.
+    """
+    if data[8:10] == b"CR":
+        raise UnsupportedImage("Camera RAW originals (CR2) are not read.")
+    tags = _first_directory(data)
+    if _DNG_VERSION in tags or (tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags):
+        raise UnsupportedImage("Camera RAW originals are not read.")
+
+
+def _first_directory(data: bytes) -> dict[int, int]:
+    """Map the tags of the first directory to their values or offsets (TIFF 6.0, section 2); BigTIFF has none here."""
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        magic, offset = struct.unpack_from(order + "HI", data, 2)
+        if magic != 42:  # noqa: PLR2004  classic TIFF
+            return {}
+        (count,) = struct.unpack_from(order + "H", data, offset)
+        entries = (
+            struct.unpack_from(order + "HHII", data, offset + 2 + 12 * at) for at in range(min(count, _MAX_ENTRIES))
+        )
+        return {tag: value for tag, _kind, _length, value in entries}
+    except struct.error:
+        return {}
+
 
 _LOADERS: dict[str, Callable[..., pyvips.Image]] = {
     "jpg": pyvips.Image.jpegload_buffer,
@@ -24,7 +147,6 @@ _LOADERS: dict[str, Callable[..., pyvips.Image]] = {
     "tiff": pyvips.Image.tiffload_buffer,
     "svg": pyvips.Image.svgload_buffer,
 }
-
 _ANIMATED = {"gif", "webp"}
 _PAGED = {"tiff"}
 
@@ -40,8 +162,8 @@ class Recognized:
     def open(self, **options: object) -> pyvips.Image:
         """Open with loader options such as `shrink`, `scale`, `page` or `n`."""
         if self.format == "heic":
-            return heic.open_image(self.data)
-        with vips.translated(self.format):
+            return open_image(self.data)
+        with translated(self.format):
             return _LOADERS[self.format](self.data, fail_on=self.fail_on, **options)
 
     @property
@@ -74,7 +196,7 @@ def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recogniz
     if found.name == "svg":
         data = _inflated(data, limits.svg_bytes)
     if found.name == "tiff":
-        tiff.refuse_camera_raw(data)
+        refuse_camera_raw(data)
     return Recognized(data, found.name, "none" if damaged else "error")
 
 

@@ -1,18 +1,27 @@
-"""A mezzanine: a reduced, upright, sRGB copy of an original, made in the decode of its first rendition. No file."""
+"""Mezzanines: reduced, upright sRGB copies of originals, and their memory-mapped files."""
 
+import contextlib
+import json
+import logging
+import mmap
+import os
+import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyvips
 
 from imgserve.formats import FORMATS
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import plan
+from imgserve.geometry.reduction import asks_for_mezzanine, jpeg_shrink, pays, reduction, serves
 from imgserve.model import Rendition
-from imgserve.pipeline import metadata, vips
-from imgserve.pipeline.box import Size
-from imgserve.pipeline.geometry import plan
+from imgserve.pipeline import load, metadata
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
-from imgserve.pipeline.reduction import asks_for_mezzanine, jpeg_shrink, pays, reduction, serves
 from imgserve.pipeline.render import Draft, Order, draft, finished
 from imgserve.pipeline.stages import Job, resized, staged, weighted
 from imgserve.transform.value import Transform
@@ -111,7 +120,7 @@ class Decoded:
         """
         if self._mezzanine is None:
             image = self._jpeg() if self._shrink else self._opened.open(access="sequential")
-            with vips.translated(self._opened.format):
+            with load.translated(self._opened.format):
                 self._mezzanine = self._reduced(image)
             self._image = None
         return self._mezzanine
@@ -119,7 +128,7 @@ class Decoded:
     def _jpeg(self) -> pyvips.Image:
         if self._image is None:
             image = self._opened.open(access="sequential", shrink=self._shrink)
-            with vips.translated(self._opened.format):
+            with load.translated(self._opened.format):
                 self._image = image.copy_memory()
         return self._image
 
@@ -148,3 +157,118 @@ def _with_rights(level: pyvips.Image, rights: Mapping[str, str]) -> pyvips.Image
     for name, text in rights.items():
         level.set_type(pyvips.GValue.gstr_type, name, text)
     return level
+
+
+_logger = logging.getLogger("imgserve.render")
+_NAME = b"imgserve mezzanine 1\n"
+_HEAD_BYTES = 4096
+_MOST_BANDS = 4
+
+
+def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
+    """Write a mezzanine to a new file, with its half level; tell the bytes.
+
+    Raises:
+        OSError: the disk is full, or the like; nothing is left behind.
+        ValueError: who made the picture is told at too great length.
+    """
+    file = path.open("xb")
+    try:
+        with file:
+            _write(file, mezzanine)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path.stat().st_size
+
+
+def _write(file: BinaryIO, mezzanine: Mezzanine) -> None:
+    levels, checksum = [mezzanine.levels[0], mezzanine.halved()], 0
+    file.seek(_HEAD_BYTES)
+    for level in levels:
+        pixels = level.write_to_memory()
+        checksum = zlib.crc32(pixels, checksum)
+        file.write(pixels)
+    told = {
+        "original": mezzanine.original,
+        "size": [mezzanine.width, mezzanine.height],
+        "bands": levels[0].bands,
+        "interpretation": levels[0].interpretation,
+        "levels": [[level.width, level.height] for level in levels],
+        "crc32": checksum,
+        "rights": dict(mezzanine.rights),
+    }
+    head = _NAME + json.dumps(told).encode() + b"\n"
+    if len(head) > _HEAD_BYTES:
+        raise ValueError(f"the rights take {len(head)} bytes")
+    file.seek(0)
+    file.write(head.ljust(_HEAD_BYTES, b"\0"))
+
+
+def read_mezzanine(path: Path) -> Mezzanine | None:
+    """Map a mezzanine; None where there is none, so that the original has to do. One that is not whole is removed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None  # evicted or purged since
+    except OSError as error:
+        _logger.warning("a mezzanine cannot be opened, its original is used: %s", error)
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return _mapped(file.fileno())
+        except OSError as error:
+            _logger.warning("a mezzanine cannot be mapped, its original is used: %s", error)
+        except (ValueError, KeyError, TypeError) as error:
+            _logger.warning("a mezzanine is not whole, its original is used: %s: %s", path, error)
+            # Whoever looks for it next finds a row without a file and has another made.
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return None
+
+
+def _mapped(descriptor: int) -> Mezzanine:
+    mapped = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+    if _is_doubtful(descriptor):
+        _check(mapped)
+        # Where the disk is read-only, it is checked each time.
+        with contextlib.suppress(OSError):
+            os.utime(descriptor)
+    return _parsed(mapped)
+
+
+def _is_doubtful(descriptor: int) -> bool:
+    """Tell whether the machine went down since a file was written: then pages that were not on disk yet are lost."""
+    started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return os.fstat(descriptor).st_mtime <= started
+
+
+def _check(mapped: mmap.mmap) -> None:
+    expected = _told(mapped)["crc32"]
+    if zlib.crc32(memoryview(mapped)[_HEAD_BYTES:]) != expected:
+        raise ValueError("the checksum differs")
+
+
+def _told(mapped: mmap.mmap) -> dict[str, Any]:
+    name, text, _ = mapped[:_HEAD_BYTES].split(b"\n", 2)
+    if name + b"\n" != _NAME:
+        raise ValueError("it is no mezzanine")
+    told: dict[str, Any] = json.loads(text)
+    return told
+
+
+def _parsed(mapped: mmap.mmap) -> Mezzanine:
+    told = _told(mapped)
+    bands, sizes = told["bands"], told["levels"]
+    width, height = told["size"]
+    needed = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
+    if not 1 <= bands <= _MOST_BANDS or needed != len(mapped):
+        raise ValueError(f"it has {len(mapped)} bytes instead of {needed}")
+    levels, start = [], _HEAD_BYTES
+    for across, down in sizes:
+        end = start + across * down * bands
+        pixels = memoryview(mapped)[start:end]
+        level = pyvips.Image.new_from_memory(pixels, across, down, bands, "uchar")
+        levels.append(level.copy(interpretation=told["interpretation"]))
+        start = end
+    return Mezzanine(told["original"], width, height, levels, told["rights"])

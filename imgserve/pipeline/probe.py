@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from imgserve.errors import BadTransform, LimitExceeded, UnreadableImage
 from imgserve.model import ImageInfo, Limits
-from imgserve.pipeline import heic
+from imgserve.pipeline import load
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.transform.value import Transform
 
@@ -44,7 +44,7 @@ def upright_size(header: Header) -> tuple[int, int]:
 def read_header(opened: Recognized, limits: Limits) -> Header:
     """Read the header of an opened original and hold it to the limits."""
     if opened.format == "heic":
-        width, height = heic.size(opened.data)
+        width, height = load.size(opened.data)
         return _held(Header(width, height, 1, alpha=False, orientation=1), opened, limits)
     image = opened.open()
     field = {name: image.get(name) for name in ("n-pages", "orientation", "palette") if image.get_typeof(name)}

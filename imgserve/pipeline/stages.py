@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pyvips
 
 from imgserve.formats import Format
+from imgserve.geometry.box import Box, Size, carried, cover
+from imgserve.geometry.plan import Plan
 from imgserve.pipeline import color
-from imgserve.pipeline.box import Box, Size, carried, cover
-from imgserve.pipeline.geometry import Plan
 from imgserve.transform.value import Color, Transform
 
 CLEAR: Color = (255, 255, 255, 0)

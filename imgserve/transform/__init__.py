@@ -3,16 +3,13 @@
 The field table drives parsing, preset merge, canonical text, error messages and the docs.
 """
 
-from imgserve.transform.canonical import canonical
+from imgserve.transform.canonical import canonical, likeness
 from imgserve.transform.compose import compose, read_asked, transform_of
-from imgserve.transform.fields import FIELDS, MAX_DPR, Field, markdown_table
-from imgserve.transform.framing import effective_fit
-from imgserve.transform.likeness import likeness
+from imgserve.transform.kinds import DECIMALS
+from imgserve.transform.normalize import effective_fit, settle, snapped
+from imgserve.transform.parameters import FIELDS, MAX_DPR, Field, markdown_table
 from imgserve.transform.parse import MAX_SIDE, Asked, Preset, parse_preset, parse_query
-from imgserve.transform.settle import settle
-from imgserve.transform.snap import snapped
 from imgserve.transform.value import Color, Fit, Gravity, Transform
-from imgserve.transform.values import DECIMALS
 
 __all__ = [
     "DECIMALS",

@@ -7,13 +7,11 @@ from urllib.parse import quote
 
 from imgserve.errors import BadTransform
 from imgserve.transform.canonical import canonical
-from imgserve.transform.fields import BY_NAME, FIELDS
-from imgserve.transform.fold import contradictions, fold, overlaid
-from imgserve.transform.parse import MAX_SIDE, NO_PRESETS
-from imgserve.transform.query import Pair, split
-from imgserve.transform.reading import Reading
+from imgserve.transform.kinds import DECIMALS, write_length
+from imgserve.transform.merge import contradictions, fold, overlaid
+from imgserve.transform.parameters import BY_NAME, FIELDS
+from imgserve.transform.parse import MAX_SIDE, NO_PRESETS, Pair, Reading, split
 from imgserve.transform.value import Transform
-from imgserve.transform.values import DECIMALS, write_length
 
 _NO_CAP = 10**9
 """Beyond the cap of any server: how a size is lowered to its own is left to it, and to what it says about that."""

@@ -8,26 +8,66 @@ import anyio
 from starlette.types import Receive, Scope, Send
 
 from imgserve.errors import MethodNotAllowed, OriginalChanged, PreconditionFailed
+from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions
+from imgserve.http.headers import (
+    CachePolicy,
+    cache_control,
+    cache_status,
+    content_disposition,
+    file_name_for,
+    server_timing,
+)
+from imgserve.http.hosts import Cors
+from imgserve.images.fallback import FallbackRenditions, Wish
+from imgserve.images.locate import CachedStat
+from imgserve.images.renditions import Renditions, Served
 from imgserve.model import Rendition
-from imgserve.services.finding import Sight
-from imgserve.services.renditions import Renditions, Served
-from imgserve.services.stand_ins import StandIns, Wish
-from imgserve.web.cache_headers import cache_status, server_timing
-from imgserve.web.conditional import evaluate, known_tag, match_holds, request_conditions
-from imgserve.web.cors import Cors
-from imgserve.web.exchange import KEY, Exchange
 from imgserve.web.hot_table import HotTable
+from imgserve.web.middleware import KEY, RequestRecord
+from imgserve.web.resolve import Identifier, Wanted
 from imgserve.web.respond import (
     RawHeaders,
     picture_headers,
     send_not_modified,
     send_picture,
 )
-from imgserve.web.stand_in import may_stand_in, send_stand_in
-from imgserve.web.wanted import Identifier, Wanted
+
+_POLICY = CachePolicy(max_age=5)
+"""Most pictures are made in less; meanwhile not everyone on a page asks again."""
+_ONLY_ITSELF = ("range", "if-match", "if-unmodified-since")
+
+
+def may_stand_in(wanted: Wanted, conditions: Mapping[str, str]) -> bool:
+    """Tell whether a stand-in will do: not for a part, a condition on the bytes, or a file to keep."""
+    return not wanted.disposition.startswith("attachment") and not any(name in conditions for name in _ONLY_ITSELF)
+
+
+async def send_stand_in(send: Send, wanted: Wanted, served: Served, *, head: bool, timing_headers: bool) -> None:
+    """Answer 200 with the stand-in."""
+    body = served.rendition.data
+    headers = [*_headers(wanted, served), (b"content-length", b"%d" % len(body))]
+    if timing_headers:
+        headers.append((b"cache-status", cache_status("miss", detail="stand-in").encode()))
+        headers.append((b"server-timing", server_timing(served.seconds).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def _headers(wanted: Wanted, served: Served) -> RawHeaders:
+    """Give its own entity tag, and no Last-Modified: by that date a client would take it for the wanted picture."""
+    rendition, key = served.rendition, served.stands_in or wanted.key
+    name = rendition.media_type.removeprefix("image/")
+    note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
+    disposition = content_disposition("inline", file_name_for(wanted.original.image_id, key.extension))
+    headers = [
+        (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
+        (b"cache-control", cache_control(_POLICY).encode()),
+        *picture_headers(rendition, disposition, (*wanted.notes, note)),
+    ]
+    return [*headers, (b"vary", ", ".join(wanted.vary).encode())] if wanted.vary else headers
+
 
 T = TypeVar("T")
-
 _HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _LOOKS = 3
@@ -41,7 +81,7 @@ class ImageEndpoint:
         self,
         identifier: Identifier,
         renditions: Renditions,
-        stand_ins: StandIns,
+        stand_ins: FallbackRenditions,
         cors: Cors,
         hot: HotTable,
         *,
@@ -57,7 +97,7 @@ class ImageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request below the picture prefix."""
-        exchange: Exchange = scope[KEY]
+        exchange: RequestRecord = scope[KEY]
         exchange.route = "image"
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1") or None
@@ -104,9 +144,9 @@ class ImageEndpoint:
         scope: Scope,
         accept: str,
         wanted: Wanted,
-        sights: tuple[Sight, ...],
+        sights: tuple[CachedStat, ...],
         conditions: Mapping[str, str],
-    ) -> tuple[Wanted, tuple[Sight, ...], Served]:
+    ) -> tuple[Wanted, tuple[CachedStat, ...], Served]:
         """Have the picture made; where its original was replaced meanwhile, look at it anew."""
         for _ in range(_LOOKS):
             try:
@@ -120,7 +160,7 @@ class ImageEndpoint:
         raise OriginalChanged(retry_after=1)
 
     def _remember(
-        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[Sight, ...], rendition: Rendition | None
+        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[CachedStat, ...], rendition: Rendition | None
     ) -> None:
         """Let what was answered be answered again without us, unless time alone would change it."""
         original = wanted.original
@@ -132,7 +172,7 @@ class ImageEndpoint:
         """Give the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
         etag = known_tag(conditions, wanted.validators.key)
         if etag is None:
-            rendition = self._renditions.at_hand(wanted.key)
+            rendition = self._renditions.peek(wanted.key)
             etag = None if rendition is None else wanted.validators.etag(rendition)
         return wanted.lasting_for(etag, settled=self._renditions.is_settled(wanted.original))
 

@@ -1,4 +1,4 @@
-"""The few pages and files that are not pictures: welcome, favicon, robots."""
+"""Welcome page, favicon and robots.txt."""
 
 import html
 import itertools
@@ -11,9 +11,21 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from imgserve.client.address import quoted_id
-from imgserve.errors import every_error
+from imgserve.errors import ConfigError, every_error
 from imgserve.originals.base import Originals
-from imgserve.web.ops import is_loopback
+from imgserve.web.operations import is_loopback
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def static_folder(package: Path = _PACKAGE) -> Path:
+    """Find the static files: inside an installed package, else beside it in a checkout."""
+    inside, beside = package / "_static", package.parent / "static"
+    for folder in (inside, beside):
+        if (folder / "welcome.html").is_file():
+            return folder
+    raise ConfigError([f"the static files of imgserve are missing: expected {inside} or {beside}; install it again"])
+
 
 _MOST_EXAMPLES = 6
 _CSP = (

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from starlette.types import Send
 
+from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
+from imgserve.http.headers import CachePolicy, cache_control
 from imgserve.model import Rendition
-from imgserve.web.cache_headers import CachePolicy, cache_control
-from imgserve.web.conditional import entity_tag
-from imgserve.web.ranges import content_range, parse_range, range_applies
 
 RawHeaders = list[tuple[bytes, bytes]]
 

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imgserve.errors import BadRequest, ImgserveError, MethodNotAllowed, NotFound
-from imgserve.web.ops import Operations
+from imgserve.web.operations import Operations
 from imgserve.web.pages import Pages
 
 _METHOD_NOT_ALLOWED = 405

@@ -50,7 +50,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
 
 
 def test_an_installed_package_finds_its_own_static_files(installed: Path) -> None:
-    found = _run("from imgserve.web.assets import static_folder; print(static_folder())", installed)
+    found = _run("from imgserve.web.pages import static_folder; print(static_folder())", installed)
     assert Path(found) == installed / "imgserve" / "_static"
 
 

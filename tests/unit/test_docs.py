@@ -10,7 +10,7 @@ import pytest
 import imgserve
 from imgserve.cli.main import cli
 from imgserve.client.api import Imgserve
-from imgserve.transform.fields import FIELDS
+from imgserve.transform.parameters import FIELDS
 from tests.docs import written
 
 ROOT = Path(__file__).parents[2]

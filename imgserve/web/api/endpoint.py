@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from imgserve.access.keys import Scope
 from imgserve.errors import ImgserveError
-from imgserve.services.access import Scope
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 

@@ -4,9 +4,9 @@ from pydantic import ConfigDict, Field
 from starlette.requests import Request
 
 from imgserve.errors import ImgserveError
+from imgserve.http.problem import problem_members
 from imgserve.web.api.told import Told
-from imgserve.web.exchange import KEY, Exchange
-from imgserve.web.problem import problem_members
+from imgserve.web.middleware import KEY, RequestRecord
 
 
 class ErrorOut(Told):
@@ -40,6 +40,6 @@ class ErrorWithin(ErrorOut):
 
 def error_within(error: ImgserveError, request: Request) -> ErrorWithin:
     """Tell of an error within an answer."""
-    exchange: Exchange = request.scope[KEY]
+    exchange: RequestRecord = request.scope[KEY]
     members = problem_members(error, instance=request.scope["path"], request_id=exchange.request_id)
     return ErrorWithin.model_validate(members)

@@ -11,15 +11,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
+from imgserve.access.keys import Access, Caller
 from imgserve.errors import Unauthorized
-from imgserve.services.access import Access, Caller
 from imgserve.web.api import repeating
 from imgserve.web.api.endpoint import Endpoint, endpoints_of
 from imgserve.web.api.mistakes import bad_request
 from imgserve.web.api.paths import Places
 from imgserve.web.api.reading import checked, json_value, query_values
 from imgserve.web.api.reply import Reply
-from imgserve.web.exchange import KEY, Exchange
+from imgserve.web.middleware import KEY, RequestRecord
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -66,7 +66,7 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if KEY in scope:
-            exchange: Exchange = scope[KEY]
+            exchange: RequestRecord = scope[KEY]
             exchange.route, exchange.private = ROUTE, True
         place, pieces = self._places.find(_raw_path(scope))
         endpoint = place.endpoint(scope["method"])

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imgserve.access.keys import Scope
 from imgserve.client.address import quoted_id
 from imgserve.errors import (
     BadImageId,
@@ -20,11 +21,12 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
+from imgserve.http.headers import content_disposition, file_name_for
+from imgserve.http.negotiation import AcceptClass, accept_class
+from imgserve.library.archive import BulkConverter, archive_name
+from imgserve.library.convert import Converter, Made
+from imgserve.library.results import Accepted
 from imgserve.model import Rendition
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Accepted
-from imgserve.services.making import BulkMaking, Made, Making, archive_name
-from imgserve.services.meaning import AcceptClass
 from imgserve.web.api.endpoint import JSON, Answer, endpoint
 from imgserve.web.api.error_models import error_within
 from imgserve.web.api.frame import Call
@@ -43,8 +45,6 @@ from imgserve.web.api.reply import Reply
 from imgserve.web.api.streams import Streamed
 from imgserve.web.api.upload_answers import UploadAnswers
 from imgserve.web.api.upload_models import UploadedOut
-from imgserve.web.disposition import content_disposition, file_name_for
-from imgserve.web.negotiate import accept_class
 from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"
@@ -56,7 +56,7 @@ _NOT_KEPT = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, Storage
 class MakingPictures:
     """Makes pictures."""
 
-    def __init__(self, making: Making, bulk: BulkMaking, *, prefix: str) -> None:
+    def __init__(self, making: Converter, bulk: BulkConverter, *, prefix: str) -> None:
         """Take who makes pictures of one image and of many, and where pictures are served."""
         self._making = making
         self._bulk = bulk

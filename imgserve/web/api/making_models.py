@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, RootModel, model_validator
 from pydantic.config import JsonDict
 
-from imgserve.services.making import MOST_STEPS
+from imgserve.library.convert import MOST_STEPS
 from imgserve.web.api.asked import SELECTED, Asked, Selected
 from imgserve.web.api.error_models import ErrorWithin
 from imgserve.web.api.mistakes import stated

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
+from imgserve.access.keys import Scope
 from imgserve.cache import TierStats
 from imgserve.catalog import ImageQuery
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Ingest
+from imgserve.library.ingest import IngestService
 from imgserve.web.api.asked import PurgeWhat, Retagging, Selected
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.upkeep_models import CacheOut, ChangedOut, DeletedOne, DeletedOut, PurgedOut, TierOut
@@ -18,7 +18,7 @@ _TIER = ("entries", "bytes", "limit_bytes", "hits", "misses", "evictions", "degr
 class Bulk:
     """Changes many images."""
 
-    def __init__(self, ingest: Ingest) -> None:
+    def __init__(self, ingest: IngestService) -> None:
         """Take who changes them."""
         self._ingest = ingest
 
@@ -68,7 +68,7 @@ class Purges:
 
     def __init__(
         self,
-        ingest: Ingest,
+        ingest: IngestService,
         *,
         stats: Callable[[], Awaitable[Mapping[str, TierStats]]],
         presets: Collection[str],

@@ -7,9 +7,9 @@ from starlette.requests import Request
 
 from imgserve.catalog import Images
 from imgserve.errors import PreconditionFailed
+from imgserve.http.conditional import match_holds
+from imgserve.library.results import NameLocks
 from imgserve.model import ImageRecord
-from imgserve.services.ingest.locks import NameLocks
-from imgserve.web.conditional import match_holds
 
 _HEADER = "if-match"
 

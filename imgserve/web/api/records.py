@@ -2,6 +2,7 @@
 
 from starlette.requests import Request
 
+from imgserve.access.keys import Scope
 from imgserve.catalog import Images, ImageSearch
 from imgserve.errors import (
     BadCursor,
@@ -10,9 +11,8 @@ from imgserve.errors import (
     ReadOnlyOriginals,
     StorageFull,
 )
+from imgserve.library.ingest import IngestService
 from imgserve.model import ImageRecord
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Ingest
 from imgserve.web.api.asked import Changes, Likeness, Listing, Paging
 from imgserve.web.api.endpoint import Answer, endpoint
 from imgserve.web.api.frame import Call
@@ -29,7 +29,9 @@ _TAGS = 1000
 class Records:
     """Tells and changes records."""
 
-    def __init__(self, images: Images, search: ImageSearch, ingest: Ingest, matching: Matching, *, prefix: str) -> None:
+    def __init__(
+        self, images: Images, search: ImageSearch, ingest: IngestService, matching: Matching, *, prefix: str
+    ) -> None:
         """Take where records are, who finds and who changes them, who heeds If-Match, and where pictures are served."""
         self._images = images
         self._search = search

@@ -10,8 +10,8 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imgserve.access.keys import Caller
 from imgserve.errors import BadRequest, CatalogUnavailable
-from imgserve.services.access import Caller
 from imgserve.web.api.reply import Reply, response
 
 _logger = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """The endpoints that keep a server in order: trash, problems, figures."""
 
+from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems
 from imgserve.errors import (
     BadCursor,
@@ -9,8 +10,7 @@ from imgserve.errors import (
     TrashItemNotFound,
     UnreadableImage,
 )
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Ingest
+from imgserve.library.ingest import IngestService
 from imgserve.web.api.asked import PrefixPaging
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.models import ImageOut
@@ -20,7 +20,7 @@ from imgserve.web.api.upkeep_models import DestroyedOut, ProblemOne, ProblemsOut
 class Trash:
     """Tells what was deleted, and brings it back."""
 
-    def __init__(self, ingest: Ingest, *, prefix: str) -> None:
+    def __init__(self, ingest: IngestService, *, prefix: str) -> None:
         """Take who looks after the trash, and where pictures are served."""
         self._ingest = ingest
         self._prefix = prefix

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Self
 
+from imgserve.library.results import Deleted, Purged, TrashItem
 from imgserve.model import Problem
-from imgserve.services.ingest import Deleted, Purged, TrashItem
 from imgserve.web.api.told import Next, Told
 
 

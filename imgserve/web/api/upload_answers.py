@@ -8,7 +8,7 @@ from starlette.requests import Request
 from imgserve.client import ImageUrls
 from imgserve.client.address import api_path
 from imgserve.errors import ImgserveError
-from imgserve.services.ingest import Accepted
+from imgserve.library.results import Accepted
 from imgserve.web.api.error_models import error_within
 from imgserve.web.api.models import ImageOut
 from imgserve.web.api.reply import Reply

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals
+from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
+from imgserve.library.upload import Arriving, Receiving, dropped
 from imgserve.originals.incoming import Incoming
-from imgserve.services.receiving import Arriving, Receiving, dropped
-from imgserve.web.multipart import Event, FormReader, PartEnd, PartHead
 
 _FIELDS = 100
 _FIELD_BYTES = 64 * 1024

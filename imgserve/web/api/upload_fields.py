@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from imgserve.library.results import Details
 from imgserve.model import TAG_CHARACTERS, FocalPoint
-from imgserve.services.ingest import Details
 from imgserve.web.api.metadata import checked_metadata
 from imgserve.web.api.mistakes import bad_request, expected, stated
 from imgserve.web.api.reading import checked

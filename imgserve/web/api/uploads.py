@@ -5,6 +5,7 @@ from functools import partial
 
 from starlette.requests import Request
 
+from imgserve.access.keys import Scope
 from imgserve.errors import (
     AddressRefused,
     BadImageId,
@@ -22,11 +23,11 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
+from imgserve.library.ingest import IngestService
+from imgserve.library.results import Accepted
+from imgserve.library.upload import Receiving
 from imgserve.model import Origin
-from imgserve.originals.names import new_id
-from imgserve.services.access import Scope
-from imgserve.services.ingest import Accepted, Ingest
-from imgserve.services.receiving import Receiving
+from imgserve.originals.root import new_id
 from imgserve.web.api.endpoint import JSON, endpoint
 from imgserve.web.api.frame import Call
 from imgserve.web.api.matching import Matching
@@ -80,7 +81,7 @@ class Uploads:
     """Takes images in."""
 
     def __init__(
-        self, ingest: Ingest, matching: Matching, receiving: Receiving, limits: UploadLimits, *, prefix: str
+        self, ingest: IngestService, matching: Matching, receiving: Receiving, limits: UploadLimits, *, prefix: str
     ) -> None:
         """Take the one door, who heeds If-Match, who opens files, how much may come, and where pictures are served."""
         self._ingest = ingest

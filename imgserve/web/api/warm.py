@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imgserve.services.access import Scope
-from imgserve.services.warming import Progress, Warmer
+from imgserve.access.keys import Scope
+from imgserve.images.warm import Progress, Warmer
 from imgserve.web.api.endpoint import Answer, endpoint
 from imgserve.web.api.error_models import error_within
 from imgserve.web.api.frame import Call

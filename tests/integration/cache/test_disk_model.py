@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from imgserve.cache.at_once import UNKNOWN
 from imgserve.cache.disk import DiskTier
+from imgserve.cache.files import UNKNOWN
 from imgserve.cache.key import RenditionKey
 from imgserve.model import Rendition
 

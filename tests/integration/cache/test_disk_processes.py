@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.cache.disk import DiskTier
-from imgserve.cache.janitor import Janitor
 from imgserve.cache.key import RenditionKey
+from imgserve.cache.locks import Janitor
 from imgserve.model import Rendition
 
 Png = Callable[..., Rendition]
@@ -25,7 +25,7 @@ BODY = """
 import random, struct, sys, zlib
 from pathlib import Path
 from imgserve.cache import DiskTier, RenditionKey
-from imgserve.cache.janitor import Janitor
+from imgserve.cache.locks import Janitor
 from imgserve.model import Rendition
 
 def key(number):

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from imgserve.catalog import Database, ImageQuery, Images
-from imgserve.catalog.migrate import upgrade
+from imgserve.catalog.migrations.upgrade import upgrade
 from imgserve.catalog.rows import as_row
 from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, metadata
 from imgserve.errors import CatalogUnavailable

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import ImageExists, ImageNotFound, TrashItemNotFound
-from imgserve.originals.claims import ABANDONED_SECONDS
 from imgserve.originals.folder import FolderOriginals
-from imgserve.originals.incoming import Incoming
+from imgserve.originals.incoming import ABANDONED_SECONDS, Incoming
 from tests.servers import settled
 
 Bring = Callable[[FolderOriginals, bytes], Incoming]

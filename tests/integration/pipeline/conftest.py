@@ -2,13 +2,13 @@
 
 import pytest
 
-from imgserve.pipeline import facts, process, vips
-from imgserve.pipeline.process import Discipline
+from imgserve.pipeline import facts, jobs, load
+from imgserve.pipeline.jobs import Discipline
 
 
 @pytest.fixture(autouse=True, scope="session")
 def prepared() -> None:
-    vips.prepare()
+    load.prepare()
 
 
 @pytest.fixture(autouse=True)
@@ -18,5 +18,5 @@ def _undisciplined(monkeypatch: pytest.MonkeyPatch) -> None:
     def enter(_discipline: Discipline) -> None:
         return
 
-    for module in (facts, process):
+    for module in (facts, jobs):
         monkeypatch.setattr(module, "enter", enter)

@@ -7,12 +7,11 @@ import pyvips
 
 from imgserve.errors import BadTransform
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
-from imgserve.pipeline import mezzanine_file
-from imgserve.pipeline.chain import between
+from imgserve.pipeline.jobs import RenderJob, render_file
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded
+from imgserve.pipeline.mezzanine import Decoded, write_mezzanine
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.process import RenderJob, render_file
+from imgserve.pipeline.render import between
 from imgserve.transform import parse_query
 from tests.pictures import BLUE, GREEN, RED, WHITE, animation, color_at, encoded, near, noise, opened, quarters
 
@@ -109,7 +108,7 @@ def test_steps_start_from_a_mezzanine_too(tmp_path: Path) -> None:
     data = encoded(quarters(2000, 1500), "jpg")
     place = tmp_path / "mezzanine"
     opened_file = recognize(data, Limits())
-    mezzanine_file.write(place, Decoded(opened_file, read_header(opened_file, Limits())).mezzanine())
+    write_mezzanine(place, Decoded(opened_file, read_header(opened_file, Limits())).mezzanine())
     steps = ("width=400", "rect=0,0,0.5,0.5", "rotate=90&format=png")
     one, other = (opened(chained(tmp_path, data, *steps, mezzanine=from_).data) for from_ in (None, place))
     assert (one.width, one.height) == (other.width, other.height) == (150, 200)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgserve.errors import LimitExceeded, TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.model import Facts, Limits
-from imgserve.pipeline.color_space import primaries
+from imgserve.pipeline.color import primaries
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.render import render
 from imgserve.transform import Transform

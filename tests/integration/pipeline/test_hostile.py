@@ -11,7 +11,7 @@ import pyvips
 
 from imgserve.errors import TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.model import Limits
-from imgserve.pipeline.process import Discipline, start
+from imgserve.pipeline.jobs import Discipline, start
 from imgserve.pipeline.render import render
 from imgserve.transform import parse_query
 from tests import bombs

@@ -13,14 +13,14 @@ import pytest
 import pyvips
 
 from benchmarks.ssim import Likeness, flattened
+from imgserve.geometry.box import Size, carried
+from imgserve.geometry.plan import plan
+from imgserve.geometry.reduction import serves
 from imgserve.model import Limits, Rendition
-from imgserve.pipeline import mezzanine_file, process
-from imgserve.pipeline.box import Size, carried
-from imgserve.pipeline.geometry import plan
+from imgserve.pipeline import jobs
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, render_reduced
+from imgserve.pipeline.mezzanine import Decoded, read_mezzanine, render_reduced, write_mezzanine
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.reduction import serves
 from imgserve.pipeline.render import Order, render
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise, opened, quarters
@@ -42,13 +42,13 @@ def kept(place: Path, data: bytes) -> Path:
     header = read_header(opened_original, Limits())
     path = place / "mezzanine"
     path.unlink(missing_ok=True)
-    assert mezzanine_file.write(path, Decoded(opened_original, header).mezzanine()) == path.stat().st_size
+    assert write_mezzanine(path, Decoded(opened_original, header).mezzanine()) == path.stat().st_size
     return path
 
 
 def reduced(place: Path, data: bytes, transform: Transform) -> Rendition | None:
     """Make a rendition from the mezzanine of an original."""
-    mezzanine = mezzanine_file.read(kept(place, data))
+    mezzanine = read_mezzanine(kept(place, data))
     assert mezzanine is not None
     return render_reduced(mezzanine, Order(transform))
 
@@ -218,7 +218,7 @@ def test_renditions_say_who_made_the_picture_and_no_more(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("size", [(2561, 1707), (3839, 2160), (3840, 2160), (4032, 3024), (1500, 1001)])
 def test_the_half_level_has_the_same_edges_as_the_full_one(tmp_path: Path, size: tuple[int, int]) -> None:
-    mezzanine = mezzanine_file.read(kept(tmp_path, encoded(photograph(*size), "jpg", Q=90)))
+    mezzanine = read_mezzanine(kept(tmp_path, encoded(photograph(*size), "jpg", Q=90)))
     assert mezzanine is not None
     full, half = mezzanine.levels
     assert full.width * full.height <= 6_001_000
@@ -257,19 +257,19 @@ def test_a_file_that_is_no_whole_mezzanine_is_not_used(
 ) -> None:
     path = kept(tmp_path, jpeg)
     harm(path)
-    assert mezzanine_file.read(path) is None
+    assert read_mezzanine(path) is None
 
 
 def test_pages_that_were_lost_when_the_machine_went_down_are_noticed(tmp_path: Path, jpeg: bytes) -> None:
     path = kept(tmp_path, jpeg)
     os.utime(path, (1, 1))
-    assert mezzanine_file.read(path) is not None
+    assert read_mezzanine(path) is not None
     assert path.stat().st_mtime > 1, "checked once, not each time"
     with path.open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"\0" * 4096)
     os.utime(path, (1, 1))
-    assert mezzanine_file.read(path) is None
+    assert read_mezzanine(path) is None
 
 
 @pytest.mark.parametrize(("module", "name"), [(os, "utime"), (mmap, "mmap")])
@@ -283,7 +283,7 @@ def test_a_mezzanine_that_cannot_be_mapped_or_touched_costs_no_picture(
         raise OSError(errno.EROFS, "read-only")
 
     monkeypatch.setattr(module, name, refuse)
-    assert (mezzanine_file.read(path) is None) == (name == "mmap")
+    assert (read_mezzanine(path) is None) == (name == "mmap")
     assert path.exists(), "it is whole"
 
 
@@ -293,20 +293,20 @@ def test_a_mezzanine_that_cannot_be_written_is_told_in_one_line(
 ) -> None:
     original = recognize(jpeg[: len(jpeg) // 2] if torn else jpeg, Limits())
     decoded = Decoded(original, read_header(original, Limits()))
-    assert process._kept(tmp_path / ("here" if torn else "no folder/here"), decoded).size == 0
+    assert jobs._kept(tmp_path / ("here" if torn else "no folder/here"), decoded).size == 0
     ours = [record for record in caplog.records if record.name == "imgserve.render"]
     assert [(record.levelname, record.exc_info) for record in ours] == [("WARNING", None)]
 
 
 def test_a_mezzanine_that_cannot_be_written_leaves_nothing(tmp_path: Path, jpeg: bytes) -> None:
-    mezzanine = mezzanine_file.read(kept(tmp_path, jpeg))
+    mezzanine = read_mezzanine(kept(tmp_path, jpeg))
     assert mezzanine is not None
     taken = tmp_path / "taken"
     taken.write_bytes(b"here before")
     with pytest.raises(FileExistsError):
-        mezzanine_file.write(taken, mezzanine)
+        write_mezzanine(taken, mezzanine)
     assert taken.read_bytes() == b"here before"
     broken = replace(mezzanine, rights={"x": "y" * 5000})
     with pytest.raises(ValueError, match="5"):
-        mezzanine_file.write(tmp_path / "new", broken)
+        write_mezzanine(tmp_path / "new", broken)
     assert not (tmp_path / "new").exists()

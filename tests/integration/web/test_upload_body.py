@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedImage
+from imgserve.library.upload import Receiving
 from imgserve.originals.folder import FolderOriginals
-from imgserve.services.receiving import Receiving
 from imgserve.web.api.upload_body import Collector
 from tests.forms import FORM, Part, closing, form, opening
 from tests.pictures import encoded, quarters

@@ -13,20 +13,22 @@ from starlette.applications import Starlette
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog, Database
 from imgserve.download import Downloader, FetchRules
+from imgserve.library.ingest import IngestService
+from imgserve.library.means import Rules
+from imgserve.library.upload import Receiving
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.facts import InspectJob
-from imgserve.pipeline.process import Discipline
-from imgserve.services.admission import Admission
-from imgserve.services.ingest import Ingest, Rules
-from imgserve.services.receiving import Receiving
-from imgserve.services.workers import Workers
+from imgserve.pipeline.jobs import Discipline
+from imgserve.rendering.queue import Admission
+from imgserve.rendering.workers import Workers
+from imgserve.server.limits import Timeouts
+from imgserve.server.process import ServerOptions
+from imgserve.server.supervisor import run
 from imgserve.web.api.matching import Matching
 from imgserve.web.api.records import Records
 from imgserve.web.api.uploads import UploadLimits, Uploads
-from imgserve.web.gate import Timeouts
-from imgserve.web.server import ServerOptions, run
 from tests.api_frame import api_of, served
 
 
@@ -46,7 +48,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
         job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
         return await workers.inspect(job, megapixels=megapixels, background=background)
 
-    ingest = Ingest(
+    ingest = IngestService(
         originals,
         catalog,
         cache,

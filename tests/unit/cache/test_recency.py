@@ -1,6 +1,6 @@
 """Collected uses."""
 
-from imgserve.cache.recency import Recency
+from imgserve.cache.ledger import Recency
 
 
 def test_uses_are_handed_over_once() -> None:

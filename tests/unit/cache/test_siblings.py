@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.cache.key import RenditionKey
-from imgserve.cache.siblings import name_range, siblings
+from imgserve.cache.key import RenditionKey, name_range, siblings
 
 KEY = RenditionKey("a/b.jpg", "1f_2c", "format=jpg&width=800", "0c", "jpg")
 WORDS = st.text("0123456789abcdefxyz_-.~=,:;&+%@!", max_size=40)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.catalog.cursor import Place, read_cursor, read_digest, write_cursor, write_digest
-from imgserve.catalog.query import Sort
+from imgserve.catalog.query import Place, Sort, read_cursor, read_digest, write_cursor, write_digest
 from imgserve.errors import BadCursor
 
 

@@ -8,7 +8,7 @@ import pytest
 from imgserve.client import ImageUrls, Parameters
 from imgserve.errors import BadTransform
 from imgserve.transform import FIELDS, Field, read_asked
-from imgserve.transform.fields import BY_NAME
+from imgserve.transform.parameters import BY_NAME
 
 HINTS = Parameters.__annotations__
 

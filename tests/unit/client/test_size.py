@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from imgserve.client.size import UNKNOWN, Extent, original_extent, picture_extent
 from imgserve.errors import BadTransform
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import plan
 from imgserve.model import Limits
-from imgserve.pipeline.box import Size
-from imgserve.pipeline.geometry import plan
 from imgserve.transform import Transform
 
 UNLIMITED = Limits(output_side=10**9, output_pixels=10**18)

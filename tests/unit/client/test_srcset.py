@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgserve.client import ImageUrls, Parameters, width_ladder
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import plan
 from imgserve.model import Limits
-from imgserve.pipeline.box import Size
-from imgserve.pipeline.geometry import plan
 from imgserve.transform import MAX_SIDE, parse_query
 
 IMAGES = ImageUrls("")

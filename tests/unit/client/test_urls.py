@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imgserve.client import ImageUrls, Parameters
 from imgserve.errors import BadTransform
 from imgserve.transform import Asked, parse_preset, parse_query
-from imgserve.web.wanted import image_path
+from imgserve.web.resolve import image_path
 
 IMAGES = ImageUrls("https://img.example.com/img")
 IN_PATH = ImageUrls("/img", preset_in_path=True)

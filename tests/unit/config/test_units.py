@@ -2,13 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.config.units import (
-    parse_duration,
-    parse_size,
-    parse_whole_duration,
-    write_duration,
-    write_size,
-)
+from imgserve.config.values import parse_duration, parse_size, parse_whole_duration, write_duration, write_size
 
 
 @pytest.mark.parametrize(

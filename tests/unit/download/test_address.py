@@ -1,7 +1,7 @@
 import httpx2
 import pytest
 
-from imgserve.download.address import file_name, read_address
+from imgserve.download.networks import file_name, read_address
 from imgserve.errors import AddressRefused
 
 PORTS = {80, 443}

@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.pipeline.embedded_exif import read_exif
-from imgserve.pipeline.embedded_iptc import read_iptc
-from imgserve.pipeline.embedded_text import KEYWORDS, TEXT_CHARACTERS, Told, block, keywords, line, moment
-from imgserve.pipeline.embedded_xmp import read_xmp
+from imgserve.pipeline.embedded_text import (
+    KEYWORDS,
+    TEXT_CHARACTERS,
+    Told,
+    block,
+    keywords,
+    line,
+    moment,
+    read_iptc,
+    read_xmp,
+)
+from imgserve.pipeline.exif import read_exif
 from tests import told
 from tests.told import ascii_value, exif, iptc, listed, photoshop, wide_value, xmp
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from imgserve.pipeline.thumbhash import thumbhash_of
+from imgserve.pipeline.perceptual import thumbhash_of
 
 Paint = Callable[[int, int], tuple[int, int, int, int]]
 

@@ -20,7 +20,7 @@ from imgserve.transform import (
     parse_query,
     read_asked,
 )
-from imgserve.transform.query import MAX_BYTES
+from imgserve.transform.parse import MAX_BYTES
 
 PRESETS = {
     "card": parse_preset("width=300&height=200&auto=format&enlarge=1&progressive=0&quality=50"),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from imgserve.errors import ConfigError
-from imgserve.web.assets import static_folder
+from imgserve.web.pages import static_folder
 
 FILES = ("favicon.svg", "imgserve.css", "robots.txt", "welcome.html")
 

@@ -6,19 +6,18 @@ import pytest
 
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS
+from imgserve.http.headers import CachePolicy
+from imgserve.images.locate import CachedStat
 from imgserve.model import Original, Rendition
-from imgserve.services.finding import Sight
 from imgserve.transform import Transform
 from imgserve.web import hot_table
-from imgserve.web.cache_headers import CachePolicy
-from imgserve.web.hot_entry import HotEntry, without_origin
-from imgserve.web.hot_table import TARGET, HotTable
+from imgserve.web.hot_table import TARGET, HotEntry, HotTable, without_origin
+from imgserve.web.resolve import Wanted
 from imgserve.web.respond import Validators, lasting_headers
-from imgserve.web.wanted import Wanted
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
-SIGHT = Sight(ORIGINAL, 100.0)
+SIGHT = CachedStat(ORIGINAL, 100.0)
 KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -81,7 +80,7 @@ def test_each_class_of_clients_has_its_own_answer() -> None:
 
 
 def test_the_same_picture_is_kept_once_with_the_latest_sights() -> None:
-    table, same, later = HotTable(None), wanted(), Sight(ORIGINAL, 200.0)
+    table, same, later = HotTable(None), wanted(), CachedStat(ORIGINAL, 200.0)
     for sight in (SIGHT, later):
         table.remember(scope(), "", same, (sight,), PICTURE)
     [entry] = table._entries.values()
@@ -112,7 +111,7 @@ def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("now", "holds"), [(99.9, True), (100.0, False), (101.0, False)])
 def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) -> None:
     entry = kept()
-    entry.sights = (Sight(ORIGINAL, 500.0), SIGHT)
+    entry.sights = (CachedStat(ORIGINAL, 500.0), SIGHT)
     assert entry.holds(now, {}) is holds
 
 

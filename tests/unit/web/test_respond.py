@@ -7,8 +7,8 @@ import pytest
 from starlette.types import Message
 
 from imgserve.errors import RangeNotSatisfiable
+from imgserve.http.headers import CachePolicy
 from imgserve.model import Rendition
-from imgserve.web.cache_headers import CachePolicy
 from imgserve.web.respond import Validators, lasting_headers, picture_headers, send_not_modified, send_picture
 
 VALIDATORS = Validators("tag", "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)

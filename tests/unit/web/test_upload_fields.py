@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from imgserve.errors import BadRequest
+from imgserve.library.results import Details
 from imgserve.model import FocalPoint
-from imgserve.services.ingest import Details
 from imgserve.web.api.upload_fields import Address, Addresses, Placed, Said, form_values, read_said
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from imgserve.client import ImageUrls
 from imgserve.errors import BadImageId
-from imgserve.originals.names import check_id
+from imgserve.originals.root import check_id
 from imgserve.web.api.upload_names import examples, file_id
 
 

@@ -3,10 +3,10 @@
 import pytest
 from starlette.applications import Starlette
 
-from imgserve.services.access import Scope
+from imgserve.access.keys import Scope
 from imgserve.web.api.document import ApiDocument
 from imgserve.web.api.endpoint import endpoint, endpoints_of
-from imgserve.web.assets import static_folder
+from imgserve.web.pages import static_folder
 from tests.api_frame import Echo, Things, asked
 
 pytestmark = pytest.mark.anyio

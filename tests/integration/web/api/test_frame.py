@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from imgserve.access.keys import Scope
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
-from imgserve.services.access import Scope
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.openapi import openapi
 from tests.api_frame import AUTHORIZED, KEY, Echo, Query, Things, api_of, asked, served

@@ -1,0 +1,114 @@
+"""Convert settings to the plain values that parts are built from."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+from imgserve.config import Config
+from imgserve.download import FetchRules
+from imgserve.http.headers import CachePolicy
+from imgserve.images.render_settings import RenderSettings
+from imgserve.images.resolve import Language
+from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
+from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.jobs import Discipline
+from imgserve.web.resolve import UrlOptions
+
+
+def discipline(config: Config) -> Discipline:
+    """Read what a rendering process may take from the machine."""
+    rendering = config.rendering
+    return Discipline(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
+
+
+def recipe(config: Config) -> RenderSettings:
+    """Read how pictures are rendered."""
+    formats = config.formats
+    return RenderSettings(
+        discipline(config),
+        config.limits.plain(),
+        EncoderSettings(formats.quality.model_dump(), formats.efforts.model_dump()),
+        damaged=formats.on_damage == "decode",
+        settle=config.originals.settle,
+    )
+
+
+def url_options(config: Config) -> UrlOptions:
+    """Read what decides about URLs and their answers."""
+    http = config.http
+    policy = CachePolicy(
+        max_age=int(http.max_age),
+        s_maxage=None if http.s_maxage is None else int(http.s_maxage),
+        stale_while_revalidate=int(http.stale_while_revalidate) or None,
+        stale_if_error=int(http.stale_if_error) or None,
+        immutable=http.immutable,
+    )
+    return UrlOptions(
+        config.urls.prefix,
+        policy,
+        tag_headers=config.cdn.tag_headers,
+    )
+
+
+def language(config: Config) -> Language:
+    """Read what decides about the meaning of a query."""
+    return Language(
+        config.plain_presets(),
+        config.urls.strict,
+        config.limits.output_side,
+        config.limits.avif_pixels,
+        config.formats.quality.model_dump(),
+        sizes=tuple(sorted(config.urls.sizes)),
+        pass_svg=config.formats.svg == "sanitize",
+    )
+
+
+def data_folder(config: Config) -> Path:
+    """Choose where to keep what is known beside the originals, and make it.
+
+    A hidden folder among the originals, so that it moves with them; where they cannot be written to, one below
+    XDG_DATA_HOME that is named by them.
+    """
+    originals = os.path.realpath(config.originals.folder)
+    beside = Path(originals, ".imgserve")
+    with contextlib.suppress(OSError):  # the next line tells
+        beside.mkdir(exist_ok=True)
+    if os.access(beside, os.W_OK | os.X_OK):
+        return beside
+    home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
+    apart = Path(home).expanduser() / "imgserve" / named
+    with contextlib.suppress(OSError):  # whoever uses it says what it cannot do
+        apart.mkdir(parents=True, exist_ok=True)
+    return apart
+
+
+def catalog_url(config: Config, data: Path) -> str:
+    """Tell the address of the catalog's database."""
+    return config.catalog.url or f"sqlite:///{data / 'catalog.sqlite'}"
+
+
+def cdn_hooks(config: Config) -> list[Hook]:
+    """Read which caches are told of purges."""
+    cdn = config.cdn
+    hooks: list[Hook] = []
+    if cdn.cloudflare.zone:
+        hooks.append(Cloudflare(cdn.cloudflare.zone, cdn.cloudflare.token.get_secret_value(), cdn.cloudflare.api))
+    if cdn.fastly.service:
+        token = cdn.fastly.token.get_secret_value()
+        hooks.append(Fastly(cdn.fastly.service, token, cdn.fastly.soft, cdn.fastly.api))
+    hooks += [Varnish(url) for url in cdn.varnish_urls]
+    hooks += [PlainPurge(url, config.urls.prefix) for url in cdn.purge_urls]
+    return hooks
+
+
+def fetch_rules(config: Config) -> FetchRules:
+    """Read what may be fetched from other servers."""
+    uploads = config.uploads
+    return FetchRules(
+        config.limits.original_bytes,
+        seconds=uploads.fetch_timeout,
+        ports=frozenset(uploads.fetch_ports),
+        networks=tuple(map(str, uploads.fetch_networks)),
+    )

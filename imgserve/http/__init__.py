@@ -1,0 +1,1 @@
+"""Rules of HTTP without I/O: values in, values out."""

@@ -1,0 +1,182 @@
+"""Conditional requests (RFC 9110, section 13) and range requests (section 14)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Literal
+
+from imgserve.errors import RangeNotSatisfiable
+
+Verdict = Literal["proceed", "not_modified", "precondition_failed"]
+_CONDITIONS = {
+    name.encode(): name
+    for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range")
+}
+# One list member: an entity tag, or anything else up to the next comma, which is passed over.
+_MEMBER = re.compile(r'[ \t,]*+(?:(W/)?("[\x21\x23-\x7e\x80-\U0010ffff]*+")(?=[ \t]*+(?:,|\Z))|[^,]++)')
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
+_TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+_DATE_FORMS = tuple(
+    re.compile(form)
+    for form in (
+        rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?P<day>[0-9]{{2}}) {_MONTH} (?P<year>[0-9]{{4}}) {_TIME} GMT",
+        rf"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?P<day>[0-9]{{2}})-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT",
+        rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) {_MONTH} (?P<day>[0-9 ][0-9]) {_TIME} (?P<year>[0-9]{{4}})",
+    )
+)
+_TWO_DIGITS = 100
+_FAR_FUTURE = 50  # years: a two-digit year further ahead means the last century (RFC 9110, 5.6.7)
+_LEAP_SECOND = 60
+
+
+def request_conditions(raw_headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Pick the conditional and range fields out of raw ASGI headers, repeated lines joined."""
+    found: dict[str, str] = {}
+    for name, value in raw_headers:
+        if key := _CONDITIONS.get(name):
+            text = value.decode("latin-1")
+            found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def entity_tag(key: str, crc32: int) -> str:
+    """Write the strong entity tag of the bytes that were made of a picture."""
+    return f'"{key}-{crc32:08x}"'
+
+
+def evaluate(headers: Mapping[str, str], *, key: str, last_modified: int | None) -> Verdict:
+    """Decide a GET or HEAD by its preconditions, in the order of RFC 9110, 13.2.2, as far as it goes without bytes.
+
+    Names in `headers` are lower case; `key` is the first part of our entity tags; `last_modified` is in Unix seconds.
+    What an If-Match lets pass is to be shown to `match_holds` once the bytes are there.
+    """
+    if not headers:
+        return "proceed"
+    if not _may_match(headers, key, last_modified):
+        return "precondition_failed"
+    return "proceed" if _none_match_holds(headers, key, last_modified) else "not_modified"
+
+
+def match_holds(headers: Mapping[str, str], etag: str) -> bool:
+    """Tell whether If-Match names exactly the bytes that would be sent; true where there is none."""
+    match = headers.get("if-match")
+    return match is None or match.strip() == "*" or any(strong_match(tag, etag) for tag in entity_tags(match))
+
+
+def known_tag(headers: Mapping[str, str], key: str) -> str | None:
+    """Give the entity tag under which a client has this picture, as it was sent.
+
+    A 304 repeats it: a cache looks up by it what it may go on using (RFC 9111, 4.3.4).
+    """
+    return next((tag for tag in entity_tags(headers.get("if-none-match", "")) if _names(tag, key)), None)
+
+
+def _names(tag: str, key: str) -> bool:
+    """Tell whether an entity tag, strong or weak, is of this picture; earlier releases left the second part out."""
+    return tag.removeprefix("W/")[1:-1].partition("-")[0] == key
+
+
+def _may_match(headers: Mapping[str, str], key: str, last_modified: int | None) -> bool:
+    match = headers.get("if-match")
+    if match is not None:
+        strong = (tag for tag in entity_tags(match) if not tag.startswith("W/"))
+        return match.strip() == "*" or any(_names(tag, key) for tag in strong)
+    since = parse_http_date(headers.get("if-unmodified-since"))
+    return since is None or last_modified is None or last_modified <= since
+
+
+def _none_match_holds(headers: Mapping[str, str], key: str, last_modified: int | None) -> bool:
+    none_match = headers.get("if-none-match")
+    if none_match is not None:  # then dates are not looked at, whatever they say (13.1.3)
+        return none_match.strip() != "*" and known_tag(headers, key) is None
+    since = parse_http_date(headers.get("if-modified-since"))
+    return since is None or last_modified is None or last_modified > since
+
+
+def entity_tags(value: str) -> list[str]:
+    """List the well-formed entity tags of a field value, quotes and `W/` included."""
+    return [(weak or "") + opaque for weak, opaque in _MEMBER.findall(value) if opaque]
+
+
+def strong_match(one: str, other: str) -> bool:
+    """Tell whether two entity tags are equal and both strong."""
+    return one == other and not one.startswith("W/")
+
+
+def parse_http_date(value: str | None, *, this_year: int | None = None) -> int | None:
+    """Read any of the three HTTP date forms as Unix seconds; None if it is none of them."""
+    if value is None:
+        return None
+    matched = next(filter(None, (form.fullmatch(value.strip(" \t")) for form in _DATE_FORMS)), None)
+    return None if matched is None else _timestamp(matched, this_year or datetime.now(UTC).year)
+
+
+def _timestamp(matched: re.Match[str], this_year: int) -> int | None:
+    day, year, hour, minute, second = (int(matched[name]) for name in ("day", "year", "hour", "minute", "second"))
+    if len(matched["year"]) == len("94"):
+        year += this_year - this_year % _TWO_DIGITS
+        year -= _TWO_DIGITS if year > this_year + _FAR_FUTURE else 0
+    leap = int(second == _LEAP_SECOND)
+    try:
+        moment = datetime(year, _MONTHS.index(matched["month"]) + 1, day, hour, minute, second - leap, tzinfo=UTC)
+    except ValueError:  # the 31st of February
+        return None
+    return int(moment.timestamp()) + leap
+
+
+def last_modified_header(modified_ns: int, now: float) -> str:
+    """Write a Last-Modified value, never later than the answer's Date (RFC 9110, 8.8.2.1)."""
+    return formatdate(max(0, min(modified_ns // 1_000_000_000, int(now))), usegmt=True)
+
+
+# Up to 19 digits: beyond any file size, and int() refuses thousands of them.
+_ONE_RANGE = re.compile(r"bytes=[ \t]*(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19})[ \t]*", re.IGNORECASE)
+
+
+def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """Read a Range value as first and last byte, inclusive; None means: send the whole.
+
+    Several ranges are legal but a cheap way to make a server work: the whole is a valid answer to them.
+    """
+    matched = _ONE_RANGE.fullmatch(header.strip(" \t")) if header else None
+    if matched is None or not (matched["first"] or matched["last"]):
+        return None
+    if not matched["first"]:
+        return _suffix(int(matched["last"]), size)
+    first = int(matched["first"])
+    last = int(matched["last"]) if matched["last"] else max(first, size - 1)
+    if last < first:
+        return None
+    if first >= size:
+        raise _unsatisfiable(size)
+    return first, min(last, size - 1)
+
+
+def _suffix(length: int, size: int) -> tuple[int, int] | None:
+    if length == 0:
+        raise _unsatisfiable(size)
+    if size == 0:  # satisfiable by definition, but there is no way to write its Content-Range
+        return None
+    return max(0, size - length), size - 1
+
+
+def _unsatisfiable(size: int) -> RangeNotSatisfiable:
+    return RangeNotSatisfiable(members={"size": size})
+
+
+def range_applies(if_range: str | None, *, etag: str, last_modified: int | None) -> bool:
+    """Tell whether Range counts: no If-Range, or one that names exactly what would be sent now (13.1.5)."""
+    if if_range is None:
+        return True
+    validator = if_range.strip(" \t")
+    if validator.startswith(('"', "W/")):
+        return strong_match(validator, etag)
+    moment = parse_http_date(validator)
+    return moment is not None and moment == last_modified
+
+
+def content_range(first: int, last: int, size: int) -> str:
+    """Write the Content-Range value of a 206."""
+    return f"bytes {first}-{last}/{size}"

@@ -1,0 +1,119 @@
+"""Cache-Control, Cache-Status (RFC 9211), Server-Timing, Content-Disposition (RFC 6266) and cache tags."""
+
+import hashlib
+import posixpath
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+Forwarded = Literal["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"]
+"""Why the cache had to go further, in the words of RFC 9211, 2.2."""
+_TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*")
+_NOT_IN_STRING = re.compile(r"[^\x20-\x7e]")
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """How long caches keep an answer, in seconds; None leaves a directive out."""
+
+    max_age: int
+    s_maxage: int | None = None
+    stale_while_revalidate: int | None = None
+    stale_if_error: int | None = None
+    immutable: bool = False
+    public: bool = True
+
+
+def cache_control(policy: CachePolicy) -> str:
+    """Write a Cache-Control value."""
+    timed = {
+        "max-age": policy.max_age,
+        "s-maxage": policy.s_maxage if policy.public else None,  # means nothing to a private cache
+        "stale-while-revalidate": policy.stale_while_revalidate,
+        "stale-if-error": policy.stale_if_error,
+    }
+    directives = ["public" if policy.public else "private"]
+    directives += [f"{name}={seconds}" for name, seconds in timed.items() if seconds is not None]
+    return ", ".join([*directives, "immutable"] if policy.immutable else directives)
+
+
+def cache_status(
+    fwd: Forwarded | None = None, *, stored: bool = False, collapsed: bool = False, detail: str = ""
+) -> str:
+    """Write our Cache-Status member: a hit, or why it went further and what became of the answer."""
+    parts = ["imgserve", "hit" if fwd is None else f"fwd={fwd}"]
+    parts += ["stored"] if stored else []
+    parts += ["collapsed"] if collapsed else []
+    parts += [f"detail={_item(detail)}"] if detail else []
+    return "; ".join(parts)
+
+
+def _item(text: str) -> str:
+    """Write a structured-field token, or a string where a token cannot hold it (RFC 8941, 3.3)."""
+    if _TOKEN.fullmatch(text):
+        return text
+    escaped = _NOT_IN_STRING.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def server_timing(durations: Mapping[str, float]) -> str:
+    """Write a Server-Timing value from seconds per step."""
+    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in durations.items())
+
+
+_NAMELESS = "image"
+_MAX_STEM = 120  # characters; keeps the header small and the name within what file systems take
+_MAX_EXTENSION = 16
+# Control characters, line separators, lone surrogates, and the marks that turn the direction of text: `gpj.exe`.
+_UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_ATTR_CHARS = "!#$&+-.^_`|~"  # attr-char of RFC 8187 besides letters and digits
+_UNSAFE_ASCII = re.compile(r'["\\%]|[^\x20-\x7e]')  # `%`: some clients decode it even in the plain form
+
+
+def content_disposition(kind: Literal["inline", "attachment"], filename: str) -> str:
+    """Write a Content-Disposition value; `filename*` is added where ASCII cannot hold the name."""
+    name = _clean(filename)
+    plain = _UNSAFE_ASCII.sub("_", _without_accents(name))
+    header = f'{kind}; filename="{plain}"'
+    return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+
+
+def file_name_for(image_id: str, extension: str) -> str:
+    """Name a rendition after its original: the last segment of its id with another extension."""
+    stem, _ = posixpath.splitext(image_id.rstrip("/").rpartition("/")[2])
+    return f"{stem or _NAMELESS}.{extension}"
+
+
+def _clean(filename: str) -> str:
+    """Drop every folder and what must not be in a file name; shorten, keeping the extension."""
+    last = _UNWANTED.sub("", filename).replace("\\", "/").rpartition("/")[2]
+    stem, extension = posixpath.splitext(last.strip(" ").lstrip("."))
+    return (stem[:_MAX_STEM].strip(" ") or _NAMELESS) + extension[:_MAX_EXTENSION].rstrip(" .")
+
+
+def _without_accents(name: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", name)
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+EVERYTHING = "imgserve"
+"""On every picture."""
+
+
+def image_tag(image_id: str) -> str:
+    """Name all pictures of one image; a digest, for a tag has no spaces, no commas and little room."""
+    return "i-" + hashlib.sha256(image_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def preset_tag(name: str) -> str:
+    """Name all pictures made with one preset."""
+    return f"p-{name.lower()}"
+
+
+def tags_of(image_id: str, preset: str | None) -> tuple[str, ...]:
+    """List the tags of a picture."""
+    tags = (EVERYTHING, image_tag(image_id))
+    return tags if preset is None else (*tags, preset_tag(preset))

@@ -1,0 +1,68 @@
+"""Errors as application/problem+json (RFC 9457)."""
+
+import json
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from imgserve.errors import ImgserveError, NotFound, Unauthorized
+
+Headers = list[tuple[bytes, bytes]]
+_URI_CHARACTERS = "/:@!$&'()*+,;=~-._%"
+
+
+def problem(
+    error: ImgserveError, *, instance: str, request_id: str, not_found_max_age: int = 10
+) -> tuple[int, Headers, bytes]:
+    """Turn an error into status, headers and body; `instance` is the request's path, without its query."""
+    body = _body(error, instance, request_id)
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", _cache_control(error, not_found_max_age)),
+        (b"x-content-type-options", b"nosniff"),
+        *_special_headers(error),
+    ]
+    return error.status, headers, body
+
+
+def problem_members(error: ImgserveError, *, instance: str, request_id: str) -> dict[str, object]:
+    """Write an error as the members of a problem, for an answer that holds several."""
+    return {
+        **error.members,
+        "type": f"/docs/errors#{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": error.status,
+        "detail": error.detail,
+        "instance": quote(instance.encode("utf-8", "backslashreplace"), safe=_URI_CHARACTERS),
+        "code": error.code,
+        "request_id": request_id,
+    }
+
+
+def _body(error: ImgserveError, instance: str, request_id: str) -> bytes:
+    members = problem_members(error, instance=instance, request_id=request_id)
+    text = json.dumps(members, ensure_ascii=False, default=str)
+    # Nothing in it looks like markup even to a client that ignores the type; lone surrogates are no UTF-8.
+    return text.replace("<", "\\u003c").encode("utf-8", "replace")
+
+
+def _cache_control(error: ImgserveError, not_found_max_age: int) -> bytes:
+    """Let absence be cached for a moment, so that a missing picture on a busy page costs little."""
+    if isinstance(error, NotFound) and not_found_max_age > 0:
+        return b"public, max-age=%d" % not_found_max_age
+    return b"no-store"
+
+
+def _special_headers(error: ImgserveError) -> Headers:
+    headers: Headers = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
+    allow = error.members.get("allow")
+    if isinstance(allow, Sequence):
+        methods = allow if isinstance(allow, str) else ", ".join(map(str, allow))
+        headers.append((b"allow", methods.encode("ascii")))
+    if error.status == 416:  # noqa: PLR2004  the status is the name
+        headers.append((b"content-range", f"bytes */{error.members.get('size', '*')}".encode()))
+    return headers

@@ -1,0 +1,1 @@
+"""The read side: from a URL to a rendition."""

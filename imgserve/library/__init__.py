@@ -1,0 +1,1 @@
+"""The write side: originals and their records change only here."""

@@ -1,0 +1,125 @@
+"""Read texts from EXIF (CIPA DC-008, TIFF 6.0)."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imgserve.pipeline.embedded_text import Told, block, decoded, keywords, line, moment
+
+_MOST_ENTRIES = 512
+_MOST_BYTES = 1 << 16
+"""Of one value."""
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4}
+"""Bytes of the types that are read: BYTE, ASCII, SHORT, LONG, UNDEFINED, IFD."""
+_IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY = 0x010E, 0x013B, 0x8298, 0x8769
+_XP_TITLE, _XP_COMMENT, _XP_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
+_TAKEN, _OFFSET, _USER_COMMENT = 0x9003, 0x9011, 0x9286
+_TAGS = {
+    _IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY,
+    _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _TAKEN, _OFFSET, _USER_COMMENT,
+}  # fmt: skip
+_BOILERPLATE = {
+    "olympus digital camera",
+    "sony dsc",
+    "digital camera",
+    "minolta digital camera",
+    "konica minolta digital camera",
+    "kodak digital still camera",
+    "samsung camera pictures",
+    "dcim",
+    "default",
+    "screenshot",
+    "untitled",
+}
+"""Cameras and programs write these into the description of every picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    data: bytes
+    order: str
+
+    def directory(self, offset: int) -> dict[int, bytes]:
+        """Read the values of one directory that are of interest; what lies outside the block is left out."""
+        (count,) = struct.unpack_from(self.order + "H", self.data, offset)
+        found: dict[int, bytes] = {}
+        for at in range(offset + 2, offset + 2 + 12 * min(count, _MOST_ENTRIES), 12):
+            if at + 12 > len(self.data):
+                break
+            tag, kind, number, place = struct.unpack_from(self.order + "HHII", self.data, at)
+            size = number * _SIZES.get(kind, 0)
+            if tag not in _TAGS or not 0 < size <= _MOST_BYTES:
+                continue
+            start = at + 8 if size <= 4 else place  # noqa: PLR2004  what fits in the place of an offset stands there
+            found.setdefault(tag, self.data[start : start + size])
+        return found
+
+    def number(self, value: bytes) -> int:
+        """Read an offset: four bytes, whatever length is claimed."""
+        return int.from_bytes(value[:4], "little" if self.order == "<" else "big")
+
+
+def read_exif(data: bytes) -> Told:
+    """Read the texts of a block, or of a TIFF; nothing where it is neither."""
+    data = data.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None:
+        return Told()
+    exif = _Block(data, order)
+    try:
+        found = exif.directory(exif.number(data[4:8]))
+        deeper = exif.directory(exif.number(found[_EXIF_DIRECTORY])) if _EXIF_DIRECTORY in found else {}
+    except struct.error:
+        return Told()
+    return _told(found | deeper, little=order == "<")
+
+
+def _told(found: Mapping[int, bytes], *, little: bool) -> Told:
+    def ascii_of(tag: int) -> str:
+        return decoded(found.get(tag, b"").partition(b"\0")[0])
+
+    def wide(tag: int) -> str:
+        """Windows writes UTF-16 as little endian whatever the rest is, in bytes."""
+        return _until_end(found.get(tag, b"").decode("utf-16-le", "ignore"))
+
+    descriptions = (ascii_of(_IMAGE_DESCRIPTION), wide(_XP_COMMENT), _comment(found.get(_USER_COMMENT, b""), little))
+    artist = ascii_of(_ARTIST).replace(";", ", ")
+    return Told(
+        title=line(wide(_XP_TITLE)),
+        description=next((text for each in descriptions if (text := _meant(block(each)))), ""),
+        keywords=keywords(wide(_XP_KEYWORDS).split(";")),
+        copyright=line(_rights(found.get(_COPYRIGHT, b""))),
+        creator=line(artist),
+        taken=_taken(ascii_of(_TAKEN), ascii_of(_OFFSET)),
+    )
+
+
+def _meant(text: str) -> str:
+    return "" if text.casefold() in _BOILERPLATE else text
+
+
+def _until_end(text: str) -> str:
+    return text.partition("\0")[0]
+
+
+def _rights(value: bytes) -> str:
+    """Join photographer and editor, who stand apart by a zero, either may be blank."""
+    parts = (decoded(part).strip() for part in value.split(b"\0")[:2])
+    return ", ".join(part for part in parts if part)
+
+
+def _comment(value: bytes, little: bool) -> str:
+    """Read a comment behind the eight bytes that tell its encoding."""
+    code, text = value[:8], value[8:]
+    if code.startswith(b"UNICODE"):
+        return _until_end(text.decode("utf-16-le" if little else "utf-16-be", "ignore"))
+    if code.startswith(b"JIS"):
+        return ""
+    return decoded(text.partition(b"\0")[0]) if code.startswith(b"ASCII") or not code.strip(b"\0") else ""
+
+
+def _taken(text: str, offset: str) -> str:
+    """Turn `2024:05:17 10:30:00` and `+02:00` into one time."""
+    day, _, time = text.strip().partition(" ")
+    plain = f"{day.replace(':', '-')}T{time.strip()}"
+    return moment(plain + offset.strip()) or moment(plain)

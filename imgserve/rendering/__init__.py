@@ -1,0 +1,1 @@
+"""Rendering processes: admission queue, pool, wire format and worker."""

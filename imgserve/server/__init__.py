@@ -1,0 +1,1 @@
+"""The server process: sockets, connections, hot path and supervisor, over uvicorn."""

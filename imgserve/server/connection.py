@@ -1,0 +1,240 @@
+"""HTTP connections with time limits."""
+
+import asyncio
+import fcntl
+import logging
+import struct
+import termios
+from collections import deque
+from typing import Any
+
+import httptools
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from imgserve.errors import BadRequest, Unavailable
+from imgserve.server.hot import HotPath
+from imgserve.server.limits import Gate
+from imgserve.web.hot_table import TARGET
+
+MAX_HEAD_BYTES = 65_536
+"""Of a request head that comes in several pieces; the parser itself would collect for ever."""
+_NOTICEABLE = 16_384
+"""Bytes that a client must take of its answer within the time for slow readers: some 5 kbit/s."""
+_REFUSED = (type(None), httptools.HttpParserError, ValueError)
+"""What is behind an error of the parser where the request is at fault, and not we who are called by the parser."""
+_log = logging.getLogger(__name__)
+_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # keeps nothing of what is appended
+
+
+class TimedHttpProtocol(HttpToolsProtocol):
+    """One connection that knows what it waits for, and for how long."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        gate: Gate,
+        hot_path: HotPath | None = None,
+    ) -> None:
+        """Take what uvicorn gives, the gate of this server, and who may answer before the application is asked."""
+        super().__init__(config, server_state, app_state, _loop)
+        self.gate = gate
+        self._hot_path = hot_path
+        self._waiting: tuple[str, int] = ("", 0)
+        self._since = 0.0
+        self._heads = 0
+        """Requests whose head was complete."""
+        self._in_head = True
+        """The head of a request has begun, or the very first is awaited."""
+        self._begun = False
+        self._moved = False
+        """Bytes came in or went out since the last look."""
+        self._unsent = 0
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Let a client in, or turn it away where the server is full."""
+        if len(self.connections) >= self.gate.max_connections:
+            full = Unavailable("The server has as many connections as it can serve.", retry_after=1)
+            self.gate.dismiss(transport, self.server_state.default_headers, full)
+            return
+        super().connection_made(transport)
+        self._waiting = ("head", 0)
+        self._since = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; unlike uvicorn's own this writes no log line for each thing that a hostile client sends."""
+        self._unset_keepalive_if_required()
+        self._begun = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if not isinstance(error.__context__, _REFUSED):
+                _log.error("a request could not be begun", exc_info=error.__context__)
+            self.send_400_response("The request is not valid HTTP/1.1.")
+        except httptools.HttpParserUpgrade:  # declined: the request is answered as an ordinary one
+            self._finish_after(self.cycle)
+        else:
+            if self._in_head and not self._begun:
+                self._count_head(len(data))
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed, without breaking into an answer that is under way."""
+        cycle = self._newest
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:  # requests before the bad one are still being answered
+                self._finish_after(cycle)
+                return
+            if self.pipeline or cycle.response_started:
+                self.transport.close()
+                return
+        self.gate.dismiss(self.transport, self.server_state.default_headers, BadRequest(msg))
+        self.connection_lost(ConnectionAbortedError(msg))  # the gate has taken over: end the request, forget the rest
+
+    def on_message_begin(self) -> None:
+        """Begin to collect a head; what an application needs besides is made once it is known to be asked."""
+        self._begun = self._in_head = True
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a field."""
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Answer the request or start it, and let trailers that may follow its body fall into nothing."""
+        headers, self.headers = self.headers, _NOWHERE  # type: ignore[assignment]  # else they would join its headers
+        self._in_head = False
+        self._head_bytes = 0
+        self._heads += 1
+        if self._hot_path is None or not (self._is_free() and self._hot_path.answer(self, headers)):
+            self._start(headers)
+
+    def _is_free(self) -> bool:
+        """Tell whether an answer that is written now is the next one due, and is taken by the client."""
+        cycle = self._newest
+        answered = cycle is None or cycle.response_complete
+        return answered and not self.flow.write_paused and not self.transport.is_closing()
+
+    def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Have the application answer."""
+        url = self.url
+        super().on_message_begin()
+        self.url = url
+        self.headers.extend(headers)
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
+        if self._hot_path is not None:
+            self.scope["state"][TARGET] = url
+        super().on_headers_complete()
+        self.headers = _NOWHERE  # type: ignore[assignment]  # as above
+
+    def on_message_complete(self) -> None:
+        """Note that the request is there whole, unless it is answered already."""
+        cycle = self._newest
+        if cycle is not None and not cycle.response_complete:
+            super().on_message_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._moved = True
+        super().on_body(body)
+
+    def resume_writing(self) -> None:
+        """Go on after a client has taken what was waiting for it."""
+        self._moved = True
+        super().resume_writing()
+
+    @property
+    def _newest(self) -> RequestResponseCycle | None:
+        """The request that was begun last; None on a new connection, which uvicorn's types do not tell."""
+        return self.cycle
+
+    def close_if_overdue(self, now: float) -> None:
+        """Close a connection whose client lets it wait too long for one and the same thing."""
+        kind, limit = self._waits_for()
+        if (kind, self._heads) != self._waiting or self._progressed(kind):
+            self._waiting = (kind, self._heads)
+            self._since = now
+        elif limit and now - self._since >= limit:
+            self._give_up(kind)
+
+    def _waits_for(self) -> tuple[str, float]:
+        """Tell what the client owes, and within how many seconds; ("", 0) while it is our turn."""
+        timeouts, cycle = self.gate.timeouts, self._newest
+        if self.flow.write_paused or self.transport.is_closing():
+            return "reading", timeouts.slow_reader
+        if cycle is not None and not cycle.response_complete:
+            return ("body", timeouts.body_idle) if cycle.more_body and not self.flow.read_paused else ("", 0.0)
+        if self._in_head:
+            return "head", timeouts.headers
+        # uvicorn's keep-alive timer ends with the first byte, be it an empty line or the rest of an ignored body.
+        return "next", timeouts.keep_alive
+
+    def _progressed(self, kind: str) -> bool:
+        moved, self._moved = self._moved, False
+        if kind == "body":
+            return moved
+        if kind == "reading":
+            unsent, before = self._unsent_bytes(), self._unsent
+            if moved or unsent <= before - _NOTICEABLE:
+                self._unsent = unsent
+                return True
+            self._unsent = max(before, unsent)
+        return False
+
+    def _unsent_bytes(self) -> int:
+        """Count what the client has not taken, in our buffer and in the kernel's, which refills in large steps."""
+        waiting = self.transport.get_write_buffer_size()
+        try:
+            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # closed this instant, or a socket that cannot tell: our buffer will do
+            return waiting
+        return waiting + int(struct.unpack("i", queued)[0])
+
+    def _give_up(self, kind: str) -> None:
+        if kind == "reading":  # close() would wait for the very client that does not read
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    def _finish_after(self, cycle: RequestResponseCycle) -> None:
+        """Close once this request is answered."""
+        cycle.keep_alive = False
+        if cycle.response_complete:
+            self.transport.close()
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response(f"The request head is larger than {MAX_HEAD_BYTES} bytes.")
+
+
+class Sweeper:
+    """Looks at every connection of a server once an interval."""
+
+    def __init__(self, server_state: ServerState, interval: float) -> None:
+        """Take the connections, and the seconds between two looks."""
+        self._connections = server_state.connections
+        self._interval = interval
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look, and look again an interval later, on the running loop."""
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._interval, self.start)  # first of all, so that nothing can end it
+        now = loop.time()
+        for connection in list(self._connections):
+            if isinstance(connection, TimedHttpProtocol):
+                connection.close_if_overdue(now)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()

@@ -1,0 +1,186 @@
+"""The hot path: cached responses are sent from the connection, without ASGI."""
+
+import time
+from collections.abc import Collection, Mapping
+
+import httptools
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from imgserve.cache import TierName
+from imgserve.errors import BadHost
+from imgserve.http.headers import cache_status
+from imgserve.http.hosts import Cors, check_host
+from imgserve.web.access_log import AccessLog
+from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
+from imgserve.web.metrics import STATUSES, QuickOutcome, RequestMetrics
+from imgserve.web.middleware import RequestIds, RequestRecord, access_record
+from imgserve.web.respond import RawHeaders
+
+_UNUSUAL = frozenset(
+    {
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"range",
+        b"if-range",
+        b"if-match",
+        b"if-unmodified-since",
+    }
+)
+"""Fields with which a request may be answered otherwise, or has more to come than its head."""
+_METHODS = frozenset({b"GET", b"HEAD"})
+_MOST_HOSTS, _LONGEST_HOST = 256, 256
+
+
+class HotPath:
+    """Answers again what was answered before."""
+
+    def __init__(
+        self,
+        table: HotTable,
+        look_up: LookUp,
+        cors: Cors,
+        *,
+        figures: RequestMetrics,
+        ids: RequestIds,
+        access_log: AccessLog,
+        allowed_hosts: Collection[str],
+        timing_headers: bool,
+    ) -> None:
+        """Take what was answered, where pictures are, and the same parts and settings that the ordinary path has."""
+        self._table = table
+        self._look_up = look_up
+        self._figures = figures
+        self._ids = ids
+        self._access_log = access_log
+        self._allowed_hosts = allowed_hosts
+        self._hosts: set[bytes] = set()
+        self._tiers: Mapping[TierName, bytes] = {
+            "memory": _tier_line("memory", told=timing_headers),
+            "disk": _tier_line("disk", told=timing_headers),
+        }
+        self._last = lines(cors.headers(None)) + b"x-request-id: " + ids.start.encode()
+        self._dated: RawHeaders = []
+        self._ok = self._unmodified = b""
+        self.answered = 0
+        """Requests that were answered here."""
+
+    def answer(self, connection: HttpToolsProtocol, headers: RawHeaders) -> bool:
+        """Answer a request whose head has just come in, over a connection that is free for the answer.
+
+        False, and nothing done, if that is not for the hot path.
+        """
+        started = time.monotonic()
+        fields = dict(headers)
+        entry = self._table.find(connection.url, fields.get(b"accept"))
+        if entry is None or len(fields) != len(headers) or not _UNUSUAL.isdisjoint(fields):
+            return False
+        method = connection.parser.get_method()
+        plain = method in _METHODS and _goes_on(connection.parser) and self._is_for_us(fields)
+        if not (plain and entry.holds(started, fields)):
+            return False
+        self._date(connection.server_state.default_headers)
+        ready = self._ready(entry, fields)
+        if ready is None:
+            return False
+        outcome, head, body = ready
+        if method == b"HEAD":
+            body = b""
+        number = next(self._ids.numbers)
+        head = b"%b%08x\r\n\r\n" % (head, number)
+        if body:
+            connection.transport.writelines((head, body))
+        else:
+            connection.transport.write(head)
+        connection.server_state.total_requests += 1
+        self.answered += 1
+        seconds = time.monotonic() - started
+        self._figures.count_quickly(outcome, seconds, len(body), connection.loop)
+        if self._access_log.enabled:
+            exchange = RequestRecord(f"{self._ids.start}{number:08x}", "image", outcome, STATUSES[outcome], len(body))
+            self._log(connection, headers, exchange, seconds)
+        return True
+
+    def _ready(self, entry: HotEntry, fields: Fields) -> tuple[QuickOutcome, bytes, bytes] | None:
+        """Give outcome, head but for the last digits, and body; None where the ordinary path has to decide."""
+        tag = fields.get(b"if-none-match")
+        if tag is not None:  # then If-Modified-Since is not looked at (RFC 9110, 13.1.3)
+            if not entry.is_known_as(tag):
+                return None
+            head = b"".join((self._unmodified, b"etag: ", tag, b"\r\n", entry.lasting, self._last))
+            return "not_modified", head, b""
+        if b"if-modified-since" in fields or entry.picture is None:
+            return None
+        found = self._look_up(entry.wanted.key)
+        if found is None:
+            return None
+        rendition, tier = found
+        picture = entry.picture
+        if not picture.describes(rendition):
+            return None
+        head = b"".join((self._ok, picture.before, self._tiers[tier], picture.length, self._last))
+        return tier, head, rendition.data
+
+    def _date(self, headers: RawHeaders) -> None:
+        """Begin heads with what uvicorn puts on every answer: a list that it replaces every second."""
+        if headers is not self._dated:
+            self._dated = headers
+            self._ok = b"HTTP/1.1 200 OK\r\n" + lines(headers)
+            self._unmodified = b"HTTP/1.1 304 Not Modified\r\n" + lines(headers)
+
+    def _is_for_us(self, fields: Fields) -> bool:
+        host = fields.get(b"host")
+        return host in self._hosts or self._admit(host)
+
+    def _admit(self, host: bytes | None) -> bool:
+        """Check a Host that was not seen before; only good ones are remembered."""
+        if host is None:
+            return False
+        try:
+            check_host([(b"host", host)], "1.1", self._allowed_hosts)
+        except BadHost:
+            return False
+        if len(host) <= _LONGEST_HOST:
+            if len(self._hosts) >= _MOST_HOSTS:
+                self._hosts.clear()
+            self._hosts.add(host)
+        return True
+
+    def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, exchange: RequestRecord, seconds: float) -> None:
+        """Write the line that the ordinary path would write."""
+        path, _, query = connection.url.partition(b"?")
+        scope = {
+            "method": connection.parser.get_method().decode("ascii"),
+            "raw_path": connection.root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": headers,
+            "client": _client(connection, dict(headers)),
+        }
+        self._access_log.write(access_record(scope, exchange, time.time() - seconds, seconds, exchange.status))
+
+
+def hot_path_of(app: object) -> HotPath | None:
+    """Find the hot path that our application offers to the server; one that is wrapped in another has to be asked."""
+    found = getattr(getattr(app, "state", None), "hot_path", None)
+    return found if isinstance(found, HotPath) else None
+
+
+def _goes_on(parser: httptools.HttpRequestParser) -> bool:
+    """Tell whether more requests may follow, so that nothing has to be said or done about the connection."""
+    return bool(parser.should_keep_alive()) and parser.get_http_version() == "1.1"
+
+
+def _client(connection: HttpToolsProtocol, fields: Fields) -> tuple[str, int] | None:
+    """Tell who asks, as uvicorn tells it behind a proxy that is trusted."""
+    client, app = connection.client, connection.app
+    if isinstance(app, ProxyHeadersMiddleware) and (client[0] if client else None) in app.trusted_hosts:
+        forwarded = fields.get(b"x-forwarded-for", b"").decode("latin-1")
+        host, port = app.trusted_hosts.get_trusted_client_address(forwarded)
+        return (host, port) if host else client
+    return client
+
+
+def _tier_line(tier: TierName, *, told: bool) -> bytes:
+    return lines([(b"cache-status", cache_status(detail=tier).encode())]) if told else b""

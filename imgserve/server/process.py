@@ -1,0 +1,174 @@
+"""One server process: uvicorn with time limits and a graceful stop."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from imgserve.errors import ImgserveError
+from imgserve.server.connection import Sweeper, TimedHttpProtocol
+from imgserve.server.hot import hot_path_of
+from imgserve.server.limits import Gate, Timeouts
+
+Message = MutableMapping[str, Any]
+AsgiApp = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+AppFactory = Callable[[], AsgiApp]
+"""Builds the application inside its process; a module-level function or a picklable object."""
+STOPPED, FAILED = 0, 1
+"""Exit statuses: ended as asked, and could not start or end."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Where and how to serve."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes a free one."""
+    uds: str | None = None
+    """Path of a Unix socket to listen on, instead of host and port."""
+    workers: int = 1
+    """Server processes."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_connections: int = 1000
+    """Open connections of each process."""
+    grace: float = 20.0
+    """Seconds that running requests get after SIGTERM."""
+    backlog: int = 2048
+    """Connections that the kernel keeps waiting."""
+    forwarded_allow_ips: tuple[str, ...] = ()
+    """Proxies whose X-Forwarded headers are believed."""
+    root_path: str = ""
+    hot_path: bool = True
+    """Answer again from the connection what was answered before; without it every request goes to the application."""
+
+
+class WorkerServer(uvicorn.Server):
+    """A uvicorn server that sweeps its connections and swallows the signal that ended it."""
+
+    def __init__(self, config: uvicorn.Config, sweep_interval: float, on_ready: Callable[[], None]) -> None:
+        """Take how often to sweep, and whom to tell once connections are accepted."""
+        super().__init__(config)
+        self._sweeper = Sweeper(self.server_state, sweep_interval)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application, listen, sweep."""
+        await super().startup(sockets)
+        self._sweeper.start()
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what runs; the sweep goes on, so that a client who does not read cannot use up the grace time."""
+        await super().shutdown(sockets)
+        self._sweeper.stop()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`: uvicorn would raise them again after a clean end."""
+        yield
+
+
+def serve(
+    app_factory: AppFactory,
+    options: ServerOptions,
+    sockets: Sequence[socket.socket],
+    *,
+    on_ready: Callable[[], None],
+    life: Connection | None = None,
+) -> int:
+    """Serve on bound sockets until a signal, or until the other end of `life` is closed; return the exit status."""
+    server: WorkerServer | None = None
+    signals: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None = None) -> None:
+        if server is not None:
+            server.should_exit = True
+            # Whoever presses Ctrl+C twice is in a hurry. A worker gets a second signal anyway, from its supervisor.
+            server.force_exit = life is None and number == signal.SIGINT and signal.SIGINT in signals
+        signals.append(number)
+
+    def ready() -> None:
+        if life is not None:
+            _at_end_of(life, functools.partial(stop, signal.SIGTERM))
+        on_ready()
+
+    with handled_signals(stop):
+        try:
+            app = app_factory()
+            log_to_stderr()
+            server = WorkerServer(_config(app, options), options.timeouts.interval, ready)
+            server.should_exit = bool(signals)
+            server.run(list(sockets))
+        except ImgserveError as error:
+            _log.error("cannot start: %s", error)
+            return FAILED
+        except Exception:  # noqa: BLE001  the edge of the process
+            _log.exception("cannot start")
+            return FAILED
+        except SystemExit:  # uvicorn's way out of a start that failed, which it has logged
+            return FAILED
+    return FAILED if server.lifespan.should_exit else STOPPED
+
+
+@contextlib.contextmanager
+def handled_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call this on SIGTERM and SIGINT while the block runs."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def log_to_stderr() -> None:
+    """Log to standard error where the program has not set up logging."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def _at_end_of(life: Connection, call: Callable[[], None]) -> None:
+    """Call once the other end of a pipe is closed: a supervisor that was killed leaves no worker behind."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(life.fileno())
+        call()
+
+    loop.add_reader(life.fileno(), ended)
+
+
+def _config(app: AsgiApp, options: ServerOptions) -> uvicorn.Config:
+    gate = Gate(options.timeouts, options.max_connections)
+    hot_path = hot_path_of(app) if options.hot_path else None
+    return uvicorn.Config(
+        lambda: app,
+        factory=True,
+        interface="asgi3",
+        http=functools.partial(TimedHttpProtocol, gate=gate, hot_path=hot_path),  # type: ignore[arg-type]  # is called like the class
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(options.forwarded_allow_ips),
+        forwarded_allow_ips=list(options.forwarded_allow_ips),
+        root_path=options.root_path,
+        backlog=options.backlog,
+        timeout_keep_alive=options.timeouts.keep_alive,  # type: ignore[arg-type]  # goes to call_later
+        timeout_graceful_shutdown=options.grace,  # type: ignore[arg-type]  # goes to wait_for
+    )

@@ -1,0 +1,287 @@
+"""Kinds of parameter values: numbers, words, lists, sides, ratios, rectangles and colors, read and written as text."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Generic, TypeVar
+
+from imgserve.transform.value import Color
+from imgserve.transform.wording import suggestion
+
+V = TypeVar("V")
+DECIMALS = 6
+"""Digits kept after the point: 0.03 pixels on the largest original, and bounded canonical text."""
+_INTEGER = re.compile(r"[0-9]{1,30}")
+_DECIMAL = re.compile(r"[0-9]{0,30}\.[0-9]{1,60}")
+_NUMBER = re.compile(f"(?:{_INTEGER.pattern}|{_DECIMAL.pattern})")
+
+
+class ReadError(Exception):
+    """A text is not a value of the expected kind; its argument is a hint that ends the sentence."""
+
+
+class NotBuiltError(ReadError):
+    """A text is a word of the language that this server does not offer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[V]):
+    """One kind of value: what it expects in words, and how it is read and written."""
+
+    expects: str
+    """Completes "expected ..."; `{max_side}` stands for the server's cap."""
+    read: Callable[[str], V]
+    """Raises ReadError."""
+    write: Callable[[V], str]
+    known: frozenset[str] = field(default_factory=frozenset)
+    """Every word it recognizes, in lower case; decides whose value it is where two parameters share a name."""
+    bare: str | None = None
+    """What an empty value stands for; None: an empty value is a mistake."""
+
+
+def read_integer(text: str) -> int:
+    """Read decimal digits, at most 30 of them."""
+    if not _INTEGER.fullmatch(text):
+        raise ReadError
+    return int(text)
+
+
+def read_number(text: str) -> float:
+    """Read digits with or without a decimal point, rounded to six places."""
+    if not _NUMBER.fullmatch(text):
+        raise ReadError
+    return round(float(text), DECIMALS)
+
+
+def write_number(value: float) -> str:
+    """Write a number the shortest way, without an exponent and without a needless `.0`."""
+    return write_length(value).removesuffix(".0")
+
+
+def read_length(text: str) -> int | float:
+    """Read an integer as pixels and a number with a decimal point as a fraction."""
+    return read_integer(text) if "." not in text else read_number(text)
+
+
+def write_length(value: float) -> str:
+    """Write pixels as an integer and a fraction always with its decimal point."""
+    if isinstance(value, int):
+        return str(value)
+    text = format(Decimal(repr(value)), "f")
+    return text if "." in text else f"{text}.0"
+
+
+def integer(low: int, high: int | None = None, expects: str = "") -> Kind[int]:
+    """Make the kind of an integer between two bounds."""
+
+    def read(text: str) -> int:
+        value = read_integer(text)
+        if value < low or (high is not None and value > high):
+            raise ReadError
+        return value
+
+    span = f"an integer {low}..{high}" if high is not None else f"an integer of {low} or more"
+    return Kind(expects or span, read, str)
+
+
+def number(expects: str, fits: Callable[[float], bool]) -> Kind[float]:
+    """Make the kind of a number that fits a condition."""
+
+    def read(text: str) -> float:
+        value = read_number(text)
+        if not fits(value):
+            raise ReadError
+        return value
+
+    return Kind(expects, read, write_number)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, unbuilt: Iterable[str] = ()) -> Kind[str]:
+    """Make the kind of one word out of several, in any case."""
+    meanings = {**{word: word for word in words}, **(synonyms or {})}
+    known = frozenset((*meanings, *unbuilt))
+
+    def read(text: str) -> str:
+        word = text.lower()
+        if word in meanings:
+            return meanings[word]
+        if word in known:
+            raise NotBuiltError
+        raise ReadError(suggestion(word, sorted(known)))
+
+    return Kind(f"one of {_listed(words)}", read, str, known)
+
+
+def converted(kind: Kind[str], read: Callable[[str], V], write: Callable[[V], str] = str) -> Kind[V]:
+    """Make a kind of words whose values are something else than text."""
+    return Kind(kind.expects, lambda text: read(kind.read(text)), write, kind.known, kind.bare)
+
+
+def switch() -> Kind[bool]:
+    """Make the kind of 0 or 1, where the bare name stands for 1."""
+    words = choice(("0", "1"), synonyms={"false": "0", "true": "1"})
+    return Kind("0 or 1", lambda text: words.read(text) == "1", lambda value: str(int(value)), bare="1")
+
+
+def listing(words: tuple[str, ...]) -> Kind[tuple[str, ...]]:
+    """Make the kind of a comma list of words, each counted once."""
+    word = choice(words)
+
+    def read(text: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(word.read(item) for item in text.split(",")))
+
+    return Kind(f"a comma list of {_listed(words)}", read, ",".join)
+
+
+def merging(words: tuple[str, ...]) -> Kind[frozenset[str]]:
+    """Make the kind of a comma list whose order says nothing."""
+    items = listing(words)
+    return Kind(items.expects, lambda text: frozenset(items.read(text)), lambda value: ",".join(sorted(value)))
+
+
+def text_kind(expects: str, pattern: str, bare: str | None = None) -> Kind[str]:
+    """Make the kind of free text that matches a pattern as a whole."""
+    allowed = re.compile(pattern, re.DOTALL)
+
+    def read(text: str) -> str:
+        if not allowed.fullmatch(text):
+            raise ReadError
+        return text
+
+    return Kind(expects, read, str, bare=bare)
+
+
+AnyKind = Kind[Any]
+"""A kind among others in a table."""
+
+
+Rect = tuple[int | float, int | float, int | float, int | float]
+MAX_RATIO = 1000
+MAX_TERM = 10_000
+MAX_RECT_PIXELS = 1_000_000
+_RECT_PARTS = 4
+_ASPECT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?):([0-9]{1,9}(?:\.[0-9]{1,6})?)")
+
+
+def _side(text: str) -> int | float:
+    value = read_length(text)
+    # Pixels beyond the cap are clamped later, with a note; a fraction above 1 cannot mean anything.
+    if value <= 0 or (isinstance(value, float) and value > 1):
+        raise ReadError
+    return value
+
+
+SIDE: Kind[int | float] = Kind("an integer 1..{max_side} or a fraction 0 < x <= 1", _side, write_length)
+
+
+def _lowest_terms(ratio: Fraction) -> tuple[int, int]:
+    """Keep both terms small: the nearest ratio whose terms stay below the bound."""
+    if ratio <= 1:
+        near = ratio.limit_denominator(MAX_TERM)
+        return near.numerator, near.denominator
+    near = (1 / ratio).limit_denominator(MAX_TERM)
+    return near.denominator, near.numerator
+
+
+def _aspect(text: str) -> tuple[int, int]:
+    match = _ASPECT.fullmatch(text)
+    width, height = (Fraction(match[1]), Fraction(match[2])) if match else (Fraction(0), Fraction(0))
+    if not (width and height) or not Fraction(1, MAX_RATIO) <= width / height <= MAX_RATIO:
+        raise ReadError
+    return _lowest_terms(width / height)
+
+
+ASPECT: Kind[tuple[int, int]] = Kind(
+    f"a ratio W:H between 1:{MAX_RATIO} and {MAX_RATIO}:1", _aspect, lambda value: ":".join(map(str, value))
+)
+
+
+def _part(text: str) -> int | float:
+    value = read_length(text)
+    if value > (1 if isinstance(value, float) else MAX_RECT_PIXELS):
+        raise ReadError
+    return value
+
+
+def _rect(text: str) -> Rect:
+    parts = [_part(item) for item in text.split(",", _RECT_PARTS)]
+    if len(parts) != _RECT_PARTS or not (parts[2] and parts[3]):
+        raise ReadError
+    if any(isinstance(part, float) and part >= 1 for part in parts[:2]):
+        raise ReadError
+    left, top = (part or 0 for part in parts[:2])  # 0.0 is 0: one way to write it
+    return left, top, parts[2], parts[3]
+
+
+RECT: Kind[Rect] = Kind(
+    "x,y,w,h in pixels or fractions 0..1 (with a decimal point) of the upright image, w and h above 0",
+    _rect,
+    lambda value: ",".join(write_length(part) for part in value),
+)
+
+
+# CSS Color Module Level 4, 6.1.
+_CSS = """
+    aliceblue=f0f8ff antiquewhite=faebd7 aqua=00ffff aquamarine=7fffd4 azure=f0ffff beige=f5f5dc bisque=ffe4c4
+    black=000000 blanchedalmond=ffebcd blue=0000ff blueviolet=8a2be2 brown=a52a2a burlywood=deb887 cadetblue=5f9ea0
+    chartreuse=7fff00 chocolate=d2691e coral=ff7f50 cornflowerblue=6495ed cornsilk=fff8dc crimson=dc143c cyan=00ffff
+    darkblue=00008b darkcyan=008b8b darkgoldenrod=b8860b darkgray=a9a9a9 darkgreen=006400 darkgrey=a9a9a9
+    darkkhaki=bdb76b darkmagenta=8b008b darkolivegreen=556b2f darkorange=ff8c00 darkorchid=9932cc darkred=8b0000
+    darksalmon=e9967a darkseagreen=8fbc8f darkslateblue=483d8b darkslategray=2f4f4f darkslategrey=2f4f4f
+    darkturquoise=00ced1 darkviolet=9400d3 deeppink=ff1493 deepskyblue=00bfff dimgray=696969 dimgrey=696969
+    dodgerblue=1e90ff firebrick=b22222 floralwhite=fffaf0 forestgreen=228b22 fuchsia=ff00ff gainsboro=dcdcdc
+    ghostwhite=f8f8ff gold=ffd700 goldenrod=daa520 gray=808080 green=008000 greenyellow=adff2f grey=808080
+    honeydew=f0fff0 hotpink=ff69b4 indianred=cd5c5c indigo=4b0082 ivory=fffff0 khaki=f0e68c lavender=e6e6fa
+    lavenderblush=fff0f5 lawngreen=7cfc00 lemonchiffon=fffacd lightblue=add8e6 lightcoral=f08080 lightcyan=e0ffff
+    lightgoldenrodyellow=fafad2 lightgray=d3d3d3 lightgreen=90ee90 lightgrey=d3d3d3 lightpink=ffb6c1
+    lightsalmon=ffa07a lightseagreen=20b2aa lightskyblue=87cefa lightslategray=778899 lightslategrey=778899
+    lightsteelblue=b0c4de lightyellow=ffffe0 lime=00ff00 limegreen=32cd32 linen=faf0e6 magenta=ff00ff maroon=800000
+    mediumaquamarine=66cdaa mediumblue=0000cd mediumorchid=ba55d3 mediumpurple=9370db mediumseagreen=3cb371
+    mediumslateblue=7b68ee mediumspringgreen=00fa9a mediumturquoise=48d1cc mediumvioletred=c71585
+    midnightblue=191970 mintcream=f5fffa mistyrose=ffe4e1 moccasin=ffe4b5 navajowhite=ffdead navy=000080
+    oldlace=fdf5e6 olive=808000 olivedrab=6b8e23 orange=ffa500 orangered=ff4500 orchid=da70d6 palegoldenrod=eee8aa
+    palegreen=98fb98 paleturquoise=afeeee palevioletred=db7093 papayawhip=ffefd5 peachpuff=ffdab9 peru=cd853f
+    pink=ffc0cb plum=dda0dd powderblue=b0e0e6 purple=800080 rebeccapurple=663399 red=ff0000 rosybrown=bc8f8f
+    royalblue=4169e1 saddlebrown=8b4513 salmon=fa8072 sandybrown=f4a460 seagreen=2e8b57 seashell=fff5ee
+    sienna=a0522d silver=c0c0c0 skyblue=87ceeb slateblue=6a5acd slategray=708090 slategrey=708090 snow=fffafa
+    springgreen=00ff7f steelblue=4682b4 tan=d2b48c teal=008080 thistle=d8bfd8 tomato=ff6347 turquoise=40e0d0
+    violet=ee82ee wheat=f5deb3 white=ffffff whitesmoke=f5f5f5 yellow=ffff00 yellowgreen=9acd32
+"""
+_OPAQUE = 255
+_HEX = re.compile(r"#?((?:[0-9a-f]{3,4})|(?:[0-9a-f]{6})|(?:[0-9a-f]{8}))")
+
+
+def _unpack(digits: str) -> Color:
+    """Read RGB, ARGB, RRGGBB or AARRGGBB."""
+    full = digits if len(digits) >= len("rrggbb") else "".join(2 * digit for digit in digits)
+    alpha, red, green, blue = bytes.fromhex(full.rjust(len("aarrggbb"), "f"))
+    return red, green, blue, alpha
+
+
+NAMES: dict[str, Color] = {name: _unpack(digits) for name, _, digits in (item.partition("=") for item in _CSS.split())}
+"""The 148 names of CSS, and `transparent`."""
+NAMES["transparent"] = (0, 0, 0, 0)
+
+
+def _read(text: str) -> Color:
+    word = text.lower()
+    if word in NAMES:
+        return NAMES[word]
+    if match := _HEX.fullmatch(word):
+        return _unpack(match[1])
+    raise ReadError(suggestion(word, NAMES))
+
+
+def _write(color: Color) -> str:
+    red, green, blue, alpha = color
+    digits = bytes((red, green, blue)).hex()
+    return digits if alpha == _OPAQUE else f"{alpha:02x}{digits}"
+
+
+COLOR: Kind[Color] = Kind("a CSS color name, RGB, RRGGBB, ARGB or AARRGGBB", _read, _write)

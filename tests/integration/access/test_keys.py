@@ -1,0 +1,124 @@
+"""The admin key: from the settings, or made once however many processes begin, and never kept as it is."""
+
+import logging
+import multiprocessing
+import os
+import stat
+from multiprocessing.queues import Queue
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imgserve.access.keys import Access, Scope, admin_digest, announce_admin_key, key_digest
+from imgserve.errors import Unauthorized
+from imgserve.metrics import Metrics
+
+KEY = "img_0123456789abcdef"
+
+
+def test_the_key_opens_everything_and_nothing_else_does() -> None:
+    metrics = Metrics(CollectorRegistry())
+    access = Access(key_digest(KEY), metrics=metrics)
+    assert {access.require(KEY, scope).name for scope in Scope} == {"admin"}
+    for wrong in (None, "", KEY[:-1], KEY + "x", key_digest(KEY), KEY.upper(), "\udcff"):
+        with pytest.raises(Unauthorized):
+            access.require(wrong, Scope.READ)
+    figure = metrics.registry.get_sample_value
+    assert figure("imgserve_access_failures_total", {"reason": "missing"}) == 1
+    assert figure("imgserve_access_failures_total", {"reason": "unknown"}) == 6
+
+
+def test_without_any_key_nobody_may_do_anything() -> None:
+    access = Access(None, metrics=Metrics(CollectorRegistry()))
+    assert access.closed
+    for given in (None, "", "None"):
+        with pytest.raises(Unauthorized):
+            access.require(given, Scope.READ)
+
+
+@pytest.mark.parametrize("setting", [KEY, f"sha256:{key_digest(KEY)}", f"sha256:{key_digest(KEY).upper()}"])
+def test_a_key_of_the_settings_is_taken_as_it_is_or_by_its_hash(tmp_path: Path, setting: str) -> None:
+    shown = list[str]()
+    assert admin_digest(setting, tmp_path, announce=shown.append) == key_digest(KEY)
+    assert not shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_is_made_at_first_start_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
+    shown = list[str]()
+    digests = {admin_digest("", tmp_path / "data", announce=shown.append) for _ in range(3)}
+    (key,) = shown
+    (file,) = (tmp_path / "data").iterdir()
+    assert digests == {key_digest(key)}
+    assert key.startswith("img_")
+    assert len(key) > 40
+    assert file.name == "admin-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert key not in file.read_text()
+
+
+def _begin(folder: Path, told: "Queue[tuple[str | None, list[str]]]") -> None:
+    shown = list[str]()
+    told.put((admin_digest("", folder, announce=shown.append), shown))
+
+
+def test_one_of_many_processes_makes_the_key(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    told: Queue[tuple[str | None, list[str]]] = context.Queue()
+    processes = [context.Process(target=_begin, args=(tmp_path, told)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    answers = [told.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    shown = [key for _, keys in answers for key in keys]
+    assert len(shown) == 1
+    assert {digest for digest, _ in answers} == {key_digest(shown[0])}
+    assert [path.name for path in tmp_path.iterdir()] == ["admin-key"]
+
+
+def _folder_is_a_file(folder: Path) -> None:
+    folder.write_text("")
+
+
+def _writable_by_others(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "admin-key").write_text(key_digest("x"))
+    (folder / "admin-key").chmod(0o666)
+
+
+def _no_hash(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "admin-key").write_text("")
+
+
+def _link(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "other").write_text(key_digest("x"))
+    (folder / "admin-key").symlink_to("other")
+
+
+def _fifo(folder: Path) -> None:
+    folder.mkdir()
+    os.mkfifo(folder / "admin-key")
+
+
+@pytest.mark.parametrize("spoil", [_folder_is_a_file, _writable_by_others, _no_hash, _link, _fifo])
+def test_where_no_key_can_be_kept_management_is_closed_and_the_log_says_what_to_set(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: object
+) -> None:
+    assert callable(spoil)
+    spoil(tmp_path / "data")
+    shown = list[str]()
+    with caplog.at_level(logging.ERROR):
+        assert admin_digest("", tmp_path / "data", announce=shown.append) is None
+    assert shown == []
+    assert "set access.admin_key" in caplog.text
+    assert str(tmp_path / "data") in caplog.text
+
+
+def test_a_new_key_is_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    announce_admin_key(KEY)
+    told = capsys.readouterr()
+    assert (told.out, KEY in told.err) == ("", True)

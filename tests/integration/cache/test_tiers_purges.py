@@ -1,0 +1,89 @@
+"""Purges of a part: renditions without their mezzanines, single renditions, memory alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
+from imgserve.model import Rendition
+from tests.integration.cache.test_tiers import SlowDisk, reached, written
+
+pytestmark = pytest.mark.anyio
+
+Png = Callable[..., Rendition]
+Key = Callable[..., RenditionKey]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_renditions_can_be_purged_and_their_mezzanine_kept(tmp_path: Path, png: Png, key: Key) -> None:
+    cache = TieredCache(MemoryTier(0), DiskTier(tmp_path, 1_000_000), MezzanineTier(tmp_path, 1_000_000))
+    assert await cache.keep_mezzanine(key("a"), written(cache))
+    await cache.put(key("a"), png(500))
+    assert await cache.purge("a", mezzanines=False) == 1
+    assert await cache.get(key("a")) is None
+    assert await cache.mezzanine(key("a"))
+    await cache.purge("a")
+    assert await cache.mezzanine(key("a")) is None
+    await cache.close()
+
+
+@pytest.mark.parametrize(("memory", "disk"), [(1_000_000, 1_000_000), (0, 1_000_000), (1_000_000, 0)])
+async def test_single_renditions_are_purged_and_counted(
+    tmp_path: Path, png: Png, key: Key, memory: int, disk: int
+) -> None:
+    cache = TieredCache(MemoryTier(memory), DiskTier(tmp_path, disk))
+    for name in "ab":
+        for canonical in ("w", "x"):
+            await cache.put(key(name, canonical), png(500))
+    gone = [key("a", "w"), key("b", "x"), key("absent"), *(key(number) for number in range(500))]
+    assert await cache.purge_keys(gone) == 2
+    assert await cache.purge_keys([]) == 0
+    left = [(name, canonical) for name in "ab" for canonical in "wx" if await cache.get(key(name, canonical))]
+    assert left == [("a", "x"), ("b", "w")]
+    assert (await cache.stats())["disk" if disk else "memory"].entries == 2
+    await cache.close()
+
+
+async def test_a_file_that_the_ledger_does_not_know_is_purged_by_its_key_too(
+    tmp_path: Path, png: Png, key: Key
+) -> None:
+    cache = TieredCache(MemoryTier(0), DiskTier(tmp_path, 1_000_000))
+    inherited = tmp_path / key("a").path
+    inherited.parent.mkdir(parents=True)
+    inherited.write_bytes(png(500).data)
+    assert await cache.purge_keys([key("a")]) == 0
+    assert not inherited.exists()
+    await cache.close()
+
+
+async def test_a_rendition_purged_by_its_key_while_it_was_written_does_not_stay(
+    tmp_path: Path, png: Png, key: Key
+) -> None:
+    disk = SlowDisk(tmp_path)
+    cache = TieredCache(MemoryTier(1_000_000), disk)
+    disk.hold()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cache.put, key("a"), png(500))
+        await reached(disk)
+        await cache.purge_keys([key("a")])
+        disk.go.set()
+    assert await cache.get(key("a")) is None
+    await cache.close()
+
+
+async def test_memory_alone_can_be_forgotten(tmp_path: Path, png: Png, key: Key) -> None:
+    cache = TieredCache(MemoryTier(1_000_000), DiskTier(tmp_path, 1_000_000))
+    for name in "ab":
+        await cache.put(key(name), png(500))
+    assert cache.forget("a") == 1
+    assert await cache.get(key("a")) == (png(500), "disk")
+    assert await cache.get(key("b")) == (png(500), "memory")
+    assert cache.forget(None) == 2
+    assert await cache.get(key("b")) == (png(500), "disk")
+    await cache.close()

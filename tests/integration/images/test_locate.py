@@ -1,0 +1,232 @@
+"""From a path to an original: exact names, presets behind them, other extensions, and how long a look is good."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.images.locate import Found, Locator
+from imgserve.model import Original
+from imgserve.originals.folder import FolderOriginals
+from tests.pictures import encoded, quarters
+from tests.servers import settled
+
+PICTURE = encoded(quarters(40, 30), "png")
+
+
+class Counting:
+    """A folder that counts the looks at it."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = FolderOriginals(root)
+        self.looks: list[str] = []
+
+    def stat(self, image_id: str, known: Original | None = None) -> Original:
+        self.looks.append(image_id)
+        return self._folder.stat(image_id, known)
+
+    def list(self) -> Iterator[str]:
+        return self._folder.list()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("shoe.jpg", "products/shoe.png", "both.jpg", "both.webp", "card", "photo/card", "x.bmp"):
+        settled(tmp_path / name, PICTURE)
+    return tmp_path
+
+
+@pytest.fixture
+def originals(folder: Path) -> Counting:
+    return Counting(folder)
+
+
+def find(originals: Counting, *paths: str, recheck: float = 60) -> list[Found]:
+    async def all_of() -> list[Found]:
+        finder = Locator(originals, recheck=recheck, presets={"card", "default"})
+        return [await finder.find(path) for path in paths]
+
+    return asyncio.run(all_of())
+
+
+@pytest.mark.parametrize(
+    ("path", "image_id", "preset", "output"),
+    [
+        ("shoe.jpg", "shoe.jpg", None, None),
+        ("products/shoe.png", "products/shoe.png", None, None),
+        ("shoe.jpg/card", "shoe.jpg", "card", None),
+        ("shoe.jpg/CARD", "shoe.jpg", "card", None),
+        ("shoe.webp", "shoe.jpg", None, "webp"),
+        ("shoe.WebP", "shoe.jpg", None, "webp"),
+        ("shoe.jpeg", "shoe.jpg", None, "jpg"),
+        ("shoe.webp/card", "shoe.jpg", "card", "webp"),
+        ("products/shoe.avif", "products/shoe.png", None, "avif"),
+        ("both.webp", "both.webp", None, None),
+        ("both.png", "both.jpg", None, "png"),
+        ("card", "card", None, None),
+        ("photo/card", "photo/card", None, None),
+        ("x.bmp", "x.bmp", None, None),
+    ],
+)
+def test_a_path_means_an_original_and_what_to_make_of_it(
+    originals: Counting, path: str, image_id: str, preset: str | None, output: str | None
+) -> None:
+    [found] = find(originals, path)
+    assert (found.original.image_id, found.preset, found.format) == (image_id, preset, output)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "absent.jpg",
+        "shoe",
+        "shoe.",
+        "shoe.heic",
+        "shoe.svg",
+        "shoe.txt",
+        ".webp",
+        "products/.webp",
+        "shoe.jpg/none",
+        "shoe.jpg/card/card",
+        "/card",
+        "x.webp",
+        "absent.jpg/card",
+        "../shoe.webp",
+    ],
+)
+def test_a_path_that_means_nothing_is_absent(originals: Counting, path: str) -> None:
+    with pytest.raises(ImageNotFound):
+        find(originals, path)
+
+
+def test_a_file_that_is_no_picture_is_told_so(originals: Counting, folder: Path) -> None:
+    settled(folder / "notes.txt", b"no picture")
+    (folder / "young.jpg").write_bytes(b"not yet")
+    with pytest.raises(UnsupportedImage):
+        find(originals, "notes.txt")
+    for path in ("young.jpg", "young.webp"):
+        with pytest.raises(OriginalUnsettled):
+            find(originals, path)
+
+
+def test_a_look_is_good_for_a_while(originals: Counting) -> None:
+    first, second = find(originals, "shoe.jpg", "shoe.jpg")
+    assert originals.looks == ["shoe.jpg"]
+    assert first.original is second.original
+
+
+def test_absence_is_remembered_as_long(originals: Counting, folder: Path) -> None:
+    async def twice() -> None:
+        finder = Locator(originals, recheck=60, presets=())
+        for _ in range(2):
+            with pytest.raises(ImageNotFound):
+                await finder.find("absent")
+        settled(folder / "absent", PICTURE)
+        finder.forget("absent")
+        assert (await finder.find("absent")).original.image_id == "absent"
+
+    asyncio.run(twice())
+    assert originals.looks == ["absent", "absent"]
+
+
+def test_a_file_that_stays_the_same_stays_the_same_object(originals: Counting) -> None:
+    first, second = find(originals, "shoe.jpg", "shoe.jpg", recheck=0)
+    assert len(originals.looks) == 2
+    assert first.original is second.original
+
+
+def test_a_replaced_and_a_deleted_file_are_seen_after_the_recheck_time(originals: Counting, folder: Path) -> None:
+    async def story() -> None:
+        finder = Locator(originals, recheck=0.2, presets=())
+        before = (await finder.find("shoe.jpg")).original
+        settled(folder / "shoe.jpg", PICTURE + b"\0")
+        assert (await finder.find("shoe.jpg")).original is before
+        await asyncio.sleep(0.25)
+        assert (await finder.find("shoe.jpg")).original.version != before.version
+        (folder / "shoe.jpg").unlink()
+        await asyncio.sleep(0.25)
+        with pytest.raises(ImageNotFound):
+            await finder.find("shoe.jpg")
+
+    asyncio.run(story())
+
+
+def test_what_is_forgotten_is_looked_at_anew(originals: Counting) -> None:
+    async def story() -> None:
+        finder = Locator(originals, recheck=60, presets=())
+        await finder.find("shoe.jpg")
+        finder.forget("shoe.jpg")
+        finder.forget("never seen")
+        await finder.find("shoe.jpg")
+
+    asyncio.run(story())
+    assert originals.looks == ["shoe.jpg", "shoe.jpg"]
+
+
+def test_what_is_forgotten_is_looked_at_anew_by_another_extension_too(originals: Counting, folder: Path) -> None:
+    """The endpoint forgets by the original's own id, whatever the path was."""
+
+    async def story() -> None:
+        finder = Locator(originals, recheck=60, presets=())
+        before = (await finder.find("shoe.webp")).original
+        settled(folder / "shoe.jpg", PICTURE + b"\0")
+        finder.forget(before.image_id)
+        assert (await finder.find("shoe.webp")).original.version != before.version
+
+    asyncio.run(story())
+
+
+def test_many_who_ask_at_once_cost_one_look(originals: Counting) -> None:
+    async def all_at_once() -> None:
+        finder = Locator(originals, recheck=60, presets=())
+        await asyncio.gather(*(finder.find("shoe.jpg") for _ in range(50)))
+
+    asyncio.run(all_at_once())
+    assert originals.looks == ["shoe.jpg"]
+
+
+def test_the_clock_of_a_look_does_not_turn_back(originals: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    find(originals, "shoe.jpg", "shoe.jpg")
+    assert originals.looks == ["shoe.jpg"]
+
+
+def test_a_look_that_sees_the_same_prolongs_the_sight_for_all_who_hold_it(originals: Counting) -> None:
+    first, second = find(originals, "shoe.webp", "shoe.webp", recheck=0)
+    assert [sight.seen for sight in first.sights[1:]] == [first.original]
+    assert first.sights[1] is second.sights[1]
+
+
+def test_a_sight_ends_where_something_changed(originals: Counting, folder: Path) -> None:
+    async def story() -> None:
+        finder = Locator(originals, recheck=0.1, presets=())
+        [before] = (await finder.find("shoe.jpg")).sights
+        assert time.monotonic() < before.until
+        settled(folder / "shoe.jpg", PICTURE + b"\0")
+        await asyncio.sleep(0.15)
+        [after] = (await finder.find("shoe.jpg")).sights
+        assert before.until < time.monotonic() < after.until
+
+    asyncio.run(story())
+
+
+def test_a_sight_ends_when_it_is_forgotten(originals: Counting) -> None:
+    async def story() -> None:
+        finder = Locator(originals, recheck=60, presets=())
+        for path in ("shoe.jpg", "shoe.webp"):
+            *_, sight = (await finder.find(path)).sights
+            finder.forget("shoe.jpg")
+            assert sight.until < time.monotonic()
+            assert sight is not (await finder.find(path)).sights[-1]
+
+    asyncio.run(story())
+
+
+def test_a_preset_depends_on_the_absence_of_a_file_of_its_name(originals: Counting) -> None:
+    [found] = find(originals, "shoe.jpg/card")
+    assert [type(sight.seen) for sight in found.sights] == [ImageNotFound, Original]

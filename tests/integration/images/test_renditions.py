@@ -1,0 +1,172 @@
+"""From an original to a picture with a real cache and real processes: made once, kept, or refused for a while."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
+from imgserve.images.render_settings import RenderSettings
+from imgserve.images.renditions import Served
+from imgserve.model import Limits
+from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.jobs import Discipline
+from tests.house import PNG, RECIPE, deadly, opened, run, until
+from tests.pictures import encoded, noise
+from tests.servers import rendering_processes, resume
+
+
+@contextlib.asynccontextmanager
+async def frozen() -> AsyncIterator[psutil.Process]:
+    (child,) = rendering_processes()
+    child.suspend()
+    yield child
+    resume(child)
+
+
+def test_a_picture_is_made_once_then_found_in_memory_then_on_disk(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as house:
+            original = house.put()
+            made, again = await house.make(original), await house.make(original)
+            assert (made.outcome, again.outcome) == ("render", "memory")
+            assert made.rendition == again.rendition
+            assert set(made.seconds) == {"wait", "render"}
+            assert house.rendered() == 1
+        async with opened(tmp_path) as house:
+            assert (await house.make(original)).outcome == "disk"
+            assert house.rendered() == 0
+
+    run(body)
+
+
+def test_everyone_who_asks_for_one_picture_shares_one_rendering(tmp_path: Path) -> None:
+    served: list[Served] = []
+
+    async def body() -> None:
+        async with opened(tmp_path, waiting=1) as house:
+            original = house.put()
+
+            async def ask() -> None:
+                served.append(await house.make(original))
+
+            async with frozen(), anyio.create_task_group() as group:
+                for _ in range(50):
+                    group.start_soon(ask)
+                await until(lambda: house.figure("rendering") == 1)
+                resume(rendering_processes()[0])
+            assert sorted({one.outcome for one in served}) == ["coalesced", "render"]
+            assert {one.rendition.data for one in served} == {served[0].rendition.data}
+            assert (house.rendered(), house.figure("coalesced_total")) == (1, 49)
+
+    run(body)
+
+
+@pytest.mark.parametrize("memory", [10**7, 0])
+def test_a_picture_that_all_have_left_is_finished_and_kept(tmp_path: Path, memory: int) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, memory=memory) as house:
+            original = house.put()
+            async with frozen():
+                with anyio.move_on_after(0.2):
+                    await house.make(original)
+            await until(lambda: house.rendered() == 1)
+            await until(lambda: house.figure("rendering") == 0)
+            await anyio.sleep(0.1)
+            assert (await house.make(original)).outcome in {"memory", "disk"}
+        async with opened(tmp_path) as house:
+            assert (await house.make(original)).outcome == "disk"
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("data", "recipe", "error"),
+    [
+        (PNG[:2000], RECIPE, UnreadableImage),
+        (PNG, replace(RECIPE, limits=Limits(original_pixels=100)), LimitExceeded),
+    ],
+)
+def test_a_failure_is_remembered_for_the_picture(
+    tmp_path: Path, data: bytes, recipe: RenderSettings, error: type[Exception]
+) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, recipe=recipe) as house:
+            original = house.put(data=data)
+            for _ in range(3):
+                with pytest.raises(error):
+                    await house.make(original)
+            assert house.rendered() == 1
+            with pytest.raises(error):
+                await house.make(original, 21)
+            assert house.rendered() == 2
+
+    run(body)
+
+
+def test_a_crash_is_remembered_for_the_file_until_its_time_is_over(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, forget=1.0) as house:
+            original = house.put()
+            with deadly(), pytest.raises(RenderCrashed):
+                await house.make(original)
+            with pytest.raises(RenderCrashed):
+                await house.make(original, 21)
+            assert house.rendered() == 1
+            await anyio.sleep(1.1)
+            assert (await house.make(original, 21)).outcome == "render"
+
+    run(body)
+
+
+def test_a_young_original_is_served_and_not_kept(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as house:
+            original = house.put(age=0)
+            outcomes = [await house.make(original) for _ in range(2)]
+            assert [(one.outcome, one.stored) for one in outcomes] == [("render", False)] * 2
+
+    run(body)
+
+
+def test_a_young_original_that_cannot_be_read_is_to_be_asked_for_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as house:
+            original = house.put(data=PNG[:2000], age=0)
+            for _ in range(2):
+                with pytest.raises(OriginalUnsettled) as caught:
+                    await house.make(original)
+                assert caught.value.retry_after
+            assert house.rendered() == 2
+
+    run(body)
+
+
+def test_a_replaced_original_is_never_served_under_its_former_version(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as house:
+            before = house.put()
+            after = house.put(data=encoded(noise(100, 90), "png"), age=30)
+            for _ in range(2):
+                with pytest.raises(OriginalChanged):
+                    await house.make(before)
+            assert (await house.make(after)).outcome == "render"
+
+    run(body)
+
+
+def test_what_decides_the_bytes_is_in_the_key_and_what_does_not_is_not() -> None:
+    recipes = [
+        RECIPE,
+        replace(RECIPE, damaged=True),
+        replace(RECIPE, encoders=EncoderSettings({**EncoderSettings().quality, "jpg": 33})),
+        replace(RECIPE, limits=Limits(output_side=100)),
+    ]
+    assert len({recipe.revision("1/8.18.0") for recipe in recipes}) == len(recipes)
+    assert RECIPE.revision("1/8.18.0") != RECIPE.revision("1/8.18.1")
+    same = replace(RECIPE, discipline=Discipline(niceness=3), settle=9, limits=Limits(original_bytes=99))
+    assert same.revision("1") == RECIPE.revision("1")

@@ -1,0 +1,107 @@
+"""The chores of a server process: cache looked after, figures published, one failure not the end of the others."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imgserve.cache import DiskTier, MemoryTier, TieredCache
+from imgserve.cache.key import RenditionKey
+from imgserve.images.upkeep import Upkeep
+from imgserve.metrics import Metrics
+from imgserve.model import Rendition
+from tests.pictures import encoded, quarters
+
+DATA = encoded(quarters(8, 8), "png")
+PICTURE = Rendition(DATA, "image/png", 8, 8)
+
+
+def key(number: int) -> RenditionKey:
+    return RenditionKey("a.png", "1-1", f"w={number}", "r", "png")
+
+
+def figure(metrics: Metrics, name: str, tier: str) -> float | None:
+    return metrics.registry.get_sample_value(f"imgserve_{name}", {"tier": tier})
+
+
+async def until(found: Callable[[], bool]) -> None:
+    with anyio.fail_after(15):
+        while not found():  # noqa: ASYNC110  what is waited for is a figure or a process, which set no event
+            await anyio.sleep(0.02)
+
+
+def test_figures_of_both_tiers_and_of_memory_are_published(tmp_path: Path) -> None:
+    async def body() -> None:
+        metrics = Metrics(CollectorRegistry())
+        cache = TieredCache(MemoryTier(10**6), DiskTier(tmp_path / "cache", 10**7))
+        upkeep = Upkeep(cache, metrics)
+        for number in range(3):
+            await cache.get(key(number))
+            await cache.put(key(number), PICTURE)
+            await cache.get(key(number))
+        await cache.maintain()
+        for _ in range(2):
+            await upkeep.publish()
+        assert figure(metrics, "cache_entries", "memory") == figure(metrics, "cache_entries", "disk") == 3
+        assert figure(metrics, "cache_bytes", "disk") == 3 * len(DATA)
+        assert figure(metrics, "cache_limit_bytes", "disk") == 10**7
+        assert figure(metrics, "cache_hits_total", "memory") == 3
+        assert figure(metrics, "cache_misses_total", "disk") == 3
+        assert figure(metrics, "cache_errors_total", "disk") == 0
+        server = metrics.registry.get_sample_value("imgserve_memory_bytes", {"kind": "server"})
+        assert server is not None
+        assert server > 10**6
+        await cache.close()
+
+    asyncio.run(body())
+
+
+def test_a_cache_that_fails_is_counted(tmp_path: Path) -> None:
+    async def body() -> None:
+        (tmp_path / "cache").write_bytes(b"a file")
+        metrics = Metrics(CollectorRegistry())
+        cache = TieredCache(MemoryTier(0), DiskTier(tmp_path / "cache", 10**7))
+        await cache.put(key(1), PICTURE)
+        assert await cache.get(key(1)) is None
+        await Upkeep(cache, metrics).publish()
+        assert (figure(metrics, "cache_errors_total", "disk") or 0) >= 2
+        assert figure(metrics, "cache_errors_total", "memory") == 0
+        await cache.close()
+
+    asyncio.run(body())
+
+
+def test_chores_go_on_until_cancelled_and_one_that_fails_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        metrics = Metrics(CollectorRegistry())
+        cache = TieredCache(MemoryTier(10**6), DiskTier(tmp_path / "cache", 10**7))
+        upkeep = Upkeep(cache, metrics)
+        turns: list[int] = []
+        maintain = cache.maintain
+
+        async def fail_at_first() -> None:
+            turns.append(len(turns))
+            if len(turns) == 1:
+                raise RuntimeError("the first time")
+            await maintain()
+
+        monkeypatch.setattr(cache, "maintain", fail_at_first)
+        await cache.put(key(1), PICTURE)
+        async with anyio.create_task_group() as group:
+            group.start_soon(upkeep.run)
+            await until(lambda: len(turns) >= 2 and figure(metrics, "cache_entries", "memory") == 1)
+            shutil.rmtree(tmp_path / "cache")
+            await until(lambda: len(turns) >= 3)
+            group.cancel_scope.cancel()
+        await cache.close()
+
+    asyncio.run(body())
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "a chore failed and is tried again"
+    ]

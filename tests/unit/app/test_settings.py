@@ -1,0 +1,49 @@
+"""Where what is known beside the originals is kept."""
+
+from pathlib import Path
+
+import pytest
+
+from imgserve.app.settings import catalog_url, data_folder
+from imgserve.config import CatalogConfig, Config, OriginalsConfig
+from imgserve.errors import ConfigError
+
+
+def config(folder: Path, url: str = "") -> Config:
+    return Config(originals=OriginalsConfig(folder=folder), catalog=CatalogConfig(url=url))
+
+
+def test_records_move_with_the_originals(tmp_path: Path) -> None:
+    data = data_folder(config(tmp_path))
+    assert data == tmp_path / ".imgserve"
+    assert data.is_dir()
+    assert catalog_url(config(tmp_path), data) == f"sqlite:///{tmp_path}/.imgserve/catalog.sqlite"
+
+
+def test_originals_that_cannot_be_written_to_have_a_folder_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    one, other = (data_folder(config(Path(folder))) for folder in ("/proc/self/task", "/proc/self/fd"))
+    assert one.parent == other.parent == tmp_path / "data" / "imgserve"
+    assert one != other
+    assert one == data_folder(config(Path("/proc/self/task")))
+    assert one.is_dir()
+
+
+def test_a_folder_elsewhere_that_cannot_be_made_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc")
+    assert data_folder(config(Path("/proc/self/task"))).parent == Path("/proc/imgserve")
+
+
+def test_a_database_that_is_named_is_used(tmp_path: Path) -> None:
+    assert catalog_url(config(tmp_path, "postgresql://db/images"), tmp_path) == "postgresql://db/images"
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:secret@db/images", "sqlite://", "sqlite:///", "secret.db", "postgresql://"]
+)
+def test_a_database_that_none_can_be_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="sqlite:///folder") as caught:
+        Config.load(environ={"IMGSERVE_CATALOG__URL": url})
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,315 @@
+"""Who enters, who waits and in which order, by a clock that only the test moves."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from imgserve.errors import Busy
+from imgserve.rendering.queue import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Place
+
+GIANT = 2 * GIANT_MEGAPIXELS
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admission(places: int, clock: Clock | None = None, *, waiting: int = 100, megapixels: float = 1e7) -> Admission:
+    return Admission(places, waiting=waiting, waiting_megapixels=megapixels, clock=clock or Clock())
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def queue(admission: Admission, megapixels: float, *, low: bool = False) -> asyncio.Task[Place]:
+    task = asyncio.create_task(admission.enter(megapixels, low=low))
+    await settle()
+    return task
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test()
+
+    asyncio.run(main())
+
+
+async def order_of(admission: Admission, clock: Clock, arrivals: Sequence[tuple[float, float]]) -> list[int]:
+    """Queue (seconds after the one before, megapixels) behind a full house, then tell who entered in which order."""
+    holding = [await admission.enter(0) for _ in range(admission.free)]
+    tasks = []
+    for after, megapixels in arrivals:
+        clock.now += after
+        tasks.append(await queue(admission, megapixels))
+    for place in holding[1:]:
+        place.leave()
+    order: list[int] = []
+    current = holding[0]
+    while len(order) < len(tasks):
+        current.leave()
+        await settle()
+        (number,) = (n for n, task in enumerate(tasks) if task.done() and n not in order)
+        order.append(number)
+        current = tasks[number].result()
+    current.leave()
+    return order
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "order"),
+    [
+        ([(0, 1), (0, 1), (0, 1)], [0, 1, 2]),
+        ([(0, 5), (1, 5), (1, 5)], [0, 1, 2]),
+        ([(0, 24), (0, 1)], [1, 0]),
+        ([(0, 24), (24 * ALLOWANCE - 0.1, 1)], [1, 0]),
+        ([(0, 24), (24 * ALLOWANCE, 1)], [0, 1]),
+        ([(0, 50), (1, 50), (1, 2), (5, 2)], [2, 0, 1, 3]),
+        ([(0, 1e6), (1, 1)], [1, 0]),
+        ([(0, 0), (0, 3), (0, 2), (0, 1)], [0, 3, 2, 1]),
+    ],
+)
+def test_the_earliest_deadline_enters_first(arrivals: list[tuple[float, float]], order: list[int]) -> None:
+    clock = Clock()
+    assert asyncio.run(order_of(admission(1, clock), clock, arrivals)) == order
+
+
+def test_a_giant_is_passed_only_by_who_comes_within_its_allowance() -> None:
+    async def test() -> None:
+        clock = Clock()
+        house = admission(1, clock)
+        current = await house.enter(1)
+        giant = await queue(house, GIANT)
+        passed = 0
+        while not giant.done():
+            small = await queue(house, 1)
+            current.leave()
+            await settle()
+            if small.done():
+                passed, current = passed + 1, small.result()
+            clock.now += 0.1
+        assert passed == pytest.approx((GIANT - 1) * ALLOWANCE / 0.1, abs=1)
+        small.cancel()
+
+    run(test)
+
+
+def test_one_place_is_kept_from_giants() -> None:
+    async def test() -> None:
+        house = admission(2)
+        first = await house.enter(GIANT)
+        second = await queue(house, GIANT)
+        assert (house.free, house.waiting, house.waiting_megapixels) == (1, 1, GIANT)
+        with await house.enter(2):
+            assert not second.done()
+        assert not second.done()
+        first.leave()
+        assert (await second).pixels == GIANT * 1e6
+
+    run(test)
+
+
+@pytest.mark.parametrize("megapixels", [0, 24, GIANT_MEGAPIXELS])
+def test_what_cameras_deliver_is_no_giant(megapixels: float) -> None:
+    async def test() -> None:
+        house = admission(2)
+        for _ in range(2):
+            await house.enter(megapixels)
+        assert house.free == 0
+
+    run(test)
+
+
+def test_where_there_is_one_place_a_giant_may_have_it() -> None:
+    async def test() -> None:
+        house = admission(1)
+        with await house.enter(GIANT):
+            assert house.free == 0
+
+    run(test)
+
+
+def test_background_work_begins_only_when_no_client_waits() -> None:
+    async def test() -> None:
+        house = admission(1)
+        current = await house.enter(1)
+        low, client = await queue(house, 0.1, low=True), await queue(house, 24)
+        assert (house.waiting, house.low_waiting, house.low_may_run) == (1, 1, False)
+        current.leave()
+        await settle()
+        assert (client.done(), low.done(), house.low_may_run) == (True, False, True)
+        client.result().leave()
+        assert (await low).low
+
+    run(test)
+
+
+def test_background_work_is_told_to_yield_while_a_client_waits() -> None:
+    async def test() -> None:
+        house = admission(1)
+        low = await house.enter(1, low=True)
+        assert not low.should_yield
+        client = await queue(house, 1)
+        assert low.should_yield
+        low.leave()
+        assert not (await client).should_yield
+
+    run(test)
+
+
+def test_one_place_is_kept_from_background_work() -> None:
+    async def test() -> None:
+        house = admission(2)
+        low, other = await house.enter(1, low=True), await queue(house, 1, low=True)
+        assert not other.done()
+        with await house.enter(1):
+            assert house.free == 0
+        low.leave()
+        await other
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "megapixels", "arrivals", "refused"),
+    [
+        (2, 1000, [1, 1, 1], [2]),
+        (0, 1000, [1], [0]),
+        (9, 30, [10, 20, 0.1], [2]),
+        (9, 30, [10, 21, 20], [1]),
+        (9, 30, [500], []),
+        (9, 30, [500, 1], [1]),
+        (9, 30, [1, 500], [1]),
+        (9, 30, [30, 0, 0], []),
+    ],
+)
+def test_as_many_and_as_many_megapixels_wait_as_may(
+    waiting: int, megapixels: float, arrivals: list[float], refused: list[int]
+) -> None:
+    async def test() -> None:
+        house = admission(1, waiting=waiting, megapixels=megapixels)
+        await house.enter(1)
+        tasks = [await queue(house, size) for size in arrivals]
+        assert [number for number, task in enumerate(tasks) if task.done()] == refused
+        for number in refused:
+            with pytest.raises(Busy):
+                await tasks[number]
+        for task in tasks:
+            task.cancel()
+
+    run(test)
+
+
+def test_background_work_takes_no_room_from_clients() -> None:
+    async def test() -> None:
+        house = admission(1, waiting=1, megapixels=10)
+        current = await house.enter(1)
+        low = await queue(house, 10, low=True)
+        with pytest.raises(Busy):
+            await house.enter(1, low=True)
+        client = await queue(house, 10)
+        assert (low.done(), client.done()) == (False, False)
+        for place in (current, low, client):
+            (await place if isinstance(place, asyncio.Task) and place is client else current).leave()
+        await low
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("places", "seconds", "waiting", "told"),
+    [(1, 0.0, [1], range(1, 2)), (1, 1.0, [10] * 20, range(15, 26)), (4, 1.0, [10] * 20, range(4, 8))],
+)
+def test_whoever_is_refused_is_told_when_what_waits_will_be_done(
+    places: int, seconds: float, waiting: list[float], told: range
+) -> None:
+    async def test() -> None:
+        clock = Clock()
+        house = admission(places, clock, waiting=len(waiting))
+        for _ in range(100):
+            with await house.enter(10):
+                clock.now += seconds
+        for _ in range(places):
+            await house.enter(10)
+        tasks = [await queue(house, megapixels) for megapixels in waiting]
+        with pytest.raises(Busy) as caught:
+            await house.enter(10)
+        assert caught.value.retry_after in told
+        for task in tasks:
+            task.cancel()
+
+    run(test)
+
+
+def test_a_client_that_leaves_frees_its_room() -> None:
+    async def test() -> None:
+        house = admission(1, waiting=1)
+        current = await house.enter(1)
+        gone = await queue(house, 7.7)
+        gone.cancel()
+        await settle()
+        assert (house.waiting, house.waiting_megapixels) == (0, 0)
+        other = await queue(house, 1)
+        current.leave()
+        (await other).leave()
+        assert house.free == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False])
+def test_a_place_given_to_a_client_that_leaves_in_the_same_moment_goes_to_the_next(*, cancelled_first: bool) -> None:
+    async def test() -> None:
+        house = admission(1)
+        current = await house.enter(1)
+        gone, other = await queue(house, 1), await queue(house, 1)
+        for act in (gone.cancel, current.leave) if cancelled_first else (current.leave, gone.cancel):
+            act()
+        await settle()
+        assert gone.cancelled()
+        assert other.done()
+
+    run(test)
+
+
+def test_a_waiter_that_is_closed_with_its_loop_leaves_nothing_behind() -> None:
+    async def test() -> None:
+        house = admission(1)
+        current = await house.enter(1)
+        entering = house.enter(1)
+        entering.send(None)
+        entering.close()
+        assert (house.waiting, house.waiting_megapixels) == (0, 0)
+        current.leave()
+        assert house.free == 1
+
+    run(test)
+
+
+def test_a_giant_that_gives_up_waiting_lets_background_work_begin() -> None:
+    async def test() -> None:
+        house = admission(2)
+        await house.enter(GIANT)
+        giant, low = await queue(house, GIANT), await queue(house, 1, low=True)
+        assert not low.done()
+        giant.cancel()
+        await low
+
+    run(test)
+
+
+def test_leaving_twice_is_leaving_once() -> None:
+    async def test() -> None:
+        house = admission(2)
+        place, _ = await house.enter(1), await house.enter(1)
+        with place:
+            place.leave()
+        assert (house.places, house.free) == (2, 1)
+
+    run(test)
