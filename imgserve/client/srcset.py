@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import Any
 
-from imgserve.client.size import UNKNOWN, Extent, original_extent, picture_extent, shown_extent
+from imgserve.geometry.size import UNKNOWN, Extent, picture_extent, shown_extent
 from imgserve.transform import DECIMALS, MAX_DPR, MAX_SIDE, transform_of
 
 _LEFT_TO_DEFAULT = frozenset({"dpr", "download"})
@@ -44,7 +44,11 @@ class SrcsetPlan:
         Raises:
             ValueError: both are given, or a side of the original is negative.
         """
-        plan = cls(tuple(widths), tuple(densities), original_extent(original_width, original_height))
+        if min(original_width or 0, original_height or 0) < 0:
+            given = f"{original_width} and {original_height}"
+            raise ValueError(f"original: expected a width and a height above 0, but received {given}")
+        # 0, as in the record of an image whose size was not found, is unknown.
+        plan = cls(tuple(widths), tuple(densities), Extent(original_width or None, original_height or None))
         if plan.widths and plan.densities:
             raise ValueError("srcset: expected widths or densities, but received both")
         return plan
@@ -63,7 +67,7 @@ class SrcsetPlan:
         """Return the size of a picture as far as known; only the server knows the sizes of presets."""
         if "preset" in values or values.keys() <= _LEFT_TO_DEFAULT:
             return UNKNOWN
-        return picture_extent(transform_of(values), self.original)
+        return _size(values, self.original)
 
 
 def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0.08) -> tuple[int, ...]:

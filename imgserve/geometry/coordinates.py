@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from imgserve.errors import BadTransform
 from imgserve.geometry.box import Box, Size, Turn, whole
+from imgserve.geometry.size import clipped
 from imgserve.transform.value import Transform
 
 
@@ -52,17 +53,13 @@ def _rect(transform: Transform, upright: Size) -> Box:
     """
     if transform.rect is None:
         return Box(0, 0, upright.width, upright.height)
-    lengths = (upright.width, upright.height, upright.width, upright.height)
-    left, top, width, height = (
-        int(part * total + 0.5) if isinstance(part, float) else part
-        for part, total in zip(transform.rect, lengths, strict=True)
-    )
-    if left >= upright.width or top >= upright.height:
+    left, width = clipped(transform.rect[0], transform.rect[2], upright.width)
+    top, height = clipped(transform.rect[1], transform.rect[3], upright.height)
+    if width <= 0 or height <= 0:
         raise BadTransform(
             [f"rect: {left},{top} lies outside this original of {upright.width}x{upright.height} pixels"]
         )
-    left, top = max(left, 0), max(top, 0)
-    return Box(left, top, min(max(width, 1), upright.width - left), min(max(height, 1), upright.height - top))
+    return Box(left, top, width, height)
 
 
 def _focus(

@@ -4,8 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from imgserve.geometry.box import Box, Size, Turn, cover, inside, largest, slide, whole
+from imgserve.geometry.box import Box, Size, Turn, cover, largest, slide, whole
 from imgserve.geometry.coordinates import Scene, scene_of
+from imgserve.geometry.size import Extent, contained, is_crop, output_extent, requested_sides
 from imgserve.model import Limits
 from imgserve.transform.value import Transform
 
@@ -69,52 +70,20 @@ def plan(
     return _capped(_fit(scene, transform), limits)
 
 
-def _asked(transform: Transform, size: Size) -> tuple[int | None, int | None]:
-    """Resolve fractions, dpr and aspect to pixels; a missing side stays None."""
-
-    def pixels(side: int | float | None, total: int) -> int | None:
-        return None if side is None else whole((side * total if isinstance(side, float) else side) * transform.dpr)
-
-    width, height = pixels(transform.width, size.width), pixels(transform.height, size.height)
-    if transform.aspect is None:
-        return width, height
-    across, down = transform.aspect
-    if width is None:
-        return (None, None) if height is None else (whole(height * across / down), height)
-    return width, whole(width * down / across) if height is None else height
-
-
-def _fit(scene: Scene, transform: Transform) -> Plan:  # noqa: PLR0911  one return a fit
-    size = scene.size
+def _fit(scene: Scene, transform: Transform) -> Plan:
+    size, shown = scene.size, Extent(scene.size.width, scene.size.height)
+    width, height = requested_sides(transform, shown)
+    out = output_extent(transform, shown, vector=scene.vector).known or size
     enlarge = transform.enlarge or scene.vector
-    width, height = _asked(transform, size)
-    if width is None and height is None:
-        if transform.aspect and transform.fit in {None, "crop", "min"}:
-            return _crop(scene, transform, largest(size, Size(*transform.aspect)), enlarge=False)
-        return _whole_picture(scene, size)
-    if width is None or height is None:
-        box = Size(width or 10**9, height or 10**9)
-        return _whole_picture(scene, _inside(size, box, enlarge=enlarge and transform.fit != "max"))
-    box = Size(width, height)
-    match transform.fit:
-        case None | "crop":
-            return _crop(scene, transform, box, enlarge=enlarge)
-        case "min":
-            return _crop(scene, transform, box, enlarge=scene.vector)
-        case "clip" | "max":
-            return _whole_picture(scene, _inside(size, box, enlarge=enlarge and transform.fit == "clip"))
-        case "scale":
-            capped = box if enlarge else Size(min(width, size.width), min(height, size.height))
-            return _whole_picture(scene, capped)
-        case "fill" | "fillmax" | "clamp":
-            picture = _inside(size, box, enlarge=enlarge and transform.fit != "fillmax")
-            extend: Extend = "copy" if transform.fit == "clamp" else transform.fill
-            placed = _whole_picture(scene, picture)
-            return placed if picture == box else replace(placed, canvas=box, extend=extend)
-
-
-def _inside(size: Size, box: Size, *, enlarge: bool) -> Size:
-    return size if size.within(box) and not enlarge else inside(size, box)
+    if is_crop(transform, width, height):
+        may_grow = width is not None and (scene.vector if transform.fit == "min" else enlarge)
+        return _crop(scene, transform, out, enlarge=may_grow)
+    if transform.fit in {"fill", "fillmax", "clamp"} and None not in {width, height}:
+        picture = contained(size, out, enlarge=enlarge and transform.fit != "fillmax")
+        extend: Extend = "copy" if transform.fit == "clamp" else transform.fill
+        placed = _whole_picture(scene, picture)
+        return placed if picture == out else replace(placed, canvas=out, extend=extend)
+    return _whole_picture(scene, out)
 
 
 def _whole_picture(scene: Scene, out: Size) -> Plan:
@@ -123,9 +92,8 @@ def _whole_picture(scene: Scene, out: Size) -> Plan:
     return _angled(scene, out, Box(0, 0, out.width, out.height))
 
 
-def _crop(scene: Scene, transform: Transform, asked: Size, *, enlarge: bool) -> Plan:
-    region = largest(scene.size, asked)
-    out = asked if enlarge or asked.within(region) else region
+def _crop(scene: Scene, transform: Transform, out: Size, *, enlarge: bool) -> Plan:
+    region = largest(scene.size, out)
     interest = _interest(transform)
     if interest:
         return _interesting(scene, out, interest)

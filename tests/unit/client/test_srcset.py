@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgserve.client import ImageUrls, Parameters, width_ladder
+from imgserve.client.srcset import SrcsetPlan
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
+from imgserve.geometry.size import Extent
 from imgserve.model import Limits
 from imgserve.transform import MAX_SIDE, parse_query
 
@@ -134,6 +136,12 @@ def test_a_srcset_offers_what_is_worth_it(
 def test_a_choice_that_is_none_is_refused(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         IMAGES.srcset("a.jpg", **arguments)
+
+
+def test_a_side_of_zero_is_not_known_and_one_below_is_refused() -> None:
+    assert SrcsetPlan.of((), (), 0, 600).original == Extent(None, 600)
+    with pytest.raises(ValueError, match="original: expected"):
+        SrcsetPlan.of((), (), -1, None)
 
 
 def test_a_width_is_whole() -> None:

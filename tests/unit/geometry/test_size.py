@@ -6,10 +6,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from imgserve.client.size import UNKNOWN, Extent, original_extent, picture_extent
 from imgserve.errors import BadTransform
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
+from imgserve.geometry.size import UNKNOWN, Extent, picture_extent
 from imgserve.model import Limits
 from imgserve.transform import Transform
 
@@ -45,12 +45,6 @@ def test_as_much_is_told_as_is_known(
     fields: dict[str, Any], original: Extent, extent: tuple[int | None, int | None]
 ) -> None:
     assert picture_extent(Transform(**fields), original) == Extent(*extent)
-
-
-def test_a_size_of_zero_is_not_known_and_one_below_is_refused() -> None:
-    assert original_extent(0, 600) == Extent(None, 600)
-    with pytest.raises(ValueError, match="original: expected"):
-        original_extent(-1, None)
 
 
 @st.composite
