@@ -38,8 +38,9 @@ format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the code
+docs: $(STAMP) ## write the tables of USAGE.md, config.example.yaml and the client's parameters from the code
 	$(BIN)/python -m tests.docs
+	$(BIN)/python -m tests.keywords
 	$(BIN)/imgserve config example > config.example.yaml
 
 bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"

@@ -1,4 +1,4 @@
-"""The keyword arguments are those of the field table, each word included."""
+"""The keyword arguments are those of the table of parameters, each word included."""
 
 import inspect
 from typing import Any, get_args
@@ -9,8 +9,13 @@ from imgserve.client import ImageUrls, Parameters
 from imgserve.errors import BadTransform
 from imgserve.transform import FIELDS, Field, read_asked
 from imgserve.transform.parameters import BY_NAME
+from tests.keywords import MODULE, parameters_module
 
 HINTS = Parameters.__annotations__
+
+
+def test_the_keyword_arguments_are_those_that_the_table_generates() -> None:
+    assert MODULE.read_text(encoding="utf-8") == parameters_module(), "run make docs"
 
 
 def _words(hint: Any) -> set[str]:
