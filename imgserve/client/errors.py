@@ -84,6 +84,6 @@ def _document(content: bytes) -> dict[str, Any] | None:
 def _sentence(status: int, headers: Mapping[str, str]) -> str:
     if status in _REDIRECTS:
         target = headers.get("location", "nowhere")
-        return f"The server redirects to {target}, which is not followed: give that address."
+        return f"The server redirects to {target}, which is not followed: use that address."
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
     return f"The server answered {status} {phrase}".rstrip() + " without a reason."

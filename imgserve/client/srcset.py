@@ -92,7 +92,7 @@ def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0
 def _by_width(values: Mapping[str, Any], widths: Iterable[int], original: Extent) -> list[Candidate]:
     """Return a picture for each width, described by the width that it will have, and none twice."""
     if conflicting := sorted({"width", "dpr"} & values.keys()):
-        raise ValueError(f"widths: expected no {' and '.join(conflicting)} beside them")
+        raise ValueError(f"widths: expected no {' and '.join(conflicting)} as well")
     found = dict[int, Candidate]()
     for width in _capped(values, _ascending("widths", map(index, widths), MAX_SIDE), original):
         actual = _size({**values, "width": width}, original).width or width
@@ -104,9 +104,9 @@ def _by_width(values: Mapping[str, Any], widths: Iterable[int], original: Extent
 def _by_density(values: Mapping[str, Any], densities: Iterable[float], original: Extent) -> list[Candidate]:
     """Return a picture for each density; the densest that the original gives replaces all beyond it."""
     if "dpr" in values:
-        raise ValueError("densities: expected no dpr beside them")
+        raise ValueError("densities: expected no dpr as well")
     if not {"width", "height", "preset"} & values.keys():
-        raise ValueError("densities: expected a width, a height or a preset beside them")
+        raise ValueError("densities: expected a width, a height or a preset as well")
     steps = _ascending("densities", (round(float(step), DECIMALS) for step in densities), MAX_DPR)
     full = [step for step in steps if _is_full(values, step, original)]
     if len(full) < len(steps):

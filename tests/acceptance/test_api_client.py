@@ -1,14 +1,16 @@
 """The client of the API and its commands beside the whole server: an image from its upload to its last rendition."""
 
 import asyncio
+import dataclasses
 import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from imgserve.client.api import AsyncImgserve, Image, Imgserve, Sent
+from imgserve.client.api import AsyncImgserve, Details, Image, Imgserve, Listing, Sent
 from imgserve.errors import ImageNotFound, PreconditionFailed, Unauthorized, UnsupportedImage
 from tests.pictures import encoded, opened, quarters
 from tests.servers import Server, imgserve, server, until
@@ -124,6 +126,25 @@ def test_nothing_is_told_without_the_key(served: Server) -> None:
     for key in ("", "wrong"):
         with Imgserve(served.base_url, key=key) as stranger, pytest.raises(Unauthorized):
             stranger.stats()
+
+
+def _properties(document: dict[str, Any], schema: dict[str, Any]) -> set[str]:
+    """Return the names of the properties of a schema, which may be a reference."""
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return set(schema["properties"])
+
+
+def test_the_client_has_every_filter_and_every_field_of_the_api(served: Server) -> None:
+    document = served.client.get(f"{served.base_url}/openapi.json").json()
+    filters = {parameter["name"] for parameter in document["paths"]["/api/images"]["get"]["parameters"]}
+    singular = {"tags": "tag", "formats": "format"}
+    assert filters == {singular.get(name, name) for name in Listing.__annotations__} | {"limit", "cursor"}
+    one = document["paths"]["/api/images/{image_id}"]
+    fields = {item.metadata.get("paths", (item.name,))[0] for item in dataclasses.fields(Image)}
+    assert _properties(document, one["get"]["responses"]["200"]["content"]["application/json"]["schema"]) == fields
+    body = one["patch"]["requestBody"]["content"]["application/json"]["schema"]
+    assert _properties(document, body) == set(Details.__annotations__)
 
 
 def test_the_commands_do_the_same(served: Server, tmp_path: Path) -> None:
