@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def _json(*paths: str, read: Callable[[Any], Any] | None = None) -> dict[str, Any]:
     """Return the metadata of a field: where JSON has it, the first of several paths, and how it is read."""
-    return {"paths": paths, "read": read}
+    return {"paths": tuple(tuple(path.split(".")) for path in paths), "read": read}
 
 
 def _hexadecimal(digits: str) -> int:
@@ -209,65 +209,67 @@ class Warmed:
     finished: bool = False
 
 
-def decoded(kind: Any, value: Any) -> Any:
-    """Return a JSON value as a value of a type, with fields and items by their annotations.
-
-    Raises:
-        KeyError, TypeError, ValueError, AttributeError: it has another shape.
-    """
-    if kind in _READERS:
-        return _READERS[kind](value)
-    if dataclasses.is_dataclass(kind):
-        return _record(kind, value)
-    arguments = get_args(kind)
-    if get_origin(kind) is tuple:
-        return tuple(decoded(arguments[0], item) for item in value)
-    if NoneType in arguments:
-        return None if value is None else decoded(arguments[0], value)
-    return value
-
-
 def reader(kind: type[T]) -> Callable[[Any], T]:
-    """Return a function that reads a value of a type from JSON."""
-    return functools.partial(decoded, kind)
+    """Return a function that reads a value of a type from JSON, its fields and items by their annotations.
+
+    The function raises KeyError, TypeError, ValueError or AttributeError for another shape.
+    """
+    return _reader(kind)
 
 
 def list_reader(name: str, kind: type[T]) -> Callable[[Any], list[T]]:
     """Return a function that reads the list under a name."""
-    return lambda document: [decoded(kind, item) for item in document[name]]
+    read = reader(kind)
+    return lambda document: [read(item) for item in document[name]]
 
 
 def page_reader(name: str, kind: type[T]) -> Callable[[Any], Page[T]]:
     """Return a function that reads a page of a list under a name."""
-    return lambda document: Page(tuple(decoded(kind, item) for item in document[name]), document.get("next"))
+    read = list_reader(name, kind)
+    return lambda document: Page(tuple(read(document)), document.get("next"))
 
 
-def _record(kind: Any, document: Mapping[str, Any]) -> Any:
-    """Return a record; a field that is missing or null has its default value."""
-    values = {}
-    for name, hint, paths, read in _fields(kind):
-        value = next((found for path in paths if (found := _at(document, path)) is not None), None)
-        if value is not None:
-            values[name] = read(value) if read else decoded(hint, value)
-    return kind(**values)
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    if kind in _READERS:
+        return _READERS[kind]
+    if hasattr(kind, "__dataclass_fields__"):
+        return _record_reader(kind)
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple:
+        read = _reader(arguments[0])
+        return lambda items: tuple(map(read, items))
+    return _reader(arguments[0]) if NoneType in arguments else _unchanged
 
 
 @functools.cache
-def _fields(kind: Any) -> list[tuple[str, Any, tuple[str, ...], Callable[[Any], Any] | None]]:
-    """Return name, type, paths and reader of each field."""
-    hints = get_type_hints(kind)
-    fields = dataclasses.fields(kind)
-    return [
-        (item.name, hints[item.name], item.metadata.get("paths", (item.name,)), item.metadata.get("read"))
-        for item in fields
+def _record_reader(kind: Any) -> Callable[[Any], Any]:
+    """Return a function that reads a record; a field that is missing or null has its default value."""
+    types = get_type_hints(kind)
+    fields = [
+        (item.name, item.metadata.get("paths", ((item.name,),)), item.metadata.get("read") or _reader(types[item.name]))
+        for item in dataclasses.fields(kind)
     ]
 
+    def read_record(document: Mapping[str, Any]) -> Any:
+        values = ((name, _first(document, paths), read) for name, paths, read in fields)
+        return kind(**{name: read(value) for name, value, read in values if value is not None})
 
-def _at(document: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a path of names, or None."""
-    first, _, rest = path.partition(".")
-    value = document.get(first)
-    return _at(value, rest) if rest and value is not None else value
+    return read_record
+
+
+def _first(document: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> Any:
+    """Return the first value that is at one of several paths, or None."""
+    for first, *rest in paths:
+        value = document.get(first)
+        for name in rest:
+            value = value and value.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def _moment(text: str) -> datetime:
@@ -283,4 +285,4 @@ _READERS: Mapping[Any, Callable[[Any], Any]] = {
     ImgserveError: problem_error,
     Point: lambda value: Point(value["x"], value["y"]),
 }
-"""How JSON has values of other types."""
+"""How values of other types are read."""

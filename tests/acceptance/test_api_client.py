@@ -141,7 +141,7 @@ def test_the_client_has_every_filter_and_every_field_of_the_api(served: Server) 
     singular = {"tags": "tag", "formats": "format"}
     assert filters == {singular.get(name, name) for name in Listing.__annotations__} | {"limit", "cursor"}
     one = document["paths"]["/api/images/{image_id}"]
-    fields = {item.metadata.get("paths", (item.name,))[0] for item in dataclasses.fields(Image)}
+    fields = {item.metadata.get("paths", ((item.name,),))[0][0] for item in dataclasses.fields(Image)}
     assert _properties(document, one["get"]["responses"]["200"]["content"]["application/json"]["schema"]) == fields
     body = one["patch"]["requestBody"]["content"]["application/json"]["schema"]
     assert _properties(document, body) == set(Details.__annotations__)
