@@ -83,7 +83,7 @@ class Call(Generic[T]):
         """
         if response.status >= _REDIRECTS:
             raise error_of(response.status, response.headers, response.content)
-        return understood(f"{self.method} {self.path}", self.read, response)
+        return parsed(f"{self.method} {self.path}", self.read, response)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Lines(Generic[T]):
     """Raises ServerUnreachable if this cannot be the last line."""
 
 
-def understood(what: str, read: Callable[[Any], T], received: Any) -> T:
+def parsed(what: str, read: Callable[[Any], T], received: Any) -> T:
     """Return what `read` makes of something received.
 
     Raises:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Unpack
+from typing import Any, Literal, Unpack
 
 from imgserve.client import address
 from imgserve.client.arguments import (
@@ -22,7 +22,7 @@ from imgserve.client.arguments import (
     step_texts,
     texts,
 )
-from imgserve.client.call import Batch, Call, Lines, Page, Pages, Response, T, json_call, once, understood
+from imgserve.client.call import Batch, Call, Lines, Page, Pages, Response, T, json_call, once, parsed
 from imgserve.client.errors import ServerUnreachable
 from imgserve.client.files import File, Progress
 from imgserve.client.parameters import Parameters
@@ -54,7 +54,7 @@ _PAGE = 500
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")
 
 
-class Endpoints(Connected[S], Generic[S]):
+class Endpoints(Connected[S]):
     """The methods of a client of one server.
 
     Every method raises the errors of `imgserve.errors` that the server responds with, and ServerUnreachable.
@@ -349,7 +349,7 @@ def _picture(response: Response) -> Picture:
 
 
 def _progress(line: str) -> Warmed:
-    return understood(f"warm: {line[:80]!r}", lambda text: reader(Warmed)(json.loads(text)), line)
+    return parsed(f"warm: {line[:80]!r}", lambda text: reader(Warmed)(json.loads(text)), line)
 
 
 def _check_finished(last: Warmed | None) -> None:

@@ -16,7 +16,7 @@ import httpx2
 
 from imgserve.client.call import Batch, Call, Lines, Pages, Response
 from imgserve.client.files import FileReader, replacing
-from imgserve.client.transport import Attempts, TransportSettings, received
+from imgserve.client.transport import Attempts, TransportSettings, response_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Sender:
             return call.total(self.send(one) for one in call.calls)
         if call.save_to is not None:
             return self._save(call, call.save_to)
-        return call.result(received(self._response(call, whole=True)))
+        return call.result(response_of(self._response(call, whole=True)))
 
     def stream(self, source: Pages[T] | Lines[T]) -> Iterator[T]:
         """Return the items of a list, whose pages are requested as needed, or of a response as they arrive."""
@@ -79,7 +79,7 @@ class Sender:
         response = self._response(call, whole=False)
         try:
             if response.is_stream_consumed:
-                call.result(received(response))
+                call.result(response_of(response))
             yield response
         except httpx2.RequestError as failure:
             raise self._settings.unreachable(failure) from failure
@@ -95,7 +95,7 @@ class Sender:
             except httpx2.RequestError as failure:
                 wait: float | None = self._settings.after_failure(attempts, failure)
             else:
-                wait = attempts.after_response(received(response)) if response.is_stream_consumed else None
+                wait = attempts.after_response(response_of(response)) if response.is_stream_consumed else None
             if wait is None:
                 return response
             time.sleep(wait)
@@ -137,7 +137,7 @@ class AsyncSender:
             return call.total([await self.send(one) for one in call.calls])
         if call.save_to is not None:
             return await self._save(call, call.save_to)
-        return call.result(received(await self._response(call, whole=True)))
+        return call.result(response_of(await self._response(call, whole=True)))
 
     def stream(self, source: Pages[T] | Lines[T]) -> AsyncIterator[T]:
         """Return the items of a list, whose pages are requested as needed, or of a response as they arrive."""
@@ -174,7 +174,7 @@ class AsyncSender:
         response = await self._response(call, whole=False)
         try:
             if response.is_stream_consumed:
-                call.result(received(response))
+                call.result(response_of(response))
             yield response
         except httpx2.RequestError as failure:
             raise self._settings.unreachable(failure) from failure
@@ -190,7 +190,7 @@ class AsyncSender:
             except httpx2.RequestError as failure:
                 wait: float | None = self._settings.after_failure(attempts, failure)
             else:
-                wait = attempts.after_response(received(response)) if response.is_stream_consumed else None
+                wait = attempts.after_response(response_of(response)) if response.is_stream_consumed else None
             if wait is None:
                 return response
             await asyncio.sleep(wait)

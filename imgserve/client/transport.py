@@ -145,7 +145,7 @@ class TransportSettings:
         return headers
 
 
-def received(response: httpx2.Response) -> Response:
+def response_of(response: httpx2.Response) -> Response:
     """Return a response that httpx2 has read as a value."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Response(response.status_code, headers, response.content)
