@@ -29,7 +29,7 @@ def test_both_clients_have_the_same_methods() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_takes_and_says_the_same_in_both_clients(name: str) -> None:
+def test_a_method_has_the_same_signature_and_docstring_in_both_clients(name: str) -> None:
     one, other = getattr(Imgserve, name), getattr(AsyncImgserve, name)
     ours, theirs = inspect.signature(one).parameters, dict(inspect.signature(other).parameters)
     if name == "upload_many":

@@ -25,7 +25,7 @@ def _words(hint: Any) -> set[str]:
     return {word for part in get_args(hint) for word in _words(part)}
 
 
-def _taken(row: Field, word: str) -> bool:
+def _accepted(row: Field, word: str) -> bool:
     try:
         read_asked({row.name: word})
     except BadTransform:
@@ -38,7 +38,7 @@ def test_every_name_of_the_table_is_a_keyword_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("row", FIELDS, ids=lambda row: row.name)
-def test_the_short_name_of_a_parameter_takes_what_its_long_name_takes(row: Field) -> None:
+def test_the_short_name_of_a_parameter_has_the_type_of_its_long_name(row: Field) -> None:
     own = [alias for alias in row.aliases if len(BY_NAME[alias]) == 1]
     assert {HINTS[alias.replace("-", "_")] for alias in own} <= {HINTS[row.attribute]}
 
@@ -46,8 +46,8 @@ def test_the_short_name_of_a_parameter_takes_what_its_long_name_takes(row: Field
 @pytest.mark.parametrize(
     "row", [row for row in FIELDS if row.kind.known and row.name != "orient"], ids=lambda row: row.name
 )
-def test_the_words_of_a_parameter_are_those_that_are_taken(row: Field) -> None:
-    assert _words(HINTS[row.attribute]) == {word for word in row.kind.known if _taken(row, word)}
+def test_the_words_of_a_parameter_are_those_that_are_accepted(row: Field) -> None:
+    assert _words(HINTS[row.attribute]) == {word for word in row.kind.known if _accepted(row, word)}
 
 
 @pytest.mark.parametrize("name", ["crop", "auto"])

@@ -1,4 +1,4 @@
-"""When a call is sent again: by a clock that is set by hand."""
+"""When a call is sent again, measured by a clock that the test sets."""
 
 import pytest
 
@@ -10,7 +10,7 @@ CALL = json_call("GET", "/api/stats", dict)
 
 
 class Clock:
-    """Goes on when it is told."""
+    """Advances only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -31,7 +31,7 @@ def _waits(attempts: Attempts, clock: Clock, response: Response) -> list[float]:
     return waits
 
 
-def test_waits_grow_up_to_their_bound_and_end_with_the_patience() -> None:
+def test_waits_grow_up_to_their_bound_and_end_at_the_limit() -> None:
     clock = Clock()
     attempts = Attempts(Retries(seconds=10, first=0.5, most=2, spread=0), CALL, clock)
     assert _waits(attempts, clock, _busy()) == [0.5, 1, 2, 2, 2, 2]
@@ -54,12 +54,12 @@ def test_other_answers_are_final(status: int) -> None:
     assert Attempts(Retries(), CALL).after_response(_busy("1", status)) is None
 
 
-def test_what_another_try_would_meet_too_is_told_at_once() -> None:
+def test_a_permanent_failure_is_raised_at_once() -> None:
     attempts = Attempts(Retries(), CALL)
     with pytest.raises(ServerUnreachable):
         attempts.after_failure(ServerUnreachable(), permanent=True)
     assert attempts.after_failure(ServerUnreachable(), permanent=False) > 0
 
 
-def test_no_patience_is_a_single_try() -> None:
+def test_zero_seconds_are_a_single_try() -> None:
     assert Attempts(Retries(seconds=0), CALL).after_response(_busy("0")) is None

@@ -1,4 +1,4 @@
-"""Widths and densities: steps that are worth it, and nothing promised that an original cannot give."""
+"""Widths and densities: the candidates worth offering, and none beyond what an original gives."""
 
 import re
 from itertools import pairwise
@@ -49,7 +49,7 @@ def test_a_ladder_grows_by_twice_the_tolerance(
     assert width_ladder(least, most, tolerance=tolerance) == widths
 
 
-def test_the_usual_ladder_has_a_bearable_number_of_steps() -> None:
+def test_the_default_ladder_has_31_steps() -> None:
     assert len(width_ladder()) == 31
 
 
@@ -57,7 +57,7 @@ def test_the_usual_ladder_has_a_bearable_number_of_steps() -> None:
     ("least", "most", "tolerance"),
     [(0, 5, 0.1), (6, 5, 0.1), (1, 5, 0), (1, 5, -1), (1, 5, float("inf")), (1, 5, float("nan"))],
 )
-def test_a_ladder_that_leads_nowhere_is_refused(least: int, most: int, tolerance: float) -> None:
+def test_an_impossible_ladder_is_refused(least: int, most: int, tolerance: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         width_ladder(least, most, tolerance=tolerance)
 
@@ -112,14 +112,14 @@ def test_every_width_of_a_page_is_near_a_step(least: int, more: int, tolerance: 
         ({"densities": (1 / 3, 1)}, {"width": 300}, [("width=100", "0.333333x"), ("width=300", "1x")]),
     ],
 )  # fmt: skip
-def test_a_srcset_offers_what_is_worth_it(
+def test_a_srcset_has_the_candidates_worth_offering(
     arguments: dict[str, Any], parameters: Parameters, srcset: list[tuple[str, str]]
 ) -> None:
     assert offered(IMAGES.srcset("a.jpg", **arguments, **parameters)) == srcset
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({}, "received neither"),
         ({"widths": (1,), "densities": (1,)}, "received both"),
@@ -133,8 +133,8 @@ def test_a_srcset_offers_what_is_worth_it(
         ({"densities": (1, 2)}, "a width, a height or a preset"),
     ],
 )
-def test_a_choice_that_is_none_is_refused(arguments: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_an_invalid_choice_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         IMAGES.srcset("a.jpg", **arguments)
 
 

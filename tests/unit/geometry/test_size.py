@@ -1,4 +1,4 @@
-"""The size that is told is the size that the server plans."""
+"""The size that the client computes is the size that the server plans."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ SHARES = st.integers(1, 800) | st.floats(0.01, 1)
         ({"rect": (2000, 0, 10, 10)}, WIDE, (None, 10)),
     ],
 )
-def test_as_much_is_told_as_is_known(
+def test_a_size_is_computed_as_far_as_it_is_known(
     fields: dict[str, Any], original: Extent, extent: tuple[int | None, int | None]
 ) -> None:
     assert picture_extent(Transform(**fields), original) == Extent(*extent)
