@@ -80,7 +80,6 @@ def test_a_preset_may_come_from_file_and_environment_together(write: Write) -> N
 
 def test_variables_of_others_are_left_alone() -> None:
     service = {
-        "IMGSERVE_BENCHMARK_THUMBOR": "bin/thumbor",
         "IMGSERVE_SERVER": "https://img.example.com",
         "IMGSERVE_KEY": "secret",
         "IMGSERVE_SERVICE_HOST": "10.0.0.1",

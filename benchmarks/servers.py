@@ -1,4 +1,4 @@
-"""Our own side and its floors: how `imgserve serve`, the bare app, the bare loop and a plain nginx are started."""
+"""imgserve and its floors: starts `imgserve serve`, the bare app, the bare loop and a plain nginx."""
 
 import contextlib
 import getpass
@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.programs import PYTHON, Program, free_address, processor_seconds, serving, started
+from benchmarks.programs import PYTHON, BenchmarkFailed, Program, free_address, processor_seconds, serving, started
 
 LOOP_THREADS = 2
 
 _QUIET = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ORIGINALS__WATCH": "false"}
-"""Serving is measured: new originals are neither recorded nor decoded ahead of the first request beside it."""
+"""The only settings that are not the defaults. Serving is measured without the log, and without recording originals."""
 
 
 @contextlib.contextmanager
@@ -33,7 +32,7 @@ def bare_app(answers: Mapping[str, object], folder: Path) -> Iterator[Program]:
     folder.mkdir()
     file = folder / "answers.json"
     file.write_text(json.dumps(answers), encoding="utf-8")
-    with serving([*PYTHON, "imgserve.benchmark.bare_app", str(file)], folder) as program:
+    with serving([*PYTHON, "benchmarks.bare_app", str(file)], folder) as program:
         yield program
 
 
@@ -54,7 +53,7 @@ def nginx_serving(
     temporary = " ".join(
         f"{kind}_temp_path {folder / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    # A master that root starts gives its workers another user, who cannot read a temporary folder.
+    # The workers of a master that root starts run as another user, who cannot read a temporary folder.
     user = f"user {getpass.getuser()};" if os.getuid() == 0 else ""
     file.write_text(
         f"""{"".join(f"load_module {module};" for module in modules)}
@@ -89,8 +88,8 @@ class BareLoop:
     process: "subprocess.Popen[str]"
 
     def run(self, jobs: Sequence[Job], *, threads: int = LOOP_THREADS, calls: str = "thumbnail") -> list[float]:
-        """Make these pictures; tell the seconds of the whole, then of each."""
-        asked = {
+        """Make these pictures; return the seconds of the whole, then of each."""
+        requested = {
             "calls": calls,
             "threads": threads,
             "jobs": [(str(job.path), job.width, job.format) for job in jobs],
@@ -98,7 +97,7 @@ class BareLoop:
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
             raise BenchmarkFailed("the bare loop has no pipes")
-        stdin.write(json.dumps(asked) + "\n")
+        stdin.write(json.dumps(requested) + "\n")
         stdin.flush()
         line = stdout.readline()
         if not line:
@@ -107,7 +106,7 @@ class BareLoop:
         return seconds
 
     def processor_seconds(self) -> float:
-        """Tell the processor time so far."""
+        """Return the processor time so far."""
         return processor_seconds(self.process.pid)
 
 
@@ -115,6 +114,6 @@ class BareLoop:
 def bare_loop(folder: Path) -> Iterator[BareLoop]:
     """Run the bare pyvips loop."""
     folder.mkdir()
-    command = [sys.executable, "-m", "imgserve.benchmark.bare_loop"]
+    command = [sys.executable, "-m", "benchmarks.bare_loop"]
     with started(command, folder, {"VIPS_CONCURRENCY": "1"}, piped=True) as process:
         yield BareLoop(process)

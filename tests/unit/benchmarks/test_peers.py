@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.benchmark.peers import Commands, find, installed
+from benchmarks.peers import Commands, find, installed
 
 
 def script(folder: Path, name: str, says: str) -> str:
@@ -25,16 +25,18 @@ def test_a_named_command_goes_before_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "says", "told", "path"),
+    ("kind", "says", "description", "path"),
     [
         ("thumbor", "Thumbor v7.8.0 (30-May-2026)", "thumbor 7.8.0", "/unsafe/700x0/a.jpg"),
         ("ipx", "3.1.1", "ipx 3.1.1", "/w_700,f_jpeg,q_80/a.jpg"),
         ("nginx", "nginx/1.22.1 --with-http_image_filter_module", "nginx 1.22.1", "/a.jpg?w=700"),
     ],
 )
-def test_a_peer_tells_its_version_and_its_addresses(tmp_path: Path, kind: str, says: str, told: str, path: str) -> None:
+def test_a_peer_describes_its_version_and_its_addresses(
+    tmp_path: Path, kind: str, says: str, description: str, path: str
+) -> None:
     (peer,), _ = installed(Commands(**{kind: script(tmp_path, kind, says)}))
-    assert peer.told.startswith(told)
+    assert peer.description.startswith(description)
     assert peer.path("a.jpg", 700) == path
 
 

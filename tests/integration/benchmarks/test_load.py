@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from imgserve.benchmark.ask import check_picture, fetch
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.load import drive, repeated, request
-from imgserve.benchmark.servers import bare_app
-from imgserve.benchmark.steady import Asked, Generator
+from benchmarks.fetch import check_picture, fetch
+from benchmarks.load import drive, repeated, request
+from benchmarks.programs import BenchmarkFailed
+from benchmarks.servers import bare_app
+from benchmarks.steady import Generator, RepeatedRequest
 from tests.pictures import encoded, quarters
 
 
@@ -26,9 +26,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield program.address
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_every_request_is_answered_whole(address: str, kept: bool) -> None:
-    load = drive(address, [request("/picture")] * 20, 3, kept=kept).expect(200)
+@pytest.mark.parametrize("persistent", [True, False])
+def test_every_request_has_a_whole_response(address: str, persistent: bool) -> None:
+    load = drive(address, [request("/picture")] * 20, 3, persistent=persistent).expect(200)
     assert len(load.latencies) == 20
     assert load.bytes == 20 * len(fetch(address, "/picture").body)
 
@@ -46,7 +46,7 @@ def test_another_status_ends_the_benchmark(address: str) -> None:
     with pytest.raises(BenchmarkFailed, match="expected 304"):
         drive(address, [request("/picture")], 1).expect(304)
     with pytest.raises(BenchmarkFailed, match="expected 200"):
-        Generator(None).run(Asked(address, "/same"), 1, 0.05)
+        Generator(None).run(RepeatedRequest(address, "/same"), 1, 0.05)
 
 
 def test_a_server_that_is_not_there_ends_the_benchmark() -> None:
@@ -55,7 +55,7 @@ def test_a_server_that_is_not_there_ends_the_benchmark() -> None:
 
 
 def test_our_own_generator_tells_rate_and_latency(address: str) -> None:
-    done = Generator(None).run(Asked(address, "/same", 304, {"if_none_match": '"a"'}), 2, 0.05)
+    done = Generator(None).run(RepeatedRequest(address, "/same", 304, {"if_none_match": '"a"'}), 2, 0.05)
     assert done.answers > 0
     assert 0 < done.p50 <= done.p99
 
@@ -67,5 +67,5 @@ def test_a_picture_of_another_width_ends_the_benchmark(address: str) -> None:
 
 
 def test_the_bare_app_needs_no_framework() -> None:
-    code = "import sys, imgserve.benchmark.bare_app; sys.exit('starlette' in sys.modules)"
+    code = "import sys, benchmarks.bare_app; sys.exit('starlette' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-from imgserve.benchmark.programs import settled_seconds
+from benchmarks.programs import settled_seconds
 
 
 class Program:

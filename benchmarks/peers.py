@@ -1,4 +1,4 @@
-"""Other servers of this kind, measured where they are installed: found, set like ours, started, addressed."""
+"""Other servers of this kind, if they are installed: found, configured like imgserve, started, requested."""
 
 import contextlib
 import os
@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgserve.benchmark.programs import Program, free_address, serving
-from imgserve.benchmark.servers import nginx_serving
+from benchmarks.programs import Program, free_address, serving
+from benchmarks.servers import nginx_serving
 from imgserve.formats import FORMATS
 
 _QUALITY = FORMATS["jpg"].quality
 _CORES = os.cpu_count() or 1
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
-"""Where servers are, too; Debian leaves it out for everyone but root."""
+"""Debian has servers in these folders, which are only on the PATH of root."""
 _VERSION = re.compile(r"\d+\.\d+[\w.-]*")
 _FILTER = "http_image_filter_module"
 _BUFFER_BYTES = 64 * 2**20
@@ -28,17 +28,17 @@ class Peer:
     """A server that makes the same pictures."""
 
     name: str
-    told: str
-    """Its version, and what was set."""
+    description: str
+    """Its version and settings."""
     path: Callable[[str, int], str]
-    """Gives the address of an original in a width, as JPEG of our quality."""
+    """Returns the path of an original in a width, as JPEG of the default quality of imgserve."""
     start: Callable[[Path, Path], AbstractContextManager[Program]]
-    """Runs it over a folder of originals; takes a new folder for what it writes."""
+    """Runs it on a folder of originals, with a new folder for its own files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Where the programs are that come from elsewhere; None for one that is not installed."""
+    """The paths of the other programs; None if one is not installed."""
 
     thumbor: str | None = None
     ipx: str | None = None
@@ -47,13 +47,13 @@ class Commands:
 
 
 def find(**named: str | None) -> Commands:
-    """Look for what is named, and for the others on PATH."""
+    """Return the named commands, and the others from PATH."""
     named = dict.fromkeys(("thumbor", "ipx", "nginx", "wrk")) | named
     return Commands(**{name: shutil.which(path or name, path=_PATH) for name, path in named.items()})
 
 
 def installed(commands: Commands) -> tuple[list[Peer], list[str]]:
-    """Give the peers that can take part, and a sentence for each that cannot."""
+    """Return the peers that are installed, and a sentence for each that is not."""
     peers: list[Peer] = []
     skipped: list[str] = []
     if commands.thumbor:
@@ -93,8 +93,8 @@ def _thumbor(command: str) -> Peer:
         with serving([command, *arguments], folder, address=address) as program:
             yield program
 
-    told = f"thumbor {_version(command, '--version')}: {_CORES} processes, no result storage"
-    return Peer("thumbor", told, lambda name, width: f"/unsafe/{width}x0/{name}", start)
+    description = f"thumbor {_version(command, '--version')}: {_CORES} processes, no result storage"
+    return Peer("thumbor", description, lambda name, width: f"/unsafe/{width}x0/{name}", start)
 
 
 def _ipx(command: str) -> Peer:
@@ -106,8 +106,8 @@ def _ipx(command: str) -> Peer:
         with serving([command, *arguments], folder, address=address) as program:
             yield program
 
-    told = f"ipx {_version(command, '--version')}: one process with the threads of libuv, which is its default"
-    return Peer("ipx", told, lambda name, width: f"/w_{width},f_jpeg,q_{_QUALITY}/{name}", start)
+    description = f"ipx {_version(command, '--version')}: one process with the threads of libuv, which is its default"
+    return Peer("ipx", description, lambda name, width: f"/w_{width},f_jpeg,q_{_QUALITY}/{name}", start)
 
 
 def _nginx(command: str, modules: list[str]) -> Peer:
@@ -118,13 +118,13 @@ def _nginx(command: str, modules: list[str]) -> Peer:
         )
         return nginx_serving(command, folder, location, workers=_CORES, modules=modules)
 
-    told = f"nginx {_version(command, '-v')} image_filter: {_CORES} workers"
-    return Peer("nginx image_filter", told, lambda name, width: f"/{name}?w={width}", start)
+    description = f"nginx {_version(command, '-v')} image_filter: {_CORES} workers"
+    return Peer("nginx image_filter", description, lambda name, width: f"/{name}?w={width}", start)
 
 
 def _image_filter(nginx: str) -> list[str] | None:
-    """Tell which modules nginx must load to resize; None where it cannot."""
-    built = _said(nginx, "-V")
+    """Return the modules that nginx must load to resize, or None if it cannot."""
+    built = _output(nginx, "-V")
     folder = re.search(r"--modules-path=(\S+)", built)
     module = Path(folder[1] if folder else "modules") / f"ngx_{_FILTER}.so"
     if module.exists():
@@ -133,10 +133,10 @@ def _image_filter(nginx: str) -> list[str] | None:
 
 
 def _version(command: str, flag: str) -> str:
-    found = _VERSION.search(_said(command, flag))
+    found = _VERSION.search(_output(command, flag))
     return found[0] if found else "of unknown version"
 
 
-def _said(command: str, flag: str) -> str:
+def _output(command: str, flag: str) -> str:
     done = subprocess.run([command, flag], capture_output=True, text=True, check=False, timeout=60)
     return done.stdout + done.stderr

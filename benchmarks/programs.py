@@ -1,4 +1,4 @@
-"""Programs that are measured: started in a session of their own, ended with all they started, whatever happens."""
+"""Programs that are measured, each in its own session; they end with everything that they started."""
 
 import contextlib
 import os
@@ -15,24 +15,25 @@ from typing import Protocol
 
 import psutil
 
-import imgserve
-from imgserve.benchmark.failure import BenchmarkFailed
-
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0
 _LOG_LINES = 15
 _IDLE_LOOK, _IDLE_SHARE, _IDLE_PATIENCE = 0.2, 0.1, 10.0
-"""Idle is who takes less than a tenth of a core for so many seconds; who is not after ten is not waited for."""
+"""A program is idle if it uses less than a tenth of a core for 0.2 seconds; the wait ends after ten seconds."""
 _LISTENING = re.compile(r"listening on (http://\S+)")
 PYTHON = (sys.executable, "-m")
-"""Begins the command of a module of this package."""
+"""Begins the command of a module."""
+
+
+class BenchmarkFailed(RuntimeError):
+    """A program that is measured did not start, or did not respond as it should."""
 
 
 class Timed(Protocol):
-    """Whatever tells its processor time."""
+    """Has processor time."""
 
     def processor_seconds(self) -> float:
-        """Tell the processor time so far."""
+        """Return the processor time so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Program:
         return family(self.process)
 
     def processor_seconds(self) -> float:
-        """Tell the processor time so far of the process and those below it, ended ones included."""
+        """Return the processor time so far of the process and those below it, ended ones included."""
         return processor_seconds(self.process)
 
 
@@ -58,7 +59,7 @@ def family(process: int) -> list[psutil.Process]:
 
 
 def processor_seconds(process: int) -> float:
-    """Tell the processor time so far of a process and those below it, ended ones included."""
+    """Return the processor time so far of a process and those below it, ended ones included."""
     total = 0.0
     for one in family(process):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -68,7 +69,7 @@ def processor_seconds(process: int) -> float:
 
 
 def settled_seconds(program: "Timed") -> float:
-    """Wait until a program has nothing more to do, such as what it does after an answer; tell its processor time."""
+    """Wait until a program is idle, also after its work that follows a response; return its processor time."""
     end, before = time.monotonic() + _IDLE_PATIENCE, -1.0
     while (now := program.processor_seconds()) - before > _IDLE_SHARE * _IDLE_LOOK and time.monotonic() < end:
         before = now
@@ -101,7 +102,7 @@ def serving(
     *,
     address: str | None = None,
 ) -> Iterator[Program]:
-    """Run a server until the block is left; it listens at `address`, or tells where."""
+    """Run a server until the block ends; it listens at `address`, or prints its address."""
     folder.mkdir(exist_ok=True)
     log = log_of(command, folder)
     with started(command, folder, settings) as process:
@@ -116,15 +117,15 @@ def free_address() -> str:
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Take the caller's environment without its settings of imgserve, with this package in reach."""
+    """Return the caller's environment without settings of imgserve, with this project on the Python path."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
-    package = str(Path(imgserve.__file__).parents[1])
-    path = os.pathsep.join(filter(None, (package, inherited.get("PYTHONPATH"))))
+    root = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, (root, inherited.get("PYTHONPATH"))))
     return {**inherited, "PYTHONPATH": path, **settings}
 
 
 def log_of(command: Sequence[str], folder: Path) -> Path:
-    """Tell where a program's output goes."""
+    """Return the file of a program's output."""
     name = command[len(PYTHON)] if tuple(command[: len(PYTHON)]) == PYTHON else Path(command[0]).name
     return folder / f"{name}.log"
 
@@ -152,7 +153,7 @@ def _accepts(address: str) -> bool:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Ask it to end, then leave nothing of its session; some programs forget their children."""
+    """Terminate the process, then kill what is left of its session; some programs forget their children."""
     try:
         process.terminate()
         process.wait(_GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""The load generator: sends a request as soon as the last answer is in, over kept or over new connections.
+"""The load generator: sends a request as soon as the last response is complete, on persistent or on new connections.
 
 Checks status and length of answers, nothing else, so that it costs less than the server that it measures.
 """
@@ -12,22 +12,22 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.figures import percentile
+from benchmarks.figures import percentile
+from benchmarks.programs import BenchmarkFailed
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = b"\r\ncontent-length: "
 _BODILESS = {204, 304}
 _PATIENCE = 600.0
-"""Seconds after which a run is given up: a server that hangs must not hang the benchmark."""
+"""Seconds after which a run fails: a server that hangs must not hang the benchmark."""
 
-HEADERS = {"host": "benchmark.test", "accept": "image/avif,image/webp,*/*", "user-agent": "benchmark"}
-"""What every request says, whoever sends it."""
+HEADERS = {"host": "127.0.0.1", "accept": "image/avif,image/webp,*/*", "user-agent": "benchmark"}
+"""The headers of every request. The server only shows its metrics to requests whose Host is local."""
 
 
 @dataclass(slots=True)
 class Load:
-    """What came of a run."""
+    """The result of a run."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -42,11 +42,11 @@ class Load:
         return len(self.latencies) / self.seconds
 
     def percentile(self, percent: int) -> float:
-        """Latency that so many percent of the answers kept."""
+        """Return the latency that so many percent of the responses do not exceed."""
         return percentile(self.latencies, percent)
 
     def expect(self, status: int) -> "Load":
-        """Stop the benchmark where anything else was answered."""
+        """Stop the benchmark if the status is another."""
         if set(self.statuses) != {status}:
             raise BenchmarkFailed(f"expected {status} alone, but received {dict(self.statuses)}")
         return self
@@ -59,23 +59,23 @@ def request(path: str, **headers: str) -> bytes:
 
 
 def repeated(sent: bytes, seconds: float) -> Iterator[bytes]:
-    """Give the same request again and again, for so long."""
+    """Yield the same request for so many seconds."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         yield sent
 
 
-def drive(address: str, requests: Iterable[bytes], connections: int, *, kept: bool = True) -> Load:
+def drive(address: str, requests: Iterable[bytes], connections: int, *, persistent: bool = True) -> Load:
     """Send requests, so many at a time.
 
     Args:
-        address: of the server, with its scheme.
-        requests: whole requests.
-        connections: that are open at a time.
-        kept: all are opened before the first request and used for many; otherwise each request opens its own, so that
-            processes which share a port share the work.
+        address: the address of the server, with its scheme.
+        requests: complete requests.
+        connections: the number of connections open at a time.
+        persistent: opens all connections before the first request and uses each for many; otherwise each request opens
+            its own, so that processes that share a port share the work.
     """
-    run = _over_kept if kept else _over_new
+    run = _over_persistent if persistent else _over_new
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             return runner.run(asyncio.wait_for(run(address, iter(requests), connections), _PATIENCE))
@@ -91,7 +91,7 @@ async def _open(address: str, requests: Iterator[bytes], load: Load) -> "_Client
     return (await loop.create_connection(lambda: _Client(requests, load), host, port))[1]
 
 
-async def _over_kept(address: str, requests: Iterator[bytes], connections: int) -> Load:
+async def _over_persistent(address: str, requests: Iterator[bytes], connections: int) -> Load:
     load = Load()
     opened = [await _open(address, requests, load) for _ in range(connections)]
     started = time.perf_counter()
@@ -121,7 +121,7 @@ async def _over_new(address: str, requests: Iterator[bytes], connections: int) -
 
 
 class _Client(asyncio.Protocol):
-    """One connection; `done` comes true when there is nothing left to ask."""
+    """One connection; `done` completes after the last request."""
 
     def __init__(self, requests: Iterator[bytes], load: Load) -> None:
         self._requests = requests
@@ -140,7 +140,7 @@ class _Client(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("closed before the answer was complete"))
 
     def send_next(self) -> None:
-        """Send what comes next, or end."""
+        """Send the next request, or finish."""
         sent = next(self._requests, None)
         if sent is None:
             if not self.done.done():

@@ -1,19 +1,19 @@
-"""What every chapter of the benchmark is given, and never changes."""
+"""The pace of the benchmark, and what every chapter of it receives."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imgserve.benchmark.figures import Figures
-from imgserve.benchmark.peers import Peer
-from imgserve.benchmark.photographs import Gallery
-from imgserve.benchmark.steady import Generator
+from benchmarks.figures import Figures
+from benchmarks.peers import Peer
+from benchmarks.photographs import Gallery
+from benchmarks.steady import Generator
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much is done."""
+    """The number and length of measurements."""
 
     rounds: int = 5
     seconds: float = 2.0
@@ -33,7 +33,7 @@ QUICK = Pace(rounds=1, seconds=0.3, crowd=20, pictures=8)
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The folder to work in, what is measured with what, and where figures go."""
+    """The working folder, the photographs, the programs, and the figures."""
 
     folder: Path
     gallery: Gallery

@@ -1,7 +1,7 @@
 import pytest
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.steady import Steady, read_wrk
+from benchmarks.programs import BenchmarkFailed
+from benchmarks.steady import Steady, read_wrk
 
 SAID = """Running 2s test @ http://127.0.0.1:8803/body.jpg
   1 threads and 32 connections

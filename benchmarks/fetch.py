@@ -1,4 +1,4 @@
-"""One question at a time: an answer whole, a picture with its size checked, a counter of /metrics."""
+"""Single requests: a whole response, a picture with its size checked, a counter of /metrics."""
 
 import http.client
 import io
@@ -9,37 +9,37 @@ from urllib.parse import urlsplit
 import imagesize
 from prometheus_client.parser import text_string_to_metric_families
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.load import HEADERS
+from benchmarks.load import HEADERS
+from benchmarks.programs import BenchmarkFailed
 
 _PATIENCE = 60.0
 _SETTLED_SECONDS = 0.3
-"""The last answers are counted after they were sent."""
+"""The last responses are counted after they were sent."""
 _PUBLISHED_SECONDS = 6.0
-"""What the tiers of the cache count is told every five seconds."""
+"""The counters of the cache tiers are published every five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, whole."""
+    """A whole response."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
     def header(self, name: str) -> str:
-        """Give a header by its name in lower case."""
+        """Return a header by its name in lower case."""
         return dict(self.headers)[name]
 
     def expect(self, status: int) -> "Answer":
-        """Stop the benchmark where anything else was answered."""
+        """Stop the benchmark if the status is another."""
         if self.status != status:
             raise BenchmarkFailed(f"expected {status}, but received {self.status}: {self.body[:200]!r}")
         return self
 
 
 def fetch(address: str, path: str, **headers: str) -> Answer:
-    """Ask once, over a connection of its own."""
+    """Return the response to one request on a new connection."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -53,16 +53,16 @@ def fetch(address: str, path: str, **headers: str) -> Answer:
 
 
 def check_picture(address: str, path: str, width: int) -> None:
-    """Stop the benchmark where a server gives anything but a JPEG of this width."""
+    """Stop the benchmark unless a server returns a JPEG of this width."""
     answer = fetch(address, path).expect(200)
-    told, _ = imagesize.get(io.BytesIO(answer.body))
-    if answer.header("content-type") != "image/jpeg" or told != width:
+    found, _ = imagesize.get(io.BytesIO(answer.body))
+    if answer.header("content-type") != "image/jpeg" or found != width:
         kind = answer.header("content-type")
-        raise BenchmarkFailed(f"expected a JPEG {width} pixels wide of {path}, but received {kind}, {told} wide")
+        raise BenchmarkFailed(f"expected a JPEG {width} pixels wide of {path}, but received {kind}, {found} wide")
 
 
 def counted(address: str, *names: str, **labels: str) -> float:
-    """Add up counters of imgserve over all label values that are not named."""
+    """Return the sum of counters of imgserve over all label values that are not named."""
     time.sleep(_SETTLED_SECONDS)
     text = fetch(address, "/metrics").expect(200).body.decode()
     return sum(
@@ -74,11 +74,11 @@ def counted(address: str, *names: str, **labels: str) -> float:
 
 
 def await_tiers(address: str, hit: str) -> None:
-    """Wait until /metrics tells all that the tiers of the cache have counted so far; `hit` is a hit of memory."""
+    """Wait until /metrics has everything that the cache tiers counted so far; `hit` is a memory hit."""
     end, seen = time.monotonic() + _PUBLISHED_SECONDS, None
     while time.monotonic() < end:
         fetch(address, hit)
-        told = counted(address, "imgserve_cache_hits_total", tier="memory")
-        if seen not in {None, told}:
+        now = counted(address, "imgserve_cache_hits_total", tier="memory")
+        if seen not in {None, now}:
             return
-        seen = told
+        seen = now

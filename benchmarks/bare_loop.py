@@ -1,7 +1,5 @@
 """The floor for cold pictures: threads that call pyvips, and nothing else. Run as a program of its own.
 
-    python -m imgserve.benchmark.bare_loop
-
 Reads one JSON object `{"calls": .., "threads": .., "jobs": [[path, width, format], ..]}` a line; answers each with a
 list of seconds: of the whole, then of each picture. Has the niceness, the one libvips thread and the encoder settings
 of a rendering process.
@@ -28,12 +26,12 @@ _SHRINKS = (8, 4, 2)
 
 
 def thumbnail(data: bytes, width: int) -> pyvips.Image:
-    """Reduce as anyone would who knows libvips."""
+    """Reduce a picture in the usual libvips way."""
     return pyvips.Image.thumbnail_buffer(data, width, height=10**6, size="down")
 
 
 def pipeline(data: bytes, width: int) -> pyvips.Image:
-    """Call what the pipeline calls for a JPEG in sRGB or with a profile, with everything decided beforehand."""
+    """Make the pyvips calls of the pipeline for a JPEG in sRGB or with a profile, without its decisions."""
     header = pyvips.Image.jpegload_buffer(data)
     factor = header.width / width
     height = max(1, round(header.height / factor))
@@ -49,7 +47,7 @@ _CALLS: dict[str, Callable[[bytes, int], pyvips.Image]] = {"thumbnail": thumbnai
 
 
 def picture(calls: str, path: str, width: int, name: str) -> float:
-    """Make one picture; tell the seconds."""
+    """Make one picture; return the seconds."""
     started = time.perf_counter()
     image, output = _CALLS[calls](Path(path).read_bytes(), width), FORMATS[name]
     encode(image, output, Transform(format=name), _SETTINGS, keep="none")
@@ -61,10 +59,10 @@ def main() -> None:
     os.nice(Discipline().niceness)
     load.prepare()
     for line in sys.stdin:
-        asked = json.loads(line)
-        with ThreadPoolExecutor(asked["threads"]) as pool:
+        requested = json.loads(line)
+        with ThreadPoolExecutor(requested["threads"]) as pool:
             started = time.perf_counter()
-            each = list(pool.map(lambda job, calls=asked["calls"]: picture(calls, *job), asked["jobs"]))
+            each = list(pool.map(lambda job, calls=requested["calls"]: picture(calls, *job), requested["jobs"]))
             seconds = time.perf_counter() - started
         sys.stdout.write(json.dumps([seconds, *each]) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What was measured: figures by name with median, spread and what is wanted, as a table and as JSON."""
+"""Figures by name, with median, spread and required value, as a table and as JSON."""
 
 import json
 import operator
@@ -22,7 +22,7 @@ class Wanted:
     value: float
 
     def met(self, value: float) -> bool:
-        """Tell whether a value keeps the bound."""
+        """Return whether a value is within the bound."""
         return _MEETS[self.sign](value, self.value)
 
     def __str__(self) -> str:
@@ -30,17 +30,17 @@ class Wanted:
 
 
 def at_least(value: float) -> Wanted:
-    """Want so much or more."""
+    """Return a lower bound."""
     return Wanted(">=", value)
 
 
 def at_most(value: float) -> Wanted:
-    """Want so much or less."""
+    """Return an upper bound."""
     return Wanted("<=", value)
 
 
 def exactly(value: float) -> Wanted:
-    """Want this value."""
+    """Return a bound that only this value meets."""
     return Wanted("=", value)
 
 
@@ -60,7 +60,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median is what is wanted; None where nothing is."""
+        """Whether the median is within the bound, or None without one."""
         return self.wanted.met(self.median) if self.wanted else None
 
     def row(self) -> str:
@@ -70,7 +70,7 @@ class Figure:
         return f"| {self.name} | {_short(self.median)} | {spread} | {self.unit} | {self.wanted or ''} | {met} |"
 
     def plain(self) -> dict[str, object]:
-        """Give everything as JSON takes it."""
+        """Return the figure as JSON values."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -85,19 +85,19 @@ class Figure:
 
 @dataclass(slots=True)
 class Figures:
-    """All measures of a run, in order; each is told as soon as it is known."""
+    """All measures of a run, in order; each is printed as soon as it is known."""
 
-    tell: Callable[[str], None]
+    print_line: Callable[[str], None]
     items: list[Figure] = field(default_factory=list)
 
     def add(self, name: str, unit: str, values: Sequence[float], wanted: Wanted | None = None) -> None:
-        """Keep a measure and tell it; one without values, which was too small for the clock, is told and not kept."""
+        """Store a measure and print it; one without values was too small for the clock, and is only printed."""
         if not values:
-            self.tell(f"| {name} | too little to measure | | {unit} | {wanted or ''} | |")
+            self.print_line(f"| {name} | too little to measure | | {unit} | {wanted or ''} | |")
             return
         figure = Figure(name, unit, tuple(values), wanted)
         self.items.append(figure)
-        self.tell(figure.row())
+        self.print_line(figure.row())
 
     def write(self, file: Path, circumstances: Mapping[str, object]) -> None:
         """Write everything as JSON."""
@@ -106,7 +106,7 @@ class Figures:
 
 
 def ratios(ours: Sequence[float], floor: Sequence[float]) -> list[float]:
-    """Divide round by round, so that what slows both down at a time cancels out.
+    """Return the ratio of each round, so that whatever slows both down at the same time cancels out.
 
     Processor time is counted in hundredths of a second: a round in which it was none cannot be divided by.
     """
@@ -114,7 +114,7 @@ def ratios(ours: Sequence[float], floor: Sequence[float]) -> list[float]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Tell the value that so many percent do not exceed."""
+    """Return the value that so many percent do not exceed."""
     if len(values) == 1:
         return values[0]
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

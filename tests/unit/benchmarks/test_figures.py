@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.benchmark.figures import Figure, Figures, Wanted, at_least, at_most, exactly, percentile, ratios
+from benchmarks.figures import Figure, Figures, Wanted, at_least, at_most, exactly, percentile, ratios
 
 
 @pytest.mark.parametrize(
@@ -26,28 +26,29 @@ def test_ratios_are_taken_round_by_round() -> None:
 
 
 def test_a_round_that_was_too_short_for_the_clock_is_left_out() -> None:
-    told: list[str] = []
-    figures = Figures(told.append)
+    printed: list[str] = []
+    figures = Figures(printed.append)
     figures.add("time", "ratio", ratios([2.0, 9.0], [0.0, 3.0]), at_least(1))
     figures.add("no time", "ratio", ratios([2.0, 9.0], [0.0, 0.0]), at_least(1))
     assert [figure.values for figure in figures.items] == [(3.0,)]
-    assert "too little to measure" in told[1]
+    assert "too little to measure" in printed[1]
 
 
 @pytest.mark.parametrize(
-    ("values", "percent", "told"), [([5.0], 99, 5.0), ([float(n) for n in range(101)], 99, 99.0), ([1.0, 3.0], 50, 2.0)]
+    ("values", "percent", "printed"),
+    [([5.0], 99, 5.0), ([float(n) for n in range(101)], 99, 99.0), ([1.0, 3.0], 50, 2.0)],
 )
-def test_a_percentile_is_what_so_many_percent_do_not_exceed(values: list[float], percent: int, told: float) -> None:
-    assert percentile(values, percent) == pytest.approx(told)
+def test_a_percentile_is_what_so_many_percent_do_not_exceed(values: list[float], percent: int, printed: float) -> None:
+    assert percentile(values, percent) == pytest.approx(printed)
 
 
 def test_figures_are_told_at_once_and_written_with_their_circumstances(tmp_path: Path) -> None:
-    told: list[str] = []
-    figures = Figures(told.append)
+    printed: list[str] = []
+    figures = Figures(printed.append)
     figures.add("hit / bare", "ratio", [0.75, 1.25], at_least(0.9))
     figures.write(tmp_path / "out.json", {"cores": 2})
     written = json.loads((tmp_path / "out.json").read_text())
-    assert len(told) == 1
+    assert len(printed) == 1
     assert written["cores"] == 2
     assert written["figures"] == [
         {

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import imagesize
 
-from imgserve.benchmark.failure import BenchmarkFailed
+from benchmarks.programs import BenchmarkFailed
 
 _JPEG = {".jpg", ".jpeg"}
 _MOST = 5
 _LEAST_SIDE = 400
 _SRCSET = (320, 480, 640, 800, 1024, 1280, 1600, 1920)
 _FULL_WIDTH = 2400
-"""Photographs narrower than this are asked for in sizes smaller by as much."""
+"""Photographs narrower than this are requested in proportionally smaller sizes."""
 _NEW_WIDTHS = 16
 _HOUR = 3600
 
@@ -38,7 +38,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """A folder of originals that fills with names never asked for."""
+    """A folder of originals that is filled with new names."""
 
     folder: Path
     photographs: tuple[Photograph, ...]
@@ -46,13 +46,13 @@ class Gallery:
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def fresh(self, photograph: Photograph) -> str:
-        """Give a photograph another name, so that it is an original that no server has seen."""
+        """Link a photograph under a new name, as an original that no server has seen; return the name."""
         name = f"photograph-{next(self._numbers)}.jpg"
         os.link(photograph.path, self.folder / name)
         return name
 
     def all_fresh(self) -> list[str]:
-        """Give every photograph another name."""
+        """Link every photograph under a new name; return the names."""
         return [self.fresh(photograph) for photograph in self.photographs]
 
     @property
@@ -66,7 +66,7 @@ class Gallery:
         return self.photographs[-1]
 
     def scaled(self, width: int) -> int:
-        """Give the width that stands for this one where the photographs are small."""
+        """Return this width, reduced if the photographs are small."""
         return round(width * min(1.0, min(item.width for item in self.photographs) / _FULL_WIDTH))
 
     def srcset(self) -> list[int]:
@@ -82,15 +82,15 @@ class Gallery:
 
 
 def gallery(photographs: Path, folder: Path) -> Gallery:
-    """Copy the largest photographs of a folder beside a new, empty folder of originals."""
-    kept, originals = folder / "photographs", folder / "originals"
-    kept.mkdir()
+    """Copy the largest photographs of a folder next to a new, empty folder of originals."""
+    copies, originals = folder / "photographs", folder / "originals"
+    copies.mkdir()
     originals.mkdir()
     found = sorted(_found(photographs), key=lambda item: -item.megapixels)[:_MOST]
     if not found:
         raise BenchmarkFailed(f"there is no upright JPEG with sides of {_LEAST_SIDE} pixels or more in {photographs}")
     copied = [
-        Photograph(_settled(item.path, kept / f"{at}.jpg"), item.width, item.height) for at, item in enumerate(found)
+        Photograph(_settled(item.path, copies / f"{at}.jpg"), item.width, item.height) for at, item in enumerate(found)
     ]
     return Gallery(originals, tuple(copied))
 
@@ -105,7 +105,7 @@ def _found(folder: Path) -> Iterator[Photograph]:
 
 
 def _settled(path: Path, copy: Path) -> Path:
-    """Copy a file, and let it look old: of one that may still be written, nothing would be kept."""
+    """Copy a file and set its times to an hour ago: renditions of a file that may still be written are not cached."""
     shutil.copyfile(path, copy)
     hour_ago = time.time() - _HOUR
     os.utime(copy, (hour_ago, hour_ago))

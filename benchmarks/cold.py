@@ -1,4 +1,4 @@
-"""Cold pictures: the first after start, many of new originals beside a bare pyvips loop, and one large one alone."""
+"""Cold pictures: the first after the start, many next to a bare pyvips loop, one large one alone, one for a crowd."""
 
 import random
 import statistics
@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from imgserve.benchmark.figures import at_least, at_most, ratios
-from imgserve.benchmark.load import drive, request
-from imgserve.benchmark.programs import Program, Timed, settled_seconds
-from imgserve.benchmark.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
-from imgserve.benchmark.setup import Setup
+from benchmarks.fetch import counted
+from benchmarks.figures import at_least, at_most, exactly, ratios
+from benchmarks.load import drive, request
+from benchmarks.programs import Program, Timed, settled_seconds
+from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
+from benchmarks.setup import Setup
 
 _WIDTHS = (320, 480, 640, 800, 1200)
 _FORMATS = ("jpg", "webp")
 _ALONE_WIDTH = 800
 _ALONE_TIMES = 3
+_CROWD_WIDTH = 640
 _PAUSE_SECONDS = 0.5
-"""So that nothing of the picture before is still going on."""
+"""After it, the work for the previous picture is done."""
 _LONGEST_MS = 500
 
 
@@ -31,7 +33,7 @@ class Side:
 
 
 def measure(setup: Setup) -> None:
-    """Alternate between our server and the bare loop; every round has originals and sizes of its own."""
+    """Alternate between imgserve and the bare loop; every round has its own originals and sizes."""
     gallery, figures = setup.gallery, setup.figures
     with (
         imgserve(gallery.folder, setup.new_folder()) as server,
@@ -54,7 +56,7 @@ def measure(setup: Setup) -> None:
 
 
 def alone(setup: Setup) -> None:
-    """Time one cold picture of the largest photograph at a time, beside the same calls in a script."""
+    """Time cold pictures of the largest photograph, one at a time, next to the same calls in a script."""
     gallery, figures = setup.gallery, setup.figures
     ours, floor = Side(), Side()
     with (
@@ -75,7 +77,7 @@ def alone(setup: Setup) -> None:
 
 
 def _times(side: Side, program: Timed, make: Callable[[], list[float]]) -> None:
-    """Take the median of a few pictures, one after the other."""
+    """Record the median of a few pictures, made one after the other."""
     before = settled_seconds(program)
     side.times.append(statistics.median(make()) * 1000)
     side.costs.append(settled_seconds(program) - before)
@@ -107,9 +109,35 @@ def _both(server: Program, bare: BareLoop, jobs: list[Job], sides: tuple[Side, S
     floor.rates.append(len(jobs) / bare.run(jobs)[0])
     floor.costs.append((settled_seconds(bare) - before) / len(jobs) * 1000)
     before = settled_seconds(server)
-    ours.rates.append(drive(server.address, _asked(jobs), LOOP_THREADS, kept=False).expect(200).rate)
+    ours.rates.append(drive(server.address, _requests(jobs), LOOP_THREADS, persistent=False).expect(200).rate)
     ours.costs.append((settled_seconds(server) - before) / len(jobs) * 1000)
 
 
-def _asked(jobs: list[Job]) -> Iterator[bytes]:
+def _requests(jobs: list[Job]) -> Iterator[bytes]:
     return (request(f"/img/{job.path.name}?width={job.width}&format={job.format}") for job in jobs)
+
+
+def crowd(setup: Setup) -> None:
+    """Alternate between the crowd and one client, each with an original of its own."""
+    first, last, single, renders = [], [], [], []
+    gallery, figures, clients = setup.gallery, setup.figures, setup.pace.crowd
+    with imgserve(gallery.folder, setup.new_folder()) as server:
+
+        def request_by(number: int) -> list[float]:
+            sent = request(f"/img/{gallery.fresh(gallery.largest)}?width={gallery.scaled(_CROWD_WIDTH)}")
+            return drive(server.address, [sent] * number, number).expect(200).latencies
+
+        request_by(clients)
+        for _ in setup.pace.turns():
+            before = counted(server.address, "imgserve_renders_total")
+            many = request_by(clients)
+            renders.append(counted(server.address, "imgserve_renders_total") - before)
+            first.append(min(many) * 1000)
+            last.append(max(many) * 1000)
+            single.append(max(request_by(1)) * 1000)
+    figures.add(f"renderings for {clients} clients of one cold picture", "renderings", renders, exactly(1))
+    figures.add(f"first of {clients} clients", "ms", first)
+    figures.add(f"last of {clients} clients", "ms", last)
+    figures.add("the same for one client", "ms", single)
+    figures.add("last / first", "ratio", ratios(last, first), at_most(1.5))
+    figures.add("last / one client alone", "ratio", ratios(last, single))

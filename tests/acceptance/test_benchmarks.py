@@ -1,4 +1,4 @@
-"""`imgserve benchmark` as a person meets it: a table, a file of figures, and nothing left behind."""
+"""`python -m benchmarks` as a person meets it: a table, a file of figures, and nothing left behind."""
 
 import json
 import re
@@ -11,8 +11,11 @@ import psutil
 import pytest
 
 from tests.pictures import encoded, noise
-from tests.servers import PATIENCE, command_of, environment, imgserve, until
+from tests.servers import PATIENCE, ROOT, command_of, environment, until
 
+BENCHMARKS = (sys.executable, "-m", "benchmarks")
+RUN_SECONDS = 4 * PATIENCE
+"""A whole measurement, on a machine with other work."""
 ROW = re.compile(r"^\| ([^|]+) \| [\d.,]+ \| ([\d., ]+ \.\. [\d.,]+)? ?\| [^|]+ \|[^|]*\|[^|]*\|$")
 
 
@@ -50,10 +53,10 @@ def alone(tmp_path: Path) -> dict[str, str]:
 def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     photographs: Path, tmp_path: Path, alone: dict[str, str], words: str, expected: dict[str, str | None]
 ) -> None:
-    command = [sys.executable, "-m", "imgserve", "benchmark", str(photographs), "--quick"]
+    command = [*BENCHMARKS, str(photographs), "--quick"]
     options = ["--only", words, "--json", str(tmp_path / "figures.json")]
     done = subprocess.run(
-        [*command, *options], cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*command, *options], cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     head, table = done.stdout.split("|---|--:|--:|---|---|---|\n")
@@ -69,13 +72,21 @@ def test_a_quick_run_prints_a_table_and_writes_the_same_as_json(
     assert _left(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "background"), [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True)]
+)
 @pytest.mark.parametrize("measuring", [True, False])
 def test_what_was_started_is_gone_when_the_benchmark_is_interrupted(
-    photographs: Path, tmp_path: Path, alone: dict[str, str], number: int, measuring: bool
+    photographs: Path, tmp_path: Path, alone: dict[str, str], number: int, measuring: bool, background: bool
 ) -> None:
-    command = [sys.executable, "-m", "imgserve", "benchmark", str(photographs), "--only", "cold", "--rounds", "99"]
-    with subprocess.Popen(command, cwd=tmp_path, env=alone, stdout=subprocess.PIPE, text=True) as process:
+    command = [*BENCHMARKS, str(photographs), "--only", "cold", "--rounds", "99"]
+    # As a shell without job control starts what ends in `&`; the child inherits that.
+    inherited = signal.signal(signal.SIGINT, signal.SIG_IGN) if background else signal.getsignal(signal.SIGINT)
+    try:
+        process = subprocess.Popen(command, cwd=tmp_path, env=alone, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    with process:
         assert process.stdout is not None
         until(lambda: _left(tmp_path))
         if measuring:
@@ -92,7 +103,7 @@ def test_a_peer_that_does_not_start_is_told_and_nothing_is_left(
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'out of order'\nexit 3\n", encoding="utf-8")
     broken.chmod(0o755)
-    command = [sys.executable, "-m", "imgserve", "benchmark", str(photographs), "--quick", "--only", "burst"]
+    command = [*BENCHMARKS, str(photographs), "--quick", "--only", "burst"]
     done = subprocess.run(
         [*command, "--thumbor", str(broken)], cwd=tmp_path, env=alone, capture_output=True, text=True,
         timeout=PATIENCE, check=False,
@@ -107,7 +118,10 @@ def test_a_peer_that_does_not_start_is_told_and_nothing_is_left(
     ("arguments", "told"), [(("--only", "hots"), "received hots"), ((), "no upright JPEG"), (("--rounds", "0"), "0")]
 )
 def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
-    done = imgserve("benchmark", tmp_path, *arguments, cwd=tmp_path)
+    done = subprocess.run(
+        [*BENCHMARKS, str(tmp_path), *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
     assert done.returncode != 0
     assert told in done.stderr
 
@@ -115,3 +129,15 @@ def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, arguments: tuple[str, .
 def _left(folder: Path) -> list[int]:
     """List processes that were started to work in this temporary folder."""
     return [one.pid for one in psutil.process_iter() if f"{folder}/imgserve-benchmark-" in command_of(one)]
+
+
+def test_the_other_measurements_are_listed_and_explain_themselves(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*BENCHMARKS, "--list"], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+        timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    scripts = {line.removeprefix("python -m benchmarks.") for line in done.stdout.splitlines() if "python -m" in line}
+    here = [
+        path for path in (ROOT / "benchmarks").glob("*.py") if 'if __name__ == "__main__"' in path.read_text("utf-8")
+    ]
+    assert scripts == {path.stem for path in here} - {"__main__", "bare_app", "bare_loop"}

@@ -1,6 +1,6 @@
 """The floor for hits: a bare ASGI app that sends bytes it holds, on uvicorn as imgserve configures it. Runs by itself.
 
-    python -m imgserve.benchmark.bare_app ANSWERS.json
+    bare_app.py ANSWERS.json
 
 The file maps a path to `{"status": 200, "headers": [[name, value], ...], "body": FILE or null}`.
 """
@@ -17,7 +17,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class BareApp:
-    """Answers a known path with what was given for it."""
+    """Sends the configured response for each known path."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self._answers = {path: _messages(answer) for path, answer in answers.items()}
@@ -39,7 +39,7 @@ def _messages(answer: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class _Announcing(uvicorn.Server):
-    """Tells where it listens."""
+    """Prints the address that it listens on."""
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)

@@ -1,4 +1,4 @@
-"""One request again and again over kept connections: by wrk where it is installed, else by our own generator."""
+"""One request repeated on persistent connections, by wrk if installed, else by the generator of this benchmark."""
 
 import re
 import resource
@@ -6,22 +6,22 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from imgserve.benchmark.ask import fetch
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.load import HEADERS, drive, repeated, request
+from benchmarks.fetch import fetch
+from benchmarks.load import HEADERS, drive, repeated, request
+from benchmarks.programs import BenchmarkFailed
 
 _RATE = re.compile(r"^Requests/sec:\s+([\d.]+)", re.MULTILINE)
 _DONE = re.compile(r"^\s*(\d+) requests in ", re.MULTILINE)
 _QUANTILE = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s|m)\b", re.MULTILINE)
 _WRONG = re.compile(r"^\s*(?:Socket errors|Non-2xx or 3xx responses):.*$", re.MULTILINE)
 WRK_LEAST_SECONDS = 1
-"""It takes whole seconds only."""
+"""wrk only accepts whole seconds."""
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that is repeated, and what must come of it."""
+class RepeatedRequest:
+    """A request that is repeated, and its expected status."""
 
     address: str
     path: str
@@ -31,7 +31,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What came of a run."""
+    """The result of a run."""
 
     answers: int
     rate: float
@@ -40,49 +40,49 @@ class Steady:
     p99: float
     """Seconds."""
     generator: float
-    """Share of a core that the generator took; near 1 it was the limit, not the server."""
+    """Share of a core that the generator used; near 1 it was the limit, not the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generator:
-    """Whatever sends the requests."""
+    """Sends the requests."""
 
     wrk: str | None
 
     @property
     def name(self) -> str:
-        """What to call it in a report."""
+        """Its name in a report."""
         return "wrk, one thread" if self.wrk else "our own, one process"
 
-    def run(self, asked: Asked, connections: int, seconds: float) -> Steady:
-        """Ask for so long; the answer is looked at once before."""
-        fetch(asked.address, asked.path, **asked.headers).expect(asked.status)
-        return self._wrk(asked, connections, seconds) if self.wrk else self._own(asked, connections, seconds)
+    def run(self, repeat: RepeatedRequest, connections: int, seconds: float) -> Steady:
+        """Repeat a request for so many seconds, after one whose status is checked."""
+        fetch(repeat.address, repeat.path, **repeat.headers).expect(repeat.status)
+        return self._wrk(repeat, connections, seconds) if self.wrk else self._own(repeat, connections, seconds)
 
-    def _wrk(self, asked: Asked, connections: int, seconds: float) -> Steady:
+    def _wrk(self, repeat: RepeatedRequest, connections: int, seconds: float) -> Steady:
         whole = max(WRK_LEAST_SECONDS, round(seconds))
-        named = HEADERS | dict(asked.headers)
-        # In this spelling, since it adds a Host of its own beside one in lower case.
+        named = HEADERS | dict(repeat.headers)
+        # In this spelling, because wrk adds a second Host next to one in lower case.
         headers = [f"-H{name.replace('_', '-').title()}: {value}" for name, value in named.items()]
         command = [self.wrk or "", "-t1", f"-c{connections}", f"-d{whole}s", "--latency", *headers]
         before = _processor_seconds(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
-            [*command, asked.address + asked.path], capture_output=True, text=True, check=False, timeout=whole + 60
+            [*command, repeat.address + repeat.path], capture_output=True, text=True, check=False, timeout=whole + 60
         )
         if done.returncode:
             raise BenchmarkFailed(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
         return read_wrk(done.stdout, (_processor_seconds(resource.RUSAGE_CHILDREN) - before) / whole)
 
-    def _own(self, asked: Asked, connections: int, seconds: float) -> Steady:
+    def _own(self, repeat: RepeatedRequest, connections: int, seconds: float) -> Steady:
         before = _processor_seconds(resource.RUSAGE_SELF)
-        sent = request(asked.path, **asked.headers)
-        load = drive(asked.address, repeated(sent, seconds), connections).expect(asked.status)
+        sent = request(repeat.path, **repeat.headers)
+        load = drive(repeat.address, repeated(sent, seconds), connections).expect(repeat.status)
         share = (_processor_seconds(resource.RUSAGE_SELF) - before) / load.seconds
         return Steady(len(load.latencies), load.rate, load.percentile(50), load.percentile(99), share)
 
 
 def read_wrk(text: str, generator: float) -> Steady:
-    """Read what wrk prints with --latency."""
+    """Parse the output of wrk --latency."""
     rate, done = _RATE.search(text), _DONE.search(text)
     quantiles = {percent: float(value) * _SECONDS[unit] for percent, value, unit in _QUANTILE.findall(text)}
     wrong = _WRONG.search(text)

@@ -5,10 +5,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from imgserve.benchmark.failure import BenchmarkFailed
-from imgserve.benchmark.memory import held, sampled
-from imgserve.benchmark.programs import Program, environment, free_address, serving, started
-from imgserve.benchmark.servers import Job, bare_loop
+from benchmarks.memory import held, sampled
+from benchmarks.programs import BenchmarkFailed, Program, environment, free_address, serving, started
+from benchmarks.servers import Job, bare_loop
 from tests.pictures import encoded, noise
 from tests.servers import until
 
@@ -44,7 +43,7 @@ def test_a_program_that_ends_early_is_told_with_its_last_words(tmp_path: Path) -
 
 
 def test_a_program_that_does_not_mind_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imgserve.benchmark.programs._GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("benchmarks.programs._GRACE_SECONDS", 0.2)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True)"
     with started([sys.executable, "-c", f"{deaf}; time.sleep(600)"], tmp_path, piped=True) as process:
         assert process.stdout is not None

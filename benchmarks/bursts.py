@@ -1,16 +1,16 @@
-"""Pages of pictures, all cold, then more sizes of the same: ours, a bare loop and the peers in turn."""
+"""Pages of cold pictures, then more sizes of the same: imgserve, a bare loop and the peers in turn."""
 
 import contextlib
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from imgserve.benchmark.ask import check_picture
-from imgserve.benchmark.figures import at_least, ratios
-from imgserve.benchmark.load import drive, request
-from imgserve.benchmark.programs import Program, settled_seconds
-from imgserve.benchmark.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
-from imgserve.benchmark.setup import Setup
+from benchmarks.fetch import check_picture
+from benchmarks.figures import at_least, ratios
+from benchmarks.load import drive, request
+from benchmarks.programs import Program, settled_seconds
+from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
+from benchmarks.setup import Setup
 
 IN_FLIGHT = 4
 OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"
@@ -18,7 +18,7 @@ OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"
 
 @dataclass(slots=True)
 class Rounds:
-    """What one contender did in one kind of work."""
+    """The rounds of one contender in one kind of work."""
 
     rates: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)
@@ -29,17 +29,17 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Whoever makes the pictures."""
+    """A program that makes the pictures."""
 
     name: str
     program: Program | BareLoop
     make: Callable[[list[Job]], tuple[float, float]]
-    """Makes them; tells the seconds and the bytes."""
+    """Makes them; returns the seconds and the bytes."""
     burst: Rounds = field(default_factory=Rounds)
     widths: Rounds = field(default_factory=Rounds)
 
     def run(self, jobs: list[Job], rounds: Rounds) -> None:
-        """Make pictures, and keep how that went."""
+        """Make pictures and record the rate, the cost and the size."""
         before = settled_seconds(self.program)
         seconds, size = self.make(jobs)
         rounds.costs.append((settled_seconds(self.program) - before) / len(jobs) * 1000)
@@ -48,7 +48,7 @@ class Contender:
 
 
 def measure(setup: Setup) -> None:
-    """Let each contender make the same pages and the same further sizes, in an order that turns."""
+    """Run each contender on the same pages and the same further sizes, in rotating order."""
     with contextlib.ExitStack() as stack:
         contenders = list(_contenders(stack, setup))
         for number in setup.pace.turns():
@@ -70,9 +70,9 @@ def jobs(setup: Setup, names: Iterable[str], widths: Iterable[int]) -> list[Job]
 def over_http(program: Program, path: Callable[[str, int], str]) -> Callable[[list[Job]], tuple[float, float]]:
     """Make pictures by asking a server for them."""
 
-    def make(asked: list[Job]) -> tuple[float, float]:
-        requests = [request(path(job.path.name, job.width)) for job in asked]
-        load = drive(program.address, requests, IN_FLIGHT, kept=False).expect(200)
+    def make(requested: list[Job]) -> tuple[float, float]:
+        requests = [request(path(job.path.name, job.width)) for job in requested]
+        load = drive(program.address, requests, IN_FLIGHT, persistent=False).expect(200)
         return load.seconds, load.bytes
 
     return make
@@ -85,7 +85,7 @@ def our_path(name: str, width: int) -> str:
 
 def _contenders(stack: contextlib.ExitStack, setup: Setup) -> Iterator[Contender]:
     loop = stack.enter_context(bare_loop(setup.new_folder()))
-    yield _warm(setup, Contender(FLOOR, loop, lambda asked: (loop.run(asked)[0], 0.0)))
+    yield _warm(setup, Contender(FLOOR, loop, lambda requested: (loop.run(requested)[0], 0.0)))
     server = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder()))
     check_picture(server.address, our_path(setup.gallery.fresh(setup.gallery.smallest), 200), 200)
     yield _warm(setup, Contender(OURS, server, over_http(server, our_path)))
@@ -112,8 +112,8 @@ def _report(setup: Setup, contenders: dict[str, Contender]) -> None:
             wanted = at_least(least) if least else None
             ours, theirs = done[OURS], done[other]
             setup.figures.add(f"{what}: {OURS} / {other}", "ratio", ratios(ours.rates, theirs.rates), wanted)
-            told = f"{what}: {OURS} / {other}, by processor time"
-            setup.figures.add(told, "ratio", ratios(theirs.costs, ours.costs))
+            title = f"{what}: {OURS} / {other}, by processor time"
+            setup.figures.add(title, "ratio", ratios(theirs.costs, ours.costs))
         for name, rounds in done.items():
             setup.figures.add(f"{what}: {name}, processor time a picture", "ms", rounds.costs)
             if any(rounds.sizes):

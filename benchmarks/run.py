@@ -1,4 +1,4 @@
-"""The run: which chapters there are, what each is given, and what is told around them."""
+"""The run: the chapters, what each receives, and the lines printed around them."""
 
 import os
 import platform
@@ -10,32 +10,32 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks import bursts, cold, hits, memory
+from benchmarks.figures import HEAD, Figures
+from benchmarks.memory import KIND
+from benchmarks.peers import Commands, Peer, installed
+from benchmarks.photographs import gallery
+from benchmarks.setup import Pace, Setup
+from benchmarks.steady import WRK_LEAST_SECONDS, Generator
 from imgserve import __version__
-from imgserve.benchmark import bursts, busy, cold, crowd, hits, usage
-from imgserve.benchmark.figures import HEAD, Figures
-from imgserve.benchmark.memory import KIND
-from imgserve.benchmark.peers import Commands, Peer, installed
-from imgserve.benchmark.photographs import gallery
-from imgserve.benchmark.setup import Pace, Setup
-from imgserve.benchmark.steady import WRK_LEAST_SECONDS, Generator
 
 _OTHER_DESCRIPTORS = 128
 
 CHAPTERS: dict[str, Callable[[Setup], None]] = {
     "cold": cold.measure,
     "hits": hits.measure,
-    "busy": busy.measure,
+    "busy": hits.busy,
     "burst": bursts.measure,
     "alone": cold.alone,
-    "crowd": crowd.measure,
-    "memory": usage.measure,
+    "crowd": cold.crowd,
+    "memory": memory.measure,
 }
 """In the order of the table. Each starts what it measures, adds its figures, and leaves nothing running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to measure."""
+    """The measurement that is requested."""
 
     photographs: Path
     pace: Pace = field(default_factory=Pace)
@@ -44,8 +44,8 @@ class Order:
     json: Path | None = None
 
 
-def run(order: Order, tell: Callable[[str], None]) -> Figures:
-    """Measure, and tell every figure as soon as it is known.
+def run(order: Order, print_line: Callable[[str], None]) -> Figures:
+    """Measure, and print every figure as soon as it is known.
 
     Raises:
         BenchmarkFailed: something did not start or answered wrongly; what had been started is gone.
@@ -53,11 +53,11 @@ def run(order: Order, tell: Callable[[str], None]) -> Figures:
     _allow_descriptors(order.pace.crowd + _OTHER_DESCRIPTORS)
     peers, skipped = installed(order.commands)
     generator = Generator(order.commands.wrk if order.pace.seconds >= WRK_LEAST_SECONDS else None)
-    figures = Figures(tell)
+    figures = Figures(print_line)
     facts = _machine()
     for line in _head(facts, generator, peers, skipped):
-        tell(line)
-    facts |= {"generator": generator.name, "peers": [peer.told for peer in peers], "skipped": skipped}
+        print_line(line)
+    facts |= {"generator": generator.name, "peers": [peer.description for peer in peers], "skipped": skipped}
     with tempfile.TemporaryDirectory(prefix="imgserve-benchmark-") as name:
         folder = Path(name)
         shown = gallery(order.photographs, folder)
@@ -71,7 +71,7 @@ def run(order: Order, tell: Callable[[str], None]) -> Figures:
 
 
 def _machine() -> dict[str, object]:
-    """Tell when and on what this runs."""
+    """Return the time and the machine."""
     return {
         "imgserve": __version__,
         "date": time.strftime("%Y-%m-%d %H:%M"),
@@ -85,16 +85,22 @@ def _machine() -> dict[str, object]:
 def _head(
     machine: Mapping[str, object], generator: Generator, peers: Sequence[Peer], skipped: Sequence[str]
 ) -> list[str]:
-    told = [
+    lines = [
         ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
-        f"Requests come from the same machine and share its cores. Hits are asked for by {generator.name}.",
+        f"Requests come from the same machine and share its cores. Hits are requested by {generator.name}.",
         f"Memory is {KIND}, added up over processes. One server process, rendering as shipped, no access log.",
     ]
-    return [*told, *(f"Peer: {peer.told}." for peer in peers), *(f"Skipped {line}" for line in skipped), "", HEAD]
+    return [
+        *lines,
+        *(f"Peer: {peer.description}." for peer in peers),
+        *(f"Skipped {line}" for line in skipped),
+        "",
+        HEAD,
+    ]
 
 
 def _allow_descriptors(wanted: int) -> None:
-    """Take as many descriptors as a crowd needs, where the system allows it."""
+    """Raise the limit of descriptors for a crowd, as far as the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(

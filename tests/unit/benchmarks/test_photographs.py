@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.benchmark.photographs import Gallery, Photograph
+from benchmarks.photographs import Gallery, Photograph
 
 
 def gallery_of(*widths: int) -> Gallery:
