@@ -16,7 +16,6 @@ import uvloop
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits, file_version
 from imgserve.pipeline import load, metadata
@@ -54,7 +53,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     stored = Size(header.width, header.height)
     order = Order(Transform(width=_WIDTH, format="jpg"))
     transform, output = order.settled(FORMATS["jpg"])
-    made = plan(stored, transform, limits, orientation=header.orientation)
+    made = order.plan(stored, transform, orientation=header.orientation)
     job = Job(made, transform, output, stored)
     shrink = jpeg_shrink(stored)
     decoded = opened.open(access="sequential", shrink=shrink).copy_memory()
@@ -68,7 +67,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     steps: list[tuple[str, float]] = [
         ("parse the query, settle, write the canonical text", _least(lambda: _asked(_QUERY))),
         ("read the file, recognize, read the header", _least(lambda: _header(path))),
-        ("plan", _least(lambda: plan(stored, transform, limits))),
+        ("plan", _least(lambda: order.plan(stored, transform))),
         (f"decode at 1/{shrink} of its sides into memory", decoding),
         ("stages: resample, colors", _least(lambda: staged(decoded, job).copy_memory())),
         ("encode", _least(lambda: encode(kept[0], output, transform, settings, keep=kept[1]))),

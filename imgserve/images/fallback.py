@@ -10,7 +10,7 @@ from anyio import to_thread
 from imgserve.cache import RenditionKey, Sibling, TieredCache
 from imgserve.errors import BadTransform, Busy
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import Plan, frames_alike, plan
+from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.images.renditions import Renditions, Served
 from imgserve.model import Limits, Original
 from imgserve.transform import Transform, likeness, parse_query
@@ -120,7 +120,7 @@ class FallbackRenditions:
         return any(
             own[orientation].size == Size(sibling.width, sibling.height)
             and _fits(sibling, shapes[orientation].size, least)
-            and frames_alike(shapes[orientation], own[orientation])
+            and shows_same_part(shapes[orientation], own[orientation])
             for orientation in shapes.keys() & own.keys()
         )
 
@@ -129,7 +129,9 @@ class FallbackRenditions:
         size, vector, shapes = Size(original.width, original.height), original.format.name == "svg", {}
         for orientation in _ORIENTATIONS:
             try:
-                shapes[orientation] = plan(size, transform, self._limits, orientation=orientation, vector=vector)
+                shapes[orientation] = plan(size, transform, orientation=orientation, vector=vector).capped(
+                    self._limits.output_side, self._limits.output_pixels
+                )
             except BadTransform:
                 continue  # a rect that lies outside, so it does not stand like this
         return shapes

@@ -38,7 +38,7 @@ def wanted(query: str) -> Transform:
 async def keep(house: Parts, query: str, orientation: int) -> None:
     """Put something of the right size and format under the name that a rendition would have."""
     transform = wanted(query)
-    size = plan(Size(ORIGINAL.width, ORIGINAL.height), transform, house.stand_ins._limits, orientation=orientation).size
+    size = plan(Size(ORIGINAL.width, ORIGINAL.height), transform, orientation=orientation).size
     data = b"\xff\xd8\xff" + zlib.crc32(query.encode()).to_bytes(4, "big")
     rendition = Rendition(data, f"image/{transform.format}", size.width, size.height)
     assert await house.cache.put(house.renditions.key(ORIGINAL, transform), rendition)
