@@ -27,7 +27,7 @@ from imgserve.pipeline.probe import Header, read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.pipeline.stages import Job, staged
 from imgserve.rendering.pool import RenderingProcess
-from imgserve.transform import Transform, canonical, parse_query, settle
+from imgserve.transform import Transform, canonical, normalize, parse_query
 
 _RUNS = 7
 _WIDTH = 800
@@ -52,7 +52,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     header = read_header(opened, limits)
     stored = Size(header.width, header.height)
     order = Order(Transform(width=_WIDTH, format="jpg"))
-    transform, output = order.settled(FORMATS["jpg"])
+    transform, output = order.normalized(FORMATS["jpg"])
     made = order.plan(stored, transform, orientation=header.orientation)
     job = Job(made, transform, output, stored)
     shrink = jpeg_shrink(stored)
@@ -90,7 +90,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
 
 def _asked(query: str) -> str:
     asked = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
-    return canonical(settle(asked.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
+    return canonical(normalize(asked.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
 
 
 def _header(path: Path) -> Header:

@@ -11,7 +11,7 @@ from imgserve.client.ladder import Offer
 from imgserve.client.markup import AttributeValue, Html, merged
 from imgserve.client.parameters import Parameters
 from imgserve.client.size import original_extent
-from imgserve.transform import compose, read_asked
+from imgserve.transform import compose, read_parameters
 
 Loading = Literal["lazy", "eager"]
 Decoding = Literal["async", "sync", "auto"]
@@ -140,7 +140,7 @@ class ImageUrls:
         offer = Offer(tuple(widths), tuple(densities), original_extent(original_width, original_height))
         own = {"alt": alt, "loading": loading, "decoding": decoding}
         at, values = self._at(image_id), self._asked(parameters)
-        sources = [source_element(at, read_asked({"format": name}, values), offer, sizes) for name in formats]
+        sources = [source_element(at, read_parameters({"format": name}, values), offer, sizes) for name in formats]
         img = img_element(at, values, offer, sizes, merged(own, attributes))
         return Html("".join(["<picture>", *sources, img, "</picture>"]))
 
@@ -148,7 +148,7 @@ class ImageUrls:
         return replace(self, _defaults=tuple(sorted(self._asked(source).items())))
 
     def _asked(self, source: Mapping[str, Any] | str) -> dict[str, Any]:
-        return read_asked(source, dict(self._defaults))
+        return read_parameters(source, dict(self._defaults))
 
     def _at(self, image_id: str) -> Address:
         return partial(self._address, image_id)

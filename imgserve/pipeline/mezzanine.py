@@ -63,7 +63,7 @@ def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
 
 def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     """Choose a level of a mezzanine and plan what becomes of it; None where only the original will do."""
-    transform, output = order.settled(FORMATS[mezzanine.original])
+    transform, output = order.normalized(FORMATS[mezzanine.original])
     if not accepts_mezzanine(transform):
         return None
     upright = Size(mezzanine.width, mezzanine.height)
@@ -132,7 +132,7 @@ class Decoded:
         return self._image
 
     def _serves(self, order: Order) -> bool:
-        transform, output = order.settled(FORMATS[self._opened.format])
+        transform, output = order.normalized(FORMATS[self._opened.format])
         made = order.plan(self._stored, transform, orientation=self._header.orientation)
         loaded = Size(*(-(-side // max(1, self._shrink)) for side in (self._stored.width, self._stored.height)))
         if not self._shrink:

@@ -16,7 +16,7 @@ from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, read_header
 from imgserve.pipeline.stages import Job, staged
-from imgserve.transform import Transform, settle
+from imgserve.transform import Transform, normalize
 
 REVISION = 3
 """Raised with every change that makes other bytes of the same original and transform; part of every cache key."""
@@ -36,12 +36,12 @@ class Order:
     damaged: bool = False
     """Show what can be decoded of a broken file instead of refusing it."""
 
-    def settled(self, original: Format) -> tuple[Transform, Format]:
+    def normalized(self, original: Format) -> tuple[Transform, Format]:
         """Say all that the caller left open, for an original of some format; and name the output format."""
         asked = self.transform
         output = FORMATS[asked.format] if asked.format else default_output(original)
         focal = self.focal_point is not None
-        return settle(asked, original, output, qualities=self.encoders.quality, focal_point=focal), output
+        return normalize(asked, original, output, qualities=self.encoders.quality, focal_point=focal), output
 
     def plan(
         self, stored: Size, transform: Transform, *, orientation: int = 1, frames: int = 1, vector: bool = False
@@ -95,7 +95,7 @@ class Draft:
 
 def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition:
     """Make a rendition of an original whose header was read."""
-    _, output = order.settled(FORMATS[opened.format])
+    _, output = order.normalized(FORMATS[opened.format])
     if output.name == "svg":
         return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
     return finished(draft(opened, header, order), order.encoders)
@@ -110,7 +110,7 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
         order: what to make.
         decoded: its one frame, where that is decoded already; at any reduction that still has the detail.
     """
-    transform, output = order.settled(FORMATS[opened.format])
+    transform, output = order.normalized(FORMATS[opened.format])
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
     stored = _planning_size(header, opened, transform)
     made = order.plan(
@@ -224,7 +224,7 @@ def _pixels(draft: Draft) -> list[pyvips.Image]:
 
 
 def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
-    transform, output = order.settled(_ANIMATED if len(frames) > 1 else _STILL)
+    transform, output = order.normalized(_ANIMATED if len(frames) > 1 else _STILL)
     if transform.frame is not None:
         frames = [frames[numbered("frame", transform.frame, len(frames))]]
     elif not (output.animation and transform.animate):

@@ -10,7 +10,7 @@ from imgserve.client.api.asking import Filters, Step, selection, selections, ste
 from imgserve.client.api.call import Answer, Call, once, posted
 from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.api.images import path_of
-from imgserve.transform import compose, read_asked
+from imgserve.transform import compose, read_parameters
 
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")
 _MANY = "/api/transform"
@@ -26,7 +26,7 @@ def convert(image_id: str, extension: str, parameters: Mapping[str, Any]) -> Cal
     plain = extension.removeprefix(".")
     if not _EXTENSION.fullmatch(plain):
         raise ValueError(f"extension: expected one such as webp, but received {extension!r}")
-    query = compose(read_asked(parameters))
+    query = compose(read_parameters(parameters))
     path = path_of(image_id, f"/convert/{plain}") + (f"?{query}" if query else "")
     return Call(method="GET", path=path, read=picture_of)
 

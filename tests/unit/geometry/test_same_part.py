@@ -8,13 +8,13 @@ from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.model import Limits
-from imgserve.transform import parse_query, settle
+from imgserve.transform import normalize, parse_query
 
 LARGE = Size(4000, 3000)
 
 
 def planned(query: str, size: Size = LARGE, orientation: int = 1) -> Plan:
-    transform = settle(parse_query(query).transform, FORMATS["jpg"], FORMATS["jpg"])
+    transform = normalize(parse_query(query).transform, FORMATS["jpg"], FORMATS["jpg"])
     return plan(size, transform, orientation=orientation).capped(Limits().output_side, Limits().output_pixels)
 
 
