@@ -6,7 +6,7 @@ A test compares what is committed.
 from pathlib import Path
 
 from imgserve.transform.kinds import ASPECT, COLOR, RECT, SIDE, AnyKind, ReadError
-from imgserve.transform.parameters import BY_NAME, FIELDS, Field
+from imgserve.transform.parameters import BY_NAME, PARAMETERS, Parameter
 
 MODULE = Path(__file__).parents[1] / "imgserve" / "client" / "parameters.py"
 _WIDTH = 120
@@ -41,21 +41,23 @@ _EXPECTED = (("0 or 1", "Switch"), ("an integer", "Integer"), ("a number", "Numb
 
 def parameters_module() -> str:
     """Return the text of `imgserve.client.parameters`."""
-    words = [_literal(_word_type(row), _words(row.kind)) for row in FIELDS if _word_type(row) in _type(row)]
-    names = [f"    {name.replace('-', '_')}: {_hint(BY_NAME[name])}\n" for row in FIELDS for name in _new_names(row)]
+    words = [_literal(_word_type(row), _words(row.kind)) for row in PARAMETERS if _word_type(row) in _type(row)]
+    names = [
+        f"    {name.replace('-', '_')}: {_hint(BY_NAME[name])}\n" for row in PARAMETERS for name in _new_names(row)
+    ]
     return _HEAD + "".join(words) + _CLASS + "".join(names)
 
 
-def _new_names(row: Field) -> list[str]:
+def _new_names(row: Parameter) -> list[str]:
     """Return the names of a row that no earlier row has."""
     return [name for name in (row.name, *row.aliases) if BY_NAME[name][0] is row]
 
 
-def _hint(rows: tuple[Field, ...]) -> str:
+def _hint(rows: tuple[Parameter, ...]) -> str:
     return " | ".join([*dict.fromkeys(map(_type, rows)), "None"])
 
 
-def _type(row: Field) -> str:
+def _type(row: Parameter) -> str:
     """Return the annotation of a parameter without None."""
     kind = row.kind
     for known, name in _KINDS:
@@ -74,7 +76,7 @@ def _type(row: Field) -> str:
     return "Integer" if isinstance(value, int) else _word_type(row)
 
 
-def _word_type(row: Field) -> str:
+def _word_type(row: Parameter) -> str:
     return f"{row.attribute.replace('_', ' ').title().replace(' ', '')}Word"
 
 

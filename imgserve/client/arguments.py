@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from imgserve.client.call import Pairs
-from imgserve.transform import compose, read_asked
+from imgserve.transform import compose, read_parameters
 
 FocalPoint = tuple[float, float]
 """Fractions from the left and from the top of the upright image."""
@@ -131,7 +131,7 @@ def step_texts(steps: Step | Iterable[Step]) -> list[str]:
         BadTransform: with every mistake of the first wrong one.
     """
     listed = [steps] if isinstance(steps, (str, Mapping)) else list(steps)
-    return [compose(read_asked(step)) for step in listed]
+    return [compose(read_parameters(step)) for step in listed]
 
 
 def texts(name: str, values: Iterable[str]) -> list[str]:

@@ -47,7 +47,7 @@ from imgserve.client.senders import Connected, S, endpoint, stream
 from imgserve.client.transport import Retries, TransportSettings
 from imgserve.client.uploads import Upload
 from imgserve.client.urls import ImageUrls
-from imgserve.transform import compose, read_asked
+from imgserve.transform import compose, read_parameters
 
 _PAGE = 500
 """Records per request."""
@@ -247,7 +247,7 @@ class Endpoints(Connected[S]):
         plain = extension.removeprefix(".")
         if not _EXTENSION.fullmatch(plain):
             raise ValueError(f"extension: expected one such as webp, but received {extension!r}")
-        path, text = address.action_path(f"convert/{plain}", image_id), compose(read_asked(parameters))
+        path, text = address.action_path(f"convert/{plain}", image_id), compose(read_parameters(parameters))
         return Call(method="GET", path=f"{path}?{text}" if text else path, read=_picture)
 
     @endpoint

@@ -48,7 +48,7 @@ def img_element(
     candidates = plan.candidates(values)
     widest = candidates[-1].values if plan.widths else values
     size = plan.size({name: value for name, value in widest.items() if name != "dpr"})
-    width, height = (size.width, size.height) if size.known else (None, None)
+    width, height = size if None not in size else (None, None)
     chosen = {"sizes": sizes if plan.widths else None, "srcset": srcset_text(url_of, candidates) or None}
     # The URL comes last: a browser must not request it before it has read the other attributes.
     return element("img", {"width": width, "height": height, **attributes, **chosen, "src": url_of(widest)})

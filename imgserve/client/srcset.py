@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from operator import index
 from typing import Any
 
-from imgserve.geometry.size import UNKNOWN, Extent, picture_extent, shown_extent
+from imgserve.geometry.plan import rendition_size, shown_size
 from imgserve.transform import DECIMALS, MAX_DPR, MAX_SIDE, transform_of
 
+Sides = tuple[int | None, int | None]
+"""Width and height in pixels, each if known."""
+_UNKNOWN: Sides = (None, None)
 _LEFT_TO_DEFAULT = frozenset({"dpr", "download"})
 """With only these, the server applies its default preset."""
 _SHOWING = frozenset({"rect", "rotate", "orient"})
@@ -32,7 +35,7 @@ class SrcsetPlan:
 
     widths: tuple[int, ...]
     densities: tuple[float, ...]
-    original: Extent
+    original: Sides
     """Upright."""
 
     @classmethod
@@ -48,7 +51,7 @@ class SrcsetPlan:
             given = f"{original_width} and {original_height}"
             raise ValueError(f"original: expected a width and a height above 0, but received {given}")
         # 0, as in the record of an image whose size was not found, is unknown.
-        plan = cls(tuple(widths), tuple(densities), Extent(original_width or None, original_height or None))
+        plan = cls(tuple(widths), tuple(densities), (original_width or None, original_height or None))
         if plan.widths and plan.densities:
             raise ValueError("srcset: expected widths or densities, but received both")
         return plan
@@ -63,10 +66,10 @@ class SrcsetPlan:
             return _by_width(values, self.widths, self.original)
         return _by_density(values, self.densities, self.original) if self.densities else []
 
-    def size(self, values: Mapping[str, Any]) -> Extent:
+    def size(self, values: Mapping[str, Any]) -> Sides:
         """Return the size of a picture as far as known; only the server knows the sizes of presets."""
         if "preset" in values or values.keys() <= _LEFT_TO_DEFAULT:
-            return UNKNOWN
+            return _UNKNOWN
         return _size(values, self.original)
 
 
@@ -89,19 +92,19 @@ def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0
     return (*widths, most)
 
 
-def _by_width(values: Mapping[str, Any], widths: Iterable[int], original: Extent) -> list[Candidate]:
+def _by_width(values: Mapping[str, Any], widths: Iterable[int], original: Sides) -> list[Candidate]:
     """Return a picture for each width, described by the width that it will have, and none twice."""
     if conflicting := sorted({"width", "dpr"} & values.keys()):
         raise ValueError(f"widths: expected no {' and '.join(conflicting)} as well")
     found = dict[int, Candidate]()
     for width in _capped(values, _ascending("widths", map(index, widths), MAX_SIDE), original):
-        actual = _size({**values, "width": width}, original).width or width
-        exact = _size({**values, "width": actual}, original).width == actual
+        actual = _size({**values, "width": width}, original)[0] or width
+        exact = _size({**values, "width": actual}, original)[0] == actual
         found.setdefault(actual, Candidate({**values, "width": actual if exact else width}, f"{actual}w"))
     return list(found.values())
 
 
-def _by_density(values: Mapping[str, Any], densities: Iterable[float], original: Extent) -> list[Candidate]:
+def _by_density(values: Mapping[str, Any], densities: Iterable[float], original: Sides) -> list[Candidate]:
     """Return a picture for each density; the densest that the original gives replaces all beyond it."""
     if "dpr" in values:
         raise ValueError("densities: expected no dpr as well")
@@ -123,14 +126,14 @@ def _ascending(name: str, steps: Iterable[float], most: float) -> list[Any]:
     return ascending
 
 
-def _size(values: Mapping[str, Any], original: Extent) -> Extent:
-    return UNKNOWN if "preset" in values else picture_extent(transform_of(values), original)
+def _size(values: Mapping[str, Any], original: Sides) -> Sides:
+    return _UNKNOWN if "preset" in values else rendition_size(*original, transform_of(values))
 
 
-def _capped(values: Mapping[str, Any], widths: list[int], original: Extent) -> list[int]:
+def _capped(values: Mapping[str, Any], widths: list[int], original: Sides) -> list[int]:
     """Return the widths, with those beyond the original replaced by its own width."""
     transform = transform_of(values)
-    widest = shown_extent(transform, original).width
+    widest, _ = shown_size(*original, transform)
     if widest is None or transform.enlarge or widths[-1] <= widest:
         return widths
     return [*(width for width in widths if width < widest), widest]
@@ -141,11 +144,11 @@ def _dense(values: Mapping[str, Any], density: float) -> Candidate:
     return Candidate(values if plain else {**values, "dpr": density}, f"{density:g}x")
 
 
-def _sizes_at(values: Mapping[str, Any], density: float, original: Extent) -> tuple[Extent, Extent]:
+def _sizes_at(values: Mapping[str, Any], density: float, original: Sides) -> tuple[Sides, Sides]:
     """Return the size at a density, for this original and for one of its shape that limits nothing."""
     dense = {**values, "dpr": density}
-    shown = shown_extent(transform_of(values), original)
-    boundless = Extent(*(side and side * _BOUNDLESS for side in (shown.width, shown.height)))
+    width, height = shown_size(*original, transform_of(values))
+    boundless = (width and width * _BOUNDLESS, height and height * _BOUNDLESS)
     whole = {name: value for name, value in dense.items() if name not in _SHOWING}
     return _size(dense, original), _size(whole, boundless)
 
@@ -154,16 +157,14 @@ def _has_fraction(values: Mapping[str, Any]) -> bool:
     return any(isinstance(values.get(name), float) for name in ("width", "height"))
 
 
-def _is_full(values: Mapping[str, Any], density: float, original: Extent) -> bool:
+def _is_full(values: Mapping[str, Any], density: float, original: Sides) -> bool:
     actual, unlimited = _sizes_at(values, density, original)
     return actual == unlimited or _has_fraction(values)
 
 
-def _most_dense(values: Mapping[str, Any], density: float, original: Extent) -> float:
+def _most_dense(values: Mapping[str, Any], density: float, original: Sides) -> float:
     """Return the density, in hundredths, of the largest picture that the original gives."""
     actual, _ = _sizes_at(values, density, original)
     _, single = _sizes_at(values, 1, original)
-    ratios = [
-        have / need for have, need in ((actual.width, single.width), (actual.height, single.height)) if have and need
-    ]
+    ratios = [have / need for have, need in zip(actual, single, strict=True) if have and need]
     return math.floor(100 * min(ratios)) / 100

@@ -9,7 +9,7 @@ from imgserve.client.address import checked_base, encoded_id, fits_path
 from imgserve.client.markup import AttributeValue, Html, UrlOf, img_element, source_element, srcset_text
 from imgserve.client.parameters import Parameters
 from imgserve.client.srcset import SrcsetPlan
-from imgserve.transform import compose, read_asked
+from imgserve.transform import compose, read_parameters
 
 
 class SrcsetOptions(Parameters, total=False):
@@ -115,7 +115,7 @@ class ImageUrls:
         """
         plan, element, values = self._read(options)
         url_of, sizes = self._url_of(image_id), element.get("sizes")
-        sources = [source_element(url_of, read_asked({"format": name}, values), plan, sizes) for name in formats]
+        sources = [source_element(url_of, read_parameters({"format": name}, values), plan, sizes) for name in formats]
         img = img_element(url_of, values, plan, sizes, _attributes(alt, element))
         return Html("".join(["<picture>", *sources, img, "</picture>"]))
 
@@ -123,7 +123,7 @@ class ImageUrls:
         return replace(self, _defaults=tuple(sorted(self._values(source).items())))
 
     def _values(self, source: Mapping[str, Any] | str) -> dict[str, Any]:
-        return read_asked(source, dict(self._defaults))
+        return read_parameters(source, dict(self._defaults))
 
     def _read(self, options: ImgOptions) -> tuple[SrcsetPlan, ImgOptions, dict[str, Any]]:
         """Split options into the candidates, the element, and the values of the parameters."""

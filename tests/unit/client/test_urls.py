@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from imgserve.client import ImageUrls, Parameters
 from imgserve.errors import BadTransform
-from imgserve.transform import Asked, parse_preset, parse_query
-from imgserve.web.resolve import image_path
+from imgserve.transform import ParsedQuery, parse_preset, parse_query
+from imgserve.web.respond import image_path
 
 IMAGES = ImageUrls("https://img.example.com/img")
 IN_PATH = ImageUrls("/img", preset_in_path=True)
 CARD = {"card": parse_preset("width=300&height=200&auto=format&enlarge=1")}
 
 
-def read(url: str) -> tuple[str, Asked]:
+def read(url: str) -> tuple[str, ParsedQuery]:
     """Read an address as the server does."""
     parts = urlsplit(url)
     path = image_path({"raw_path": parts.path.encode()}, "/img")
