@@ -45,8 +45,9 @@ format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the code
+docs: $(STAMP) ## write the tables of USAGE.md, config.example.yaml and the client's parameters from the code
 	$(BIN)/python -m tests.docs
+	$(BIN)/python -m tests.keywords
 	$(BIN)/imgserve config example > config.example.yaml
 
 # Writes the lock files from pyproject.toml; ARGS="--upgrade" for newer versions.

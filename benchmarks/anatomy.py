@@ -16,7 +16,6 @@ import uvloop
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits, file_version
 from imgserve.pipeline import load, metadata
@@ -28,7 +27,7 @@ from imgserve.pipeline.probe import Header, read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.pipeline.stages import Job, staged
 from imgserve.rendering.pool import RenderingProcess
-from imgserve.transform import Transform, canonical, parse_query, settle
+from imgserve.transform import Transform, canonical, normalize, parse_query
 
 _RUNS = 7
 _WIDTH = 800
@@ -53,8 +52,8 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     header = read_header(opened, limits)
     stored = Size(header.width, header.height)
     order = Order(Transform(width=_WIDTH, format="jpg"))
-    transform, output = order.settled(FORMATS["jpg"])
-    made = plan(stored, transform, limits, orientation=header.orientation)
+    transform, output = order.normalized(FORMATS["jpg"])
+    made = order.plan(stored, transform, orientation=header.orientation)
     job = Job(made, transform, output, stored)
     shrink = jpeg_shrink(stored)
     decoded = opened.open(access="sequential", shrink=shrink).copy_memory()
@@ -68,7 +67,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     steps: list[tuple[str, float]] = [
         ("parse the query, settle, write the canonical text", _least(lambda: _normalized(_QUERY))),
         ("read the file, recognize, read the header", _least(lambda: _header(path))),
-        ("plan", _least(lambda: plan(stored, transform, limits))),
+        ("plan", _least(lambda: order.plan(stored, transform))),
         (f"decode at 1/{shrink} of its sides into memory", decoding),
         ("stages: resample, colors", _least(lambda: staged(decoded, job).copy_memory())),
         ("encode", _least(lambda: encode(kept[0], output, transform, settings, keep=kept[1]))),
@@ -91,7 +90,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
 
 def _normalized(query: str) -> str:
     parsed = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
-    return canonical(settle(parsed.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
+    return canonical(normalize(parsed.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
 
 
 def _header(path: Path) -> Header:

@@ -6,16 +6,16 @@ from hypothesis import strategies as st
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import Plan, frames_alike, plan
+from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.model import Limits
-from imgserve.transform import parse_query, settle
+from imgserve.transform import normalize, parse_query
 
 LARGE = Size(4000, 3000)
 
 
 def planned(query: str, size: Size = LARGE, orientation: int = 1) -> Plan:
-    transform = settle(parse_query(query).transform, FORMATS["jpg"], FORMATS["jpg"])
-    return plan(size, transform, Limits(), orientation=orientation)
+    transform = normalize(parse_query(query).transform, FORMATS["jpg"], FORMATS["jpg"])
+    return plan(size, transform, orientation=orientation).capped(Limits().output_side, Limits().output_pixels)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def planned(query: str, size: Size = LARGE, orientation: int = 1) -> Plan:
 )  # fmt: skip
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_the_same_part_at_another_scale_is_alike(large: str, small: str, orientation: int) -> None:
-    assert frames_alike(planned(large, orientation=orientation), planned(small, orientation=orientation))
+    assert shows_same_part(planned(large, orientation=orientation), planned(small, orientation=orientation))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_same_part_at_another_scale_is_alike(large: str, small: str, orienta
     ],
 )
 def test_another_part_or_place_is_not(large: str, small: str) -> None:
-    assert not frames_alike(planned(large), planned(small))
+    assert not shows_same_part(planned(large), planned(small))
 
 
 @given(
@@ -79,4 +79,4 @@ def test_whatever_is_asked_for_scaled_down_is_alike(
 ) -> None:
     small = (max(1, round(width * factor)), max(1, round(height * factor)))
     plans = [planned(f"width={w}&height={h}&fit={fit}{more}", LARGE, orientation) for w, h in ((width, height), small)]
-    assert frames_alike(*plans)
+    assert shows_same_part(*plans)

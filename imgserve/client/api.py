@@ -1,11 +1,10 @@
-"""The API of a running server, blocking and for asyncio. Not in the face above: it brings the network along."""
+"""The API of a running server, blocking and for asyncio. Importing it imports the network too."""
 
-from imgserve.client.api.asking import Changes, Details, Filters, FocalPoint, Listing, Step
-from imgserve.client.api.async_client import AsyncImgserve
-from imgserve.client.api.client import Imgserve
-from imgserve.client.api.files import File, Progress
-from imgserve.client.api.many import Upload
-from imgserve.client.api.records import (
+from imgserve.client.arguments import Changes, Details, Filters, FocalPoint, Listing, Step
+from imgserve.client.clients import AsyncImgserve, Imgserve
+from imgserve.client.errors import AnswerNotUnderstood, ServerUnreachable
+from imgserve.client.files import File, Progress
+from imgserve.client.records import (
     Deleted,
     Image,
     Made,
@@ -21,9 +20,11 @@ from imgserve.client.api.records import (
     Uploaded,
     Warmed,
 )
-from imgserve.client.api.retrying import Retries
+from imgserve.client.transport import Retries
+from imgserve.client.uploads import Upload
 
 __all__ = [
+    "AnswerNotUnderstood",
     "AsyncImgserve",
     "Changes",
     "Deleted",
@@ -42,6 +43,7 @@ __all__ = [
     "Purged",
     "Retries",
     "Sent",
+    "ServerUnreachable",
     "Similar",
     "Stats",
     "Step",

@@ -1,4 +1,4 @@
-"""Widths and densities: steps that are worth it, and nothing promised that an original cannot give."""
+"""Widths and densities: the candidates worth offering, and none beyond what an original gives."""
 
 import re
 from itertools import pairwise
@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgserve.client import ImageUrls, Parameters, width_ladder
+from imgserve.client.srcset import SrcsetPlan
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
-from imgserve.model import Limits
 from imgserve.transform import MAX_SIDE, parse_query
 
 IMAGES = ImageUrls("")
-UNLIMITED = Limits(output_side=10**9, output_pixels=10**18)
 RATIOS = st.none() | st.tuples(st.integers(1, 30), st.integers(1, 30))
 FITS = st.sampled_from([None, "max", "clip", "crop", "min", "fill", "fillmax", "scale", "clamp"])
 
@@ -47,7 +46,7 @@ def test_a_ladder_grows_by_twice_the_tolerance(
     assert width_ladder(least, most, tolerance=tolerance) == widths
 
 
-def test_the_usual_ladder_has_a_bearable_number_of_steps() -> None:
+def test_the_default_ladder_has_31_steps() -> None:
     assert len(width_ladder()) == 31
 
 
@@ -55,7 +54,7 @@ def test_the_usual_ladder_has_a_bearable_number_of_steps() -> None:
     ("least", "most", "tolerance"),
     [(0, 5, 0.1), (6, 5, 0.1), (1, 5, 0), (1, 5, -1), (1, 5, float("inf")), (1, 5, float("nan"))],
 )
-def test_a_ladder_that_leads_nowhere_is_refused(least: int, most: int, tolerance: float) -> None:
+def test_an_impossible_ladder_is_refused(least: int, most: int, tolerance: float) -> None:
     with pytest.raises(ValueError, match="expected"):
         width_ladder(least, most, tolerance=tolerance)
 
@@ -110,30 +109,36 @@ def test_every_width_of_a_page_is_near_a_step(least: int, more: int, tolerance: 
         ({"densities": (1 / 3, 1)}, {"width": 300}, [("width=100", "0.333333x"), ("width=300", "1x")]),
     ],
 )  # fmt: skip
-def test_a_srcset_offers_what_is_worth_it(
+def test_a_srcset_has_the_candidates_worth_offering(
     arguments: dict[str, Any], parameters: Parameters, srcset: list[tuple[str, str]]
 ) -> None:
     assert offered(IMAGES.srcset("a.jpg", **arguments, **parameters)) == srcset
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({}, "received neither"),
         ({"widths": (1,), "densities": (1,)}, "received both"),
         ({"widths": (0, 5)}, "expected numbers above 0"),
         ({"widths": (MAX_SIDE + 1,)}, "up to 8192"),
-        ({"widths": (5,), "width": 5}, "no width beside them"),
-        ({"widths": (5,), "width": 5, "dpr": 2}, "no dpr and width beside them"),
-        ({"densities": (1,), "width": 5, "dpr": 2}, "no dpr beside them"),
+        ({"widths": (5,), "width": 5}, "no width as well"),
+        ({"widths": (5,), "width": 5, "dpr": 2}, "no dpr and width as well"),
+        ({"densities": (1,), "width": 5, "dpr": 2}, "no dpr as well"),
         ({"densities": (1, 6), "width": 5}, "up to 5"),
         ({"densities": (float("nan"),), "width": 5}, "expected numbers"),
         ({"densities": (1, 2)}, "a width, a height or a preset"),
     ],
 )
-def test_a_choice_that_is_none_is_refused(arguments: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+def test_an_invalid_choice_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
         IMAGES.srcset("a.jpg", **arguments)
+
+
+def test_a_side_of_zero_is_not_known_and_one_below_is_refused() -> None:
+    assert SrcsetPlan.of((), (), 0, 600).original == (None, 600)
+    with pytest.raises(ValueError, match="original: expected"):
+        SrcsetPlan.of((), (), -1, None)
 
 
 def test_a_width_is_whole() -> None:
@@ -155,7 +160,7 @@ def test_a_picture_is_as_wide_as_its_descriptor_says(
     srcset = IMAGES.srcset("a.jpg", widths=widths, original_width=width, original_height=height, aspect=ratio, fit=fit)
     promised = [int(descriptor.removesuffix("w")) for _, descriptor in offered(srcset)]
     transforms = [parse_query(query, max_side=10**6).transform for query, _ in offered(srcset)]
-    assert [plan(Size(width, height), item, UNLIMITED).size.width for item in transforms] == promised
+    assert [plan(Size(width, height), item).size.width for item in transforms] == promised
     assert len(set(promised)) == len(promised)
     assert max(promised) <= min(width, max(widths))
 
@@ -172,9 +177,9 @@ def test_a_picture_is_as_dense_as_its_descriptor_says(
         "a.jpg", densities=densities, original_width=width, original_height=height, width=across, height=down, fit=fit
     )
     whole = parse_query(f"width={across}&fit={fit or 'crop'}" + (f"&height={down}" if down else "")).transform
-    single = longer(plan(Size(1000 * width, 1000 * height), whole, UNLIMITED).size)
+    single = longer(plan(Size(1000 * width, 1000 * height), whole).size)
     pixel = 0.5 / min(across, down or across) + 3 / single + 1e-5  # both sides are whole, at one density and at five
     for query, descriptor in offered(srcset):
-        made = longer(plan(Size(width, height), parse_query(query).transform, UNLIMITED).size)
+        made = longer(plan(Size(width, height), parse_query(query).transform).size)
         # Of an original that is too small for the least density, there is one picture.
         assert len(offered(srcset)) == 1 or abs(made / single - float(descriptor[:-1])) <= pixel

@@ -1,4 +1,4 @@
-"""A server that is busy, gone, in the way or not the one: what both clients make of it."""
+"""A server that is busy, unreachable or not imgserve, and what both clients do then."""
 
 import io
 import socket
@@ -10,8 +10,7 @@ from contextlib import closing, contextmanager
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from imgserve.client.api import Imgserve, Retries
-from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
+from imgserve.client.api import AnswerNotUnderstood, Imgserve, Retries, ServerUnreachable
 from imgserve.errors import (
     BadTransform,
     Busy,
@@ -78,14 +77,14 @@ def test_every_upload_has_a_key_of_its_own(api: ApiServer, client: Imgserve) -> 
     assert len({seen.headers["idempotency-key"] for seen in api.seen}) == 2
 
 
-def test_a_server_that_stays_busy_is_given_up(api: ApiServer, make: MakeClient) -> None:
+def test_a_server_that_stays_busy_is_an_error(api: ApiServer, make: MakeClient) -> None:
     api.first.extend([_busy] * 100)
     with pytest.raises(Busy):
         make(api.base_url, retries=Retries(seconds=0.3, first=0.05, most=0.1)).stats()
     assert 1 < len(api.seen) < 10
 
 
-def test_a_wait_beyond_all_patience_is_not_begun(api: ApiServer, make: MakeClient) -> None:
+def test_a_wait_beyond_the_limit_is_not_begun(api: ApiServer, make: MakeClient) -> None:
     api.first.append(lambda: told(CatalogUnavailable(retry_after=3600)))
     began = time.monotonic()
     with pytest.raises(CatalogUnavailable) as caught:
@@ -103,14 +102,14 @@ def test_a_stream_that_cannot_go_back_is_sent_once(api: ApiServer, client: Imgse
 
 
 @pytest.mark.parametrize("error", [Unauthorized(), StorageFull(), ImgserveError()])
-def test_another_error_is_told_at_once(api: ApiServer, client: Imgserve, error: ImgserveError) -> None:
+def test_another_error_is_raised_at_once(api: ApiServer, client: Imgserve, error: ImgserveError) -> None:
     api.first.append(lambda: told(error))
     with pytest.raises(type(error)):
         client.stats()
     assert len(api.seen) == 1
 
 
-def test_an_answer_that_got_lost_is_waited_for(api: ApiServer, client: Imgserve) -> None:
+def test_a_lost_response_is_waited_for(api: ApiServer, client: Imgserve) -> None:
     api.first.extend([_busy, lambda: told(IdempotencyConflict())])
     assert client.upload(("a.jpg", b"1")).outcome == "created"
     api.first.append(lambda: told(IdempotencyConflict()))
@@ -118,7 +117,7 @@ def test_an_answer_that_got_lost_is_waited_for(api: ApiServer, client: Imgserve)
         client.upload(("b.jpg", b"1"))
 
 
-def test_a_server_that_is_not_there_is_waited_for_and_given_up(make: MakeClient) -> None:
+def test_an_unreachable_server_is_retried_until_the_limit(make: MakeClient) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     client = make(f"http://127.0.0.1:{port}", retries=Retries(seconds=0.2, first=0.05))
@@ -133,17 +132,17 @@ def test_a_connection_that_breaks_off_is_made_anew(make: MakeClient) -> None:
         assert make(base_url).tags() == []
 
 
-def test_a_server_that_says_nothing_is_given_up(make: MakeClient) -> None:
+def test_a_server_that_sends_nothing_is_an_error(make: MakeClient) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         client = make(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
         with pytest.raises(ServerUnreachable, match=r"no answer within 0\.2 seconds"):
             client.stats()
 
 
-def test_a_refusal_before_the_whole_file_is_sent_is_understood(make: MakeClient) -> None:
-    told_early = b'{"code": "original_too_large", "detail": "Too much."}'
-    head = b"HTTP/1.1 413 No\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(told_early)
-    with dropping([head + told_early]) as base_url, pytest.raises(TooLarge, match="Too much"):
+def test_a_refusal_before_the_whole_file_is_sent_is_read(make: MakeClient) -> None:
+    early = b'{"code": "original_too_large", "detail": "Too much."}'
+    head = b"HTTP/1.1 413 No\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(early)
+    with dropping([head + early]) as base_url, pytest.raises(TooLarge, match="Too much"):
         make(base_url).upload(("a.jpg", bytes(20_000_000)))
 
 
@@ -165,7 +164,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere(api: ApiServer, cli
         (lambda: JSONResponse({"code": "bad_transform"}, 400), 400, "bad_transform", "The server answered 400."),
     ],
 )
-def test_an_error_of_another_kind_keeps_its_status(
+def test_an_error_of_an_unknown_kind_has_its_status(
     api: ApiServer, client: Imgserve, answer: Callable[[], Response], status: int, code: str, detail: str
 ) -> None:
     api.first.append(answer)
@@ -187,7 +186,7 @@ def test_every_mistake_of_a_bad_request_comes_back(api: ApiServer, client: Imgse
     "answer",
     [PlainTextResponse("<html>"), JSONResponse({"tags": [{}]}), JSONResponse(None), JSONResponse([]), Response(b"")],
 )
-def test_an_answer_of_something_else_is_told_as_such(api: ApiServer, client: Imgserve, answer: Response) -> None:
+def test_a_response_of_something_else_is_not_understood(api: ApiServer, client: Imgserve, answer: Response) -> None:
     api.answers["/api/tags"] = answer
     with pytest.raises(AnswerNotUnderstood, match="GET /api/tags"):
         client.tags()
@@ -204,13 +203,13 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_sight(
 
 
 @pytest.mark.parametrize("base_url", ["", "img.example.com", "ftp://a", "http://a?b", "http://a:port"])
-def test_what_is_no_server_is_refused(make: MakeClient, base_url: str) -> None:
+def test_an_address_of_no_server_is_refused(make: MakeClient, base_url: str) -> None:
     with pytest.raises(ValueError, match=r"server|base"):
         make(base_url)
 
 
 @pytest.mark.parametrize("key", ["two words", "umlaut-ä", "line\n"])
-def test_what_is_no_key_is_refused_without_being_told(make: MakeClient, key: str) -> None:
+def test_a_malformed_key_is_refused_without_being_shown(make: MakeClient, key: str) -> None:
     with pytest.raises(ValueError, match="key: expected an API key") as caught:
         make("http://a", key=key)
     assert key not in str(caught.value)

@@ -1,4 +1,4 @@
-"""HTML as a browser reads it: the attributes that were meant, whatever they hold."""
+"""HTML as a browser reads it: every attribute has the value that was passed."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -80,19 +80,19 @@ def test_an_image_of_several_widths_has_the_proportions_of_its_original() -> Non
         ({"original_width": 800, "original_height": 600, "format": "webp"}, ("800", "600")),
     ],
 )
-def test_width_and_height_are_told_where_both_are_known(
+def test_width_and_height_are_written_if_both_are_known(
     arguments: dict[str, Any], size: tuple[str | None, str | None]
 ) -> None:
     found = attributes(IMAGES.img("a.jpg", alt="", **arguments))
     assert (found.get("width"), found.get("height")) == size
 
 
-def test_the_address_stands_behind_what_decides_about_it() -> None:
+def test_the_url_follows_the_attributes_that_a_browser_chooses_it_by() -> None:
     found = list(attributes(IMAGES.img("a.jpg", alt="", widths=(1, 2), sizes="auto", attributes={"class": "x"})))
     assert found[-3:] == ["sizes", "srcset", "src"]
 
 
-def test_further_attributes_go_before_those_made_here() -> None:
+def test_further_attributes_override_the_builders_own() -> None:
     further: dict[str, str | int | float | bool | None] = {
         "class": "a b", "Loading": "eager", "decoding": None, "data-n": 5, "hidden": True, "inert": False, "src": "x"
     }  # fmt: skip
@@ -102,7 +102,7 @@ def test_further_attributes_go_before_those_made_here() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "on>", 'a"', "a=b", "a/b", "a\0", "\n"])
-def test_what_is_no_name_of_an_attribute_is_refused(name: str) -> None:
+def test_an_invalid_name_of_an_attribute_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="the name of an attribute"):
         IMAGES.img("a.jpg", alt="", attributes={name: "x"})
 

@@ -1,4 +1,4 @@
-"""Answers that come piece by piece, and pictures: both clients beside a server on a real socket."""
+"""Responses that arrive piece by piece, and pictures: both clients with a server on a real socket."""
 
 import io
 import zipfile
@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from imgserve.client.api import Imgserve, Purged, Stats, Warmed
-from imgserve.client.api.errors import AnswerNotUnderstood, ServerUnreachable
+from imgserve.client.api import AnswerNotUnderstood, Imgserve, Purged, ServerUnreachable, Stats, Warmed
 from imgserve.errors import Busy, ImageNotFound, RenderTimeout
 from tests.api_server import TIME, ApiServer, ndjson, record, told
 
@@ -19,7 +18,7 @@ BAD = {"done": 2, "total": 2, "failed": 1, "made": 3, "id": "b.jpg", "problem": 
 END = {"done": 2, "total": 2, "failed": 1, "made": 3, "finished": True}
 
 
-def test_warming_is_told_step_by_step(api: ApiServer, client: Imgserve) -> None:
+def test_warming_is_reported_step_by_step(api: ApiServer, client: Imgserve) -> None:
     api.first.append(lambda: told(Busy(retry_after=0)))
     api.answers["/api/warm"] = ndjson(LINE, BAD, END)
     first, second, last = client.warm(["a.jpg", "b.jpg"], presets=["card"], transforms="w=400&fm=webp")
@@ -40,7 +39,7 @@ def test_warming_is_told_step_by_step(api: ApiServer, client: Imgserve) -> None:
         (lambda: told(ImageNotFound()), ImageNotFound),
     ],
 )
-def test_warming_that_breaks_off_is_no_success(
+def test_warming_that_breaks_off_is_an_error(
     api: ApiServer, client: Imgserve, answer: Any, kind: type[Exception]
 ) -> None:
     api.answers["/api/warm"] = answer()
@@ -66,7 +65,7 @@ def test_a_zip_that_breaks_off_leaves_what_was_there(api: ApiServer, client: Img
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("all.zip", "older")]
 
 
-def test_a_picture_is_asked_for_as_anybody_may(api: ApiServer, client: Imgserve, tmp_path: Path) -> None:
+def test_a_picture_is_requested_without_the_key(api: ApiServer, client: Imgserve, tmp_path: Path) -> None:
     api.answers["/img/a%20b.jpg"] = Response(b"PICTURE", media_type="image/webp", headers={"x-image-adjusted": "size"})
     picture = client.picture("a b.jpg", width=400, format="webp")
     picture.save(tmp_path / "out.webp")
@@ -104,7 +103,7 @@ def test_each_purge_has_its_address(
     assert (api.seen[-1].document if api.seen[-1].body else None) == document
 
 
-def test_many_images_are_named_by_ids_or_by_what_is_true_of_them(api: ApiServer, client: Imgserve) -> None:
+def test_many_images_are_selected_by_ids_or_by_filters(api: ApiServer, client: Imgserve) -> None:
     api.answers["/api/bulk/tag"] = JSONResponse({"changed": 3})
     api.answers["/api/bulk/purge"] = JSONResponse({"images": 3, "renditions": 9})
     api.answers["/api/bulk/delete"] = JSONResponse({"deleted": [{"id": "a"}, {"id": "b", "trash_item": "i"}]})
@@ -126,12 +125,12 @@ def test_more_ids_than_a_request_holds_go_in_several(api: ApiServer, client: Img
     assert client.purge_many(iter(ids)) == Purged(3, 6)
 
 
-def test_no_ids_are_no_request(api: ApiServer, client: Imgserve) -> None:
+def test_no_ids_send_no_request(api: ApiServer, client: Imgserve) -> None:
     assert (client.delete_many([]), client.tag_many([], add=["x"]), client.purge_many([])) == ([], 0, Purged(0, 0))
     assert api.seen == []
 
 
-def test_the_rest_is_read(api: ApiServer, client: Imgserve) -> None:
+def test_the_other_responses_are_read(api: ApiServer, client: Imgserve) -> None:
     twin = record("b.jpg")
     problems = [{"id": "n.txt", "code": "unsupported_image", "detail": "No.", "since": TIME}]
     api.answers |= {

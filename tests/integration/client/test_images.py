@@ -1,4 +1,4 @@
-"""Images by the API: both clients beside a server on a real socket."""
+"""Images by the API: both clients with a server on a real socket."""
 
 import io
 import os
@@ -54,7 +54,7 @@ def _path(folder: Path) -> Path:
         (lambda _: ("shoe.jpg", OneWay(DATA)), "shoe.jpg"),
     ],
 )
-def test_whatever_holds_bytes_arrives_whole(
+def test_every_kind_of_file_arrives_whole(
     api: ApiServer, client: Imgserve, tmp_path: Path, make_file: Any, name: str
 ) -> None:
     steps: list[tuple[int, int | None]] = []
@@ -71,14 +71,14 @@ def test_whatever_holds_bytes_arrives_whole(
     assert {total for _, total in steps} == {len(DATA) if known else None}
 
 
-def test_a_file_is_read_from_where_it_stands(api: ApiServer, client: Imgserve) -> None:
+def test_an_open_file_is_read_from_its_position(api: ApiServer, client: Imgserve) -> None:
     stream: BinaryIO = io.BytesIO(b"head" + DATA)
     stream.seek(4)
     client.upload(stream, image_id="a.jpg")
     assert api.seen[-1].body == DATA
 
 
-def test_details_are_said_with_an_upload(api: ApiServer, client: Imgserve) -> None:
+def test_details_are_sent_with_an_upload(api: ApiServer, client: Imgserve) -> None:
     client.upload(
         b"1", image_id="a b.jpg", title="Ein Schuh & mehr", tags=["x", "y z"], metadata={"n": 1}, focal_point=(0.25, 1)
     )
@@ -99,11 +99,11 @@ def _parts(seen: Seen) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize(
-    "send", [lambda client, file, **said: client.upload(file, **said),
-             lambda client, file, **said: client.put("c.jpg", file, **said)],
+    "send", [lambda client, file, **details: client.upload(file, **details),
+             lambda client, file, **details: client.put("c.jpg", file, **details)],
     ids=["upload", "put"],
 )  # fmt: skip
-def test_what_is_too_long_for_an_address_goes_into_a_form(api: ApiServer, client: Imgserve, send: Any) -> None:
+def test_details_too_long_for_a_url_are_sent_in_a_form(api: ApiServer, client: Imgserve, send: Any) -> None:
     steps: list[tuple[int, int | None]] = []
     text = "ä" * 20_000
     api.first.append(lambda: told(Busy(retry_after=0)))
@@ -129,7 +129,7 @@ def test_a_name_that_is_no_text_arrives_byte_by_byte(api: ApiServer, client: Img
     assert [seen.path for seen in api.seen] == ["/api/images", "/api/images/latin-1%20%E9.jpg"]
 
 
-def test_an_image_is_put_in_place_of_another_only_where_that_is_meant(api: ApiServer, client: Imgserve) -> None:
+def test_put_replaces_an_image_unless_create_only(api: ApiServer, client: Imgserve) -> None:
     assert client.put("a/b.jpg", b"1").outcome == "created"
     assert client.put("a/b.jpg", b"22").outcome == "replaced"
     with pytest.raises(PreconditionFailed):
@@ -137,7 +137,7 @@ def test_an_image_is_put_in_place_of_another_only_where_that_is_meant(api: ApiSe
     assert api.images["a/b.jpg"]["bytes"] == 2
 
 
-def test_the_server_fetches_an_address(api: ApiServer, client: Imgserve) -> None:
+def test_the_server_downloads_a_url(api: ApiServer, client: Imgserve) -> None:
     client.upload_url("https://example.com/a.jpg", image_id="a.jpg", title="A", tags=("x",))
     assert api.seen[-1].document == {
         "url": "https://example.com/a.jpg", "id": "a.jpg", "title": "A", "tags": ["x"]
@@ -159,7 +159,7 @@ def test_one_bad_file_of_many_does_not_stop_the_others(api: ApiServer, client: I
     assert api.images["x/c.jpg"]["tags"] == ["new"]
 
 
-def test_what_all_files_would_meet_ends_their_upload(api: ApiServer, make: MakeClient) -> None:
+def test_an_error_of_all_files_ends_the_upload(api: ApiServer, make: MakeClient) -> None:
     with pytest.raises(Unauthorized):
         list(make(api.base_url, key="wrong").upload_many([("a.jpg", b"1")] * 50))
     assert len(api.seen) < 10
@@ -174,7 +174,7 @@ def test_a_record_is_read_with_its_times_and_hashes(api: ApiServer, client: Imgs
 
 
 @pytest.mark.parametrize(("limit", "pages"), [(None, 3), (1200, 3), (700, 2), (3, 1), (500, 1), (0, 0)])
-def test_pages_are_asked_for_when_they_are_needed(
+def test_pages_are_requested_when_they_are_needed(
     api: ApiServer, client: Imgserve, limit: int | None, pages: int
 ) -> None:
     api.images |= {f"a/{number:04}.jpg": record(f"a/{number:04}.jpg") for number in range(1200)}
@@ -184,7 +184,7 @@ def test_pages_are_asked_for_when_they_are_needed(
     assert len(api.seen) == pages
 
 
-def test_a_list_that_is_left_early_asks_for_no_further_page(api: ApiServer, client: Imgserve) -> None:
+def test_a_list_that_is_left_early_requests_no_further_page(api: ApiServer, client: Imgserve) -> None:
     api.images |= {f"{number:04}.jpg": record(f"{number:04}.jpg") for number in range(1200)}
     assert next(iter(client.find())).image_id == "0000.jpg"
     assert len(api.seen) == 1
@@ -199,7 +199,7 @@ def test_every_filter_reaches_the_server(api: ApiServer, client: Imgserve) -> No
     ]  # fmt: skip
 
 
-def test_a_change_says_what_is_changed_and_what_is_emptied(api: ApiServer, client: Imgserve) -> None:
+def test_a_change_names_what_is_changed_and_what_is_cleared(api: ApiServer, client: Imgserve) -> None:
     api.images["a.jpg"] = record("a.jpg", title="Old", alt="Old")
     changed = client.change("a.jpg", title="New", focal_point=(0.4, 0.3))
     assert (changed.title, changed.alt, changed.focal_point) == ("New", "Old", Point(0.4, 0.3))
@@ -207,7 +207,7 @@ def test_a_change_says_what_is_changed_and_what_is_emptied(api: ApiServer, clien
     assert api.seen[-1].document == {"focal_point": None}
 
 
-def test_an_image_is_deleted_and_had_back(api: ApiServer, client: Imgserve) -> None:
+def test_an_image_is_deleted_and_restored(api: ApiServer, client: Imgserve) -> None:
     api.images["a.jpg"] = record("a.jpg", b"1")
     gone = client.delete("a.jpg")
     with pytest.raises(ImageNotFound, match=r"There is no image 'a\.jpg'"):
@@ -220,7 +220,7 @@ def test_an_image_is_deleted_and_had_back(api: ApiServer, client: Imgserve) -> N
 
 
 @pytest.mark.parametrize(
-    ("ask", "wrong"),
+    ("call", "wrong"),
     [
         (lambda client: client.delete_many(), ValueError),
         (lambda client: client.delete_many(["a"], prefix="b"), ValueError),
@@ -237,9 +237,9 @@ def test_an_image_is_deleted_and_had_back(api: ApiServer, client: Imgserve) -> N
         (lambda client: list(client.find(created_from=datetime(2026, 1, 1))), ValueError),  # noqa: DTZ001  is refused
     ],
 )
-def test_a_mistake_is_told_before_anything_is_asked(
-    api: ApiServer, client: Imgserve, ask: Any, wrong: type[Exception]
+def test_a_mistake_is_raised_without_a_request(
+    api: ApiServer, client: Imgserve, call: Any, wrong: type[Exception]
 ) -> None:
     with pytest.raises(wrong):
-        ask(client)
+        call(client)
     assert api.seen == []

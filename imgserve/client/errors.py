@@ -1,4 +1,4 @@
-"""From an answer that tells of an error to the error itself, as the server raised it. Pure."""
+"""Errors of calls: from an error response to the error that the server raised, and those that only a client meets."""
 
 import contextlib
 import json
@@ -13,12 +13,26 @@ from imgserve.errors import ImgserveError, every_error, rebuilt
 _KINDS = {kind.code: kind for kind in every_error()}
 _REDIRECTS = range(300, 400)
 _STANDARD = frozenset({"type", "title", "status", "detail", "instance", "code"})
-"""Members that every problem has, told by the error itself."""
+"""Members of every problem document, which the error itself has as attributes."""
+
+
+class ServerUnreachable(ImgserveError):
+    """The server cannot be reached."""
+
+    status = 503
+    code = "server_unreachable"
+
+
+class AnswerNotUnderstood(ImgserveError):
+    """The response is not one of imgserve, or of a version that this client does not know."""
+
+    status = 502
+    code = "answer_not_understood"
 
 
 def error_of(status: int, headers: Mapping[str, str], content: bytes) -> ImgserveError:
-    """Make the error that the server raised; of an unknown kind, one with its status and code."""
-    retry_after = seconds_of(headers.get("retry-after", ""))
+    """Return the error that the server raised; for an unknown kind, one with its status and code."""
+    retry_after = retry_after_seconds(headers.get("retry-after", ""))
     document = _document(content)
     if document is None:
         return _unknown(status, "unknown", _sentence(status, headers), retry_after, {})
@@ -26,24 +40,24 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes) -> Imgserv
 
 
 def problem_error(document: Mapping[str, Any], retry_after: int | None = None) -> ImgserveError:
-    """Make the error of a problem document, which may stand among the results of many."""
+    """Return the error of a problem document, which may be one of the results of many."""
     status, code, detail = document.get("status"), document.get("code"), str(document.get("detail") or "")
     members = {name: value for name, value in document.items() if name not in _STANDARD}
     kind = _KINDS.get(code) if isinstance(code, str) else None
     if kind is not None:
-        # Where it lacks what such an error tells, it is told as it came.
+        # A document without the members of its kind becomes an error of no known kind.
         with contextlib.suppress(ValueError):
             return rebuilt(kind, detail or (kind.__doc__ or ""), retry_after, members)
     number = status if isinstance(status, int) else ImgserveError.status
     return _unknown(number, str(code or "unknown"), detail or f"The server answered {number}.", retry_after, members)
 
 
-def seconds_of(retry_after: str, now: datetime | None = None) -> int | None:
-    """Read a Retry-After, which is a number of seconds or a date."""
-    if retry_after.strip().isdigit():
-        return int(retry_after)
+def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:
+    """Return the seconds of a Retry-After header, which is a number or a date; None if it is neither."""
+    if header.strip().isdigit():
+        return int(header)
     try:
-        until = parsedate_to_datetime(retry_after)
+        until = parsedate_to_datetime(header)
     except ValueError:
         return None
     aware = until if until.tzinfo else until.replace(tzinfo=UTC)
@@ -59,7 +73,7 @@ def _unknown(
 
 
 def _document(content: bytes) -> dict[str, Any] | None:
-    """Read a problem document; whatever stands between may answer with anything."""
+    """Return a problem document, or None: a proxy in between may respond with anything."""
     try:
         document = json.loads(content)
     except ValueError:
@@ -69,8 +83,7 @@ def _document(content: bytes) -> dict[str, Any] | None:
 
 def _sentence(status: int, headers: Mapping[str, str]) -> str:
     if status in _REDIRECTS:
-        return (
-            f"The server redirects to {headers.get('location', 'nowhere')}, which is not followed: give that address."
-        )
+        target = headers.get("location", "nowhere")
+        return f"The server redirects to {target}, which is not followed: use that address."
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
     return f"The server answered {status} {phrase}".rstrip() + " without a reason."

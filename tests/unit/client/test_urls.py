@@ -1,4 +1,4 @@
-"""Addresses: what the server reads from them is what was asked for."""
+"""URLs: the server reads from them what was passed to the builder."""
 
 import pickle
 from typing import Any
@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from imgserve.client import ImageUrls, Parameters
 from imgserve.errors import BadTransform
-from imgserve.transform import Asked, parse_preset, parse_query
-from imgserve.web.resolve import image_path
+from imgserve.transform import ParsedQuery, parse_preset, parse_query
+from imgserve.web.respond import image_path
 
 IMAGES = ImageUrls("https://img.example.com/img")
 IN_PATH = ImageUrls("/img", preset_in_path=True)
 CARD = {"card": parse_preset("width=300&height=200&auto=format&enlarge=1")}
 
 
-def read(url: str) -> tuple[str, Asked]:
+def read(url: str) -> tuple[str, ParsedQuery]:
     """Read an address as the server does."""
     parts = urlsplit(url)
     path = image_path({"raw_path": parts.path.encode()}, "/img")
@@ -46,7 +46,7 @@ def test_an_address_begins_with_the_base(base: str, url: str) -> None:
     ["img.example.com", "ftp://a/b", "javascript:alert(1)", "https://a/?q", "https://a/#f", "https://a b/", "/a//b",
      'https://a/"', "https://a/<b>", "/img,", "https://", "\\\\a\\b"],
 )  # fmt: skip
-def test_a_base_that_is_no_address_is_refused(base: str) -> None:
+def test_an_invalid_base_is_refused(base: str) -> None:
     with pytest.raises(ValueError, match="base: expected an address"):
         ImageUrls(base)
 
@@ -74,12 +74,12 @@ def test_an_image_id_is_encoded_as_the_server_decodes_it(image_id: str, path: st
 
 
 @pytest.mark.parametrize("image_id", ["", "/a.jpg", "a//b.jpg", "a/", ".", "..", "../api/keys", "a/../b", "a/./b"])
-def test_what_browsers_take_for_another_path_is_no_image_id(image_id: str) -> None:
+def test_a_path_that_browsers_would_change_is_no_image_id(image_id: str) -> None:
     with pytest.raises(ValueError, match="image id: expected a path"):
         IMAGES.url(image_id)
 
 
-def test_text_that_has_no_bytes_is_no_image_id() -> None:
+def test_text_that_cannot_be_encoded_is_no_image_id() -> None:
     with pytest.raises(ValueError, match="surrogates not allowed"):
         IMAGES.url("\ud800.jpg")
 
@@ -93,7 +93,7 @@ def test_one_picture_has_one_address() -> None:
     assert len({IMAGES.url("a.jpg", **spelling) for spelling in spellings}) == 1
 
 
-def test_every_mistake_is_told_before_anything_is_asked() -> None:
+def test_every_mistake_is_reported_without_a_request() -> None:
     wrong: Any = {"widht": 1, "quality": 500}
     with pytest.raises(BadTransform, match=r"widht.*quality"):
         IMAGES.url("a.jpg", **wrong)
@@ -115,11 +115,11 @@ def test_every_mistake_is_told_before_anything_is_asked() -> None:
         (IN_PATH, {"preset": ".."}, "a.jpg?preset=.."),
     ],
 )
-def test_a_preset_stands_in_the_query_or_in_the_path(images: ImageUrls, parameters: Parameters, end: str) -> None:
+def test_a_preset_is_written_in_the_query_or_in_the_path(images: ImageUrls, parameters: Parameters, end: str) -> None:
     assert images.with_(preset="card").url("a.jpg", **parameters) == f"{images.base}/{end}"
 
 
-def test_defaults_hold_for_all_addresses_and_give_way() -> None:
+def test_defaults_apply_to_all_urls_and_are_overridden() -> None:
     images = IMAGES.with_(quality=60, auto="format").with_(w=400)
     assert images.url("a.jpg").endswith("?auto=format&quality=60&width=400")
     assert images.url("a.jpg", width=500, q=None).endswith("?auto=format&width=500")
@@ -145,10 +145,10 @@ IDS = st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=4).map(
 
 
 @given(IDS.filter(lambda name: {"", ".", ".."}.isdisjoint(name.split("/"))))
-def test_the_server_reads_the_image_id_that_was_meant(image_id: str) -> None:
+def test_the_server_reads_the_image_id_that_the_url_was_built_for(image_id: str) -> None:
     url = IMAGES.url(image_id, width=5)
     assert url.isascii()
     assert url.isprintable()
     assert not {" ", '"', "<", ">", "\\"} & set(url)
-    path, asked = read(url)
-    assert (path, asked.transform.width) == (image_id, 5)
+    path, request = read(url)
+    assert (path, request.transform.width) == (image_id, 5)
