@@ -21,7 +21,6 @@ from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
 from imgserve.http.headers import preset_tag
 from imgserve.images.prefetch import MezzaninePrefetcher
-from imgserve.images.resolve import PresetKeys
 from imgserve.images.warm import Warmer
 from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
@@ -142,7 +141,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
             parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
         ),
         forget=parts.finder.forget,
-        preset_keys=PresetKeys(parts.meaning),
+        preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,
         rules=Rules(
             duplicates=config.uploads.duplicates,
