@@ -50,8 +50,7 @@ docs: $(STAMP) ## write the tables of docs/, config.example.yaml and the paramet
 	$(BIN)/python -m tests.keywords
 	$(BIN)/imgserve config example > config.example.yaml
 
-# Writes the lock files from pyproject.toml; ARGS="--upgrade" for newer versions.
-lock: $(STAMP)
+lock: $(STAMP) ## write the lock files from pyproject.toml; ARGS="--upgrade" for newer versions
 	$(LOCK) --output-file requirements.lock $(ARGS)
 	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
 
