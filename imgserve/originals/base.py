@@ -64,6 +64,18 @@ class Originals(Protocol):
         """
         ...
 
+    def find_stem(self, stem: str) -> builtins.list[str]:
+        """Return the ids of the files named `stem`, a dot and the extension of an image format.
+
+        The extension is in lower or in upper case. The order is that of the formats, so that the first one is
+        preferred. An id may be listed although `stat` then finds no original there.
+
+        Raises:
+            ImageNotFound: the name is hidden, or the folder is outside.
+            Unavailable: the folder cannot be read now.
+        """
+        ...
+
     def list(self) -> Iterator[str]:
         """Walk the image ids, folder by folder in the order of names."""
         ...

@@ -28,6 +28,11 @@ class MountedOriginals:
         seen = self._folder(prefix).stat(image_id.removeprefix(prefix), known)
         return seen if seen is known else changed(seen, image_id=image_id)
 
+    def find_stem(self, stem: str) -> builtins.list[str]:
+        """Return the ids of the files named `stem`, a dot and the extension of an image format."""
+        prefix = self._prefix(stem)
+        return [prefix + name for name in self._folder(prefix).find_stem(stem.removeprefix(prefix))]
+
     def readable(self) -> bool:
         """Tell whether the main folder is there: without one of the others the rest is still served."""
         return self._main.readable()

@@ -130,6 +130,16 @@ class Root:
             raise ImageNotFound
         return "/".join((self.path, *inside))
 
+    def folder_path(self, parts: Sequence[str]) -> str:
+        """Resolve the names of folders to the path of the last one, without a slash at its end; none mean the root.
+
+        Raises:
+            ImageNotFound: hidden, climbing or empty names, and links to elsewhere.
+        """
+        if not parts:
+            return self.path or "/"
+        return self.path_of("/".join(parts))
+
     def _inside(self, parts: Sequence[str]) -> Sequence[str] | None:
         """Resolve parts to those without links; None for what is outside or hidden."""
         asked = "/".join((self.path, *parts))

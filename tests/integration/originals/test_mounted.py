@@ -134,3 +134,10 @@ def test_nothing_is_restored_to_where_a_folder_was_mounted_since(base: Path) -> 
     with pytest.raises(ReadOnlyOriginals):
         mounted.restore(item)
     assert mounted.trash_item(item).image_id == "archive/hidden.png"
+
+
+def test_the_files_of_one_stem_are_those_of_the_folder_that_its_prefix_means(mounted: WritableOriginals) -> None:
+    assert mounted.find_stem("a") == ["a.png"]
+    assert mounted.find_stem("archive/b") == ["archive/b.png"]
+    assert mounted.find_stem("archive/hidden") == mounted.find_stem("archive/2024/hidden") == []
+    assert mounted.find_stem("archive/2024/d") == ["archive/2024/d.png"]
