@@ -29,8 +29,8 @@ from imgserve.library.changes import Known
 from imgserve.library.convert import Converter
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.invalidation import InvalidationListener, restart_on_failure
-from imgserve.library.means import Rules
+from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
+from imgserve.library.results import Rules
 from imgserve.library.upload import Receiving
 from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.model import Original
@@ -134,25 +134,31 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
         preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+    rules = Rules(
+        duplicates=config.uploads.duplicates,
+        near=config.catalog.near,
+        trash_seconds=config.originals.trash,
+        settle=config.originals.settle,
+        refused=refused_formats(config),
+        at_once=processes(config),
+    )
+    inspector = Inspector(
+        parts.originals,
+        parts.workers,
+        discipline(config),
+        config.limits.plain(),
+        rules,
+        damaged=config.formats.on_damage == "decode",
+    )
+    listeners = [Listening(purger, preparer)]
     ingest = IngestService(
         parts.originals,
         catalog,
-        parts.cache,
-        inspect=Inspector(
-            parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
-        ),
-        forget=parts.finder.forget,
+        inspector,
+        ChangePublisher(parts.cache, catalog.notices, forget=parts.finder.forget, listeners=listeners),
         preset_keys=PresetKeys(parts.meaning),
         metrics=parts.metrics,
-        rules=Rules(
-            duplicates=config.uploads.duplicates,
-            near=config.catalog.near,
-            trash_seconds=config.originals.trash,
-            settle=config.originals.settle,
-            refused=refused_formats(config),
-            at_once=processes(config),
-        ),
-        listeners=[Listening(purger, preparer)],
+        rules=rules,
     )
     watcher = Watcher(
         tree_of(config),

@@ -190,4 +190,4 @@ async def test_names_that_are_not_utf_8_are_recorded_as_any_other(home: House) -
     recorded = await home.door.record(name, origin=Origin.IMPORT)
     assert recorded.record is not None
     assert recorded.record.origin is Origin.IMPORT
-    assert set(await home.door.known()) == {name}
+    assert set(await home.known()) == {name}

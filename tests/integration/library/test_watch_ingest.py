@@ -33,7 +33,7 @@ class _Place:
         self.watcher = Watcher(tree, parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
 
     async def known(self) -> dict[str, str]:
-        return await self.parts.door.known()
+        return await self.parts.known()
 
     async def is_in_step(self) -> bool:
         lying = {one.image_id: one.version for one in self.parts.walked()}
