@@ -25,7 +25,6 @@ from imgserve.images.resolve import PresetKeys
 from imgserve.images.warm import Warmer
 from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
-from imgserve.library.changes import Known
 from imgserve.library.convert import Converter
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
@@ -163,7 +162,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     watcher = Watcher(
         tree_of(config),
         ingest,
-        Known(catalog.images, catalog.problems),
+        catalog,
         LeaderLock(data / "watch.lock"),
         parts.metrics,
         at_once=processes(config),

@@ -17,9 +17,6 @@ class Walked:
     image_id: str
     version: str
     """As `Original.file_version`."""
-    size: int
-    """Bytes."""
-    modified_ns: int
 
 
 class Walk(Iterator[Walked]):

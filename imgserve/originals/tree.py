@@ -83,8 +83,7 @@ class _Walking:
             return None
         if not stat.S_ISREG(state.st_mode):
             return None
-        version = file_version(state.st_mtime_ns, state.st_size)
-        return Walked(image_id, version, state.st_size, state.st_mtime_ns)
+        return Walked(image_id, file_version(state.st_mtime_ns, state.st_size))
 
     def _miss(self, prefix: str, reason: str) -> None:
         self.missed.append(prefix)
@@ -215,7 +214,7 @@ class OriginalsTree:
         for file in walk(self._roots[prefix], folder.removeprefix(prefix).removeprefix("/")):
             image_id = f"{prefix}/{file.image_id}" if prefix else file.image_id
             if self.prefix_of(image_id) == prefix:
-                yield Walked(image_id, file.version, file.size, file.modified_ns)
+                yield Walked(image_id, file.version)
 
     def folders(self, starts: Iterable[str]) -> list[str]:
         """List the paths of these folders, by their ids, and of all below them that can be read and named."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from imgserve.library.changes import Known
 from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.originals.tree import OriginalsTree
 from tests.ingests import House, house, picture
@@ -28,9 +27,8 @@ class _Place:
     def __init__(self, parts: House) -> None:
         self.parts = parts
         tree = OriginalsTree({"": parts.root})
-        known = Known(parts.catalog.images, parts.catalog.problems)
-        duty = LeaderLock(parts.root / ".imgserve" / "watch.lock", every=0.1)
-        self.watcher = Watcher(tree, parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
+        leader = LeaderLock(parts.root / ".imgserve" / "watch.lock", every=0.1)
+        self.watcher = Watcher(tree, parts.door, parts.catalog, leader, parts.metrics, at_once=2, rescan=0)
 
     async def known(self) -> dict[str, str]:
         return await self.parts.known()

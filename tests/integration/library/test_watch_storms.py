@@ -241,7 +241,7 @@ from tests.watching import image, watching
 async def main():
     folder = Path(sys.argv[1])
     async with watching(folder) as watched:
-        assert watched.watcher.state.startswith("degraded: the system does not tell"), watched.watcher.state
+        assert watched.watcher.state.startswith("degraded: the system does not report"), watched.watcher.state
         (folder / "3" / "b.jpg").write_bytes(image("b"))
         await watched.until(lambda: "3/b.jpg" in watched.door.images.rows)
 
