@@ -117,7 +117,7 @@ class RecordWriter:
             ValueError: a field is not one of these, or not valid.
         """
         if unknown := set(fields) - set(CHANGEABLE):
-            raise ValueError(f"these follow from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
+            raise ValueError(f"these are read from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
         now = self._clock()
 
         def changed(before: ImageRecord | None) -> ImageRecord | None:

@@ -200,7 +200,7 @@ async def test_a_flood_of_changes_is_looked_through_once_more(folder: Path) -> N
     async with watching(folder) as watched:
         scans = watched.metrics.registry.get_sample_value("imgserve_watch_scan_seconds_count") or 0
         watched.watcher._watch._flood = True
-        watched.watcher._watch._told.set()
+        watched.watcher._watch._reported.set()
         registry = watched.metrics.registry
         await watched.until(lambda: (registry.get_sample_value("imgserve_watch_scan_seconds_count") or 0) > scans)
 

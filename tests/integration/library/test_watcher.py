@@ -227,7 +227,7 @@ async def test_names_that_are_no_text_are_recorded_too(watched: Watched, folder:
 
 async def test_a_lost_event_is_caught_by_the_slow_scan(folder: Path) -> None:
     async with watching(folder, rescan=1.0) as watched:
-        watched.watcher._watch._all._tell = lambda _changes: None  # type: ignore[union-attr]
+        watched.watcher._watch._all._report = lambda _changes: None  # type: ignore[union-attr]
         (folder / "b.jpg").write_bytes(image("b"))
         await watched.until(lambda: "b.jpg" in watched.door.images.rows)
 
