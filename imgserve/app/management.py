@@ -30,7 +30,7 @@ from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
 from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
 from imgserve.library.results import Rules
-from imgserve.library.upload import Receiving
+from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import LeaderLock, Watcher
 from imgserve.model import Original
 from imgserve.web.api.frame import Api
@@ -192,7 +192,7 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
         Uploads(
             ingest,
             matching,
-            Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
             UploadLimits(config.uploads.files, config.uploads.request_bytes),
             prefix=prefix,
         ),

@@ -17,7 +17,7 @@ from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
 from imgserve.library.publish import ChangePublisher
 from imgserve.library.results import Rules
-from imgserve.library.upload import Receiving
+from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
 from imgserve.model import Limits
 from imgserve.originals.folder import FolderOriginals
@@ -62,7 +62,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     uploads = Uploads(
         ingest,
         matching,
-        Receiving(originals, downloader, max_bytes=max_bytes),
+        UploadReceiver(originals, downloader, max_bytes=max_bytes),
         UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
         prefix="/img",
     )
