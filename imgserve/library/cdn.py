@@ -139,7 +139,7 @@ class PlainPurge:
     name: str = "purge"
 
     def calls(self, drop: Drop) -> Iterator[Call]:
-        """Yield the requests that purge something; for tags everything is purged, because the cache does not know them."""
+        """Yield the requests that purge something; tags purge everything, because the cache does not know them."""
         if drop.everything or drop.tags:
             yield Call("PURGE", f"{self.url}{self.prefix}/*")
             return
