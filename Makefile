@@ -38,13 +38,15 @@ format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the tables of USAGE.md and config.example.yaml from the code
+docs: $(STAMP) ## write the tables of USAGE.md, config.example.yaml and the client's parameters from the code
 	$(BIN)/python -m tests.docs
+	$(BIN)/python -m tests.keywords
 	$(BIN)/imgserve config example > config.example.yaml
 
 bench: $(STAMP) $(SAMPLES) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-storage=benchmarks/baseline --benchmark-compare
-	$(BIN)/imgserve benchmark $(PHOTOS) $(ARGS)
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-storage=benchmarks/baseline --benchmark-compare \
+	  -W default::pytest_benchmark.logger.PytestBenchmarkWarning
+	$(BIN)/python -m benchmarks $(PHOTOS) $(ARGS)
 
 clean: ## remove everything that make has made, the environment included
 	rm -rf $(VENV) var dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks

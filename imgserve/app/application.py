@@ -29,9 +29,8 @@ from imgserve.web.api.document import ApiDocument
 from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import RequestIds, RequestMiddleware
-from imgserve.web.operations import Operations
+from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, static_folder
-from imgserve.web.resolve import Identifier
 from imgserve.web.routes import PictureDispatch, as_our_error, routes
 
 
@@ -43,18 +42,22 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog)
     management = build_management(config, parts, data)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
-    identifier = Identifier(parts.finder, parts.meaning, url_options(config))
     table = HotTable(None if cors.uniform else without_origin)
     image = ImageEndpoint(
-        identifier, parts.renditions, parts.stand_ins, cors, table, timing_headers=config.http.timing_header
+        parts.meaning,
+        parts.renditions,
+        parts.stand_ins,
+        cors,
+        table,
+        options=url_options(config),
+        timing_headers=config.http.timing_header,
     )
     ids = RequestIds()
     ops = Operations(
         functools.partial(_check, parts, management),
         _collected(parts.metrics),
         parts.figures.fold,
-        metrics=config.metrics.enabled,
-        open_metrics=config.metrics.open_to == "everyone",
+        metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
     exchange = Middleware(

@@ -21,7 +21,6 @@ from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
 from imgserve.http.headers import preset_tag
 from imgserve.images.prefetch import MezzaninePrefetcher
-from imgserve.images.resolve import PresetKeys
 from imgserve.images.warm import Warmer
 from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
@@ -155,7 +154,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         catalog,
         inspector,
         ChangePublisher(parts.cache, catalog.notices, forget=parts.finder.forget, listeners=listeners),
-        preset_keys=PresetKeys(parts.meaning),
+        preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,
         rules=rules,
     )

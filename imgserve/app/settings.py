@@ -9,11 +9,11 @@ from imgserve.config import Config
 from imgserve.download import FetchRules
 from imgserve.http.headers import CachePolicy
 from imgserve.images.render_settings import RenderSettings
-from imgserve.images.resolve import Language
+from imgserve.images.resolve import QuerySettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.jobs import Discipline
-from imgserve.web.resolve import UrlOptions
+from imgserve.web.respond import UrlOptions
 
 
 def discipline(config: Config) -> Discipline:
@@ -51,9 +51,9 @@ def url_options(config: Config) -> UrlOptions:
     )
 
 
-def language(config: Config) -> Language:
+def language(config: Config) -> QuerySettings:
     """Read what decides about the meaning of a query."""
-    return Language(
+    return QuerySettings(
         config.plain_presets(),
         config.urls.strict,
         config.limits.output_side,

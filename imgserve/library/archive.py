@@ -14,7 +14,7 @@ from zipstream import ZIP_STORED, ZipStream
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, ImgserveError
 from imgserve.http.negotiation import AcceptClass
-from imgserve.images.batches import count, each, in_order, retry_transient
+from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.library.convert import Converter, Made, Steps
 from imgserve.library.results import Accepted
 
@@ -164,4 +164,4 @@ class BulkConverter:
             except ImgserveError as error:
                 return image_id, error
 
-        return in_order(each(selection, self._search), one, at_once=self._at_once)
+        return map_ordered(each(selection, self._search), one, at_once=self._at_once)

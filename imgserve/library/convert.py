@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from anyio import to_thread
 
-from imgserve.errors import BadTransform, OriginalChanged
+from imgserve.errors import BadTransform, OriginalChanged, quoted
 from imgserve.formats import BY_EXTENSION, FORMATS, default_output
 from imgserve.http.negotiation import AcceptClass
 from imgserve.images.locate import Found, Locator
@@ -17,8 +17,7 @@ from imgserve.library.results import Accepted, Details
 from imgserve.model import Original, Rendition
 from imgserve.originals.base import WritableOriginals
 from imgserve.originals.incoming import Incoming
-from imgserve.transform import Asked, Transform, compose, read_asked
-from imgserve.transform.wording import shown
+from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
 
 MOST_STEPS = 16
 _ENCODING = ("format", "quality", "lossless", "progressive", "chroma", "colors", "auto")
@@ -30,7 +29,7 @@ class Steps:
     """What is made of an original, and what of that, and so on."""
 
     queries: tuple[str, ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[ParsedQuery, ...]
 
     @property
     def single(self) -> bool:
@@ -59,10 +58,10 @@ def read_steps(queries: Sequence[str], meaning: Resolver) -> Steps:
     """
     if not 1 <= len(queries) <= MOST_STEPS:
         raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
-    asked, mistakes = list[Asked](), list[str]()
+    asked, mistakes = list[ParsedQuery](), list[str]()
     for number, query in enumerate(queries, start=1):
         try:
-            asked.append(meaning.read(query))
+            asked.append(meaning.parse(query))
         except BadTransform as error:
             mistakes += (
                 [f"step {number}: {mistake}" for mistake in error.mistakes] if len(queries) > 1 else error.mistakes
@@ -72,7 +71,7 @@ def read_steps(queries: Sequence[str], meaning: Resolver) -> Steps:
     return Steps(tuple(queries), tuple(asked))
 
 
-def _names_format(asked: Asked) -> bool:
+def _names_format(asked: ParsedQuery) -> bool:
     return asked.transform.format is not None or "format" in asked.transform.auto
 
 
@@ -142,14 +141,14 @@ class Converter:
         form = BY_EXTENSION.get(extension.lower())
         if form is None or not form.writable:
             known = ", ".join(item.name for item in FORMATS.values() if item.writable)
-            raise BadTransform([f"format: expected one of {known}, but received {shown(extension)}"])
+            raise BadTransform([f"format: expected one of {known}, but received {quoted(extension)}"])
         name = form.name
-        asked = self._meaning.read(query).transform
+        asked = self._meaning.parse(query).transform
         if "format" in asked.auto or asked.format not in {None, name}:
             raise BadTransform([f"format: the path asks for {name}, and the query for another"])
         return await self._while_it_changes(
             image_id,
-            lambda found: self._one(self._meaning.of(replace(found, format=name), query, accepted, strict=True)),
+            lambda found: self._one(self._meaning.request(replace(found, format=name), query, accepted, strict=True)),
         )
 
     async def picture(self, image_id: str, steps: Steps, accepted: AcceptClass = ()) -> Made:
@@ -171,7 +170,7 @@ class Converter:
         if not steps.single:
             raise BadTransform([f"steps: expected one for a URL, but received {len(steps.queries)}"])
         await self._finder.find_exactly(image_id)
-        return compose(read_asked(steps.queries[0]))
+        return compose(read_parameters(steps.queries[0]))
 
     async def original(self, image_id: str, steps: Steps, *, new_id: str | None, who: str) -> Accepted:
         """Keep a picture as a new original; without an id it is named by its content.
@@ -193,7 +192,7 @@ class Converter:
 
     async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Made:
         if steps.single:
-            return await self._one(self._meaning.of(found, steps.queries[0], accepted, strict=True))
+            return await self._one(self._meaning.request(found, steps.queries[0], accepted, strict=True))
         try:
             served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
         except BadTransform as error:
@@ -207,7 +206,7 @@ class Converter:
         served: Served | None = await self._renditions.cached(meant.key)
         if served is None:
             served = await self._renditions.make(meant.original, meant.transform, meant.key)
-        return Made(meant.original, served.rendition, (*meant.asked.notes, *served.rendition.notes))
+        return Made(meant.original, served.rendition, (*meant.query.notes, *served.rendition.notes))
 
     async def _while_it_changes(self, image_id: str, work: Callable[[Found], Awaitable[T]]) -> T:
         """Do work on an original; where it is replaced meanwhile, on the new one."""

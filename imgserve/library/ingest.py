@@ -19,7 +19,7 @@ from imgserve.errors import (
     ReadOnlyOriginals,
     UnreadableImage,
 )
-from imgserve.images.batches import pieces
+from imgserve.images.batches import batches
 from imgserve.library.accept import Upload, UploadAcceptor
 from imgserve.library.inspect import Candidate, Inspector
 from imgserve.library.publish import ChangePublisher
@@ -220,7 +220,7 @@ class IngestService:
             ReadOnlyOriginals: nothing was deleted, because all folders are read-only.
         """
         deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
-        async for ids in pieces(selection, self._catalog.search):
+        async for ids in batches(selection, self._catalog.search):
             for start in range(0, len(ids), _DELETED_AT_ONCE):
                 some = await self._delete(ids[start : start + _DELETED_AT_ONCE])
                 deleted += some[0]
@@ -296,7 +296,7 @@ class IngestService:
     async def purge(self, selection: Selection) -> Purged:
         """Remove the renditions and mezzanines of images; the cost is that of what is removed."""
         images = renditions = 0
-        async for ids in pieces(selection, self._catalog.search):
+        async for ids in batches(selection, self._catalog.search):
             renditions += await self._publisher.purge(ids)
             await self._publisher.notify([Notice("purged", image_id) for image_id in ids])
             await self._publisher.report_purged(ids)
@@ -316,7 +316,7 @@ class IngestService:
     async def purge_preset(self, preset: str) -> Purged:
         """Remove the renditions of a preset. Every original is looked up: some ten thousand take seconds."""
         images = renditions = 0
-        async for ids in pieces(ImageQuery(), self._catalog.search):
+        async for ids in batches(ImageQuery(), self._catalog.search):
             records = await self._catalog.images.get_many(ids)
             found = await to_thread.run_sync(self._originals_of, ids)
             originals = [one.focused(records[one.image_id].focal_point) for one in found if one.image_id in records]

@@ -1,17 +1,21 @@
-"""A rendition as an answer: which headers it carries, and whether the whole, a part or nothing of it is sent."""
+"""Respond with a rendition: its headers, and the whole, a part or none of its bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import time
+from urllib.parse import unquote_to_bytes
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
-from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
-from imgserve.http.headers import CachePolicy, cache_control
+from imgserve.errors import ImageNotFound
+from imgserve.http.conditional import content_range, entity_tag, last_modified_header, parse_range, range_applies
+from imgserve.http.headers import CachePolicy, cache_control, content_disposition, file_name_for, tags_of
+from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# A rendition is never a document; should a browser be led to open one as such (SVG, sniffing), it can do nothing.
+# A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
 _SAFETY: RawHeaders = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
@@ -20,26 +24,26 @@ _SAFETY: RawHeaders = [
 ]
 
 UNSETTLED = CachePolicy(max_age=0)
-"""For a picture of an original that may still be written."""
+"""For a picture of an original that may be incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a conditional request is compared with."""
+    """The validators that conditional requests are compared with."""
 
     key: str
-    """First part of the entity tag."""
+    """The first part of the entity tag."""
     last_modified: str
     modified: int
     """Unix seconds of `last_modified`."""
 
     def etag(self, rendition: Rendition) -> str:
-        """Write the entity tag of these bytes."""
+        """Return the entity tag of a rendition."""
         return entity_tag(self.key, rendition.crc32)
 
 
 def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str, ...]) -> RawHeaders:
-    """Give what a 200, a 206, a 304 and a HEAD of one URL share (RFC 9110, 15.4.5), the entity tag aside."""
+    """Return the headers shared by 200, 206, 304 and HEAD of one URL (RFC 9110, 15.4.5), without the entity tag."""
     headers = [
         (b"last-modified", validators.last_modified.encode()),
         (b"cache-control", cache_control(policy).encode()),
@@ -48,14 +52,79 @@ def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str
 
 
 def tag_headers(names: Sequence[str], tags: Sequence[str]) -> RawHeaders:
-    """Tell caches the tags of a picture, `Cache-Tag` with commas, as Cloudflare reads it, other headers with spaces."""
+    """Return the headers with cache tags: `Cache-Tag` with commas, as in Cloudflare, others with spaces."""
     return [
         (name.lower().encode(), (", " if name.lower() == "cache-tag" else " ").join(tags).encode()) for name in names
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class UrlOptions:
+    """Settings of URLs and their response headers."""
+
+    prefix: str
+    policy: CachePolicy
+    tag_headers: tuple[str, ...] = ()
+    """Names of headers that carry cache tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResponse:
+    """Headers of the responses to one request, as long as its original stays the same."""
+
+    request: RenditionRequest
+    validators: Validators
+    lasting: RawHeaders
+    """Headers that a 200 and a 304 share, without the entity tag."""
+    disposition: str
+    vary: tuple[str, ...]
+    tags: RawHeaders
+    """Cache tags of the picture."""
+
+    def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
+        """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
+        tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
+        lasting = self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
+        return [*tagged, *lasting, *self.tags]
+
+
+def image_response(request: RenditionRequest, options: UrlOptions) -> ImageResponse:
+    """Return the headers for a request."""
+    original, query, key = request.original, request.query, request.key
+    # Both by the same clock: a file's date may be in the future, the response's Date may not.
+    now = time()
+    modified = min(original.modified_ns // 1_000_000_000, int(now))
+    validators = Validators(key.tag, last_modified_header(original.modified_ns, now), modified)
+    # A property of the URL, whatever was chosen: a cache must ask again for another client.
+    vary = ("Accept",) if "format" in query.transform.auto else ()
+    lasting = lasting_headers(validators, options.policy, vary)
+    disposition = _disposition(original.image_id, query.download, key.extension)
+    tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
+    return ImageResponse(request, validators, lasting, disposition, vary, tags)
+
+
+def image_path(scope: Scope, prefix: str) -> str:
+    """Return the part of the path after the prefix, decoded once, byte by byte: a name need not be UTF-8.
+
+    Raises:
+        ImageNotFound: the prefix itself is spelled in another way.
+    """
+    start = f"{scope.get('root_path', '')}{prefix}/".encode()
+    raw: bytes = scope["raw_path"]
+    if not raw.startswith(start):
+        raise ImageNotFound
+    return unquote_to_bytes(raw[len(start) :]).decode("utf-8", "surrogateescape")
+
+
+def _disposition(image_id: str, download: str | None, extension: str) -> str:
+    name = download or file_name_for(image_id, extension)
+    if "." not in name:
+        name = f"{name}.{extension}"
+    return content_disposition("inline" if download is None else "attachment", name)
+
+
 def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:
-    """Give what describes one picture; `notes` are what the URL asked for and did not get."""
+    """Return the headers that describe one picture; `notes` list parameters that were adjusted."""
     headers: RawHeaders = [
         (b"content-type", rendition.media_type.encode()),
         (b"content-disposition", disposition.encode("latin-1")),
@@ -68,7 +137,7 @@ def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ..
 
 
 async def send_not_modified(send: Send, headers: RawHeaders) -> None:
-    """Answer 304."""
+    """Send a 304."""
     await send({"type": "http.response.start", "status": 304, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
@@ -82,10 +151,10 @@ async def send_picture(
     conditions: Mapping[str, str],
     validators: Validators,
 ) -> None:
-    """Answer 200, or 206 where one range is asked for and still applies.
+    """Send a 200, or a 206 if a single range is requested and applies.
 
     Raises:
-        RangeNotSatisfiable: the range lies outside the picture.
+        RangeNotSatisfiable: the range is outside the picture.
     """
     size, status, body = len(rendition.data), 200, rendition.data
     part = None

@@ -6,8 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from imgserve.errors import BadRequest
-from imgserve.transform.wording import shown, suggestion
+from imgserve.errors import BadRequest, quoted, suggestion
 
 _EXPECTED = {
     "int": "a whole number",
@@ -103,4 +102,4 @@ def _received(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, bool):
         return str(value).lower()
-    return shown(str(value)) if isinstance(value, str) else str(value)[:40]
+    return quoted(str(value)) if isinstance(value, str) else str(value)[:40]

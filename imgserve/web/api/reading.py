@@ -9,8 +9,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent
-from imgserve.transform.wording import shown
+from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent, quoted
 from imgserve.web.api.mistakes import sentences
 
 M = TypeVar("M", bound=BaseModel)
@@ -107,7 +106,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict[str, object]()
     for name, value in pairs:
         if name in values:
-            raise BadRequest(f"The body says {shown(name)} more than once in one object.")
+            raise BadRequest(f"The body says {quoted(name)} more than once in one object.")
         values[name] = value
     return values
 

@@ -80,7 +80,6 @@ def test_a_preset_may_come_from_file_and_environment_together(write: Write) -> N
 
 def test_variables_of_others_are_left_alone() -> None:
     service = {
-        "IMGSERVE_BENCHMARK_THUMBOR": "bin/thumbor",
         "IMGSERVE_SERVER": "https://img.example.com",
         "IMGSERVE_KEY": "secret",
         "IMGSERVE_SERVICE_HOST": "10.0.0.1",
@@ -106,8 +105,8 @@ def test_variables_of_others_are_left_alone() -> None:
         ("cashe: {}", 'config.yaml:1: cashe: no setting has this name, did you mean "cache"?'),
         ("Cache: {}", 'config.yaml:1: Cache: no setting has this name, did you mean "cache"?'),
         ("xyzzy: 1", "config.yaml:1: xyzzy: no setting has this name"),
-        ("server: text", 'config.yaml:1: server: expected settings below it, but received "text"'),
-        ("server: [1]", 'config.yaml:1: server: expected settings below it, but received the list "1"'),
+        ("server: text", 'config.yaml:1: server: expected a section of settings, but received "text"'),
+        ("server: [1]", 'config.yaml:1: server: expected a section of settings, but received the list "1"'),
         ("server: {port: x}", 'config.yaml:1: server.port: expected a whole number, but received "x"'),
         ("server: {port: 1.5}", 'config.yaml:1: server.port: expected a whole number, but received "1.5"'),
         ("server: {port: 99999}", 'config.yaml:1: server.port: expected at most 65535, but received "99999"'),

@@ -1,0 +1,144 @@
+"""The output of commands: lines for people, JSON lines for programs, and progress on terminals."""
+
+import base64
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from imgserve.client.api import Image, Point
+from imgserve.errors import ImgserveError
+
+T = TypeVar("T")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+
+_NAMES = {"image_id": "id", "size": "bytes", "error": "problem"}
+"""Fields with another name in the API."""
+_HEX = {"perceptual_hash": "016x"}
+_STEP = 1024
+_OFTEN = 0.1
+"""Minimum seconds between two updates of the progress."""
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line; control characters are escaped, because terminals interpret them."""
+    plain = "".join(character if _is_harmless(character) else repr(character)[1:-1] for character in text)
+    click.echo(plain.encode("utf-8", "surrogateescape"), err=err)
+
+
+def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool) -> None:
+    """Print each value as it arrives."""
+    for item in items:
+        if as_json:
+            click.echo(json_line(item))
+        else:
+            for part in line(item).split("\n"):
+                echo(part)
+
+
+def json_line(value: Any) -> str:
+    """Return a value as JSON with the names of the API."""
+    return json.dumps(_document(value))
+
+
+def image_line(image: Image) -> str:
+    """Return the line of an image in a list; the id comes last because its length varies."""
+    extent = f"{image.width}x{image.height}"
+    return f"{image.format:5} {extent:>11} {size_text(image.size):>9}  {time_text(image.changed)}  {image.image_id}"
+
+
+def image_text(image: Image) -> str:
+    """Return all fields of an image, one per line, without empty ones."""
+    known = _document(image) | {"created": time_text(image.created), "changed": time_text(image.changed)}
+    filled = {name: value for name, value in known.items() if value not in ("", None, [], {}, False)}
+    width = max(map(len, filled))
+    return "\n".join(f"{name:{width}}  {_value(value)}" for name, value in filled.items())
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun in singular or plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def time_text(moment: datetime | None) -> str:
+    """Return a time in the local time zone, to the minute."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else "-"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in a readable unit."""
+    value, units = float(size), iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while value >= _STEP:
+        value, unit = value / _STEP, next(units, "TiB")
+        if unit == "TiB":
+            break
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+class Progress:
+    """A progress line on standard error, if that is a terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._written = 0
+        self._next = 0.0
+
+    def update(self, text: str) -> None:
+        """Show a new state."""
+        if self._shown and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _OFTEN
+            click.echo(f"\r{text:{self._written}}", err=True, nl=False)
+            self._written = len(text)
+
+    def clear(self) -> None:
+        """Remove the line, so that others can be printed."""
+        if self._written:
+            click.echo(f"\r{'':{self._written}}\r", err=True, nl=False)
+            self._written, self._next = 0, 0.0
+
+
+def _is_harmless(character: str) -> bool:
+    return character.isprintable() or "\udc80" <= character <= "\udcff"
+
+
+def _document(value: Any) -> Any:
+    """Return a value as plain JSON types."""
+    if isinstance(value, Exception):
+        return _error(value)
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {_NAMES.get(name, name): _field(name, item) for name, item in fields.items()}
+    if isinstance(value, Point):
+        return value._asdict()
+    if isinstance(value, tuple):
+        return [_document(item) for item in value]
+    return _text(value)
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    if isinstance(error, ImgserveError):
+        return {"status": error.status, "code": error.code, "detail": error.detail, **error.members}
+    return {"detail": str(error)}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+def _field(name: str, value: Any) -> Any:
+    return format(value, _HEX[name]) if name in _HEX and value is not None else _document(value)
