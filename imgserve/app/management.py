@@ -15,6 +15,7 @@ from imgserve import __version__
 from imgserve.access.keys import Access, admin_digest, announce_admin_key
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
+from imgserve.cache import LeaderLock
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
@@ -30,7 +31,7 @@ from imgserve.library.inspect import Inspector
 from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
 from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.watcher import Watcher
 from imgserve.model import Original
 from imgserve.web.api.frame import Api
 from imgserve.web.api.making import MakingPictures

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from imgserve.catalog import Catalog, recordable
+from imgserve.catalog import Catalog, stored_id
 from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, Missing, Unchanged, is_same_file
 from imgserve.library.record import RecordWriter
@@ -57,7 +57,7 @@ class FileRecorder:
         self, walked: Sequence[Walked], template: Candidate, *, again: bool = False
     ) -> list[Recorded]:
         """Record the files of a scan; `template` says how they came."""
-        files = {file.image_id: file.version for file in walked if recordable(file.image_id)}
+        files = {file.image_id: file.version for file in walked if stored_id(file.image_id) is not None}
         versions = await self._catalog.images.versions_of(list(files))
         problems = await self._catalog.problems.get_many([one for one in files if one not in versions])
         results, left = dict[str, Recorded](), list[Candidate]()

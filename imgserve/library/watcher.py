@@ -3,13 +3,12 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
 import anyio
 from anyio import to_thread
 
-from imgserve.cache import Janitor
+from imgserve.cache import LeaderLock
 from imgserve.catalog import Catalog
 from imgserve.errors import CatalogUnavailable
 from imgserve.library.changes import ChangeQueue, CircuitBreaker, DeletionQueue
@@ -20,62 +19,6 @@ from imgserve.originals.tree import Kind, Look, OriginalsTree
 from imgserve.originals.watch import FolderWatch
 
 _logger = logging.getLogger(__name__)
-_EVERY = 1.0
-
-
-class LeaderLock:
-    """Lets one process at a time do some work, by a lock that the kernel releases when the process dies."""
-
-    def __init__(self, lock: Path, every: float = _EVERY) -> None:
-        """Use a lock file, which is created with its folder but none above, and try it `every` so many seconds."""
-        self._lock = Janitor(lock)
-        self._path = lock
-        self._every = every
-        self._failing = False
-        self.mine = False
-        """Whether this process is the leader."""
-
-    async def run(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Do the work whenever this process is the leader, until cancelled."""
-        try:
-            while True:
-                if await self._is_mine():
-                    await self._lead(work)
-                await anyio.sleep(self._every)
-        finally:
-            self.mine = False
-            self._lock.resign()
-
-    async def _lead(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        async with anyio.create_task_group() as group:
-            group.start_soon(work)
-            while await self._is_mine():  # noqa: ASYNC110  the kernel does not report a lock that was lost
-                await anyio.sleep(self._every)
-            group.cancel_scope.cancel()
-
-    async def _is_mine(self) -> bool:
-        try:
-            self.mine = await to_thread.run_sync(self._ask)
-        except OSError as error:
-            # Without a lock no work: two processes that record the same files would be slow for ever.
-            if not self._failing:
-                _logger.warning(
-                    "cannot lock %s, so this process does not do the work of the leader: %s", self._path, error
-                )
-            self.mine, self._failing = False, True
-        else:
-            self._failing = False
-        return self.mine
-
-    def _ask(self) -> bool:
-        # The lock may be in the folder of originals, which is not created: its disk may not be mounted now. The leader
-        # stays the leader, because no other process can acquire the lock meanwhile.
-        if not self._path.parent.parent.is_dir() and self.mine:
-            return True
-        self._path.parent.mkdir(exist_ok=True)
-        return self._lock.is_me()
-
-
 _POLL_SECONDS = 5.0
 """Between two scans where the system does not report changes."""
 _LEAST_SECONDS = 1.0
