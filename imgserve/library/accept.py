@@ -74,11 +74,11 @@ class UploadAcceptor:
         try:
             accepted = await self._accept(upload)
         except ImgserveError as error:
-            self._files.count(upload.origin, error.code, time.perf_counter() - started)
+            self._records.count(upload.origin, error.code, time.perf_counter() - started)
             raise
         finally:
             await to_thread.run_sync(upload.incoming.drop)
-        self._files.count(upload.origin, accepted.outcome, time.perf_counter() - started)
+        self._records.count(upload.origin, accepted.outcome, time.perf_counter() - started)
         return accepted
 
     async def _accept(self, upload: Upload) -> Accepted:

@@ -87,8 +87,8 @@ class IngestService:
         self._publisher = publisher
         self._preset_keys = preset_keys
         self._rules = rules
-        self._records = RecordWriter(catalog, inspector, publisher, self.locks, rules)
-        self._files = FileRecorder(catalog, inspector, self._records, self.locks, metrics, at_once=rules.at_once)
+        self._records = RecordWriter(catalog, inspector, publisher, locks=self.locks, metrics=metrics, rules=rules)
+        self._files = FileRecorder(catalog, inspector, self._records, self.locks, at_once=rules.at_once)
         self._uploads = UploadAcceptor(
             originals, catalog, inspector, self._records, self._files, locks=self.locks, rules=rules
         )

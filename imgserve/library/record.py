@@ -12,6 +12,7 @@ from imgserve.formats import FORMATS
 from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
 from imgserve.library.publish import ChangePublisher
 from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording, Rules
+from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, bytes_version, focused_version
 
 FILE_NAME = "file_name"
@@ -89,13 +90,16 @@ class RecordWriter:
         catalog: Catalog,
         inspector: Inspector,
         publisher: ChangePublisher,
+        *,
         locks: NameLocks,
+        metrics: Metrics,
         rules: Rules,
     ) -> None:
         self._catalog = catalog
         self._inspector = inspector
         self._publisher = publisher
         self._locks = locks
+        self._metrics = metrics
         self._clock = rules.clock
 
     async def commit(self, found: Sequence[Inspected | Invalid]) -> dict[str, Recorded]:
@@ -156,6 +160,11 @@ class RecordWriter:
         original = await self._inspector.stat(record.image_id)
         ids = [record.image_id]
         await self._publisher.changed(ids, purged=ids, recorded=[original.focused(record.focal_point)])
+
+    def count(self, origin: str, outcome: str, seconds: float) -> None:
+        """Count an original that came in, and the time that it took."""
+        self._metrics.ingested.labels(origin, outcome).inc()
+        self._metrics.ingest_seconds.labels(origin).observe(seconds)
 
     async def _refocus(self, record: ImageRecord, *, changed: bool) -> None:
         """Purge the renditions, because crops follow the focal point; mezzanines show the whole image, and stay.

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -11,7 +11,6 @@ from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, Missing, Unchanged, is_same_file
 from imgserve.library.record import RecordWriter
 from imgserve.library.results import NameLocks, Recorded, Recording
-from imgserve.metrics import Metrics
 from imgserve.originals.base import Walked
 
 _ATTEMPTS = 3
@@ -29,7 +28,6 @@ class FileRecorder:
         inspector: Inspector,
         records: RecordWriter,
         locks: NameLocks,
-        metrics: Metrics,
         *,
         at_once: int,
     ) -> None:
@@ -38,7 +36,6 @@ class FileRecorder:
         self._inspector = inspector
         self._records = records
         self._locks = locks
-        self._metrics = metrics
         self._at_once = at_once
 
     async def record(self, file: Candidate, *, again: bool = False) -> Recorded:
@@ -69,13 +66,8 @@ class FileRecorder:
                 results[image_id] = Recorded(image_id, Recording.PROBLEM, problem=problem)
             else:
                 left.append(replace(template, image_id=image_id, version=version, known=known))
-        results |= await _Scan(self._inspector, self._records, self._locks, self.count, left).run(self._at_once)
+        results |= await _Scan(self._inspector, self._records, self._locks, left).run(self._at_once)
         return [results[image_id] for image_id in files]
-
-    def count(self, origin: str, outcome: str, seconds: float) -> None:
-        """Count an original that came in, and the time that it took."""
-        self._metrics.ingested.labels(origin, outcome).inc()
-        self._metrics.ingest_seconds.labels(origin).observe(seconds)
 
     async def _record(self, file: Candidate, *, again: bool) -> Recorded | None:
         """Try once; None where the file was replaced meanwhile."""
@@ -96,7 +88,7 @@ class FileRecorder:
         recorded = (await self._records.commit([found]))[image_id]
         if await self._inspector.changed([found]):
             return None
-        self.count(file.origin, recorded.outcome, time.perf_counter() - started)
+        self._records.count(file.origin, recorded.outcome, time.perf_counter() - started)
         return recorded
 
 
@@ -111,13 +103,11 @@ class _Scan:
         inspector: Inspector,
         records: RecordWriter,
         locks: NameLocks,
-        count: Callable[[str, str, float], None],
         files: Iterable[Candidate],
     ) -> None:
         self._inspector = inspector
         self._records = records
         self._locks = locks
-        self._count = count
         self._files = iter(files)
         self._results = dict[str, Recorded]()
         self._found = list[Inspected | Invalid]()
@@ -176,7 +166,7 @@ class _Scan:
                 recorded = await self._records.commit(found)
                 seconds = (time.perf_counter() - began) / len(found)
                 for one in recorded.values():
-                    self._count(found[0].origin, one.outcome, seconds)
+                    self._records.count(found[0].origin, one.outcome, seconds)
                 changed = await self._inspector.changed(found)
             error = OriginalChanged(retry_after=1)
             self._results |= recorded | {one: Recorded(one, Recording.LATER, error=error) for one in changed}

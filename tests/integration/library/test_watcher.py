@@ -249,6 +249,7 @@ async def test_a_version_in_no_known_form_fails_no_other_file_of_its_batch(folde
     service: Any = door
     deletions = DeletionQueue(changes, tree, service, service, breaker)
     recorder = WatchRecorder(changes, deletions, tree, service, breaker, Metrics(CollectorRegistry()))
+    await anyio.sleep(0.5)  # until the files have settled, so that they are recorded together
     for name in names:
         changes.add(name)
     async with anyio.create_task_group() as group:
