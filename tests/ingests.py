@@ -27,6 +27,7 @@ from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
 from tests.catalogs import opened
+from tests.folders import walked
 from tests.pictures import encoded, quarters
 
 NOTHING = Details()
@@ -107,7 +108,7 @@ class House:
         return await self.door.accept(self.incoming(data), image_id, **defaults | given)
 
     def walked(self) -> list[Walked]:
-        return list(self.originals.walk())
+        return list(walked(self.root))
 
     async def known(self) -> dict[str, str]:
         """Return the versions of all images and problems."""

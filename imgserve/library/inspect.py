@@ -168,13 +168,7 @@ class Inspector:
 
     async def exists(self, image_id: str) -> bool:
         """Return whether there is a file, an image or not."""
-        try:
-            await self.stat(image_id)
-        except ImageNotFound:
-            return False
-        except ImgserveError as error:
-            return is_permanent(error) or isinstance(error, OriginalUnsettled)
-        return True
+        return not await self.missing([image_id])
 
     async def missing(self, ids: Sequence[str]) -> set[str]:
         """Return the ids that have no file."""

@@ -248,7 +248,7 @@ class RecordWriter:
                 return None
         ids, original = [old.image_id, found.image_id], found.original.focused(record.focal_point)
         await self._publisher.changed(ids, purged=[old.image_id], recorded=[original])
-        return Recorded(found.image_id, Recording.RENAMED, record, renamed_from=old.image_id)
+        return Recorded(found.image_id, Recording.RENAMED, record)
 
 
 def _merge(found: Inspected, now: datetime) -> Merge:

@@ -84,7 +84,6 @@ class Recorded:
     record: ImageRecord | None = None
     """None also where the record was known and therefore not read."""
     problem: Problem | None = None
-    renamed_from: str | None = None
     error: ImgserveError | None = None
     """Why the file has to be tried again."""
 

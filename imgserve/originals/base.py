@@ -1,7 +1,7 @@
 """The protocols of a place of originals: reading, and writing."""
 
 import builtins
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,19 +17,6 @@ class Walked:
     image_id: str
     version: str
     """As `Original.file_version`."""
-
-
-class Walk(Iterator[Walked]):
-    """An iterator over files in the order of their ids, which also lists what could not be read."""
-
-    def __init__(self, walking: Callable[[list[str]], Iterator[Walked]]) -> None:
-        """Create a walk from a function that yields the files and adds to the list that it gets."""
-        self.missed: list[str] = []
-        """Prefixes of ids that could not be read, `""` for all; complete at the end. Their files may exist."""
-        self._files = walking(self.missed)
-
-    def __next__(self) -> Walked:
-        return next(self._files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +71,8 @@ class WritableOriginals(Originals, Protocol):
     Every writing method may raise StorageFull, ReadOnlyOriginals, and Unavailable for other failures of the disk.
     """
 
-    def walk(self) -> Walk:
-        """Walk every file that could be an original, whatever its extension, in the order of ids.
-
-        A file behind a linked folder is served, but a walk does not meet it, because a link may lead back. So only
-        `stat` can say for certain that a file is absent.
-        """
-        ...
-
     def readable(self) -> bool:
         """Return whether the folder exists and can be listed."""
-        ...
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be written."""
         ...
 
     def check_id(self, image_id: str) -> None:

@@ -14,11 +14,10 @@ from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
 from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
 from imgserve.model import Original, file_version
 from imgserve.original_file import reading_original
-from imgserve.originals.base import Trashed, Walk
+from imgserve.originals.base import Trashed
 from imgserve.originals.incoming import Incoming, open_incoming, place, remove, sweep_incoming
 from imgserve.originals.root import Root, check_id, parts_of
 from imgserve.originals.trash import Trash
-from imgserve.originals.tree import walk
 
 _SIZE_BYTES = 256 * 1024
 _LISTED_NAMES = 500
@@ -77,15 +76,6 @@ class FolderOriginals:
             for name in sorted(files):
                 if not name.startswith(".") and name.rpartition(".")[2].lower() in BY_EXTENSION:
                     yield os.path.relpath(f"{folder}/{name}", self._root.path or "/")
-
-    def walk(self) -> Walk:
-        """Walk every file that could be an original, whatever its extension, in the order of ids."""
-        return walk(self._root)
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be written."""
-        return not os.access(self._root.path or "/", os.W_OK | os.X_OK)
 
     def check_id(self, image_id: str) -> None:
         """Check an id for a new image."""

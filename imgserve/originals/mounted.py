@@ -2,13 +2,12 @@
 
 import builtins
 import contextlib
-import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import replace as changed
 
 from imgserve.errors import ImageExists, OriginalUnsettled, ReadOnlyOriginals, UnsupportedImage
 from imgserve.model import Original
-from imgserve.originals.base import Trashed, Walk, Walked
+from imgserve.originals.base import Trashed
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
 
@@ -43,29 +42,6 @@ class MountedOriginals:
             for name in self._folder(prefix).list():
                 if self._prefix(prefix + name) == prefix:
                     yield prefix + name
-
-    def walk(self) -> Walk:
-        """Walk every file that could be an original, in the order of ids."""
-
-        def walking(missed: builtins.list[str]) -> Iterator[Walked]:
-            return heapq.merge(
-                *(self._walk(prefix, missed) for prefix in ("", *self._mounts)), key=lambda file: file.image_id
-            )
-
-        return Walk(walking)
-
-    def _walk(self, prefix: str, missed: builtins.list[str]) -> Iterator[Walked]:
-        """Walk one folder, without what other folders cover."""
-        files = self._folder(prefix).walk()
-        for file in files:
-            if self._prefix(prefix + file.image_id) == prefix:
-                yield changed(file, image_id=prefix + file.image_id) if prefix else file
-        missed.extend(prefix + name for name in files.missed if self._prefix(prefix + name) == prefix)
-
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing can be written, not even in the main folder."""
-        return self._main.read_only
 
     def check_id(self, image_id: str) -> None:
         """Check an id for a new image."""

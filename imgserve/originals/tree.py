@@ -5,13 +5,13 @@ import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from imgserve.errors import ImgserveError
 from imgserve.model import file_version
-from imgserve.originals.base import Walk, Walked
+from imgserve.originals.base import Walked
 from imgserve.originals.root import Root
 
 _logger = logging.getLogger(__name__)
@@ -19,75 +19,54 @@ _GONE = (FileNotFoundError, NotADirectoryError)
 """Deleted or replaced during the walk."""
 
 
-def walk(root: Root, below: str = "") -> Walk:
-    """Return a walk below a folder, given by its id, or below all; folders are read one by one."""
-    return Walk(lambda missed: _Walking(root, missed).files(f"{below}/" if below else ""))
+def walk(root: Root, below: str = "") -> Iterator[Walked]:
+    """Yield every file below a folder, given by its id, in the order of ids.
 
-
-@dataclass(frozen=True, slots=True)
-class _Walking:
-    root: Root
-    missed: list[str]
-    """Prefixes of ids that could not be read."""
-    _listings: list[tuple[str, Iterator[str]]] = field(default_factory=list)
-    """The folders on the current path, each with its remaining names."""
-
-    def files(self, below: str) -> Iterator[Walked]:
-        """Yield every file; folders behind links are left out, so that no link can lead in circles."""
-        root = self._root_identity()
-        self._enter(below)
-        while self._listings:
-            prefix, names = self._listings[-1]
-            for name in names:
-                image_id = prefix + name
-                if name.endswith("/"):
-                    self._enter(image_id)
-                    break
-                if found := self._file(image_id):
-                    yield found
-            else:
-                self._listings.pop()
-        # A disk that was unmounted meanwhile looks like deleted folders.
-        if root != self._root_identity():
-            self._miss("", "it was another folder before")
-
-    def _root_identity(self) -> tuple[int, int] | None:
-        try:
-            state = os.lstat(self.root.path or "/")
-        except OSError:
-            return None
-        return state.st_dev, state.st_ino
-
-    def _enter(self, prefix: str) -> None:
-        try:
-            names = _names(f"{self.root.path}/{prefix}".rstrip("/") or "/")
-        except OSError as error:
-            # Without its root a walk has seen nothing, which is not the same as an empty folder.
-            if prefix and isinstance(error, _GONE):
-                return
-            self._miss(prefix, str(error.strerror))
+    Folders behind links are left out, so that no link can lead in circles. What cannot be read is logged and left out.
+    """
+    listings = [_listing(root, f"{below}/" if below else "")]
+    while listings:
+        for image_id in listings[-1]:
+            if image_id.endswith("/"):
+                listings.append(_listing(root, image_id))
+                break
+            if found := _file(root, image_id):
+                yield found
         else:
-            self._listings.append((prefix, iter(names)))
+            listings.pop()
 
-    def _file(self, image_id: str) -> Walked | None:
-        try:
-            state = os.lstat(f"{self.root.path}/{image_id}")
-            if stat.S_ISLNK(state.st_mode):
-                state = os.lstat(self.root.path_of(image_id))
-        except _GONE:
-            return None
-        except OSError as error:
-            self._miss(image_id, str(error.strerror))
-            return None
-        except ImgserveError:  # a link that leads outside, or nowhere
-            return None
-        if not stat.S_ISREG(state.st_mode):
-            return None
-        return Walked(image_id, file_version(state.st_mtime_ns, state.st_size))
 
-    def _miss(self, prefix: str, reason: str) -> None:
-        self.missed.append(prefix)
-        _logger.warning("%s in the folder of originals cannot be read: %s", ascii(prefix) if prefix else "all", reason)
+def _listing(root: Root, prefix: str) -> Iterator[str]:
+    try:
+        names = _names(f"{root.path}/{prefix}".rstrip("/") or "/")
+    except OSError as error:
+        # Without its root a walk has seen nothing, which is not the same as an empty folder.
+        if not prefix or not isinstance(error, _GONE):
+            _warn(prefix, error)
+        return iter(())
+    return (prefix + name for name in names)
+
+
+def _file(root: Root, image_id: str) -> Walked | None:
+    try:
+        state = os.lstat(f"{root.path}/{image_id}")
+        if stat.S_ISLNK(state.st_mode):
+            state = os.lstat(root.path_of(image_id))
+    except _GONE:
+        return None
+    except OSError as error:
+        _warn(image_id, error)
+        return None
+    except ImgserveError:  # a link that leads outside, or nowhere
+        return None
+    if not stat.S_ISREG(state.st_mode):
+        return None
+    return Walked(image_id, file_version(state.st_mtime_ns, state.st_size))
+
+
+def _warn(prefix: str, error: OSError) -> None:
+    place = ascii(prefix) if prefix else "all"
+    _logger.warning("%s in the folder of originals cannot be read: %s", place, error.strerror)
 
 
 def _names(path: str) -> list[str]:
