@@ -87,11 +87,9 @@ class IngestService:
         self._publisher = publisher
         self._preset_keys = preset_keys
         self._rules = rules
-        self._records = RecordWriter(catalog, inspector, publisher, locks=self.locks, metrics=metrics, rules=rules)
-        self._files = FileRecorder(catalog, inspector, self._records, self.locks, at_once=rules.at_once)
-        self._uploads = UploadAcceptor(
-            originals, catalog, inspector, self._records, self._files, locks=self.locks, rules=rules
-        )
+        self._records = RecordWriter(catalog, inspector, publisher, self.locks, metrics, rules.clock)
+        self._files = FileRecorder(catalog, inspector, self._records, self.locks, rules.at_once)
+        self._uploads = UploadAcceptor(originals, catalog, inspector, self._records, self._files, self.locks, rules)
         self._trash = Trash(originals, catalog.images, inspector, rules)
         self._running = set[asyncio.Task[Any]]()
 

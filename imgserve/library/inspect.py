@@ -105,26 +105,17 @@ def is_permanent(error: ImgserveError) -> bool:
     return isinstance(error, UnreadableImage | UnsupportedImage | TooLarge)
 
 
+@dataclass(frozen=True, slots=True)
 class Inspector:
     """Looks at the files of originals, and has their facts read by the rendering processes."""
 
-    def __init__(
-        self,
-        originals: WritableOriginals,
-        workers: Workers,
-        discipline: Discipline,
-        limits: Limits,
-        rules: Rules,
-        *,
-        damaged: bool = False,
-    ) -> None:
-        """Create an inspector; `damaged` accepts the readable part of a broken file."""
-        self._originals = originals
-        self._workers = workers
-        self._discipline = discipline
-        self._limits = limits
-        self._rules = rules
-        self._damaged = damaged
+    originals: WritableOriginals
+    workers: Workers
+    discipline: Discipline
+    limits: Limits
+    rules: Rules
+    damaged: bool = False
+    """Accept the readable part of a broken file."""
 
     async def inspect(self, file: Candidate) -> Inspected | Invalid | Unchanged | Missing:
         """Inspect a file as it is now.
@@ -145,7 +136,7 @@ class Inspector:
         except ImgserveError as error:
             if not is_permanent(error):
                 raise
-            problem = Problem(file.image_id, version, error.code, error.detail, self._rules.clock())
+            problem = Problem(file.image_id, version, error.code, error.detail, self.rules.clock())
             return Invalid(problem, file.known, file.origin)
 
     async def inspect_upload(self, incoming: Incoming) -> Facts:
@@ -158,13 +149,13 @@ class Inspector:
         size = incoming.path.stat().st_size
         megapixels = _guessed_megapixels(size)
         facts = await self._facts(str(incoming.path), incoming.version, size, megapixels, background=False)
-        if facts.format in self._rules.refused:
+        if facts.format in self.rules.refused:
             raise UnsupportedImage(f"This server does not serve {facts.format} originals.")
         return facts
 
     async def stat(self, image_id: str) -> Original:
         """Look at an original in a thread; see `Originals.stat`."""
-        return await to_thread.run_sync(self._originals.stat, image_id)
+        return await to_thread.run_sync(self.originals.stat, image_id)
 
     async def exists(self, image_id: str) -> bool:
         """Return whether there is a file, an image or not."""
@@ -197,7 +188,7 @@ class Inspector:
         Raises:
             Unavailable: the folder cannot be read; everything below it would seem to be deleted.
         """
-        if not await to_thread.run_sync(self._originals.readable):
+        if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)
 
     async def _facts_of(self, original: Original, file: Candidate) -> Facts:
@@ -207,17 +198,17 @@ class Inspector:
                 original.path, original.file_version, original.size, megapixels, background=file.background
             )
         except UnreadableImage as error:
-            if await to_thread.run_sync(_age, original) < self._rules.settle:
+            if await to_thread.run_sync(_age, original) < self.rules.settle:
                 raise OriginalUnsettled(retry_after=2) from error
             raise
 
     async def _facts(self, path: str, version: str, size: int, megapixels: float, *, background: bool) -> Facts:
-        if size > self._limits.original_bytes:
-            raise TooLarge(f"The original has over {self._limits.original_bytes} bytes, the limit original_bytes.")
-        job = InspectJob(path, version, self._discipline, self._limits, self._damaged)
+        if size > self.limits.original_bytes:
+            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
+        job = InspectJob(path, version, self.discipline, self.limits, self.damaged)
         # Beyond the limit it is refused on its header, which takes no time.
-        beyond = megapixels * 1e6 > self._limits.original_pixels
-        return await self._workers.inspect(job, megapixels=0.0 if beyond else megapixels, background=background)
+        beyond = megapixels * 1e6 > self.limits.original_pixels
+        return await self.workers.inspect(job, megapixels=0.0 if beyond else megapixels, background=background)
 
     def _versions(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the file versions of originals; None where there is no file."""
@@ -225,7 +216,7 @@ class Inspector:
 
     def _version(self, image_id: str) -> str | None:
         try:
-            return self._originals.stat(image_id).file_version
+            return self.originals.stat(image_id).file_version
         except ImageNotFound:
             return None
         except (UnsupportedImage, OriginalUnsettled):

@@ -1,8 +1,8 @@
 """Decide what is recorded of inspected images, and write it to the catalog."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from imgserve.errors import ImageExists, ImageNotFound, ImgserveError
 from imgserve.formats import FORMATS
 from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
 from imgserve.library.publish import ChangePublisher
-from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording, Rules
+from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, bytes_version, focused_version
 
@@ -82,25 +82,16 @@ def _from_facts(found: Inspected, now: datetime) -> ImageRecord:
     )
 
 
+@dataclass(frozen=True, slots=True)
 class RecordWriter:
     """Writes records and problems, and publishes the changes. The caller holds the locks of the ids."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        inspector: Inspector,
-        publisher: ChangePublisher,
-        *,
-        locks: NameLocks,
-        metrics: Metrics,
-        rules: Rules,
-    ) -> None:
-        self._catalog = catalog
-        self._inspector = inspector
-        self._publisher = publisher
-        self._locks = locks
-        self._metrics = metrics
-        self._clock = rules.clock
+    catalog: Catalog
+    inspector: Inspector
+    publisher: ChangePublisher
+    locks: NameLocks
+    metrics: Metrics
+    clock: Callable[[], datetime]
 
     async def commit(self, found: Sequence[Inspected | Invalid]) -> dict[str, Recorded]:
         """Record images and problems; return the outcome of each.
@@ -122,7 +113,7 @@ class RecordWriter:
         """
         if unknown := set(fields) - set(CHANGEABLE):
             raise ValueError(f"these are read from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
-        now = self._clock()
+        now = self.clock()
 
         def changed(before: ImageRecord | None) -> ImageRecord | None:
             if before is None:
@@ -130,7 +121,7 @@ class RecordWriter:
             record = replace(before, **fields, changed=now)
             return replace(record, version=focused_version(bytes_version(before.version), record.focal_point))
 
-        change = (await self._catalog.images.merge_many({image_id: changed}))[image_id]
+        change = (await self.catalog.images.merge_many({image_id: changed}))[image_id]
         if change.record is None or change.before is None:
             raise ImageNotFound
         if "focal_point" in fields:
@@ -144,27 +135,27 @@ class RecordWriter:
         """
         if not ids:
             return []
-        records = await self._catalog.images.versions_of(ids)
-        problems = await self._catalog.problems.get_many(ids)
-        await self._publisher.purge(ids)
+        records = await self.catalog.images.versions_of(ids)
+        problems = await self.catalog.problems.get_many(ids)
+        await self.publisher.purge(ids)
         if problems:
-            await self._catalog.problems.forget(list(problems))
+            await self.catalog.problems.forget(list(problems))
         if records:
-            await self._catalog.sets.delete(list(records))
+            await self.catalog.sets.delete(list(records))
         known = sorted({*records, *problems})
-        await self._publisher.changed(ids if certain else known, purged=ids if certain else sorted(records))
+        await self.publisher.changed(ids if certain else known, purged=ids if certain else sorted(records))
         return known
 
     async def announce(self, record: ImageRecord) -> None:
         """Publish an image that is back, although everybody knows it to be gone."""
-        original = await self._inspector.stat(record.image_id)
+        original = await self.inspector.stat(record.image_id)
         ids = [record.image_id]
-        await self._publisher.changed(ids, purged=ids, recorded=[original.focused(record.focal_point)])
+        await self.publisher.changed(ids, purged=ids, recorded=[original.focused(record.focal_point)])
 
     def count(self, origin: str, outcome: str, seconds: float) -> None:
         """Count an original that came in, and the time that it took."""
-        self._metrics.ingested.labels(origin, outcome).inc()
-        self._metrics.ingest_seconds.labels(origin).observe(seconds)
+        self.metrics.ingested.labels(origin, outcome).inc()
+        self.metrics.ingest_seconds.labels(origin).observe(seconds)
 
     async def _refocus(self, record: ImageRecord, *, changed: bool) -> None:
         """Purge the renditions, because crops follow the focal point; mezzanines show the whole image, and stay.
@@ -172,28 +163,28 @@ class RecordWriter:
         This is done also where the point did not change: a process may have died before it purged.
         """
         ids, recorded = [record.image_id], []
-        await self._publisher.purge(ids, mezzanines=False)
+        await self.publisher.purge(ids, mezzanines=False)
         if changed:
             try:
-                original = await self._inspector.stat(record.image_id)
+                original = await self.inspector.stat(record.image_id)
             except ImgserveError:  # gone or damaged by now, which the next scan finds
                 pass
             else:
                 recorded = [original.focused(record.focal_point)]
-        await self._publisher.changed(ids, purged=ids, recorded=recorded)
+        await self.publisher.changed(ids, purged=ids, recorded=recorded)
 
     async def _record(self, found: Sequence[Inspected]) -> dict[str, Recorded]:
         if not found:
             return {}
         replaced = [one.image_id for one in found if one.known is not None]
-        await self._publisher.purge(replaced)
-        problems = await self._catalog.problems.get_many([one.image_id for one in found])
+        await self.publisher.purge(replaced)
+        problems = await self.catalog.problems.get_many([one.image_id for one in found])
         # Before the record, which would make the file a known one.
-        await self._catalog.problems.forget(list(problems))
-        now = self._clock()
-        merges = await self._catalog.images.merge_many({one.image_id: _merge(one, now) for one in found})
+        await self.catalog.problems.forget(list(problems))
+        now = self.clock()
+        merges = await self.catalog.images.merge_many({one.image_id: _merge(one, now) for one in found})
         pairs = [(one, record) for one in found if (record := merges[one.image_id].record) is not None]
-        await self._publisher.changed(
+        await self.publisher.changed(
             [one.image_id for one, _ in pairs],
             purged=replaced,
             recorded=[one.original.focused(record.focal_point) for one, record in pairs],
@@ -210,11 +201,11 @@ class RecordWriter:
         if not found:
             return {}
         known = [one.image_id for one in found if one.known is not None]
-        await self._publisher.purge(known)
-        await self._catalog.problems.put_many([one.problem for one in found])
+        await self.publisher.purge(known)
+        await self.catalog.problems.put_many([one.problem for one in found])
         if known:
-            await self._catalog.sets.delete(known)
-        await self._publisher.changed(known, purged=known)
+            await self.catalog.sets.delete(known)
+        await self.publisher.changed(known, purged=known)
         return {one.image_id: Recorded(one.image_id, Recording.PROBLEM, problem=one.problem) for one in found}
 
     async def _rename(self, found: Mapping[str, Inspected]) -> dict[str, Recorded]:
@@ -222,9 +213,9 @@ class RecordWriter:
         new = [one for one in found.values() if one.known is None and one.details is None]
         if not new:
             return {}
-        records = await self._catalog.search.by_sha256_of({one.facts.sha256 for one in new})
+        records = await self.catalog.search.by_sha256_of({one.facts.sha256 for one in new})
         candidates = [one for one in records if one.image_id not in found]
-        missing = await self._inspector.missing([one.image_id for one in candidates])
+        missing = await self.inspector.missing([one.image_id for one in candidates])
         renamed = dict[str, Recorded]()
         for old in (one for one in candidates if one.image_id in missing):
             follower = _first_of(old, (one for one in new if one.image_id not in renamed))
@@ -235,19 +226,19 @@ class RecordWriter:
     async def _follow(self, found: Inspected, old: ImageRecord) -> Recorded | None:
         """Give a record the new id of its file; None where the record is being changed, or its file is back."""
         async with AsyncExitStack() as stack:
-            free = await stack.enter_async_context(self._locks.hold_if_free(old.image_id))
-            if not free or await self._inspector.exists(old.image_id):
+            free = await stack.enter_async_context(self.locks.hold_if_free(old.image_id))
+            if not free or await self.inspector.exists(old.image_id):
                 return None
-            await self._publisher.purge([old.image_id])
-            await self._catalog.problems.forget([found.image_id])
+            await self.publisher.purge([old.image_id])
+            await self.catalog.problems.forget([found.image_id])
             version = focused_version(found.original.file_version, old.focal_point)
             fields = {"image_id": found.image_id, "version": version}
             try:
-                record = await self._catalog.images.change(old.image_id, fields, at=self._clock())
+                record = await self.catalog.images.change(old.image_id, fields, at=self.clock())
             except (ImageNotFound, ImageExists):
                 return None
         ids, original = [old.image_id, found.image_id], found.original.focused(record.focal_point)
-        await self._publisher.changed(ids, purged=[old.image_id], recorded=[original])
+        await self.publisher.changed(ids, purged=[old.image_id], recorded=[original])
         return Recorded(found.image_id, Recording.RENAMED, record)
 
 

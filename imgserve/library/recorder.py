@@ -259,7 +259,7 @@ class Scanner:
             return False
         if folder not in self.empty:
             _logger.warning(
-                "nothing lies in %s although images of it are known: is a disk not mounted? Nothing is forgotten.",
+                "%s is empty although images of it are known: is a disk not mounted? No record is removed.",
                 self._tree.path_of(folder),
             )
         self.empty.add(folder)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from imgserve.catalog import Catalog, stored_id
 from imgserve.errors import ImgserveError, OriginalChanged
@@ -19,24 +19,16 @@ _BATCH_SECONDS = 1.0
 """After this time a batch is recorded although it is not full."""
 
 
+@dataclass(frozen=True, slots=True)
 class FileRecorder:
     """Inspects files that are in place, and records those that are new or changed."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        inspector: Inspector,
-        records: RecordWriter,
-        locks: NameLocks,
-        *,
-        at_once: int,
-    ) -> None:
-        """Create a recorder that inspects `at_once` files of a scan in parallel."""
-        self._catalog = catalog
-        self._inspector = inspector
-        self._records = records
-        self._locks = locks
-        self._at_once = at_once
+    catalog: Catalog
+    inspector: Inspector
+    records: RecordWriter
+    locks: NameLocks
+    at_once: int
+    """Files of a scan that are inspected in parallel."""
 
     async def record(self, file: Candidate, *, again: bool = False) -> Recorded:
         """Record a file; the caller holds the lock of its id.
@@ -55,8 +47,8 @@ class FileRecorder:
     ) -> list[Recorded]:
         """Record the files of a scan; `template` says how they came."""
         files = {file.image_id: file.version for file in walked if stored_id(file.image_id) is not None}
-        versions = await self._catalog.images.versions_of(list(files))
-        problems = await self._catalog.problems.get_many([one for one in files if one not in versions])
+        versions = await self.catalog.images.versions_of(list(files))
+        problems = await self.catalog.problems.get_many([one for one in files if one not in versions])
         results, left = dict[str, Recorded](), list[Candidate]()
         for image_id, version in files.items():
             known, problem = versions.get(image_id), problems.get(image_id)
@@ -66,29 +58,29 @@ class FileRecorder:
                 results[image_id] = Recorded(image_id, Recording.PROBLEM, problem=problem)
             else:
                 left.append(replace(template, image_id=image_id, version=version, known=known))
-        results |= await _Scan(self._inspector, self._records, self._locks, left).run(self._at_once)
+        results |= await _Scan(self, left).run(self.at_once)
         return [results[image_id] for image_id in files]
 
     async def _record(self, file: Candidate, *, again: bool) -> Recorded | None:
         """Try once; None where the file was replaced meanwhile."""
         started, image_id = time.perf_counter(), file.image_id
-        record = await self._catalog.images.get(image_id)
-        problem = None if record or again else await self._catalog.problems.get(image_id)
+        record = await self.catalog.images.get(image_id)
+        problem = None if record or again else await self.catalog.problems.get(image_id)
         if problem is not None and problem.version == file.version != "":
             return Recorded(image_id, Recording.PROBLEM, problem=problem)
         file = replace(
             file, known=record.version if record else None, known_problem=problem.version if problem else None
         )
-        found = await self._inspector.inspect(file)
+        found = await self.inspector.inspect(file)
         if isinstance(found, Unchanged):
             return Recorded(image_id, Recording.UNCHANGED if record else Recording.PROBLEM, record, problem)
         if isinstance(found, Missing):
-            await self._records.forget([image_id])
+            await self.records.forget([image_id])
             return Recorded(image_id, Recording.GONE)
-        recorded = (await self._records.commit([found]))[image_id]
-        if await self._inspector.changed([found]):
+        recorded = (await self.records.commit([found]))[image_id]
+        if await self.inspector.changed([found]):
             return None
-        self._records.count(file.origin, recorded.outcome, time.perf_counter() - started)
+        self.records.count(file.origin, recorded.outcome, time.perf_counter() - started)
         return recorded
 
 
@@ -98,16 +90,8 @@ class _Scan:
     The lock of a file is held from its inspection until its batch is recorded.
     """
 
-    def __init__(
-        self,
-        inspector: Inspector,
-        records: RecordWriter,
-        locks: NameLocks,
-        files: Iterable[Candidate],
-    ) -> None:
-        self._inspector = inspector
-        self._records = records
-        self._locks = locks
+    def __init__(self, recorder: FileRecorder, files: Iterable[Candidate]) -> None:
+        self._inspector, self._records, self._locks = recorder.inspector, recorder.records, recorder.locks
         self._files = iter(files)
         self._results = dict[str, Recorded]()
         self._found = list[Inspected | Invalid]()

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -65,32 +65,32 @@ def _value(name: str, value: Any) -> Any:
             return value
 
 
+@dataclass(frozen=True, slots=True)
 class Trash:
     """Deleted originals. The caller holds the lock of an id that is deleted or restored."""
 
-    def __init__(self, originals: WritableOriginals, images: Images, inspector: Inspector, rules: Rules) -> None:
-        self._originals = originals
-        self._images = images
-        self._inspector = inspector
-        self._rules = rules
+    originals: WritableOriginals
+    images: Images
+    inspector: Inspector
+    rules: Rules
 
     async def discard(self, image_id: str, record: ImageRecord | None) -> Deleted | None:
         """Move a file to the trash, or delete it if there is no trash; None if there is neither file nor record."""
         try:
-            if not self._rules.trash_seconds:
-                await to_thread.run_sync(self._originals.remove, image_id)
+            if not self.rules.trash_seconds:
+                await to_thread.run_sync(self.originals.remove, image_id)
                 return Deleted(image_id)
-            until = self._rules.until(self._rules.clock())
-            item = await to_thread.run_sync(self._originals.discard, image_id, write_sidecar(record))
+            until = self.rules.until(self.rules.clock())
+            item = await to_thread.run_sync(self.originals.discard, image_id, write_sidecar(record))
         except ImageNotFound:
-            await self._inspector.check_readable()
+            await self.inspector.check_readable()
             return Deleted(image_id) if record else None
         return Deleted(image_id, item, until)
 
     async def items(self) -> list[TrashItem]:
         """List the trash, oldest first."""
-        until = self._rules.until
-        found = await to_thread.run_sync(self._originals.trashed)
+        until = self.rules.until
+        found = await to_thread.run_sync(self.originals.trashed)
         return [TrashItem(one.item, one.image_id, one.deleted, until(one.deleted), one.size) for one in found]
 
     async def find(self, item: str) -> Trashed:
@@ -99,18 +99,18 @@ class Trash:
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        return await to_thread.run_sync(self._originals.trash_item, item)
+        return await to_thread.run_sync(self.originals.trash_item, item)
 
     async def put_back(self, found: Trashed) -> None:
         """Put back the record, then the file: a process that dies in between leaves everything in the trash."""
         record = read_sidecar(found.sidecar)
         if record is not None:
-            await self._images.merge_many({found.image_id: lambda _: record})
+            await self.images.merge_many({found.image_id: lambda _: record})
         try:
-            await to_thread.run_sync(self._originals.restore, found.item)
+            await to_thread.run_sync(self.originals.restore, found.item)
         except BaseException:
-            if record is not None and not await self._inspector.exists(found.image_id):
-                await self._images.delete(found.image_id)
+            if record is not None and not await self.inspector.exists(found.image_id):
+                await self.images.delete(found.image_id)
             raise
 
     async def destroy(self, item: str) -> None:
@@ -119,12 +119,12 @@ class Trash:
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        await to_thread.run_sync(self._originals.destroy, item)
+        await to_thread.run_sync(self.originals.destroy, item)
 
     async def empty(self, older_than: float) -> int:
         """Delete for good what was deleted at least so many seconds ago; return how many items."""
-        now, number = self._rules.clock(), 0
-        for one in await to_thread.run_sync(self._originals.trashed):
+        now, number = self.rules.clock(), 0
+        for one in await to_thread.run_sync(self.originals.trashed):
             if (now - one.deleted).total_seconds() >= older_than:
                 try:
                     await self.destroy(one.item)

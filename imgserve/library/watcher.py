@@ -81,7 +81,7 @@ class Watcher:
             return "ok"
         if missing or empty:
             paths = ", ".join(self._tree.path_of(prefix) for prefix in sorted(missing | empty))
-            return f"degraded: nothing lies in {paths}, where images were"
+            return f"degraded: no files in {paths}, where images were"
         if self._breaker.open:
             return "degraded: changes wait for the catalog"
         if self._watch.polling:

@@ -102,7 +102,7 @@ class WritableOriginals(Originals, Protocol):
         """Move an original to the trash with a sidecar, and return the name of the item.
 
         Raises:
-            ImageNotFound: there is none.
+            ImageNotFound: it does not exist.
         """
         ...
 
@@ -110,7 +110,7 @@ class WritableOriginals(Originals, Protocol):
         """Delete an original for good.
 
         Raises:
-            ImageNotFound: there is none.
+            ImageNotFound: it does not exist.
         """
         ...
 
@@ -122,7 +122,7 @@ class WritableOriginals(Originals, Protocol):
         """Return one item of the trash.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
         """
         ...
 
@@ -130,7 +130,7 @@ class WritableOriginals(Originals, Protocol):
         """Move an original from the trash back to its place, and return its item.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
             ImageExists: there is something at its place again.
         """
         ...
@@ -139,7 +139,7 @@ class WritableOriginals(Originals, Protocol):
         """Delete an item of the trash for good, even an incomplete one.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
         """
         ...
 

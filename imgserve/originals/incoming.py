@@ -79,7 +79,7 @@ def writing() -> Iterator[None]:
         if error.errno in _FULL:
             raise StorageFull from error
         if error.errno == errno.EXDEV:
-            raise ReadOnlyOriginals("This folder lies on another disk than the folder of originals.") from error
+            raise ReadOnlyOriginals("This folder is on another disk than the folder of originals.") from error
         if error.errno in _FORBIDDEN:
             raise ReadOnlyOriginals from error
         if error.errno == errno.ENAMETOOLONG:
@@ -260,7 +260,7 @@ def remove(root: Root, image_id: str) -> None:
     """Delete a file for good, and the folders that are empty then.
 
     Raises:
-        ImageNotFound: there is none.
+        ImageNotFound: it does not exist.
     """
     file_size(root, image_id)
     *above, name = image_id.split("/")
@@ -278,7 +278,7 @@ def file_size(root: Root, image_id: str) -> int:
     """Return the size in bytes of a file that may be served.
 
     Raises:
-        ImageNotFound: there is none, or it is not a regular file.
+        ImageNotFound: it does not exist, or is not a regular file.
     """
     path = root.path_of(image_id)
     try:

@@ -52,10 +52,10 @@ def check_id(image_id: str) -> None:
 def _mistake(image_id: str) -> str:
     parts = image_id.split("/")
     rules = (
-        (not all(parts), "it is empty, or begins or ends with a slash, or two slashes meet"),
-        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides or climbs"),
-        ("\\" in image_id, "it holds a backslash; folders are told apart by /"),
-        (_holds_refused(image_id), "it holds a control character, or bytes that are not UTF-8"),
+        (not all(parts), "it is empty, begins or ends with a slash, or contains two slashes in a row"),
+        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides it or leads upward"),
+        ("\\" in image_id, "it contains a backslash; folders are separated by /"),
+        (_holds_refused(image_id), "it contains a control character, or bytes that are not UTF-8"),
         (not unicodedata.is_normalized("NFC", image_id), "its characters are not composed (Unicode NFC)"),
         (_bytes(image_id) > ID_BYTES, f"it is longer than {ID_BYTES} bytes"),
         (len(parts) > DEPTH, f"it has more than {DEPTH} parts"),
@@ -142,9 +142,9 @@ class Root:
 
     def _inside(self, parts: Sequence[str]) -> Sequence[str] | None:
         """Return the parts with all links followed; None if they are outside or hidden."""
-        asked = "/".join((self.path, *parts))
-        path = resolve(asked)
-        if path == asked:
+        requested = "/".join((self.path, *parts))
+        path = resolve(requested)
+        if path == requested:
             return parts
         if not self.follow_links or not f"{path}/".startswith(f"{self.path}/"):
             return None
@@ -157,7 +157,7 @@ class Root:
 
         Raises:
             BadImageId: a link leads outside.
-            FileNotFoundError, NotADirectoryError: there is none, or a file.
+            FileNotFoundError, NotADirectoryError: it does not exist, or is a file.
         """
         inside = self._inside(parts)
         if inside is None:
@@ -208,7 +208,7 @@ class Root:
                 if attempt == _ATTEMPTS:
                     raise
             except NotADirectoryError as error:
-                raise ImageExists("A part of this id is a file, so that nothing can lie below it.") from error
+                raise ImageExists("A part of this id is a file, so nothing can be below it.") from error
             except IsADirectoryError as error:
                 raise ImageExists("There is a folder of this name.") from error
             except FileExistsError as error:

@@ -39,7 +39,7 @@ class Trash:
         """Move an original to the trash with a sidecar, and return the name of the item.
 
         Raises:
-            ImageNotFound: there is none.
+            ImageNotFound: it does not exist.
         """
         trashed = Trashed("", image_id, datetime.now(UTC), file_size(self._root, image_id), sidecar)
         record = _written(trashed)
@@ -77,7 +77,7 @@ class Trash:
         """Return one item.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
         """
         with self._opened(item) as (trash, _):
             if found := _look(trash, item):
@@ -88,7 +88,7 @@ class Trash:
         """Move an original back to its place, and return its item.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
             ImageExists: there is something at its place again.
         """
         found = self.find(item)
@@ -108,7 +108,7 @@ class Trash:
         """Delete an item for good, even an incomplete one.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
         """
         with self._opened(item) as (trash, folder):
             with contextlib.suppress(FileNotFoundError):

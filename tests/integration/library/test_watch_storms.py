@@ -94,7 +94,7 @@ async def test_after_a_storm_everything_is_in_step(folder: Path, tmp_path: Path,
 async def test_nothing_is_forgotten_while_the_folder_is_away(folder: Path, tmp_path: Path) -> None:
     async with watching(folder) as watched:
         folder.rename(tmp_path / "elsewhere")
-        await watched.until(lambda: watched.watcher.state.startswith("degraded: nothing lies in"))
+        await watched.until(lambda: watched.watcher.state.startswith("degraded: no files in"))
         await anyio.sleep(1.5)
         assert set(watched.door.images.rows) == {"a.jpg"}
         (tmp_path / "elsewhere" / "b.jpg").write_bytes(image("b"))
@@ -114,7 +114,7 @@ async def test_an_empty_folder_in_its_place_is_taken_for_a_disk_not_mounted(
         await watched.until(lambda: "is a disk not mounted?" in caplog.text)
         await anyio.sleep(1.0)
         assert set(watched.door.images.rows) == {"a.jpg"}
-        assert watched.watcher.state.startswith("degraded: nothing lies in")
+        assert watched.watcher.state.startswith("degraded: no files in")
         (folder / "new.jpg").write_bytes(image("new"))
         await watched.until(lambda: "new.jpg" in watched.door.images.rows)
 
