@@ -15,6 +15,7 @@ from imgserve import __version__
 from imgserve.access.keys import Access, admin_digest, announce_admin_key
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
+from imgserve.cache import LeaderLock
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
@@ -24,14 +25,13 @@ from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
 from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
-from imgserve.library.changes import Known
 from imgserve.library.convert import Converter
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.invalidation import InvalidationListener, restart_on_failure
-from imgserve.library.means import Rules
-from imgserve.library.upload import Receiving
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
+from imgserve.library.results import Rules
+from imgserve.library.upload import UploadReceiver
+from imgserve.library.watcher import Watcher
 from imgserve.model import Original
 from imgserve.web.api.frame import Api
 from imgserve.web.api.making import MakingPictures
@@ -133,30 +133,36 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
         preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+    rules = Rules(
+        duplicates=config.uploads.duplicates,
+        near=config.catalog.near,
+        trash_seconds=config.originals.trash,
+        settle=config.originals.settle,
+        refused=refused_formats(config),
+        at_once=processes(config),
+    )
+    inspector = Inspector(
+        parts.originals,
+        parts.workers,
+        discipline(config),
+        config.limits.plain(),
+        rules,
+        damaged=config.formats.on_damage == "decode",
+    )
+    listeners = [Listening(purger, preparer)]
     ingest = IngestService(
         parts.originals,
         catalog,
-        parts.cache,
-        inspect=Inspector(
-            parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
-        ),
-        forget=parts.finder.forget,
+        inspector,
+        ChangePublisher(parts.cache, catalog.notices, forget=parts.finder.forget, listeners=listeners),
         preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,
-        rules=Rules(
-            duplicates=config.uploads.duplicates,
-            near=config.catalog.near,
-            trash_seconds=config.originals.trash,
-            settle=config.originals.settle,
-            refused=refused_formats(config),
-            at_once=processes(config),
-        ),
-        listeners=[Listening(purger, preparer)],
+        rules=rules,
     )
     watcher = Watcher(
         tree_of(config),
         ingest,
-        Known(catalog.images, catalog.problems),
+        catalog,
         LeaderLock(data / "watch.lock"),
         parts.metrics,
         at_once=processes(config),
@@ -186,7 +192,7 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
         Uploads(
             ingest,
             matching,
-            Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
             UploadLimits(config.uploads.files, config.uploads.request_bytes),
             prefix=prefix,
         ),

@@ -10,7 +10,7 @@ from typing import Self
 
 from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
-from imgserve.library.upload import Arriving, Receiving, dropped
+from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
 from imgserve.originals.incoming import Incoming
 
 _FIELDS = 100
@@ -49,7 +49,7 @@ class Collected:
 class Collector:
     """Collects one request; as a context it drops whatever was not taken out."""
 
-    def __init__(self, receiving: Receiving, *, files: int, request_bytes: int) -> None:
+    def __init__(self, receiving: UploadReceiver, *, files: int, request_bytes: int) -> None:
         """Take who opens files, how many files one request may have, and how many bytes."""
         self._receiving = receiving
         self._most_files = files
@@ -136,7 +136,7 @@ class Collector:
                     file.error = await _failure(_complete(file, arriving))
 
 
-async def _complete(file: ArrivedFile, arriving: Arriving) -> None:
+async def _complete(file: ArrivedFile, arriving: UploadWriter) -> None:
     file.incoming = await arriving.hand_over()
 
 
@@ -161,7 +161,7 @@ async def _data(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def _begun(receiving: Receiving) -> AsyncIterator[Arriving]:
+async def _begun(receiving: UploadReceiver) -> AsyncIterator[UploadWriter]:
     """Begin a file, of which nothing is left unless it is handed over."""
     arriving = receiving.file()
     try:

@@ -25,7 +25,7 @@ from imgserve.errors import (
 )
 from imgserve.library.ingest import IngestService
 from imgserve.library.results import Accepted
-from imgserve.library.upload import Receiving
+from imgserve.library.upload import UploadReceiver
 from imgserve.model import Origin
 from imgserve.originals.root import new_id
 from imgserve.web.api.endpoint import JSON, endpoint
@@ -81,7 +81,7 @@ class Uploads:
     """Takes images in."""
 
     def __init__(
-        self, ingest: IngestService, matching: Matching, receiving: Receiving, limits: UploadLimits, *, prefix: str
+        self, ingest: IngestService, matching: Matching, receiving: UploadReceiver, limits: UploadLimits, *, prefix: str
     ) -> None:
         """Take the one door, who heeds If-Match, who opens files, how much may come, and where pictures are served."""
         self._ingest = ingest

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedImage
-from imgserve.library.upload import Receiving
+from imgserve.library.upload import UploadReceiver
 from imgserve.originals.folder import FolderOriginals
 from imgserve.web.api.upload_body import Collector
 from tests.forms import FORM, Part, closing, form, opening
@@ -28,7 +28,7 @@ async def stream(body: bytes, piece: int = 1000) -> AsyncIterator[bytes]:
 
 def collector(folder: Path, *, files: int = 10, request_bytes: int = 1_000_000, file_bytes: int = 100_000) -> Collector:
     return Collector(
-        Receiving(FolderOriginals(folder), None, max_bytes=file_bytes), files=files, request_bytes=request_bytes
+        UploadReceiver(FolderOriginals(folder), None, max_bytes=file_bytes), files=files, request_bytes=request_bytes
     )
 
 
