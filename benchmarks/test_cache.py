@@ -44,7 +44,7 @@ def test_disk_get(benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey
 
 def test_disk_get_at_once(benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey, rendition: Rendition) -> None:
     assert disk.put(key, rendition)
-    assert disk.get_at_once(key) is UNKNOWN
+    assert disk.get_nonblocking(key) is UNKNOWN
     assert disk.get(key) == rendition
     assert benchmark(disk.get_at_once, key) == rendition
 
@@ -53,7 +53,7 @@ def test_disk_miss_at_once(
     benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey, rendition: Rendition
 ) -> None:
     assert disk.put(replace(key, canonical="width=1"), rendition)
-    assert disk.get_at_once(key) is UNKNOWN
+    assert disk.get_nonblocking(key) is UNKNOWN
     assert disk.get(key) is None
     assert benchmark(disk.get_at_once, key) is None
 
@@ -62,7 +62,7 @@ def test_tiers_get_at_once_from_disk(
     benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey, rendition: Rendition
 ) -> None:
     assert disk.put(key, rendition)
-    assert disk.get_at_once(key) is UNKNOWN
+    assert disk.get_nonblocking(key) is UNKNOWN
     assert disk.get(key) == rendition
     assert benchmark(TieredCache(MemoryTier(0), disk).get_at_once, key) == (rendition, "disk")
 

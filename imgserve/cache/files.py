@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from imgserve.cache.key import RENDITIONS, is_image_folder
+from imgserve.cache.key import is_image_folder
 
 LARGEST = 256 * 1024
 """Bytes of a file that is read at once: some 60 microseconds with its checksum; more is worth a thread."""
@@ -121,7 +121,7 @@ class Found:
 class RenditionFiles:
     """The pictures below one cache folder. Paths are relative and come from a `RenditionKey` or a listing."""
 
-    def __init__(self, root: Path, top: str = RENDITIONS) -> None:
+    def __init__(self, root: Path, top: str) -> None:
         """Take the cache folder and the folder in it that is meant; nothing is made before the first write."""
         self._root = root
         self.top = top
@@ -206,12 +206,6 @@ class RenditionFiles:
             # The file is gone, which is what counts; an empty folder does no harm, and the next scan tries again.
             with suppress(OSError):
                 self.remove_if_empty(folder)
-
-    def withdraw(self, temporary: Path, path: str | None) -> None:
-        """Undo a write, and a publication if there was one."""
-        temporary.unlink(missing_ok=True)
-        if path is not None:
-            self.remove(path)
 
     def remove_if_empty(self, folder: str) -> None:
         """Remove a folder that holds nothing."""

@@ -183,8 +183,8 @@ class Ledger:
         """Take the file; it is opened, and made if need be, at the first use."""
         self._reader = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
         self._writer = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
-        self._prompt = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
-        self.wanted_at_once = False
+        self._nonblocking_file = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
+        self.nonblocking = False
         """Whether anybody looks up at once, so that it is worth a connection."""
 
     @property
@@ -208,15 +208,15 @@ class Ledger:
         with self._reader.reading() as connection:
             return _find(connection, path)
 
-    def find_at_once(self, path: str) -> Entry | Unknown | None:
+    def find_nonblocking(self, path: str) -> Entry | Unknown | None:
         """Look up one file without waiting for anybody; `UNKNOWN` before `prepare`, or where it would wait."""
-        row = self._prompt.first_row_at_once(_FIND, (path,))
+        row = self._nonblocking_file.first_row_nonblocking(_FIND, (path,))
         return row if row is None or row is UNKNOWN else _entry(row)
 
     def prepare(self) -> None:
         """Make look-ups at once possible, if anybody wants them; may wait."""
-        if self.wanted_at_once:
-            self._prompt.prepare_at_once()
+        if self.nonblocking:
+            self._nonblocking_file.prepare_nonblocking()
 
     def totals(self) -> Totals:
         """Tell the sums over all entries."""
@@ -246,7 +246,7 @@ class Ledger:
         """Close the file; the next use opens it again."""
         self._reader.close()
         self._writer.close()
-        self._prompt.close()
+        self._nonblocking_file.close()
 
 
 def _find(connection: sqlite3.Connection, path: str) -> Entry | None:

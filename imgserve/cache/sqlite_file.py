@@ -68,7 +68,7 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
                 raise
 
-    def first_row_at_once(self, query: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | Unknown | None:
+    def first_row_nonblocking(self, query: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | Unknown | None:
         """Give the first row of a query without opening, waiting or repairing anything."""
         if not self._lock.acquire(blocking=False):
             return UNKNOWN
@@ -84,7 +84,7 @@ class SqliteFile:
         finally:
             self._lock.release()
 
-    def prepare_at_once(self) -> None:
+    def prepare_nonblocking(self) -> None:
         """Open the file for queries at once, again if it was replaced; may wait."""
         with self._lock, self._watched():
             # SQLite would otherwise sleep while another process has the file for itself.

@@ -9,11 +9,10 @@ from typing import Literal
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from imgserve.cache.disk import DiskTier
+from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.key import RenditionKey, Sibling, image_folder
 from imgserve.cache.memory import MemoryTier
-from imgserve.cache.mezzanines import MezzanineTier
 from imgserve.cache.stats import TierStats
 from imgserve.model import Rendition
 
@@ -60,7 +59,7 @@ class TieredCache:
         found = self._memory.get_again(key)
         if found is not None:
             return found, "memory"
-        on_disk = self._disk.get_at_once(key)
+        on_disk = self._disk.get_nonblocking(key)
         if on_disk is None or on_disk is UNKNOWN:
             return None
         self._memory.put(key, on_disk)
@@ -76,13 +75,13 @@ class TieredCache:
         found = await to_thread.run_sync(self._disk.peek, key, limiter=self._threads)
         return None if found is None else (found, "disk")
 
-    def get_at_once(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
+    def get_nonblocking(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
         """Find a rendition without waiting for the disk; `UNKNOWN`, which counts as nothing, where only `get` can."""
         found = self._memory.peek(key)
         if found is not None:
             self._memory.looked_up(found=True)
             return found, "memory"
-        on_disk = self._disk.get_at_once(key)
+        on_disk = self._disk.get_nonblocking(key)
         if on_disk is UNKNOWN:
             return UNKNOWN
         self._memory.looked_up(found=False)
@@ -93,7 +92,7 @@ class TieredCache:
 
     async def get(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
         """Find a rendition and tell the tier that had it."""
-        at_once = self.get_at_once(key)
+        at_once = self.get_nonblocking(key)
         if at_once is not UNKNOWN:
             return at_once
         self._memory.looked_up(found=False)
