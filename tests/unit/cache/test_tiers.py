@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.cache.key import RenditionKey
-from imgserve.cache.memory import ENTRY_BYTES, MemoryTier
+from imgserve.cache.tiers import ENTRY_BYTES, MemoryTier
 from imgserve.model import Rendition
 
 
@@ -22,6 +22,7 @@ def test_what_was_put_is_found_again() -> None:
     assert tier.put(key("a"), picture(10))
     assert tier.get(key("a")) == picture(10)
     assert tier.get(key("b")) is None
+    tier.count_miss()
     assert (tier.stats().hits, tier.stats().misses, tier.stats().entries) == (1, 1, 1)
 
 
@@ -86,8 +87,8 @@ def test_who_asks_elsewhere_next_counts_and_uses_what_is_found_but_misses_nothin
     tier = MemoryTier(10 * (ENTRY_BYTES + 1000))
     for number in range(8):
         tier.put(key(str(number)), picture(990))
-    assert tier.get_again(key("0")) == picture(990)
-    assert tier.get_again(key("absent")) is None
+    assert tier.get(key("0")) == picture(990)
+    assert tier.get(key("absent")) is None
     assert (tier.stats().hits, tier.stats().misses) == (1, 0)
     for number in range(8, 12):
         tier.put(key(str(number)), picture(990))
