@@ -76,7 +76,7 @@ class Things:
             raise ImageNotFound
         return Echo(told={"id": image_id})
 
-    @endpoint("POST", "/api/things/{image_id}/wish", scope=Scope.WRITE, summary="Wish", tag="things", status=201)
+    @endpoint("POST", "/api/wish/{image_id}", scope=Scope.WRITE, summary="Wish", tag="things", status=201)
     async def wish(self, image_id: str, query: Query, body: Wish) -> Echo:
         """Wish something."""
         self.calls += 1

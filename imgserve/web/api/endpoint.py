@@ -20,6 +20,8 @@ Model = type[BaseModel]
 JSON = "application/json"
 _ATTRIBUTE = "__endpoint__"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+IMAGE_ID = "image_id"
+"""The piece of a path that may hold slashes, as they are or as %2F; always the last, since it may end with anything."""
 _GIVEN = {"query", "body", "call"}
 """Parameters of a method that are no pieces of the path."""
 
@@ -52,7 +54,7 @@ class Endpoint:
 
     method: str
     path: str
-    """With pieces such as `{image_id}`, which may hold slashes, and others such as `{item}`, which may not."""
+    """With `{image_id}`, which may hold slashes and is the last piece, and others such as `{item}`, which may not."""
     scope: Scope
     tag: str
     summary: str
@@ -124,6 +126,8 @@ def endpoint(
         pieces = _PLACEHOLDER.findall(path)
         if {name for name in names if name not in _GIVEN} != set(pieces):
             raise TypeError(f"{function.__qualname__}: expected parameters for {pieces}, but it has {names}")
+        if IMAGE_ID in pieces and not path.endswith(f"/{{{IMAGE_ID}}}"):
+            raise TypeError(f"{function.__qualname__}: expected nothing after the image id, but the path is {path}")
         declared = Endpoint(
             method=method,
             path=path,

@@ -16,7 +16,7 @@ from imgserve.errors import Unauthorized
 from imgserve.web.api import repeating
 from imgserve.web.api.endpoint import Endpoint, endpoints_of
 from imgserve.web.api.mistakes import bad_request
-from imgserve.web.api.paths import Places
+from imgserve.web.api.paths import Places, moved, raw_path
 from imgserve.web.api.reading import checked, json_value, query_values
 from imgserve.web.api.reply import Reply
 from imgserve.web.middleware import KEY, RequestRecord
@@ -68,9 +68,12 @@ class Api:
         if KEY in scope:
             exchange: RequestRecord = scope[KEY]
             exchange.route, exchange.private = ROUTE, True
-        place, pieces = self._places.find(_raw_path(scope))
+        request, old = Request(scope, receive), moved(scope)
+        if old is not None and scope["method"] == "POST":
+            await repeating.as_response(old)(scope, receive, send)  # a record has no POST
+            return
+        place, pieces = self._places.find(raw_path(scope))
         endpoint = place.endpoint(scope["method"])
-        request = Request(scope, receive)
         # Before anything of the request is looked into: what may not be done is not worth a look.
         caller = self._access.require(_credential(request), endpoint.scope)
         answer = await self._answer(endpoint, pieces, request, caller)
@@ -120,11 +123,6 @@ async def _called(endpoint: Endpoint, given: dict[str, Any]) -> Reply | Response
     if not isinstance(answer, (Reply, Response)):
         raise TypeError(f"{endpoint.name} answered with {type(answer).__name__}")
     return answer
-
-
-def _raw_path(scope: Scope) -> bytes:
-    raw: bytes = scope["raw_path"]
-    return raw.removeprefix(scope.get("root_path", "").encode())
 
 
 def _credential(request: Request) -> str | None:

@@ -65,7 +65,7 @@ class MakingPictures:
 
     @endpoint(
         "GET",
-        "/api/images/{image_id}/convert/{ext}",
+        "/api/convert/{ext}/{image_id}",
         scope=Scope.READ,
         summary="Convert an image",
         tag="pictures",
@@ -83,7 +83,7 @@ class MakingPictures:
 
     @endpoint(
         "POST",
-        "/api/images/{image_id}/transform",
+        "/api/transform/{image_id}",
         scope=Scope.WRITE,
         summary="Transform an image in steps",
         tag="pictures",

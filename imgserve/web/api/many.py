@@ -80,7 +80,7 @@ class Purges:
 
     @endpoint(
         "POST",
-        "/api/images/{image_id}/purge",
+        "/api/purge/{image_id}",
         scope=Scope.PURGE,
         summary="Purge an image",
         tag="purge",

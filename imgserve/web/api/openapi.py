@@ -34,8 +34,13 @@ Everything about originals and their records. Pictures themselves are served wit
 Every call needs a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Answers are JSON, errors
 `application/problem+json` with a `code` that stays the same. Times are RFC 3339 in UTC.
 
-In an address, the slashes of an image id stand as they are or as `%2F`, bytes that are not UTF-8 as `%XX`. A last piece
-that names an action, such as `/purge`, is that action; an image id that ends so is written with `%2F`.
+In an address, the image id comes last. Its slashes are written as they are or as `%2F`, bytes that are not UTF-8 as
+`%XX`.
+
+Earlier releases had actions after the image id. For one release, those addresses redirect with 308:
+`POST /api/images/ID/purge` and `/transform` always, since a record has no `POST`; `GET /api/images/ID/similar` and
+`/convert/EXT` unless there is an image with this whole id. `PUT`, `PATCH` and `DELETE /api/images/ID` are never
+redirected, and neither is an id whose last slashes are written as `%2F`.
 
 JSON bodies hold at most {JSON_BYTES:,} bytes. A `POST` with an `Idempotency-Key` header is done once: sent again within
 a day, it gets the first answer, with `Idempotent-Replayed: true`. An error frees the key.

@@ -5,11 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from imgserve.errors import MethodNotAllowed, NotFound
-from imgserve.web.api.endpoint import Endpoint
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
 
-DEEP = "image_id"
-"""The piece of a path that may hold slashes, as they are or as %2F."""
+from imgserve.errors import MethodNotAllowed, NotFound
+from imgserve.web.api.endpoint import IMAGE_ID, Endpoint
+
+# Until release 0.2, actions followed the image id: /api/images/a.jpg/purge.
+_OLD_ACTIONS = {
+    "GET": re.compile(r"/api/images/(.+)/(similar|convert/[^/]+)", re.DOTALL),
+    "POST": re.compile(r"/api/images/(.+)/(purge|transform)", re.DOTALL),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +39,7 @@ class Place:
 
 
 class Places:
-    """All addresses.
-
-    A last piece that is the name of an action, as in `/api/images/a.jpg/purge`, is that action; an image id that ends
-    so is written with %2F for its slash.
-    """
+    """All addresses."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         """Take the endpoints; two for the same method and address are a mistake in the code."""
@@ -45,7 +47,7 @@ class Places:
         for one in endpoints:
             if by_path.setdefault(one.path, {}).setdefault(one.method, one) is not one:
                 raise ValueError(f"{one.method} {one.path} is declared twice")
-        # What says more is asked first: an id may be anything, also the name of an action.
+        # What says more is asked first: a piece may be anything.
         paths = sorted(by_path, key=lambda path: -sum("{" not in part for part in path.split("/")))
         self._places = [Place(_pattern(path), by_path[path]) for path in paths]
 
@@ -62,9 +64,28 @@ class Places:
         raise NotFound
 
 
+def moved(scope: Scope) -> Response | None:
+    """Return a redirect from the address that an action had in earlier releases, or None for any other request.
+
+    A slash written as %2F never began an action.
+    """
+    pattern = _OLD_ACTIONS.get("GET" if scope["method"] == "HEAD" else scope["method"])
+    match = pattern and pattern.fullmatch(raw_path(scope).decode("latin-1"))
+    if not match:
+        return None
+    root, query = scope.get("root_path", ""), scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"{root}/api/{match[2]}/{match[1]}" + (f"?{query}" if query else ""), 308)
+
+
+def raw_path(scope: Scope) -> bytes:
+    """Return the path as it was sent, below the path that the application is mounted at."""
+    raw: bytes = scope["raw_path"]
+    return raw.removeprefix(scope.get("root_path", "").encode())
+
+
 def _pattern(path: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", path)
-    named = (f"(?P<{name}>{'.+' if name == DEEP else '[^/]+'})" for name in parts[1::2])
+    named = (f"(?P<{name}>{'.+' if name == IMAGE_ID else '[^/]+'})" for name in parts[1::2])
     fixed = [re.escape(part) for part in parts[::2]]
     return re.compile("".join(a + b for a, b in zip(fixed, [*named, ""], strict=True)), re.DOTALL)
 

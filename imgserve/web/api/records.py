@@ -1,6 +1,7 @@
 """The endpoints of images: found, told, changed, deleted."""
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import Images, ImageSearch
@@ -17,7 +18,9 @@ from imgserve.web.api.asked import Changes, Likeness, Listing, Paging
 from imgserve.web.api.endpoint import Answer, endpoint
 from imgserve.web.api.frame import Call
 from imgserve.web.api.matching import Matching, etag
+from imgserve.web.api.mistakes import bad_request
 from imgserve.web.api.models import DuplicatesOut, ImageOut, ImagesOut, SimilarOne, SimilarOut
+from imgserve.web.api.paths import moved
 from imgserve.web.api.reply import Reply
 from imgserve.web.api.upkeep_models import DeletedOne, DeletedOut, TagOut, TagsOut
 
@@ -56,11 +59,21 @@ class Records:
         scope=Scope.READ,
         summary="Get the record of an image",
         errors=[ImageNotFound],
-        answers={200: Answer("The record.", ImageOut, headers=_ETAG)},
+        answers={
+            200: Answer("The record.", ImageOut, headers=_ETAG),
+            308: Answer("An action at its old address; there is no image with this id.", media_types=[]),
+        },
     )
-    async def get(self, image_id: str) -> Reply:
+    async def get(self, image_id: str, call: Call) -> Reply | Response:
         """Tell what is known of an image."""
-        return self._reply(await self._known(image_id))
+        record = await self._images.get(image_id)
+        if record is None and (redirect := moved(call.request.scope)):
+            return redirect
+        if call.request.scope["query_string"]:
+            raise bad_request(["expected no query here"])
+        if record is None:
+            raise ImageNotFound
+        return self._reply(record)
 
     @endpoint(
         "PATCH",
@@ -95,7 +108,7 @@ class Records:
 
     @endpoint(
         "GET",
-        "/api/images/{image_id}/similar",
+        "/api/similar/{image_id}",
         scope=Scope.READ,
         summary="Find images that look like one",
         errors=[ImageNotFound],

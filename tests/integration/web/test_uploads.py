@@ -85,6 +85,20 @@ def test_an_image_whose_id_ends_as_an_action_is_told_where_it_is(taking: UploadS
     assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/loc%2Fpurge")
 
 
+@pytest.mark.parametrize("image_id", ["end/purge", "end/similar", "end/convert/png", "end/transform", "end/original"])
+def test_an_image_whose_id_ends_like_an_action_is_uploaded_read_changed_and_deleted(
+    taking: UploadServer, image_id: str
+) -> None:
+    client, url = taking.served.client, f"{taking.served.base_url}/api/images/{image_id}"
+    assert taking.put(image_id, content=picture()).json()["outcome"] == "created"
+    assert taking.put(image_id, content=picture()).json()["outcome"] == "replaced"
+    assert client.get(url).json()["id"] == image_id
+    assert client.patch(url, json={"title": "Ends"}).json()["title"] == "Ends"
+    assert client.delete(url).json()["deleted"][0]["id"] == image_id
+    assert taking.post(content=picture(), params={"id": image_id}).json()["image"]["id"] == image_id
+    assert client.delete(url).status_code == 200
+
+
 @pytest.mark.parametrize("image_id", ["../up.jpg", ".hidden.jpg", "a//b.jpg", "a\\b.jpg", "", "x" * 300, "/a.jpg"])
 def test_an_id_that_no_image_can_have_is_refused(taking: UploadServer, image_id: str) -> None:
     answer = taking.post(files={"file": ("a.jpg", picture())}, data={"id": image_id})

@@ -67,7 +67,7 @@ async def test_a_key_is_taken_from_either_header(app: Starlette, headers: dict[s
 async def test_without_the_key_nothing_is_even_looked_at(
     app: Starlette, things: Things, headers: dict[str, str]
 ) -> None:
-    for method, target in [("GET", "/api/things?limit=wrong"), ("POST", "/api/things/x/wish"), ("POST", "/api/fail")]:
+    for method, target in [("GET", "/api/things?limit=wrong"), ("POST", "/api/wish/x"), ("POST", "/api/fail")]:
         answer = await asked(app, method, target, headers=headers, content=b"no json")
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -142,7 +142,7 @@ async def test_a_body_that_is_no_clear_json_is_refused(
     app: Starlette, things: Things, content: bytes, status: int, detail: str
 ) -> None:
     answer = await asked(
-        app, "POST", "/api/things/x/wish", content=content, headers=AUTHORIZED | {"content-type": "application/json"}
+        app, "POST", "/api/wish/x", content=content, headers=AUTHORIZED | {"content-type": "application/json"}
     )
     assert (answer.status_code, answer.json()["detail"], things.calls) == (status, detail, 0)
 
@@ -153,20 +153,20 @@ async def test_a_body_without_a_length_is_cut_off_where_it_grows_too_large(app: 
             yield b" " * 100_000
 
     headers = AUTHORIZED | {"content-type": "application/json"}
-    answer = await asked(app, "POST", "/api/things/x/wish", content=long(), headers=headers)
+    answer = await asked(app, "POST", "/api/wish/x", content=long(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"])
 async def test_a_body_of_another_type_is_refused(app: Starlette, media_type: str) -> None:
     headers = AUTHORIZED | {"content-type": media_type}
-    answer = await asked(app, "POST", "/api/things/x/wish", content=b"{}", headers=headers)
+    answer = await asked(app, "POST", "/api/wish/x", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content")
 
 
 async def test_all_mistakes_of_query_and_body_are_told_at_once(app: Starlette) -> None:
     body = {"title": "much too long", "numbers": [1, "x", True, 1.5], "titel": ""}
-    answer = await asked(app, "POST", "/api/things/x/wish?limit=0&limit=1&all=1&tag=a", json=body)
+    answer = await asked(app, "POST", "/api/wish/x?limit=0&limit=1&all=1&tag=a", json=body)
     assert answer.json()["mistakes"] == [
         "limit: stands more than once",
         "limit: expected at least 1, but received 0",
@@ -181,8 +181,8 @@ async def test_all_mistakes_of_query_and_body_are_told_at_once(app: Starlette) -
 
 async def test_a_repeated_request_gets_the_first_answer(app: Starlette, things: Things) -> None:
     headers = AUTHORIZED | {"idempotency-key": "k"}
-    first = await asked(app, "POST", "/api/things/x/wish", json=WISH, headers=headers)
-    again = await asked(app, "POST", "/api/things/x/wish", json=WISH, headers=headers)
+    first = await asked(app, "POST", "/api/wish/x", json=WISH, headers=headers)
+    again = await asked(app, "POST", "/api/wish/x", json=WISH, headers=headers)
     assert (first.status_code, first.content) == (again.status_code, again.content)
     assert (again.headers["idempotent-replayed"], things.calls) == ("true", 1)
     assert "idempotent-replayed" not in first.headers
@@ -190,11 +190,11 @@ async def test_a_repeated_request_gets_the_first_answer(app: Starlette, things: 
 
 @pytest.mark.parametrize(
     ("target", "body"),
-    [("/api/things/x/wish", {"title": "y"}), ("/api/things/y/wish", WISH), ("/api/things/x/wish?limit=5", WISH)],
+    [("/api/wish/x", {"title": "y"}), ("/api/wish/y", WISH), ("/api/wish/x?limit=5", WISH)],
 )
 async def test_the_same_key_for_another_request_is_a_conflict(app: Starlette, target: str, body: object) -> None:
     headers = AUTHORIZED | {"idempotency-key": "k"}
-    await asked(app, "POST", "/api/things/x/wish", json=WISH, headers=headers)
+    await asked(app, "POST", "/api/wish/x", json=WISH, headers=headers)
     answer = await asked(app, "POST", target, json=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_conflict")
 
@@ -241,7 +241,7 @@ async def test_requests_are_counted_as_those_of_the_api(catalog: Catalog) -> Non
 async def test_the_document_tells_what_was_declared(catalog: Catalog) -> None:
     api = api_of([Things()], IdempotencyKeys(catalog.database))
     document: Any = json.loads(json.dumps(openapi(api.endpoints, version="1")))
-    wish = document["paths"]["/api/things/{image_id}/wish"]["post"]
+    wish = document["paths"]["/api/wish/{image_id}"]["post"]
     assert [one["name"] for one in wish["parameters"]] == ["image_id", "limit", "tag", "all", "Idempotency-Key"]
     assert sorted(wish["responses"]) == ["201", "400", "401", "403", "413", "415", "422", "503"]
     get = document["paths"]["/api/things/{image_id}"]["get"]
@@ -255,4 +255,13 @@ async def test_an_endpoint_whose_path_and_parameters_differ_is_not_declared() ->
         class Wrong:
             @endpoint("GET", "/api/x/{image_id}", scope=Scope.READ, summary="x", errors=[ImageNotFound])
             async def get(self, query: Query) -> Echo:
+                raise NotImplementedError
+
+
+async def test_nothing_follows_an_image_id() -> None:
+    with pytest.raises(TypeError, match="nothing after the image id"):
+
+        class Wrong:
+            @endpoint("GET", "/api/x/{image_id}/size", scope=Scope.READ, summary="x")
+            async def size(self, image_id: str) -> Echo:
                 raise NotImplementedError

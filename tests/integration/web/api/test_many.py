@@ -79,7 +79,7 @@ async def test_purges_remove_what_was_made_and_nothing_else(api: Caller) -> None
             await api.home.render(image_id, "Card")
 
     for target, body, purged in [
-        ("/api/images/a/1/purge", None, {"images": 1, "renditions": 2}),
+        ("/api/purge/a/1", None, {"images": 1, "renditions": 2}),
         ("/api/purge", {"prefix": "a/"}, {"images": 2, "renditions": 4}),
         ("/api/purge", {"tag": "t2"}, {"images": 1, "renditions": 2}),
         ("/api/purge", {"preset": "card"}, {"images": 3, "renditions": 3}),

@@ -43,22 +43,55 @@ async def test_an_id_of_any_bytes_is_reached_in_any_spelling(api: Caller, path: 
     assert told["url"] == "/img/odd%20%FF/p%C3%BCrge"
 
 
-async def test_an_id_that_ends_as_an_action_is_reached_by_an_escaped_slash(api: Caller) -> None:
-    await api.record("a/purge")
-    assert (await api.get("/api/images/a%2Fpurge")).json()["id"] == "a/purge"
-    refused = await api.get("/api/images/a/purge")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+ACTIONS = ("purge", "transform", "similar", "convert/png")
 
 
-async def test_an_id_with_an_action_in_it_has_a_path_of_its_own(api: Caller) -> None:
-    document = (await api.get("/openapi.json")).json()
-    actions = sorted({path.split("/")[4] for path in document["paths"] if path.startswith("/api/images/{image_id}/")})
-    assert "purge" in actions
-    for number, action in enumerate(actions):
+async def test_an_id_that_ends_like_an_action_is_an_id_like_any_other(api: Caller) -> None:
+    for number, action in enumerate(ACTIONS):
         for image_id in (action, f"a/{action}", f"b/{action}/c", f"c/{action}/purge"):
             await api.record(image_id, number)
-            assert (await api.get(api_path(image_id))).json()["id"] == image_id
-            assert (await api.get(f"{api_path(image_id)}/similar")).status_code == 200
+            for path in (f"/api/images/{image_id}", api_path(image_id)):
+                assert (await api.get(path)).json()["id"] == image_id
+                assert (await api.patch(path, json={"title": "x"})).status_code == 200
+                assert (await api.get(f"{path}?x=1")).json()["code"] == "bad_request"
+            assert (await api.get(f"/api/similar/{image_id}")).status_code == 200
+            assert (await api.post(f"/api/purge/{image_id}")).json() == {"images": 1, "renditions": 0}
+            assert (await api.delete(f"/api/images/{image_id}")).json()["deleted"][0]["id"] == image_id
+
+
+@pytest.mark.parametrize(
+    ("method", "old", "new"),
+    [
+        ("GET", "a/similar?distance=3", "similar/a?distance=3"),
+        ("HEAD", "a/similar", "similar/a"),
+        ("GET", "a%2Fb/%FF/convert/png?w=1", "convert/png/a%2Fb/%FF?w=1"),
+        ("POST", "a/purge", "purge/a"),
+        ("POST", "a/purge/transform", "transform/a/purge"),
+    ],
+)
+async def test_an_action_at_its_old_address_redirects_to_the_new_one(
+    api: Caller, method: str, old: str, new: str
+) -> None:
+    answer = await api.ask(method, f"/api/images/{old}")
+    assert (answer.status_code, answer.headers["location"]) == (308, f"/api/{new}")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("GET", "a/purge", 404),
+        ("GET", "a%2Fsimilar", 404),
+        ("GET", "similar", 404),
+        ("PATCH", "a/similar", 404),
+        ("DELETE", "a/convert/png", 404),
+        ("POST", "a%2Fpurge", 405),
+        ("POST", "a", 405),
+    ],
+)
+async def test_nothing_else_redirects(api: Caller, method: str, target: str, status: int) -> None:
+    options = {"json": {"title": "x"}} if method == "PATCH" else {}
+    assert (await api.ask(method, f"/api/images/{target}", **options)).status_code == status
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
@@ -209,7 +242,7 @@ async def test_what_looks_alike_and_what_is_the_same_is_found(api: Caller) -> No
     await api.record("a", 1)
     await api.record("b", 1)
     await api.record("c", 2)
-    similar = (await api.get("/api/images/a/similar?distance=20")).json()["images"]
+    similar = (await api.get("/api/similar/a?distance=20")).json()["images"]
     assert [one["image"]["id"] for one in similar][:1] == ["b"]
     assert similar[0]["distance"] == 0
     groups = (await api.get("/api/duplicates")).json()["groups"]
