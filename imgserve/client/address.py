@@ -38,13 +38,17 @@ def quoted_id(image_id: str) -> str:
     return quote(image_id.encode("utf-8", "surrogateescape"))
 
 
-def api_path(image_id: str) -> str:
-    """Write the path of a record in the API, where pieces such as `/purge` would be actions if they stood bare.
+def api_path(image_id: str, action: str = "") -> str:
+    """Return the path of a record in the API, or of an action such as `purge` on the image.
 
     Raises:
         ValueError: as `encoded_id`.
     """
-    return "/api/images/" + _BEFORE_ACTION.sub("%2F", encoded_id(image_id))
+    encoded = encoded_id(image_id)
+    if action:
+        return f"/api/{action}/{encoded}"
+    # A record's path that ends like an action is redirected if there is no such record; with %2F it never is.
+    return "/api/images/" + _BEFORE_ACTION.sub("%2F", encoded)
 
 
 def fits_path(preset: str) -> bool:

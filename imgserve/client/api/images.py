@@ -35,7 +35,7 @@ def path_of(image_id: str, action: str = "") -> str:
     Raises:
         ValueError: no image can have this id.
     """
-    return api_path(image_id) + action
+    return api_path(image_id, action)
 
 
 def upload(
@@ -86,7 +86,7 @@ def find(filters: Mapping[str, Any], cursor: str | None, size: int = PAGE) -> Ca
 def similar(image_id: str, distance: int | None, limit: int | None) -> Call[list[records.Similar]]:
     """Ask for what looks alike."""
     query = _given({"distance": distance, "limit": limit})
-    return got(path_of(image_id, "/similar"), reading.listed("images", reading.similar), query)
+    return got(path_of(image_id, "similar"), reading.listed("images", reading.similar), query)
 
 
 def duplicates(cursor: str | None, size: int = PAGE) -> Call[Page[tuple[records.Image, ...]]]:

@@ -27,7 +27,7 @@ def convert(image_id: str, extension: str, parameters: Mapping[str, Any]) -> Cal
     if not _EXTENSION.fullmatch(plain):
         raise ValueError(f"extension: expected one such as webp, but received {extension!r}")
     query = compose(read_asked(parameters))
-    path = path_of(image_id, f"/convert/{plain}") + (f"?{query}" if query else "")
+    path = path_of(image_id, f"convert/{plain}") + (f"?{query}" if query else "")
     return Call(method="GET", path=path, read=picture_of)
 
 
@@ -35,7 +35,7 @@ def transform(image_id: str, steps: Step | Iterable[Step]) -> Call[records.Pictu
     """Ask for a picture made in several steps."""
     return Call(
         method="POST",
-        path=path_of(image_id, "/transform"),
+        path=path_of(image_id, "transform"),
         read=picture_of,
         document={"steps": step_texts(steps), "output": "picture"},
         headers=once(),
@@ -45,14 +45,14 @@ def transform(image_id: str, steps: Step | Iterable[Step]) -> Call[records.Pictu
 def transform_url(image_id: str, steps: Step | Iterable[Step]) -> Call[str]:
     """Ask for the address of a picture made in several steps."""
     document = {"steps": step_texts(steps), "output": "url"}
-    return posted(path_of(image_id, "/transform"), document, lambda of: str(of["url"]))
+    return posted(path_of(image_id, "transform"), document, lambda of: str(of["url"]))
 
 
 def transform_original(image_id: str, steps: Step | Iterable[Step], new_id: str | None) -> Call[records.Uploaded]:
     """Keep a picture made in several steps as a new original."""
     named = {} if new_id is None else {"id": new_id}
     document = {"steps": step_texts(steps), "output": "original", **named}
-    return posted(path_of(image_id, "/transform"), document, reading.uploaded, slow=True)
+    return posted(path_of(image_id, "transform"), document, reading.uploaded, slow=True)
 
 
 def transform_many(

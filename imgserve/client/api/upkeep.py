@@ -31,7 +31,7 @@ def purge(
     if len(given) != 1:
         raise ValueError("purge: expected one of an image id, prefix=, tag=, preset= and everything=True")
     if image_id is not None:
-        return posted(path_of(image_id, "/purge"), None, reading.purged)
+        return posted(path_of(image_id, "purge"), None, reading.purged)
     return posted("/api/purge", given, reading.purged, slow=True)
 
 
