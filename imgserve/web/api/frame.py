@@ -12,13 +12,14 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Message, Receive, Scope, Send
 
 from imgserve.access.keys import Access, Caller
+from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import Unauthorized
-from imgserve.web.api import repeating
 from imgserve.web.api.endpoint import Endpoint, endpoints_of
+from imgserve.web.api.idempotency import once
 from imgserve.web.api.mistakes import bad_request
 from imgserve.web.api.paths import Places, moved, raw_path
 from imgserve.web.api.reading import checked, json_value, query_values
-from imgserve.web.api.reply import Reply
+from imgserve.web.api.reply import Reply, as_response
 from imgserve.web.middleware import KEY, RequestRecord
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,7 +52,7 @@ class Call:
 class Api:
     """The endpoints of some objects, as one ASGI application; errors are raised for the layer around it."""
 
-    def __init__(self, parts: Iterable[object], *, access: Access, answers: repeating.Answers) -> None:
+    def __init__(self, parts: Iterable[object], *, access: Access, answers: IdempotencyKeys) -> None:
         """Take objects with methods that declare endpoints, who decides on callers, and where answers are kept."""
         self.endpoints = [one for part in parts for one in endpoints_of(part)]
         self._places = Places(self.endpoints)
@@ -70,7 +71,7 @@ class Api:
             exchange.route, exchange.private = ROUTE, True
         request, old = Request(scope, receive), moved(scope)
         if old is not None and scope["method"] == "POST":
-            await repeating.as_response(old)(scope, receive, send)  # a record has no POST
+            await as_response(old)(scope, receive, send)  # a record has no POST
             return
         place, pieces = self._places.find(raw_path(scope))
         endpoint = place.endpoint(scope["method"])
@@ -91,12 +92,11 @@ class Api:
             given["body"] = checked(endpoint.body, value, mistakes)
         if mistakes:
             raise bad_request(mistakes)
-        if endpoint.takes_call:
-            given["call"] = Call(request, caller)
-        work = functools.partial(_called, endpoint, given)
+        work = functools.partial(_called, endpoint, given, caller)
         if endpoint.method != "POST":
-            return repeating.as_response(await work())
-        return await repeating.once(self._answers, request, caller, None if endpoint.streams else body or b"", work)
+            return as_response(await work(request))
+        read = None if endpoint.streams else body or b""
+        return as_response(await once(self._answers, request, caller, read, work))
 
 
 class ApiRoute(BaseRoute):
@@ -116,8 +116,9 @@ class ApiRoute(BaseRoute):
         await self.app(scope, receive, send)
 
 
-async def _called(endpoint: Endpoint, given: dict[str, Any]) -> Reply | Response:
-    answer = await endpoint.call(**given)
+async def _called(endpoint: Endpoint, given: dict[str, Any], caller: Caller, request: Request) -> Reply | Response:
+    call = {"call": Call(request, caller)} if endpoint.takes_call else {}
+    answer = await endpoint.call(**given, **call)
     if isinstance(answer, BaseModel):
         return Reply(answer, next(iter(endpoint.answers)))
     if not isinstance(answer, (Reply, Response)):

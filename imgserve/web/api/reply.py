@@ -33,3 +33,11 @@ def response(status: int, headers: Mapping[str, str], body: bytes) -> Response:
     """Give what is sent: no cache keeps what a key has opened."""
     fields = {**headers, "cache-control": "no-store", "x-content-type-options": "nosniff"}
     return Response(body, status, fields, JSON if body else None)
+
+
+def as_response(reply: Reply | Response) -> Response:
+    """Return the response that is sent, which no cache stores."""
+    if isinstance(reply, Reply):
+        return response(reply.status, reply.headers, reply.body)
+    reply.headers["cache-control"] = "no-store"
+    return reply

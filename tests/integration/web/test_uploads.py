@@ -282,6 +282,21 @@ def test_an_upload_with_an_idempotency_key_is_done_once(taking: UploadServer, wa
     assert second.headers["location"] == first.headers["location"]
 
 
+@pytest.mark.parametrize("way", ["raw", "form"])
+def test_another_file_of_the_same_length_with_the_same_key_is_a_conflict(taking: UploadServer, way: str) -> None:
+    data = picture("png")
+    other = data[:-1] + bytes([data[-1] ^ 1])
+    first, second = (
+        taking.post(
+            headers={"idempotency-key": f"same-{way}"},
+            **({"content": content} if way == "raw" else {"files": {"file": ("a.png", content)}}),
+        )
+        for content in (data, other)
+    )
+    assert (first.status_code, second.status_code) == (201, 422)
+    assert second.json()["code"] == "idempotency_conflict"
+
+
 def test_a_query_beside_a_form_is_not_overlooked(taking: UploadServer) -> None:
     answer = taking.post(files={"file": ("a.jpg", picture())}, params={"folder": "products"})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")

@@ -212,13 +212,28 @@ async def test_an_answer_that_is_no_json_value_is_not_kept(app: Starlette, thing
     assert answers[0].headers["cache-control"] == "no-store"
 
 
-async def test_a_streamed_request_is_known_by_its_headers(app: Starlette, things: Things) -> None:
+async def test_a_streamed_request_is_known_by_its_body(app: Starlette, things: Things) -> None:
     headers = AUTHORIZED | {"idempotency-key": "k", "content-type": "application/json"}
     answers = [await asked(app, "POST", "/api/stream", json=WISH, headers=headers) for _ in range(2)]
     assert [(one.status_code, one.headers["location"]) for one in answers] == [(202, "/there")] * 2
     assert things.calls == 1
-    longer = await asked(app, "POST", "/api/stream", json={"title": "longer"}, headers=headers)
-    assert longer.status_code == 422
+    for title in ("longer", "y"):
+        other = await asked(app, "POST", "/api/stream", json={"title": title}, headers=headers)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
+    assert things.calls == 1
+
+
+async def test_a_streamed_body_without_a_length_is_compared_to_its_end(app: Starlette, things: Things) -> None:
+    headers = AUTHORIZED | {"idempotency-key": "k", "content-type": "application/json"}
+
+    async def pieces(text: str) -> AsyncIterator[bytes]:
+        for letter in text:
+            yield letter.encode()
+
+    texts = ['{"title": "x"}', '{"title": "x"}', '{"title": "x"} ', '{"title": "x"']
+    answers = [await asked(app, "POST", "/api/stream", content=pieces(text), headers=headers) for text in texts]
+    assert [answer.status_code for answer in answers] == [202, 202, 422, 422]
+    assert things.calls == 1
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü"])
