@@ -1,4 +1,4 @@
-"""Every counter, gauge and histogram, declared once; parts get this object and count where things happen."""
+"""Every counter, gauge and histogram, declared once."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,19 +10,19 @@ _RENDER = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class LatencyHistogram(Histogram):
-    """A histogram that takes many low observations at the price of one."""
+    """A histogram that adds many low observations at once."""
 
     def observe_low(self, number: int, seconds: float) -> None:
-        """Observe so many at once, which took so long in all and each no longer than the first bucket holds."""
+        """Add a number of observations within the first bucket, with their total seconds."""
         self._sum.inc(seconds)
         self._buckets[0].inc(number)
 
 
 class Metrics:
-    """The figures of one server process, added up over processes by prometheus_client where there are several."""
+    """The metrics of one server process; prometheus_client sums them over several processes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Declare everything in a registry of one's own, so that two servers in one process do not mix."""
+        """Declare the metrics in a separate registry, so that two servers in one process do not mix."""
         self.registry = registry
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -34,39 +34,41 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"imgserve_{name}", text, labels, registry=registry, multiprocess_mode="livesum")
 
-        self.requests = counter("requests", "Requests answered.", "route", "status", "outcome")
-        self.request_seconds = seconds("request", "From request to the end of the answer.", LATENCY, "outcome")
-        self.response_bytes = counter("response_bytes", "Bytes of bodies sent.", "route")
+        self.requests = counter("requests", "Responses by route, status and outcome.", "route", "status", "outcome")
+        self.request_seconds = seconds(
+            "request", "Time from the request to the end of the response.", LATENCY, "outcome"
+        )
+        self.response_bytes = counter("response_bytes", "Bytes of response bodies.", "route")
         self.renders = counter("renders", "Pictures rendered.", "format", "result")
-        self.render_seconds = seconds("render", "In a rendering process, a picture.", _RENDER, "format")
-        self.render_wait_seconds = seconds("render_wait", "Waiting for a rendering process, a picture.", _RENDER)
+        self.render_seconds = seconds("render", "Time to render a picture in its process.", _RENDER, "format")
+        self.render_wait_seconds = seconds(
+            "render_wait", "Time that a picture waited for a rendering process.", _RENDER
+        )
         self.rendering = gauge("rendering", "Pictures being rendered.")
         self.render_queue = gauge("render_queue", "Pictures waiting for a rendering process.")
         self.render_process_deaths = counter("render_process_deaths", "Rendering processes lost.", "reason")
-        self.render_processes_recycled = counter("render_processes_recycled", "Rendering processes replaced when worn.")
-        self.renders_made_from = counter("renders_made_from", "Pictures rendered, by what they were made from.", "what")
-        self.mezzanines = counter("mezzanines", "Mezzanines made, kept or not.", "result")
+        self.render_processes_recycled = counter(
+            "render_processes_recycled", "Rendering processes replaced by the recycle policy."
+        )
+        self.renders_made_from = counter("renders_made_from", "Pictures rendered, by their input.", "what")
+        self.mezzanines = counter("mezzanines", "Mezzanines rendered, by result.", "result")
         self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
-        self.inspection_seconds = seconds("inspection", "In a rendering process, an original.", _RENDER)
-        self.ingested = counter(
-            "ingested", "Originals that came in, by how and by what became of them.", "origin", "outcome"
-        )
-        self.ingest_seconds = seconds(
-            "ingest", "From the look at an original to its record, a picture.", LATENCY, "origin"
-        )
-        self.coalesced = counter("coalesced", "Requests that shared a rendering already under way.")
-        self.rejected = counter("rejected", "Requests refused or failed, by machine code.", "reason")
+        self.inspection_seconds = seconds("inspection", "Time to inspect an original in its process.", _RENDER)
+        self.ingested = counter("ingested", "Originals ingested, by origin and outcome.", "origin", "outcome")
+        self.ingest_seconds = seconds("ingest", "Time from inspection to record of an original.", LATENCY, "origin")
+        self.coalesced = counter("coalesced", "Requests that shared a rendering in progress.")
+        self.rejected = counter("rejected", "Requests rejected or failed, by machine code.", "reason")
         self.access_failures = counter("access_failures", "Calls of the API without a valid key.", "reason")
-        self.cache_hits = counter("cache_hits", "Look-ups answered by a tier.", "tier")
-        self.cache_misses = counter("cache_misses", "Look-ups that a tier could not answer.", "tier")
+        self.cache_hits = counter("cache_hits", "Lookups with a result, by tier.", "tier")
+        self.cache_misses = counter("cache_misses", "Lookups without a result, by tier.", "tier")
         self.cache_evictions = counter("cache_evictions", "Renditions removed for space.", "tier")
-        self.cache_errors = counter("cache_errors", "Failures of a tier; requests go on without it.", "tier")
+        self.cache_errors = counter("cache_errors", "Errors of a tier; requests continue without it.", "tier")
         self.cache_bytes = gauge("cache_bytes", "Bytes of renditions in a tier.", "tier")
         self.cache_entries = gauge("cache_entries", "Renditions in a tier.", "tier")
         self.cache_limit_bytes = gauge("cache_limit_bytes", "Byte budget of a tier.", "tier")
         self.cdn_purges = counter("cdn_purges", "Calls to caches in front.", "cache", "result")
-        self.watch_events = counter("watch_events", "Changes of originals that the system told of.")
-        self.watch_pending = gauge("watch_pending", "Changed originals that are still to be recorded or forgotten.")
-        self.watch_problems = counter("watch_problems", "Changed files that turned out to be no usable image.")
-        self.watch_scan_seconds = seconds("watch_scan", "Comparing all originals with the catalog.", _SCAN)
+        self.watch_events = counter("watch_events", "Changes of originals reported by the system.")
+        self.watch_pending = gauge("watch_pending", "Changed originals not yet recorded or removed.")
+        self.watch_problems = counter("watch_problems", "Changed files that are not usable images.")
+        self.watch_scan_seconds = seconds("watch_scan", "Time to compare all originals with the catalog.", _SCAN)
         self.memory_bytes = gauge("memory_bytes", "Resident memory by kind of process.", "kind")

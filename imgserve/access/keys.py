@@ -25,18 +25,18 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class KeyFileUnusableError(Exception):
-    """No key can be kept, or what is kept is none."""
+    """The key file cannot be written, or does not contain a hash."""
 
 
 def key_digest(key: str) -> str:
-    """Give what is kept of a key."""
+    """Return the stored hash of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def made_or_read(folder: Path, *, announce: Callable[[str], None]) -> str:
-    """Give the hash of the key, after making it where there is none yet; `announce` is told one that was made.
+    """Return the hash of the key; create the key if there is none yet, and pass it to `announce`.
 
-    However many processes begin at once, one of them makes the key.
+    If several processes start at once, one of them creates the key.
 
     Raises:
         KeyFileUnusableError: the folder or the file cannot be used.
@@ -55,7 +55,7 @@ def made_or_read(folder: Path, *, announce: Callable[[str], None]) -> str:
 
 
 def _written(path: Path, digest: str) -> bool:
-    """Write the hash where there is no file; tell whether it was this process that did."""
+    """Write the hash unless the file exists; return whether this process wrote it."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{_NAME}-", dir=path.parent)  # 0600 from birth
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -87,7 +87,7 @@ _DIGEST = "sha256:"
 
 
 class Scope(StrEnum):
-    """What a call needs permission for."""
+    """The permission that a call requires."""
 
     READ = "read"
     WRITE = "write"
@@ -98,30 +98,29 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls."""
+    """An authenticated caller."""
 
     name: str
-    """As it is written beside what they bring."""
+    """Recorded with the images that the caller uploads."""
 
 
 class Access:
-    """Decides on calls of the API."""
+    """Checks the permission of API calls."""
 
     def __init__(self, digest: str | None, *, metrics: Metrics) -> None:
-        """Take the SHA-256 of the admin key, in hexadecimal, None for no key at all, and where is counted."""
         self._digest = digest
         self._failures = metrics.access_failures
 
     @property
     def closed(self) -> bool:
-        """Tell whether there is no key, so that nobody may do anything."""
+        """Return whether there is no key, so that every call is rejected."""
         return self._digest is None
 
     def require(self, credential: str | None, scope: Scope) -> Caller:  # noqa: ARG002  the admin key has every scope
-        """Tell who calls, if they may do this; how long it takes says nothing about the key.
+        """Return the caller of a permitted call, in constant time.
 
         Raises:
-            Unauthorized: that is no key.
+            Unauthorized: the key is missing or invalid.
         """
         if credential is None:
             self._failures.labels("missing").inc()
@@ -134,7 +133,7 @@ class Access:
 
 
 def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None]) -> str | None:
-    """Give the digest of the admin key: of the setting, else of the one that is made at first start.
+    """Return the hash of the admin key: of the setting, else of the key created at first start.
 
     `announce` is told a key that was made just now, once and nowhere else. Where none can be kept it is None, which
     closes management, and the log says what to set.
@@ -149,7 +148,7 @@ def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None])
 
 
 def announce_admin_key(key: str) -> None:
-    """Show a new admin key, on standard error and past the log, which may be kept."""
+    """Print a new admin key to standard error, not to the log."""
     sys.stderr.write(
         f"The admin key of the API, shown this once and kept only as a hash:\n\n    {key}\n\n"
         "Send it as `Authorization: Bearer KEY`, or set access.admin_key to choose one.\n"

@@ -29,7 +29,7 @@ from imgserve.web.api.document import ApiDocument
 from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import RequestIds, RequestMiddleware
-from imgserve.web.operations import Operations
+from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, static_folder
 from imgserve.web.resolve import Identifier
 from imgserve.web.routes import PictureDispatch, as_our_error, routes
@@ -53,8 +53,7 @@ def create_app(config: Config | None = None) -> Starlette:
         functools.partial(_check, parts, management),
         _collected(parts.metrics),
         parts.figures.fold,
-        metrics=config.metrics.enabled,
-        open_metrics=config.metrics.open_to == "everyone",
+        metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
     exchange = Middleware(

@@ -1,4 +1,4 @@
-"""`imgserve cache`."""
+"""Commands that inspect and clean the folder of renditions."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from imgserve.cache import DiskTier, MezzanineTier, TierStats
-from imgserve.cli.options import config_option
+from imgserve.cli.main import config_option
 from imgserve.config import Config, write_size
 
 _cache_option = click.option("--cache", "folder", type=click.Path(path_type=Path), help="Folder of renditions.")
@@ -16,44 +16,44 @@ _cache_option = click.option("--cache", "folder", type=click.Path(path_type=Path
 
 @dataclass(frozen=True, slots=True)
 class _Tiers:
-    """What the folder holds."""
+    """The tiers in the folder."""
 
     renditions: DiskTier
     mezzanines: MezzanineTier
 
 
 @click.group()
-def command() -> None:
-    """Look after the folder of renditions; safe while servers use it."""
+def cache() -> None:
+    """Inspect and clean the folder of renditions; safe while servers use it."""
 
 
-@command.command()
+@cache.command()
 @config_option
 @_cache_option
 def stats(path: Path | None, folder: Path | None) -> None:
-    """Tell how many renditions and mezzanines there are, and how many bytes."""
+    """Show the number of renditions and mezzanines, and their bytes."""
     with _opened(path, folder) as tiers:
         renditions, mezzanines = tiers.renditions.stats(), tiers.mezzanines.stats()
     click.echo(f"{_holdings('renditions', renditions)} of {write_size(renditions.limit_bytes)}")
     click.echo(f"{_holdings('mezzanines', mezzanines)} of {write_size(mezzanines.limit_bytes)}")
 
 
-@command.command()
+@cache.command()
 @click.argument("image_id")
 @config_option
 @_cache_option
 def purge(image_id: str, path: Path | None, folder: Path | None) -> None:
-    """Remove every rendition of an image from the disk, and its mezzanines."""
+    """Remove every rendition and mezzanine of an image from the disk."""
     with _opened(path, folder) as tiers:
         click.echo(f"{tiers.renditions.purge(image_id)} renditions removed")
         click.echo(f"{tiers.mezzanines.purge(image_id)} mezzanines removed")
 
 
-@command.command()
+@cache.command()
 @config_option
 @_cache_option
 def sweep(path: Path | None, folder: Path | None) -> None:
-    """Compare ledgers and folders, remove leftovers, evict what is over the budgets."""
+    """Reconcile ledgers and folders, remove leftovers, and evict down to the budgets."""
     with _opened(path, folder) as tiers:
         swept = _sweep(tiers.renditions) + _sweep(tiers.mezzanines)
         renditions, mezzanines = tiers.renditions.stats(), tiers.mezzanines.stats()
@@ -71,17 +71,18 @@ def _sweep(tier: DiskTier | MezzanineTier) -> int:
     return swept
 
 
-def _holdings(what: str, told: TierStats) -> str:
-    return f"{told.entries} {what}, {write_size(told.bytes)}"
+def _holdings(noun: str, stats: TierStats) -> str:
+    return f"{stats.entries} {noun}, {write_size(stats.bytes)}"
 
 
 @contextlib.contextmanager
 def _opened(path: Path | None, folder: Path | None) -> Iterator[_Tiers]:
-    cache = Config.load(path, overrides={"cache.folder": folder}, options={"cache.folder": "--cache"}).cache
-    if not cache.folder.is_dir():
-        raise click.ClickException(f"there is no folder of renditions at {cache.folder}")
+    settings = Config.load(path, overrides={"cache.folder": folder}, options={"cache.folder": "--cache"}).cache
+    if not settings.folder.is_dir():
+        raise click.ClickException(f"there is no folder of renditions at {settings.folder}")
     tiers = _Tiers(
-        DiskTier(cache.folder, cache.disk_bytes, cache.disk_entries), MezzanineTier(cache.folder, cache.mezzanine_bytes)
+        DiskTier(settings.folder, settings.disk_bytes, settings.disk_entries),
+        MezzanineTier(settings.folder, settings.mezzanine_bytes),
     )
     yield tiers
     tiers.renditions.close()

@@ -1,75 +1,85 @@
-"""The way into every command. It imports none of them before it is asked for.
-
-A rendering process starts by running this file again (as every Python worker process does with the main program), and
-has no use for a web server.
-"""
+"""The command line: a table of commands, each imported when it runs."""
 
 import importlib
 import sys
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import click
 
 from imgserve import __version__
-from imgserve.cli.options import KEY_VARIABLE, SERVER_VARIABLE, Remote
 from imgserve.errors import ImgserveError
 
-_COMMANDS = {
-    "benchmark": "Measure this machine beside floors and other servers.",
-    "cache": "Look after the folder of renditions; safe while servers use it.",
-    "config": "Check and describe the settings.",
-    "render": "Make one picture without a server.",
-    "samples": "Draw sample pictures into a folder, to try the server with.",
-    "serve": "Serve the pictures of a folder (default: the current one).",
-    "url": "Print the address of a picture on a server.",
+SERVER_VARIABLE = "IMGSERVE_SERVER"
+KEY_VARIABLE = "IMGSERVE_KEY"
+
+config_option = click.option("--config", "path", type=click.Path(path_type=Path), help="Settings file (YAML).")
+
+_LOCAL = {
+    "cache": ("cache", "Inspect and clean the folder of renditions; safe while servers use it."),
+    "config": ("local", "Check and describe the settings."),
+    "render": ("local", "Render one picture without a server."),
+    "samples": ("local", "Copy the sample pictures into a folder."),
+    "serve": ("serve", "Serve the pictures of a folder (default: the current one)."),
+    "url": ("renditions", "Print the URL of a picture on a server."),
 }
-"""Name and short help; each stands in the module of its name, as `command`."""
+"""Commands that work on this machine: name, module and short help."""
 
 _REMOTE = {
-    "change": "Change what is known about an image.",
-    "convert": "Save a picture in another format.",
-    "delete": "Put images into the trash.",
-    "duplicates": "List images of the same bytes.",
-    "find": "List images, by words, tags, sizes and times.",
-    "problems": "List the files that are no images.",
-    "purge": "Purge what was made of images.",
-    "restore": "Take images back out of the trash.",
-    "show": "Tell what is known about an image.",
-    "similar": "List images that look alike.",
-    "stats": "Tell how many images there are.",
-    "tag": "Give tags to images, and take others away.",
-    "trash": "List what was deleted and can be had back.",
-    "upload": "Upload files and folders.",
-    "warm": "Let pictures be made ahead of time.",
+    "change": ("images", "Change the title, tags, focal point and other fields of an image."),
+    "convert": ("renditions", "Save a picture in another format."),
+    "delete": ("trash", "Move images to the trash."),
+    "duplicates": ("images", "List images with identical bytes."),
+    "find": ("images", "List images by words, tags, sizes and times."),
+    "problems": ("images", "List files that are not usable images."),
+    "purge": ("renditions", "Purge the renditions of images."),
+    "restore": ("trash", "Restore images from the trash."),
+    "show": ("images", "Show everything recorded about an image."),
+    "similar": ("images", "List images that look alike."),
+    "stats": ("images", "Show the number and size of images."),
+    "tag": ("images", "Add tags to images, and remove tags."),
+    "trash": ("trash", "List deleted images that can be restored."),
+    "upload": ("upload", "Upload files and folders."),
+    "warm": ("renditions", "Render pictures ahead of time."),
 }
-"""Those for a running server, likewise in `remote`."""
+"""Commands that talk to a running server, likewise."""
 
 _INTERRUPTED = 130
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The server and the key that the command line or the environment names."""
+
+    server: str | None
+    key: str | None = field(repr=False)
+
+
 class _Commands(click.Group):
-    """A group that imports a command when it is run."""
+    """A group that imports a command when it runs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature of click
-        return sorted([*_COMMANDS, *_REMOTE])
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return sorted([*_LOCAL, *_REMOTE])
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
-        if cmd_name not in _COMMANDS and cmd_name not in _REMOTE:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        found = (_LOCAL | _REMOTE).get(cmd_name)
+        if found is None:
             return None
-        place = "imgserve.cli.remote" if cmd_name in _REMOTE else "imgserve.cli"
-        return cast("click.Command", importlib.import_module(f"{place}.{cmd_name}").command)
+        return cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), cmd_name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-        with formatter.section("Commands for a running server (--server)"):
-            formatter.write_dl(list(_REMOTE.items()))
+        for title, commands in (("Commands", _LOCAL), ("Commands for a running server (--server)", _REMOTE)):
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="imgserve")
-@click.option("--server", metavar="URL", envvar=SERVER_VARIABLE, show_envvar=True, help="The running server meant.")
-@click.option("--key", envvar=KEY_VARIABLE, show_envvar=True, help="API key; other users of this machine may see it.")
+@click.option("--server", metavar="URL", envvar=SERVER_VARIABLE, show_envvar=True, help="URL of the running server.")
+@click.option(
+    "--key", envvar=KEY_VARIABLE, show_envvar=True, help="API key; visible to other users of this machine if set here."
+)
 @click.pass_context
 def cli(ctx: click.Context, server: str | None, key: str | None) -> None:
     """An on-demand resizing image CDN origin server."""
@@ -77,7 +87,7 @@ def cli(ctx: click.Context, server: str | None, key: str | None) -> None:
 
 
 def main() -> None:
-    """Run a command; an error raised on purpose, or of a file, is one sentence on standard error and exit status 1."""
+    """Run a command. An expected error prints one sentence to standard error and exits with status 1."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -1,4 +1,4 @@
-"""`imgserve serve`."""
+"""The command that starts the server."""
 
 import itertools
 import resource
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from imgserve.app import AppFactory, configure_logging, originals_of
-from imgserve.cli.options import config_option
+from imgserve.cli.main import config_option
 from imgserve.client.address import quoted_id
 from imgserve.config import Config
 from imgserve.server.limits import Timeouts
@@ -35,7 +35,7 @@ _OTHER_DESCRIPTORS = 256
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.")
 @click.option("--workers", type=int, help="Server processes.")
-def command(  # noqa: PLR0917  one argument an option
+def serve(  # noqa: PLR0917  one argument an option
     originals: Path | None,
     path: Path | None,
     cache: Path | None,
@@ -54,15 +54,15 @@ def command(  # noqa: PLR0917  one argument an option
 
 
 def _raise_descriptor_limit(connections: int) -> None:
-    """Take as many descriptors as connections may need, where the system allows it."""
+    """Raise the limit of open files to what the connections need, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _OTHER_DESCRIPTORS
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    needed = connections + _OTHER_DESCRIPTORS
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
 
 
 def _connections(config: Config) -> int:
-    """Hold the connections below what the descriptors are for."""
+    """Return the connection limit that the open files allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, min(config.server.max_connections, soft - _OTHER_DESCRIPTORS))
 
@@ -81,7 +81,7 @@ def _server_options(config: Config) -> ServerOptions:
 
 
 def _announcement(config: Config) -> Callable[[str], None]:
-    """Print where the first few originals can be seen, once the server listens."""
+    """Return a function that prints the URLs of the first few originals."""
 
     def announce(address: str) -> None:
         places = originals_of(config)

@@ -39,7 +39,7 @@ PRESETS_SCHEMA = {
 
 
 def read_presets(value: object, max_side: int) -> Presets:
-    """Check every preset and add the shipped default where none is given; every mistake is raised at once."""
+    """Return the presets, with the shipped default if there is none; raise every mistake at once."""
     if not isinstance(value, Mapping):
         raise mistake("presets by name")
     errors = list(_mistakes(value, max_side))
@@ -58,9 +58,12 @@ def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDe
     for name, preset in presets.items():
         key = str(name).lower()
         if not NAME.fullmatch(key):
-            yield _at((name,), stated("a preset's name is letters, digits, - and _, not - or _ first"))
+            yield _at(
+                (name,),
+                stated("a preset's name consists of letters, digits, - and _, and starts with a letter or digit"),
+            )
         elif key in seen:
-            yield _at((name,), stated("a preset of this name is already given, in other case"))
+            yield _at((name,), stated("another preset has this name in other case"))
         elif not isinstance(preset, str | Mapping):
             yield _at((name,), mistake("parameters and their values, or a query such as width=400&fit=crop"), preset)
         else:
@@ -69,7 +72,7 @@ def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDe
 
 
 def _preset_mistakes(name: str, preset: str | Mapping[str, Any], max_side: int) -> Iterator[InitErrorDetails]:
-    """Find what one parameter has wrong first, then what several contradict each other in."""
+    """Yield the mistakes of single parameters, or else the contradictions between several."""
     single = {} if isinstance(preset, str) else preset
     found = [
         _at((name, parameter), stated(sentence.removeprefix(f"{str(parameter).lower()}: ")))
@@ -92,9 +95,9 @@ def _at(loc: tuple[str, ...], error: PydanticCustomError, received: object = Non
 
 
 class Config(BaseSettings):
-    """Every setting of the server; frozen, checked as a whole.
+    """Every setting of the server; frozen, validated as a whole.
 
-    Made directly it reads neither files nor the environment; `load` does.
+    The constructor reads neither files nor the environment; `load` does.
     """
 
     model_config = SettingsConfigDict(
@@ -115,7 +118,7 @@ class Config(BaseSettings):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     formats: FormatsConfig = Field(default_factory=FormatsConfig)
     presets: Annotated[Presets, WithJsonSchema(PRESETS_SCHEMA)] = Field(default_factory=lambda: SHIPPED)
-    """Parameters under a name: as a mapping or a query; the one called default serves a request without parameters."""
+    """Named parameters, as a mapping or a query; the preset called default applies to requests without parameters."""
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
@@ -135,16 +138,22 @@ class Config(BaseSettings):
         overrides: Mapping[str, object] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Self:
-        """Read the file, then the environment, then `overrides`, each over the former; ConfigError lists every mistake.
+        """Return the settings of the file, overridden by the environment, overridden by `overrides`.
 
-        Without a path, IMGSERVE_CONFIG names the file, else `config.yaml` in the current folder is read where there is
-        one. `overrides` is by dotted name, None for not given; `options` tells how the command line calls them.
+        Args:
+            path: the settings file; default: IMGSERVE_CONFIG, else `config.yaml` in the current folder, if it exists.
+            environ: environment variables; default: those of the process.
+            overrides: values by dotted name; None is ignored.
+            options: names of the overrides on the command line, for messages.
+
+        Raises:
+            ConfigError: with every mistake.
         """
         environ = os.environ if environ is None else environ
         return load(cls, None if path is None else Path(path), environ, overrides or {}, options or {})
 
     def plain_presets(self) -> dict[str, Preset]:
-        """Give the presets as the values that lower layers take."""
+        """Return the parsed presets by name."""
         side = self.limits.output_side
         return {name: parse_preset(preset, max_side=side) for name, preset in self.presets.items()}
 
@@ -177,12 +186,12 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take nothing but what the constructor is given; `load` brings its own sources."""
+        """Read only the arguments of the constructor; `load` passes its own sources."""
         return (init_settings,)
 
 
 def _overlap(originals: Path, cache: Path) -> str:
-    """Say why the two folders cannot stand so: renditions would be served as originals, or originals swept."""
+    """Return why the two folders conflict, or "": renditions would be served as originals, or originals deleted."""
     if originals.is_relative_to(cache):
         return f"the folder of originals, {originals}, must not be inside {cache}, where files are deleted"
     inside = cache.relative_to(originals).parts if cache.is_relative_to(originals) else ()

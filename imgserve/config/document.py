@@ -1,4 +1,4 @@
-"""The documents made from the settings: example file, JSON schema, table for people. No help text of its own."""
+"""Documents generated from the settings: example file, JSON schema and table."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +9,13 @@ from imgserve.config.config import SHIPPED, Config
 from imgserve.config.table import Setting, SettingPath, flow, section_of, settings
 
 _INTRODUCTION = """\
-# Settings of imgserve. Every setting stands here with its default; remove the # before a name to change it.
-# The environment is stronger than this file: cache.disk_bytes is IMGSERVE_CACHE__DISK_BYTES there. The command line
-# is stronger than both. `imgserve config check` tells every mistake.
-# Sizes read as 10GB, 256MiB or bytes, times as 500ms, 30s, 5m, 2h, 1d or seconds.
+# Settings of imgserve. Every setting is listed with its default; remove the # before a name to change it.
+# Environment variables override this file: cache.disk_bytes is IMGSERVE_CACHE__DISK_BYTES. The command line overrides
+# both. `imgserve config check` lists every mistake.
+# Sizes are written as 10GB, 256MiB or bytes, times as 500ms, 30s, 5m, 2h, 1d or seconds.
 """
 _MORE_PRESETS = """\
-  # Others may look so:
+  # Examples:
   #   small: {width: 320, auto: format}
   #   square: {width: 400, height: 400, fit: crop}
   #   banner: width=1600&aspect=4:1&quality=70
@@ -23,13 +23,13 @@ _MORE_PRESETS = """\
 
 
 def example() -> str:
-    """Write a config file that says every default in comments."""
+    """Return a settings file that contains every default as a comment."""
     rows = {row.path: row for row in settings(Config)}
     return _INTRODUCTION + "".join(_lines(Config, (), rows))
 
 
 def _lines(model: type[BaseModel], above: SettingPath, rows: dict[SettingPath, Setting]) -> Iterator[str]:
-    """Write sections as they are and settings commented: an empty section says nothing."""
+    """Yield sections as they are and settings as comments; an empty section changes nothing."""
     indent = "  " * len(above)
     for name, field in model.model_fields.items():
         path = (*above, name)
@@ -50,7 +50,7 @@ def _sentence(text: str | None) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Give the JSON schema of a config file, for editors."""
+    """Return the JSON schema of a settings file, for editors."""
     document = Config.model_json_schema()
     for name, field in Config.model_fields.items():
         empty_allowed = {"anyOf": [document["properties"][name], {"type": "null"}]}
@@ -59,7 +59,7 @@ def schema() -> dict[str, Any]:
 
 
 def markdown_table() -> str:
-    """Write every setting as a row: name, default, environment variable, meaning."""
+    """Return a Markdown table of every setting: name, default, environment variable, meaning."""
     head = "| setting | default | environment | meaning |\n|---|---|---|---|\n"
     return head + "".join(
         f"| `{row.name}` | {_code(row.written)} | `{row.environment}` | {_cell(row.help)} |\n"

@@ -28,8 +28,8 @@ _EXPECTED = {
     "string": "text",
     "path": "a folder",
     "tuple": "a list",
-    "model": "settings below it",
-    "dict": "settings below it",
+    "model": "a section of settings",
+    "dict": "a section of settings",
 }
 """By the first word of pydantic's error types."""
 _BOUNDS = {
@@ -41,7 +41,7 @@ _BOUNDS = {
 
 
 def sentence(error: ErrorDetails, setting: Setting | None) -> str:
-    """Say what was expected and what was received."""
+    """Return a validation error as a sentence: the expected and the received value."""
     context = error.get("ctx", {})
     if error["type"] == "stated":
         return str(context["sentence"])
@@ -75,7 +75,7 @@ def _received(value: object, setting: Setting | None) -> str:
 
 
 DEFAULT_FILE = Path("config.yaml")
-"""Read from the current folder where nothing names another."""
+"""The settings file in the current folder, used unless another is named."""
 _Mistake = tuple[int, int, str]
 """Rank of the source, line in it, sentence."""
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -88,7 +88,11 @@ def load(
     overrides: Mapping[str, object],
     options: Mapping[str, str],
 ) -> Settings:
-    """Build the settings from every source, the strongest last; ConfigError lists every mistake."""
+    """Return the settings of every source, the strongest last.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
     rows = list(settings(settings_class))
     file = _chosen_file(path, environ)
     layers = [
@@ -109,7 +113,7 @@ def load(
 
 
 def _config_error(mistakes: Sequence[_Mistake]) -> ConfigError:
-    """Tell the mistakes source by source, those of the file in order of its lines."""
+    """Return the mistakes by source, those of the file by line."""
     return ConfigError([text for _, _, text in sorted(mistakes, key=lambda mistake: mistake[:2])])
 
 
@@ -122,7 +126,7 @@ def _chosen_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _standard_folders(environ: Mapping[str, str]) -> Layer:
-    """Follow the XDG base directory specification, by which a relative folder is to be ignored."""
+    """Return the default folders of the XDG base directory specification, which ignores relative paths."""
     home = Path(environ.get("XDG_CACHE_HOME", ""))
     values = {"cache": {"folder": str(home / "imgserve")}} if home.is_absolute() else {}
     return Layer(values, lambda at: Place("XDG_CACHE_HOME: ") if values and at == ("cache", "folder") else None)
@@ -143,7 +147,7 @@ def _placed(error: ErrorDetails, layers: Sequence[Layer], rows: Sequence[Setting
 
 
 def _place(path: SettingPath, layers: Sequence[Layer]) -> tuple[int, Place]:
-    """Find where the setting stands, else the section around it; the strongest source has set it."""
+    """Return the rank of the strongest source of a setting, or of its section, and the place there."""
     for length in range(len(path), 0, -1):
         for rank in reversed(range(len(layers))):
             if place := layers[rank].places(path[:length]):

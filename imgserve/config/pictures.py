@@ -15,14 +15,14 @@ from imgserve.model import Limits
 from imgserve.originals.root import check_id
 
 Folders = Mapping[str, Path]
-"""By the beginning of the image ids, without a slash at its end."""
+"""Folders by the prefix of their image ids, without a slash at the end."""
 FOLDERS_SCHEMA = {
     "anyOf": [{"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}, {"type": "string"}]
 }
 
 
 def read_folders(value: object, main: Path | None) -> Folders:
-    """Check every prefix and folder, each of which lies apart from the main one; every mistake is raised at once."""
+    """Return the folders by prefix; raise every mistake at once. No folder may overlap with the main one."""
     folders = _pairs(value) if isinstance(value, str) else value
     if not isinstance(folders, Mapping):
         raise mistake("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
@@ -33,7 +33,7 @@ def read_folders(value: object, main: Path | None) -> Folders:
 
 
 def _pairs(text: str) -> Mapping[str, str]:
-    """Read `prefix=folder` separated by commas."""
+    """Parse `prefix=folder` pairs separated by commas."""
     pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
     found: dict[str, str] = {}
     for prefix, equals, folder in pairs:
@@ -48,7 +48,7 @@ def _mistakes(prefix: Any, folder: Any, main: Path | None) -> Iterator[InitError
         check_id(str(prefix))
     except BadImageId as error:
         reason = error.detail.partition(": ")[2].rstrip(".")
-        yield _at(prefix, stated(f"no image ids can begin with {str(prefix)!r}: {reason}"), folder)
+        yield _at(prefix, stated(f"no image id can start with {str(prefix)!r}: {reason}"), folder)
     try:
         path = _folder(folder)
     except PydanticCustomError as error:
@@ -65,12 +65,12 @@ def _folder(value: Any) -> Path:
 
 
 def real(folder: Path) -> Path:
-    """Resolve a folder; unlike Path.resolve this does not raise where links go round in circles."""
+    """Return the resolved folder; unlike Path.resolve this does not raise on circular links."""
     return Path(os.path.realpath(folder))
 
 
 def _nested(main: Path, folder: Path) -> str:
-    """Say why a folder cannot be served beside the main one: the same file would have two ids, one of them writable."""
+    """Return why a folder overlaps with the main one, or "". Otherwise one file would have two ids."""
     if folder == main:
         return f"{folder} is the folder of originals itself"
     if folder.is_relative_to(main):
@@ -88,7 +88,7 @@ _LIMITS = Limits()
 Quality = Annotated[int, Field(ge=1, le=100)]
 """Encoder quality."""
 Count = Annotated[int, Field(ge=1, le=10**12)]
-"""How many of something, at least one."""
+"""A number of at least one."""
 
 
 def _quality(name: str) -> int:
@@ -99,24 +99,24 @@ def _quality(name: str) -> int:
 
 
 class OriginalsConfig(Section):
-    """Where the originals are."""
+    """The originals."""
 
     folder: Folder = Path()
-    """Folder of originals; a relative one starts at the current folder."""
+    """Folder of originals; a relative path starts at the current folder."""
     folders: Annotated[Folders, WithJsonSchema(FOLDERS_SCHEMA)] = Field(default_factory=dict)
-    """More folders, only read, by the beginning of image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
+    """More folders, read-only, by prefix of the image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
     trash: WholeDuration = 7 * 86400
-    """How long a deleted original can be brought back; 0 deletes it for good at once."""
+    """How long a deleted original can be restored; 0 deletes permanently at once."""
     recheck: Annotated[Duration, Field(le=3600)] = 0.9
-    """How long a look at an original's file stays good: a replaced file is served new within this time."""
+    """How long the checked state of an original stays valid; a replaced file is served within this time."""
     settle: Annotated[Duration, Field(le=3600)] = 2.0
-    """An original changed more recently than this may still be being written: its renditions are not kept."""
+    """An original changed more recently than this may be incomplete; its renditions are not cached."""
     follow_links: bool = True
-    """Serve symbolic links whose target lies inside the folder of originals."""
+    """Serve symbolic links whose target is inside the folder of originals."""
     watch: bool = True
-    """Record originals that are put into the folder, replaced or taken away, as it happens."""
+    """Watch the folders, and record originals as they are added, replaced or removed."""
     rescan: Annotated[Duration, Field(le=30 * 86400)] = 600.0
-    """How often all originals are looked through for changes that nothing told of; 0 for only at the start."""
+    """How often all originals are scanned for missed changes; 0 for only at start."""
 
     @field_validator("folders", mode="plain")
     @classmethod
@@ -125,82 +125,82 @@ class OriginalsConfig(Section):
 
 
 class CacheConfig(Section):
-    """Where finished renditions are kept, and how many."""
+    """Cached renditions and mezzanines."""
 
     folder: Folder = Path("~/.cache/imgserve")
-    """Folder of renditions, made where it is missing; by default below XDG_CACHE_HOME where that is set."""
+    """Folder of renditions, created if missing; the default is below XDG_CACHE_HOME if that is set."""
     memory_bytes: Size = 256 * 10**6
-    """Renditions kept in the memory of each server process; 0 for none."""
+    """Renditions cached in the memory of each server process; 0 for none."""
     disk_bytes: Size = 10 * 10**9
-    """Renditions kept on disk, least recently used go first; 0 for none."""
+    """Renditions cached on disk; the least recently used are evicted first; 0 for none."""
     disk_entries: Count = 1_000_000
-    """Files kept on disk at most."""
+    """Maximum number of renditions on disk."""
     mezzanine_bytes: Size = 2 * 10**9
-    """Reduced copies of large originals kept on disk, from which further sizes are made quickly; 0 for none."""
+    """Mezzanines on disk: reduced copies of large originals, from which further sizes render fast; 0 for none."""
     renditions_per_original: Count = 1000
-    """Files kept of one original at most, so that strangers who vary its size cannot push out all others."""
+    """Maximum number of renditions per original, so that varying one URL cannot evict all others."""
 
 
 class RenderingConfig(Section):
-    """The processes that make pictures."""
+    """The rendering processes."""
 
     processes: Annotated[int, Field(ge=0, le=256)] = 0
     """Rendering processes; 0 for one per processor core."""
     waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
-    """Pictures that may wait for a process; further ones are answered with 503 at once."""
+    """Pictures that may wait for a process; further requests receive 503 at once."""
     waiting_megapixels: Annotated[int, Field(ge=1, le=10**9)] = 1536
-    """Megapixels that may wait to be decoded, as 64 pictures of 24 have; one alone may be larger."""
+    """Megapixels that may wait for decoding, such as 64 pictures of 24; a single one may be larger."""
     time_limit: Annotated[Duration, Field(gt=0, le=600)] = 10.0
-    """Time that one picture may take before its process is killed."""
+    """Time limit for one picture; its process is killed after that."""
     stand_in: Annotated[Duration, Field(le=60)] = 0.0
-    """A picture that takes longer than this is answered with a smaller one, or another format, if kept; 0 for never."""
+    """After this time a cached smaller picture or other format is served instead; 0 for never."""
     prepare: Literal["ingest", "demand"] = "ingest"
-    """When reduced copies of large originals are made: as they come in, while nobody waits, or by the first request."""
+    """When mezzanines are rendered: ingest for new originals in idle time, demand for the first request."""
     memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9
-    """Address space of each process."""
+    """Address space limit of each process."""
     pictures_per_process: Annotated[int, Field(ge=0, le=10**9)] = 10_000
-    """Pictures after which a process is replaced by a fresh one; 0 for never."""
+    """Pictures after which a process is replaced; 0 for never."""
     growth_bytes: Size = 256 * 10**6
-    """Resident memory that a process may grow by before it is replaced; 0 for any."""
+    """Growth of resident memory after which a process is replaced; 0 for unlimited."""
     niceness: Annotated[int, Field(ge=0, le=19)] = 10
-    """How far processes step back for the server itself: 0 not at all, 19 furthest."""
+    """Nice value of the processes: 0 equals the server, 19 is the lowest priority."""
     crash_memory: Annotated[Duration, Field(le=86400)] = 60.0
-    """How long a file that crashed or hung a process is refused without another try."""
+    """How long a file that crashed or blocked a process is rejected without another try."""
 
 
 class LimitsConfig(Section):
-    """What one picture may cost; checked on the header, before decoding."""
+    """Limits of one picture, checked on its header before decoding."""
 
     original_bytes: Annotated[Size, Field(ge=1)] = _LIMITS.original_bytes
-    """Largest file of an original."""
+    """Maximum file size of an original."""
     original_pixels: Count = _LIMITS.original_pixels
-    """Width x height of an original, over all frames of an animation that is decoded whole."""
+    """Maximum width x height of an original, summed over the decoded frames."""
     original_side: Count = _LIMITS.original_side
-    """Longest side of an original in pixels."""
+    """Maximum side of an original in pixels."""
     frames: Count = _LIMITS.frames
-    """Frames or pages that are read; a file may hold more."""
+    """Maximum number of frames or pages that are decoded; a file may contain more."""
     animation_pixels: Count = _LIMITS.animation_pixels
-    """Frames x width x height up to which an animation stays one; beyond it the first frame is served."""
+    """Maximum frames x width x height of an animation; beyond it only the first frame is served."""
     output_side: Annotated[int, Field(ge=1, le=65_535)] = _LIMITS.output_side
-    """Longest side of a rendition in pixels; larger requests are scaled down to it."""
+    """Maximum side of a rendition in pixels; larger requests are scaled down to it."""
     output_pixels: Count = _LIMITS.output_pixels
-    """Width x height of a rendition, over all its frames."""
+    """Maximum width x height of a rendition, summed over its frames."""
     svg_bytes: Annotated[Size, Field(ge=1)] = _LIMITS.svg_bytes
-    """Largest SVG after inflating."""
+    """Maximum size of an SVG after decompression."""
     svg_side: Count = _LIMITS.svg_side
-    """Width or height that an SVG may declare."""
+    """Maximum width or height that an SVG may declare."""
     avif_pixels: Annotated[int, Field(ge=0, le=10**12)] = _LIMITS.avif_pixels
-    """Pixels of a rendition up to which auto=format chooses AVIF, which is slow to encode; 0 for never."""
+    """Maximum pixels for which auto=format chooses AVIF, which encodes slowly; 0 for never."""
     bulk_images: Count = 10_000
-    """Images that one call of the API may transform."""
+    """Maximum number of images in one transform call of the API."""
 
     def plain(self) -> Limits:
-        """Give the limits as the value that lower layers take."""
+        """Return the limits as a plain value."""
         return Limits(**self.model_dump(exclude={"bulk_images"}))
 
 
 class QualityConfig(Section):
-    """Encoder quality where a request names none, 1 to 100."""
+    """Default encoder quality, 1 to 100."""
 
     jpg: Quality = _quality("jpg")
     """Quality of JPEG."""
@@ -211,7 +211,7 @@ class QualityConfig(Section):
 
 
 class EffortsConfig(Section):
-    """How hard encoders try: more makes files smaller and rendering slower."""
+    """Encoder effort: higher values produce smaller files and render more slowly."""
 
     webp: Annotated[int, Field(ge=0, le=6)] = 2
     """Effort of WebP, 0 to 6."""
@@ -224,13 +224,13 @@ class EffortsConfig(Section):
 
 
 class FormatsConfig(Section):
-    """How image formats are read and written."""
+    """Reading and writing of image formats."""
 
     quality: QualityConfig = QualityConfig()
     efforts: EffortsConfig = EffortsConfig()
     svg: Literal["rasterize", "sanitize", "off"] = "rasterize"
-    """SVG originals: rasterize draws them, sanitize passes them on cleaned where nothing is asked, off refuses them."""
+    """SVG originals: rasterize, sanitize (also serve them as SVG, sanitized, if no parameters are set), or off."""
     on_damage: Literal["refuse", "decode"] = "refuse"
-    """Damaged originals: refuse them, or decode and serve what can be decoded."""
+    """Damaged originals: refuse them, or decode as much as possible."""
     allow_untrusted: Words = ()
-    """Names of libvips operations that it marks as untrusted and that are allowed back, beyond those imgserve needs."""
+    """Names of libvips operations marked as untrusted that are allowed in addition to the required ones."""

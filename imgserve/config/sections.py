@@ -17,6 +17,7 @@ from imgserve.config.values import (
     WebOrigins,
     WholeDuration,
     Words,
+    is_network,
     mistake,
     split_words,
     stated,
@@ -30,7 +31,7 @@ _KEY = re.compile(r"[\x21-\x7e]{16,500}")
 
 
 def _key(secret: SecretStr) -> SecretStr:
-    """Check a key without repeating it."""
+    """Return a valid key; the error does not repeat it."""
     text = secret.get_secret_value()
     if text and not (_DIGEST.fullmatch(text) if text.startswith("sha256:") else _KEY.fullmatch(text)):
         raise stated(_EXPECTED_KEY)
@@ -41,7 +42,7 @@ class AccessConfig(Section):
     """Who may use the API."""
 
     admin_key: Annotated[SecretStr, AfterValidator(_key)] = SecretStr("")
-    """Key of the API, or sha256: and its SHA-256 in hexadecimal; empty for one made and shown at first start."""
+    """Key of the API, or sha256: followed by its SHA-256 in hexadecimal; empty generates one at first start."""
 
 
 _EXPECTED_URL = "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing"
@@ -49,21 +50,21 @@ _BEGINNINGS = ("sqlite:///", "postgresql://", "postgres://")
 
 
 def _database(text: str) -> str:
-    """Check an address without repeating it, for it may hold a password."""
+    """Return a valid database URL; the error does not repeat it, because it may contain a password."""
     if text and not (text.startswith(_BEGINNINGS) and text.partition("//")[2].strip("/")):
         raise stated(f"expected {_EXPECTED_URL}; what is there is not repeated, for it may hold a password")
     return text
 
 
 class CatalogConfig(Section):
-    """What is known about images beside their files."""
+    """The catalog: records of images."""
 
     url: Annotated[str, AfterValidator(_database), Field(repr=False)] = ""
-    """Database of the catalog, sqlite:///file or postgresql://...; empty for a file beside the originals."""
+    """Database URL, sqlite:///file or postgresql://...; empty for a file in the data folder."""
     patience: Annotated[Duration, Field(gt=0, le=60)] = 5.0
-    """How long a change may wait for the database; pictures never wait for it."""
+    """Maximum time that a change waits for the database; pictures never wait for it."""
     near: Annotated[int, Field(ge=0, le=32)] = 10
-    """Bits of 64 by which the perceptual hashes of near duplicates may differ; others differ in 22 or more."""
+    """Bits of the 64-bit perceptual hash that may differ in near duplicates; unrelated images differ in 22 or more."""
 
 
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.IGNORECASE)
@@ -93,55 +94,55 @@ def _headers(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-"""Where an API is, without a slash at the end."""
+"""The URL of an API, without a slash at the end."""
 Addresses = Annotated[Words, AfterValidator(_addresses)]
-"""Where caches are."""
+"""URLs of caches."""
 
 
 class CloudflareConfig(Section):
-    """Cloudflare, told by Cache-Tag."""
+    """Purges in Cloudflare by Cache-Tag."""
 
     zone: str = ""
-    """Id of the zone; empty for no calls to Cloudflare."""
+    """Id of the zone; empty disables calls to Cloudflare."""
     token: SecretStr = SecretStr("")
-    """API token that may purge the zone."""
+    """API token with permission to purge the zone."""
     api: Address = "https://api.cloudflare.com/client/v4"
-    """Where the API is."""
+    """URL of the API."""
 
 
 class FastlyConfig(Section):
-    """Fastly, told by Surrogate-Key."""
+    """Purges in Fastly by Surrogate-Key."""
 
     service: str = ""
-    """Id of the service; empty for no calls to Fastly."""
+    """Id of the service; empty disables calls to Fastly."""
     token: SecretStr = SecretStr("")
-    """API token that may purge the service."""
+    """API token with permission to purge the service."""
     soft: bool = True
-    """Let Fastly show what it has while it asks again."""
+    """Let Fastly serve stale pictures while it revalidates."""
     api: Address = "https://api.fastly.com"
-    """Where the API is."""
+    """URL of the API."""
 
 
 class CdnConfig(Section):
     """Caches in front of the server."""
 
     tag_headers: Annotated[Words, AfterValidator(_headers)] = ("Cache-Tag", "Surrogate-Key")
-    """Headers that tell caches the tags of a picture; an empty list for none."""
+    """Headers that carry the cache tags of a picture; an empty list for none."""
     cloudflare: CloudflareConfig = CloudflareConfig()
     fastly: FastlyConfig = FastlyConfig()
     varnish_urls: Addresses = ()
-    """Varnish servers that are sent BAN when pictures are purged, such as http://127.0.0.1:6081."""
+    """Varnish servers that receive BAN requests on purges, such as http://127.0.0.1:6081."""
     purge_urls: Addresses = ()
-    """Other caches that are sent PURGE with the paths of pictures, such as http://127.0.0.1:8080."""
+    """Other caches that receive PURGE requests for the paths of pictures, such as http://127.0.0.1:8080."""
     give_up: Annotated[Duration, Field(le=86400)] = 3600.0
-    """How long a cache that does not answer is told again."""
+    """How long a failed purge call is retried."""
 
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _TAKEN = {"admin", "api", "docs", "healthz", "metrics", "openapi.json", "readyz", "system-check"}
 _YEAR = 365 * 86400
 _Timeout = Annotated[Duration, Field(gt=0, le=30)]
-"""A client may hold a connection idle for 30 s at most, or a few hundred of them keep all others out."""
+"""At most 30 s, or a few hundred idle clients could occupy every connection."""
 
 
 def _prefix(text: str) -> str:
@@ -150,7 +151,7 @@ def _prefix(text: str) -> str:
     if not _PREFIX.fullmatch(path) or first in {".", ".."}:
         raise mistake("a path such as /img, or / for none")
     if first.lower() in _TAKEN:
-        raise mistake(f"a path other than /{first}, which imgserve itself answers")
+        raise mistake(f"a path other than /{first}, which imgserve uses itself")
     return path
 
 
@@ -161,41 +162,41 @@ def _access(text: str) -> str:
 
 
 class UrlsConfig(Section):
-    """How the addresses of pictures look."""
+    """The URLs of pictures."""
 
     prefix: Annotated[str, AfterValidator(_prefix)] = "/img"
-    """What stands before the image id in an address; / for nothing."""
+    """Path before the image id; / for none."""
     strict: bool = False
-    """Refuse unknown parameters with 400 instead of ignoring them."""
+    """Reject unknown parameters with 400 instead of ignoring them."""
     sizes: Sides = ()
-    """The only widths and heights made, such as 320, 640, 1280: others become the next larger; empty for any."""
+    """The only widths and heights rendered, such as 320, 640, 1280; others round up. Empty allows any."""
 
 
 class HttpConfig(Section):
-    """What answers tell browsers and caches."""
+    """Response headers for browsers and caches."""
 
     max_age: Annotated[WholeDuration, Field(le=_YEAR)] = 3600
-    """How long browsers and caches may show a picture without asking again."""
+    """How long browsers and caches may reuse a picture without revalidation."""
     s_maxage: Annotated[Annotated[int, Field(le=_YEAR)] | None, WHOLE_DURATION] = None
-    """The same for shared caches such as a CDN; empty for the same time."""
+    """The same for shared caches such as a CDN; empty uses max_age."""
     stale_while_revalidate: Annotated[WholeDuration, Field(le=_YEAR)] = 86400
-    """How much longer they may show it while they ask again; 0 for not at all."""
+    """How much longer they may reuse it while they revalidate; 0 for never."""
     stale_if_error: Annotated[WholeDuration, Field(le=_YEAR)] = 86400
-    """How much longer they may show it while imgserve cannot be reached; 0 for not at all."""
+    """How much longer they may reuse it while imgserve is unreachable; 0 for never."""
     immutable: bool = False
-    """Promise that a picture never changes under its address: browsers then skip asking on reload."""
+    """Declare that a picture never changes under its URL; browsers then skip revalidation on reload."""
     not_found_max_age: Annotated[WholeDuration, Field(le=_YEAR)] = 10
-    """How long caches may remember that there is no such picture."""
+    """How long caches may remember that a picture does not exist."""
     cors_origins: WebOrigins = ("*",)
     """Web origins whose scripts may read pictures; "*" for all, an empty list for none."""
     cors_max_age: Annotated[WholeDuration, Field(le=_YEAR)] = 86400
-    """How long browsers may remember the answer to a CORS preflight."""
+    """How long browsers may cache the response to a CORS preflight."""
     timing_header: bool = True
-    """Tell in Server-Timing and Cache-Status where an answer came from and how long it took."""
+    """Send Server-Timing and Cache-Status: the source of a response and how long it took."""
 
 
 class ServerConfig(Section):
-    """Where the server listens and how patient it is."""
+    """Listening address, time limits and connections."""
 
     host: ListeningHost = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for every IPv4 address, :: for every address."""
@@ -204,41 +205,56 @@ class ServerConfig(Section):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Server processes."""
     allowed_hosts: HostPatterns = ("*",)
-    """Host names that requests may name, *.example.com for all below; "*" for any."""
+    """Host names accepted in requests; *.example.com accepts subdomains, "*" accepts any."""
     header_timeout: _Timeout = 15.0
-    """Time that a client has to send its request headers."""
+    """Time limit for the request headers."""
     body_timeout: _Timeout = 20.0
-    """Longest pause in a request body."""
+    """Longest pause within a request body."""
     keep_alive: _Timeout = 15.0
-    """How long an idle connection is kept."""
+    """How long an idle connection stays open."""
     slow_reader_timeout: _Timeout = 25.0
-    """Longest time without a client taking any of its answer."""
+    """Longest time in which a client reads nothing of its response."""
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    """Open connections of each server process."""
+    """Open connections per server process."""
     grace: Annotated[Duration, Field(le=3600)] = 20.0
     """Time to finish running requests after SIGTERM."""
     trusted_proxies: Networks = ("127.0.0.1",)
-    """Addresses of proxies whose X-Forwarded headers are believed."""
+    """Addresses of proxies whose X-Forwarded headers are trusted."""
 
 
 class LogConfig(Section):
-    """What is written down."""
+    """Logging."""
 
     access: Annotated[str, AfterValidator(_access)] = "stdout"
-    """One line per request: off, stdout or the path of a file."""
+    """Access log, one line per request: off, stdout or the path of a file."""
     access_style: Literal["text", "json"] = "text"
-    """How that line looks: text or json."""
+    """Format of the access log: text or json."""
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least serious message that is logged, on stderr: debug, info, warning or error."""
+    """Minimum level of log messages on stderr: debug, info, warning or error."""
+
+
+def _metrics_readers(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(value in {"loopback", "everyone"} or is_network(value) for value in values):
+        raise mistake("loopback, everyone, or IP addresses and networks such as 10.0.0.0/8")
+    return values
+
+
+def _metrics_token(secret: SecretStr) -> SecretStr:
+    """Return a valid token; the error does not repeat it."""
+    if secret.get_secret_value() and not _KEY.fullmatch(secret.get_secret_value()):
+        raise stated("expected at least 16 visible ASCII characters; the token is not shown here")
+    return secret
 
 
 class MetricsConfig(Section):
-    """Figures for Prometheus at /metrics."""
+    """Prometheus metrics at /metrics."""
 
     enabled: bool = True
-    """Count and answer at /metrics."""
-    open_to: Literal["loopback", "everyone"] = "loopback"
-    """Who may read them: loopback for this machine alone, everyone for all who reach the server."""
+    """Collect metrics and serve them at /metrics."""
+    open_to: Annotated[Words, AfterValidator(_metrics_readers)] = ("loopback",)
+    """Who may read them: loopback (direct requests of this machine), networks such as 10.0.0.0/8, or everyone."""
+    token: Annotated[SecretStr, AfterValidator(_metrics_token)] = SecretStr("")
+    """Bearer token that opens /metrics to its holders, also through a proxy; empty for none."""
 
 
 _PORTS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
@@ -248,19 +264,19 @@ _Ports = Annotated[
 
 
 class UploadsConfig(Section):
-    """Pictures that clients bring, or name by an address; how large one may be says limits.original_bytes."""
+    """Uploads, and downloads of URLs that clients name. limits.original_bytes limits the size of one file."""
 
     duplicates: Literal["existing", "refuse"] = "existing"
-    """An upload of bytes that are here already: existing answers with the image that has them, refuse with 409."""
+    """An upload of bytes that exist already: existing returns the existing image, refuse responds with 409."""
     files: Annotated[int, Field(ge=1, le=1000)] = 100
-    """Files, or addresses, in one request."""
+    """Maximum number of files or URLs in one request."""
     request_bytes: Annotated[Size, Field(gt=0)] = 2_000_000_000
-    """Most bytes of one request with all its files."""
+    """Maximum size of one request with all its files."""
     fetch: bool = True
-    """Fetch pictures from addresses that clients name."""
+    """Download pictures from URLs that clients name."""
     fetch_networks: Networks = ()
-    """Networks of your own, such as 10.1.0.0/16, that may be fetched from beside the public Internet."""
+    """Private networks, such as 10.1.0.0/16, that downloads may reach in addition to the public Internet."""
     fetch_ports: _Ports = (80, 443)
-    """Ports that may be fetched from."""
+    """Ports that downloads may use."""
     fetch_timeout: Annotated[Duration, Field(gt=0, le=3600)] = 60.0
-    """Time to fetch one picture, from the first look-up of its host to its last byte."""
+    """Time limit for one download, from the name lookup to the last byte."""

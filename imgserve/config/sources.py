@@ -18,7 +18,7 @@ _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")}
 
 @dataclass(slots=True)
 class YamlFile:
-    """What a config file says, where, and what is wrong with its form."""
+    """The values of a settings file, their lines, and syntax mistakes."""
 
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[SettingPath, int] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class YamlFile:
 
 
 def read_yaml(data: bytes) -> YamlFile:
-    """Read a config file; an empty one, or an empty value, says nothing."""
+    """Parse a settings file; empty values are ignored."""
     file = YamlFile()
     try:
         root = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.BaseLoader)  # composing makes no objects
@@ -52,14 +52,14 @@ def _fill(file: YamlFile, root: yaml.Node | None) -> None:
 
 
 class _Composer:
-    """Turns nodes into values; each node once, so that an alias can neither loop nor multiply."""
+    """Converts nodes to values; each node once, so that aliases can neither loop nor multiply."""
 
     def __init__(self, file: YamlFile) -> None:
         self._file = file
         self._seen: set[yaml.Node] = set()
 
     def mapping(self, node: yaml.MappingNode, path: SettingPath) -> dict[str, Any]:
-        """Read a mapping; a key given twice is a mistake, an empty value says nothing."""
+        """Return a mapping without empty values; a duplicate key is a mistake."""
         values: dict[str, Any] = {}
         first: dict[str, int] = {}
         for key_node, value_node in node.value:
@@ -79,13 +79,13 @@ class _Composer:
         return values
 
     def _value(self, node: yaml.Node, path: SettingPath) -> Any:
-        """Read any node; None for one that is a mistake."""
+        """Return the value of a node, or None for a mistake."""
         if node in self._seen:
             self._mistake(node, "the value marked with & here is used again with *; write it out where it is needed")
             return None
         self._seen.add(node)
         if node.tag not in _PLAIN_TAGS:
-            self._mistake(node, f"tags such as {node.tag.replace('tag:yaml.org,2002:', '!!')} are not understood")
+            self._mistake(node, f"tags such as {node.tag.replace('tag:yaml.org,2002:', '!!')} are not supported")
             return None
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -125,32 +125,32 @@ def _marked(error: yaml.MarkedYAMLError) -> tuple[int, str]:
     problem, mark = error.problem or "not YAML", error.problem_mark
     if "'\\t'" in problem:
         problem = "a tab; indent with spaces"
-    if "end of stream" in problem or "<stream end>" in problem:  # never closed: better told where it was opened
+    if "end of stream" in problem or "<stream end>" in problem:  # never closed: the opening line is more helpful
         mark = error.context_mark or mark
     return (mark.line + 1 if mark else 1), problem
 
 
 PREFIX = "IMGSERVE_"
 CONFIG_VARIABLE = "IMGSERVE_CONFIG"
-"""Names the config file; no setting itself."""
+"""Names the settings file; not a setting itself."""
 _COMMAND_VARIABLES = frozenset({"IMGSERVE_SERVER", "IMGSERVE_KEY"})
-"""Name the server that commands talk to, and the key for it; no settings either."""
+"""Name the server of remote commands and its key; not settings either."""
 _BENCHMARK_VARIABLES = "IMGSERVE_BENCHMARK_"
-"""Name the programs that `imgserve benchmark` measures; no settings either."""
+"""Name the programs that `python -m benchmarks` measures; not settings either."""
 _SERVICE_LINK = re.compile(r"IMGSERVE_SERVICE_(HOST|PORT(_\w+)?)|IMGSERVE_PORT_\d+_\w+")
-"""What Kubernetes puts into every container's environment where a service is called imgserve."""
+"""Variables that Kubernetes adds to every container if a service is called imgserve."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a setting stands."""
+    """The place of a setting in a source."""
 
     text: str
-    """The beginning of a message."""
+    """The start of a message."""
     line: int = 0
-    """In a file."""
+    """Line in a file."""
     named: bool = False
-    """The text already says which setting it is."""
+    """The text already names the setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +160,11 @@ class Layer:
     values: dict[str, Any]
     places: Callable[[SettingPath], Place | None]
     mistakes: Sequence[tuple[int, str]] = ()
-    """Lines and sentences: what is wrong before any value is looked at."""
+    """Lines and sentences of mistakes found before validation."""
 
 
 def file_layer(path: Path) -> Layer:
-    """Read a config file."""
+    """Return the layer of a settings file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -175,7 +175,7 @@ def file_layer(path: Path) -> Layer:
 
 
 def environment_layer(settings_class: type[BaseSettings], environ: Mapping[str, str], rows: Sequence[Setting]) -> Layer:
-    """Take the variables that name settings; one that begins like them and names none is a mistake."""
+    """Return the layer of the environment; an unknown variable with the prefix is a mistake."""
     ours = {name.upper(): value for name, value in environ.items() if name.upper().startswith(PREFIX)}
     known = {name: value for name, value in ours.items() if _names_setting(name, rows)}
     unknown = [name for name, value in ours.items() if name not in known and not _is_foreign(name, value)]
@@ -189,7 +189,7 @@ def environment_layer(settings_class: type[BaseSettings], environ: Mapping[str, 
 
 
 class _Environment(EnvSettingsSource):
-    """The environment as a value instead of the process's own."""
+    """A source of given environment variables instead of those of the process."""
 
     def __init__(self, settings_class: type[BaseSettings], variables: Mapping[str, str]) -> None:
         super().__init__(settings_class, case_sensitive=False)
@@ -215,7 +215,7 @@ def _unknown_variable(name: str, rows: Iterable[Setting]) -> str:
 
 
 def override_layer(overrides: Mapping[str, object], options: Mapping[str, str]) -> Layer:
-    """Take what the command line gave, by dotted name; None is not given."""
+    """Return the layer of the command line; None values are ignored."""
     values: dict[str, Any] = {}
     places: dict[SettingPath, Place] = {}
     for name, value in overrides.items():
@@ -239,7 +239,7 @@ def _put(values: dict[str, Any], path: SettingPath, value: object) -> None:
 
 
 def nearest(path: SettingPath, known: Sequence[SettingPath]) -> SettingPath | None:
-    """Find the known name most like this one: the same last part elsewhere, else the nearest spelling."""
+    """Return the most similar known name: the same last part in another section, else the closest spelling."""
     elsewhere = [item for item in known if item[-1] == path[-1]]
     if len(path) == 1 and len(elsewhere) == 1:
         return elsewhere[0]

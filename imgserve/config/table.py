@@ -1,4 +1,4 @@
-"""Every setting as one row, walked from the models: names, defaults and help for messages and documents."""
+"""Every setting as one row: name, default and help, for messages and documents."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from imgserve.config.values import Unit
 
 SettingPath = tuple[str, ...]
-"""Names from the section down."""
+"""Names from the section down to the setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +24,25 @@ class Setting:
     help: str
     unit: Unit | None
     open: bool
-    """Holds names of the user's own, each a variable of its own: the presets, which shipped ones show."""
+    """A mapping with names chosen by the user, each with its own environment variable: the presets."""
 
     @property
     def name(self) -> str:
-        """Dotted name."""
+        """The dotted name."""
         return ".".join(self.path)
 
     @property
     def environment(self) -> str:
-        """Name of the environment variable; the user's own names take the place of NAME."""
+        """The environment variable; NAME stands for a name chosen by the user."""
         return environment_name((*self.path, "name") if self.open else self.path)
 
     @property
     def written(self) -> str:
-        """The default as it stands in a config file; empty for none."""
+        """The default as written in a settings file; empty for none."""
         return self.write(self.default)
 
     def write(self, value: Any) -> str:
-        """Write a value of this setting as it would stand in a config file."""
+        """Return a value as written in a settings file."""
         if value is None:
             return ""
         if self.unit and isinstance(value, (int, float)):
@@ -51,12 +51,12 @@ class Setting:
 
 
 def environment_name(path: SettingPath) -> str:
-    """Name the environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return "IMGSERVE_" + "__".join(path).upper()
 
 
 def flow(value: Any) -> str:
-    """Write a value as YAML on one line."""
+    """Return a value as YAML on one line."""
     if isinstance(value, Path):
         value = str(value)
     if isinstance(value, tuple):
@@ -68,13 +68,13 @@ def flow(value: Any) -> str:
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Tell the model of a field that is a section of its own."""
+    """Return the model of a field that is a section, or None."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def settings(model: type[BaseModel], above: SettingPath = ()) -> Iterator[Setting]:
-    """List every setting of a model, in order of declaration."""
+    """Yield every setting of a model in order of declaration."""
     for name, field in model.model_fields.items():
         path = (*above, name)
         if section := section_of(field):

@@ -35,7 +35,7 @@ _SIZES = {
 _DURATIONS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
 _LARGEST = 2**63 - 1
-"""What file systems and `setrlimit` can hold."""
+"""The largest number that file systems and `setrlimit` accept."""
 
 
 def _quantity(text: str, units: dict[str, Decimal], plain: Decimal) -> Decimal:
@@ -50,7 +50,11 @@ def _quantity(text: str, units: dict[str, Decimal], plain: Decimal) -> Decimal:
 
 
 def parse_size(text: str) -> int:
-    """Read `10GB`, `256MiB` or plain bytes; ValueError for anything else."""
+    """Return the bytes of `10GB`, `256MiB` or a plain number.
+
+    Raises:
+        ValueError: the text is no size.
+    """
     units = {name.lower(): Decimal(factor) for name, factor in _SIZES.items()}
     amount = _quantity(text, units, Decimal(1))
     if amount != int(amount) or amount > _LARGEST:
@@ -59,12 +63,20 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Read `30s`, `500ms`, `1.5h` or plain seconds; ValueError for anything else."""
+    """Return the seconds of `30s`, `500ms`, `1.5h` or a plain number.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
     return float(_quantity(text, _DURATIONS, Decimal(1)))
 
 
 def parse_whole_duration(text: str) -> int:
-    """Read a duration that is a whole number of seconds; ValueError for anything else."""
+    """Return a duration in whole seconds.
+
+    Raises:
+        ValueError: the text is no duration, or has a fraction.
+    """
     seconds = _quantity(text, _DURATIONS, Decimal(1))
     if seconds != int(seconds):
         raise ValueError(text)
@@ -72,14 +84,14 @@ def parse_whole_duration(text: str) -> int:
 
 
 def write_size(size: float) -> str:
-    """Write bytes in the largest unit that divides them."""
+    """Return bytes as text in the largest unit that divides them."""
     fitting = [(factor, name) for name, factor in _SIZES.items() if size and size % factor == 0]
     factor, name = max(fitting, default=(1, ""))
     return f"{int(size) // factor}{name}" if factor > 1 else str(int(size))
 
 
 def write_duration(seconds: float) -> str:
-    """Write seconds in the largest unit that divides them, below one second in milliseconds."""
+    """Return seconds as text in the largest unit that divides them."""
     exact = Decimal(repr(seconds))
     for name, factor in reversed(_DURATIONS.items()):
         if exact and exact % factor == 0:
@@ -89,19 +101,19 @@ def write_duration(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How one kind of quantity is read, written and described; stands in a field's annotation."""
+    """How a kind of quantity is parsed, written and described; part of a field's annotation."""
 
     expected: str
-    """What a mistake says was expected."""
+    """The expected value, for error messages."""
     parse: Callable[[str], float]
     write: Callable[[float], str]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read text before pydantic sees the number."""
+        """Parse text before pydantic validates the number."""
         return core_schema.no_info_before_validator_function(self._read, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Allow text beside the number."""
+        """Allow text as well as a number."""
         number = handler(schema)
         return number if "anyOf" in number else {"anyOf": [number, {"type": "string"}]}
 
@@ -124,7 +136,7 @@ Size = Annotated[int, SIZE]
 Duration = Annotated[float, DURATION]
 """Seconds."""
 WholeDuration = Annotated[int, WHOLE_DURATION]
-"""Whole seconds, as HTTP headers carry them."""
+"""Whole seconds, as in HTTP headers."""
 
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -134,30 +146,30 @@ _WEB_ORIGIN = re.compile(r"https?://[^\s/?#@,\\]+", re.IGNORECASE)
 
 
 class Section(BaseModel):
-    """One section of the settings: frozen, every name known, defaults checked like any other value."""
+    """A section of the settings: frozen, without unknown names, with validated defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
 def mistake(expected: str) -> PydanticCustomError:
-    """Make the error that says what was expected instead of the value."""
+    """Return an error that states the expected value."""
     return PydanticCustomError("expected", "{expected}", {"expected": expected})
 
 
 def stated(sentence: str) -> PydanticCustomError:
-    """Make the error that says all that is to say."""
+    """Return an error with a complete sentence."""
     return PydanticCustomError("stated", "{sentence}", {"sentence": sentence})
 
 
 def split_words(value: Any) -> Any:
-    """Let text stand for a list, separated by commas, as environment variables have no other way."""
+    """Split text at commas, because environment variables cannot contain lists."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
 
 
 def expand(folder: Path) -> Path:
-    """Put the home folder in the place of `~`."""
+    """Replace `~` with the home folder."""
     try:
         return folder.expanduser()
     except RuntimeError:
@@ -180,7 +192,7 @@ def _each(accepts: Callable[[str], bool], expected: str) -> Callable[[tuple[str,
 
 
 def is_address(text: str) -> bool:
-    """Tell whether this is an IP address."""
+    """Return whether the text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -189,7 +201,7 @@ def is_address(text: str) -> bool:
 
 
 def is_network(text: str) -> bool:
-    """Tell whether this is an IP address or a network such as 10.0.0.0/8."""
+    """Return whether the text is an IP address or a network such as 10.0.0.0/8."""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
@@ -198,7 +210,7 @@ def is_network(text: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether this is a host name, `*.` and a host name, or an IP address; never with a port."""
+    """Return whether the text is a host name, `*.` and a host name, or an IP address, without a port."""
     return is_address(text) or bool(_HOST.fullmatch(text))
 
 
@@ -218,7 +230,7 @@ def _is_listening_host(text: str) -> str:
 
 _WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
-"""A folder; `~` is the home folder, a relative one starts at the current folder."""
+"""A folder; `~` is the home folder, a relative path starts at the current folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""
 _SIDE_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
@@ -227,16 +239,16 @@ Sides = Annotated[
 ]
 """A list of lengths in pixels, or text with commas."""
 ListeningHost = Annotated[str, AfterValidator(_is_listening_host)]
-"""Where a server listens."""
+"""The address on which a server listens."""
 HostPatterns = Annotated[
     Words,
     AfterValidator(_each(_is_host_pattern, 'host names without port, such as img.example.com, *.example.com or "*"')),
 ]
-"""Host names a request may name."""
+"""Host names that requests may use."""
 WebOrigins = Annotated[
     Words, AfterValidator(_each(_is_web_origin, 'web origins such as https://www.example.com, or "*"'))
 ]
-"""Web origins as browsers send them."""
+"""Web origins, written like in the Origin header."""
 Networks = Annotated[
     Words, AfterValidator(_each(is_network, "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8"))
 ]

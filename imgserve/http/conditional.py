@@ -32,7 +32,7 @@ _LEAP_SECOND = 60
 
 
 def request_conditions(raw_headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Pick the conditional and range fields out of raw ASGI headers, repeated lines joined."""
+    """Return the conditional and range fields of raw ASGI headers, with repeated fields joined."""
     found: dict[str, str] = {}
     for name, value in raw_headers:
         if key := _CONDITIONS.get(name):
@@ -42,15 +42,15 @@ def request_conditions(raw_headers: Iterable[tuple[bytes, bytes]]) -> dict[str, 
 
 
 def entity_tag(key: str, crc32: int) -> str:
-    """Write the strong entity tag of the bytes that were made of a picture."""
+    """Return the strong entity tag of rendered bytes."""
     return f'"{key}-{crc32:08x}"'
 
 
 def evaluate(headers: Mapping[str, str], *, key: str, last_modified: int | None) -> Verdict:
-    """Decide a GET or HEAD by its preconditions, in the order of RFC 9110, 13.2.2, as far as it goes without bytes.
+    """Return the verdict on the preconditions of a GET or HEAD (RFC 9110, 13.2.2), as far as possible without bytes.
 
     Names in `headers` are lower case; `key` is the first part of our entity tags; `last_modified` is in Unix seconds.
-    What an If-Match lets pass is to be shown to `match_holds` once the bytes are there.
+    A passing If-Match must be confirmed by `match_holds` once the bytes are known.
     """
     if not headers:
         return "proceed"
@@ -60,13 +60,13 @@ def evaluate(headers: Mapping[str, str], *, key: str, last_modified: int | None)
 
 
 def match_holds(headers: Mapping[str, str], etag: str) -> bool:
-    """Tell whether If-Match names exactly the bytes that would be sent; true where there is none."""
+    """Return whether If-Match names exactly the bytes to be sent; true without If-Match."""
     match = headers.get("if-match")
     return match is None or match.strip() == "*" or any(strong_match(tag, etag) for tag in entity_tags(match))
 
 
 def known_tag(headers: Mapping[str, str], key: str) -> str | None:
-    """Give the entity tag under which a client has this picture, as it was sent.
+    """Return the entity tag of this picture that the client sent, or None.
 
     A 304 repeats it: a cache looks up by it what it may go on using (RFC 9111, 4.3.4).
     """
@@ -74,7 +74,7 @@ def known_tag(headers: Mapping[str, str], key: str) -> str | None:
 
 
 def _names(tag: str, key: str) -> bool:
-    """Tell whether an entity tag, strong or weak, is of this picture; earlier releases left the second part out."""
+    """Return whether a strong or weak entity tag belongs to this picture; earlier releases omitted the second part."""
     return tag.removeprefix("W/")[1:-1].partition("-")[0] == key
 
 
@@ -96,17 +96,17 @@ def _none_match_holds(headers: Mapping[str, str], key: str, last_modified: int |
 
 
 def entity_tags(value: str) -> list[str]:
-    """List the well-formed entity tags of a field value, quotes and `W/` included."""
+    """Return the well-formed entity tags of a field value, with quotes and `W/`."""
     return [(weak or "") + opaque for weak, opaque in _MEMBER.findall(value) if opaque]
 
 
 def strong_match(one: str, other: str) -> bool:
-    """Tell whether two entity tags are equal and both strong."""
+    """Return whether two entity tags are equal and both strong."""
     return one == other and not one.startswith("W/")
 
 
 def parse_http_date(value: str | None, *, this_year: int | None = None) -> int | None:
-    """Read any of the three HTTP date forms as Unix seconds; None if it is none of them."""
+    """Return the Unix seconds of any of the three HTTP date forms, or None."""
     if value is None:
         return None
     matched = next(filter(None, (form.fullmatch(value.strip(" \t")) for form in _DATE_FORMS)), None)
@@ -127,7 +127,7 @@ def _timestamp(matched: re.Match[str], this_year: int) -> int | None:
 
 
 def last_modified_header(modified_ns: int, now: float) -> str:
-    """Write a Last-Modified value, never later than the answer's Date (RFC 9110, 8.8.2.1)."""
+    """Return a Last-Modified value, never later than the Date of the response (RFC 9110, 8.8.2.1)."""
     return formatdate(max(0, min(modified_ns // 1_000_000_000, int(now))), usegmt=True)
 
 
@@ -136,9 +136,9 @@ _ONE_RANGE = re.compile(r"bytes=[ \t]*(?P<first>[0-9]{0,19})-(?P<last>[0-9]{0,19
 
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """Read a Range value as first and last byte, inclusive; None means: send the whole.
+    """Return the first and last byte of a Range value, inclusive, or None for the whole representation.
 
-    Several ranges are legal but a cheap way to make a server work: the whole is a valid answer to them.
+    Several ranges are legal but a cheap way to overload a server; the whole is a valid response.
     """
     matched = _ONE_RANGE.fullmatch(header.strip(" \t")) if header else None
     if matched is None or not (matched["first"] or matched["last"]):
@@ -167,7 +167,7 @@ def _unsatisfiable(size: int) -> RangeNotSatisfiable:
 
 
 def range_applies(if_range: str | None, *, etag: str, last_modified: int | None) -> bool:
-    """Tell whether Range counts: no If-Range, or one that names exactly what would be sent now (13.1.5)."""
+    """Return whether Range applies: without If-Range, or if it names exactly the current bytes (13.1.5)."""
     if if_range is None:
         return True
     validator = if_range.strip(" \t")
@@ -178,5 +178,5 @@ def range_applies(if_range: str | None, *, etag: str, last_modified: int | None)
 
 
 def content_range(first: int, last: int, size: int) -> str:
-    """Write the Content-Range value of a 206."""
+    """Return the Content-Range value of a 206."""
     return f"bytes {first}-{last}/{size}"

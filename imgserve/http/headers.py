@@ -10,14 +10,14 @@ from typing import Literal
 from urllib.parse import quote
 
 Forwarded = Literal["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"]
-"""Why the cache had to go further, in the words of RFC 9211, 2.2."""
+"""Why the request was forwarded, in the terms of RFC 9211, 2.2."""
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*")
 _NOT_IN_STRING = re.compile(r"[^\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """How long caches keep an answer, in seconds; None leaves a directive out."""
+    """How long caches may keep a response, in seconds; None omits a directive."""
 
     max_age: int
     s_maxage: int | None = None
@@ -28,7 +28,7 @@ class CachePolicy:
 
 
 def cache_control(policy: CachePolicy) -> str:
-    """Write a Cache-Control value."""
+    """Return a Cache-Control value."""
     timed = {
         "max-age": policy.max_age,
         "s-maxage": policy.s_maxage if policy.public else None,  # means nothing to a private cache
@@ -43,7 +43,7 @@ def cache_control(policy: CachePolicy) -> str:
 def cache_status(
     fwd: Forwarded | None = None, *, stored: bool = False, collapsed: bool = False, detail: str = ""
 ) -> str:
-    """Write our Cache-Status member: a hit, or why it went further and what became of the answer."""
+    """Return our Cache-Status member: a hit, or why the request was forwarded and whether the response was stored."""
     parts = ["imgserve", "hit" if fwd is None else f"fwd={fwd}"]
     parts += ["stored"] if stored else []
     parts += ["collapsed"] if collapsed else []
@@ -52,7 +52,7 @@ def cache_status(
 
 
 def _item(text: str) -> str:
-    """Write a structured-field token, or a string where a token cannot hold it (RFC 8941, 3.3)."""
+    """Return text as a structured-field token if possible, else as a string (RFC 8941, 3.3)."""
     if _TOKEN.fullmatch(text):
         return text
     escaped = _NOT_IN_STRING.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
@@ -60,7 +60,7 @@ def _item(text: str) -> str:
 
 
 def server_timing(durations: Mapping[str, float]) -> str:
-    """Write a Server-Timing value from seconds per step."""
+    """Return a Server-Timing value from seconds per step."""
     return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in durations.items())
 
 
@@ -74,7 +74,7 @@ _UNSAFE_ASCII = re.compile(r'["\\%]|[^\x20-\x7e]')  # `%`: some clients decode i
 
 
 def content_disposition(kind: Literal["inline", "attachment"], filename: str) -> str:
-    """Write a Content-Disposition value; `filename*` is added where ASCII cannot hold the name."""
+    """Return a Content-Disposition value, with `filename*` if the name is not ASCII."""
     name = _clean(filename)
     plain = _UNSAFE_ASCII.sub("_", _without_accents(name))
     header = f'{kind}; filename="{plain}"'
@@ -82,13 +82,13 @@ def content_disposition(kind: Literal["inline", "attachment"], filename: str) ->
 
 
 def file_name_for(image_id: str, extension: str) -> str:
-    """Name a rendition after its original: the last segment of its id with another extension."""
+    """Return the file name of a rendition: the last segment of the image id with another extension."""
     stem, _ = posixpath.splitext(image_id.rstrip("/").rpartition("/")[2])
     return f"{stem or _NAMELESS}.{extension}"
 
 
 def _clean(filename: str) -> str:
-    """Drop every folder and what must not be in a file name; shorten, keeping the extension."""
+    """Return a safe file name without folders, shortened but with its extension."""
     last = _UNWANTED.sub("", filename).replace("\\", "/").rpartition("/")[2]
     stem, extension = posixpath.splitext(last.strip(" ").lstrip("."))
     return (stem[:_MAX_STEM].strip(" ") or _NAMELESS) + extension[:_MAX_EXTENSION].rstrip(" .")
@@ -100,20 +100,20 @@ def _without_accents(name: str) -> str:
 
 
 EVERYTHING = "imgserve"
-"""On every picture."""
+"""The tag of every picture."""
 
 
 def image_tag(image_id: str) -> str:
-    """Name all pictures of one image; a digest, for a tag has no spaces, no commas and little room."""
+    """Return the tag of all renditions of an image: a digest, because tags allow neither spaces nor commas."""
     return "i-" + hashlib.sha256(image_id.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def preset_tag(name: str) -> str:
-    """Name all pictures made with one preset."""
+    """Return the tag of all renditions of a preset."""
     return f"p-{name.lower()}"
 
 
 def tags_of(image_id: str, preset: str | None) -> tuple[str, ...]:
-    """List the tags of a picture."""
+    """Return the tags of a picture."""
     tags = (EVERYTHING, image_tag(image_id))
     return tags if preset is None else (*tags, preset_tag(preset))

@@ -11,10 +11,10 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]*)(?:
 
 
 def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowed: Collection[str]) -> None:
-    """Refuse a request whose Host is missing, repeated, malformed or not allowed.
+    """Check that Host is present once, well formed and allowed.
 
     Raises:
-        BadHost: with what is wrong.
+        BadHost: it is not.
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1:
@@ -31,7 +31,7 @@ def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowe
 
 
 def _is_allowed(name: str, allowed: Collection[str]) -> bool:
-    """Match a name exactly, or by a pattern such as `*.example.com`, which covers every name below."""
+    """Return whether a name is listed, or matches a pattern such as `*.example.com`."""
     return any(name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in allowed)
 
 
@@ -41,7 +41,7 @@ _EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adj
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """Which pages may read the pictures from script; showing them in an `<img>` needs no permission."""
+    """The web origins whose scripts may read pictures. An `<img>` needs no permission."""
 
     origins: Collection[str]
     """`*` for any page; empty for none."""
@@ -49,11 +49,11 @@ class Cors:
 
     @property
     def uniform(self) -> bool:
-        """Whether an answer is the same with and without Origin."""
+        """Whether the response is the same with and without Origin."""
         return not self.origins or "*" in self.origins
 
     def headers(self, origin: str | None) -> RawHeaders:
-        """Give the headers of a plain answer; for `*` they are the same with and without Origin."""
+        """Return the headers of an ordinary response; for `*` they do not depend on Origin."""
         allowed = self._allowed(origin)
         if allowed is None:
             return self._vary()
@@ -64,7 +64,7 @@ class Cors:
         ]
 
     def preflight(self, origin: str | None) -> RawHeaders:
-        """Give the headers of the answer to OPTIONS."""
+        """Return the headers of the response to OPTIONS."""
         allowed = self._allowed(origin)
         if allowed is None:
             return self._vary()
@@ -77,7 +77,7 @@ class Cors:
         ]
 
     def _vary(self) -> RawHeaders:
-        """Say on every answer that it depends on the Origin header, also on one to a request without it."""
+        """Return Vary: Origin, also for requests without Origin, unless every response is the same."""
         return [] if self.uniform else [(b"vary", b"Origin")]
 
     def _allowed(self, origin: str | None) -> bytes | None:

@@ -11,40 +11,40 @@ from python_multipart.multipart import parse_options_header
 from imgserve.errors import BadRequest
 
 _LONGEST_BOUNDARY = 70
-"""RFC 2046, 5.1.1; the search for it costs more the longer it is."""
+"""The limit of RFC 2046, 5.1.1; a longer boundary makes the search slower."""
 _HEADERS = 8
-"""Of a part, of which two are expected."""
+"""Maximum header fields of a part; two are expected."""
 _HEADER_BYTES = 4096
-# The parser warns of each mistake, which clients make at will; this logger is nobody's child.
+# The parser logs a warning for each mistake, which clients can cause at will; this logger has no parent.
 _silent = logging.Logger("multipart", logging.CRITICAL)  # noqa: LOG001  getLogger would give one that is heard
 
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
-    """A part begins."""
+    """The start of a part."""
 
     name: str
     file_name: str | None
-    """What a client calls the file, unchecked; None for a field that is no file."""
+    """The unchecked file name of the client; None for a field without a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartEnd:
-    """A part is there whole."""
+    """The end of a part."""
 
 
 Event = PartHead | PartEnd | bytes
-"""What arrives, in order: heads, then pieces of the body as bytes, then ends."""
+"""For each part in order: its head, pieces of its body, its end."""
 
 
 class FormReader:
-    """Cuts one form; as many bytes are given back as were taken."""
+    """Parses one form incrementally."""
 
     def __init__(self, content_type: str) -> None:
-        """Take the media type with its boundary.
+        """Create a parser for a Content-Type with its boundary.
 
         Raises:
-            BadRequest: there is none, or one that no form has.
+            BadRequest: the boundary is missing or invalid.
         """
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
@@ -72,10 +72,10 @@ class FormReader:
         self._parser.logger = _silent
 
     def feed(self, data: bytes) -> deque[Event]:
-        """Take a piece of the body and give what is in it.
+        """Parse a piece of the body and return its events.
 
         Raises:
-            BadRequest: this is no form.
+            BadRequest: the body is no valid form.
         """
         self._events = deque()
         try:
@@ -85,10 +85,10 @@ class FormReader:
         return self._events
 
     def end(self) -> None:
-        """Take the end of the body.
+        """Check that the form is complete at the end of the body.
 
         Raises:
-            BadRequest: the form is cut short.
+            BadRequest: the form is incomplete.
         """
         if not self._ended:
             raise BadRequest("multipart/form-data: expected a closing boundary, but the body ended before it")
@@ -127,5 +127,5 @@ class FormReader:
 
 
 def _text(octets: bytes) -> str:
-    """Read a name as browsers write it, in UTF-8 and with its quotes escaped (HTML Standard, multipart/form-data)."""
+    """Return a name as browsers encode it: UTF-8 with escaped quotes (HTML Standard, multipart/form-data)."""
     return octets.decode("utf-8", "replace").replace("%22", '"')

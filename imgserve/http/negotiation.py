@@ -9,7 +9,7 @@ from typing import Literal
 from imgserve.formats import FORMATS
 
 AcceptClass = tuple[Literal["avif", "webp"], ...]
-"""Modern formats that a client takes rather than the web-safe fallback, best first."""
+"""Modern formats that a client prefers to the web-safe fallback, best first."""
 ACCEPT_CLASSES: tuple[AcceptClass, ...] = ((), ("webp",), ("avif",), ("avif", "webp"), ("webp", "avif"))
 """Every class of clients."""
 _MODERN: AcceptClass = ("avif", "webp")  # best first: ties go to the earlier
@@ -23,7 +23,7 @@ _QUALITY = re.compile(r"0?\.[0-9]{1,9}|0\.?|1\.?0{0,9}")  # `.2` is not in the g
 
 
 def accept_class(accept: str | None) -> AcceptClass:
-    """Tell which modern formats this client takes rather than the web-safe fallback, best first."""
+    """Return the modern formats that the client prefers to the web-safe fallback, best first."""
     if not accept:
         return ()
     return _memoized(accept) if len(accept) <= _MEMOIZED_LENGTH else _classify(accept)
@@ -42,7 +42,7 @@ _memoized = lru_cache(maxsize=256)(_classify)
 
 
 def _weights(accept: str) -> dict[str, float]:
-    """Collect media range -> weight; of a range named twice the lower weight counts."""
+    """Return the weight of each media range; the lower one if a range is repeated."""
     weights: dict[str, float] = {}
     for part in islice(_PART.finditer(accept), _MAX_RANGES):
         for media_range, weight in _media_range(part[0].lower()):
@@ -51,9 +51,9 @@ def _weights(accept: str) -> dict[str, float]:
 
 
 def _media_range(part: str) -> Iterator[tuple[str, float]]:
-    """Read one list member; yield nothing if it is broken.
+    """Yield the media range and weight of one list member, or nothing if it is malformed.
 
-    Nothing either if it has parameters besides the weight: `image/webp;x=1` is not the `image/webp` that is served.
+    Members with other parameters are ignored: `image/webp;x=1` is not the `image/webp` that is served.
     """
     media_range, *parameters = (piece.strip(" \t") for piece in part.split(";"))
     weight = "1"
@@ -67,7 +67,7 @@ def _media_range(part: str) -> Iterator[tuple[str, float]]:
 
 
 def _weight_of(media_type: str, weights: dict[str, float]) -> float:
-    """Give the weight of the most specific range that covers a media type."""
+    """Return the weight of the most specific range that covers a media type."""
     kind = media_type.partition("/")[0]
     for media_range in (media_type, f"{kind}/*", "*/*"):
         if media_range in weights:

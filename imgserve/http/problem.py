@@ -13,7 +13,7 @@ _URI_CHARACTERS = "/:@!$&'()*+,;=~-._%"
 def problem(
     error: ImgserveError, *, instance: str, request_id: str, not_found_max_age: int = 10
 ) -> tuple[int, Headers, bytes]:
-    """Turn an error into status, headers and body; `instance` is the request's path, without its query."""
+    """Return status, headers and body of an error; `instance` is the path of the request without its query."""
     body = _body(error, instance, request_id)
     headers = [
         (b"content-type", b"application/problem+json"),
@@ -26,7 +26,7 @@ def problem(
 
 
 def problem_members(error: ImgserveError, *, instance: str, request_id: str) -> dict[str, object]:
-    """Write an error as the members of a problem, for an answer that holds several."""
+    """Return the members of a problem, for a response that contains several."""
     return {
         **error.members,
         "type": f"/docs/errors#{error.code}",
@@ -47,7 +47,7 @@ def _body(error: ImgserveError, instance: str, request_id: str) -> bytes:
 
 
 def _cache_control(error: ImgserveError, not_found_max_age: int) -> bytes:
-    """Let absence be cached for a moment, so that a missing picture on a busy page costs little."""
+    """Return Cache-Control; a 404 is cached for a moment, so that a missing picture on a busy page costs little."""
     if isinstance(error, NotFound) and not_found_max_age > 0:
         return b"public, max-age=%d" % not_found_max_age
     return b"no-store"

@@ -19,17 +19,17 @@ from imgserve.server.limits import Gate
 from imgserve.web.hot_table import TARGET
 
 MAX_HEAD_BYTES = 65_536
-"""Of a request head that comes in several pieces; the parser itself would collect for ever."""
+"""Limit of a request head that arrives in several parts; the parser itself has none."""
 _NOTICEABLE = 16_384
-"""Bytes that a client must take of its answer within the time for slow readers: some 5 kbit/s."""
+"""Bytes of a response that a client must read within the time limit for slow readers: about 5 kbit/s."""
 _REFUSED = (type(None), httptools.HttpParserError, ValueError)
-"""What is behind an error of the parser where the request is at fault, and not we who are called by the parser."""
+"""The causes of a parser error for which the request is to blame, not our callbacks."""
 _log = logging.getLogger(__name__)
 _NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # keeps nothing of what is appended
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
-    """One connection that knows what it waits for, and for how long."""
+    """A connection with time limits for each phase."""
 
     def __init__(
         self,
@@ -41,24 +41,23 @@ class TimedHttpProtocol(HttpToolsProtocol):
         gate: Gate,
         hot_path: HotPath | None = None,
     ) -> None:
-        """Take what uvicorn gives, the gate of this server, and who may answer before the application is asked."""
         super().__init__(config, server_state, app_state, _loop)
         self.gate = gate
         self._hot_path = hot_path
         self._waiting: tuple[str, int] = ("", 0)
         self._since = 0.0
         self._heads = 0
-        """Requests whose head was complete."""
+        """Number of complete request heads."""
         self._in_head = True
-        """The head of a request has begun, or the very first is awaited."""
+        """A request head has started, or the first one is awaited."""
         self._begun = False
         self._moved = False
-        """Bytes came in or went out since the last look."""
+        """Bytes were received or sent since the last check."""
         self._unsent = 0
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Let a client in, or turn it away where the server is full."""
+        """Accept a connection, or reject it if the server is full."""
         if len(self.connections) >= self.gate.max_connections:
             full = Unavailable("The server has as many connections as it can serve.", retry_after=1)
             self.gate.dismiss(transport, self.server_state.default_headers, full)
@@ -68,7 +67,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; unlike uvicorn's own this writes no log line for each thing that a hostile client sends."""
+        """Parse bytes. Unlike uvicorn's method, this does not log every mistake of a client."""
         self._unset_keepalive_if_required()
         self._begun = False
         try:
@@ -84,7 +83,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
                 self._count_head(len(data))
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed, without breaking into an answer that is under way."""
+        """Reject a malformed request without interrupting a response in progress."""
         cycle = self._newest
         if cycle is not None and not cycle.response_complete:
             if not cycle.more_body:  # requests before the bad one are still being answered
@@ -97,17 +96,17 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self.connection_lost(ConnectionAbortedError(msg))  # the gate has taken over: end the request, forget the rest
 
     def on_message_begin(self) -> None:
-        """Begin to collect a head; what an application needs besides is made once it is known to be asked."""
+        """Start a request head; the ASGI scope is built only if the application is called."""
         self._begun = self._in_head = True
         self.url = b""
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a field."""
+        """Store a header field."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Answer the request or start it, and let trailers that may follow its body fall into nothing."""
+        """Respond from the hot path or start the application; trailers are discarded."""
         headers, self.headers = self.headers, _NOWHERE  # type: ignore[assignment]  # else they would join its headers
         self._in_head = False
         self._head_bytes = 0
@@ -116,13 +115,13 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self._start(headers)
 
     def _is_free(self) -> bool:
-        """Tell whether an answer that is written now is the next one due, and is taken by the client."""
+        """Return whether a response may be written now: the previous one is complete and the client reads."""
         cycle = self._newest
         answered = cycle is None or cycle.response_complete
         return answered and not self.flow.write_paused and not self.transport.is_closing()
 
     def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Have the application answer."""
+        """Start the application."""
         url = self.url
         super().on_message_begin()
         self.url = url
@@ -136,28 +135,28 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self.headers = _NOWHERE  # type: ignore[assignment]  # as above
 
     def on_message_complete(self) -> None:
-        """Note that the request is there whole, unless it is answered already."""
+        """Note that the request is complete, unless its response is complete already."""
         cycle = self._newest
         if cycle is not None and not cycle.response_complete:
             super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
+        """Pass on a part of a body."""
         self._moved = True
         super().on_body(body)
 
     def resume_writing(self) -> None:
-        """Go on after a client has taken what was waiting for it."""
+        """Continue after the client has read the pending bytes."""
         self._moved = True
         super().resume_writing()
 
     @property
     def _newest(self) -> RequestResponseCycle | None:
-        """The request that was begun last; None on a new connection, which uvicorn's types do not tell."""
+        """The latest request; None on a new connection, although uvicorn's types do not say so."""
         return self.cycle
 
     def close_if_overdue(self, now: float) -> None:
-        """Close a connection whose client lets it wait too long for one and the same thing."""
+        """Close the connection if its client exceeds a time limit."""
         kind, limit = self._waits_for()
         if (kind, self._heads) != self._waiting or self._progressed(kind):
             self._waiting = (kind, self._heads)
@@ -166,7 +165,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self._give_up(kind)
 
     def _waits_for(self) -> tuple[str, float]:
-        """Tell what the client owes, and within how many seconds; ("", 0) while it is our turn."""
+        """Return what the client must do and its time limit; ("", 0) while the server is busy."""
         timeouts, cycle = self.gate.timeouts, self._newest
         if self.flow.write_paused or self.transport.is_closing():
             return "reading", timeouts.slow_reader
@@ -190,7 +189,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         return False
 
     def _unsent_bytes(self) -> int:
-        """Count what the client has not taken, in our buffer and in the kernel's, which refills in large steps."""
+        """Return the unread bytes in our buffer and in the kernel's, which refills in large steps."""
         waiting = self.transport.get_write_buffer_size()
         try:
             queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
@@ -205,7 +204,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _finish_after(self, cycle: RequestResponseCycle) -> None:
-        """Close once this request is answered."""
+        """Close the connection after this response."""
         cycle.keep_alive = False
         if cycle.response_complete:
             self.transport.close()
@@ -217,16 +216,15 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
 
 class Sweeper:
-    """Looks at every connection of a server once an interval."""
+    """Closes overdue connections once per interval."""
 
     def __init__(self, server_state: ServerState, interval: float) -> None:
-        """Take the connections, and the seconds between two looks."""
         self._connections = server_state.connections
         self._interval = interval
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look, and look again an interval later, on the running loop."""
+        """Check all connections now and after each interval, on the running loop."""
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._interval, self.start)  # first of all, so that nothing can end it
         now = loop.time()
@@ -235,6 +233,6 @@ class Sweeper:
                 connection.close_if_overdue(now)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()

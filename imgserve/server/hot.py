@@ -29,13 +29,13 @@ _UNUSUAL = frozenset(
         b"if-unmodified-since",
     }
 )
-"""Fields with which a request may be answered otherwise, or has more to come than its head."""
+"""Header fields that may change the response, or announce a body."""
 _METHODS = frozenset({b"GET", b"HEAD"})
 _MOST_HOSTS, _LONGEST_HOST = 256, 256
 
 
 class HotPath:
-    """Answers again what was answered before."""
+    """Sends cached responses again."""
 
     def __init__(
         self,
@@ -49,7 +49,6 @@ class HotPath:
         allowed_hosts: Collection[str],
         timing_headers: bool,
     ) -> None:
-        """Take what was answered, where pictures are, and the same parts and settings that the ordinary path has."""
         self._table = table
         self._look_up = look_up
         self._figures = figures
@@ -65,12 +64,12 @@ class HotPath:
         self._dated: RawHeaders = []
         self._ok = self._unmodified = b""
         self.answered = 0
-        """Requests that were answered here."""
+        """Number of responses from the hot path."""
 
     def answer(self, connection: HttpToolsProtocol, headers: RawHeaders) -> bool:
-        """Answer a request whose head has just come in, over a connection that is free for the answer.
+        """Respond to a request whose head is complete, on a connection that is free; return whether it was done.
 
-        False, and nothing done, if that is not for the hot path.
+        Nothing is sent if the request needs the ordinary path.
         """
         started = time.monotonic()
         fields = dict(headers)
@@ -104,7 +103,7 @@ class HotPath:
         return True
 
     def _ready(self, entry: HotEntry, fields: Fields) -> tuple[QuickOutcome, bytes, bytes] | None:
-        """Give outcome, head but for the last digits, and body; None where the ordinary path has to decide."""
+        """Return outcome, head (without the last digits) and body, or None if the ordinary path must decide."""
         tag = fields.get(b"if-none-match")
         if tag is not None:  # then If-Modified-Since is not looked at (RFC 9110, 13.1.3)
             if not entry.is_known_as(tag):
@@ -124,7 +123,7 @@ class HotPath:
         return tier, head, rendition.data
 
     def _date(self, headers: RawHeaders) -> None:
-        """Begin heads with what uvicorn puts on every answer: a list that it replaces every second."""
+        """Update the start of heads when uvicorn has replaced its default headers, once per second."""
         if headers is not self._dated:
             self._dated = headers
             self._ok = b"HTTP/1.1 200 OK\r\n" + lines(headers)
@@ -135,7 +134,7 @@ class HotPath:
         return host in self._hosts or self._admit(host)
 
     def _admit(self, host: bytes | None) -> bool:
-        """Check a Host that was not seen before; only good ones are remembered."""
+        """Check a new Host; only valid ones are remembered."""
         if host is None:
             return False
         try:
@@ -149,7 +148,7 @@ class HotPath:
         return True
 
     def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, exchange: RequestRecord, seconds: float) -> None:
-        """Write the line that the ordinary path would write."""
+        """Write the same access log line as the ordinary path."""
         path, _, query = connection.url.partition(b"?")
         scope = {
             "method": connection.parser.get_method().decode("ascii"),
@@ -162,18 +161,18 @@ class HotPath:
 
 
 def hot_path_of(app: object) -> HotPath | None:
-    """Find the hot path that our application offers to the server; one that is wrapped in another has to be asked."""
+    """Return the hot path of our application, or None if the application is wrapped in another one."""
     found = getattr(getattr(app, "state", None), "hot_path", None)
     return found if isinstance(found, HotPath) else None
 
 
 def _goes_on(parser: httptools.HttpRequestParser) -> bool:
-    """Tell whether more requests may follow, so that nothing has to be said or done about the connection."""
+    """Return whether the connection stays open after the response."""
     return bool(parser.should_keep_alive()) and parser.get_http_version() == "1.1"
 
 
 def _client(connection: HttpToolsProtocol, fields: Fields) -> tuple[str, int] | None:
-    """Tell who asks, as uvicorn tells it behind a proxy that is trusted."""
+    """Return the client address, from X-Forwarded-For behind a trusted proxy, like uvicorn does."""
     client, app = connection.client, connection.app
     if isinstance(app, ProxyHeadersMiddleware) and (client[0] if client else None) in app.trusted_hosts:
         forwarded = fields.get(b"x-forwarded-for", b"").decode("latin-1")

@@ -7,41 +7,40 @@ from imgserve.errors import ImgserveError
 from imgserve.http.problem import problem
 
 _LINGER = 1.0
-"""Seconds in which a client that is turned away may read why."""
+"""Seconds for a rejected client to read the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long a client may keep a connection waiting, in seconds."""
+    """Time limits for clients, in seconds."""
 
     headers: float = 15.0
-    """From connecting, or from the first byte of a further request, until its head is complete."""
+    """From connecting, or the first byte of a further request, to the complete head."""
     body_idle: float = 20.0
-    """Between two pieces of a request's body."""
+    """Between two parts of a request body."""
     keep_alive: float = 15.0
-    """Between an answer and the next request."""
+    """Between a response and the next request."""
     slow_reader: float = 25.0
-    """Without taking a noticeable part of its answer."""
+    """Without reading a noticeable part of the response."""
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks at all connections: each limit may be overdrawn by this much."""
+        """Seconds between two checks of all connections; every limit may be exceeded by this much."""
         return min(1.0, min(self.headers, self.body_idle, self.keep_alive, self.slow_reader) / 4)
 
 
 class Gate:
-    """Says who may connect, and sees off those who may not."""
+    """Limits the number of connections and rejects those above it."""
 
     def __init__(self, timeouts: Timeouts, max_connections: int) -> None:
-        """Take the time limits and how many connections are served at a time."""
         self.timeouts = timeouts
         self.max_connections = max_connections
         self._lingering: set[asyncio.Transport] = set()
 
     def dismiss(self, transport: asyncio.Transport, date: list[tuple[bytes, bytes]], error: ImgserveError) -> None:
-        """Write an error, and close once the client has read it.
+        """Send an error, and close after the client has read it.
 
-        Closing at once while the client is still sending would reset the connection and destroy the answer on its way.
+        Closing at once while the client is still sending would reset the connection, and the response would be lost.
         """
         transport.set_protocol(_Lingering(transport, self._lingering))
         if len(self._lingering) > self.max_connections:  # a flood gets no last words
@@ -53,7 +52,7 @@ class Gate:
 
 
 class _Lingering(asyncio.Protocol):
-    """Throws away what a client still sends, until it closes or its time is over."""
+    """Discards received bytes until the client closes or the time is over."""
 
     def __init__(self, transport: asyncio.Transport, lingering: set[asyncio.Transport]) -> None:
         self._transport = transport

@@ -25,19 +25,19 @@ AsgiApp = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 AppFactory = Callable[[], AsgiApp]
-"""Builds the application inside its process; a module-level function or a picklable object."""
+"""Builds the application in a server process; a module-level function or another picklable callable."""
 STOPPED, FAILED = 0, 1
-"""Exit statuses: ended as asked, and could not start or end."""
+"""Exit statuses: stopped on request, and failed to start or stop."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where and how to serve."""
+    """Listening address, time limits and processes."""
 
     host: str = "127.0.0.1"
     port: int = 8000
-    """0 takes a free one."""
+    """0 uses any free port."""
     uds: str | None = None
     """Path of a Unix socket to listen on, instead of host and port."""
     workers: int = 1
@@ -46,39 +46,38 @@ class ServerOptions:
     max_connections: int = 1000
     """Open connections of each process."""
     grace: float = 20.0
-    """Seconds that running requests get after SIGTERM."""
+    """Seconds for running requests after SIGTERM."""
     backlog: int = 2048
-    """Connections that the kernel keeps waiting."""
+    """Length of the accept queue in the kernel."""
     forwarded_allow_ips: tuple[str, ...] = ()
-    """Proxies whose X-Forwarded headers are believed."""
+    """Proxies whose X-Forwarded headers are trusted."""
     root_path: str = ""
     hot_path: bool = True
-    """Answer again from the connection what was answered before; without it every request goes to the application."""
+    """Send cached responses from the connection; otherwise every request reaches the application."""
 
 
 class WorkerServer(uvicorn.Server):
-    """A uvicorn server that sweeps its connections and swallows the signal that ended it."""
+    """A uvicorn server that enforces time limits and does not raise the stopping signal again."""
 
     def __init__(self, config: uvicorn.Config, sweep_interval: float, on_ready: Callable[[], None]) -> None:
-        """Take how often to sweep, and whom to tell once connections are accepted."""
         super().__init__(config)
         self._sweeper = Sweeper(self.server_state, sweep_interval)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the application, listen, sweep."""
+        """Start the application, the sockets and the checks."""
         await super().startup(sockets)
         self._sweeper.start()
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish what runs; the sweep goes on, so that a client who does not read cannot use up the grace time."""
+        """Finish running requests. The checks continue, so that a stalled client cannot use up the grace time."""
         await super().shutdown(sockets)
         self._sweeper.stop()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`: uvicorn would raise them again after a clean end."""
+        """Leave signals to `serve`, because uvicorn would raise them again after a clean stop."""
         yield
 
 
@@ -90,14 +89,14 @@ def serve(
     on_ready: Callable[[], None],
     life: Connection | None = None,
 ) -> int:
-    """Serve on bound sockets until a signal, or until the other end of `life` is closed; return the exit status."""
+    """Serve on bound sockets until a signal or the end of `life`; return the exit status."""
     server: WorkerServer | None = None
     signals: list[int] = []
 
     def stop(number: int, _frame: FrameType | None = None) -> None:
         if server is not None:
             server.should_exit = True
-            # Whoever presses Ctrl+C twice is in a hurry. A worker gets a second signal anyway, from its supervisor.
+            # The second Ctrl+C stops at once. A worker receives a second signal anyway, from its supervisor.
             server.force_exit = life is None and number == signal.SIGINT and signal.SIGINT in signals
         signals.append(number)
 
@@ -126,7 +125,7 @@ def serve(
 
 @contextlib.contextmanager
 def handled_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Call this on SIGTERM and SIGINT while the block runs."""
+    """Handle SIGTERM and SIGINT while the block runs."""
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -136,12 +135,12 @@ def handled_signals(handler: Callable[[int, FrameType | None], None]) -> Iterato
 
 
 def log_to_stderr() -> None:
-    """Log to standard error where the program has not set up logging."""
+    """Log to standard error, unless the program has configured logging."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def _at_end_of(life: Connection, call: Callable[[], None]) -> None:
-    """Call once the other end of a pipe is closed: a supervisor that was killed leaves no worker behind."""
+    """Call a function when the other end of a pipe closes, so that a killed supervisor leaves no worker behind."""
     loop = asyncio.get_running_loop()
 
     def ended() -> None:

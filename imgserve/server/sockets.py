@@ -14,7 +14,7 @@ _EVERYONE = 0o666
 
 
 def bind(host: str, port: int, uds: str | None) -> list[socket.socket]:
-    """Bind every address of a host (or the path of a Unix socket); port 0 takes a free one."""
+    """Bind every address of a host (or the path of a Unix socket); port 0 uses any free port."""
     where = f"unix:{uds}" if uds else _join(host, port)
     try:
         return [_bind_path(uds)] if uds else _bind_host(host, port)
@@ -23,7 +23,7 @@ def bind(host: str, port: int, uds: str | None) -> list[socket.socket]:
 
 
 def address_of(sockets: Sequence[socket.socket], host: str) -> str:
-    """Tell the URL under which these sockets are reached, with the port that was really taken."""
+    """Return the URL of the sockets, with the actual port."""
     name = sockets[0].getsockname()
     return f"unix:{name}" if isinstance(name, str) else f"http://{_join(host, name[1])}"
 
@@ -41,7 +41,7 @@ def _join(host: str, port: int) -> str:
 
 
 def _bind_host(host: str, port: int) -> list[socket.socket]:
-    """Bind all addresses: of `localhost` there are two. One that this machine lacks is passed over."""
+    """Return sockets bound to the addresses of a host, such as both of `localhost`, that this machine has."""
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -86,7 +86,7 @@ def _bind_path(path: str) -> socket.socket:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Tell whether there is a socket that a killed server left behind."""
+    """Return whether the path is a socket left behind by a killed server."""
     if not (os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode)):  # noqa: PTH110, PTH116  a plain path
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

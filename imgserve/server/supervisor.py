@@ -22,10 +22,10 @@ from imgserve.server.sockets import address_of, bind, unbind
 
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SETTLED = 5.0
-"""A worker that lived shorter than these seconds is replaced after a pause, lest a crash loop eat the machine."""
+"""A worker that lived shorter than this is replaced after a pause, to slow down crash loops."""
 _PAUSE = 1.0
 _MARGIN = 5.0
-"""Seconds beyond the grace time after which a worker that does not end is killed."""
+"""Seconds after the grace time until a worker is killed."""
 _log = logging.getLogger(__name__)
 
 
@@ -33,13 +33,13 @@ _log = logging.getLogger(__name__)
 class _Worker:
     process: SpawnProcess
     readiness: Connection | None
-    """Tells once that it accepts connections; None after that."""
+    """Receives one message when the worker accepts connections; None after that."""
     started: float
     ready: bool = False
 
 
 class Supervisor:
-    """Keeps as many workers running as the options say."""
+    """Keeps the configured number of workers running."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class Supervisor:
         sockets: Sequence[socket.socket],
         on_ready: Callable[[], None],
     ) -> None:
-        """Take what workers need, and whom to tell once all of them accept connections."""
         self._app_factory = app_factory
         self._options = options
         self._sockets = list(sockets)
@@ -60,11 +59,11 @@ class Supervisor:
         self._failed = False
         self._signals = 0
         self._alarm, self._bell = socket.socketpair()
-        # Workers hold the reading end: they see its end of file when this process is gone, however it went.
+        # Workers hold the reading end and see end of file when this process ends in any way.
         self._life, self._held = self._spawn.Pipe(duplex=False)
 
     def run(self) -> int:
-        """Supervise until a signal, or until the workers cannot start; return the exit status."""
+        """Supervise until a signal, or until the workers fail to start; return the exit status."""
         with _metrics_folder() as folder, handled_signals(self._ring):
             self._due = [time.monotonic()] * self._options.workers
             while not self._signals and not self._failed:
@@ -93,7 +92,7 @@ class Supervisor:
         self._workers.append(_Worker(process, readiness, time.monotonic()))
 
     def _watch(self, folder: str) -> None:
-        """Sleep until something happens: a signal, a worker that is ready or dead, a replacement that is due."""
+        """Wait for a signal, a worker that became ready or died, or a replacement that is due."""
         starting = [worker.readiness for worker in self._workers if worker.readiness]
         running = [worker.process.sentinel for worker in self._workers]
         pause = max(0.0, min(self._due) - time.monotonic()) if self._due else None
@@ -106,7 +105,7 @@ class Supervisor:
 
     def _greet(self, worker: _Worker, readiness: Connection) -> None:
         worker.readiness = None
-        with readiness, contextlib.suppress(EOFError):  # it ends instead; its sentinel is about to tell
+        with readiness, contextlib.suppress(EOFError):  # it ended instead; its sentinel reports that
             worker.ready = readiness.recv()
         if not self._all_ready and [w.ready for w in self._workers] == [True] * self._options.workers:
             self._all_ready = True
@@ -124,7 +123,7 @@ class Supervisor:
         self._due.append(now if now - worker.started > _SETTLED else now + _PAUSE)
 
     def _end(self) -> int:
-        """Let every worker finish what runs; kill those that do not end, or all of them on a second signal."""
+        """Stop every worker after its running requests; kill those that do not stop, or all on a second signal."""
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._options.grace + _MARGIN
@@ -143,7 +142,7 @@ class Supervisor:
         return [worker.process for worker in self._workers if worker.process.is_alive()]
 
     def _silence(self) -> None:
-        """Take the signals off the alarm, so that the next wait sleeps."""
+        """Clear the alarm, so that the next wait sleeps."""
         self._alarm.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             self._alarm.recv(64)
@@ -157,7 +156,7 @@ def _work(
 
 @contextlib.contextmanager
 def _metrics_folder() -> Iterator[str]:
-    """Let the workers share their counters through files, which prometheus_client looks for when it is imported."""
+    """Create the folder in which workers share their counters; prometheus_client reads the variable on import."""
     before = os.environ.get(_METRICS_FOLDER)
     with tempfile.TemporaryDirectory(prefix="imgserve-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ[_METRICS_FOLDER] = folder
@@ -169,10 +168,10 @@ def _metrics_folder() -> Iterator[str]:
 
 
 def run(app_factory: AppFactory, options: ServerOptions, on_listening: Callable[[str], None] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status: 0 after an end in good order, 1 if it could not start.
+    """Serve until SIGTERM or SIGINT; return the exit status: 0 after a clean stop, 1 if the start failed.
 
-    Logs `listening on <URL>` once, as soon as connections are served, and calls `on_listening` with that URL. With
-    several workers the factory runs in each of them, and is the place to set up their logging.
+    Logs `listening on <URL>` as soon as connections are accepted, and calls `on_listening` with the URL. With
+    several workers the factory runs in each of them and must configure their logging.
     """
     log_to_stderr()
     try:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AccessRecord:
-    """What is told of one request."""
+    """The fields of one log line."""
 
     time: float
     """When it arrived, in Unix seconds."""
@@ -47,20 +47,19 @@ class AccessRecord:
 
 
 class AccessLog:
-    """Writes access records to a target, or nowhere."""
+    """Writes one line per request, or nothing."""
 
     def __init__(self, target: str, style: Style = "json") -> None:
-        """Take `off`, `stdout` or the path of a file, which is created and survives rotation."""
         self._handler = _open(target)
         self._format: Callable[[AccessRecord], str] = {"json": _json_line, "text": _text_line}[style]
 
     @property
     def enabled(self) -> bool:
-        """Tell whether anything is written, so that a caller need not make a record."""
+        """Return whether lines are written, so that callers can skip creating records."""
         return self._handler is not None
 
     def write(self, record: AccessRecord) -> None:
-        """Write one line; what cannot be written is lost, and reported once."""
+        """Write one line; a failure loses the line and is reported once."""
         if self._handler is not None:
             line = self._format(record)
             self._handler.handle(logging.LogRecord("access", logging.INFO, "", 0, line, None, None))
@@ -73,7 +72,7 @@ class AccessLog:
 
 
 class _Forgiving(logging.Handler):
-    """Reports the first of a row of failures, instead of a traceback for each request."""
+    """Reports only the first of consecutive failures."""
 
     failing = False
 
@@ -92,7 +91,7 @@ class _Output(_Forgiving, logging.StreamHandler):  # type: ignore[type-arg]  # n
 
 
 class _File(_Forgiving, WatchedFileHandler):
-    """A file that is opened anew when it was moved away; looking for that can fail as well."""
+    """A file that is reopened after rotation; checking for rotation can fail as well."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -144,7 +143,7 @@ def _text_line(record: AccessRecord) -> str:
 
 
 def _quoted(value: str | float) -> str:
-    """Write a value so that nothing in it can end the line or steer a terminal."""
+    """Return a value quoted so that it can neither end the line nor control a terminal."""
     if not isinstance(value, str):
         return str(value)
     if _PLAIN.fullmatch(value):  # nearly all are, and this is half the price of a line
@@ -153,13 +152,13 @@ def _quoted(value: str | float) -> str:
 
 
 def _printable(text: str) -> str:
-    """Cut to a length, and spell out what is no character, so that a line is always valid UTF-8."""
+    """Return text of limited length with invalid characters escaped, so that a line is valid UTF-8."""
     shown = text if len(text) <= _MAX_FIELD else text[:_MAX_FIELD] + "..."
     return shown if shown.isascii() else shown.encode("utf-8", "backslashreplace").decode()
 
 
 def _mask(url: str) -> str:
-    """Hide the values of parameters that grant access."""
+    """Return a URL with the values of secret parameters hidden."""
     path, question, query = url.partition("?")
     return path + question + _QUERY_PAIR.sub(_masked_pair, query) if question else url
 

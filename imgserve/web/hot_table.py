@@ -14,56 +14,56 @@ from imgserve.web.resolve import Wanted
 from imgserve.web.respond import RawHeaders, picture_headers
 
 Fields = Mapping[bytes, bytes]
-"""The header fields of a request, each once, names in lower case."""
+"""The header fields of a request, each once, with names in lower case."""
 Guard = Callable[[Fields], bool]
-"""Tells whether a request may be given an answer that was made for another."""
+"""Returns whether a request may receive a response made for another."""
 _DIGITS = 8
-"""Of the second part of our entity tags."""
+"""Digits of the second part of our entity tags."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureHead:
-    """The head of a 200, as long as the same bytes are sent with it."""
+    """The head of a 200 for certain bytes."""
 
     crc32: int
     size: int
     notes: tuple[str, ...]
     etag: bytes
     before: bytes
-    """Header lines up to the one that tells which tier the bytes are from."""
+    """Header lines up to Cache-Status."""
     length: bytes
-    """The line behind it."""
+    """The Content-Length line."""
 
     def describes(self, rendition: Rendition) -> bool:
-        """Tell whether these bytes are the ones."""
+        """Return whether the head belongs to these bytes."""
         return self.crc32 == rendition.crc32 and self.size == len(rendition.data) and self.notes == rendition.notes
 
 
 @dataclass(slots=True, eq=False)
 class HotEntry:
-    """One answer, for one target and one class of clients."""
+    """A response for one target and one class of clients."""
 
     wanted: Wanted
     sights: tuple[CachedStat, ...]
-    """The answer holds while all of them count: whatever ends an answer in time has an end here."""
+    """The entry is valid until the first of them expires."""
     admits: Guard | None
-    """Whom it is for; None for anyone."""
+    """Which requests it is for; None for all."""
     tag_start: bytes
     """First part of the entity tag, from the quote to the dash."""
     lasting: bytes
-    """Header lines that a 200 and a 304 share, the entity tag aside."""
+    """Header lines shared by 200 and 304, without the entity tag."""
     picture: PictureHead | None
-    """None until a picture was sent: revalidation needs none."""
+    """None until a picture was sent; revalidation needs none."""
 
     def holds(self, now: float, fields: Fields) -> bool:
-        """Tell whether this is still what the request would be answered, picture aside."""
+        """Return whether the entry is still valid for a request."""
         for sight in self.sights:
             if now >= sight.until:
                 return False
         return self.admits is None or self.admits(fields)
 
     def is_known_as(self, tag: bytes) -> bool:
-        """Tell whether an If-None-Match is one strong tag of this picture, of whichever bytes."""
+        """Return whether If-None-Match is a single strong tag of this picture, for any bytes."""
         if self.picture is not None and tag == self.picture.etag:
             return True
         start = len(self.tag_start)
@@ -76,12 +76,12 @@ class HotEntry:
 
 
 def without_origin(fields: Fields) -> bool:
-    """Admit requests that do not tell which page they come from."""
+    """Return whether a request has no Origin."""
     return b"origin" not in fields
 
 
 def hot_entry(wanted: Wanted, sights: tuple[CachedStat, ...], admits: Guard | None) -> HotEntry:
-    """Keep what is the same in all answers for one target."""
+    """Return an entry with the parts shared by all responses for one target."""
     return HotEntry(
         wanted,
         sights,
@@ -93,7 +93,7 @@ def hot_entry(wanted: Wanted, sights: tuple[CachedStat, ...], admits: Guard | No
 
 
 def picture_head(wanted: Wanted, rendition: Rendition) -> PictureHead:
-    """Keep what describes these bytes."""
+    """Return the head that describes these bytes."""
     headers = [
         *wanted.lasting_for(wanted.validators.etag(rendition), settled=True),
         *picture_headers(rendition, wanted.disposition, wanted.notes),
@@ -105,30 +105,29 @@ def picture_head(wanted: Wanted, rendition: Rendition) -> PictureHead:
 
 
 def lines(headers: RawHeaders) -> bytes:
-    """Write headers as they are sent."""
+    """Return headers as they are sent."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
 LookUp = Callable[[RenditionKey], tuple[Rendition, TierName] | None]
-"""Finds a rendition at once, in the tiers that never let the caller wait, and counts that as use."""
+"""Returns a rendition from a tier that never blocks, and counts the use; or None."""
 TARGET = "imgserve.target"
-"""Where the state of a request tells its target as it was sent, if the answer to it may be kept."""
+"""The key of the raw target in the request state, present if the response may be stored."""
 _MOST = 8192
 _LONGEST = 1024
 _MOST_ACCEPTS = 512
 
 
 class HotTable:
-    """Keeps what was answered, for as long as it would be answered again."""
+    """Responses that may be sent again, bounded in number."""
 
     def __init__(self, admits: Guard | None) -> None:
-        """Take whom answers are for, where that depends on a request's headers."""
         self._admits = admits
         self._entries: dict[tuple[bytes, AcceptClass], HotEntry] = {}
         self._classes: dict[bytes | None, AcceptClass] = {None: ()}
 
     def find(self, target: bytes, accept: bytes | None) -> HotEntry | None:
-        """Find what was kept for a target and an Accept header."""
+        """Return the entry of a target and an Accept header, or None."""
         accepted = self._classes.get(accept)
         if accepted is None:
             accepted = self._class_of(accept or b"")
@@ -137,7 +136,7 @@ class HotTable:
     def remember(
         self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[CachedStat, ...], rendition: Rendition | None
     ) -> None:
-        """Keep an answer that was given: a picture, or without a rendition a 304. Its original is settled for good."""
+        """Store a response: a picture, or a 304 without a rendition. Its original must be settled."""
         target = scope.get("state", {}).get(TARGET)
         if target is None or len(target) > _LONGEST or target != _spelled(scope):
             return
@@ -151,7 +150,7 @@ class HotTable:
 
     def _keep(self, place: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
         if len(self._entries) >= _MOST and place not in self._entries:
-            # Many at once: each removal from the front of a dictionary leaves a gap that the next one has to pass.
+            # Many at once: each removal from the front of a dictionary leaves a gap that the next removal must skip.
             for oldest in list(islice(self._entries, _MOST // 8)):
                 del self._entries[oldest]
         self._entries[place] = entry
@@ -167,7 +166,7 @@ class HotTable:
 
 
 def _spelled(scope: Scope) -> bytes:
-    """Write the target of a request as clients do; one that was spelled otherwise is not worth an exception."""
+    """Return the target of a request in its usual spelling; other spellings are not cached."""
     path: bytes = scope["raw_path"][len(scope.get("root_path", "")) :]
     query: bytes = scope["query_string"]
     return path + b"?" + query if query else path

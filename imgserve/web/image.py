@@ -38,7 +38,7 @@ _ONLY_ITSELF = ("range", "if-match", "if-unmodified-since")
 
 
 def may_stand_in(wanted: Wanted, conditions: Mapping[str, str]) -> bool:
-    """Tell whether a stand-in will do: not for a part, a condition on the bytes, or a file to keep."""
+    """Return whether a stand-in will do: not for a part, a condition on the bytes, or a file to keep."""
     return not wanted.disposition.startswith("attachment") and not any(name in conditions for name in _ONLY_ITSELF)
 
 
@@ -54,7 +54,7 @@ async def send_stand_in(send: Send, wanted: Wanted, served: Served, *, head: boo
 
 
 def _headers(wanted: Wanted, served: Served) -> RawHeaders:
-    """Give its own entity tag, and no Last-Modified: by that date a client would take it for the wanted picture."""
+    """Return its own entity tag, and no Last-Modified: by that date a client would take it for the wanted picture."""
     rendition, key = served.rendition, served.stands_in or wanted.key
     name = rendition.media_type.removeprefix("image/")
     note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
@@ -87,7 +87,6 @@ class ImageEndpoint:
         *,
         timing_headers: bool,
     ) -> None:
-        """Take who understands URLs, has pictures, has them made; what is told, and where answers are remembered."""
         self._identifier = identifier
         self._renditions = renditions
         self._stand_ins = stand_ins
@@ -169,7 +168,7 @@ class ImageEndpoint:
             self._hot.remember(scope, accept, wanted, sights, rendition)
 
     def _not_modified(self, wanted: Wanted, conditions: Mapping[str, str]) -> RawHeaders:
-        """Give the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
+        """Return the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
         etag = known_tag(conditions, wanted.validators.key)
         if etag is None:
             rendition = self._renditions.peek(wanted.key)

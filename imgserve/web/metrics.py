@@ -9,13 +9,13 @@ from imgserve.metrics import LATENCY, Metrics
 QuickOutcome = Literal["memory", "disk", "not_modified"]
 _ROUTE = "image"
 STATUSES: Mapping[QuickOutcome, int] = {"memory": 200, "disk": 200, "not_modified": 304}
-"""What is counted quickly, and how it was answered."""
+"""Outcomes that are counted quickly, and their status."""
 _FOLD_AFTER = 0.02
-"""Seconds until what was counted quickly is in the metrics: sooner than anyone could ask another process for them."""
+"""Seconds until quickly counted requests reach the metrics."""
 
 
 class _Bunch:
-    """Requests of one kind, each of which took no longer than the first bucket holds."""
+    """Requests of one kind, all within the first bucket."""
 
     __slots__ = ("number", "seconds", "sent")
 
@@ -26,10 +26,9 @@ class _Bunch:
 
 
 class RequestMetrics:
-    """Counts answered requests, how long they took and what was sent."""
+    """Counts responses, their duration and their bytes."""
 
     def __init__(self, metrics: Metrics) -> None:
-        """Take the metrics of this process."""
         self._metrics = metrics
         self._labeled: dict[tuple[str, int, str], _Labeled] = {}
         self._bunches: dict[QuickOutcome, _Bunch] = {outcome: _Bunch() for outcome in STATUSES}
@@ -40,7 +39,7 @@ class RequestMetrics:
         self._of(route, status, outcome).add(1, sent).observe(seconds)
 
     def count_quickly(self, outcome: QuickOutcome, seconds: float, sent: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Count one request for a picture in plain numbers, which costs a tenth, to be folded in a moment."""
+        """Count one picture request in plain integers, at a tenth of the cost; `fold` adds them to the metrics."""
         if seconds > LATENCY[0]:
             self.count(_ROUTE, STATUSES[outcome], outcome, seconds, sent)
             return
@@ -53,7 +52,7 @@ class RequestMetrics:
             loop.call_later(_FOLD_AFTER, self.fold)
 
     def fold(self) -> None:
-        """Bring into the metrics what was counted quickly."""
+        """Add the quickly counted requests to the metrics."""
         self._due = False
         for outcome, bunch in self._bunches.items():
             if bunch.number:
@@ -62,7 +61,7 @@ class RequestMetrics:
                 self._bunches[outcome] = _Bunch()
 
     def _of(self, route: str, status: int, outcome: str) -> "_Labeled":
-        """Find the labeled figures; looking them up by label costs more than a look-up in memory does."""
+        """Return the cached labeled metrics; a lookup by labels costs more than a memory hit."""
         known = self._labeled.get((route, status, outcome))
         if known is None:
             known = self._labeled[route, status, outcome] = _Labeled(self._metrics, route, status, outcome)
@@ -70,7 +69,7 @@ class RequestMetrics:
 
 
 class _Labeled:
-    """The figures of one kind of request."""
+    """The metrics of one kind of request."""
 
     def __init__(self, metrics: Metrics, route: str, status: int, outcome: str) -> None:
         self._requests = metrics.requests.labels(route, str(status), outcome)

@@ -19,32 +19,30 @@ from imgserve.web.metrics import RequestMetrics
 
 
 class RequestIds:
-    """Numbers the requests of one process behind a random start."""
+    """Request ids of one process: a random prefix and a counter."""
 
-    # Drawing each id at random would cost as much as a look-up in memory.
+    # A random id for each request would cost as much as a memory hit.
     def __init__(self) -> None:
-        """Draw the start."""
+        """Create a random prefix."""
         self.start = secrets.token_hex(4)
         self.numbers: Iterator[int] = itertools.count()
 
     def draw(self) -> str:
-        """Give the next id."""
+        """Return the next id."""
         return f"{self.start}{next(self.numbers):08x}"
 
 
 _LITTLE = 65_536
-"""Bytes that are not worth a connection: they are read away, and the next request follows."""
+"""Unread bytes that are discarded to keep the connection open."""
 _LINGER = 5.0
-"""Seconds in which a client that is still sending may notice the answer; closing at once would reset the connection,
-and the answer would be lost on its way."""
+"""Seconds for a client that is still sending to notice the response."""
 _SILENCE = 1.0
 
 
 class RequestBody:
-    """Passes a body on, and knows how much of it is still to come."""
+    """A request body that counts its unread bytes."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        """Take the request."""
         self._receive = receive
         self._over = False
         self._read = 0
@@ -52,7 +50,7 @@ class RequestBody:
         self._length = int(length) if length.isdigit() else None
 
     async def receive(self) -> Message:
-        """Give the next piece."""
+        """Return the next message."""
         message = await self._receive()
         if message["type"] == "http.request":
             self._read += len(message.get("body", b""))
@@ -63,11 +61,11 @@ class RequestBody:
 
     @property
     def much_unread(self) -> bool:
-        """Tell whether so much is to come, or may come, that the connection is rather closed."""
+        """Return whether so much is unread that closing the connection is cheaper."""
         return not self._over and (self._length is None or self._length - self._read > _LITTLE)
 
     async def refuse(self, status: int, headers: Headers, body: bytes, send: Send) -> None:
-        """Answer a client that is still sending, let it notice, and close the connection."""
+        """Respond to a client that is still sending, wait until it can notice, and close the connection."""
         headers = [*headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
@@ -81,22 +79,22 @@ class RequestBody:
 
 
 def may_have_body(scope: Scope) -> bool:
-    """Tell whether a body can come, at little cost for the many requests that are none."""
+    """Return whether the method of a request allows a body."""
     return scope["method"] not in {"GET", "HEAD", "OPTIONS"}
 
 
 _logger = logging.getLogger("imgserve.web")
 KEY = "imgserve.exchange"
 _CLIENT_GONE = 499
-"""Not a status of HTTP; nginx writes it where nobody was left to answer."""
+"""The status that nginx logs if the client has disconnected."""
 _PROBES = {"/healthz", "/readyz"}
 _ANY_HOST = ("*",)
-"""Machines ask for health by address, whatever names the server answers to."""
+"""Health checks use the address, whatever hosts are allowed."""
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What the layers below tell of the request they answer."""
+    """The record of a request that the inner layers fill in."""
 
     request_id: str
     route: str = "other"
@@ -104,13 +102,13 @@ class RequestRecord:
     status: int = 0
     sent: int = 0
     extra_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Added to whatever is answered, errors included."""
+    """Added to every response, errors included."""
     private: bool = False
-    """Nothing of it is for a cache, not even that something is absent."""
+    """No part of the response may be cached, not even a 404."""
 
 
 class RequestMiddleware:
-    """Gives each request an id, turns errors into problems, counts and logs the answer."""
+    """Assigns a request id, converts errors to problems, and counts and logs responses."""
 
     def __init__(
         self,
@@ -133,7 +131,7 @@ class RequestMiddleware:
         self._not_found_max_age = not_found_max_age
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; other kinds of scope pass by."""
+        """Handle one request; other kinds of scope pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -170,7 +168,7 @@ class RequestMiddleware:
         exchange.outcome = error.code
         self._metrics.rejected.labels(error.code).inc()
         if exchange.status:
-            # Half an answer is out; only a closed connection tells the client that the rest will not come.
+            # Half a response was sent; only closing the connection signals that the rest is missing.
             raise error
         status, headers, body = problem(
             error,
@@ -194,7 +192,7 @@ class RequestMiddleware:
 
 
 def access_record(scope: Scope, exchange: RequestRecord, arrived: float, seconds: float, status: int) -> AccessRecord:
-    """Write down one request and what became of it."""
+    """Return the access log record of a request."""
     headers = dict(scope["headers"])
     query: bytes = scope["query_string"]
     target: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")

@@ -13,13 +13,13 @@ from starlette.staticfiles import StaticFiles
 from imgserve.client.address import quoted_id
 from imgserve.errors import ConfigError, every_error
 from imgserve.originals.base import Originals
-from imgserve.web.operations import is_loopback
+from imgserve.web.operations import is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def static_folder(package: Path = _PACKAGE) -> Path:
-    """Find the static files: inside an installed package, else beside it in a checkout."""
+    """Return the folder of static files: inside an installed package, or next to it in a checkout."""
     inside, beside = package / "_static", package.parent / "static"
     for folder in (inside, beside):
         if (folder / "welcome.html").is_file():
@@ -40,10 +40,9 @@ _EXAMPLE = string.Template(
 
 
 class Pages:
-    """Serves the files of the static folder and the welcome page made from one of them."""
+    """The welcome page, the error reference and the static files."""
 
     def __init__(self, static: Path, originals: Originals, prefix: str, version: str) -> None:
-        """Take the static folder, and what the welcome page shows."""
         self._static = static
         self._originals = originals
         self._prefix = prefix
@@ -53,13 +52,13 @@ class Pages:
         self.files = StaticFiles(directory=static)
 
     async def welcome(self, request: Request) -> Response:
-        """Show what this server is; to its own machine by a few of its originals, whose names are not for everyone."""
-        examples = await to_thread.run_sync(self._examples) if is_loopback(request) else ""
+        """Show the welcome page; direct requests of this machine see a few originals, whose names are not public."""
+        examples = await to_thread.run_sync(self._examples) if is_local(request) else ""
         page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
         return HTMLResponse(page, headers=PAGE_HEADERS)
 
     async def errors(self, _request: Request) -> Response:
-        """Explain the codes that problems name as their type."""
+        """Show the reference of error codes."""
         rows = "\n".join(
             f'<tr id="{kind.code}"><td>{kind.status}</td><td><code>{kind.code}</code></td>'
             f"<td>{html.escape((kind.__doc__ or '').strip())}</td></tr>"
@@ -68,11 +67,11 @@ class Pages:
         return HTMLResponse(self._errors.safe_substitute(rows=rows), headers=PAGE_HEADERS)
 
     async def favicon(self, _request: Request) -> Response:
-        """Answer the request that every browser makes."""
+        """Serve the favicon."""
         return FileResponse(self._static / "favicon.svg", media_type="image/svg+xml", headers=PAGE_HEADERS)
 
     async def robots(self, _request: Request) -> Response:
-        """Tell crawlers what they may."""
+        """Serve robots.txt."""
         return FileResponse(self._static / "robots.txt", media_type="text/plain", headers=PAGE_HEADERS)
 
     def _examples(self) -> str:

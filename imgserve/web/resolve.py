@@ -53,7 +53,7 @@ class Wanted:
     """Headers by which caches in front know this picture."""
 
     def lasting_for(self, etag: str | None, *, settled: bool) -> RawHeaders:
-        """Give the shared headers; caches are not to keep what shows an original that may still be written."""
+        """Return the shared headers; caches are not to keep what shows an original that may still be written."""
         tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
         lasting = self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
         return [*tagged, *lasting, *self.tags]
@@ -63,7 +63,6 @@ class Identifier:
     """Tells which picture a request means, remembering what it told before."""
 
     def __init__(self, finder: Locator, meaning: Resolver, options: UrlOptions) -> None:
-        """Take who finds originals, who tells what queries mean, and the settings."""
         self._finder = finder
         self._meaning = meaning
         self._options = options

@@ -11,7 +11,7 @@ from imgserve.model import Rendition
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-# A rendition is never a document; should a browser be led to open one as such (SVG, sniffing), it can do nothing.
+# A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
 _SAFETY: RawHeaders = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
@@ -20,26 +20,26 @@ _SAFETY: RawHeaders = [
 ]
 
 UNSETTLED = CachePolicy(max_age=0)
-"""For a picture of an original that may still be written."""
+"""For a picture of an original that may be incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Validators:
-    """What a conditional request is compared with."""
+    """The validators that conditional requests are compared with."""
 
     key: str
-    """First part of the entity tag."""
+    """The first part of the entity tag."""
     last_modified: str
     modified: int
     """Unix seconds of `last_modified`."""
 
     def etag(self, rendition: Rendition) -> str:
-        """Write the entity tag of these bytes."""
+        """Return the entity tag of a rendition."""
         return entity_tag(self.key, rendition.crc32)
 
 
 def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str, ...]) -> RawHeaders:
-    """Give what a 200, a 206, a 304 and a HEAD of one URL share (RFC 9110, 15.4.5), the entity tag aside."""
+    """Return the headers shared by 200, 206, 304 and HEAD of one URL (RFC 9110, 15.4.5), without the entity tag."""
     headers = [
         (b"last-modified", validators.last_modified.encode()),
         (b"cache-control", cache_control(policy).encode()),
@@ -48,14 +48,14 @@ def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str
 
 
 def tag_headers(names: Sequence[str], tags: Sequence[str]) -> RawHeaders:
-    """Tell caches the tags of a picture, `Cache-Tag` with commas, as Cloudflare reads it, other headers with spaces."""
+    """Return the headers with cache tags: `Cache-Tag` with commas, as in Cloudflare, others with spaces."""
     return [
         (name.lower().encode(), (", " if name.lower() == "cache-tag" else " ").join(tags).encode()) for name in names
     ]
 
 
 def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:
-    """Give what describes one picture; `notes` are what the URL asked for and did not get."""
+    """Return the headers that describe one picture; `notes` list parameters that were adjusted."""
     headers: RawHeaders = [
         (b"content-type", rendition.media_type.encode()),
         (b"content-disposition", disposition.encode("latin-1")),
@@ -68,7 +68,7 @@ def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ..
 
 
 async def send_not_modified(send: Send, headers: RawHeaders) -> None:
-    """Answer 304."""
+    """Send a 304."""
     await send({"type": "http.response.start", "status": 304, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
@@ -82,10 +82,10 @@ async def send_picture(
     conditions: Mapping[str, str],
     validators: Validators,
 ) -> None:
-    """Answer 200, or 206 where one range is asked for and still applies.
+    """Send a 200, or a 206 if a single range is requested and applies.
 
     Raises:
-        RangeNotSatisfiable: the range lies outside the picture.
+        RangeNotSatisfiable: the range is outside the picture.
     """
     size, status, body = len(rendition.data), 200, rendition.data
     part = None

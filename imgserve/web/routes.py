@@ -1,4 +1,4 @@
-"""Every address of the server in one table."""
+"""The routes of the server."""
 
 from collections.abc import Collection
 
@@ -17,7 +17,7 @@ _NOT_FOUND = 404
 
 
 def routes(ops: Operations, pages: Pages, *more: BaseRoute) -> list[BaseRoute]:
-    """List the routes beside the pictures, which `PictureDispatch` takes out before; `more` are those of the API."""
+    """Return the routes other than pictures; `more` are those of the API."""
     return [
         *more,
         Route("/healthz", ops.alive),
@@ -32,17 +32,16 @@ def routes(ops: Operations, pages: Pages, *more: BaseRoute) -> list[BaseRoute]:
 
 
 class PictureDispatch:
-    """Takes requests for pictures to their endpoint, past the router: they are nearly all there are."""
+    """Passes picture requests, the vast majority, to their endpoint without the router."""
 
     def __init__(self, app: ASGIApp, *, prefix: str, pictures: ASGIApp, others: Collection[BaseRoute]) -> None:
-        """Take the application with the other routes; without a prefix everything but them is a picture."""
         self._app = app
         self._prefix = prefix
         self._pictures = pictures
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request for a picture, or leave it to the router."""
+        """Handle a picture request, or pass the request to the router."""
         app = self._pictures if scope["type"] == "http" and self._is_picture(scope) else self._app
         await app(scope, receive, send)
 
@@ -54,7 +53,7 @@ class PictureDispatch:
 
 
 async def as_our_error(_request: Request, error: Exception) -> Response:
-    """Raise our own error for one that the router or a library raised, so that every answer has one form."""
+    """Raise our own error for one of the router or a library, so that every error has the same form."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == _METHOD_NOT_ALLOWED:

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from imgserve.cache import DiskTier, MezzanineTier, RenditionKey
-from imgserve.cli.cache import command
+from imgserve.cli.cache import cache as command
 from imgserve.model import Rendition
 from tests.pictures import encoded, quarters
 

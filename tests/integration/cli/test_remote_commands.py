@@ -29,7 +29,7 @@ def test_a_folder_is_uploaded_with_the_paths_below_it(api: ApiServer, run: Run, 
     assert run("upload", "-r", "p", "--folder", "new").returncode == 0
     assert sorted(api.images) == ["new/a.jpg", "new/q/b.jpg"]
     refused = run("upload", "p")
-    assert (refused.returncode, "give --recursive" in refused.stderr) == (2, True)
+    assert (refused.returncode, "pass --recursive" in refused.stderr) == (2, True)
 
 
 def test_a_refused_file_is_told_and_does_not_stop_the_others(api: ApiServer, run: Run, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_an_image_is_deleted_and_restored_by_its_id(api: ApiServer, run: Run) ->
 
 def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) -> None:
     done = run("delete", "--prefix", "a/")
-    assert (done.returncode, "give --yes" in done.stderr, api.seen) == (2, True, [])
+    assert (done.returncode, "pass --yes" in done.stderr, api.seen) == (2, True, [])
     api.answers["/api/bulk/delete"] = JSONResponse({"deleted": []})
     assert run("delete", "--prefix", "a/", "--yes").returncode == 0
     assert api.seen[-1].document == {"query": {"prefix": "a/"}}
@@ -162,13 +162,13 @@ def test_warming_tells_its_end_and_what_failed(api: ApiServer, run: Run) -> None
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["delete"], 'which images? Give ids, or filters such as --prefix; for all of them --prefix ""'),
-        (["tag", "a.jpg", "--prefix", "b/", "--add", "x"], "give either image ids or filters"),
-        (["purge"], "which images? Give ids, or one of --prefix, --tag, --preset and --all"),
-        (["purge", "--all", "--tag", "x"], "give only one of image ids, --prefix, --tag, --preset and --all"),
-        (["warm", "a.jpg"], "which pictures? Give --preset or --transform"),
-        (["warm", "--preset", "x"], "which images? Give ids, or filters such as --prefix; for all of them --all"),
-        (["change", "a.jpg"], "nothing to do: say what to change, such as --title"),
+        (["delete"], 'which images? Pass ids, or filters such as --prefix; --prefix "" selects all'),
+        (["tag", "a.jpg", "--prefix", "b/", "--add", "x"], "pass either image ids or filters"),
+        (["purge"], "which images? Pass ids, or one of --prefix, --tag, --preset and --all"),
+        (["purge", "--all", "--tag", "x"], "pass only one of image ids, --prefix, --tag, --preset and --all"),
+        (["warm", "a.jpg"], "which pictures? Pass --preset or --transform"),
+        (["warm", "--preset", "x"], "which images? Pass ids, or filters such as --prefix; --all selects all"),
+        (["change", "a.jpg"], "nothing to change: pass an option such as --title"),
     ],
 )
 def test_what_is_not_said_is_asked_for_in_words_of_the_command_line(
@@ -201,8 +201,8 @@ def test_the_server_may_stand_in_the_environment(api: ApiServer, tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        ([], 1, "the server wants a valid API key: give it with --key or in IMGSERVE_KEY"),
-        (["--key", "wrong"], 1, "the server wants a valid API key: it refused the one given"),
+        ([], 1, "the server requires a valid API key: pass it with --key or in IMGSERVE_KEY"),
+        (["--key", "wrong"], 1, "the server requires a valid API key: it rejected this one"),
         (["--key", "two words"], 2, "key: expected an API key"),
     ],
 )

@@ -30,7 +30,7 @@ def test_the_client_loads_nothing_of_a_server(code: str) -> None:
 
 
 def test_the_command_loads_nothing_of_a_server() -> None:
-    loaded = _loaded("import imgserve.cli.url")
+    loaded = _loaded("import imgserve.cli.renditions")
     assert loaded.isdisjoint({name for name in HEAVY if name in {"pyvips", "starlette", "pydantic", "yaml", "anyio"}})
 
 

@@ -48,7 +48,7 @@ def test_the_table_has_a_row_for_every_setting() -> None:
     assert len(lines) == 2 + len(list(settings(Config)))
     assert (
         "| `cache.disk_bytes` | `10GB` | `IMGSERVE_CACHE__DISK_BYTES` | "
-        "Renditions kept on disk, least recently used go first; 0 for none. |"
+        "Renditions cached on disk; the least recently used are evicted first; 0 for none. |"
     ) in lines
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 5 for line in lines)
 
@@ -60,4 +60,4 @@ def test_the_schema_names_every_setting_and_lets_a_section_be_empty() -> None:
     assert {"type": "null"} in document["properties"]["cache"]["anyOf"]
     size = document["$defs"]["CacheConfig"]["properties"]["disk_bytes"]
     assert {item["type"] for item in size["anyOf"]} == {"integer", "string"}
-    assert size["description"].startswith("Renditions kept on disk")
+    assert size["description"].startswith("Renditions cached on disk")

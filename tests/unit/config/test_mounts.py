@@ -7,7 +7,7 @@ import pytest
 from imgserve.config import Config
 from imgserve.errors import ConfigError
 
-NO_IDS = "no image ids can begin with"
+NO_IDS = "no image id can start with"
 
 
 def mistakes(text: str, tmp_path: Path, **environ: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What commands print: a line for people or a JSON object for programs, one a line; and progress for who watches."""
+"""The output of commands: lines for people, JSON lines for programs, and progress on terminals."""
 
 import base64
 import dataclasses
@@ -16,24 +16,24 @@ from imgserve.errors import ImgserveError
 
 T = TypeVar("T")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
 _NAMES = {"image_id": "id", "size": "bytes", "error": "problem"}
-"""What the API calls otherwise."""
+"""Fields with another name in the API."""
 _HEX = {"perceptual_hash": "016x"}
 _STEP = 1024
 _OFTEN = 0.1
-"""Seconds between two states of progress."""
+"""Minimum seconds between two updates of the progress."""
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a line: the bytes of names as they are, control characters as escapes, which no terminal obeys."""
+    """Print a line; control characters are escaped, because terminals interpret them."""
     plain = "".join(character if _is_harmless(character) else repr(character)[1:-1] for character in text)
     click.echo(plain.encode("utf-8", "surrogateescape"), err=err)
 
 
 def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool) -> None:
-    """Print values as they come."""
+    """Print each value as it arrives."""
     for item in items:
         if as_json:
             click.echo(json_line(item))
@@ -43,36 +43,36 @@ def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool) -> 
 
 
 def json_line(value: Any) -> str:
-    """Write a value as JSON, named as in the API."""
+    """Return a value as JSON with the names of the API."""
     return json.dumps(_document(value))
 
 
 def image_line(image: Image) -> str:
-    """Write what a list tells of an image; the id comes last, as its length varies."""
+    """Return the line of an image in a list; the id comes last because its length varies."""
     extent = f"{image.width}x{image.height}"
-    return f"{image.format:5} {extent:>11} {size_text(image.size):>9}  {moment_text(image.changed)}  {image.image_id}"
+    return f"{image.format:5} {extent:>11} {size_text(image.size):>9}  {time_text(image.changed)}  {image.image_id}"
 
 
 def image_text(image: Image) -> str:
-    """Write all that is known about an image, a line a field; what is empty is left out."""
-    known = _document(image) | {"created": moment_text(image.created), "changed": moment_text(image.changed)}
-    told = {name: value for name, value in known.items() if value not in ("", None, [], {}, False)}
-    width = max(map(len, told))
-    return "\n".join(f"{name:{width}}  {_value(value)}" for name, value in told.items())
+    """Return all fields of an image, one per line, without empty ones."""
+    known = _document(image) | {"created": time_text(image.created), "changed": time_text(image.changed)}
+    filled = {name: value for name, value in known.items() if value not in ("", None, [], {}, False)}
+    width = max(map(len, filled))
+    return "\n".join(f"{name:{width}}  {_value(value)}" for name, value in filled.items())
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things."""
+    """Return a number with its noun in singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def moment_text(moment: datetime | None) -> str:
-    """Write a time of day here."""
+def time_text(moment: datetime | None) -> str:
+    """Return a time in the local time zone, to the minute."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else "-"
 
 
 def size_text(size: int) -> str:
-    """Write a number of bytes with three digits or so."""
+    """Return a number of bytes in a readable unit."""
     value, units = float(size), iter(("B", "KiB", "MiB", "GiB"))
     unit = next(units)
     while value >= _STEP:
@@ -83,22 +83,22 @@ def size_text(size: int) -> str:
 
 
 class Progress:
-    """One line on standard error that changes, where that is a terminal; nothing elsewhere."""
+    """A progress line on standard error, if that is a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
         self._written = 0
         self._next = 0.0
 
-    def tell(self, text: str) -> None:
-        """Show how far it has come."""
+    def update(self, text: str) -> None:
+        """Show a new state."""
         if self._shown and time.monotonic() >= self._next:
             self._next = time.monotonic() + _OFTEN
             click.echo(f"\r{text:{self._written}}", err=True, nl=False)
             self._written = len(text)
 
     def clear(self) -> None:
-        """Make room for other lines."""
+        """Remove the line, so that others can be printed."""
         if self._written:
             click.echo(f"\r{'':{self._written}}\r", err=True, nl=False)
             self._written, self._next = 0, 0.0
@@ -109,7 +109,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def _document(value: Any) -> Any:
-    """Write a value as JSON has it; what is JSON already stays."""
+    """Return a value as plain JSON types."""
     if isinstance(value, Exception):
         return _error(value)
     if dataclasses.is_dataclass(value):

@@ -1,0 +1,159 @@
+"""Commands about images and their records on a running server."""
+
+from typing import Literal, cast, get_args
+
+import click
+
+from imgserve.cli.main import Remote
+from imgserve.cli.output import counted, echo_all, image_line, image_text, json_option, size_text, time_text
+from imgserve.cli.remote import connected, detail_options, filter_options, selection
+from imgserve.client.api import Changes, Filters, Image, Listing, Problem, Similar, Stats
+
+Sort = Literal["created", "changed", "id", "bytes", "pixels"]
+Order = Literal["asc", "desc"]
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@filter_options
+@click.option("--sort", type=click.Choice(get_args(Sort)))
+@click.option("--order", type=click.Choice(get_args(Order)))
+@click.option("--limit", type=click.IntRange(1), help="Maximum number; default: all.")
+@json_option
+@click.pass_obj
+def find(
+    remote: Remote,
+    *,
+    words: tuple[str, ...],
+    filters: Filters,
+    sort: Sort | None,
+    order: Order | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """List images that have all WORDS in title, alt, description, tags or id, and match the options."""
+    listing = cast("Listing", dict(filters))
+    text = " ".join([*words, filters.get("q", "")]).strip()
+    if text:
+        listing["q"] = text
+    if sort is not None:
+        listing["sort"] = sort
+    if order is not None:
+        listing["order"] = order
+    with connected(remote) as client:
+        echo_all(client.find(limit=limit, **listing), image_line, as_json=as_json)
+
+
+@click.command()
+@click.argument("image_id")
+@json_option
+@click.pass_obj
+def show(remote: Remote, *, image_id: str, as_json: bool) -> None:
+    """Show everything recorded about an image."""
+    with connected(remote) as client:
+        echo_all([client.get(image_id)], image_text, as_json=as_json)
+
+
+@click.command()
+@click.argument("image_id")
+@click.option("--distance", type=click.IntRange(0, 64), help="Bits of the 64-bit hash that may differ.")
+@click.option("--limit", type=click.IntRange(1), help="Maximum number.")
+@json_option
+@click.pass_obj
+def similar(remote: Remote, *, image_id: str, distance: int | None, limit: int | None, as_json: bool) -> None:
+    """List images that look like this one, most similar first: distance, then the columns of find."""
+    with connected(remote) as client:
+        echo_all(client.similar(image_id, distance=distance, limit=limit), _similar_line, as_json=as_json)
+
+
+def _similar_line(similar: Similar) -> str:
+    return f"{similar.distance:2}  {image_line(similar.image) if similar.image else similar.image_id}"
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def duplicates(remote: Remote, *, as_json: bool) -> None:
+    """List images with identical bytes in groups separated by an empty line; as JSON, one array per group."""
+    with connected(remote) as client:
+        for number, group in enumerate(client.duplicates()):
+            if number and not as_json:
+                click.echo()
+            echo_all([group], _group_lines, as_json=as_json)
+
+
+def _group_lines(group: tuple[Image, ...]) -> str:
+    return "\n".join(map(image_line, group))
+
+
+@click.command()
+@click.argument("image_id")
+@detail_options
+@click.option("--no-tags", is_flag=True, help="Remove all tags.")
+@click.option("--no-focal-point", is_flag=True, help="Remove the focal point.")
+@json_option
+@click.pass_obj
+def change(
+    remote: Remote, *, image_id: str, details: Changes, no_tags: bool, no_focal_point: bool, as_json: bool
+) -> None:
+    """Change fields of an image; fields without an option stay as they are."""
+    if no_focal_point:
+        details["focal_point"] = None
+    if no_tags:
+        details["tags"] = []
+    if not details:
+        raise click.UsageError("nothing to change: pass an option such as --title")
+    with connected(remote) as client:
+        echo_all([client.change(image_id, **details)], image_text, as_json=as_json)
+
+
+@click.command()
+@click.argument("ids", nargs=-1)
+@click.option("--add", multiple=True, help="Add this tag; repeatable.")
+@click.option("--remove", multiple=True, help="Remove this tag; repeatable.")
+@filter_options
+@json_option
+@click.pass_obj
+def tag(
+    remote: Remote,
+    *,
+    ids: tuple[str, ...],
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    filters: Filters,
+    as_json: bool,
+) -> None:
+    """Add tags to images and remove tags, selected by IDS or by filters."""
+    if not (add or remove):
+        raise click.UsageError("nothing to change: pass --add or --remove")
+    with connected(remote) as client:
+        changed = client.tag_many(add=add, remove=remove, **selection(ids, filters))
+    click.echo(f'{{"changed": {changed}}}' if as_json else f"{counted(changed, 'image')} changed")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def stats(remote: Remote, *, as_json: bool) -> None:
+    """Show the number of images, their size, and the number of unusable files."""
+    with connected(remote) as client:
+        echo_all([client.stats()], _stats_line, as_json=as_json)
+
+
+def _stats_line(stats: Stats) -> str:
+    images, problems = counted(stats.images, "image"), counted(stats.problems, "problem")
+    return f"{images}, {size_text(stats.size)}; {problems}; imgserve {stats.version}"
+
+
+@click.command()
+@click.option("--prefix", default="", help="Names that start with this.")
+@json_option
+@click.pass_obj
+def problems(remote: Remote, *, prefix: str, as_json: bool) -> None:
+    """List files among the originals that are not usable images, with the reason."""
+    with connected(remote) as client:
+        echo_all(client.problems(prefix), _problems_line, as_json=as_json)
+
+
+def _problems_line(problem: Problem) -> str:
+    return f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}"

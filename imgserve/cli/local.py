@@ -1,0 +1,89 @@
+"""Commands that need no server: config, render and samples."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from imgserve.app import recipe
+from imgserve.cli.main import config_option
+from imgserve.config import Config
+from imgserve.config import example as example_file
+from imgserve.config import schema as json_schema
+from imgserve.formats import BY_EXTENSION
+from imgserve.pipeline import load
+from imgserve.pipeline.render import render as render_bytes
+from imgserve.pipeline.samples import draw_samples
+from imgserve.transform import parse_query
+
+
+@click.group()
+def config() -> None:
+    """Check and describe the settings."""
+
+
+@config.command()
+@config_option
+def check(path: Path | None) -> None:
+    """Load the settings like the server does, and list every mistake."""
+    Config.load(path)
+    click.echo("The settings are fine.")
+
+
+@config.command()
+def example() -> None:
+    """Print a settings file with every setting, its meaning and its default."""
+    click.echo(example_file(), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the settings file, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@click.command()
+@click.argument("original", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("rendition", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("parameters", default="")
+@config_option
+def render(original: Path, rendition: Path, parameters: str, path: Path | None) -> None:
+    """Render one picture without a server, such as: render shoe.jpg small.webp "width=400".
+
+    The format comes from PARAMETERS, else from the extension of RENDITION. RENDITION "-" is standard output.
+    """
+    config = Config.load(path)
+    parsed = parse_query(parameters, strict=True, presets=config.plain_presets(), max_side=config.limits.output_side)
+    transform = parsed.transform
+    by_name = BY_EXTENSION.get(rendition.suffix[1:].lower())
+    if transform.format is None and str(rendition) != "-":
+        if by_name is None or not by_name.writable:
+            raise click.UsageError(
+                f"{rendition}: no format with the extension {rendition.suffix or '(none)'} can be written"
+            )
+        transform = replace(transform, format=by_name.name)
+    load.prepare(config.formats.allow_untrusted)
+    render_settings = recipe(config)
+    result = render_bytes(
+        original.read_bytes(),
+        transform,
+        limits=render_settings.limits,
+        encoders=render_settings.encoders,
+        damaged=render_settings.damaged,
+    )
+    if str(rendition) == "-":
+        sys.stdout.buffer.write(result.data)
+    else:
+        rendition.write_bytes(result.data)
+    summary = f"{rendition}: {result.width}x{result.height} {result.media_type}, {len(result.data)} bytes"
+    click.echo("; ".join([summary, *parsed.notes, *result.notes]), err=True)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def samples(folder: Path) -> None:
+    """Draw sample pictures into a folder, to try the server with."""
+    for drawn in draw_samples(folder):
+        click.echo(drawn)

@@ -1,0 +1,141 @@
+"""Commands about renditions on a running server, and their URLs."""
+
+import sys
+from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qsl
+
+import click
+
+from imgserve.cli.main import Remote
+from imgserve.cli.output import Progress, counted, echo, echo_all, json_line, json_option
+from imgserve.cli.remote import connected, filter_options, selection
+from imgserve.client import ImageUrls, Parameters
+from imgserve.client.api import Filters, Purged, Warmed
+
+
+@click.command()
+@click.argument("ids", nargs=-1)
+@click.option("--prefix", help="Images whose ids start with this.")
+@click.option("--tag", help="Images with this tag.")
+@click.option("--preset", help="Renditions of this preset.")
+@click.option("--all", "everything", is_flag=True, help="All renditions.")
+@json_option
+@click.pass_obj
+def purge(
+    remote: Remote,
+    *,
+    ids: tuple[str, ...],
+    prefix: str | None,
+    tag: str | None,
+    preset: str | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Purge the renditions of images, here and in caches in front. The next request renders them again."""
+    ways = [bool(ids), prefix is not None, tag is not None, preset is not None, everything]
+    if not any(ways):
+        raise click.UsageError("which images? Pass ids, or one of --prefix, --tag, --preset and --all")
+    if sum(ways) > 1:
+        raise click.UsageError("pass only one of image ids, --prefix, --tag, --preset and --all")
+    with connected(remote) as client:
+        if len(ids) > 1:
+            purged = client.purge_many(ids)
+        else:
+            [image_id] = ids or [None]
+            purged = client.purge(image_id, prefix=prefix, tag=tag, preset=preset, everything=everything)
+    echo_all([purged], _purge_line, as_json=as_json)
+
+
+def _purge_line(purged: Purged) -> str:
+    return f"{counted(purged.renditions, 'rendition')} of {counted(purged.images, 'image')} purged"
+
+
+@click.command()
+@click.argument("ids", nargs=-1)
+@click.option("--preset", "presets", multiple=True, help="Render this preset; repeatable.")
+@click.option(
+    "--transform", "transforms", multiple=True, help='Render this query, such as "width=400&format=webp"; repeatable.'
+)
+@click.option("--all", "everything", is_flag=True, help="All images.")
+@filter_options
+@json_option
+@click.pass_obj
+def warm(
+    remote: Remote,
+    *,
+    ids: tuple[str, ...],
+    presets: tuple[str, ...],
+    transforms: tuple[str, ...],
+    everything: bool,
+    filters: Filters,
+    as_json: bool,
+) -> None:
+    """Render pictures of IDS or of filtered images ahead of time. The exit status is 1 if any failed."""
+    if not (presets or transforms):
+        raise click.UsageError("which pictures? Pass --preset or --transform")
+    if everything:
+        if filters or ids:
+            raise click.UsageError("--all cannot be combined with image ids or filters")
+        filters = {"prefix": ""}
+    progress, last = Progress(), None
+    with connected(remote) as client:
+        for last in client.warm(presets=presets, transforms=transforms, **selection(ids, filters, every="--all")):
+            _show_progress(last, progress, as_json=as_json)
+    sys.exit(1 if last is not None and last.failed else 0)
+
+
+def _show_progress(state: Warmed, progress: Progress, *, as_json: bool) -> None:
+    if as_json:
+        echo(json_line(state))
+        return
+    if state.error is not None or state.finished:
+        progress.clear()
+    if state.error is not None:
+        echo(f"imgserve: {state.image_id}: {state.error.detail}", err=True)
+    if state.finished:
+        echo(f"{counted(state.made, 'picture')} made, {state.failed} failed")
+    else:
+        progress.update(f"{state.done} of {state.total}, {counted(state.made, 'picture')} made")
+
+
+@click.command()
+@click.argument("image_id")
+@click.argument("rendition", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("parameters", default="")
+@click.option("--to", "extension", help="Extension of the format, if RENDITION has none.")
+@click.pass_obj
+def convert(remote: Remote, *, image_id: str, rendition: Path, parameters: str, extension: str | None) -> None:
+    """Save a picture in the format of the extension, such as: convert shoe.jpg small.webp "width=400".
+
+    RENDITION "-" is standard output.
+    """
+    chosen = extension or rendition.suffix
+    if not chosen:
+        raise click.UsageError("which format? Pass --to, or a RENDITION with an extension")
+    query = cast("Parameters", dict(parse_qsl(parameters, keep_blank_values=True)))
+    with connected(remote) as client:
+        picture = client.convert(image_id, chosen, **query)
+    if str(rendition) == "-":
+        sys.stdout.buffer.write(picture.data)
+    else:
+        picture.save(rendition)
+    summary = f"{rendition}: {picture.media_type}, {len(picture.data)} bytes"
+    echo("; ".join(filter(None, [summary, picture.adjusted])), err=True)
+
+
+@click.command()
+@click.argument("base")
+@click.argument("image_id")
+@click.argument("parameters", default="")
+@click.option("--preset-in-path", is_flag=True, help="Write the preset after the image id.")
+def url(base: str, image_id: str, parameters: str, preset_in_path: bool) -> None:
+    """Print the canonical URL of a picture, such as: url https://img.example.com/img "a shoe.jpg" "w=400&format=auto".
+
+    BASE is the URL of the pictures on the server.
+    """
+    try:
+        images = ImageUrls(base, preset_in_path=preset_in_path)
+        click.echo(images.with_query(parameters).url(image_id))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error

@@ -1,0 +1,83 @@
+"""Commands that delete images on a running server and restore them."""
+
+import sys
+
+import click
+
+from imgserve.cli.main import Remote
+from imgserve.cli.output import echo, echo_all, image_line, json_option, size_text, time_text
+from imgserve.cli.remote import connected, filter_options, selection
+from imgserve.client.api import Deleted, Filters, Imgserve, TrashItem
+from imgserve.client.api.errors import ServerUnreachable
+from imgserve.errors import ImageNotFound, ImgserveError, TrashItemNotFound, Unauthorized
+
+
+@click.command()
+@click.argument("ids", nargs=-1)
+@filter_options
+@click.option("--yes", is_flag=True, help="Required to delete by filters.")
+@json_option
+@click.pass_obj
+def delete(remote: Remote, *, ids: tuple[str, ...], filters: Filters, yes: bool, as_json: bool) -> None:
+    """Move images to the trash, selected by IDS or by filters. The exit status is 1 if an id does not exist."""
+    if filters and not yes:
+        raise click.UsageError("this deletes every match: check with find first, then pass --yes")
+    with connected(remote) as client:
+        gone = client.delete_many(**selection(ids, filters))
+    echo_all(gone, _delete_line, as_json=as_json)
+    absent = [image_id for image_id in ids if image_id not in {deleted.image_id for deleted in gone}]
+    for image_id in absent:
+        echo(f"imgserve: {image_id}: {ImageNotFound().detail}", err=True)
+    sys.exit(1 if absent else 0)
+
+
+def _delete_line(deleted: Deleted) -> str:
+    if deleted.trash_item is None:
+        return f"deleted permanently: {deleted.image_id}"
+    return f"in the trash until {time_text(deleted.until)} as {deleted.trash_item}: {deleted.image_id}"
+
+
+@click.command()
+@click.option("--empty", is_flag=True, help="Delete everything in the trash permanently.")
+@json_option
+@click.pass_obj
+def trash(remote: Remote, *, empty: bool, as_json: bool) -> None:
+    """List deleted images that can be restored: expiry, size, trash item, image id."""
+    with connected(remote) as client:
+        if empty:
+            client.empty_trash()
+        else:
+            echo_all(client.trash(), _trash_line, as_json=as_json)
+
+
+def _trash_line(item: TrashItem) -> str:
+    return f"{time_text(item.until)} {size_text(item.size):>9}  {item.item}  {item.image_id}"
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="ITEM_OR_ID...")
+@json_option
+@click.pass_obj
+def restore(remote: Remote, *, names: tuple[str, ...], as_json: bool) -> None:
+    """Restore images by trash item, or by image id (the latest deletion)."""
+    failed = False
+    with connected(remote) as client:
+        for name in names:
+            try:
+                echo_all([client.restore(_trash_item(client, name))], image_line, as_json=as_json)
+            except (ServerUnreachable, Unauthorized):
+                raise
+            except ImgserveError as error:
+                failed = True
+                echo(f"imgserve: {name}: {error.detail}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+def _trash_item(client: Imgserve, name: str) -> str:
+    trash = client.trash()
+    of_image = sorted((item.deleted, item.item) for item in trash if item.image_id == name)
+    if name in {item.item for item in trash}:
+        return name
+    if not of_image:
+        raise TrashItemNotFound
+    return of_image[-1][1]
