@@ -195,44 +195,40 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRecord:
-    """What the catalog knows about one image. Text is cleaned at birth of what no database keeps."""
+    """What the catalog knows about one image. Text is cleaned of what no database stores.
 
-    image_id: str
-    """Public, path-like name; bytes that are not UTF-8 are kept as surrogate escapes."""
-    version: str
-    """Of the original, as `Original.version`."""
-    sha256: str
-    """Of the original: 64 hexadecimal digits."""
-    format: str
-    """Name of a format, decided by the first bytes."""
-    width: int
-    """Pixels of the upright image."""
-    height: int
-    size: int
-    """Bytes of the original."""
-    created: datetime
-    """When the image was first recorded; a time zone is required."""
-    changed: datetime
-    """When its record last changed."""
-    origin: Origin
-    who: str = ""
-    """Who brought it: the name of an API key or account, a job, a folder."""
-    frames: int = 1
-    alpha: bool = False
-    color_space: str = ""
-    perceptual_hash: int | None = None
-    """64 bits; images that look alike differ in few of them."""
-    dominant_color: str = ""
-    """As `#rrggbb`, or nothing."""
-    thumbhash: bytes = b""
-    title: str = ""
-    alt: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    """In order, each once."""
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Free, a JSON object."""
-    focal_point: FocalPoint | None = None
+    The `doc` of a field is its description in the API.
+    """
+
+    image_id: str = field(
+        metadata={"doc": "The public, path-like name. Bytes that are not UTF-8 are lone surrogates, U+DC80 to U+DCFF."}
+    )
+    version: str = field(metadata={"doc": "Changes with the bytes of the original and with its focal point."})
+    sha256: str = field(metadata={"doc": "The SHA-256 of the original: 64 hexadecimal digits."})
+    format: str = field(metadata={"doc": "The format of the original, detected from its content."})
+    width: int = field(metadata={"doc": "Pixels of the upright image."})
+    height: int = field(metadata={"doc": "Pixels of the upright image."})
+    frames: int = field(default=1, metadata={"doc": "More than one for an animation."})
+    size: int = field(metadata={"doc": "Bytes of the original."})
+    alpha: bool = field(default=False, metadata={"doc": "Whether the image has transparency."})
+    color_space: str = field(default="", metadata={"doc": "The color space of the original."})
+    dominant_color: str = field(default="", metadata={"doc": "As `#rrggbb`; empty if unknown."})
+    thumbhash: bytes = field(
+        default=b"", metadata={"doc": "A ThumbHash, to show before the picture is loaded; empty if unknown."}
+    )
+    perceptual_hash: int | None = field(
+        default=None, metadata={"doc": "64 bits as hexadecimal digits; similar images differ in few bits."}
+    )
+    title: str = field(default="", metadata={"doc": "The title."})
+    alt: str = field(default="", metadata={"doc": "The text to read instead of the image."})
+    description: str = field(default="", metadata={"doc": "The description."})
+    tags: tuple[str, ...] = field(default=(), metadata={"doc": "Tags in order, each once."})
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"doc": "Any JSON object."})
+    focal_point: FocalPoint | None = field(default=None, metadata={"doc": "The point that crops keep, if one is set."})
+    origin: Origin = field(metadata={"doc": "How the original was added."})
+    who: str = field(default="", metadata={"doc": "Who added it: the name of an API key or account, a job, a folder."})
+    created: datetime = field(metadata={"doc": "When the image was first recorded."})
+    changed: datetime = field(metadata={"doc": "When its record last changed."})
 
     def __post_init__(self) -> None:
         """Clean the texts, order the tags, refuse what cannot be recorded."""

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -27,27 +27,29 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageQuery:
-    """Which images are meant: those for which all of this is true."""
+    """Filters for images; an image has to match all of them. The `doc` of a field is its description in the API."""
 
-    prefix: str = ""
-    """The image id begins so; nothing in it is a wildcard."""
-    text: str = ""
-    """Every word begins a word of title, alt, description, tags or image id; case and accents do not matter."""
-    tags: tuple[str, ...] = ()
-    """It has all of these."""
-    formats: tuple[str, ...] = ()
-    """It has one of these, if any are given."""
-    origin: Origin | None = None
-    min_bytes: int | None = None
-    max_bytes: int | None = None
-    min_width: int | None = None
-    max_width: int | None = None
-    min_height: int | None = None
-    max_height: int | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-    changed_from: datetime | None = None
-    changed_before: datetime | None = None
+    prefix: str = field(default="", metadata={"doc": "The start of the image id; it has no wildcards."})
+    text: str = field(
+        default="",
+        metadata={
+            "doc": "Words, each the start of a word in title, alt, description, tags or image id; case and accents are "
+            "ignored."
+        },
+    )
+    tags: tuple[str, ...] = field(default=(), metadata={"doc": "The image has all of these tags."})
+    formats: tuple[str, ...] = field(default=(), metadata={"doc": "The original has one of these formats."})
+    origin: Origin | None = field(default=None, metadata={"doc": "How the original was added."})
+    min_bytes: int | None = field(default=None, metadata={"doc": "Minimum size of the original."})
+    max_bytes: int | None = field(default=None, metadata={"doc": "Maximum size of the original."})
+    min_width: int | None = field(default=None, metadata={"doc": "Minimum width of the upright image."})
+    max_width: int | None = field(default=None, metadata={"doc": "Maximum width of the upright image."})
+    min_height: int | None = field(default=None, metadata={"doc": "Minimum height of the upright image."})
+    max_height: int | None = field(default=None, metadata={"doc": "Maximum height of the upright image."})
+    created_from: datetime | None = field(default=None, metadata={"doc": "First recorded at this time or later."})
+    created_before: datetime | None = field(default=None, metadata={"doc": "First recorded before this time."})
+    changed_from: datetime | None = field(default=None, metadata={"doc": "Last changed at this time or later."})
+    changed_before: datetime | None = field(default=None, metadata={"doc": "Last changed before this time."})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How an endpoint is declared: once, on the method that answers. What is made of the declarations stands beside it."""
+"""The decorator that declares an endpoint: method, path, models and documentation."""
 
 import inspect
 import re
@@ -9,8 +9,9 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
+from starlette.requests import Request
 
-from imgserve.access.keys import Scope
+from imgserve.access.keys import Caller, Scope
 from imgserve.errors import ImgserveError
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -21,31 +22,38 @@ JSON = "application/json"
 _ATTRIBUTE = "__endpoint__"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 IMAGE_ID = "image_id"
-"""The piece of a path that may hold slashes, as they are or as %2F; always the last, since it may end with anything."""
-_GIVEN = {"query", "body", "call"}
-"""Parameters of a method that are no pieces of the path."""
+"""The path parameter that may contain slashes, plain or as %2F; always the last, since an id may have any end."""
+_NOT_IN_PATH = {"query", "body", "call"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authorized request, for endpoints that read it themselves."""
+
+    request: Request
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A kind of body that a method reads by itself, from `call`; for the document alone."""
+    """A type of body that an endpoint reads itself, from `call`; only for the documentation."""
 
     media_type: str
     schema: Model | Mapping[str, Any]
-    """A model, or a JSON Schema as it stands."""
+    """A model or a JSON Schema."""
     example: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A kind of answer, for the document alone."""
+    """A response; only for the documentation."""
 
     description: str
     model: Model | None = None
-    """Of JSON; for anything else the media types say enough."""
+    """The model of a JSON response."""
     media_types: Sequence[str] = (JSON,)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Names and what they tell."""
+    """Descriptions by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,33 +62,33 @@ class Endpoint:
 
     method: str
     path: str
-    """With `{image_id}`, which may hold slashes and is the last piece, and others such as `{item}`, which may not."""
+    """With parameters such as `{item}`; only `{image_id}` matches slashes."""
     scope: Scope
     tag: str
     summary: str
     description: str
     name: str
-    """Unique; the operation id."""
+    """The unique operation id."""
     query: Model | None = None
     body: Model | None = None
     bodies: Sequence[Body] = ()
     answers: Mapping[int, Answer] = field(default_factory=dict, hash=False)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Headers of the request that it heeds, and what they do."""
+    """Descriptions of the request headers that it uses."""
     errors: Sequence[type[ImgserveError]] = ()
     example: Any = None
-    """Of the JSON body."""
+    """An example of the JSON body."""
     call: Callable[..., Awaitable[Any]]
     takes_call: bool = False
 
     @property
-    def pieces(self) -> list[str]:
-        """Name the pieces of the path."""
+    def path_parameters(self) -> list[str]:
+        """The names of the path parameters."""
         return _PLACEHOLDER.findall(self.path)
 
     @property
     def streams(self) -> bool:
-        """Tell whether the method reads the body itself."""
+        """Whether the endpoint reads the body itself."""
         return bool(self.bodies)
 
 
@@ -99,32 +107,32 @@ def endpoint(
     headers: Mapping[str, str] | None = None,
     example: Any = None,
 ) -> Callable[[F], F]:
-    """Declare the endpoint that an async method answers.
+    """Declare an async method as an endpoint.
 
-    Its parameters say what it takes: `query` and `body`, each with a model that is checked before; `call`, for the
-    request itself and the caller; any other is a piece of the path. It returns a model, a `Reply`, or a response of
-    its own. The docstring is the description, up to `Raises:`.
+    The method's parameters are the input: `query` and `body` are validated models, `call` is the request with its
+    caller, and all others are path parameters. It returns a model, a `Reply` or a `Response`. Its docstring up to
+    `Raises:` is the description.
 
     Args:
-        method: of HTTP; a GET answers HEAD too.
-        path: the address, with pieces in braces.
-        scope: what the caller's key must allow.
+        method: HTTP method; GET includes HEAD.
+        path: the path, with parameters in braces.
+        scope: the scope that the caller's key needs.
         summary: a few words.
-        tag: the group in the document.
-        errors: what it can raise, beside what every endpoint can.
-        status: of the answer that `answer` or the return annotation describes.
-        answer: model of the answer where the annotation is none.
-        answers: every kind of answer, where there is more to say.
-        bodies: kinds of body that the method reads itself.
-        headers: of the request, that it heeds.
-        example: of the JSON body.
+        tag: the group in the documentation.
+        errors: errors of this endpoint, in addition to those of all endpoints.
+        status: the status of the only response.
+        answer: the model of the only response, if the return annotation is not a model.
+        answers: all responses by status, if there are several or they have headers.
+        bodies: types of body that the method reads itself.
+        headers: request headers that it uses.
+        example: an example of the JSON body.
     """
 
     def declare(function: F) -> F:
         hints = typing.get_type_hints(function)
         names = list(inspect.signature(function).parameters)[1:]
         pieces = _PLACEHOLDER.findall(path)
-        if {name for name in names if name not in _GIVEN} != set(pieces):
+        if {name for name in names if name not in _NOT_IN_PATH} != set(pieces):
             raise TypeError(f"{function.__qualname__}: expected parameters for {pieces}, but it has {names}")
         if IMAGE_ID in pieces and not path.endswith(f"/{{{IMAGE_ID}}}"):
             raise TypeError(f"{function.__qualname__}: expected nothing after the image id, but the path is {path}")
@@ -153,15 +161,15 @@ def endpoint(
 
 
 def endpoints_of(part: object) -> list[Endpoint]:
-    """List what an object answers, bound to it, in order of declaration."""
+    """Return the endpoints of an object, bound to it, in the order of declaration."""
     declared = [(name, getattr(method, _ATTRIBUTE, None)) for name, method in vars(type(part)).items()]
     return [replace(one, call=getattr(part, name)) for name, one in declared if one is not None]
 
 
 def _answer(status: int, model: Any) -> Answer:
     known = model if isinstance(model, type) and issubclass(model, BaseModel) else None
-    told = inspect.cleandoc(known.__doc__) if known is not None and known.__doc__ else HTTPStatus(status).phrase
-    return Answer(told, known)
+    described = known is not None and known.__doc__
+    return Answer(inspect.cleandoc(described) if described else HTTPStatus(status).phrase, known)
 
 
 def _description(function: Callable[..., Any]) -> str:

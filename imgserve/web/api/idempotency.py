@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 import anyio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
@@ -14,7 +14,8 @@ from imgserve.access.keys import Caller
 from imgserve.catalog import Answered, IdempotencyKeys
 from imgserve.errors import BadRequest, CatalogUnavailable, IdempotencyConflict
 from imgserve.http.multipart import FormReader, PartEnd, PartHead
-from imgserve.web.api.reply import Reply, response
+from imgserve.web.api.responses import Reply, response
+from imgserve.web.api.validation import body_pieces, media_type
 
 _logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class BodyDigest:
     def __init__(self, request: Request) -> None:
         """Raise BadRequest for a form without a boundary."""
         content_type = request.headers.get("content-type", "")
-        self._form = FormReader(content_type) if _media_type(request) == "multipart/form-data" else None
+        self._form = FormReader(content_type) if media_type(request) == "multipart/form-data" else None
         self._whole, self._part = hashlib.sha256(), hashlib.sha256()
         self.size = 0
         self.request = Request(request.scope, self._hashed(request.receive))
@@ -54,12 +55,9 @@ class BodyDigest:
             BadRequest: the client has disconnected.
         """
         longest = int(known.partition("-")[0] or "0", 16)
-        try:
-            async for _ in self.request.stream():
-                if self.size > longest:
-                    return False
-        except ClientDisconnect as error:
-            raise BadRequest("The body did not arrive whole.") from error
+        async for _ in body_pieces(self.request):
+            if self.size > longest:
+                return False
         return self.value == known
 
     def _hashed(self, receive: Receive) -> Receive:
@@ -143,12 +141,8 @@ def _fingerprint(request: Request, body: bytes | None) -> str:
     target: bytes = request.scope["raw_path"] + b"?" + request.scope["query_string"]
     digest = hashlib.sha256(request.method.encode() + b" " + target + b"\n")
     if body is None:
-        named = [_media_type(request), *(request.headers.get(name, "") for name in _STREAMED)]
+        named = [media_type(request), *(request.headers.get(name, "") for name in _STREAMED)]
         digest.update("\n".join(named).encode("latin-1"))
     else:
         digest.update(body)
     return digest.hexdigest()
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -6,7 +6,7 @@ import pytest
 from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedImage
 from imgserve.library.upload import Receiving
 from imgserve.originals.folder import FolderOriginals
-from imgserve.web.api.upload_body import Collector
+from imgserve.web.api.upload_body import BodyReceiver
 from tests.forms import FORM, Part, closing, form, opening
 from tests.pictures import encoded, quarters
 
@@ -26,8 +26,10 @@ async def stream(body: bytes, piece: int = 1000) -> AsyncIterator[bytes]:
         yield body[start : start + piece]
 
 
-def collector(folder: Path, *, files: int = 10, request_bytes: int = 1_000_000, file_bytes: int = 100_000) -> Collector:
-    return Collector(
+def collector(
+    folder: Path, *, files: int = 10, request_bytes: int = 1_000_000, file_bytes: int = 100_000
+) -> BodyReceiver:
+    return BodyReceiver(
         Receiving(FolderOriginals(folder), None, max_bytes=file_bytes), files=files, request_bytes=request_bytes
     )
 
@@ -44,7 +46,7 @@ async def collect(folder: Path, parts: list[Part], **limits: int) -> list[tuple[
             if file.error is not None:
                 found.append((file.name, file.error.code))
                 continue
-            with file.taken() as incoming:
+            with file.take() as incoming:
                 found.append((file.name, incoming.path.read_bytes()))
     assert left(folder) == []
     return found
@@ -132,7 +134,7 @@ async def test_a_client_that_leaves_leaves_nothing(tmp_path: Path) -> None:
 async def test_a_raw_body_is_one_file(tmp_path: Path) -> None:
     async with collector(tmp_path) as collecting:
         file = await collecting.raw(stream(JPEG), "shoe.jpg")
-        with file.taken() as incoming:
+        with file.take() as incoming:
             assert incoming.path.read_bytes() == JPEG
     with pytest.raises(UnsupportedImage):
         async with collector(tmp_path) as collecting:

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from imgserve.errors import BadRequest
 from imgserve.library.results import Details
 from imgserve.model import FocalPoint
-from imgserve.web.api.upload_fields import Address, Addresses, Placed, Said, form_values, read_said
+from imgserve.web.api.upload_body import Address, Addresses, Placed, UploadDetails, form_values
+from imgserve.web.api.validation import validated
 
 
 def test_fields_of_a_form_are_read() -> None:
@@ -19,7 +20,7 @@ def test_fields_of_a_form_are_read() -> None:
         ("metadata", '{"sku": 7}'),
         ("focal_point", "0.25, 0.75"),
     ]
-    said = Said.model_validate(form_values(fields))
+    said = UploadDetails.model_validate(form_values(fields))
     assert said.details() == Details(
         "A shoe", "Red shoe", "", ("red", "summer", "shoes"), {"sku": 7}, FocalPoint(0.25, 0.75)
     )
@@ -34,7 +35,7 @@ def test_json_is_read_into_the_same() -> None:
 
 def test_nothing_said_is_nothing() -> None:
     empty = form_values([(name, "") for name in ("title", "alt", "description", "tags", "metadata", "focal_point")])
-    assert Said.model_validate(empty).details() == Said().details() == Details()
+    assert UploadDetails.model_validate(empty).details() == UploadDetails().details() == Details()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_mistakes_are_refused(value: dict[str, Any]) -> None:
 
 def test_a_number_that_is_none_is_told_in_plain_words() -> None:
     with pytest.raises(BadRequest) as raised:
-        read_said(Placed, {"focal_point": "nan,0"})
+        validated(Placed, {"focal_point": "nan,0"})
     assert raised.value.members == {"mistakes": ['focal_point.x: expected a finite number, but received "nan"']}
 
 

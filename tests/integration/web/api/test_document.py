@@ -4,7 +4,7 @@ import pytest
 from starlette.applications import Starlette
 
 from imgserve.access.keys import Scope
-from imgserve.web.api.document import ApiDocument
+from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.endpoint import endpoint, endpoints_of
 from imgserve.web.pages import static_folder
 from tests.api_frame import Echo, Things, asked
@@ -43,7 +43,7 @@ async def test_everything_on_the_page_is_escaped() -> None:
     text = (await asked(page_of(Hostile()), "GET", "/docs/api", headers={})).text
     for hostile in ("<script>", "<i>", "<img src=x>", "<b>/", "Tell `"):
         assert hostile not in text
-    assert "<code>&lt;img src=x&gt;</code> &amp; &quot;more&quot;" in text
+    assert "<code>&lt;img src=x&gt;</code> &amp; &#34;more&#34;" in text
 
 
 async def test_every_link_of_the_page_leads_somewhere() -> None:

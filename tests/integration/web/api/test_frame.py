@@ -128,12 +128,12 @@ async def test_a_piece_of_the_path_is_told_as_it_was_meant(app: Starlette, path:
 @pytest.mark.parametrize(
     ("content", "status", "detail"),
     [
-        (b"", 400, "Expected a body of JSON."),
-        (b"{", 400, "The body is no JSON: Expecting property name enclosed in double quotes in line 1, column 2."),
+        (b"", 400, "Expected a JSON body."),
+        (b"{", 400, "The body is not JSON: Expecting property name enclosed in double quotes in line 1, column 2."),
         (b'{"title": "\xff"}', 400, "The body is not UTF-8."),
-        (b'{"title": "a", "title": "b"}', 400, 'The body says "title" more than once in one object.'),
-        (b'{"title": NaN}', 400, "The body is no JSON: NaN is no number."),
-        (b'{"numbers": [' + b"1" * 5000 + b"]}", 400, "The body is no JSON: a number in it is too long."),
+        (b'{"title": "a", "title": "b"}', 400, 'The body contains "title" more than once in one object.'),
+        (b'{"title": NaN}', 400, "The body is not JSON: NaN is not a number."),
+        (b'{"numbers": [' + b"1" * 5000 + b"]}", 400, "The body is not JSON: it contains a number that is too long."),
         (b"[" * 200_000, 400, "The body is nested too deeply."),
         (b'{"title": "' + b"x" * 1_000_000 + b'"}', 413, "The body is larger than 1000000 bytes."),
     ],
@@ -168,7 +168,7 @@ async def test_all_mistakes_of_query_and_body_are_told_at_once(app: Starlette) -
     body = {"title": "much too long", "numbers": [1, "x", True, 1.5], "titel": ""}
     answer = await asked(app, "POST", "/api/wish/x?limit=0&limit=1&all=1&tag=a", json=body)
     assert answer.json()["mistakes"] == [
-        "limit: stands more than once",
+        "limit: appears more than once",
         "limit: expected at least 1, but received 0",
         'all: expected true or false, but received "1"',
         'title: expected text of at most 10 characters, but received "much too long"',

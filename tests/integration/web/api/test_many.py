@@ -8,7 +8,7 @@ import pytest
 from tests.api_house import Caller
 
 pytestmark = pytest.mark.anyio
-NO_FILTER = 'query: expected at least one filter; all images are meant by "prefix": ""'
+NO_FILTER = 'query: expected at least one filter; "prefix": "" selects all images'
 
 
 async def test_many_are_tagged_by_ids_or_by_a_query(api: Caller) -> None:

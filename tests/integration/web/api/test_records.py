@@ -212,7 +212,7 @@ async def test_metadata_do_not_grow_without_end(api: Caller) -> None:
     first = await api.patch("/api/images/a", json={"metadata": {"a": "x" * 40_000}})
     second = await api.patch("/api/images/a", json={"metadata": {"b": "x" * 40_000}})
     assert (first.status_code, second.status_code) == (200, 400)
-    assert second.json()["mistakes"] == ["metadata: expected at most 65536 characters of JSON with what is kept"]
+    assert second.json()["mistakes"] == ["metadata: expected at most 65536 characters of JSON after the change"]
     assert (await api.patch("/api/images/a", json={"metadata": {"a": None, "b": "x" * 40_000}})).status_code == 200
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.library.archive import ArchiveNames
+from imgserve.images.archive import ArchiveNames
 
 
 @pytest.mark.parametrize(
