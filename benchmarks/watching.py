@@ -11,9 +11,9 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from imgserve.cache import RenditionKey
+from imgserve.cache import LeaderLock, RenditionKey
 from imgserve.library.changes import Known
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
 from tests.ingests import House, house, picture
 

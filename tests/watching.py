@@ -12,9 +12,10 @@ from pathlib import Path
 import anyio
 from prometheus_client import CollectorRegistry
 
+from imgserve.cache import LeaderLock
 from imgserve.library.changes import Known
 from imgserve.library.results import Recorded, Recording
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.watcher import Watcher
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
 from imgserve.originals.base import Walked

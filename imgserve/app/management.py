@@ -15,6 +15,7 @@ from imgserve import __version__
 from imgserve.access.keys import Access, admin_digest, announce_admin_key
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
+from imgserve.cache import LeaderLock
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
@@ -31,7 +32,7 @@ from imgserve.library.inspect import Inspector
 from imgserve.library.invalidation import InvalidationListener, restart_on_failure
 from imgserve.library.means import Rules
 from imgserve.library.upload import Receiving
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.watcher import Watcher
 from imgserve.model import Original
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming

@@ -3,7 +3,7 @@
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.key import RenditionKey, Sibling, image_folder
-from imgserve.cache.locks import Janitor, KeyLocks
+from imgserve.cache.locks import KeyLocks, LeaderLock
 from imgserve.cache.memory import MemoryTier
 from imgserve.cache.mezzanines import MezzanineTier
 from imgserve.cache.singleflight import SingleFlight
@@ -13,8 +13,8 @@ from imgserve.cache.tiers import TieredCache, TierName
 __all__ = [
     "UNKNOWN",
     "DiskTier",
-    "Janitor",
     "KeyLocks",
+    "LeaderLock",
     "MemoryTier",
     "MezzanineTier",
     "RenditionKey",

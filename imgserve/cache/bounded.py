@@ -12,7 +12,7 @@ from typing import Protocol
 from imgserve.cache.files import RenditionFiles
 from imgserve.cache.key import image_folder
 from imgserve.cache.ledger import Entry, Ledger, Recency, Rows, Totals
-from imgserve.cache.locks import Janitor
+from imgserve.cache.locks import LeaderLock
 from imgserve.cache.recovery import Reconciling, scan
 from imgserve.cache.stats import Faults, Tally, TierStats
 
@@ -44,18 +44,15 @@ class Upkeep:
 
     def __init__(self, lock: Path) -> None:
         """Take the file by which processes agree who the janitor is."""
-        self._janitor = Janitor(lock)
+        self.leader = LeaderLock(lock)
         self._steps: Iterator[int] | None = None
         self._scanned_opening = -1
         self._next_scan = 0.0
         self._next_sweep = 0.0
-        self.in_charge = False
-        """Whether this process was the janitor at the last run."""
 
     def run(self, tier: _Tier, ledger: _Ledger) -> None:
         """Sweep, scan a little and evict, if this process is the janitor."""
-        self.in_charge = self._janitor.is_me()
-        if not self.in_charge:
+        if not self.leader.acquire():
             return
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + _SWEEP_EVERY
@@ -68,7 +65,7 @@ class Upkeep:
     def close(self) -> None:
         """Let another process be the janitor."""
         self._steps = None
-        self._janitor.resign()
+        self.leader.release()
 
     def _scan_some(self, tier: _Tier, ledger: _Ledger) -> None:
         if self._steps is None:
@@ -273,7 +270,7 @@ class BoundedFolder:
             misses=self.tally.misses,
             evictions=self.tally.evictions,
             errors=self.faults.count,
-            mine=self._upkeep.in_charge,
+            mine=self._upkeep.leader.mine,
             degraded=self.faults.failing,
         )
 

@@ -12,8 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Database, finished
-from imgserve.catalog.rows import microseconds, moment
-from imgserve.catalog.tables import answers
+from imgserve.catalog.tables import answers, microseconds, moment
 from imgserve.errors import IdempotencyConflict
 
 KEPT = timedelta(hours=24)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from imgserve.catalog import recordable
+from imgserve.catalog import stored_id
 from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.library.inspect import Asked, Finding, Gone, Looking, Same, Trouble, is_same_file
 from imgserve.library.means import Means
@@ -90,7 +90,7 @@ class Scanning:
         self, walked: Sequence[Walked], *, origin: Origin, who: str, background: bool, again: bool
     ) -> list[Recorded]:
         """Record files; see `IngestService.record_many`."""
-        files = {file.image_id: file for file in walked if recordable(file.image_id)}
+        files = {file.image_id: file for file in walked if stored_id(file.image_id) is not None}
         known = await self._means.catalog.images.versions_of(list(files))
         problems = await self._means.catalog.problems.get_many([one for one in files if one not in known])
         results, left = dict[str, Recorded](), list[Asked]()

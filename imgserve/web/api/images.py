@@ -3,7 +3,6 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import fields
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -19,7 +18,7 @@ from imgserve.formats import FORMATS
 from imgserve.http.conditional import match_holds
 from imgserve.library.ingest import IngestService
 from imgserve.library.results import Deleted, NameLocks
-from imgserve.model import FocalPoint, ImageRecord, Origin
+from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.requests import (
     Alt,
@@ -80,8 +79,9 @@ class PointOut(ResponseModel):
     """0 at the top, 1 at the bottom."""
 
 
-_NAMES = {"image_id": "id", "size": "bytes"}
-"""Names of fields in the API that differ from those of `ImageRecord`."""
+_DOCS = described_fields(ImageRecord, Doc)
+_NAMES = {name: _DOCS[name].name for name in ("image_id", "version", *_DOCS)}
+"""Names of fields in the API by those of `ImageRecord`."""
 _TYPES: Mapping[object, Any] = {
     Mapping[str, Any]: dict[str, Any],
     FocalPoint | None: PointOut | None,
@@ -100,12 +100,11 @@ _DERIVED = {
 
 def _image_fields() -> dict[str, Any]:
     hints, model = get_type_hints(ImageRecord), dict[str, Any]()
-    for one in fields(ImageRecord):
-        hint = hints[one.name]
-        kind = _TYPES.get(one.name) or _TYPES.get(hint, hint)
-        model[_NAMES.get(one.name, one.name)] = (kind, Field(description=one.metadata["doc"]))
-        if one.name in _DERIVED:
-            model.update([_DERIVED[one.name]])
+    for name, public in _NAMES.items():
+        kind = _TYPES.get(name) or _TYPES.get(hints[name], hints[name])
+        model[public] = (kind, Field(description=_DOCS[name].text))
+        if name in _DERIVED:
+            model.update([_DERIVED[name]])
     return model
 
 
@@ -120,7 +119,7 @@ class ImageOut(_ImageFields):
     @classmethod
     def of(cls, record: ImageRecord, prefix: str) -> Self:
         """Return the model of a record; `prefix` is the path of all pictures."""
-        values = {_NAMES.get(one.name, one.name): getattr(record, one.name) for one in fields(record)}
+        values = {public: getattr(record, name) for name, public in _NAMES.items()}
         point, likeness = record.focal_point, record.perceptual_hash
         values |= {
             "url": f"{prefix}/{quoted_id(record.image_id)}",

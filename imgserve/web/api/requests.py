@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -21,7 +20,7 @@ from pydantic.config import JsonDict
 
 from imgserve.catalog import ImageQuery, Selection
 from imgserve.formats import FORMATS
-from imgserve.model import TAG_CHARACTERS, FocalPoint, Origin, clean_tags
+from imgserve.model import TAG_CHARACTERS, Doc, FocalPoint, Origin, clean_tags, described_fields
 from imgserve.web.api.validation import bad_request, expected, stated
 
 METADATA_CHARACTERS = 65_536
@@ -174,8 +173,8 @@ class FocalPointIn(RequestModel):
         return FocalPoint(self.x, self.y)
 
 
-_PARAMETERS = {"text": "q", "tags": "tag", "formats": "format"}
-"""Names of filters in the API that differ from those of `ImageQuery`."""
+_FILTERS = {name: one.name for name, one in described_fields(ImageQuery, Doc).items()}
+"""Names of filters in the API by those of `ImageQuery`."""
 _FILTER_TYPES: Mapping[object, Any] = {
     "prefix": ImageId,
     "text": Annotated[str, Field(max_length=1000)],
@@ -189,14 +188,12 @@ _FILTER_TYPES: Mapping[object, Any] = {
 
 
 def _filter_fields() -> dict[str, Any]:
-    hints = get_type_hints(ImageQuery)
-    return {
-        _PARAMETERS.get(one.name, one.name): (
-            _FILTER_TYPES.get(one.name) or _FILTER_TYPES[hints[one.name]],
-            Field([] if one.default == () else one.default, description=one.metadata["doc"]),
-        )
-        for one in fields(ImageQuery)
-    }
+    hints, query = get_type_hints(ImageQuery), ImageQuery()
+    model = dict[str, Any]()
+    for name, doc in described_fields(ImageQuery, Doc).items():
+        kind, default = _FILTER_TYPES.get(name) or _FILTER_TYPES[hints[name]], getattr(query, name)
+        model[_FILTERS[name]] = (kind, Field([] if default == () else default, description=doc.text))
+    return model
 
 
 _FilterFields = create_model("_FilterFields", __base__=RequestModel, **_filter_fields())
@@ -212,7 +209,7 @@ class Filters(_FilterFields):
 
     def query(self) -> ImageQuery:
         """Return the filters as a query of the catalog."""
-        values = {one.name: getattr(self, _PARAMETERS.get(one.name, one.name)) for one in fields(ImageQuery)}
+        values = {name: getattr(self, public) for name, public in _FILTERS.items()}
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
         origin = None if values["origin"] is None else Origin(values["origin"])
         return ImageQuery(**values | lists | {"text": values["text"].strip(), "origin": origin})

@@ -84,7 +84,7 @@ class DiskTierMachine(RuleBasedStateMachine):
             self.tier.close()
         if disaster == "crash":
             # The kernel would do this; everything else of the old tier is forgotten as it is.
-            self.tier._folder._upkeep._janitor.resign()
+            self.tier._folder._upkeep.leader.release()
         if disaster in {"restart", "crash"}:
             self.tier = self.open()
         if disaster == "lose ledger":

@@ -8,8 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from imgserve.cache import LeaderLock
 from imgserve.library.changes import Known
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
 from tests.ingests import House, house, picture
 from tests.watching import PATIENCE

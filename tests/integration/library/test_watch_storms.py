@@ -179,9 +179,9 @@ async def test_another_process_takes_over_when_the_one_that_watches_is_killed(fo
 _HOLD = """
 import sys, time
 from pathlib import Path
-from imgserve.cache.locks import Janitor
-janitor = Janitor(Path(sys.argv[1]))
-assert janitor.is_me()
+from imgserve.cache.locks import LeaderLock
+janitor = LeaderLock(Path(sys.argv[1]))
+assert janitor.acquire()
 print("held", flush=True)
 time.sleep(600)
 """
