@@ -16,7 +16,7 @@ from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
 from imgserve.web.access_log import AccessLog
-from imgserve.web.api.endpoint import Body, Call, endpoint
+from imgserve.web.api.endpoint import Answer, Body, Call, endpoint
 from imgserve.web.api.responses import Reply
 from imgserve.web.api.router import Api
 from imgserve.web.api.validation import json_value, validated
@@ -95,7 +95,7 @@ class Things:
         scope=Scope.WRITE,
         summary="Stream",
         tag="things",
-        answer=Echo,
+        answers={200: Answer("What was asked.", Echo)},
         bodies=[
             Body("application/octet-stream", {"type": "string", "format": "binary"}),
             Body("application/json", Wish),

@@ -11,9 +11,8 @@ from imgserve.cache import TierStats
 from imgserve.catalog import ImageQuery
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import Purged
 from imgserve.web.api.endpoint import endpoint
-from imgserve.web.api.images import DeletedOne, DeletedOut
+from imgserve.web.api.images import DeletedOut
 from imgserve.web.api.requests import FilterTag, Prefix, RequestModel, Selected, Tags, exactly_one
 from imgserve.web.api.responses import ResponseModel
 
@@ -72,11 +71,6 @@ class PurgedOut(ResponseModel):
     """The number of purged images, including those without renditions."""
     renditions: int
     """The number of removed renditions."""
-
-    @classmethod
-    def of(cls, purged: Purged) -> Self:
-        """Return the model of a purge."""
-        return cls(images=purged.images, renditions=purged.renditions)
 
 
 class TierOut(ResponseModel):
@@ -141,7 +135,7 @@ class Bulk:
 
         After an interruption, the same request deletes the remaining images.
         """
-        return DeletedOut(deleted=[DeletedOne.of(one) for one in await self._ingest.delete_many(body.selection)])
+        return DeletedOut.model_validate({"deleted": await self._ingest.delete_many(body.selection)})
 
     @endpoint(
         "POST",
@@ -153,7 +147,7 @@ class Bulk:
     )
     async def purge(self, body: Selected) -> PurgedOut:
         """Remove the renditions of images; originals and records stay."""
-        return PurgedOut.of(await self._ingest.purge(body.selection))
+        return PurgedOut.model_validate(await self._ingest.purge(body.selection))
 
 
 class Purges:
@@ -180,7 +174,7 @@ class Purges:
     )
     async def image(self, image_id: str) -> PurgedOut:
         """Remove all renditions of an image, also from the configured CDNs."""
-        return PurgedOut.of(await self._ingest.purge([image_id]))
+        return PurgedOut.model_validate(await self._ingest.purge([image_id]))
 
     @endpoint(
         "POST",
@@ -193,27 +187,21 @@ class Purges:
     async def some(self, body: PurgeWhat) -> PurgedOut:
         """Remove renditions of some images, of one preset, or all."""
         if "all" in body.model_fields_set:
-            return PurgedOut.of(await self._ingest.purge_all())
+            return PurgedOut.model_validate(await self._ingest.purge_all())
         if body.preset:
-            return PurgedOut.of(await self._ingest.purge_preset(self._preset(body.preset)))
+            return PurgedOut.model_validate(await self._ingest.purge_preset(self._preset(body.preset)))
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
-        return PurgedOut.of(await self._ingest.purge(query))
+        return PurgedOut.model_validate(await self._ingest.purge(query))
 
     @endpoint("GET", "/api/cache", scope=Scope.READ, summary="Get the statistics of the cache", tag="purge")
     async def cache(self) -> CacheOut:
         """Return size, hits and misses of each tier."""
-        tiers = await self._stats()
-        return CacheOut(
-            **{
-                name: TierOut(**{field: getattr(tier, field) for field in TierOut.model_fields})
-                for name, tier in tiers.items()
-            }
-        )
+        return CacheOut.model_validate(await self._stats())
 
     @endpoint("DELETE", "/api/cache", scope=Scope.PURGE, summary="Purge everything", tag="purge")
     async def clear(self) -> PurgedOut:
         """Remove all renditions of all images."""
-        return PurgedOut.of(await self._ingest.purge_all())
+        return PurgedOut.model_validate(await self._ingest.purge_all())
 
     def _preset(self, name: str) -> str:
         known = self._presets.get(name.lower())

@@ -3,8 +3,8 @@
 import inspect
 import re
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -19,11 +19,11 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 Model = type[BaseModel]
 
 JSON = "application/json"
-_ATTRIBUTE = "__endpoint__"
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 IMAGE_ID = "image_id"
 """The path parameter that may contain slashes, plain or as %2F; always the last, since an id may have any end."""
-_NOT_IN_PATH = {"query", "body", "call"}
+_ATTRIBUTE = "__endpoint__"
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_NOT_IN_PATH = {"self", "query", "body", "call"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A type of body that an endpoint reads itself, from `call`; only for the documentation."""
+    """A type of body that an endpoint reads itself; only for the documentation."""
 
     media_type: str
     schema: Model | Mapping[str, Any]
@@ -56,108 +56,85 @@ class Answer:
     """Descriptions by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+async def _undeclared() -> None:
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One operation of the API."""
+    """The declaration of an endpoint; a decorator of the async method that responds.
+
+    The method's parameters are the input: `query` and `body` are validated models, `call` is the request with its
+    caller, and all others are path parameters. It returns a model, a `Reply` or a `Response`. Its docstring up to
+    `Raises:` is the description.
+    """
 
     method: str
+    """HTTP method; GET includes HEAD."""
     path: str
     """With parameters such as `{item}`; only `{image_id}` matches slashes."""
+    _: KW_ONLY
     scope: Scope
-    tag: str
+    """The scope that the caller's key needs."""
     summary: str
-    description: str
-    name: str
-    """The unique operation id."""
-    query: Model | None = None
-    body: Model | None = None
-    bodies: Sequence[Body] = ()
+    """A few words."""
+    tag: str = "images"
+    """The group in the documentation."""
+    status: int = 200
+    """The status of the only response."""
     answers: Mapping[int, Answer] = field(default_factory=dict, hash=False)
+    """Responses by status; by default the only one, with the model that the method returns."""
+    bodies: Sequence[Body] = ()
+    """Types of body that the method reads itself."""
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Descriptions of the request headers that it uses."""
     errors: Sequence[type[ImgserveError]] = ()
+    """Errors in addition to those of all endpoints."""
     example: Any = None
     """An example of the JSON body."""
-    call: Callable[..., Awaitable[Any]]
+
+    # Derived from the method.
+    call: Callable[..., Awaitable[Any]] = _undeclared
+    query: Model | None = None
+    body: Model | None = None
     takes_call: bool = False
+
+    def __call__(self, function: F) -> F:
+        """Declare a method as the endpoint."""
+        hints, expected = typing.get_type_hints(function), self.path_parameters
+        found = [name for name in inspect.signature(function).parameters if name not in _NOT_IN_PATH]
+        if set(found) != set(expected):
+            raise TypeError(f"{function.__qualname__}: expected path parameters {expected}, but it has {found}")
+        if IMAGE_ID in expected and not self.path.endswith(f"/{{{IMAGE_ID}}}"):
+            raise TypeError(f"{function.__qualname__}: expected nothing after the image id in {self.path}")
+        declared = replace(
+            self,
+            call=function,
+            query=hints.get("query"),
+            body=hints.get("body"),
+            takes_call="call" in hints,
+            answers=self.answers or {self.status: _answer(self.status, hints.get("return"))},
+        )
+        setattr(function, _ATTRIBUTE, declared)
+        return function
+
+    @property
+    def name(self) -> str:
+        """The unique operation id."""
+        return f"{self.call.__qualname__.partition('.')[0].lower()}_{self.call.__name__}"
+
+    @property
+    def description(self) -> str:
+        """The docstring of the method, without its errors."""
+        return re.split(r"\n\s*(?:Raises|Args):\n", inspect.getdoc(self.call) or "")[0].strip()
 
     @property
     def path_parameters(self) -> list[str]:
         """The names of the path parameters."""
         return _PLACEHOLDER.findall(self.path)
 
-    @property
-    def streams(self) -> bool:
-        """Whether the endpoint reads the body itself."""
-        return bool(self.bodies)
 
-
-def endpoint(
-    method: str,
-    path: str,
-    *,
-    scope: Scope,
-    summary: str,
-    tag: str = "images",
-    errors: Iterable[type[ImgserveError]] = (),
-    status: int = 200,
-    answer: Model | None = None,
-    answers: Mapping[int, Answer] | None = None,
-    bodies: Sequence[Body] = (),
-    headers: Mapping[str, str] | None = None,
-    example: Any = None,
-) -> Callable[[F], F]:
-    """Declare an async method as an endpoint.
-
-    The method's parameters are the input: `query` and `body` are validated models, `call` is the request with its
-    caller, and all others are path parameters. It returns a model, a `Reply` or a `Response`. Its docstring up to
-    `Raises:` is the description.
-
-    Args:
-        method: HTTP method; GET includes HEAD.
-        path: the path, with parameters in braces.
-        scope: the scope that the caller's key needs.
-        summary: a few words.
-        tag: the group in the documentation.
-        errors: errors of this endpoint, in addition to those of all endpoints.
-        status: the status of the only response.
-        answer: the model of the only response, if the return annotation is not a model.
-        answers: all responses by status, if there are several or they have headers.
-        bodies: types of body that the method reads itself.
-        headers: request headers that it uses.
-        example: an example of the JSON body.
-    """
-
-    def declare(function: F) -> F:
-        hints = typing.get_type_hints(function)
-        names = list(inspect.signature(function).parameters)[1:]
-        pieces = _PLACEHOLDER.findall(path)
-        if {name for name in names if name not in _NOT_IN_PATH} != set(pieces):
-            raise TypeError(f"{function.__qualname__}: expected parameters for {pieces}, but it has {names}")
-        if IMAGE_ID in pieces and not path.endswith(f"/{{{IMAGE_ID}}}"):
-            raise TypeError(f"{function.__qualname__}: expected nothing after the image id, but the path is {path}")
-        declared = Endpoint(
-            method=method,
-            path=path,
-            scope=scope,
-            tag=tag,
-            summary=summary,
-            description=_description(function),
-            name=f"{function.__qualname__.partition('.')[0].lower()}_{function.__name__}",
-            query=hints.get("query"),
-            body=hints.get("body"),
-            bodies=tuple(bodies),
-            answers=answers or {status: _answer(status, answer or hints.get("return"))},
-            headers=dict(headers or {}),
-            errors=tuple(errors),
-            example=example,
-            call=function,
-            takes_call="call" in names,
-        )
-        setattr(function, _ATTRIBUTE, declared)
-        return function
-
-    return declare
+endpoint = Endpoint
 
 
 def endpoints_of(part: object) -> list[Endpoint]:
@@ -168,10 +145,5 @@ def endpoints_of(part: object) -> list[Endpoint]:
 
 def _answer(status: int, model: Any) -> Answer:
     known = model if isinstance(model, type) and issubclass(model, BaseModel) else None
-    described = known is not None and known.__doc__
-    return Answer(inspect.cleandoc(described) if described else HTTPStatus(status).phrase, known)
-
-
-def _description(function: Callable[..., Any]) -> str:
-    text = inspect.getdoc(function) or ""
-    return re.split(r"\n\s*(?:Raises|Args):\n", text)[0].strip()
+    description = inspect.cleandoc(known.__doc__) if known and known.__doc__ else HTTPStatus(status).phrase
+    return Answer(description, known)

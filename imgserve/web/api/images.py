@@ -17,7 +17,7 @@ from imgserve.errors import BadCursor, ImageNotFound, PreconditionFailed, ReadOn
 from imgserve.formats import FORMATS
 from imgserve.http.conditional import match_holds
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import Deleted, NameLocks
+from imgserve.library.results import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.requests import (
@@ -169,17 +169,12 @@ class DuplicatesOut(ResponseModel):
 class DeletedOne(ResponseModel):
     """A deleted image."""
 
-    id: str
+    id: str = Field(validation_alias="image_id")
     """The image id."""
-    trash_item: str | None
+    trash_item: str | None = Field(validation_alias="item")
     """The item in the trash; null if the image is deleted permanently."""
     until: datetime | None
     """When the item will be removed from the trash."""
-
-    @classmethod
-    def of(cls, deleted: Deleted) -> Self:
-        """Return the model of a deletion."""
-        return cls(id=deleted.image_id, trash_item=deleted.item, until=deleted.until)
 
 
 class DeletedOut(ResponseModel):
@@ -372,7 +367,7 @@ class Records:
         async with self._preconditions.lock(image_id):
             if "if-match" in call.request.headers:
                 _existing(await self._preconditions.record(image_id, call.request))
-            return DeletedOut(deleted=[DeletedOne.of(await self._ingest.delete(image_id))])
+            return DeletedOut.model_validate({"deleted": [await self._ingest.delete(image_id)]})
 
     @endpoint("GET", "/api/similar/{image_id}", scope=Scope.READ, summary="Find similar images", errors=[ImageNotFound])
     async def similar(self, image_id: str, query: Likeness) -> SimilarOut:

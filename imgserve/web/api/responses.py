@@ -23,10 +23,14 @@ _UNBUFFERED = {"x-accel-buffering": "no"}
 
 
 class ResponseModel(BaseModel):
-    """The base of all response models; later releases may add fields."""
+    """The base of all response models, which can be read from objects; later releases may add fields."""
 
     model_config = ConfigDict(
-        frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+        frozen=True,
+        from_attributes=True,
+        validate_by_name=True,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
     )
 
 

@@ -78,7 +78,7 @@ class Api:
         work = functools.partial(_called, endpoint, values, caller)
         if endpoint.method != "POST":
             return as_response(await work(request))
-        read = None if endpoint.streams else body or b""
+        read = None if endpoint.bodies else body or b""
         return as_response(await once(self._keys, request, caller, read, work))
 
 

@@ -1,7 +1,8 @@
 """Endpoints of the trash, and of tags, problems and statistics of the server."""
 
 from datetime import datetime
-from typing import Self
+
+from pydantic import Field
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems
@@ -14,8 +15,6 @@ from imgserve.errors import (
     UnreadableImage,
 )
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import TrashItem
-from imgserve.model import Problem
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.requests import ImageId, Paging
@@ -36,19 +35,14 @@ class TrashItemOut(ResponseModel):
 
     item: str
     """The name of the item."""
-    id: str
+    id: str = Field(validation_alias="image_id")
     """The former image id."""
     deleted: datetime
     """When it was deleted."""
     until: datetime
     """When it will be removed from the trash."""
-    bytes: int
+    bytes: int = Field(validation_alias="size")
     """The size of the original."""
-
-    @classmethod
-    def of(cls, item: TrashItem) -> Self:
-        """Return the model of an item."""
-        return cls(item=item.item, id=item.image_id, deleted=item.deleted, until=item.until, bytes=item.size)
 
 
 class TrashOut(ResponseModel):
@@ -84,7 +78,7 @@ class TagsOut(ResponseModel):
 class ProblemOne(ResponseModel):
     """A file among the originals that cannot be served."""
 
-    id: str
+    id: str = Field(validation_alias="image_id")
     """The image id that it would have."""
     code: str
     """The code of the error."""
@@ -93,18 +87,13 @@ class ProblemOne(ResponseModel):
     since: datetime
     """When the problem was found."""
 
-    @classmethod
-    def of(cls, problem: Problem) -> Self:
-        """Return the model of a problem."""
-        return cls(id=problem.image_id, code=problem.code, detail=problem.detail, since=problem.since)
-
 
 class ProblemsOut(ResponseModel):
     """A page of problems."""
 
     problems: list[ProblemOne]
     """In the order of their ids."""
-    next: Next
+    next: Next = Field(validation_alias="cursor")
 
 
 class StatsOut(ResponseModel):
@@ -130,7 +119,7 @@ class Trash:
     @endpoint("GET", "/api/trash", scope=Scope.READ, summary="List the trash", tag="trash")
     async def list(self) -> TrashOut:
         """Return the deleted images that can be restored."""
-        return TrashOut(items=[TrashItemOut.of(item) for item in await self._ingest.trash()])
+        return TrashOut.model_validate({"items": await self._ingest.trash()})
 
     @endpoint(
         "POST",
@@ -195,7 +184,7 @@ class Reports:
     async def problems(self, query: PrefixPaging) -> ProblemsOut:
         """Return the files among the originals that cannot be served, until they are repaired or removed."""
         page = await self._problems.page(query.prefix, limit=query.limit, cursor=query.cursor)
-        return ProblemsOut(problems=[ProblemOne.of(one) for one in page.problems], next=page.cursor)
+        return ProblemsOut.model_validate(page)
 
     @endpoint("GET", "/api/stats", scope=Scope.READ, summary="Get statistics of the server", tag="server")
     async def stats(self) -> StatsOut:
