@@ -56,7 +56,7 @@ def _uninterrupted(method: _Method[P, T]) -> _Method[P, T]:
     """Run a method to its end even if the caller is cancelled."""
 
     async def run(self: "IngestService", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.finish(method(self, *args, **kwargs))
+        return await self._finish(method(self, *args, **kwargs))
 
     return functools.update_wrapper(run, method)
 
@@ -323,7 +323,7 @@ class IngestService:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end even if the caller is cancelled."""
         task = asyncio.create_task(work)
         self._running.add(task)
