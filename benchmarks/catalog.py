@@ -1,4 +1,4 @@
-"""How long the catalog takes for each question at 100,000 records, in SQLite and, where installed, PostgreSQL.
+"""How long the catalog takes for each question at 100,000 records, in SQLite and PostgreSQL.
 
     python -m benchmarks.catalog [RECORDS]
 
@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from imgserve.catalog import Database, ImageQuery, Images, ImageSearch, ImageSets, Sort
 from imgserve.model import ImageRecord, Origin
-from tests.postgres import programs, serving
+from tests.postgres import serving
 
 _WORDS = [f"{first}{second}" for first in "bdfglmnprst" for second in ("alder", "ona", "irch", "eed", "umble", "ark")]
 _BATCH = 5000
@@ -102,9 +102,8 @@ def main() -> None:
         file = Path(folder) / "catalog.sqlite"
         found["SQLite"] = asyncio.run(measure(f"sqlite:///{file}", records))
         print(f"SQLite: {file.stat().st_size / records:.0f} bytes a record")
-    if programs() is not None:
-        with serving() as server:
-            found["PostgreSQL"] = asyncio.run(measure(server.new_database(), records))
+    with serving() as server:
+        found["PostgreSQL"] = asyncio.run(measure(server.new_database(), records))
     print(f"{f'{records:,} records':36}" + "".join(f"{name:>12}" for name in found))
     for row in found["SQLite"]:
         print(f"{row:36}" + "".join(f"{figures[row]:12.1f}" for figures in found.values()))

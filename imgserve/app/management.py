@@ -21,11 +21,10 @@ from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
 from imgserve.http.headers import preset_tag
+from imgserve.images.convert import BulkConverter, Converter
 from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
-from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
-from imgserve.library.convert import Converter
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
 from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
@@ -33,14 +32,12 @@ from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
 from imgserve.model import Original
-from imgserve.web.api.frame import Api
-from imgserve.web.api.making import MakingPictures
-from imgserve.web.api.many import Bulk, Purges
-from imgserve.web.api.matching import Matching
-from imgserve.web.api.records import Records
-from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.api.bulk import Bulk, Purges
+from imgserve.web.api.convert import Conversions, Warming
+from imgserve.web.api.images import Preconditions, Records
+from imgserve.web.api.router import Api
+from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
-from imgserve.web.api.warm import Warming
 
 _logger = logging.getLogger(__name__)
 _OPENING_SECONDS = 3.0
@@ -184,24 +181,25 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     """Build every endpoint; the admin key is made here at the first start, and shown."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
-    making = Converter(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
-    bulk = BulkConverter(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
+    converter = Converter(parts.finder, parts.meaning, parts.renditions)
+    bulk = BulkConverter(catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
     warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
-    matching = Matching(catalog.images)
+    preconditions = Preconditions(catalog.images)
+    receiving = UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes)
     endpoints = (
         Uploads(
             ingest,
-            matching,
-            UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            preconditions,
+            receiving,
             UploadLimits(config.uploads.files, config.uploads.request_bytes),
             prefix=prefix,
         ),
-        Records(catalog.images, catalog.search, ingest, matching, prefix=prefix),
+        Records(catalog.images, catalog.search, ingest, preconditions, prefix=prefix),
         Bulk(ingest),
         Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
         Trash(ingest, prefix=prefix),
-        MakingPictures(making, bulk, prefix=prefix),
+        Conversions(converter, bulk, ingest, receiving, prefix=prefix),
         Warming(warmer),
-        Findings(catalog.search, catalog.problems, version=__version__),
+        Reports(catalog.search, catalog.problems, version=__version__),
     )
-    return Api(endpoints, access=Access(digest, metrics=parts.metrics), answers=catalog.idempotency)
+    return Api(endpoints, access=Access(digest, metrics=parts.metrics), keys=catalog.idempotency)

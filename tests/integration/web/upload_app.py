@@ -27,8 +27,7 @@ from imgserve.rendering.workers import Workers
 from imgserve.server.limits import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
-from imgserve.web.api.matching import Matching
-from imgserve.web.api.records import Records
+from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.uploads import UploadLimits, Uploads
 from tests.api_frame import api_of, served
 
@@ -57,11 +56,11 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     )
     ports = frozenset(settings.get("ports", (80, 443)))
     downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
-    matching = Matching(catalog.images)
-    records = Records(catalog.images, catalog.search, ingest, matching, prefix="/img")
+    preconditions = Preconditions(catalog.images)
+    records = Records(catalog.images, catalog.search, ingest, preconditions, prefix="/img")
     uploads = Uploads(
         ingest,
-        matching,
+        preconditions,
         UploadReceiver(originals, downloader, max_bytes=max_bytes),
         UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
         prefix="/img",
