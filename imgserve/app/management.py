@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from imgserve import __version__
 from imgserve.access.keys import Access, admin_digest, announce_admin_key
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
-from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
+from imgserve.app.settings import cdn_hooks, fetch_rules
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
@@ -137,9 +137,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         parts.originals,
         catalog,
         parts.cache,
-        inspect=Inspector(
-            parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
-        ),
+        inspect=Inspector(parts.workers, config.limits.plain(), damaged=config.formats.on_damage == "decode"),
         forget=parts.finder.forget,
         preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,

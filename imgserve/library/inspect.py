@@ -23,8 +23,7 @@ from imgserve.formats import FORMATS
 from imgserve.library.means import Means
 from imgserve.library.results import Details
 from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version, focused_version
-from imgserve.pipeline.facts import InspectJob
-from imgserve.pipeline.jobs import Discipline
+from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 
 CHANGEABLE = frozenset({"title", "alt", "description", "tags", "metadata", "focal_point"})
@@ -295,7 +294,6 @@ class Inspector:
     """Has facts read by the processes that render."""
 
     workers: Workers
-    discipline: Discipline
     limits: Limits
     damaged: bool = False
     """Take what can be decoded of a broken file."""
@@ -304,7 +302,7 @@ class Inspector:
         """Decode a file of this version and tell its facts; see `Inspect`."""
         if size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
-        job = InspectJob(path, version, self.discipline, self.limits, self.damaged)
+        job = InspectJob(path, version, self.limits, self.damaged)
         # Beyond the limit it is refused on its header, which takes no time.
         beyond = megapixels * 1e6 > self.limits.original_pixels
         return await self.workers.inspect(job, megapixels=0.0 if beyond else megapixels, background=background)

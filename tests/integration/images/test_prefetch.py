@@ -49,7 +49,7 @@ def test_the_first_picture_of_what_was_added_comes_from_its_mezzanine(tmp_path: 
 def test_the_newest_is_first_and_of_too_many_the_oldest_fall_out(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path, mezzanines=ROOM) as house:
-            preparer = MezzaninePrefetcher(house.renditions, house.cache.mezzanine_stats, most=2)
+            preparer = MezzaninePrefetcher(house.renditions, house.cache.mezzanine_stats, max_waiting=2)
             for name in ("old.jpg", "middle.jpg", "new.jpg", "middle.jpg"):
                 preparer.add(house.put(name, LARGE))
             assert preparer.waiting == 2

@@ -103,5 +103,5 @@ def test_chores_go_on_until_cancelled_and_one_that_fails_is_tried_again(
 
     asyncio.run(body())
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        "a chore failed and is tried again"
+        "a background task failed and is tried again"
     ]

@@ -19,9 +19,8 @@ from imgserve.library.upload import Receiving
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits
 from imgserve.originals.folder import FolderOriginals
-from imgserve.pipeline.facts import InspectJob
-from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import InspectJob, ProcessLimits
 from imgserve.rendering.workers import Workers
 from imgserve.server.limits import Timeouts
 from imgserve.server.process import ServerOptions
@@ -36,16 +35,20 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     """Build the parts that uploads need."""
     folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
     metrics = Metrics(CollectorRegistry())
-    discipline = Discipline()
+    process_limits = ProcessLimits()
     workers = Workers(
-        1, Admission(1, waiting=50, waiting_megapixels=500), time_limit=20, discipline=discipline, metrics=metrics
+        1,
+        Admission(1, waiting=50, waiting_megapixels=500),
+        time_limit=20,
+        process_limits=process_limits,
+        metrics=metrics,
     )
     cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
     database = Database(f"sqlite:///{settings['catalog']}")
     catalog, originals = Catalog(database), FolderOriginals(folder)
 
     async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
-        job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
+        job = InspectJob(path, version, Limits(original_bytes=max_bytes))
         return await workers.inspect(job, megapixels=megapixels, background=background)
 
     ingest = IngestService(

@@ -21,7 +21,7 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.images.render_settings import FailureCache
+from imgserve.images.renditions import FailureCache
 
 
 def key(canonical: str = "w=1", *, image_id: str = "a.jpg", version: str = "1-1") -> RenditionKey:
