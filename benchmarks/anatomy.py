@@ -65,7 +65,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
 
     decoding = _least(decode)
     steps: list[tuple[str, float]] = [
-        ("parse the query, settle, write the canonical text", _least(lambda: _asked(_QUERY))),
+        ("parse the query, settle, write the canonical text", _least(lambda: _normalized(_QUERY))),
         ("read the file, recognize, read the header", _least(lambda: _header(path))),
         ("plan", _least(lambda: order.plan(stored, transform))),
         (f"decode at 1/{shrink} of its sides into memory", decoding),
@@ -88,9 +88,9 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     return steps
 
 
-def _asked(query: str) -> str:
-    asked = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
-    return canonical(normalize(asked.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
+def _normalized(query: str) -> str:
+    parsed = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
+    return canonical(normalize(parsed.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
 
 
 def _header(path: Path) -> Header:
@@ -109,7 +109,7 @@ def _mapped(place: Path) -> Mezzanine:
 
 
 def _round_trip(path: Path) -> float:
-    """Seconds by the clock that a picture takes beyond what its process says."""
+    """Return the seconds of wall time that a picture takes in addition to its rendering time."""
     state = path.stat()
     job = RenderJob(str(path), file_version(state.st_mtime_ns, state.st_size), Transform(width=_WIDTH, format="jpg"))
 

@@ -1,4 +1,4 @@
-"""From a query to a plan: what every request that was not seen before pays, pixels aside."""
+"""From a query to a plan: the cost of every new URL, without pixels."""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture

@@ -106,8 +106,8 @@ def rendition_size(width: int | None, height: int | None, transform: Transform) 
 
     An unknown side of the original is assumed to be large enough for the transform. The server's caps are not applied.
     """
-    if transform.orient is not None:  # it refers to the stored pixels
-        return None, None
+    if transform.orient is not None:  # it turns the stored pixels, and which way these are turned is not known
+        width, height, transform = None, None, replace(transform, orient=None)
     enough = _enough_pixels(width, height, transform)
     guesses = {(width or enough * across, height or enough * down) for across, down in ((1, 1), (1, 3), (3, 1))}
     try:

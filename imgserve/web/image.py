@@ -37,22 +37,22 @@ from imgserve.web.respond import (
     send_picture,
 )
 
-_POLICY = CachePolicy(max_age=5)
-"""Most pictures are made in less; meanwhile not everyone on a page asks again."""
-_ONLY_ITSELF = ("range", "if-match", "if-unmodified-since")
+_FALLBACK_POLICY = CachePolicy(max_age=5)
+"""Most pictures are rendered in less time; until then caches answer repeated requests."""
+_EXACT_ONLY = ("range", "if-match", "if-unmodified-since")
 
 
-def may_stand_in(response: ImageResponse, conditions: Mapping[str, str]) -> bool:
-    """Return whether a stand-in will do: not for a part, a condition on the bytes, or a file to keep."""
-    return not response.disposition.startswith("attachment") and not any(name in conditions for name in _ONLY_ITSELF)
+def accepts_fallback(response: ImageResponse, conditions: Mapping[str, str]) -> bool:
+    """Return whether a fallback is acceptable: not for a range, a condition on the bytes, or a download."""
+    return not response.disposition.startswith("attachment") and not any(name in conditions for name in _EXACT_ONLY)
 
 
-async def send_stand_in(
+async def send_fallback(
     send: Send, response: ImageResponse, served: Served, *, head: bool, timing_headers: bool
 ) -> None:
-    """Answer 200 with the stand-in."""
+    """Send a 200 with the fallback rendition."""
     body = served.rendition.data
-    headers = [*_headers(response, served), (b"content-length", b"%d" % len(body))]
+    headers = [*_fallback_headers(response, served), (b"content-length", b"%d" % len(body))]
     if timing_headers:
         headers.append((b"cache-status", cache_status("miss", detail="stand-in").encode()))
         headers.append((b"server-timing", server_timing(served.seconds).encode()))
@@ -60,15 +60,15 @@ async def send_stand_in(
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-def _headers(response: ImageResponse, served: Served) -> RawHeaders:
-    """Return its own entity tag, and no Last-Modified: by that date a client would take it for the wanted picture."""
+def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
+    """Return headers with the fallback's own entity tag, without Last-Modified, which is the real picture's."""
     rendition, key = served.rendition, served.fallback_key or response.request.key
     name = rendition.media_type.removeprefix("image/")
     note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
-        (b"cache-control", cache_control(_POLICY).encode()),
+        (b"cache-control", cache_control(_FALLBACK_POLICY).encode()),
         *picture_headers(rendition, disposition, (*response.request.query.notes, note)),
     ]
     return [*headers, (b"vary", ", ".join(response.vary).encode())] if response.vary else headers
@@ -77,12 +77,12 @@ def _headers(response: ImageResponse, served: Served) -> RawHeaders:
 T = TypeVar("T")
 _HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
 _METHODS = ("GET", "HEAD", "OPTIONS")
-_LOOKS = 3
-"""How often an original may change while it is asked for before the client is told to come back."""
+_MAX_ATTEMPTS = 3
+"""How often an original may change during one request before the client receives a 503."""
 
 
 class ImageEndpoint:
-    """Serves renditions."""
+    """Serves renditions below the picture prefix."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class ImageEndpoint:
         self._timing_headers = timing_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request below the picture prefix."""
+        """Handle one request."""
         exchange: RequestRecord = scope[KEY]
         exchange.route = "image"
         headers = dict(scope["headers"])
@@ -136,7 +136,7 @@ class ImageEndpoint:
             response, stats, served = made
         exchange.outcome = served.outcome
         if served.fallback_key is not None:
-            await send_stand_in(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
+            await send_fallback(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
@@ -161,10 +161,12 @@ class ImageEndpoint:
         stats: tuple[CachedStat, ...],
         conditions: Mapping[str, str],
     ) -> tuple[ImageResponse, tuple[CachedStat, ...], Served]:
-        """Have the picture made; where its original was replaced meanwhile, look at it anew."""
-        for _ in range(_LOOKS):
+        """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                served = await self._stand_ins.make(response.request, may_stand_in=may_stand_in(response, conditions))
+                served = await self._stand_ins.make(
+                    response.request, may_stand_in=accepts_fallback(response, conditions)
+                )
             except OriginalChanged:
                 self._resolver.forget(response.request.original.image_id)
                 response, stats = await self._resolve(scope, accept)
@@ -180,14 +182,14 @@ class ImageEndpoint:
         stats: tuple[CachedStat, ...],
         rendition: Rendition | None,
     ) -> None:
-        """Let what was answered be answered again without us, unless time alone would change it."""
+        """Add the response to the hot path, unless it changes with time alone."""
         original = response.request.original
-        # A file from the future counts as settled until its time has come.
+        # A file dated in the future counts as settled until that time.
         if original.modified_ns <= time.time_ns() and self._renditions.is_settled(original):
             self._hot.remember(scope, accept, response, stats, rendition)
 
     def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:
-        """Return the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
+        """Return the headers of a 304, with the client's entity tag, or with ours if the rendition is in memory."""
         etag = known_tag(conditions, response.validators.key)
         if etag is None:
             rendition = self._renditions.peek(response.request.key)
@@ -200,7 +202,7 @@ class ImageEndpoint:
             *picture_headers(served.rendition, response.disposition, response.request.query.notes),
         ]
         if self._timing_headers:
-            headers += [_HITS[served.outcome]] if served.outcome in _HITS else _told_of_miss(served)
+            headers += [_HITS[served.outcome]] if served.outcome in _HITS else _miss_headers(served)
         return headers
 
     async def _send_options(self, send: Send, origin: str | None) -> None:
@@ -209,13 +211,13 @@ class ImageEndpoint:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _told_of_miss(served: Served) -> RawHeaders:
+def _miss_headers(served: Served) -> RawHeaders:
     status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
     return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
 
 
 async def _unless_gone(receive: Receive, work: Awaitable[T]) -> T | None:
-    """Wait for work as long as the client does; None where it left, so that its place in the queue is free."""
+    """Return the result of work, or None if the client disconnects, which frees its slot in the queue."""
     results: list[T] = []
     errors: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""A rendition as an answer: which headers it carries, and whether the whole, a part or nothing of it is sent."""
+"""Respond with a rendition: its headers, and the whole, a part or none of its bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class UrlOptions:
     prefix: str
     policy: CachePolicy
     tag_headers: tuple[str, ...] = ()
-    """Headers that tell caches the tags of a picture."""
+    """Names of headers that carry cache tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ImageResponse:
     disposition: str
     vary: tuple[str, ...]
     tags: RawHeaders
-    """Headers by which caches in front know this picture."""
+    """Cache tags of the picture."""
 
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""

@@ -87,7 +87,7 @@ def test_every_command_that_the_reference_names_exists() -> None:
 
 
 def test_every_method_of_the_client_is_in_the_reference() -> None:
-    methods = {name for name in vars(Imgserve) if not name.startswith("_")} - {"close"}
+    methods = {name for name in dir(Imgserve) if not name.startswith("_")} - {"close"}
     assert {name for name in methods if f"`{name}`" not in _read("USAGE.md")} == set()
 
 
