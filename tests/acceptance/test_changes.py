@@ -12,7 +12,7 @@ from tests.pictures import BLUE, GREEN, RED, color_at, encoded, near, noise, ope
 from tests.servers import PATIENCE, Server, server, settled, until
 
 WITHIN = 1.3
-"""One second is promised; the rest is for a busy machine to send the question and the answer."""
+"""One second is promised, to requests that begin after it. The rest is for the time between a look and its note."""
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests import bombs
-from tests.acceptance.fault_server import SLOW, FaultServer, Stage, decodes, gone, staged, until
+from tests.acceptance.fault_server import SLOW, FaultServer, Stage, decodes, gone, staged
 from tests.pictures import encoded, noise
+from tests.servers import until
 
 OUTPUTS = ("jpg", "png", "webp", "gif", "avif", "tiff")
 SMALL_MEMORY: dict[str, Any] = {"RENDERING__MEMORY_BYTES": "256MB"}
@@ -83,7 +84,7 @@ def test_a_file_that_crashes_every_process_costs_others_nothing(stage: Stage) ->
     seen = bystander.leave()
     assert seen
     assert set(seen) == {200}
-    assert until(lambda: len(server.children()) == 2, 8)
+    assert until(lambda: len(server.children()) == 2)
 
 
 def test_many_sizes_of_a_crashing_file_asked_for_at_once_do_not_burn_the_pool(stage: Stage) -> None:
@@ -102,7 +103,7 @@ def test_a_process_killed_while_idle_is_noticed_by_the_operator_only(stage: Stag
     until(lambda: gone(child))
     assert server.image("a.png", "w=50").status == 200
     assert server.deaths() == 1
-    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 1, 8)
+    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 1)
 
 
 def test_a_picture_over_time_is_refused_and_its_file_after_two_of_them(stage: Stage) -> None:
@@ -118,7 +119,7 @@ def test_a_picture_over_time_is_refused_and_its_file_after_two_of_them(stage: St
         assert (refused.status, refused.code) == (422, "render_timeout")
     assert server.figure("renders_total", result="render_timeout") == 2
     assert set(bystander.leave()) == {200}
-    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 2, 8)
+    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 2)
 
 
 def test_one_picture_over_time_does_not_condemn_its_file(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from tests.servers import settled, until
 from tests.threads import ThreadServer, thread_server
 
 WITHIN = 1.3
-"""One second is promised; the rest is for a busy machine to send the question and the answer."""
+"""One second is promised, to requests that begin after it. The rest is for the time between a look and its note."""
 TARGET = "/img/noise.jpg?width=100"
 Settings = Mapping[str, Mapping[str, object]]
 
