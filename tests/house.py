@@ -28,7 +28,7 @@ from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 
-PATIENCE = 8.0
+PATIENCE = 60.0
 PNG = encoded(noise(160, 120), "png")
 RECIPE = RenderSettings(Limits(), EncoderSettings())
 
