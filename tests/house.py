@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -31,6 +32,8 @@ from tests.pictures import encoded, noise
 PATIENCE = 60.0
 PNG = encoded(noise(160, 120), "png")
 RECIPE = RenderSettings(Limits(), EncoderSettings())
+LONG_YOUNG = dataclasses.replace(RECIPE, settle=600.0)
+"""Settings by which a new original stays young for the whole test."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def changing(folder: Path) -> Iterator[Server]:
-    with server(folder) as served:
+    # A new original stays young for the few requests of a test, on a busy machine too.
+    with server(folder, env={"IMGSERVE_ORIGINALS__SETTLE": "5s"}) as served:
         yield served
 
 

@@ -29,8 +29,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lasting(folder: Path, tmp_path: Path) -> Iterator[ThreadServer]:
-    """Serve with looks that last for the whole test."""
-    with thread_server(folder, tmp_path / "cache", settings={"originals": {"recheck": 600}}) as served:
+    """Serve with looks that last for the whole test, and new originals that are young for as long."""
+    settings: Settings = {"originals": {"recheck": 600, "settle": 600}}
+    with thread_server(folder, tmp_path / "cache", settings=settings) as served:
         yield served
 
 
