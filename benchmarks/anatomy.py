@@ -20,13 +20,13 @@ from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits, file_version
 from imgserve.pipeline import load, metadata
 from imgserve.pipeline.encode import EncoderSettings, encode
-from imgserve.pipeline.jobs import Discipline, RenderJob
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, render_reduced, write_mezzanine
 from imgserve.pipeline.probe import Header, read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.pipeline.stages import Job, staged
-from imgserve.rendering.pool import RenderingProcess
+from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.wire import ProcessLimits, RenderJob
 from imgserve.transform import Transform, canonical, normalize, parse_query
 
 _RUNS = 7
@@ -114,13 +114,13 @@ def _round_trip(path: Path) -> float:
     job = RenderJob(str(path), file_version(state.st_mtime_ns, state.st_size), Transform(width=_WIDTH, format="jpg"))
 
     async def measure() -> float:
-        process = await RenderingProcess.launch(Discipline())
+        process = await RenderingProcess.launch(ProcessLimits())
         beyond = []
         for _ in range(_RUNS):
             started = time.perf_counter()
             answer = await process.render(job)
             beyond.append(time.perf_counter() - started - getattr(answer, "seconds", 0.0))
-        await process.let_go()
+        await process.end()
         return min(beyond)
 
     return uvloop.run(measure())

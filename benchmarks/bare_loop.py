@@ -18,7 +18,7 @@ import pyvips
 from imgserve.formats import FORMATS
 from imgserve.pipeline import load
 from imgserve.pipeline.encode import EncoderSettings, encode
-from imgserve.pipeline.jobs import Discipline
+from imgserve.rendering.wire import ProcessLimits
 from imgserve.transform import Transform
 
 _SETTINGS = EncoderSettings()
@@ -56,7 +56,7 @@ def picture(calls: str, path: str, width: int, name: str) -> float:
 
 def main() -> None:
     """Answer lines until there are no more."""
-    os.nice(Discipline().niceness)
+    os.nice(ProcessLimits().niceness)
     load.prepare()
     for line in sys.stdin:
         requested = json.loads(line)

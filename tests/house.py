@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -15,23 +16,24 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.render_settings import FailureCache, RenderSettings
-from imgserve.images.renditions import Renditions, Served
+from imgserve.images.render_settings import RenderSettings
+from imgserve.images.renditions import FailureCache, Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.jobs import Discipline, RenderJob
-from imgserve.rendering.pool import RenderingProcess
+from imgserve.rendering.process import RenderingProcess
 from imgserve.rendering.queue import Admission
-from imgserve.rendering.wire import Answer
+from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 
-PATIENCE = 8.0
+PATIENCE = 60.0
 PNG = encoded(noise(160, 120), "png")
-RECIPE = RenderSettings(Discipline(), Limits(), EncoderSettings())
+RECIPE = RenderSettings(Limits(), EncoderSettings())
+LONG_YOUNG = dataclasses.replace(RECIPE, settle=600.0)
+"""Settings by which a new original stays young for the whole test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ async def opened(
         MemoryTier(memory), DiskTier(place / ".cache", disk), MezzanineTier(place / ".cache", mezzanines)
     )
     admission = Admission(processes, waiting=waiting, waiting_megapixels=10_000)
-    workers = Workers(processes, admission, time_limit=PATIENCE, discipline=recipe.discipline, metrics=metrics)
+    workers = Workers(processes, admission, time_limit=PATIENCE, process_limits=ProcessLimits(), metrics=metrics)
     locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
     renditions = Renditions(
         cache, workers, recipe,

@@ -22,9 +22,8 @@ from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.mounted import MountedOriginals
-from imgserve.pipeline.facts import InspectJob
-from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import InspectJob, ProcessLimits
 from imgserve.rendering.workers import Workers
 from tests.catalogs import opened
 from tests.folders import walked
@@ -151,9 +150,9 @@ async def house(
     originals = MountedOriginals(main, dict(zip(mounts, others, strict=True)))
     cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
     admission = Admission(2, waiting=100, waiting_megapixels=10_000)
-    workers = CountingWorkers(2, admission, time_limit=30, discipline=Discipline(), metrics=metrics)
+    workers = CountingWorkers(2, admission, time_limit=30, process_limits=ProcessLimits(), metrics=metrics)
     workers.paths, forgotten = [], list[str]()
-    inspector = Inspector(originals, workers, Discipline(), limits or Limits(), rules)
+    inspector = Inspector(originals, workers, limits or Limits(), rules)
     async with opened(address, patience=PATIENCE) as catalog:
         await workers.open()
         door = IngestService(

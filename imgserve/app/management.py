@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from imgserve import __version__
 from imgserve.access.keys import Access, admin_digest, announce_admin_key
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
-from imgserve.app.settings import cdn_hooks, discipline, fetch_rules
+from imgserve.app.settings import cdn_hooks, fetch_rules
 from imgserve.cache import LeaderLock
 from imgserve.catalog import Catalog
 from imgserve.config import Config
@@ -141,7 +141,6 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     inspector = Inspector(
         parts.originals,
         parts.workers,
-        discipline(config),
         config.limits.plain(),
         rules,
         damaged=config.formats.on_damage == "decode",

@@ -8,15 +8,14 @@ from pathlib import Path
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
-from imgserve.app.settings import discipline, language, recipe
+from imgserve.app.settings import language, process_limits, recipe
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import Locator
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.render_settings import FailureCache
-from imgserve.images.renditions import Renditions
+from imgserve.images.renditions import FailureCache, Renditions
 from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
 from imgserve.originals.folder import FolderOriginals
@@ -95,9 +94,9 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         processes(config),
         admission,
         time_limit=config.rendering.time_limit,
-        discipline=discipline(config),
+        process_limits=process_limits(config),
         metrics=metrics,
-        wear=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
+        recycle=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
     )
     renditions = Renditions(
         cache,

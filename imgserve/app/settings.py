@@ -14,21 +14,20 @@ from imgserve.images.resolve import QuerySettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.originals.root import OWN, hide_from_git
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.jobs import Discipline
+from imgserve.rendering.wire import ProcessLimits
 from imgserve.web.respond import UrlOptions
 
 
-def discipline(config: Config) -> Discipline:
+def process_limits(config: Config) -> ProcessLimits:
     """Read what a rendering process may take from the machine."""
     rendering = config.rendering
-    return Discipline(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
+    return ProcessLimits(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
 
 
 def recipe(config: Config) -> RenderSettings:
     """Read how pictures are rendered."""
     formats = config.formats
     return RenderSettings(
-        discipline(config),
         config.limits.plain(),
         EncoderSettings(formats.quality.model_dump(), formats.efforts.model_dump()),
         damaged=formats.on_damage == "decode",

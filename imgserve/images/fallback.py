@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from anyio import to_thread
 
 from imgserve.cache import RenditionKey, Sibling, TieredCache
-from imgserve.errors import BadTransform, Busy
+from imgserve.errors import BadTransform, Busy, Unavailable
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.images.renditions import Renditions, Served
@@ -60,7 +60,7 @@ class FallbackRenditions:
         """
         work = self._renditions.make(request.original, request.transform, request.key)
         if not (self._after and may_stand_in and request.original.megapixels):
-            return await work
+            return await _result(work)
         making = asyncio.create_task(work)
         # Nobody reads the result once a fallback was returned or the client has left.
         making.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -79,11 +79,11 @@ class FallbackRenditions:
             if not making.done() or _is_refused(making):
                 found = await self._find(request, min_share=_MIN_SHARE)
         if found is None or (making.done() and not _is_refused(making)):
-            return await making
+            return await _result(making)
         key, served = found
         self._renditions.finish(request.key)
         waited = time.perf_counter() - started
-        return Served(served.rendition, "stand_in", seconds={"wait": waited}, stands_in=key)
+        return Served(served.rendition, "stand_in", seconds={"wait": waited}, fallback_key=key)
 
     async def _find(self, request: RenditionRequest, *, min_share: float) -> tuple[RenditionKey, Served] | None:
         """Return the best cached picture of at least a share of the requested width, or None."""
@@ -133,6 +133,17 @@ class FallbackRenditions:
                 continue  # a rect outside this orientation
             plans[orientation] = uncapped.capped(self._limits.output_side, self._limits.output_pixels)
         return plans
+
+
+async def _result(work: Awaitable[Served]) -> Served:
+    """Return the result of work; if it is cancelled while this request is not, the server is being stopped."""
+    try:
+        return await work
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and not current.cancelling():
+            raise Unavailable(retry_after=1) from None
+        raise
 
 
 def _is_refused(making: asyncio.Task[Served]) -> bool:

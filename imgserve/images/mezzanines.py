@@ -15,86 +15,82 @@ from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.transform import Transform
 
-_BARREN_MOST, _BARREN_SECONDS = 10_000, 60.0
-"""Originals of which no mezzanine came, for whatever reason, are not waited for again for so long."""
-_UNKNOWN_BYTES_A_PIXEL = 0.25
-"""Where a header does not tell the size: photographs have a quarter of a byte a pixel or more."""
+_MAX_FAILED, _FAILED_SECONDS = 10_000, 60.0
+"""No mezzanine is made for so long of an original for which one could not be stored."""
+_BYTES_PER_PIXEL = 0.25
+"""For originals of unknown size: photographs have a quarter of a byte a pixel or more."""
 
 
 @dataclass(slots=True)
 class Start:
-    """What a rendering starts from beside the original."""
+    """The input of a rendering besides the original."""
 
     mezzanine: Path | None = None
-    """To be read."""
-    keep: Path | None = None
-    """To be written."""
+    """The mezzanine to read."""
+    store: Path | None = None
+    """The file to write a mezzanine to."""
     megapixels: float = 0.0
-    """To be decoded, as far as is known."""
-    kept: asyncio.Future[int] | None = None
-    """Set when the turn has come to write one: its bytes, once it is."""
+    """Megapixels to be decoded, as far as known."""
+    stored: asyncio.Future[int] | None = None
+    """Set when the job has its slot; its result is the number of bytes written."""
 
 
 class OvertakenError(Exception):
-    """What was to be written ahead was made for a client meanwhile."""
+    """A client's request did the background work meanwhile."""
 
 
 class Mezzanines:
-    """Knows the mezzanines in the cache and those that are being made.
+    """Mezzanines in the cache and in the making.
 
-    Requests for several sizes of one original that is not decoded yet: the first becomes the maker, the others wait
-    until the mezzanine is kept and start from it. The first is answered before its mezzanine is written. A maker that
-    fails leaves the others to the original.
+    Of several requests for an original without a mezzanine, the first makes it, and the others wait until it is stored
+    and start from it. The first is answered before its mezzanine is written. If it fails, the others start from the
+    original.
     """
 
     def __init__(self, cache: TieredCache, locks: KeyLocks, metrics: Metrics) -> None:
-        """Take the cache that keeps them and the locks against other server processes."""
         self._cache = cache
         self._locks = locks
         self._metrics = metrics
         self._making: dict[str, asyncio.Event] = {}
         self._ahead: dict[str, Start] = {}
-        """What is to be written ahead and waits for its turn."""
-        self._barren: TTLCache[str, None] = TTLCache(_BARREN_MOST, _BARREN_SECONDS)
-        # The event loop itself holds tasks by weak references only.
+        """Background work that waits for its slot."""
+        self._failed: TTLCache[str, None] = TTLCache(_MAX_FAILED, _FAILED_SECONDS)
+        # The event loop holds tasks by weak references only.
         self._tasks: set[asyncio.Task[None]] = set()
         self.revision = ""
-        """Changes with whatever else than the original decides the pixels."""
+        """Hash of everything except the original that decides the pixels."""
 
     def key(self, original: Original) -> RenditionKey:
-        """Name the mezzanine of an original."""
+        """Return the key of an original's mezzanine."""
         return RenditionKey(original.image_id, original.file_version, "mezzanine", self.revision, "pixels")
 
     @contextlib.asynccontextmanager
     async def start(
         self, original: Original, transform: Transform, limits: Limits, *, off: bool = False
     ) -> AsyncIterator[Start]:
-        """Say what to start from; waits while the mezzanine that would serve is being made.
+        """Yield the input of a rendering, after waiting for a useful mezzanine that is being made.
 
         Args:
-            original: what it is made of.
-            transform: what is to be made, settled.
-            limits: what the rendition may cost.
-            off: start from the original; nothing made of one that may still be written is kept.
+            original: the original.
+            transform: a normalized transform.
+            limits: limits of the rendition.
+            off: start from the original and store no mezzanine, since the original may still be written.
         """
         key = self.key(original)
         from_original = Start(megapixels=_megapixels(original, limits))
-        if off or not _wanted(original, transform, limits) or key.path in self._barren:
+        if off or not self.is_useful(original, transform, limits):
             yield from_original
             return
-        while True:
+        while key.path not in self._failed:
             found = await self._cache.mezzanine(key)
             if found is not None:
-                yield Start(found, megapixels=_reduced_megapixels(original))
+                yield _start_from(found, original)
                 return
             made = self._making.get(key.path)
             if made is None:
                 break
             await made.wait()
-            if key.path in self._barren:
-                yield from_original
-                return
-        place = self._cache.mezzanine_place()
+        place = None if key.path in self._failed else self._cache.mezzanine_place()
         if place is None:
             yield from_original
             return
@@ -106,45 +102,52 @@ class Mezzanines:
             found = await self._cache.mezzanine(key) if self._locks.shared else None
             if found is not None:
                 await stack.aclose()
-                yield Start(found, megapixels=_reduced_megapixels(original))
+                yield _start_from(found, original)
                 return
             start = Start(None, place, from_original.megapixels)
             try:
                 yield start
             finally:
-                # Without a turn nothing was written, and whoever comes next may have better luck. With one, the caller
-                # has its picture, has failed or has left, and the mezzanine may still be being written.
-                if start.kept is not None:
-                    self._begin(self._adopt(key, place, start.kept, stack.pop_all()))
+                # Without a slot nothing was written, and the next request tries again. With one, the caller has its
+                # picture, has failed or has left, and the mezzanine may still be being written.
+                if start.stored is not None:
+                    self._begin(self._adopt(key, place, start.stored, stack.pop_all()))
 
     async def peek(self, original: Original, transform: Transform, limits: Limits) -> Start:
-        """Say what a picture can start from where no mezzanine is made for it; one that is being made is awaited."""
-        if _wanted(original, transform, limits):
+        """Return the input of a rendering that makes no mezzanine, after waiting for one that is being made."""
+        if self.is_useful(original, transform, limits):
             made = self._making.get(self.key(original).path)
             if made is not None:
                 await made.wait()
             found = await self._cache.mezzanine(self.key(original))
             if found is not None:
-                return Start(found, megapixels=_reduced_megapixels(original))
+                return _start_from(found, original)
         return Start(megapixels=_megapixels(original, limits))
 
-    def wanted(self, original: Original, transform: Transform | None, limits: Limits) -> bool:
-        """Tell whether a mezzanine would serve a picture, or without a transform, any."""
-        return _wanted(original, transform, limits)
+    def is_useful(self, original: Original, transform: Transform | None, limits: Limits) -> bool:
+        """Return whether a mezzanine would serve a rendition, or without a transform, any."""
+        if not original.megapixels:
+            return False
+        size = Size(original.width, original.height)
+        if transform is None:
+            return is_worthwhile(original.format, size.pixels)
+        return expects_mezzanine(
+            original.format, size, transform, max_side=limits.output_side, max_pixels=limits.output_pixels
+        )
 
     @contextlib.asynccontextmanager
     async def ahead(self, original: Original, limits: Limits) -> AsyncIterator[Start]:
-        """Say where to write a mezzanine that nobody has asked for; nowhere where there is one, or none is wanted.
+        """Yield where to write a mezzanine in the background; nowhere if there is one, or none is useful.
 
-        It may wait for its turn for long, so nobody waits for it until `claim`: a client's picture overtakes it.
+        It may wait for its slot for long, so no request waits for it until `claim`: a client's picture overtakes it.
         """
         key, start = self.key(original), Start(megapixels=_megapixels(original, limits))
-        if not _wanted(original, None, limits) or await self._cache.mezzanine(key) is not None:
+        if not self.is_useful(original, None, limits) or await self._cache.mezzanine(key) is not None:
             yield start
             return
-        if not any(key.path in known for known in (self._ahead, self._making, self._barren)):
-            start.keep = self._cache.mezzanine_place()
-        if start.keep is None:
+        if not any(key.path in known for known in (self._ahead, self._making, self._failed)):
+            start.store = self._cache.mezzanine_place()
+        if start.store is None:
             yield start
             return
         self._ahead[key.path] = start
@@ -155,13 +158,13 @@ class Mezzanines:
         finally:
             if self._ahead.get(key.path) is start:
                 del self._ahead[key.path]
-            if start.kept is not None:
+            if start.stored is not None:
                 stack = contextlib.AsyncExitStack()
                 stack.callback(self._done, key)
-                self._begin(self._adopt(key, start.keep, start.kept, stack))
+                self._begin(self._adopt(key, start.store, start.stored, stack))
 
-    def claim(self, original: Original, start: Start, kept: asyncio.Future[int]) -> None:
-        """Begin what was to be written ahead, now that its turn has come.
+    def claim(self, original: Original, start: Start, stored: asyncio.Future[int]) -> None:
+        """Begin background work that has its slot now.
 
         Raises:
             OvertakenError: it is not needed any more.
@@ -169,13 +172,13 @@ class Mezzanines:
         path = self.key(original).path
         if self._ahead.get(path) is not start:
             raise OvertakenError
-        start.kept = kept
+        start.stored = stored
         self._making[path] = asyncio.Event()
 
     async def _adopt(
         self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack
     ) -> None:
-        """Enter a mezzanine in the cache once it is written; then let those start who wait for it."""
+        """Enter a mezzanine in the cache once it is written; then let waiting requests start."""
         async with stack:
             result = "none"
             try:
@@ -185,11 +188,11 @@ class Mezzanines:
                 if result == "none":
                     await self._cache.drop_mezzanine(place)
                 if result != "kept":
-                    self._barren[key.path] = None
+                    self._failed[key.path] = None
             self._metrics.mezzanines.labels(result).inc()
 
     async def close(self) -> None:
-        """Keep what was written, remove what was not; to be called when nobody writes any more."""
+        """Store what was written and remove the rest; nothing may be writing any more."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -201,22 +204,11 @@ class Mezzanines:
         task.add_done_callback(self._tasks.discard)
 
 
-def _wanted(original: Original, transform: Transform | None, limits: Limits) -> bool:
-    if not original.megapixels:
-        return False
-    stored = Size(original.width, original.height)
-    if transform is None:
-        return is_worthwhile(original.format, stored.pixels)
-    return expects_mezzanine(
-        original.format, stored, transform, max_side=limits.output_side, max_pixels=limits.output_pixels
-    )
-
-
 def _megapixels(original: Original, limits: Limits) -> float:
-    estimate = original.megapixels or original.size / _UNKNOWN_BYTES_A_PIXEL / 1e6
-    # Beyond the limit it is refused on its header, which takes no time.
+    estimate = original.megapixels or original.size / _BYTES_PER_PIXEL / 1e6
+    # Beyond the limit the header is refused, which takes no time.
     return estimate if estimate * 1e6 <= limits.original_pixels else 0.0
 
 
-def _reduced_megapixels(original: Original) -> float:
-    return min(original.megapixels, MAX_MEZZANINE_PIXELS / 1e6)
+def _start_from(mezzanine: Path, original: Original) -> Start:
+    return Start(mezzanine, megapixels=min(original.megapixels, MAX_MEZZANINE_PIXELS / 1e6))

@@ -14,71 +14,70 @@ from imgserve.images.renditions import Renditions
 from imgserve.model import Original
 
 _logger = logging.getLogger(__name__)
-_MOST = 10_000
-"""Originals that wait; a mezzanine of each would fill many times the usual budget."""
+_MAX_WAITING = 10_000
+"""Originals; their mezzanines would fill many times the usual budget."""
 _NEW_SECONDS = 600.0
-"""An original is new for so long: it is about to be asked for, so others may go for it."""
-_CROWD, _CROWD_SECONDS = 20, 2.0
-"""So many originals within this time are a crowd: it is recorded first, since mezzanines take far longer."""
+"""Age up to which an original is new: it will be requested soon, so older mezzanines may be evicted for it."""
+_BULK, _BULK_SECONDS = 20, 2.0
+"""So many originals in so many seconds are a bulk upload: they are recorded first, as mezzanines take far longer."""
 _SHARE = 4
-"""New originals take no more than such a part of a full tier in that time, so that a mass of them empties nothing."""
+"""New originals take at most such a part of a full tier in that time, so that a bulk upload does not evict the rest."""
 
 
 class MezzaninePrefetcher:
-    """Hears of originals and has their mezzanines made, one at a time.
+    """Makes the mezzanines of recorded originals, one at a time.
 
-    Where the tier is full, only new originals push out what has not been used for longest, and they only a part of it.
-    What still waits when the server ends is made on demand.
+    In a full tier, only new originals evict older mezzanines, and only a part of them. What still waits when the server
+    ends is made on demand.
     """
 
     def __init__(
         self,
         renditions: Renditions,
-        mezzanines: Callable[[], Awaitable[TierStats]],
+        tier_stats: Callable[[], Awaitable[TierStats]],
         *,
-        most: int = _MOST,
+        max_waiting: int = _MAX_WAITING,
         new_seconds: float = _NEW_SECONDS,
     ) -> None:
-        """Take who makes them, who tells how full their tier is, how many may wait, and how long one counts as new."""
         self._renditions = renditions
-        self._mezzanines = mezzanines
-        self._most = most
+        self._tier_stats = tier_stats
+        self._max_waiting = max_waiting
         self._new_seconds = new_seconds
         self._ready: OrderedDict[str, Original] = OrderedDict()
-        """Newest last."""
+        """Settled originals, newest last."""
         self._young: list[tuple[float, int, Original]] = []
-        """Those that may still be written, by when they are settled."""
+        """Originals that may still be written, by the time when they are settled."""
         self._number = 0
-        self._came: deque[float] = deque(maxlen=_CROWD)
-        """When the last originals were added."""
-        self._told = asyncio.Event()
-        self._taken: deque[tuple[float, int]] = deque()
-        """When new originals took how many bytes of a full tier."""
+        self._arrivals: deque[float] = deque(maxlen=_BULK)
+        """Times of the last additions."""
+        self._added = asyncio.Event()
+        self._evicting: deque[tuple[float, int]] = deque()
+        """Times and bytes of mezzanines that were made in a full tier."""
 
     @property
     def waiting(self) -> int:
-        """How many originals wait."""
+        """Return the number of waiting originals."""
         return len(self._ready) + len(self._young)
 
     def add(self, original: Original) -> None:
-        """Have a mezzanine made of an original, before all that were added earlier; the oldest of too many fall out."""
-        self._came.append(time.monotonic())
+        """Add an original ahead of those added earlier; the oldest of too many are dropped."""
+        self._arrivals.append(time.monotonic())
         settled_in = self._renditions.settles_in(original)
         if settled_in > 0:
             self._number += 1
             heapq.heappush(self._young, (time.monotonic() + settled_in, self._number, original))
         else:
             self._push(original)
-        if len(self._young) > self._most:
+        if len(self._young) > self._max_waiting:
             heapq.heappop(self._young)
-        self._told.set()
+        self._added.set()
 
     async def on_recorded(self, original: Original) -> None:
-        """Hear of a new original, or a new version of one."""
+        """Add a new original, or a new version of one."""
         self.add(original)
 
     async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        """Hear of purges, which change nothing here: what is made again is made on demand."""
+        """Do nothing: purged mezzanines are made on demand."""
 
     async def run(self) -> None:
         """Make mezzanines until cancelled."""
@@ -87,61 +86,61 @@ class MezzaninePrefetcher:
             try:
                 await self._prepare(original)
             except Exception:
-                # The edge of a background task: the next original is another matter.
+                # The edge of a background task: the next original may succeed.
                 _logger.exception("the mezzanine of %s could not be prepared", original.image_id)
 
     def _push(self, original: Original) -> None:
         self._ready.pop(original.image_id, None)
         self._ready[original.image_id] = original
-        if len(self._ready) > self._most:
+        if len(self._ready) > self._max_waiting:
             self._ready.popitem(last=False)
 
     async def _next(self) -> Original:
-        """Wait for the newest that is settled, until a crowd is over."""
+        """Return the newest settled original, after a bulk upload is over."""
         while True:
             now = time.monotonic()
             while self._young and self._young[0][0] <= now:
                 self._push(heapq.heappop(self._young)[2])
-            crowded = self._crowded_for(now)
-            if self._ready and crowded <= 0:
+            bulk_seconds = self._bulk_lasts(now)
+            if self._ready and bulk_seconds <= 0:
                 return self._ready.popitem()[1]
-            self._told.clear()
+            self._added.clear()
             settles = self._young[0][0] - now if self._young else None
             try:
-                async with asyncio.timeout(crowded if self._ready else settles):
-                    await self._told.wait()
+                async with asyncio.timeout(bulk_seconds if self._ready else settles):
+                    await self._added.wait()
             except TimeoutError:
                 continue
 
-    def _crowded_for(self, now: float) -> float:
-        """Tell how many seconds a crowd lasts if nothing more comes."""
-        if len(self._came) < _CROWD or self._came[-1] - self._came[0] > _CROWD_SECONDS:
+    def _bulk_lasts(self, now: float) -> float:
+        """Return the seconds until a bulk upload is over if nothing more is added."""
+        if len(self._arrivals) < _BULK or self._arrivals[-1] - self._arrivals[0] > _BULK_SECONDS:
             return 0.0
-        return self._came[-1] + _CROWD_SECONDS - now
+        return self._arrivals[-1] + _BULK_SECONDS - now
 
     async def _prepare(self, original: Original) -> None:
-        if not self._renditions.pays_ahead(original):
+        if not self._renditions.can_prepare(original):
             return
-        size, tier = mezzanine_bytes(original.format, original.width, original.height), await self._mezzanines()
+        size, tier = mezzanine_bytes(original.format, original.width, original.height), await self._tier_stats()
         full = tier.bytes + size > tier.limit_bytes
-        if full and not self._may_push_out(original, size, tier.limit_bytes):
+        if full and not self._may_evict(original, size, tier.limit_bytes):
             return
         try:
             if await self._renditions.prepare(original) and full:
-                self._taken.append((time.time(), size))
+                self._evicting.append((time.time(), size))
         except (Busy, Unavailable) as error:
             _logger.debug("the mezzanine of %s has to wait: %r", original.image_id, error)
             if original.image_id not in self._ready:
                 self._push(original)
             await asyncio.sleep(error.retry_after or 1)
         except ImgserveError as error:
-            # Whoever asks for a picture of it is told; here it only means that there is no mezzanine.
+            # A client that requests a picture of it gets the error; here it only means that there is no mezzanine.
             _logger.debug("no mezzanine of %s: %r", original.image_id, error)
 
-    def _may_push_out(self, original: Original, size: int, limit: int) -> bool:
-        """Tell whether a mezzanine is worth others."""
+    def _may_evict(self, original: Original, size: int, limit: int) -> bool:
+        """Return whether other mezzanines may be evicted for this one."""
         now = time.time()
-        while self._taken and self._taken[0][0] < now - self._new_seconds:
-            self._taken.popleft()
+        while self._evicting and self._evicting[0][0] < now - self._new_seconds:
+            self._evicting.popleft()
         new = abs(now - original.modified_ns / 1e9) <= self._new_seconds
-        return new and sum(taken for _, taken in self._taken) + size <= limit // _SHARE
+        return new and sum(bytes_ for _, bytes_ in self._evicting) + size <= limit // _SHARE

@@ -13,26 +13,25 @@ from imgserve.metrics import Metrics
 
 _logger = logging.getLogger("imgserve.upkeep")
 _EVERY = 1.0
-_FIGURES_EVERY = 5.0
+_METRICS_EVERY = 5.0
 
 
 class Upkeep:
-    """Repeats the chores of one server process until it is cancelled."""
+    """Repeats the background tasks of one server process until cancelled."""
 
     def __init__(self, cache: TieredCache, metrics: Metrics) -> None:
-        """Take the cache to look after and the metrics to publish its figures in."""
         self._cache = cache
         self._metrics = metrics
         self._before: dict[str, TierStats] = {}
 
     async def run(self) -> None:
-        """Do every chore at its own pace."""
+        """Run every task at its interval."""
         async with anyio.create_task_group() as group:
             group.start_soon(_repeat, self._cache.maintain, _EVERY)
-            group.start_soon(_repeat, self.publish, _FIGURES_EVERY)
+            group.start_soon(_repeat, self.publish, _METRICS_EVERY)
 
     async def publish(self) -> None:
-        """Bring the metrics of cache and memory up to date."""
+        """Update the metrics of cache and memory."""
         for tier, stats in (await self._cache.stats()).items():
             self._publish_tier(tier, stats)
         for kind, size in (await to_thread.run_sync(_resident)).items():
@@ -48,7 +47,7 @@ class Upkeep:
             (metrics.cache_errors, stats.errors, before.errors),
         ):
             counter.labels(tier).inc(now - then)
-        # Server processes share one disk tier, and their gauges are added up: one of them tells.
+        # Server processes share one disk tier and their gauges are summed: only one of them reports it.
         own = 1 if stats.mine else 0
         metrics.cache_bytes.labels(tier).set(stats.bytes * own)
         metrics.cache_entries.labels(tier).set(stats.entries * own)
@@ -56,22 +55,22 @@ class Upkeep:
 
 
 def _resident() -> dict[str, int]:
-    """Measure this process and the rendering processes below it."""
+    """Return the resident memory of this process and of its rendering processes."""
     own = psutil.Process(os.getpid())
     sizes = {"server": own.memory_info().rss, "render": 0}
     for child in own.children():
         try:
             sizes["render"] += child.memory_info().rss
         except psutil.NoSuchProcess:
-            continue  # it ended between the list and the look
+            continue  # it ended meanwhile
     return sizes
 
 
-async def _repeat(chore: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def _repeat(task: Callable[[], Awaitable[None]], seconds: float) -> None:
     while True:
         try:
-            await chore()
+            await task()
         except Exception:
-            # The edge of a background task: a chore that fails once must not end the others.
-            _logger.exception("a chore failed and is tried again")
+            # The edge of a background task: one failure must not end the others.
+            _logger.exception("a background task failed and is tried again")
         await anyio.sleep(seconds)

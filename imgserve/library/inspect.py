@@ -21,8 +21,7 @@ from imgserve.library.results import Details, Rules
 from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version
 from imgserve.originals.base import WritableOriginals
 from imgserve.originals.incoming import Incoming
-from imgserve.pipeline.facts import InspectJob
-from imgserve.pipeline.jobs import Discipline
+from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 
 _UNKNOWN = "unknown"
@@ -111,7 +110,6 @@ class Inspector:
 
     originals: WritableOriginals
     workers: Workers
-    discipline: Discipline
     limits: Limits
     rules: Rules
     damaged: bool = False
@@ -205,7 +203,7 @@ class Inspector:
     async def _facts(self, path: str, version: str, size: int, megapixels: float, *, background: bool) -> Facts:
         if size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
-        job = InspectJob(path, version, self.discipline, self.limits, self.damaged)
+        job = InspectJob(path, version, self.limits, self.damaged)
         # Beyond the limit it is refused on its header, which takes no time.
         beyond = megapixels * 1e6 > self.limits.original_pixels
         return await self.workers.inspect(job, megapixels=0.0 if beyond else megapixels, background=background)

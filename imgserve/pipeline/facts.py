@@ -1,8 +1,7 @@
 """The facts of an original for the catalog: size, format, colors, hashes, metadata."""
 
 import hashlib
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyvips
 
@@ -10,7 +9,6 @@ from imgserve.geometry.box import Size, whole
 from imgserve.model import Facts, Limits
 from imgserve.pipeline import color, load
 from imgserve.pipeline.color import color_space
-from imgserve.pipeline.jobs import Discipline, enter, only_our_errors, read_version
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.metadata import metadata_of, read_embedded
 from imgserve.pipeline.perceptual import dominant_color, perceptual_hash, thumbhash
@@ -98,43 +96,6 @@ def _all_opaque(roll: pyvips.Image) -> bool:
         return bool(roll[roll.bands - 1].min() >= _OPAQUE.get(roll.format, 255.0))
     roll.avg()
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class InspectJob:
-    """One original to read the facts of, as it is sent to a rendering process."""
-
-    path: str
-    version: str
-    """Of the file, as `Original.file_version`."""
-    discipline: Discipline = field(default_factory=Discipline)
-    limits: Limits = field(default_factory=Limits)
-    damaged: bool = False
-    """Take what can be decoded of a broken file instead of refusing it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inspected:
-    """Facts, as a rendering process sends them back."""
-
-    facts: Facts
-    seconds: float
-
-
-def inspect(job: InspectJob) -> Inspected:
-    """Read the facts of an original from its file; whatever rendering it would refuse is refused.
-
-    Raises:
-        OriginalChanged: the file is no longer the version that was asked for.
-        ImageNotFound: it is gone.
-        ImgserveError: whatever `render` raises.
-    """
-    enter(job.discipline)
-    started = time.perf_counter()
-    with only_our_errors(job.path):
-        data = read_version(job.path, job.version, job.limits.original_bytes)
-        facts = facts_of(data, job.version, job.limits, damaged=job.damaged)
-    return Inspected(facts, time.perf_counter() - started)
 
 
 def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False) -> Facts:

@@ -50,7 +50,7 @@ class Mezzanine:
         return weighted(full, lambda flat: resized(flat, size)).copy_memory()
 
 
-def reducible(opened: Recognized, header: Header) -> bool:
+def is_reducible(opened: Recognized, header: Header) -> bool:
     """Tell whether a mezzanine is made of an original."""
     return header.frames == 1 and is_worthwhile(FORMATS[opened.format], header.width * header.height)
 

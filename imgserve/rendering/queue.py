@@ -15,51 +15,51 @@ from imgserve.errors import Busy
 GIANT_MEGAPIXELS = 25.0
 """Above what today's cameras deliver: 22 megapixels of JPEG decode in 0.1 s, 50 of PNG in over a second."""
 ALLOWANCE = 0.05
-"""Seconds a megapixel that a picture lets smaller ones overtake it: 0.1 s for 2 megapixels, 2.5 s for 50."""
-_PICTURE_SECONDS, _MEGAPIXEL_SECONDS = 0.02, 0.01
-"""A first guess of what rendering takes, between JPEG and PNG; corrected by what it did take."""
-_MEMORY = 0.95
-"""Weight of what was known before in what is known after one more picture: the last twenty count most."""
-_LONGEST_RETRY = 60
-"""Whoever is told to come back later than this is told more than anyone can know."""
+"""Seconds for each megapixel in which smaller pictures may overtake one: 0.1 s for 2 megapixels, 2.5 s for 50."""
+_SECONDS_PER_PICTURE, _SECONDS_PER_MEGAPIXEL = 0.02, 0.01
+"""A first estimate of rendering time, between JPEG and PNG, which is corrected by measurements."""
+_DECAY = 0.95
+"""Weight of earlier measurements after each picture: the last twenty count most."""
+_MAX_RETRY = 60
+"""A longer estimate would not be reliable."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Waiter:
     deadline: float
     number: int
-    """By arrival, so that equals come first in, first out and no two waiters are equal."""
+    """By arrival: equal deadlines are served first in, first out, and no two waiters are equal."""
     pixels: int = field(compare=False)
-    """Whole, so that sums return to exactly zero."""
-    low: bool = field(compare=False)
-    admitted: asyncio.Future["Place"] = field(compare=False)
+    """An integer, so that sums return to exactly zero."""
+    background: bool = field(compare=False)
+    admitted: asyncio.Future["Slot"] = field(compare=False)
 
     @property
     def giant(self) -> bool:
         return _is_giant(self.pixels)
 
 
-class Place:
-    """The right to render one picture, until left."""
+class Slot:
+    """The right to render one picture, until `leave`."""
 
-    def __init__(self, admission: "Admission", pixels: int, *, low: bool, entered: float) -> None:
-        """Take whose place it is and what it is used for; only `Admission.enter` makes one."""
+    def __init__(self, admission: "Admission", pixels: int, *, background: bool, entered: float) -> None:
+        """Create a slot in use; called by `Admission.enter` only."""
         self._admission = admission
         self._left = False
         self.pixels = pixels
-        self.low = low
+        self.background = background
         self.entered = entered
 
     @property
     def should_yield(self) -> bool:
-        """Whether this is background work and a client's picture waits: stop where stopping costs little."""
-        return self.low and not self._admission.low_may_run
+        """Return whether this is background work and a client's picture waits."""
+        return self.background and not self._admission.background_may_run
 
     def leave(self) -> None:
-        """Give the place to whoever is next; once is enough."""
+        """Give the slot to the next waiter; further calls have no effect."""
         if not self._left:
             self._left = True
-            self._admission._left(self)  # noqa: SLF001  the other half of one mechanism
+            self._admission._leave(self)  # noqa: SLF001  the other half of one mechanism
 
     def __enter__(self) -> Self:
         return self
@@ -71,83 +71,83 @@ class Place:
 
 
 class Admission:
-    """Lets so many render at once and so many wait, small pictures ahead of large ones, nobody for ever.
+    """The queue: N slots render, M pictures wait, small pictures ahead of large ones, none for ever.
 
-    1. All steps between two awaits run alone, since there is one event loop; there are no threads.
-    2. Between steps nobody waits who may enter: whatever could change that (a place left, a waiter gone) ends with
-       admitting all who may. So a newcomer who may enter passes nobody by.
-    3. Nobody starves: who arrives later than another's allowance has the later deadline. It passes a giant only while
-       giants hold all the places that giants may hold, and these are left in the end.
-    4. Being admitted makes the place at once. A waiter cancelled between that and its next step leaves it again.
-    5. Where there are two or more places, one is kept from giants and one from background work: so a small picture
-       never finds all places held by either, at the price that a row of giants has one place less.
+    1. All steps between two awaits run alone, since there is one event loop and no threads.
+    2. Between steps no waiter that may enter is left waiting: every change that could allow it (a slot left, a waiter
+       gone) admits all that may enter. So an arriving picture that may enter overtakes none.
+    3. Every waiter is admitted in the end: a picture that arrives after another's allowance has the later deadline. It
+       overtakes a giant only while giants hold all the slots that giants may hold, and these are left in the end.
+    4. Admission takes the slot at once. A waiter cancelled between that and its next step leaves it again.
+    5. Of two or more slots, one is closed to giants and one to background work: a small picture never finds all slots
+       held by either, at the cost of one slot for a series of giants.
     """
 
     def __init__(
-        self, places: int, *, waiting: int, waiting_megapixels: float, clock: Callable[[], float] = time.monotonic
+        self, slots: int, *, waiting: int, waiting_megapixels: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Take how many may be inside, and how many pictures and megapixels may wait."""
-        self._places = places
-        self._share = max(1, places - 1)
-        """Places that giants may hold, or background work."""
-        self._most_waiting = waiting
-        self._most_pixels = _pixels(waiting_megapixels)
+        """Create a queue with so many slots, in which so many pictures and megapixels may wait."""
+        self._slots = slots
+        self._share = max(1, slots - 1)
+        """Slots that giants may hold, or background work."""
+        self._max_waiting = waiting
+        self._max_pixels = _pixels(waiting_megapixels)
         self._clock = clock
         self._numbers = itertools.count()
-        self._inside: set[Place] = set()
-        # Apart, so that the first of each kind is at hand: by low, then by giant.
+        self._inside: set[Slot] = set()
+        # One line for each kind, by background and giant: the first of each kind is found at once.
         self._lines: dict[tuple[bool, bool], list[_Waiter]] = {
-            (low, giant): [] for low in (False, True) for giant in (False, True)
+            (background, giant): [] for background in (False, True) for giant in (False, True)
         }
         self._pixels = {False: 0, True: 0}
-        """Waiting, by low."""
-        self._guessed, self._took = 1.0, 1.0
-        """Seconds inside of the last pictures, as guessed and as they were."""
+        """Waiting pixels, by background."""
+        self._estimated, self._measured = 1.0, 1.0
+        """Seconds of the last pictures in their slots."""
 
     @property
-    def places(self) -> int:
-        """How many may be inside."""
-        return self._places
+    def slots(self) -> int:
+        """Return the number of slots."""
+        return self._slots
 
     @property
     def free(self) -> int:
-        """How many places nobody holds."""
-        return self._places - len(self._inside)
+        """Return the number of free slots."""
+        return self._slots - len(self._inside)
 
     @property
     def waiting(self) -> int:
-        """How many clients' pictures wait."""
-        return self._count(low=False)
+        """Return the number of clients' pictures that wait."""
+        return self._count(background=False)
 
     @property
     def waiting_megapixels(self) -> float:
-        """How many megapixels these have."""
+        """Return their megapixels."""
         return self._pixels[False] / 1e6
 
     @property
-    def low_waiting(self) -> int:
-        """How many pieces of background work wait; they take nothing from the bounds for clients."""
-        return self._count(low=True)
+    def background_waiting(self) -> int:
+        """Return the number of background jobs that wait, which do not count towards the bounds for clients."""
+        return self._count(background=True)
 
     @property
-    def low_may_run(self) -> bool:
-        """Whether no client's picture waits; else background work is to begin nothing, and to end soon."""
+    def background_may_run(self) -> bool:
+        """Return whether no client's picture waits; otherwise background work starts nothing and ends soon."""
         return not self.waiting
 
-    async def enter(self, megapixels: float, *, low: bool = False) -> Place:
-        """Wait for a place to decode so many megapixels; `low` is background work, which lets all clients pass.
+    async def enter(self, megapixels: float, *, background: bool = False) -> Slot:
+        """Wait for a slot and return it; a background job lets all clients pass.
 
         Raises:
-            Busy: as many, or as many megapixels, wait as may; at once.
+            Busy: the queue is full; raised at once.
         """
         pixels = _pixels(megapixels)
-        if self._may_enter(giant=_is_giant(pixels), low=low):
-            return self._admit(pixels, low=low)
-        self._refuse_beyond_bounds(pixels, low=low)
+        if self._may_enter(giant=_is_giant(pixels), background=background):
+            return self._admit(pixels, background=background)
+        self._refuse_beyond_bounds(pixels, background=background)
         deadline = self._clock() + ALLOWANCE * megapixels
-        waiter = _Waiter(deadline, next(self._numbers), pixels, low, asyncio.get_running_loop().create_future())
-        insort(self._lines[low, waiter.giant], waiter)
-        self._pixels[low] += pixels
+        waiter = _Waiter(deadline, next(self._numbers), pixels, background, asyncio.get_running_loop().create_future())
+        insort(self._lines[background, waiter.giant], waiter)
+        self._pixels[background] += pixels
         try:
             return await waiter.admitted
         except BaseException:
@@ -159,57 +159,62 @@ class Admission:
                 self._admit_waiting()
             raise
 
-    def _left(self, place: Place) -> None:
-        self._inside.discard(place)
-        self._guessed = _MEMORY * self._guessed + _guess(1, place.pixels)
-        self._took = _MEMORY * self._took + max(0.0, self._clock() - place.entered)
+    def _leave(self, slot: Slot) -> None:
+        self._inside.discard(slot)
+        self._estimated = _DECAY * self._estimated + _estimate(1, slot.pixels)
+        self._measured = _DECAY * self._measured + max(0.0, self._clock() - slot.entered)
         self._admit_waiting()
 
     def _admit_waiting(self) -> None:
         while (waiter := self._next()) is not None:
             self._forget(waiter)
             if not waiter.admitted.done():
-                waiter.admitted.set_result(self._admit(waiter.pixels, low=waiter.low))
+                waiter.admitted.set_result(self._admit(waiter.pixels, background=waiter.background))
 
     def _next(self) -> _Waiter | None:
         first = (line[0] for line in self._lines.values() if line)
-        return min((waiter for waiter in first if self._may_enter(giant=waiter.giant, low=waiter.low)), default=None)
+        return min(
+            (waiter for waiter in first if self._may_enter(giant=waiter.giant, background=waiter.background)),
+            default=None,
+        )
 
-    def _may_enter(self, *, giant: bool, low: bool) -> bool:
+    def _may_enter(self, *, giant: bool, background: bool) -> bool:
         if not self.free:
             return False
-        if giant and sum(_is_giant(place.pixels) for place in self._inside) >= self._share:
+        if giant and sum(_is_giant(slot.pixels) for slot in self._inside) >= self._share:
             return False
-        return not low or (self.low_may_run and sum(place.low for place in self._inside) < self._share)
+        return not background or (
+            self.background_may_run and sum(slot.background for slot in self._inside) < self._share
+        )
 
-    def _admit(self, pixels: int, *, low: bool) -> Place:
-        place = Place(self, pixels, low=low, entered=self._clock())
-        self._inside.add(place)
-        return place
+    def _admit(self, pixels: int, *, background: bool) -> Slot:
+        slot = Slot(self, pixels, background=background, entered=self._clock())
+        self._inside.add(slot)
+        return slot
 
     def _forget(self, waiter: _Waiter) -> None:
-        """Take a waiter out of its line, if it is still there."""
-        line = self._lines[waiter.low, waiter.giant]
+        """Remove a waiter from its line, if it is still there."""
+        line = self._lines[waiter.background, waiter.giant]
         at = bisect_left(line, waiter)
         if at < len(line) and line[at] is waiter:
             del line[at]
-            self._pixels[waiter.low] -= waiter.pixels
+            self._pixels[waiter.background] -= waiter.pixels
 
-    def _refuse_beyond_bounds(self, pixels: int, *, low: bool) -> None:
-        count = self._count(low=low)
-        # Alone, a picture of any size may wait: else one that is larger than the bound could never be made.
-        if count >= self._most_waiting or (count and self._pixels[low] + pixels > self._most_pixels):
+    def _refuse_beyond_bounds(self, pixels: int, *, background: bool) -> None:
+        count = self._count(background=background)
+        # Alone, a picture of any size may wait: otherwise one larger than the bound could never be rendered.
+        if count >= self._max_waiting or (count and self._pixels[background] + pixels > self._max_pixels):
             raise Busy(retry_after=self._retry_after())
 
     def _retry_after(self) -> int:
-        """Estimate when all that waits and is inside will be done, by what the last pictures took."""
+        """Return the seconds until all waiting and current pictures are estimated to be done."""
         count = self.waiting + len(self._inside)
-        pixels = self._pixels[False] + sum(place.pixels for place in self._inside)
-        pace = self._took / self._guessed
-        return min(_LONGEST_RETRY, max(1, math.ceil(pace * _guess(count, pixels) / self._places)))
+        pixels = self._pixels[False] + sum(slot.pixels for slot in self._inside)
+        pace = self._measured / self._estimated
+        return min(_MAX_RETRY, max(1, math.ceil(pace * _estimate(count, pixels) / self._slots)))
 
-    def _count(self, *, low: bool) -> int:
-        return len(self._lines[low, False]) + len(self._lines[low, True])
+    def _count(self, *, background: bool) -> int:
+        return len(self._lines[background, False]) + len(self._lines[background, True])
 
 
 def _pixels(megapixels: float) -> int:
@@ -220,5 +225,5 @@ def _is_giant(pixels: int) -> bool:
     return pixels > GIANT_MEGAPIXELS * 1e6
 
 
-def _guess(pictures: int, pixels: int) -> float:
-    return pictures * _PICTURE_SECONDS + pixels / 1e6 * _MEGAPIXEL_SECONDS
+def _estimate(pictures: int, pixels: int) -> float:
+    return pictures * _SECONDS_PER_PICTURE + pixels / 1e6 * _SECONDS_PER_MEGAPIXEL

@@ -1,162 +1,252 @@
-"""The wire format between server and rendering processes."""
+"""Messages between server and rendering processes, and their format."""
 
 import json
+import pickle
 import re
 import struct
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from imgserve.errors import ImgserveError, every_error, rebuilt
 from imgserve.formats import FORMATS
-from imgserve.model import Facts, Rendition
+from imgserve.model import Facts, FocalPoint, Limits, Rendition
 from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
-from imgserve.pipeline.facts import Inspected
-from imgserve.pipeline.jobs import Kept, Rendered
+from imgserve.pipeline.encode import EncoderSettings
+from imgserve.transform import Transform
 
 T = TypeVar("T")
-_LENGTHS = struct.Struct(">IQ")
-LENGTHS_BYTES = _LENGTHS.size
-_MOST_HEAD, _MOST_BODY = 1 << 20, 1 << 31
-"""No answer is longer; one that says so comes from a process that has lost its mind."""
-_MEDIA_TYPES = {known.media_type for known in FORMATS.values()}
-_SHA256, _COLOR = re.compile("[0-9a-f]{64}"), re.compile("(#[0-9a-f]{6})?")
-_HASHES, _MOST_THUMBHASH = 1 << 64, 64
-_ERRORS = {kind.__name__: kind for kind in every_error()}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """Resources that a rendering process may use."""
+
+    niceness: int = 10
+    memory_bytes: int = 2 * 1024**3
+    """Address space; a process that needs more dies and costs one picture."""
+    allowed_loaders: tuple[str, ...] = ()
+    """libvips loader classes allowed in addition to imgserve's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderJob:
+    """One picture to render."""
+
+    path: str
+    version: str
+    """`Original.file_version` of the file."""
+    transform: Transform | None
+    """None: only the mezzanine is written."""
+    limits: Limits = field(default_factory=Limits)
+    encoders: EncoderSettings = field(default_factory=EncoderSettings)
+    damaged: bool = False
+    """Render what can be decoded of a broken file."""
+    mezzanine: Path | None = None
+    """The mezzanine to start from if it has the detail."""
+    store: Path | None = None
+    """New file for a mezzanine, written after the picture."""
+    focal_point: FocalPoint | None = None
+    then: tuple[Transform, ...] = ()
+    """Transforms of the result, one after the other; only the last is encoded and sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectJob:
+    """One original to read the facts of."""
+
+    path: str
+    version: str
+    """`Original.file_version` of the file."""
+    limits: Limits = field(default_factory=Limits)
+    damaged: bool = False
+    """Read what can be decoded of a broken file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The process is up."""
+    """The process is ready for jobs."""
 
     pipeline: str
-    """Which pipeline and libvips it runs; part of every key."""
+    """Version of pipeline and libvips; part of every key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A picture."""
+
+    rendition: Rendition
+    seconds: float
+    made_from: Literal["original", "mezzanine"] = "original"
+    storing: bool = False
+    """A mezzanine is being written; `Stored` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A mezzanine was written, or not: 0 bytes."""
+
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """The facts of an original."""
+
+    facts: Facts
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What was ordered cannot be done."""
+    """The job failed."""
 
     error: ImgserveError
 
 
-Answer = Ready | Rendered | Kept | Inspected | Failed
+Job = ProcessLimits | RenderJob | InspectJob
+Answer = Ready | Rendered | Stored | Inspected | Failed
+_JOB_LENGTH_BYTES = 8
+_LENGTHS = struct.Struct(">IQ")
+LENGTHS_BYTES = _LENGTHS.size
+_MAX_HEAD, _MAX_BODY = 1 << 20, 1 << 31
+"""A longer answer can only come from a process with corrupt memory."""
+_MEDIA_TYPES = {known.media_type for known in FORMATS.values()}
+_SHA256, _COLOR = re.compile("[0-9a-f]{64}"), re.compile("(#[0-9a-f]{6})?")
+_HASHES, _MAX_THUMBHASH = 1 << 64, 64
+_ERRORS = {kind.__name__: kind for kind in every_error()}
+
+
+def write_job(job: Job) -> bytes:
+    """Return a job as its length, most significant byte first, and a pickle, since the server is trusted."""
+    packed = pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
+    return len(packed).to_bytes(_JOB_LENGTH_BYTES, "big") + packed
+
+
+def read_job(stream: BinaryIO) -> object:
+    """Return the next job, or None at the end."""
+    head = stream.read(_JOB_LENGTH_BYTES)
+    if len(head) < _JOB_LENGTH_BYTES:
+        return None
+    return pickle.loads(stream.read(int.from_bytes(head, "big")))  # noqa: S301  written by the server
 
 
 def write_answer(answer: Answer) -> bytes:
-    """Write an answer, lengths first."""
+    """Return an answer as the lengths of head and body, a JSON head, and a body."""
     body = b""
-    told: dict[str, object]
+    head: dict[str, object]
     match answer:
         case Ready(pipeline):
-            told = {"kind": "ready", "pipeline": pipeline}
-        case Kept(size, seconds):
-            told = {"kind": "kept", "size": size, "seconds": seconds}
+            head = {"kind": "ready", "pipeline": pipeline}
+        case Stored(size, seconds):
+            head = {"kind": "stored", "size": size, "seconds": seconds}
         case Failed(error):
-            told = {"kind": "failed", "error": type(error).__name__, "detail": error.detail}
-            told |= {"retry_after": error.retry_after, "members": error.members}
+            head = {"kind": "failed", "error": type(error).__name__, "detail": error.detail}
+            head |= {"retry_after": error.retry_after, "members": error.members}
         case Inspected(facts, seconds):
-            told = {"kind": "inspected", "seconds": seconds}
-            told |= asdict(facts) | {"thumbhash": facts.thumbhash.hex()}
-        case Rendered(rendition, seconds, made_from, keeping):
+            head = {"kind": "inspected", "seconds": seconds}
+            head |= asdict(facts) | {"thumbhash": facts.thumbhash.hex()}
+        case Rendered(rendition, seconds, made_from, storing):
             body = rendition.data
-            told = {"kind": "rendered", "seconds": seconds, "made_from": made_from, "keeping": keeping}
-            told |= {"media_type": rendition.media_type, "width": rendition.width, "height": rendition.height}
-            told |= {"notes": rendition.notes, "crc32": rendition.crc32}
-    head = json.dumps(told).encode()
-    return _LENGTHS.pack(len(head), len(body)) + head + body
+            head = {"kind": "rendered", "seconds": seconds, "made_from": made_from, "storing": storing}
+            head |= {"media_type": rendition.media_type, "width": rendition.width, "height": rendition.height}
+            head |= {"notes": rendition.notes, "crc32": rendition.crc32}
+    packed = json.dumps(head).encode()
+    return _LENGTHS.pack(len(packed), len(body)) + packed + body
 
 
-def lengths_of(begin: bytes) -> tuple[int, int]:
-    """Read how long head and body of an answer are.
+def read_lengths(start: bytes) -> tuple[int, int]:
+    """Return the lengths of head and body.
 
     Raises:
-        ValueError: no answer is as long.
+        ValueError: they are longer than those of any answer.
     """
-    head, body = _LENGTHS.unpack(begin)
-    if head > _MOST_HEAD or body > _MOST_BODY:
+    head, body = _LENGTHS.unpack(start)
+    if head > _MAX_HEAD or body > _MAX_BODY:
         raise ValueError(f"an answer of {head} and {body} bytes")
     return head, body
 
 
 def read_answer(head: bytes, body: bytes) -> Answer:
-    """Read an answer without its lengths.
+    """Return an answer read from its head and body.
 
     Raises:
-        ValueError: it is none.
+        ValueError: they are not an answer.
     """
     try:
-        told = json.loads(head)
+        values = json.loads(head)
     except RecursionError as error:
-        raise ValueError("no answer, and endless") from error
-    if not isinstance(told, dict):
-        raise ValueError("no answer")  # noqa: TRY004  whoever reads it catches one kind
-    match told.get("kind"):
+        raise ValueError("the head is nested too deep") from error
+    if not isinstance(values, dict):
+        raise ValueError("the head is no object")  # noqa: TRY004  the caller catches one kind
+    match values.get("kind"):
         case "ready":
-            return Ready(_field(told, "pipeline", str))
-        case "kept":
-            return Kept(_field(told, "size", int), _field(told, "seconds", float))
+            return Ready(_value(values, "pipeline", str))
+        case "stored":
+            return Stored(_value(values, "size", int), _value(values, "seconds", float))
         case "inspected":
-            return Inspected(_facts(told), _field(told, "seconds", float))
+            return Inspected(_facts(values), _value(values, "seconds", float))
         case "failed":
-            return Failed(_error(told))
+            return Failed(_error(values))
         case "rendered":
-            return _rendered(told, body)
-    raise ValueError("an answer of no known kind")
+            return _rendered(values, body)
+    raise ValueError("an answer of an unknown kind")
 
 
-def _rendered(told: dict[str, Any], body: bytes) -> Rendered:
-    media_type, made_from = _field(told, "media_type", str), told.get("made_from")
-    notes = _field(told, "notes", list)
+def _rendered(values: dict[str, Any], body: bytes) -> Rendered:
+    media_type, made_from = _value(values, "media_type", str), values.get("made_from")
+    notes = _value(values, "notes", list)
     if media_type not in _MEDIA_TYPES or not all(isinstance(note, str) for note in notes):
-        raise ValueError("no picture")
+        raise ValueError("invalid media type or notes")
     if made_from not in ("original", "mezzanine"):
-        raise ValueError("a picture made from nothing")
-    size = _field(told, "width", int), _field(told, "height", int)
-    rendition = Rendition(body, media_type, *size, tuple(notes), _field(told, "crc32", int))
-    return Rendered(rendition, _field(told, "seconds", float), made_from, keeping=_field(told, "keeping", bool))
+        raise ValueError("invalid made_from")
+    size = _value(values, "width", int), _value(values, "height", int)
+    rendition = Rendition(body, media_type, *size, tuple(notes), _value(values, "crc32", int))
+    return Rendered(rendition, _value(values, "seconds", float), made_from, storing=_value(values, "storing", bool))
 
 
-def _facts(told: dict[str, Any]) -> Facts:
+def _facts(values: dict[str, Any]) -> Facts:
     texts: dict[str, Any] = {
-        name: _text(told.get(name))
+        name: _text(values.get(name))
         for name in ("version", "sha256", "format", "color_space", "dominant_color", "title", "description")
     }
-    numbers: dict[str, Any] = {name: _field(told, name, int) for name in ("width", "height", "size", "frames")}
+    numbers: dict[str, Any] = {name: _value(values, name, int) for name in ("width", "height", "size", "frames")}
     if not _SHA256.fullmatch(texts["sha256"]) or not _COLOR.fullmatch(texts["dominant_color"]):
-        raise ValueError("no facts of an image")
+        raise ValueError("invalid hash or color")
     if texts["format"] not in FORMATS or min(numbers.values()) < 1:
-        raise ValueError("facts of no image")
-    alike = told.get("perceptual_hash")
-    if alike is not None and not (type(alike) is int and 0 <= alike < _HASHES):
-        raise ValueError("no perceptual hash")
+        raise ValueError("invalid format or size")
+    perceptual_hash = values.get("perceptual_hash")
+    if perceptual_hash is not None and not (type(perceptual_hash) is int and 0 <= perceptual_hash < _HASHES):
+        raise ValueError("invalid perceptual hash")
     return Facts(
         **texts,
         **numbers,
-        alpha=_field(told, "alpha", bool),
-        perceptual_hash=alike,
-        thumbhash=bytes.fromhex(_text(told.get("thumbhash"), 2 * _MOST_THUMBHASH)),
-        keywords=tuple(_text(word) for word in _field(told, "keywords", list)),
-        metadata={_text(name): _text(text) for name, text in _field(told, "metadata", dict).items()},
+        alpha=_value(values, "alpha", bool),
+        perceptual_hash=perceptual_hash,
+        thumbhash=bytes.fromhex(_text(values.get("thumbhash"), 2 * _MAX_THUMBHASH)),
+        keywords=tuple(_text(word) for word in _value(values, "keywords", list)),
+        metadata={_text(name): _text(text) for name, text in _value(values, "metadata", dict).items()},
     )
 
 
-def _text(told: object, most: int = TEXT_CHARACTERS) -> str:
-    """Take a text that can be written in UTF-8, which halves of surrogate pairs cannot."""
-    if not isinstance(told, str) or len(told) > most:
-        raise ValueError("no text")
-    told.encode()
-    return told
+def _text(value: object, max_length: int = TEXT_CHARACTERS) -> str:
+    """Return a text that can be written in UTF-8, unlike halves of surrogate pairs."""
+    if not isinstance(value, str) or len(value) > max_length:
+        raise ValueError("invalid text")
+    value.encode()
+    return value
 
 
-def _error(told: dict[str, Any]) -> ImgserveError:
-    kind, retry_after = _ERRORS.get(_field(told, "error", str)), told.get("retry_after")
+def _error(values: dict[str, Any]) -> ImgserveError:
+    kind, retry_after = _ERRORS.get(_value(values, "error", str)), values.get("retry_after")
     if kind is None or not (retry_after is None or type(retry_after) is int):
-        raise ValueError("no error of ours")
-    return rebuilt(kind, _field(told, "detail", str), retry_after, _field(told, "members", dict))
+        raise ValueError("an unknown error")
+    return rebuilt(kind, _value(values, "detail", str), retry_after, _value(values, "members", dict))
 
 
-def _field(told: dict[str, Any], name: str, kind: type[T]) -> T:
-    value = told.get(name)
+def _value(values: dict[str, Any], name: str, kind: type[T]) -> T:
+    value = values.get(name)
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:

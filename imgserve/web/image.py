@@ -62,7 +62,7 @@ async def send_fallback(
 
 def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
     """Return headers with the fallback's own entity tag, without Last-Modified, which is the real picture's."""
-    rendition, key = served.rendition, served.stands_in or response.request.key
+    rendition, key = served.rendition, served.fallback_key or response.request.key
     name = rendition.media_type.removeprefix("image/")
     note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
@@ -135,7 +135,7 @@ class ImageEndpoint:
                 return
             response, stats, served = made
         exchange.outcome = served.outcome
-        if served.stands_in is not None:
+        if served.fallback_key is not None:
             await send_fallback(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from imgserve.app import Parts, create_app
+from imgserve.cache import RenditionKey
 from imgserve.config import Config
+from imgserve.errors import Unavailable
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
+from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform, canonical, normalize, parse_query
@@ -125,3 +128,49 @@ def test_a_name_that_cannot_be_read_back_stands_in_for_nothing(tmp_path: Path) -
     long = "w=400&h=400&crop=focalpoint&fp-x=0.123456789&fp-y=0.123456789&rect=1001,1002,1903,1904&bg=abcdef&chromasub=444&cs=origin&q=33&rot=12.5"  # noqa: E501  longer than a name may be
     assert len(canonical(wanted(long))) > 150
     assert chosen(tmp_path, long.replace("400", "800"), [long]) is None
+
+
+async def cancelled_work(*_: object) -> Served:
+    raise asyncio.CancelledError
+
+
+async def endless_work(*_: object) -> Served:
+    await asyncio.sleep(60)
+    raise AssertionError
+
+
+def request() -> RenditionRequest:
+    transform = wanted("w=800")
+    return RenditionRequest(ORIGINAL, transform, RenditionKey("a", "1", "w=800", "r", "jpg"), ParsedQuery(transform))
+
+
+@pytest.mark.parametrize("after", [0, 0.1])
+def test_a_rendering_that_is_cancelled_at_the_end_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float
+) -> None:
+    async def body() -> None:
+        house = parts(tmp_path)
+        house.stand_ins._after = after
+        monkeypatch.setattr(house.renditions, "make", cancelled_work)
+        with pytest.raises(Unavailable) as caught:
+            await house.stand_ins.make(request(), may_stand_in=True)
+        assert caught.value.retry_after == 1
+        await house.cache.close()
+
+    asyncio.run(body())
+
+
+def test_a_request_that_is_cancelled_itself_stays_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        house = parts(tmp_path)
+        house.stand_ins._after = 0.1
+        monkeypatch.setattr(house.renditions, "make", endless_work)
+        for pause in (0.0, 0.3):  # before and after the time to wait is over
+            task = asyncio.create_task(house.stand_ins.make(request(), may_stand_in=True))
+            await asyncio.sleep(pause)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await house.cache.close()
+
+    asyncio.run(body())

@@ -14,8 +14,8 @@ from imgserve.images.render_settings import RenderSettings
 from imgserve.images.renditions import Served
 from imgserve.model import Limits
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.jobs import Discipline
-from tests.house import PNG, RECIPE, deadly, opened, run, until
+from imgserve.transform import Transform
+from tests.house import LONG_YOUNG, PNG, RECIPE, deadly, opened, run, until
 from tests.pictures import encoded, noise
 from tests.servers import rendering_processes, resume
 
@@ -49,15 +49,18 @@ def test_everyone_who_asks_for_one_picture_shares_one_rendering(tmp_path: Path) 
 
     async def body() -> None:
         async with opened(tmp_path, waiting=1) as house:
-            original = house.put()
+            original, transform, arrived = house.put(), Transform(width=20, format="png"), list[int]()
+            key = house.renditions.key(original, transform)
 
             async def ask() -> None:
-                served.append(await house.make(original))
+                assert await house.renditions.cached(key) is None
+                arrived.append(1)  # it shares the rendering before it is suspended again
+                served.append(await house.renditions.make(original, transform, key))
 
             async with frozen(), anyio.create_task_group() as group:
                 for _ in range(50):
                     group.start_soon(ask)
-                await until(lambda: house.figure("rendering") == 1)
+                await until(lambda: len(arrived) == 50 and house.figure("rendering") == 1)
                 resume(rendering_processes()[0])
             assert sorted({one.outcome for one in served}) == ["coalesced", "render"]
             assert {one.rendition.data for one in served} == {served[0].rendition.data}
@@ -125,7 +128,7 @@ def test_a_crash_is_remembered_for_the_file_until_its_time_is_over(tmp_path: Pat
 
 def test_a_young_original_is_served_and_not_kept(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path) as house:
+        async with opened(tmp_path, recipe=LONG_YOUNG) as house:
             original = house.put(age=0)
             outcomes = [await house.make(original) for _ in range(2)]
             assert [(one.outcome, one.stored) for one in outcomes] == [("render", False)] * 2
@@ -135,7 +138,7 @@ def test_a_young_original_is_served_and_not_kept(tmp_path: Path) -> None:
 
 def test_a_young_original_that_cannot_be_read_is_to_be_asked_for_again(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path) as house:
+        async with opened(tmp_path, recipe=LONG_YOUNG) as house:
             original = house.put(data=PNG[:2000], age=0)
             for _ in range(2):
                 with pytest.raises(OriginalUnsettled) as caught:
@@ -168,5 +171,5 @@ def test_what_decides_the_bytes_is_in_the_key_and_what_does_not_is_not() -> None
     ]
     assert len({recipe.revision("1/8.18.0") for recipe in recipes}) == len(recipes)
     assert RECIPE.revision("1/8.18.0") != RECIPE.revision("1/8.18.1")
-    same = replace(RECIPE, discipline=Discipline(niceness=3), settle=9, limits=Limits(original_bytes=99))
+    same = replace(RECIPE, settle=9, limits=Limits(original_bytes=99))
     assert same.revision("1") == RECIPE.revision("1")

@@ -7,11 +7,12 @@ import pyvips
 
 from imgserve.errors import BadTransform
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
-from imgserve.pipeline.jobs import RenderJob, render_file
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import between
+from imgserve.rendering.wire import RenderJob
+from imgserve.rendering.worker import render_file
 from imgserve.transform import parse_query
 from tests.pictures import BLUE, GREEN, RED, WHITE, animation, color_at, encoded, near, noise, opened, quarters
 

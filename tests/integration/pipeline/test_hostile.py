@@ -11,8 +11,9 @@ import pyvips
 
 from imgserve.errors import TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.model import Limits
-from imgserve.pipeline.jobs import Discipline, start
 from imgserve.pipeline.render import render
+from imgserve.rendering.wire import ProcessLimits
+from imgserve.rendering.worker import start
 from imgserve.transform import parse_query
 from tests import bombs
 from tests.mutations import mutations, seeds
@@ -40,7 +41,7 @@ class Child:
 
     def _new(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=spawn, initializer=start, initargs=(Discipline(),))
+        return ProcessPoolExecutor(1, mp_context=spawn, initializer=start, initargs=(ProcessLimits(),))
 
     def attempt(self, data: bytes, query: str) -> bytes | str:
         """Render in the child; tell where that killed it."""

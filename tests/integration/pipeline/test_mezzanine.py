@@ -17,11 +17,11 @@ from imgserve.geometry.box import Size, rescaled
 from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import serves
 from imgserve.model import Limits, Rendition
-from imgserve.pipeline import jobs
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, read_mezzanine, render_reduced, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, render
+from imgserve.rendering import worker
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise, opened, quarters
 
@@ -293,7 +293,7 @@ def test_a_mezzanine_that_cannot_be_written_is_told_in_one_line(
 ) -> None:
     original = recognize(jpeg[: len(jpeg) // 2] if torn else jpeg, Limits())
     decoded = Decoded(original, read_header(original, Limits()))
-    assert jobs._kept(tmp_path / ("here" if torn else "no folder/here"), decoded).size == 0
+    assert worker._stored(tmp_path / ("here" if torn else "no folder/here"), decoded).size == 0
     ours = [record for record in caplog.records if record.name == "imgserve.render"]
     assert [(record.levelname, record.exc_info) for record in ours] == [("WARNING", None)]
 

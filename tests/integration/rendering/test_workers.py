@@ -19,9 +19,10 @@ from prometheus_client import CollectorRegistry
 from imgserve.errors import BadTransform, Busy, ImageNotFound, RenderCrashed, RenderTimeout, UnreadableImage
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
-from imgserve.pipeline.jobs import Discipline, RenderJob
-from imgserve.rendering.pool import RecyclePolicy, RenderingProcess
+from imgserve.rendering.pool import RecyclePolicy
+from imgserve.rendering.process import RenderingProcess
 from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.house import PATIENCE, deadly, until
@@ -47,16 +48,16 @@ def figure(metrics: Metrics, name: str, **labels: str) -> float:
 
 @contextlib.asynccontextmanager
 async def opened(
-    processes: int = 1, waiting: int = 4, time_limit: float = PATIENCE, wear: RecyclePolicy | None = None
+    processes: int = 1, waiting: int = 4, time_limit: float = PATIENCE, recycle: RecyclePolicy | None = None
 ) -> AsyncIterator[tuple[Workers, Metrics]]:
     metrics = Metrics(CollectorRegistry())
     workers = Workers(
         processes,
         Admission(processes, waiting=waiting, waiting_megapixels=10_000),
         time_limit=time_limit,
-        discipline=Discipline(),
+        process_limits=ProcessLimits(),
         metrics=metrics,
-        wear=wear,
+        recycle=recycle,
     )
     await workers.open()
     try:
@@ -74,12 +75,12 @@ def run(body: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def test_every_process_is_started_and_disciplined_before_the_first_picture() -> None:
     async def body() -> None:
         metrics = Metrics(CollectorRegistry())
-        discipline = Discipline(niceness=7, memory_bytes=10**9)
+        process_limits = ProcessLimits(niceness=7, memory_bytes=10**9)
         workers = Workers(
             2,
             Admission(2, waiting=4, waiting_megapixels=10_000),
             time_limit=PATIENCE,
-            discipline=discipline,
+            process_limits=process_limits,
             metrics=metrics,
         )
         assert not workers.started
@@ -246,7 +247,7 @@ def test_a_picture_over_time_costs_its_process_and_is_not_tried_again(tmp_path: 
 
 def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(time_limit=0.1) as (workers, _):
+        async with opened(time_limit=0.25) as (workers, _):
             (child,) = rendering_processes()
             child.kill()
             await until(lambda: child not in rendering_processes())
@@ -258,7 +259,7 @@ def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: P
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_worn_process_is_replaced_and_no_picture_notices(tmp_path: Path, processes: int) -> None:
     async def body() -> None:
-        async with opened(processes, 100, wear=RecyclePolicy(pictures=3, growth=0)) as (workers, metrics):
+        async with opened(processes, 100, recycle=RecyclePolicy(pictures=3, growth=0)) as (workers, metrics):
             first = set(rendering_processes())
             async with anyio.create_task_group() as group:
                 for _ in range(10 * processes):
@@ -274,7 +275,7 @@ def test_a_worn_process_is_replaced_and_no_picture_notices(tmp_path: Path, proce
 def test_a_process_that_has_grown_is_replaced(tmp_path: Path) -> None:
     async def body() -> None:
         large = replace(job(tmp_path, "large.png", encoded(noise(3000, 3000), "png")), transform=SLOW_AND_LARGE)
-        async with opened(wear=RecyclePolicy(pictures=0, growth=1)) as (workers, metrics):
+        async with opened(recycle=RecyclePolicy(pictures=0, growth=1)) as (workers, metrics):
             first = rendering_processes()
             for at in range(18):
                 await workers.render(large if at == 1 else job(tmp_path))
@@ -296,6 +297,6 @@ def test_what_answers_nonsense_has_crashed_and_is_ended(tmp_path: Path) -> None:
             await process.render(job(tmp_path))
         await process.ended()
         assert not process.alive
-        await process.let_go()
+        await process.end()
 
     run(body)

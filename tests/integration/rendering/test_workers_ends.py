@@ -15,10 +15,9 @@ from prometheus_client import CollectorRegistry
 from imgserve.errors import ImgserveError, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
-from imgserve.pipeline.jobs import Discipline, RenderJob
-from imgserve.rendering.pool import RenderingProcess
+from imgserve.rendering.process import RenderingProcess
 from imgserve.rendering.queue import Admission
-from imgserve.rendering.wire import Answer
+from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.house import PATIENCE, until
@@ -41,7 +40,7 @@ def staffed(metrics: Metrics) -> Workers:
         1,
         Admission(1, waiting=9, waiting_megapixels=10_000),
         time_limit=PATIENCE,
-        discipline=Discipline(),
+        process_limits=ProcessLimits(),
         metrics=metrics,
     )
 
@@ -89,7 +88,7 @@ def test_a_process_that_dies_between_its_answer_and_its_release_is_replaced(
 def test_a_picture_for_which_no_process_comes_up_is_not_at_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgserve.rendering.pool._COMMAND", "raise SystemExit(1)")
+    monkeypatch.setattr("imgserve.rendering.process._COMMAND", "raise SystemExit(1)")
 
     async def body(workers: Workers, _: Metrics) -> None:
         with pytest.raises(Unavailable):
@@ -136,7 +135,7 @@ def test_a_process_is_let_go_whatever_it_still_has_to_say() -> None:
         child = await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe)
         await anyio.sleep(0.3)
         with anyio.fail_after(PATIENCE):
-            await RenderingProcess(child).let_go()
+            await RenderingProcess(child).end()
         assert child.returncode is not None
 
     asyncio.run(body())

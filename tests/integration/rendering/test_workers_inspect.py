@@ -24,9 +24,8 @@ from imgserve.errors import (
 )
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, file_version
-from imgserve.pipeline.facts import InspectJob
-from imgserve.pipeline.jobs import Discipline, RenderJob
 from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import InspectJob, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.house import PATIENCE, deadly, run, until
@@ -41,7 +40,7 @@ def job(place: Path, name: str = "a.png", data: bytes = SMALL) -> InspectJob:
     if not path.exists():
         path.write_bytes(data)
     state = path.stat()
-    return InspectJob(str(path), file_version(state.st_mtime_ns, state.st_size), Discipline(), Limits())
+    return InspectJob(str(path), file_version(state.st_mtime_ns, state.st_size), Limits())
 
 
 def picture(place: Path) -> RenderJob:
@@ -57,7 +56,7 @@ def figure(metrics: Metrics, name: str, **labels: str) -> float:
 async def opened(*, waiting: int = 4, time_limit: float = PATIENCE) -> AsyncIterator[tuple[Workers, Metrics]]:
     metrics = Metrics(CollectorRegistry())
     admission = Admission(1, waiting=waiting, waiting_megapixels=10_000)
-    workers = Workers(1, admission, time_limit=time_limit, discipline=Discipline(), metrics=metrics)
+    workers = Workers(1, admission, time_limit=time_limit, process_limits=ProcessLimits(), metrics=metrics)
     await workers.open()
     try:
         yield workers, metrics

@@ -21,8 +21,8 @@ from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
 from imgserve.model import Limits
 from imgserve.originals.folder import FolderOriginals
-from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.queue import Admission
+from imgserve.rendering.wire import ProcessLimits
 from imgserve.rendering.workers import Workers
 from imgserve.server.limits import Timeouts
 from imgserve.server.process import ServerOptions
@@ -36,9 +36,13 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     """Build the parts that uploads need."""
     folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
     metrics = Metrics(CollectorRegistry())
-    discipline = Discipline()
+    process_limits = ProcessLimits()
     workers = Workers(
-        1, Admission(1, waiting=50, waiting_megapixels=500), time_limit=20, discipline=discipline, metrics=metrics
+        1,
+        Admission(1, waiting=50, waiting_megapixels=500),
+        time_limit=20,
+        process_limits=process_limits,
+        metrics=metrics,
     )
     cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
     database = Database(f"sqlite:///{settings['catalog']}")
@@ -48,7 +52,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     ingest = IngestService(
         originals,
         catalog,
-        Inspector(originals, workers, discipline, Limits(original_bytes=max_bytes), rules),
+        Inspector(originals, workers, Limits(original_bytes=max_bytes), rules),
         ChangePublisher(cache, catalog.notices, forget=lambda _image_id: None),
         preset_keys=lambda _original, _preset: (),
         metrics=metrics,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from imgserve.errors import Busy
-from imgserve.rendering.queue import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Place
+from imgserve.rendering.queue import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Slot
 
 GIANT = 2 * GIANT_MEGAPIXELS
 
@@ -19,8 +19,8 @@ class Clock:
         return self.now
 
 
-def admission(places: int, clock: Clock | None = None, *, waiting: int = 100, megapixels: float = 1e7) -> Admission:
-    return Admission(places, waiting=waiting, waiting_megapixels=megapixels, clock=clock or Clock())
+def admission(slots: int, clock: Clock | None = None, *, waiting: int = 100, megapixels: float = 1e7) -> Admission:
+    return Admission(slots, waiting=waiting, waiting_megapixels=megapixels, clock=clock or Clock())
 
 
 async def settle() -> None:
@@ -28,8 +28,8 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def queue(admission: Admission, megapixels: float, *, low: bool = False) -> asyncio.Task[Place]:
-    task = asyncio.create_task(admission.enter(megapixels, low=low))
+async def queue(admission: Admission, megapixels: float, *, background: bool = False) -> asyncio.Task[Slot]:
+    task = asyncio.create_task(admission.enter(megapixels, background=background))
     await settle()
     return task
 
@@ -48,8 +48,8 @@ async def order_of(admission: Admission, clock: Clock, arrivals: Sequence[tuple[
     for after, megapixels in arrivals:
         clock.now += after
         tasks.append(await queue(admission, megapixels))
-    for place in holding[1:]:
-        place.leave()
+    for slot in holding[1:]:
+        slot.leave()
     order: list[int] = []
     current = holding[0]
     while len(order) < len(tasks):
@@ -139,13 +139,13 @@ def test_background_work_begins_only_when_no_client_waits() -> None:
     async def test() -> None:
         house = admission(1)
         current = await house.enter(1)
-        low, client = await queue(house, 0.1, low=True), await queue(house, 24)
-        assert (house.waiting, house.low_waiting, house.low_may_run) == (1, 1, False)
+        background, client = await queue(house, 0.1, background=True), await queue(house, 24)
+        assert (house.waiting, house.background_waiting, house.background_may_run) == (1, 1, False)
         current.leave()
         await settle()
-        assert (client.done(), low.done(), house.low_may_run) == (True, False, True)
+        assert (client.done(), background.done(), house.background_may_run) == (True, False, True)
         client.result().leave()
-        assert (await low).low
+        assert (await background).background
 
     run(test)
 
@@ -153,11 +153,11 @@ def test_background_work_begins_only_when_no_client_waits() -> None:
 def test_background_work_is_told_to_yield_while_a_client_waits() -> None:
     async def test() -> None:
         house = admission(1)
-        low = await house.enter(1, low=True)
-        assert not low.should_yield
+        background = await house.enter(1, background=True)
+        assert not background.should_yield
         client = await queue(house, 1)
-        assert low.should_yield
-        low.leave()
+        assert background.should_yield
+        background.leave()
         assert not (await client).should_yield
 
     run(test)
@@ -166,11 +166,11 @@ def test_background_work_is_told_to_yield_while_a_client_waits() -> None:
 def test_one_place_is_kept_from_background_work() -> None:
     async def test() -> None:
         house = admission(2)
-        low, other = await house.enter(1, low=True), await queue(house, 1, low=True)
+        background, other = await house.enter(1, background=True), await queue(house, 1, background=True)
         assert not other.done()
         with await house.enter(1):
             assert house.free == 0
-        low.leave()
+        background.leave()
         await other
 
     run(test)
@@ -210,32 +210,32 @@ def test_background_work_takes_no_room_from_clients() -> None:
     async def test() -> None:
         house = admission(1, waiting=1, megapixels=10)
         current = await house.enter(1)
-        low = await queue(house, 10, low=True)
+        background = await queue(house, 10, background=True)
         with pytest.raises(Busy):
-            await house.enter(1, low=True)
+            await house.enter(1, background=True)
         client = await queue(house, 10)
-        assert (low.done(), client.done()) == (False, False)
-        for place in (current, low, client):
-            (await place if isinstance(place, asyncio.Task) and place is client else current).leave()
-        await low
+        assert (background.done(), client.done()) == (False, False)
+        for slot in (current, background, client):
+            (await slot if isinstance(slot, asyncio.Task) and slot is client else current).leave()
+        await background
 
     run(test)
 
 
 @pytest.mark.parametrize(
-    ("places", "seconds", "waiting", "told"),
+    ("slots", "seconds", "waiting", "told"),
     [(1, 0.0, [1], range(1, 2)), (1, 1.0, [10] * 20, range(15, 26)), (4, 1.0, [10] * 20, range(4, 8))],
 )
 def test_whoever_is_refused_is_told_when_what_waits_will_be_done(
-    places: int, seconds: float, waiting: list[float], told: range
+    slots: int, seconds: float, waiting: list[float], told: range
 ) -> None:
     async def test() -> None:
         clock = Clock()
-        house = admission(places, clock, waiting=len(waiting))
+        house = admission(slots, clock, waiting=len(waiting))
         for _ in range(100):
             with await house.enter(10):
                 clock.now += seconds
-        for _ in range(places):
+        for _ in range(slots):
             await house.enter(10)
         tasks = [await queue(house, megapixels) for megapixels in waiting]
         with pytest.raises(Busy) as caught:
@@ -296,10 +296,10 @@ def test_a_giant_that_gives_up_waiting_lets_background_work_begin() -> None:
     async def test() -> None:
         house = admission(2)
         await house.enter(GIANT)
-        giant, low = await queue(house, GIANT), await queue(house, 1, low=True)
-        assert not low.done()
+        giant, background = await queue(house, GIANT), await queue(house, 1, background=True)
+        assert not background.done()
         giant.cancel()
-        await low
+        await background
 
     run(test)
 
@@ -307,9 +307,9 @@ def test_a_giant_that_gives_up_waiting_lets_background_work_begin() -> None:
 def test_leaving_twice_is_leaving_once() -> None:
     async def test() -> None:
         house = admission(2)
-        place, _ = await house.enter(1), await house.enter(1)
-        with place:
-            place.leave()
-        assert (house.places, house.free) == (2, 1)
+        slot, _ = await house.enter(1), await house.enter(1)
+        with slot:
+            slot.leave()
+        assert (house.slots, house.free) == (2, 1)
 
     run(test)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from imgserve.errors import Busy
-from imgserve.rendering.queue import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Place
+from imgserve.rendering.queue import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Slot
 
 WAITING, MEGAPIXELS = 6, 150.0
 SIZES = st.sampled_from([0.0, 2.0, 24.0, GIANT_MEGAPIXELS, 30.0, 400.0])
@@ -16,26 +16,28 @@ SIZES = st.sampled_from([0.0, 2.0, 24.0, GIANT_MEGAPIXELS, 30.0, 400.0])
 class Client:
     """One picture that wants a place, and what the test knows of it."""
 
-    def __init__(self, task: asyncio.Task[Place], number: int, arrived: float, megapixels: float, *, low: bool) -> None:
+    def __init__(
+        self, task: asyncio.Task[Slot], number: int, arrived: float, megapixels: float, *, background: bool
+    ) -> None:
         self.task = task
         self.megapixels = megapixels
-        self.low = low
+        self.background = background
         self.giant = megapixels > GIANT_MEGAPIXELS
         self.due = (arrived + ALLOWANCE * megapixels, number)
 
     def waits_in_the_way_of(self, other: "Client") -> bool:
         """Tell whether this one may enter wherever the other may."""
-        return self.low == other.low and (self.giant <= other.giant)
+        return self.background == other.background and (self.giant <= other.giant)
 
 
 class AdmissionModel(RuleBasedStateMachine):
-    places = 2
+    slots = 2
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.runner = asyncio.Runner()
-        self.admission = Admission(self.places, waiting=WAITING, waiting_megapixels=MEGAPIXELS, clock=lambda: self.now)
+        self.admission = Admission(self.slots, waiting=WAITING, waiting_megapixels=MEGAPIXELS, clock=lambda: self.now)
         self.arrivals = 0
         self.waiting: list[Client] = []
         self.new: list[Client] = []
@@ -48,7 +50,8 @@ class AdmissionModel(RuleBasedStateMachine):
             self.settle()
             for client in self.inside:
                 client.task.result().leave()
-            assert (self.admission.free, self.admission.waiting, self.admission.low_waiting) == (self.places, 0, 0)
+            assert self.admission.free == self.slots
+            assert (self.admission.waiting, self.admission.background_waiting) == (0, 0)
             assert self.admission.waiting_megapixels == 0
         finally:
             self.runner.close()
@@ -64,10 +67,10 @@ class AdmissionModel(RuleBasedStateMachine):
         self.now += seconds
 
     def arrive(self, data: st.DataObject) -> None:
-        megapixels, low = data.draw(SIZES), data.draw(st.booleans())
-        task = self.runner.get_loop().create_task(self.admission.enter(megapixels, low=low))
+        megapixels, background = data.draw(SIZES), data.draw(st.booleans())
+        task = self.runner.get_loop().create_task(self.admission.enter(megapixels, background=background))
         self.arrivals += 1
-        self.new.append(Client(task, self.arrivals, self.now, megapixels, low=low))
+        self.new.append(Client(task, self.arrivals, self.now, megapixels, background=background))
 
     def leave(self, data: st.DataObject) -> None:
         if self.inside:
@@ -91,28 +94,28 @@ class AdmissionModel(RuleBasedStateMachine):
         entered = [client for client in self.waiting + new if has_entered(client)]
         still = [client for client in self.waiting if not client.task.done()]
         for client in entered:
-            assert not client.low or all(other.low for other in still)
+            assert not client.background or all(other.background for other in still)
             for other in still:
                 if other.waits_in_the_way_of(client):
                     assert client.due < other.due
         self.inside += entered
         self.waiting = still + [client for client in new if not client.task.done()]
         if len(new) == 1 and new[0].task.done() and not new[0].task.cancelled():
-            check_refusal(new[0], [client for client in before if client.low == new[0].low])
+            check_refusal(new[0], [client for client in before if client.background == new[0].background])
 
     @invariant()
     def nobody_waits_who_may_enter(self) -> None:
         self.settle()
-        clients = [client for client in self.waiting if not client.low]
-        assert self.admission.free == self.places - len(self.inside) >= 0
+        clients = [client for client in self.waiting if not client.background]
+        assert self.admission.free == self.slots - len(self.inside) >= 0
         assert self.admission.waiting == len(clients) <= WAITING
         assert self.admission.waiting_megapixels == round(sum(client.megapixels for client in clients), 6)
-        giants, lows = sum(client.giant for client in self.inside), sum(client.low for client in self.inside)
-        share = max(1, self.places - 1)
+        giants, lows = sum(client.giant for client in self.inside), sum(client.background for client in self.inside)
+        share = max(1, self.slots - 1)
         assert max(giants, lows) <= share
         if self.admission.free:
             for client in self.waiting:
-                assert (client.giant and giants == share) or (client.low and (clients or lows == share))
+                assert (client.giant and giants == share) or (client.background and (clients or lows == share))
 
 
 def has_entered(client: Client) -> bool:
@@ -126,11 +129,11 @@ def check_refusal(client: Client, before: list[Client]) -> None:
 
 
 class OnePlaceModel(AdmissionModel):
-    places = 1
+    slots = 1
 
 
 class FourPlacesModel(AdmissionModel):
-    places = 4
+    slots = 4
 
 
 TestOnePlace = OnePlaceModel.TestCase

@@ -8,9 +8,18 @@ import pytest
 from imgserve.errors import BadTransform, ImgserveError, every_error
 from imgserve.model import Facts, Rendition
 from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
-from imgserve.pipeline.facts import Inspected
-from imgserve.pipeline.jobs import Kept, Rendered
-from imgserve.rendering.wire import LENGTHS_BYTES, Answer, Failed, Ready, lengths_of, read_answer, write_answer
+from imgserve.rendering.wire import (
+    LENGTHS_BYTES,
+    Answer,
+    Failed,
+    Inspected,
+    Ready,
+    Rendered,
+    Stored,
+    read_answer,
+    read_lengths,
+    write_answer,
+)
 
 FACTS = Facts(version="1_2", sha256="ab" * 32, format="png", width=3, height=2, size=99)
 FULL_FACTS = replace(
@@ -24,7 +33,7 @@ RENDITION = Rendition(b"bytes", "image/png", 3, 2, ("a note",))
 def there_and_back(answer: Answer) -> Answer:
     """Send an answer as a rendering process does and read it as the server does."""
     sent = write_answer(answer)
-    head, body = lengths_of(sent[:LENGTHS_BYTES])
+    head, body = read_lengths(sent[:LENGTHS_BYTES])
     assert len(sent) == LENGTHS_BYTES + head + body
     return read_answer(sent[LENGTHS_BYTES : LENGTHS_BYTES + head], sent[LENGTHS_BYTES + head :])
 
@@ -34,9 +43,9 @@ def there_and_back(answer: Answer) -> Answer:
     [
         Ready("1/8.18.0"),
         Rendered(RENDITION, 0.1),
-        Rendered(RENDITION, 1, "mezzanine", keeping=True),
+        Rendered(RENDITION, 1, "mezzanine", storing=True),
         Rendered(Rendition(b"", "image/webp", 1, 1), 0.0),
-        Kept(5, 1.0),
+        Stored(5, 1.0),
         Inspected(FACTS, 0.1),
         Inspected(FULL_FACTS, 2.0),
     ],
@@ -64,7 +73,7 @@ SOUND: dict[str, object] = {
     "kind": "rendered",
     "seconds": 0.1,
     "made_from": "original",
-    "keeping": False,
+    "storing": False,
     "media_type": "image/png",
 }
 SOUND |= {"width": 3, "height": 2, "notes": ["a"], "crc32": 1}
@@ -87,7 +96,7 @@ FAILED: dict[str, object] = {"kind": "failed", "error": "Busy", "detail": "why",
         SOUND | {"notes": "a"},
         SOUND | {"notes": [1]},
         SOUND | {"crc32": None},
-        {name: value for name, value in SOUND.items() if name != "keeping"},
+        {name: value for name, value in SOUND.items() if name != "storing"},
         FAILED | {"error": "SystemExit"},
         FAILED | {"error": "ConfigError"},
         FAILED | {"error": ["Busy"]},
@@ -96,7 +105,7 @@ FAILED: dict[str, object] = {"kind": "failed", "error": "Busy", "detail": "why",
         FAILED | {"error": "BadTransform"},
         FAILED | {"error": "BadTransform", "members": {"mistakes": "one"}},
         FAILED | {"error": "BadTransform", "members": {"mistakes": [1]}},
-        {"kind": "kept", "size": "many", "seconds": 1},
+        {"kind": "stored", "size": "many", "seconds": 1},
         {"kind": "ready", "pipeline": 1},
     ],
 )
@@ -160,6 +169,6 @@ def test_half_an_answer_is_refused(head: bytes) -> None:
 
 @pytest.mark.parametrize("begin", [b"\xff" * LENGTHS_BYTES, b"\0\0\0\1" + b"\xff" * 8, b"\xff\0\0\0" + b"\0" * 8])
 def test_a_length_that_no_answer_has_is_refused(begin: bytes) -> None:
-    assert lengths_of(b"\0" * LENGTHS_BYTES) == (0, 0)
+    assert read_lengths(b"\0" * LENGTHS_BYTES) == (0, 0)
     with pytest.raises(ValueError, match="bytes"):
-        lengths_of(begin)
+        read_lengths(begin)

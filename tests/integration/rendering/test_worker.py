@@ -16,11 +16,12 @@ import pytest
 
 from imgserve.errors import ImageNotFound, OriginalChanged, TooLarge
 from imgserve.model import Limits, file_version
-from imgserve.pipeline.jobs import Discipline, RenderJob, render_file, start
+from imgserve.rendering.wire import ProcessLimits, RenderJob
+from imgserve.rendering.worker import render_file, start
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 
-DISCIPLINE = Discipline(niceness=6, memory_bytes=1_500_000_000)
+PROCESS_LIMITS = ProcessLimits(niceness=6, memory_bytes=1_500_000_000)
 PNG = encoded(noise(80, 60), "png")
 ROOT = Path(__file__).parents[3]
 
@@ -29,14 +30,14 @@ ROOT = Path(__file__).parents[3]
 def process() -> Iterator[ProcessPoolExecutor]:
     """Start one process as a server would, without its server."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pool.submit(start, DISCIPLINE).result()
+        pool.submit(start, PROCESS_LIMITS).result()
         yield pool
 
 
 def job(path: Path, transform: Transform | None = None, *, limits: Limits | None = None) -> RenderJob:
     state = path.stat()
     version = file_version(state.st_mtime_ns, state.st_size)
-    return RenderJob(str(path), version, transform or Transform(width=20), DISCIPLINE, limits or Limits())
+    return RenderJob(str(path), version, transform or Transform(width=20), limits or Limits())
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_process_has_what_its_discipline_allows_and_no_more(process: ProcessPo
 def test_a_discipline_is_entered_once(process: ProcessPoolExecutor, original: Path) -> None:
     before = process.submit(os.nice, 0).result()
     for _ in range(3):
-        process.submit(start, DISCIPLINE).result()
+        process.submit(start, PROCESS_LIMITS).result()
         process.submit(render_file, job(original)).result()
     assert process.submit(os.nice, 0).result() == before
 
@@ -122,8 +123,9 @@ def test_a_file_beyond_the_limit_is_refused_by_name_and_not_read(process: Proces
 
 CHILD = """
 import os, time
-from imgserve.pipeline.jobs import Discipline, start
-start(Discipline())
+from imgserve.rendering.wire import ProcessLimits
+from imgserve.rendering.worker import start
+start(ProcessLimits())
 print(os.getpid(), flush=True)
 time.sleep(600)
 """

@@ -1,0 +1,46 @@
+"""The pool of rendering processes hands one out as soon as it is free."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from imgserve.metrics import Metrics
+from imgserve.rendering.pool import ProcessPool, RecyclePolicy
+from imgserve.rendering.wire import ProcessLimits
+from tests.house import PATIENCE
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_caller_waits_without_polling_until_a_process_is_free_or_lost(
+    monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    sleep, sleeps = asyncio.sleep, list[float]()
+
+    async def recorded(seconds: float) -> None:
+        sleeps.append(seconds)
+        await sleep(seconds)
+
+    async def body() -> None:
+        pool = ProcessPool(1, ProcessLimits(), Metrics(CollectorRegistry()), RecyclePolicy())
+        await pool.open()
+        first = await pool.acquire()
+        monkeypatch.setattr(asyncio, "sleep", recorded)
+        waiting = [asyncio.create_task(pool.acquire()) for _ in range(2)]
+        await sleep(0.1)
+        assert not any(task.done() for task in waiting)
+        assert sleeps == []
+        if lost:
+            pool.mark_dead(first, "crash")
+        else:
+            pool.release(first)
+        async with asyncio.timeout(PATIENCE):
+            while not any(task.done() for task in waiting):
+                await sleep(0.01)
+            one, other = sorted(waiting, key=lambda task: not task.done())
+            assert ((await one) is first) is not lost
+            pool.release(await one)
+            pool.release(await other)
+        await pool.close()
+
+    asyncio.run(body())
