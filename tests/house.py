@@ -15,13 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.render_settings import RenderSettings
-from imgserve.images.renditions import FailureCache, Renditions, Served
+from imgserve.images.renditions import FailureCache, RenderSettings, Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers

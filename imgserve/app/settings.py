@@ -9,7 +9,7 @@ from imgserve.config import Config
 from imgserve.download import FetchRules
 from imgserve.errors import ConfigError
 from imgserve.http.headers import CachePolicy
-from imgserve.images.render_settings import RenderSettings
+from imgserve.images.renditions import RenderSettings
 from imgserve.images.resolve import QuerySettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.originals.root import OWN, hide_from_git

@@ -10,8 +10,7 @@ import psutil
 import pytest
 
 from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
-from imgserve.images.render_settings import RenderSettings
-from imgserve.images.renditions import Served
+from imgserve.images.renditions import RenderSettings, Served
 from imgserve.model import Limits
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.transform import Transform
