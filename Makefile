@@ -45,13 +45,12 @@ format: $(STAMP) ## write the code as the formatter wants it
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-docs: $(STAMP) ## write the tables of USAGE.md, config.example.yaml and the client's parameters from the code
+docs: $(STAMP) ## write the tables of docs/, config.example.yaml and the parameters of the client from the code
 	$(BIN)/python -m tests.docs
 	$(BIN)/python -m tests.keywords
 	$(BIN)/imgserve config example > config.example.yaml
 
-# Writes the lock files from pyproject.toml; ARGS="--upgrade" for newer versions.
-lock: $(STAMP)
+lock: $(STAMP) ## write the lock files from pyproject.toml; ARGS="--upgrade" for newer versions
 	$(LOCK) --output-file requirements.lock $(ARGS)
 	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
 

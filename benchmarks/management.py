@@ -121,7 +121,7 @@ def _questions(records: int) -> dict[str, Callable[[int], str]]:
         "search two words": lambda n: f"/api/images?q={word[n]}+{word[n - 1]}&limit=50",
         "search the beginning of words": lambda n: f"/api/images?q={word[n][:3]}&limit=50",
         "search one of a kind": lambda n: f"/api/images?q={n * 97:07}&limit=50",
-        "similar": lambda n: f"/api/images/{ids[n]}/similar?distance=10",
+        "similar": lambda n: f"/api/similar/{ids[n]}?distance=10",
         "duplicates, 50 groups": lambda _: "/api/duplicates?limit=50",
         "tags": lambda _: "/api/tags",
     }
@@ -139,14 +139,14 @@ def _purge(place: Path, figures: Rounds, _options: argparse.Namespace, photograp
             for number in range(_RENDITIONS):
                 fetch(api.program.address, f"/img/a.jpg?width={20 + number}").expect(200)
             time.sleep(0.5)
-            took.append(api.timed("POST", "/api/images/a.jpg/purge"))
+            took.append(api.timed("POST", "/api/purge/a.jpg"))
         figures.add(f"purge of one image with {_RENDITIONS} renditions and its mezzanine", "ms", *took)
         figures.add("purge of one image of which nothing is kept", "ms", *_alone(api))
 
 
 def _alone(api: Api) -> Iterator[float]:
     for _ in range(_TURNS):
-        yield api.timed("POST", "/api/images/a.jpg/purge")
+        yield api.timed("POST", "/api/purge/a.jpg")
 
 
 def _first(place: Path, figures: Rounds, _options: argparse.Namespace, photograph: bytes) -> None:

@@ -93,9 +93,9 @@ def _each(step: Callable[[RenditionKey], object], keys: list[RenditionKey]) -> f
 
 def _at_once(tier: DiskTier, keys: list[RenditionKey]) -> float:
     for one in keys:
-        tier.get_at_once(one)
+        tier.get_nonblocking(one)
         tier.get(one)
-    return _each(tier.get_at_once, keys)
+    return _each(tier.get_nonblocking, keys)
 
 
 def _put(tier: DiskTier, chosen: random.Random) -> float:

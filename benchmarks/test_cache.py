@@ -44,27 +44,27 @@ def test_disk_get(benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey
 
 def test_disk_get_at_once(benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey, rendition: Rendition) -> None:
     assert disk.put(key, rendition)
-    assert disk.get_at_once(key) is UNKNOWN
+    assert disk.get_nonblocking(key) is UNKNOWN
     assert disk.get(key) == rendition
-    assert benchmark(disk.get_at_once, key) == rendition
+    assert benchmark(disk.get_nonblocking, key) == rendition
 
 
 def test_disk_miss_at_once(
     benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey, rendition: Rendition
 ) -> None:
     assert disk.put(replace(key, canonical="width=1"), rendition)
-    assert disk.get_at_once(key) is UNKNOWN
+    assert disk.get_nonblocking(key) is UNKNOWN
     assert disk.get(key) is None
-    assert benchmark(disk.get_at_once, key) is None
+    assert benchmark(disk.get_nonblocking, key) is None
 
 
 def test_tiers_get_at_once_from_disk(
     benchmark: BenchmarkFixture, disk: DiskTier, key: RenditionKey, rendition: Rendition
 ) -> None:
     assert disk.put(key, rendition)
-    assert disk.get_at_once(key) is UNKNOWN
+    assert disk.get_nonblocking(key) is UNKNOWN
     assert disk.get(key) == rendition
-    assert benchmark(TieredCache(MemoryTier(0), disk).get_at_once, key) == (rendition, "disk")
+    assert benchmark(TieredCache(MemoryTier(0), disk).get_nonblocking, key) == (rendition, "disk")
 
 
 def test_disk_get_by_a_thread(

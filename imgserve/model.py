@@ -4,10 +4,10 @@ import hashlib
 import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from imgserve.formats import Format
 
@@ -127,34 +127,65 @@ class Limits:
     """Output pixels up to which `auto=format` chooses AVIF."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """Describes a field where it is declared, as in `Annotated[str, Doc("Title.")]`."""
+
+    text: str
+    """Sentence for the API reference."""
+    name: str = ""
+    """Name in the API and the client; empty where it is the name of the field."""
+    editable: bool = False
+    """Whether clients of the API can change it."""
+
+
+D = TypeVar("D", bound=Doc)
+
+
+def described_fields(owner: type, kind: type[D]) -> dict[str, D]:
+    """Return the descriptions of the fields of a dataclass by the fields' names, in order."""
+    hints = get_type_hints(owner, include_extras=True)
+    return {
+        field.name: replace(note, name=note.name or field.name)
+        for field in fields(owner)
+        for note in getattr(hints[field.name], "__metadata__", ())
+        if isinstance(note, kind)
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What was read from the bytes of an original, all of which could be decoded."""
+class FileFacts:
+    """Facts about an original that its bytes alone decide."""
+
+    sha256: Annotated[str, Doc("SHA-256 of the original in hexadecimal.")]
+    format: Annotated[str, Doc("Format of the original, decided by its first bytes.")]
+    width: Annotated[int, Doc("Width of the upright image in pixels.")]
+    height: Annotated[int, Doc("Height of the upright image in pixels.")]
+    frames: Annotated[int, Doc("Number of frames; more than one in an animation.")] = 1
+    size: Annotated[int, Doc("Size of the original in bytes.", name="bytes")]
+    alpha: Annotated[bool, Doc("Whether the image has transparency.")] = False
+    color_space: Annotated[str, Doc("Color space that the original declares.")] = ""
+    dominant_color: Annotated[str, Doc("Dominant color as `#rrggbb`; empty if unknown.")] = ""
+    thumbhash: Annotated[
+        bytes, Doc("ThumbHash in base64, a placeholder to show while the image loads; empty if unknown.")
+    ] = b""
+    perceptual_hash: Annotated[
+        int | None, Doc("64 bits as 16 hexadecimal digits; images that look alike differ in few bits.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts(FileFacts):
+    """Facts that were read from an original whose pixels could be decoded."""
 
     version: str
     """`Original.file_version` of the file that was read."""
-    sha256: str
-    format: str
-    """Name of a format, decided by the first bytes."""
-    width: int
-    """Pixels of the upright image."""
-    height: int
-    size: int
-    """Bytes."""
-    frames: int = 1
-    alpha: bool = False
-    color_space: str = ""
-    perceptual_hash: int | None = None
-    """64 bits; images that look alike differ in few of them."""
-    dominant_color: str = ""
-    """As `#rrggbb`, or nothing."""
-    thumbhash: bytes = b""
     title: str = ""
-    """Of EXIF, IPTC or XMP, as everything below."""
+    """From EXIF, IPTC or XMP, as everything below."""
     description: str = ""
     keywords: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """What else the file tells of itself and may be told: copyright, creator, credit, when it was taken."""
+    """Further public facts of the file: copyright, creator, credit, time of the photo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,45 +211,32 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRecord:
-    """What the catalog knows about one image. Text is cleaned at birth of what no database keeps."""
+class ImageRecord(FileFacts):
+    """Everything that the catalog stores about one image.
 
-    image_id: str
-    """Public, path-like name; bytes that are not UTF-8 are kept as surrogate escapes."""
-    version: str
-    """Of the original, as `Original.version`."""
-    sha256: str
-    """Of the original: 64 hexadecimal digits."""
-    format: str
-    """Name of a format, decided by the first bytes."""
-    width: int
-    """Pixels of the upright image."""
-    height: int
-    size: int
-    """Bytes of the original."""
-    created: datetime
-    """When the image was first recorded; a time zone is required."""
-    changed: datetime
-    """When its record last changed."""
-    origin: Origin
-    who: str = ""
-    """Who brought it: the name of an API key or account, a job, a folder."""
-    frames: int = 1
-    alpha: bool = False
-    color_space: str = ""
-    perceptual_hash: int | None = None
-    """64 bits; images that look alike differ in few of them."""
-    dominant_color: str = ""
-    """As `#rrggbb`, or nothing."""
-    thumbhash: bytes = b""
-    title: str = ""
-    alt: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    """In order, each once."""
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """Free, a JSON object."""
-    focal_point: FocalPoint | None = None
+    This is the declaration of the image fields: the columns of the catalog and the models of the API follow from it.
+    Characters that no database stores are removed from the texts.
+    """
+
+    image_id: Annotated[
+        str,
+        Doc(
+            "Public, path-like name. A byte that is not UTF-8 appears as a lone surrogate, U+DC80 to U+DCFF.", name="id"
+        ),
+    ]
+    version: Annotated[str, Doc("Changes with the bytes of the original and with its focal point.")]
+    title: Annotated[str, Doc("Title.", editable=True)] = ""
+    alt: Annotated[str, Doc("Alternative text, which is read instead of the image.", editable=True)] = ""
+    description: Annotated[str, Doc("Longer description.", editable=True)] = ""
+    tags: Annotated[tuple[str, ...], Doc("Tags in order, each once.", editable=True)] = ()
+    metadata: Annotated[Mapping[str, Any], Doc("Any JSON object.", editable=True)] = field(
+        default_factory=dict, hash=False
+    )
+    focal_point: Annotated[FocalPoint | None, Doc("Point that crops keep, if one was set.", editable=True)] = None
+    origin: Annotated[Origin, Doc("How the image arrived.")]
+    who: Annotated[str, Doc("Who added it: the name of an API key or account, a job or a folder.")] = ""
+    created: Annotated[datetime, Doc("When the image was first recorded, in UTC.")]
+    changed: Annotated[datetime, Doc("When its record last changed, in UTC.")]
 
     def __post_init__(self) -> None:
         """Clean the texts, order the tags, refuse what cannot be recorded."""

@@ -16,9 +16,10 @@ from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
 from imgserve.web.access_log import AccessLog
-from imgserve.web.api.endpoint import Body, endpoint
-from imgserve.web.api.frame import Api, Call
-from imgserve.web.api.reply import Reply
+from imgserve.web.api.endpoint import Answer, Body, Call, endpoint
+from imgserve.web.api.responses import Reply
+from imgserve.web.api.router import Api
+from imgserve.web.api.validation import json_value, validated
 from imgserve.web.metrics import RequestMetrics
 from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.routes import as_our_error
@@ -76,7 +77,7 @@ class Things:
             raise ImageNotFound
         return Echo(told={"id": image_id})
 
-    @endpoint("POST", "/api/things/{image_id}/wish", scope=Scope.WRITE, summary="Wish", tag="things", status=201)
+    @endpoint("POST", "/api/wish/{image_id}", scope=Scope.WRITE, summary="Wish", tag="things", status=201)
     async def wish(self, image_id: str, query: Query, body: Wish) -> Echo:
         """Wish something."""
         self.calls += 1
@@ -94,7 +95,7 @@ class Things:
         scope=Scope.WRITE,
         summary="Stream",
         tag="things",
-        answer=Echo,
+        answers={200: Answer("What was asked.", Echo)},
         bodies=[
             Body("application/octet-stream", {"type": "string", "format": "binary"}),
             Body("application/json", Wish),
@@ -104,7 +105,7 @@ class Things:
         """Count bytes, or read a wish."""
         self.calls += 1
         if call.request.headers["content-type"] == "application/json":
-            wish = await call.json(Wish)
+            wish = validated(Wish, (await json_value(call.request))[0])
             return Reply(Echo(told=wish.model_dump(), calls=self.calls), 202, {"location": "/there"})
         size = sum([len(piece) async for piece in call.request.stream()])
         return Response(f"{size} bytes for {call.caller.name}", media_type="text/plain")
@@ -130,9 +131,9 @@ def access(metrics: Metrics | None = None) -> Access:
     return Access(key_digest(KEY), metrics=metrics or Metrics(CollectorRegistry()))
 
 
-def api_of(parts: Iterable[object], answers: IdempotencyKeys) -> Api:
+def api_of(parts: Iterable[object], keys: IdempotencyKeys) -> Api:
     """Make an API of parts."""
-    return Api(parts, access=access(), answers=answers)
+    return Api(parts, access=access(), keys=keys)
 
 
 async def asked(app: Starlette, method: str, target: str, **options: Any) -> httpx2.Response:

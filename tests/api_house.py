@@ -21,12 +21,11 @@ from starlette.types import ASGIApp
 from imgserve.access.keys import Access, key_digest
 from imgserve.model import ImageRecord
 from imgserve.web.access_log import AccessLog
-from imgserve.web.api.document import ApiDocument
-from imgserve.web.api.frame import Api
-from imgserve.web.api.many import Bulk, Purges
-from imgserve.web.api.matching import Matching
-from imgserve.web.api.records import Records
-from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.api.bulk import Bulk, Purges
+from imgserve.web.api.docs import ApiDocument
+from imgserve.web.api.images import Preconditions, Records
+from imgserve.web.api.router import Api
+from imgserve.web.api.server import Reports, Trash
 from imgserve.web.metrics import RequestMetrics
 from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.pages import static_folder
@@ -42,14 +41,14 @@ def api_of(home: House) -> Api:
     """Build the endpoints over a house."""
     catalog = home.catalog
     parts = [
-        Records(catalog.images, catalog.search, home.door, Matching(catalog.images), prefix=PREFIX),
+        Records(catalog.images, catalog.search, home.door, Preconditions(catalog.images), prefix=PREFIX),
         Bulk(home.door),
         Purges(home.door, stats=home.cache.stats, presets=["Card"]),
         Trash(home.door, prefix=PREFIX),
-        Findings(catalog.search, catalog.problems, version="1.2.3"),
+        Reports(catalog.search, catalog.problems, version="1.2.3"),
     ]
     access = Access(key_digest(KEY), metrics=home.metrics)
-    return Api(parts, access=access, answers=catalog.idempotency)
+    return Api(parts, access=access, keys=catalog.idempotency)
 
 
 def app_of(home: House) -> Starlette:

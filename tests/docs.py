@@ -1,4 +1,4 @@
-"""Writes the tables of USAGE.md from the code: `python -m tests.docs`. A test compares what is committed."""
+"""Writes the tables of the reference in docs/ from the code: `python -m tests.docs`. A test compares them."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
 from imgserve.transform import markdown_table as parameters_table
 
-USAGE = Path(__file__).parents[1] / "USAGE.md"
+REFERENCE = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -27,8 +27,8 @@ def _yes(value: object) -> str:
 
 
 def formats_table() -> str:
-    """Write a row a format."""
-    head = ("format", "media type", "extensions", "in", "out", "alpha", "animation", "default quality")
+    """Return the table of formats."""
+    head = ("format", "media type", "extensions", "read", "written", "alpha", "animation", "default quality")
     return _rows(
         head,
         (
@@ -48,13 +48,13 @@ def formats_table() -> str:
 
 
 def errors_table() -> str:
-    """Write a row an error that a client can meet."""
+    """Return the table of errors that a client can receive."""
     rows = ((kind.status, f"`{kind.code}`", (kind.__doc__ or "").strip()) for kind in every_error())
     return _rows(("status", "code", "meaning"), rows)
 
 
 def metrics_table() -> str:
-    """Write a row a metric, named as it is scraped."""
+    """Return the table of metrics, with the names that a scraper sees."""
     registry = CollectorRegistry()
     declared = {metric._name: metric for metric in vars(Metrics(registry)).values() if hasattr(metric, "_labelnames")}
     return _rows(
@@ -80,10 +80,11 @@ TABLES = {
 }
 
 
-def written(text: str) -> str:
-    """Put every table in its place."""
+def with_tables(text: str) -> str:
+    """Return a document with current tables."""
     return _TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]().rstrip()}\n{found[3]}", text)
 
 
 if __name__ == "__main__":
-    USAGE.write_text(written(USAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in REFERENCE:
+        document.write_text(with_tables(document.read_text(encoding="utf-8")), encoding="utf-8")

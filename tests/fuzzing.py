@@ -20,8 +20,8 @@ _LANGUAGE = ["400", "415", "422"]
 _BEYOND = {
     "POST /api/images": _PICTURES,
     "PUT /api/images/{image_id}": [*_PICTURES, "412"],
-    "GET /api/images/{image_id}/convert/{ext}": _LANGUAGE,
-    "POST /api/images/{image_id}/transform": _LANGUAGE,
+    "GET /api/convert/{ext}/{image_id}": _LANGUAGE,
+    "POST /api/transform/{image_id}": _LANGUAGE,
     "POST /api/transform": _LANGUAGE,
     "POST /api/warm": _LANGUAGE,
 }

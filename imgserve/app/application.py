@@ -25,7 +25,7 @@ from imgserve.http.hosts import Cors
 from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
-from imgserve.web.api.document import ApiDocument
+from imgserve.web.api.docs import ApiDocument
 from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import RequestIds, RequestMiddleware

@@ -15,32 +15,29 @@ from imgserve import __version__
 from imgserve.access.keys import Access, admin_digest, announce_admin_key
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, fetch_rules
+from imgserve.cache import LeaderLock
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
 from imgserve.http.headers import preset_tag
+from imgserve.images.convert import BulkConverter, Converter
 from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
-from imgserve.library.archive import BulkConverter
 from imgserve.library.cdn import CdnPurger
-from imgserve.library.changes import Known
-from imgserve.library.convert import Converter
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.invalidation import InvalidationListener, restart_on_failure
-from imgserve.library.means import Rules
-from imgserve.library.upload import Receiving
-from imgserve.library.watcher import LeaderLock, Watcher
+from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
+from imgserve.library.results import Rules
+from imgserve.library.upload import UploadReceiver
+from imgserve.library.watcher import Watcher
 from imgserve.model import Original
-from imgserve.web.api.frame import Api
-from imgserve.web.api.making import MakingPictures
-from imgserve.web.api.many import Bulk, Purges
-from imgserve.web.api.matching import Matching
-from imgserve.web.api.records import Records
-from imgserve.web.api.upkeep import Findings, Trash
+from imgserve.web.api.bulk import Bulk, Purges
+from imgserve.web.api.convert import Conversions, Warming
+from imgserve.web.api.images import Preconditions, Records
+from imgserve.web.api.router import Api
+from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
-from imgserve.web.api.warm import Warming
 
 _logger = logging.getLogger(__name__)
 _OPENING_SECONDS = 3.0
@@ -133,28 +130,35 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
         preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+    rules = Rules(
+        duplicates=config.uploads.duplicates,
+        near=config.catalog.near,
+        trash_seconds=config.originals.trash,
+        settle=config.originals.settle,
+        refused=refused_formats(config),
+        at_once=processes(config),
+    )
+    inspector = Inspector(
+        parts.originals,
+        parts.workers,
+        config.limits.plain(),
+        rules,
+        damaged=config.formats.on_damage == "decode",
+    )
+    listeners = [Listening(purger, preparer)]
     ingest = IngestService(
         parts.originals,
         catalog,
-        parts.cache,
-        inspect=Inspector(parts.workers, config.limits.plain(), damaged=config.formats.on_damage == "decode"),
-        forget=parts.finder.forget,
+        inspector,
+        ChangePublisher(parts.cache, catalog.notices, forget=parts.finder.forget, listeners=listeners),
         preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,
-        rules=Rules(
-            duplicates=config.uploads.duplicates,
-            near=config.catalog.near,
-            trash_seconds=config.originals.trash,
-            settle=config.originals.settle,
-            refused=refused_formats(config),
-            at_once=processes(config),
-        ),
-        listeners=[Listening(purger, preparer)],
+        rules=rules,
     )
     watcher = Watcher(
         tree_of(config),
         ingest,
-        Known(catalog.images, catalog.problems),
+        catalog,
         LeaderLock(data / "watch.lock"),
         parts.metrics,
         at_once=processes(config),
@@ -176,24 +180,25 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     """Build every endpoint; the admin key is made here at the first start, and shown."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
-    making = Converter(parts.finder, parts.meaning, parts.renditions, parts.originals, ingest)
-    bulk = BulkConverter(making, catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
+    converter = Converter(parts.finder, parts.meaning, parts.renditions)
+    bulk = BulkConverter(catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
     warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
-    matching = Matching(catalog.images)
+    preconditions = Preconditions(catalog.images)
+    receiving = UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes)
     endpoints = (
         Uploads(
             ingest,
-            matching,
-            Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes),
+            preconditions,
+            receiving,
             UploadLimits(config.uploads.files, config.uploads.request_bytes),
             prefix=prefix,
         ),
-        Records(catalog.images, catalog.search, ingest, matching, prefix=prefix),
+        Records(catalog.images, catalog.search, ingest, preconditions, prefix=prefix),
         Bulk(ingest),
         Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
         Trash(ingest, prefix=prefix),
-        MakingPictures(making, bulk, prefix=prefix),
+        Conversions(converter, bulk, ingest, receiving, prefix=prefix),
         Warming(warmer),
-        Findings(catalog.search, catalog.problems, version=__version__),
+        Reports(catalog.search, catalog.problems, version=__version__),
     )
-    return Api(endpoints, access=Access(digest, metrics=parts.metrics), answers=catalog.idempotency)
+    return Api(endpoints, access=Access(digest, metrics=parts.metrics), keys=catalog.idempotency)

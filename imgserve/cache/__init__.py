@@ -1,20 +1,18 @@
 """Renditions that were made before and what they are made from: names, the tiers that keep them, single flight."""
 
-from imgserve.cache.disk import DiskTier
+from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.key import RenditionKey, Sibling, image_folder
-from imgserve.cache.locks import Janitor, KeyLocks
-from imgserve.cache.memory import MemoryTier
-from imgserve.cache.mezzanines import MezzanineTier
+from imgserve.cache.locks import KeyLocks, LeaderLock
 from imgserve.cache.singleflight import SingleFlight
 from imgserve.cache.stats import TierStats
-from imgserve.cache.tiers import TieredCache, TierName
+from imgserve.cache.tiers import MemoryTier, TieredCache, TierName
 
 __all__ = [
     "UNKNOWN",
     "DiskTier",
-    "Janitor",
     "KeyLocks",
+    "LeaderLock",
     "MemoryTier",
     "MezzanineTier",
     "RenditionKey",

@@ -1,114 +1,92 @@
-"""The disk tier: renditions as plain files at computable paths, bounded by an exact ledger.
+"""The two tiers on disk: renditions, and the mezzanines that renditions are made from."""
 
-Every method is synchronous and meant for a thread. No error of disk or ledger leaves `get`, `put` or the upkeep.
-"""
-
-from collections.abc import Iterable, Iterator
+import stat
+import time
+import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from imgserve.cache.bounded import BoundedFolder, Bounds
-from imgserve.cache.files import UNKNOWN, NonBlockingReader, RecentKeys, RenditionFiles, Unknown
-from imgserve.cache.key import MOST_SIBLINGS, RenditionKey, Sibling, name_range, siblings
-from imgserve.cache.ledger import Entry, Ledger
-from imgserve.cache.recovery import Reconciler, matches
-from imgserve.cache.stats import Faults, TierStats
+from imgserve.cache.files import UNKNOWN, Found, NonBlockingReader, RecentKeys, RenditionFiles, Unknown
+from imgserve.cache.key import (
+    MEZZANINES,
+    MOST_SIBLINGS,
+    RENDITIONS,
+    RenditionKey,
+    Sibling,
+    is_rendition_path,
+    name_range,
+    siblings,
+)
+from imgserve.cache.ledger import Entry, Ledger, Rows
+from imgserve.cache.recovery import begins_as_named, expected_format, is_whole, size_in_pixels
+from imgserve.cache.stats import Faults
+from imgserve.formats import HEAD_BYTES
 from imgserve.model import Rendition
 
 _OVERSHOOT = 1.05
 """A put on the request path leaves so much to the upkeep before it evicts itself."""
-
 _MOST_KNOWN = 8192
-"""Rows remembered by the event loop, at half a kilobyte each."""
+"""Rows that the event loop remembers, at half a kilobyte each."""
 
 
-class DiskTier:
-    """Keeps renditions in a folder that several processes may share, least recently used out first."""
+class DiskTier(BoundedFolder):
+    """Stores renditions as plain files at computable paths."""
 
     def __init__(
         self, root: Path, budget_bytes: int, budget_entries: int = 1_000_000, *, most_per_image: int = 1000
     ) -> None:
-        """Take the cache folder and its budgets; with a budget of 0 the disk is never touched."""
-        self._files = RenditionFiles(root)
-        self._prompt = NonBlockingReader(root)
-        self._familiar = RecentKeys()
-        self._known: dict[RenditionKey, tuple[str, Entry]] = {}
-        self._ledger = Ledger(root / "ledger.sqlite")
-        self._reconciler = Reconciler(self._files, self._ledger)
-        self._faults = Faults()
-        self._folder = BoundedFolder(
-            self._files,
-            self._ledger,
-            self._reconciler,
-            bounds=Bounds(budget_bytes, budget_entries, most_per_image, _OVERSHOOT),
-            janitor=root / "janitor.lock",
-            faults=self._faults,
+        """Use the cache folder within these budgets; with a budget of 0 the disk is never touched."""
+        super().__init__(
+            RenditionFiles(root, RENDITIONS),
+            Ledger(root / "ledger.sqlite"),
+            root / "janitor.lock",
+            Bounds(budget_bytes, budget_entries, most_per_image, _OVERSHOOT),
+            Faults("disk cache"),
         )
-
-    @property
-    def off(self) -> bool:
-        """Whether this tier keeps nothing, by its budget or because it is closed."""
-        return self._folder.off
+        self._reader = NonBlockingReader(root)
+        self._recent = RecentKeys()
+        self._known: dict[RenditionKey, tuple[str, Entry]] = {}
 
     def peek(self, key: RenditionKey) -> Rendition | None:
-        """Read a rendition without counting a hit or a miss."""
+        """Return a rendition, or None, without counting a hit or a miss."""
         found = None
         if not self.off:
             with self._faults.guard("reading"):
                 path = key.path
                 found = self._read(path)
                 self._ledger.prepare()
-                self._familiar.add(path)
+                self._recent.add(path)
         return found
 
     def get(self, key: RenditionKey) -> Rendition | None:
-        """Read a rendition, checked against length and checksum, and mark it as used."""
+        """Return a rendition, or None; its length and checksum are checked, and it is marked as used."""
         if self.off:
             return None
         found = self.peek(key)
-        self._folder.looked_up(found=found is not None)
+        self._looked_up(found=found is not None)
         return found
 
-    def get_at_once(self, key: RenditionKey) -> Rendition | Unknown | None:
-        """Do what `get` does, on the event loop, where it takes no waiting; `UNKNOWN` where it might.
+    def get_nonblocking(self, key: RenditionKey) -> Rendition | Unknown | None:
+        """Return what `get` returns, on the event loop, or `UNKNOWN` if that might wait.
 
-        Whoever is told so asks `get` in a thread, which prepares the next look at once.
+        A `get` in a thread then prepares the next such look-up.
         """
         if self.off:
             return None
         # While something fails, only threads look: they notice when it works again.
         if self._faults.failing:
             return UNKNOWN
-        self._ledger.wanted_at_once = True
-        found = self._read_at_once(key)
+        self._ledger.nonblocking = True
+        found = self._read_nonblocking(key)
         if found is UNKNOWN:
             self._known.pop(key, None)
         else:
-            self._folder.tally.looked_up(found=found is not None)
+            self._tally.looked_up(found=found is not None)
         return found
 
-    def _read_at_once(self, key: RenditionKey) -> Rendition | Unknown | None:
-        path, known = self._known.get(key) or (key.path, None)
-        data = self._prompt.read(path) if path in self._familiar else UNKNOWN
-        if data is UNKNOWN:
-            return UNKNOWN
-        entry = known if known and data else self._ledger.find_at_once(path)
-        if data is None and entry is None:
-            return None
-        if data is None or entry is None or entry is UNKNOWN or not matches(entry, data):
-            return UNKNOWN
-        if entry is not known:
-            self._remember(key, path, entry)
-        self._folder.recency.touch(path)
-        return _rendition(entry, data)
-
-    def _remember(self, key: RenditionKey, path: str, entry: Entry) -> None:
-        """Spare the next look its row: the bytes are held to the checksum each time, so an old row does no harm."""
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[key] = (path, entry)
-
     def siblings(self, key: RenditionKey) -> list[Sibling]:
-        """List what else is kept of an original, without counting hits or misses."""
+        """Return the other stored renditions of an original, without counting hits or misses."""
         found: list[tuple[str, int, int]] = []
         if not self.off:
             with self._faults.guard("reading"):
@@ -116,74 +94,107 @@ class DiskTier:
         return siblings(key, found)
 
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:
-        """Store a rendition; tell whether it was stored."""
-        if self.off or not 0 < len(rendition.data) <= self._folder.bounds.size:
+        """Store a rendition; return whether it was stored."""
+        if self.off or not 0 < len(rendition.data) <= self._bounds.size:
             return False
         stored = False
         with self._faults.guard("writing"):
-            temporary = self._files.write_temporary(rendition.data)
-            self._folder.keep(_entry(key.path, rendition, self._folder.recency.now()), temporary)
-            self._familiar.add(key.path)
+            temporary, path = self._files.write_temporary(rendition.data), key.path
+            size, used = (rendition.width, rendition.height), self._recency.now()
+            data, notes = rendition.data, rendition.notes
+            self._publish(Entry(path, len(data), rendition.crc32, rendition.media_type, *size, notes, used), temporary)
+            self._recent.add(path)
             stored = True
         if stored:
-            self._folder.make_room()
+            self._make_room()
         return stored
 
     def discard(self, key: RenditionKey) -> None:
         """Remove one rendition."""
-        self._folder.discard(key.path)
+        self.discard_path(key.path)
 
     def discard_many(self, keys: Iterable[RenditionKey]) -> int:
-        """Remove renditions; tell how many the ledger knew."""
-        return self._folder.discard_many([key.path for key in keys])
+        """Remove renditions; return how many had a row."""
+        return self._discard_paths([key.path for key in keys])
 
-    def purge(self, image_id: str) -> int:
-        """Remove every rendition of an image; tell how many the ledger knew."""
-        return self._folder.purge(image_id)
+    def settle(self, path: str) -> tuple[Entry, bytes] | None:
+        """Write the row of a good file, remove a bad file, delete a row without a file.
 
-    def purge_all(self) -> int:
-        """Remove every rendition; tell how many the ledger knew."""
-        return self._folder.purge_all()
+        All happens in a transaction, which every writer of files opens too. So a file that looked torn to a reader,
+        because a put replaced it between its two looks, is looked at again before anything is removed.
+        """
+        with self._ledger.changing() as rows:
+            entry, data = rows.find(path), self._files.read(path)
+            if data is not None:
+                entry = _accepted(path, data, entry, self._recency.now())
+                if entry is not None:
+                    rows.put(entry)
+                    return entry, data
+            self._remove(rows, path)
+            return None
 
-    def evict_some(self) -> int:
-        """Remove the least recently used, a batch at most, while the budget is passed; tell how many went."""
-        return self._folder.evict_some()
-
-    def evict_to_budget(self) -> None:
-        """Evict batch after batch until the budget is kept or nothing more can be removed."""
-        self._folder.evict_to_budget()
-
-    def sweep(self) -> int:
-        """Remove what writers that died have left half-written; tell how many."""
-        return self._folder.sweep()
-
-    def scan(self) -> Iterator[int]:
-        """Compare folder and ledger in small steps, entering inherited files and dropping what is gone."""
-        return self._folder.scan()
-
-    def maintain(self) -> None:
-        """Do what is due, for a fraction of a second: meant to be called every second, in every process."""
-        self._folder.maintain()
-
-    def stats(self) -> TierStats:
-        """Tell entries and bytes of the shared folder, and what this process did with it."""
-        return self._folder.stats()
-
-    def close(self) -> None:
-        """Write down the recency and let go of the folder; the tier is off from here on."""
-        self._folder.close()
+    def adopt_found(self, found: Sequence[Found]) -> None:
+        """Write rows for files by their first bytes; `settle` verifies a file completely when it is first read."""
+        # Read before the transaction: a cold disk may take its time.
+        entries = [self._unverified(file) for file in found]
+        with self._ledger.changing() as rows:
+            for file, entry in zip(found, entries, strict=True):
+                # It may have been replaced, purged, or written to the ledger since it was listed.
+                if self._files.find(file.path) == file:
+                    self._adopt(rows, file, entry)
 
     def _read(self, path: str) -> Rendition | None:
         entry, data = self._ledger.find(path), self._files.read(path)
         if entry is None and data is None:
             return None
-        if entry is None or data is None or not matches(entry, data):
-            settled = self._reconciler.settle(path, self._folder.recency.now())
+        if entry is None or data is None or not _matches(entry, data):
+            settled = self.settle(path)
             if settled is None:
                 return None
             entry, data = settled
-        self._folder.recency.touch(path)
+        self._recency.touch(path)
         return _rendition(entry, data)
+
+    def _read_nonblocking(self, key: RenditionKey) -> Rendition | Unknown | None:
+        path, known = self._known.get(key) or (key.path, None)
+        data = self._reader.read(path) if path in self._recent else UNKNOWN
+        if data is UNKNOWN:
+            return UNKNOWN
+        entry = known if known and data else self._ledger.find_nonblocking(path)
+        if data is None and entry is None:
+            return None
+        if data is None or entry is None or entry is UNKNOWN or not _matches(entry, data):
+            return UNKNOWN
+        if entry is not known:
+            # Spares the next look-up the row; the checksum is compared each time, so an old row does no harm.
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = (path, entry)
+        self._recency.touch(path)
+        return _rendition(entry, data)
+
+    def _unverified(self, file: Found) -> Entry | None:
+        """Return the row of a file that looks like what its name promises."""
+        expected = expected_format(file.path)
+        if expected is None or not file.regular or not is_rendition_path(file.path):
+            return None
+        try:
+            head = self._files.read_head(file.path, HEAD_BYTES)
+        except FileNotFoundError:
+            return None
+        if not begins_as_named(file.path, head):
+            return None
+        return Entry(file.path, file.size, None, expected.media_type, 0, 0, (), file.modified_ns)
+
+    def _adopt(self, rows: Rows, file: Found, entry: Entry | None) -> None:
+        if entry is not None:
+            rows.add(entry)
+        elif rows.find(file.path) is not None:
+            return
+        elif file.regular and is_rendition_path(file.path):
+            self._files.remove(file.path)
+        else:
+            self._files.remove_stray(file.path)
 
 
 def _rendition(entry: Entry, data: bytes) -> Rendition:
@@ -191,6 +202,120 @@ def _rendition(entry: Entry, data: bytes) -> Rendition:
     return Rendition(data, entry.media_type, entry.width, entry.height, entry.notes, crc32)
 
 
-def _entry(path: str, rendition: Rendition, used: int) -> Entry:
-    size = (rendition.width, rendition.height)
-    return Entry(path, len(rendition.data), rendition.crc32, rendition.media_type, *size, rendition.notes, used)
+def _matches(entry: Entry, data: bytes) -> bool:
+    """Return whether a file still is what was written."""
+    return len(data) == entry.size and zlib.crc32(data) == entry.crc32
+
+
+def _accepted(path: str, data: bytes, entry: Entry | None, used: int) -> Entry | None:
+    """Return the row of a file that may be served, or None."""
+    if entry is not None and entry.crc32 is not None:
+        return entry if _matches(entry, data) else None
+    expected = expected_format(path)
+    if expected is None or not is_whole(path, data):
+        return None
+    width, height = size_in_pixels(data)
+    return Entry(path, len(data), zlib.crc32(data), expected.media_type, width, height, (), used)
+
+
+_LARGEST_SHARE = 4
+"""A mezzanine above a quarter of the budget would displace too many others for what it saves."""
+_PAUSE_SECONDS = 5.0
+"""After a mezzanine could not be stored, nobody writes megabytes in vain for so long."""
+
+
+class MezzanineTier(BoundedFolder):
+    """Stores mezzanines, files that rendering processes write and map; their content is never read here."""
+
+    def __init__(self, root: Path, budget_bytes: int) -> None:
+        """Use the cache folder within a budget; with a budget of 0 the disk is never touched."""
+        self._root = root.absolute()
+        super().__init__(
+            RenditionFiles(self._root, MEZZANINES),
+            Ledger(self._root / f"{MEZZANINES}.sqlite"),
+            self._root / f"{MEZZANINES}-janitor.lock",
+            Bounds(budget_bytes),
+            Faults("mezzanine cache"),
+        )
+        self._writable_at = 0.0
+
+    def place(self) -> Path | None:
+        """Return the path of a new file for a rendering process to write, or None if it could not be stored.
+
+        The name contains the number of this process. A file whose writer died is swept when this process is gone too,
+        or when nobody has written to it for two minutes; `withdraw` removes it at once.
+        """
+        path = None
+        if not self.off and time.monotonic() >= self._writable_at:
+            with self._faults.guard("making room for"):
+                path = self._files.temporary_path()
+        return path
+
+    def adopt(self, key: RenditionKey, temporary: Path) -> bool:
+        """Store a written file under a key; return whether it was stored. If not, the file is removed."""
+        entry, stored = None, False
+        with self._faults.guard("writing"):
+            entry = self._entry(key, temporary)
+            if entry is not None:
+                self._publish(entry, temporary)
+                stored = True
+        if stored:
+            self._make_room()
+        else:
+            self.withdraw(temporary)
+        if entry is not None and not stored:
+            self._writable_at = time.monotonic() + _PAUSE_SECONDS
+        return stored
+
+    def withdraw(self, temporary: Path) -> None:
+        """Remove a written file that is not stored, if it exists."""
+        with self._faults.guard("removing"):
+            temporary.unlink(missing_ok=True)
+
+    def locate(self, key: RenditionKey) -> Path | None:
+        """Return the path of a mezzanine, or None, and mark it as used. It may be evicted before it is opened."""
+        if self.off:
+            return None
+        path, found = key.path_in(MEZZANINES), False
+        with self._faults.guard("reading"):
+            entry, size = self._ledger.find(path), self._files.size(path)
+            if entry is not None and entry.size == size:
+                found = True
+            elif entry is not None or self._files.exists(path):
+                found = self.settle(path)
+        if found:
+            self._recency.touch(path)
+        self._looked_up(found=found)
+        return self._root / path if found else None
+
+    def discard(self, key: RenditionKey) -> None:
+        """Remove one mezzanine."""
+        self.discard_path(key.path_in(MEZZANINES))
+
+    def settle(self, path: str) -> bool:
+        """Return whether file and row agree; otherwise both are removed, since a mezzanine can be made again."""
+        with self._ledger.changing() as rows:
+            entry, size = rows.find(path), self._files.size(path)
+            if entry is not None and entry.size == size:
+                return True
+            self._remove(rows, path)
+        return False
+
+    def adopt_found(self, found: Sequence[Found]) -> None:
+        """Remove files that have no row; those with strange names only when they are old."""
+        for file in found:
+            if file.regular and is_rendition_path(file.path):
+                self.settle(file.path)
+            else:
+                self._files.remove_stray(file.path)
+
+    def _entry(self, key: RenditionKey, temporary: Path) -> Entry | None:
+        """Return the row of a written file, or None if the file is missing, empty or too large."""
+        try:
+            status = temporary.lstat()
+        except FileNotFoundError:
+            return None
+        size = status.st_size if stat.S_ISREG(status.st_mode) and not self.off else 0
+        if not 0 < size <= self._bounds.size // _LARGEST_SHARE:
+            return None
+        return Entry(key.path_in(MEZZANINES), size, None, "", 0, 0, (), self._recency.now())

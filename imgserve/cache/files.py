@@ -1,4 +1,4 @@
-"""The files of a disk tier, written atomically and read without blocking."""
+"""The files of a tier on disk, written atomically and read without blocking."""
 
 import errno
 import itertools
@@ -14,12 +14,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from imgserve.cache.key import RENDITIONS, is_image_folder
+from imgserve.cache.key import is_image_folder
 
 LARGEST = 256 * 1024
-"""Bytes of a file that is read at once: some 60 microseconds with its checksum; more is worth a thread."""
+"""Bytes of a file that is read on the event loop: some 60 microseconds with its checksum; more is worth a thread."""
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
-"""Linux fails such a read where the pages of the file are not in memory; other systems have no such thing."""
+"""Linux fails such a read where the pages of the file are not in memory; other systems do not have it."""
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 _FAMILIAR = 65_536
 """Names remembered, at 100 bytes each."""
@@ -28,7 +28,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Unknown(Enum):
-    """What a look-up answers that would have to wait, or that met something odd: neither there nor not there."""
+    """Result of a look-up that would have to wait, or that met something odd."""
 
     UNKNOWN = "unknown"
 
@@ -40,7 +40,7 @@ class NonBlockingReader:
     """Reads small files whose bytes are in memory already; for one thread."""
 
     def __init__(self, root: Path) -> None:
-        """Take the folder that paths are relative to."""
+        """Read below a folder."""
         self._root = str(root)
         self._supported = _NOWAIT != 0
         # One byte more tells a file of the largest size from a larger one.
@@ -48,7 +48,7 @@ class NonBlockingReader:
         self._buffers = [self._scratch]
 
     def read(self, path: str) -> bytes | Unknown | None:
-        """Read a file; None where there is none. Fewer bytes than it has mean that the others are not in memory."""
+        """Return the bytes of a file that are in memory, None if it does not exist, or `UNKNOWN`."""
         if not self._supported:
             return UNKNOWN
         try:
@@ -69,26 +69,26 @@ class NonBlockingReader:
 
 
 class RecentKeys:
-    """Remembers the names that threads have looked up lately; safe to use from several threads.
+    """Remembers the paths that threads have looked up lately; safe to use from several threads.
 
-    A read that must not wait is of no use if opening the file waits for its directory, or finding its row for a page of
-    the ledger. Both are in memory where somebody has looked before.
+    A read may not wait if opening the file waits for its directory, or finding its row for a page of the ledger. Both
+    are in memory after an earlier look-up.
     """
 
     def __init__(self, most: int = _FAMILIAR) -> None:
-        """Take how many names are remembered at most."""
+        """Remember at most so many paths."""
         self._half = most // 2
         self._young = set[int]()
         self._old = set[int]()
 
     def add(self, path: str) -> None:
-        """Remember a name, forgetting some that are older than the newest half."""
+        """Remember a path, and forget some that are older than the newest half."""
         if len(self._young) >= self._half:
             self._young, self._old = set(), self._young
         self._young.add(hash(path))
 
     def __contains__(self, path: str) -> bool:
-        """Tell whether a name is remembered; one that is wanted stays."""
+        """Return whether a path is remembered; one that is looked up stays."""
         number = hash(path)
         if number in self._young:
             return True
@@ -101,9 +101,9 @@ class RecentKeys:
 _TEMPORARY = ".tmp"
 """Same file system as the pictures, so that a rename publishes; hidden, so that no web server lists it."""
 _STALE_SECONDS = 120.0
-"""Writing takes milliseconds; what is older was left by a process whose number another one has now."""
+"""Writing takes milliseconds; an older file is of a process whose number another one has now."""
 _STRAY_SECONDS = 600.0
-"""Strange names are left alone for a while: rsync writes `.name.AbCdEf` beside its target before it renames."""
+"""Strange names are ignored for a while: rsync writes `.name.AbCdEf` next to its target before it renames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ class Found:
 
 
 class RenditionFiles:
-    """The pictures below one cache folder. Paths are relative and come from a `RenditionKey` or a listing."""
+    """The files below one cache folder. Paths are relative and come from a `RenditionKey` or a listing."""
 
-    def __init__(self, root: Path, top: str = RENDITIONS) -> None:
-        """Take the cache folder and the folder in it that is meant; nothing is made before the first write."""
+    def __init__(self, root: Path, top: str) -> None:
+        """Use the folder `top` in the cache folder; nothing is created before the first write."""
         self._root = root
         self.top = top
         self._temporary = root / _TEMPORARY
@@ -130,12 +130,12 @@ class RenditionFiles:
         self._numbers = itertools.count()
 
     def temporary_path(self) -> Path:
-        """Name a new file in a folder that nobody serves; it is swept when this process is gone or the file is old."""
+        """Return a new path in a folder that is not served; its file is swept once old or this process is gone."""
         self._temporary.mkdir(parents=True, exist_ok=True)
         return self._temporary / f"{self._prefix}.{next(self._numbers)}"
 
     def write_temporary(self, data: bytes) -> Path:
-        """Write a file that nobody sees yet; leaves nothing behind if it fails."""
+        """Write a file that is not published yet; an error leaves no file."""
         path = self.temporary_path()
         try:
             with path.open("xb") as file:
@@ -146,7 +146,7 @@ class RenditionFiles:
         return path
 
     def publish(self, temporary: Path, path: str) -> None:
-        """Give a written file its final name, in place of an older one."""
+        """Rename a written file to its final path, in place of an older one."""
         target = self._root / path
         try:
             temporary.replace(target)
@@ -155,7 +155,7 @@ class RenditionFiles:
             temporary.replace(target)
 
     def read(self, path: str) -> bytes | None:
-        """Read a file; None where there is none, nothing where it is no regular file."""
+        """Return the bytes of a file, None if it does not exist, or no bytes if it is not a regular file."""
         try:
             descriptor = os.open(self._root / path, OPEN_FLAGS)
         except FileNotFoundError:
@@ -171,7 +171,7 @@ class RenditionFiles:
             return file.read()
 
     def read_head(self, path: str, size: int) -> bytes:
-        """Read the beginning of a regular file."""
+        """Return the first bytes of a regular file."""
         descriptor = os.open(f"{self._root}/{path}", OPEN_FLAGS)
         try:
             return os.read(descriptor, size)
@@ -179,24 +179,23 @@ class RenditionFiles:
             os.close(descriptor)
 
     def find(self, path: str) -> Found | None:
-        """Look at what is at a path; None where there is nothing."""
+        """Return what is at a path, or None."""
         try:
-            status = os.lstat(f"{self._root}/{path}")
+            return _found(path, os.lstat(f"{self._root}/{path}"))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Found(path, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
     def size(self, path: str) -> int | None:
-        """Tell the bytes of a regular file; None where there is none."""
+        """Return the size of a regular file, or None."""
         found = self.find(path)
         return found.size if found and found.regular else None
 
     def exists(self, path: str) -> bool:
-        """Tell whether there is anything at a path."""
+        """Return whether there is anything at a path."""
         return os.path.lexists(self._root / path)
 
     def remove(self, path: str) -> None:
-        """Remove a file, and its folder with the last one; what is gone already is fine."""
+        """Remove a file if it exists, and its folder with the last one."""
         try:
             (self._root / path).unlink(missing_ok=True)
         except IsADirectoryError:
@@ -207,14 +206,8 @@ class RenditionFiles:
             with suppress(OSError):
                 self.remove_if_empty(folder)
 
-    def withdraw(self, temporary: Path, path: str | None) -> None:
-        """Undo a write, and a publication if there was one."""
-        temporary.unlink(missing_ok=True)
-        if path is not None:
-            self.remove(path)
-
     def remove_if_empty(self, folder: str) -> None:
-        """Remove a folder that holds nothing."""
+        """Remove an empty folder."""
         try:
             (self._root / folder).rmdir()
         except FileNotFoundError:
@@ -224,7 +217,7 @@ class RenditionFiles:
                 raise
 
     def set_aside(self, folder: str) -> Path | None:
-        """Take a whole folder out of sight in one step; returns what `empty` is to remove, if anything."""
+        """Move a whole folder away in one step; return the path for `empty`, or None if there was no folder."""
         aside = self.temporary_path()
         try:
             (self._root / folder).rename(aside)
@@ -233,13 +226,13 @@ class RenditionFiles:
         return aside
 
     def empty(self, aside: Path | None) -> None:
-        """Remove a folder that was set aside."""
+        """Remove a folder that `set_aside` moved."""
         if aside is not None:
-            # What cannot be removed now is out of sight and swept later.
+            # A file that cannot be removed now is not served, and swept later.
             shutil.rmtree(aside, ignore_errors=True)
 
     def sweep(self) -> int:
-        """Remove what writers that died have left; tell how many."""
+        """Remove temporary files of writers that died; return how many."""
         swept = 0
         for item in _listing(self._temporary):
             if _writer_alive(item.name) and not _older(item, _STALE_SECONDS):
@@ -252,7 +245,7 @@ class RenditionFiles:
         return swept
 
     def folders(self) -> Iterator[str]:
-        """Walk the two levels above the pictures; strange things there are removed once they are old."""
+        """Yield the image folders; anything else on the two levels above the files is removed once it is old."""
         # In the order of the ledger, so that rows entered one after the other share its pages.
         for shelf in _sorted(self._root / self.top):
             if not shelf.is_dir(follow_symlinks=False):
@@ -266,12 +259,15 @@ class RenditionFiles:
                     self.remove_stray(path)
 
     def list_folder(self, folder: str) -> list[Found]:
-        """List what the folder of an image holds, oldest first."""
-        found = [_found(folder, item) for item in _listing(self._root / folder)]
-        return sorted((item for item in found if item), key=lambda item: item.modified_ns)
+        """Return the directory entries of an image folder, oldest first."""
+        found = list[Found]()
+        for item in _listing(self._root / folder):
+            with suppress(FileNotFoundError):
+                found.append(_found(f"{folder}/{item.name}", item.stat(follow_symlinks=False)))
+        return sorted(found, key=lambda item: item.modified_ns)
 
     def remove_stray(self, path: str) -> None:
-        """Remove what has no business in the cache folder, unless it is so new that somebody may be writing it."""
+        """Remove a foreign file, unless it is so new that it may be being written."""
         target = self._root / path
         try:
             age = time.time() - target.lstat().st_mtime
@@ -293,12 +289,8 @@ def _sorted(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(_listing(folder), key=lambda item: item.name)
 
 
-def _found(folder: str, item: os.DirEntry[str]) -> Found | None:
-    try:
-        status = item.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return Found(f"{folder}/{item.name}", status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+def _found(path: str, status: os.stat_result) -> Found:
+    return Found(path, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
 
 
 def _older(item: os.DirEntry[str], seconds: float) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 RENDITIONS = "renditions"
 """The folder, below the cache folder, that holds the pictures."""
 MEZZANINES = "mezzanines"
-"""The folder beside it that holds what pictures are made from, named in the same way."""
+"""The folder next to it that holds mezzanines, named in the same way."""
 _WORD = re.compile(r"[0-9A-Za-z_]{1,32}")
 _VERSION = re.compile(r"(?!-)[0-9A-Za-z_-]{1,32}")
 _TEXT = re.compile(r"(?!~)[0-9A-Za-z._~=,:;&+%@!*()-]{0,150}")
@@ -21,26 +21,26 @@ _NAME = re.compile(rf"{_DOTTED}-{_PART}-(?:{_TEXT.pattern}|{_HASHED})\.{_PART}")
 
 @dataclass(frozen=True, slots=True)
 class RenditionKey:
-    """What tells one rendition from every other."""
+    """Identifies one rendition."""
 
     image_id: str
-    """Bytes that are not UTF-8 are kept as surrogate escapes."""
+    """Bytes that are not UTF-8 are surrogate escapes."""
     version: str
     """Of the original."""
     canonical: str
     """Canonical text of the transform; may be empty."""
     revision: str
-    """Changes with whatever else decides the bytes: pipeline, libvips, encoder settings of the server."""
+    """Changes with everything else that decides the bytes: pipeline, libvips, encoder settings."""
     extension: str
     """Of the rendition's format, without the dot."""
 
     @property
     def tag(self) -> str:
-        """Name in 32 hex digits, the same on every node; an ETag begins with it."""
+        """Hash in 32 hexadecimal digits, equal on every node; an ETag starts with it."""
         digest = hashlib.blake2b(digest_size=16)
         for part in (self.image_id, self.version, self.canonical, self.revision, self.extension):
             octets = _octets(part)
-            # The length in front keeps ("ab", "c") apart from ("a", "bc").
+            # The length in front distinguishes ("ab", "c") from ("a", "bc").
             digest.update(len(octets).to_bytes(8, "big") + octets)
         return digest.hexdigest()
 
@@ -51,11 +51,11 @@ class RenditionKey:
 
     @property
     def path(self) -> str:
-        """File of this rendition, relative to the cache folder."""
+        """Path of this rendition, relative to the cache folder."""
         return self.path_in(RENDITIONS)
 
     def path_in(self, top: str) -> str:
-        """File of this name below one of the top folders, relative to the cache folder."""
+        """Return the path of this key below one of the top folders, relative to the cache folder."""
         # A dash ends the version in the name, so it may not have any.
         version = _literal_or_hash(_VERSION, self.version).replace("-", ".")
         revision = _literal_or_hash(_WORD, self.revision)
@@ -65,18 +65,18 @@ class RenditionKey:
 
 
 def image_folder(image_id: str, top: str = RENDITIONS) -> str:
-    """Name the folder that holds every rendition of an image, relative to the cache folder."""
+    """Return the folder of all renditions of an image, relative to the cache folder."""
     digest = _hash(image_id)
     return f"{top}/{digest[:2]}/{digest}"
 
 
 def is_image_folder(path: str) -> bool:
-    """Tell whether a relative path is one that `image_folder` makes."""
+    """Return whether a relative path is one that `image_folder` returns."""
     return _FOLDER.fullmatch(path) is not None
 
 
 def is_rendition_path(path: str) -> bool:
-    """Tell whether a relative path is one that a `RenditionKey` makes."""
+    """Return whether a relative path is that of a `RenditionKey`."""
     folder, _, name = path.rpartition("/")
     return is_image_folder(folder) and _NAME.fullmatch(name) is not None
 
@@ -99,7 +99,7 @@ def _octets(text: str) -> bytes:
 
 
 MOST_SIBLINGS = 1000
-"""As many as are kept of one original by default; a look-up is to take a few milliseconds at most."""
+"""The default number of renditions per original; a look-up takes a few milliseconds at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +112,14 @@ class Sibling:
 
 
 def name_range(key: RenditionKey) -> tuple[str, str]:
-    """Give the paths between which all siblings of a rendition lie, in the order of text."""
+    """Return two paths, between which the paths of all siblings are in the order of text."""
     start = _start(key)
-    # "." follows "-" in ASCII, so this is the range of all names that begin so.
+    # "." follows "-" in ASCII, so this is the range of all names with this prefix.
     return start, f"{start[:-1]}."
 
 
 def siblings(key: RenditionKey, found: Iterable[tuple[str, int, int]]) -> list[Sibling]:
-    """Read keys from (path, width, height); a name that holds a hash cannot be read back, and is left out."""
+    """Return the siblings among (path, width, height); a name with a hash has no readable key and is left out."""
     start = _start(key)
     listed = []
     for path, width, height in found:
@@ -131,5 +131,5 @@ def siblings(key: RenditionKey, found: Iterable[tuple[str, int, int]]) -> list[S
 
 
 def _start(key: RenditionKey) -> str:
-    """Give what the paths of all siblings begin with."""
+    """Return the common prefix of the paths of all siblings."""
     return replace(key, canonical="", extension="x").path.removesuffix(".x")

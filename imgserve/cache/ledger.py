@@ -1,4 +1,4 @@
-"""The rows of a disk tier: what is in its folder, how large, when last used."""
+"""The ledger of a tier on disk: one row per file with its size and last use."""
 
 import json
 import sqlite3
@@ -14,9 +14,9 @@ from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.sqlite_file import SqliteFile
 
 _BATCH = 512
-"""Uses after which it is worth writing them down."""
+"""Uses after which they are written to the ledger."""
 _SECONDS = 5.0
-"""Time after which they are written down at the latest; what a crash loses is this much recency."""
+"""Time after which they are written at the latest; a crash loses this much recency."""
 
 
 class Recency:
@@ -30,24 +30,24 @@ class Recency:
 
     @property
     def due(self) -> bool:
-        """Whether the uses should be written down now."""
+        """Whether the uses should be written now."""
         full = len(self._used) >= _BATCH
         return full or (bool(self._used) and time.monotonic() - self._taken_at >= _SECONDS)
 
     def now(self) -> int:
-        """Tell the time in nanoseconds, later than ever before in this process even if the clock is set back."""
+        """Return the time in nanoseconds, which rises in this process even if the clock is set back."""
         with self._lock:
             self._last = max(time.time_ns(), self._last + 1)
             return self._last
 
     def touch(self, path: str) -> None:
-        """Note that a file is used now."""
+        """Record that a file is used now."""
         at = self.now()
         with self._lock:
             self._used[path] = at
 
     def take(self) -> dict[str, int]:
-        """Hand over all uses noted and begin anew."""
+        """Return all recorded uses and start over."""
         with self._lock:
             used, self._used = self._used, {}
             self._taken_at = time.monotonic()
@@ -92,7 +92,7 @@ class Entry:
     size: int
     """Bytes."""
     crc32: int | None
-    """None for an inherited file that nobody has read yet."""
+    """None for an unverified file that nobody has read yet."""
     media_type: str
     width: int
     height: int
@@ -110,21 +110,21 @@ class Totals:
 
 
 class Rows:
-    """The changes that can be made within one transaction."""
+    """The changes that can be made in one transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def find(self, path: str) -> Entry | None:
-        """Look up one file."""
+        """Return the entry of a file, or None."""
         return _find(self._connection, path)
 
     def totals(self) -> Totals:
-        """Tell the sums, this transaction included."""
+        """Return the sums, this transaction included."""
         return _totals(self._connection)
 
     def put(self, entry: Entry) -> None:
-        """Enter a file, in place of what was known of it."""
+        """Insert or replace the entry of a file."""
         # Not INSERT OR REPLACE, which deletes without firing the trigger.
         self._connection.execute(
             f"{_INSERT} ON CONFLICT (path) DO UPDATE SET size = excluded.size, crc32 = excluded.crc32, "
@@ -134,21 +134,20 @@ class Rows:
         )
 
     def add(self, entry: Entry) -> None:
-        """Enter a file unless it is known."""
+        """Insert the entry of a file unless it has one."""
         self._connection.execute(f"{_INSERT} ON CONFLICT (path) DO NOTHING", _values(entry))
 
     def drop(self, path: str) -> None:
-        """Forget a file."""
+        """Delete the entry of a file."""
         self._connection.execute("DELETE FROM renditions WHERE path = ?", (path,))
 
     def drop_folder(self, folder: str) -> int:
-        """Forget every file of a folder; tell how many there were."""
-        # "0" follows "/" in ASCII, so this is the range of all paths that begin with the folder.
+        """Delete the entries of a folder; return how many there were."""
         query = "DELETE FROM renditions WHERE path > ? AND path < ?"
-        return self._connection.execute(query, (f"{folder}/", f"{folder}0")).rowcount
+        return self._connection.execute(query, _within(folder)).rowcount
 
     def drop_all(self) -> int:
-        """Forget every file; tell how many there were."""
+        """Delete every entry; return how many there were."""
         # Without its trigger SQLite drops the whole table at once; a million rows one by one would take it 20 seconds.
         self._connection.execute("DROP TRIGGER counts_gone")
         number = self._connection.execute("DELETE FROM renditions").rowcount
@@ -157,39 +156,38 @@ class Rows:
         return number
 
     def oldest(self, number: int) -> list[Entry]:
-        """List the files that were not used for longest."""
+        """Return the least recently used entries."""
         query = f"SELECT {_COLUMNS} FROM renditions ORDER BY used LIMIT ?"  # noqa: S608  our constant
         return [_entry(row) for row in self._connection.execute(query, (number,))]
 
     def beyond(self, folder: str, most: int) -> list[str]:
-        """List the files of a folder that were not used for longest, beyond the most that may be there."""
+        """Return the least recently used paths of a folder beyond the number that it may hold."""
         query = "SELECT path FROM renditions WHERE path > ? AND path < ? ORDER BY used DESC LIMIT -1 OFFSET ?"
-        return [row[0] for row in self._connection.execute(query, (f"{folder}/", f"{folder}0", most))]
+        return [row[0] for row in self._connection.execute(query, (*_within(folder), most))]
 
     def touch(self, used: Mapping[str, int]) -> None:
-        """Note when files were last used."""
+        """Set when files were last used."""
         query = "UPDATE renditions SET used = max(used, ?) WHERE path = ?"
         self._connection.executemany(query, ((at, path) for path, at in used.items()))
 
 
 class Ledger:
-    """What the cache folder holds, shared by every process that uses the folder.
+    """The entries of a cache folder, shared by every process that uses the folder.
 
-    Queries and changes have a connection each: a look-up never waits for a change that another thread makes. Look-ups
-    at once have a third: they would wait for longer queries, and it does not sleep where the others do.
+    Queries and changes have a connection each: a look-up never waits for a change in another thread. Non-blocking
+    look-ups have a third: they would otherwise wait for longer queries, and it does not sleep where the others do.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take the file; it is opened, and made if need be, at the first use."""
-        self._reader = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
-        self._writer = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
-        self._prompt = SqliteFile(path, _SCHEMA, _SCHEMA_VERSION)
-        self.wanted_at_once = False
-        """Whether anybody looks up at once, so that it is worth a connection."""
+        """Use a file, which is opened or created at the first use."""
+        files = (SqliteFile(path, _SCHEMA, _SCHEMA_VERSION) for _ in range(3))
+        self._reader, self._writer, self._nonblocking_file = files
+        self.nonblocking = False
+        """Whether anybody looks up without blocking, which needs a connection."""
 
     @property
     def openings(self) -> int:
-        """How often the file was opened; a new number means that it may have been made new."""
+        """How often the file was opened; a new number means that it may be a new file."""
         return self._writer.openings
 
     @property
@@ -204,39 +202,39 @@ class Ledger:
             yield Rows(connection)
 
     def find(self, path: str) -> Entry | None:
-        """Look up one file."""
+        """Return the entry of a file, or None."""
         with self._reader.reading() as connection:
             return _find(connection, path)
 
-    def find_at_once(self, path: str) -> Entry | Unknown | None:
-        """Look up one file without waiting for anybody; `UNKNOWN` before `prepare`, or where it would wait."""
-        row = self._prompt.first_row_at_once(_FIND, (path,))
+    def find_nonblocking(self, path: str) -> Entry | Unknown | None:
+        """Return the entry of a file without waiting, or `UNKNOWN` before `prepare` or if it would wait."""
+        row = self._nonblocking_file.first_row_nonblocking(_FIND, (path,))
         return row if row is None or row is UNKNOWN else _entry(row)
 
     def prepare(self) -> None:
-        """Make look-ups at once possible, if anybody wants them; may wait."""
-        if self.wanted_at_once:
-            self._prompt.prepare_at_once()
+        """Prepare non-blocking look-ups, if anybody uses them; may wait."""
+        if self.nonblocking:
+            self._nonblocking_file.prepare_nonblocking()
 
     def totals(self) -> Totals:
-        """Tell the sums over all entries."""
+        """Return the sums over all entries."""
         with self._reader.reading() as connection:
             return _totals(connection)
 
     def in_folder(self, folder: str) -> dict[str, int]:
-        """List the files of a folder with their sizes."""
+        """Return the paths of a folder with their sizes."""
         query = "SELECT path, size FROM renditions WHERE path > ? AND path < ?"
         with self._reader.reading() as connection:
-            return dict(connection.execute(query, (f"{folder}/", f"{folder}0")))
+            return dict(connection.execute(query, _within(folder)))
 
     def between(self, first: str, last: str, most: int) -> list[tuple[str, int, int]]:
-        """List path, width and height of the files between two paths."""
+        """Return path, width and height of the files between two paths."""
         query = "SELECT path, width, height FROM renditions WHERE path > ? AND path < ? LIMIT ?"
         with self._reader.reading() as connection:
             return connection.execute(query, (first, last, most)).fetchall()
 
     def next_folder(self, folder: str) -> str | None:
-        """Name the folder that follows in the order of paths; begin with an empty name."""
+        """Return the folder that follows in the order of paths, the first one for an empty name."""
         query = "SELECT path FROM renditions WHERE path > ? ORDER BY path LIMIT 1"
         with self._reader.reading() as connection:
             row = connection.execute(query, (f"{folder}0" if folder else "",)).fetchone()
@@ -244,9 +242,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        self._reader.close()
-        self._writer.close()
-        self._prompt.close()
+        for file in (self._reader, self._writer, self._nonblocking_file):
+            file.close()
 
 
 def _find(connection: sqlite3.Connection, path: str) -> Entry | None:
@@ -265,13 +262,10 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def _values(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.path,
-        entry.size,
-        entry.crc32,
-        entry.media_type,
-        entry.width,
-        entry.height,
-        json.dumps(entry.notes) if entry.notes else _NO_NOTES,
-        entry.used,
-    )
+    notes = json.dumps(entry.notes) if entry.notes else _NO_NOTES
+    return (entry.path, entry.size, entry.crc32, entry.media_type, entry.width, entry.height, notes, entry.used)
+
+
+def _within(folder: str) -> tuple[str, str]:
+    """Return the range of all paths in a folder: "0" follows "/" in ASCII."""
+    return f"{folder}/", f"{folder}0"

@@ -1,27 +1,35 @@
-"""Locks between server processes: one per rendition key, and the leader that maintains the cache."""
+"""Locks between server processes: one per rendition key, and the lock of a leader."""
 
 import contextlib
 import errno
 import fcntl
 import hashlib
+import logging
 import os
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
 _STRIPES = 1024
 """Two different pictures that fall on one lock file wait for each other; with a few renderings at a time, rarely."""
-_LOOK_EVERY = 0.01
+_LOOK_EVERY = 0.25
+"""Wait for a release that is not reported: on a file system without FIFOs, and while an older release runs too."""
 _HELD = {errno.EAGAIN, errno.EACCES}
+_log = logging.getLogger("imgserve.cache")
 
 
 class KeyLocks:
-    """Advisory locks in a folder, let go by the kernel when a process dies."""
+    """Advisory locks in a folder, which the kernel releases when a process dies.
+
+    Each lock file has a FIFO next to it. The holder has the FIFO open for writing, the waiting processes have it open
+    for reading. When the holder is done or dies the kernel closes the FIFO, and the event loop of those who wait
+    reports the end of the file. So nobody polls, and no thread blocks in `flock`, which could not be interrupted.
+    """
 
     def __init__(self, folder: Path | None, patience: float) -> None:
-        """Take the folder, or None where one process is alone; and seconds after which waiting is given up."""
+        """Use a folder, or None if there is only one process; waiting ends after `patience` seconds."""
         self._folder = folder
         self._patience = patience
 
@@ -32,75 +40,147 @@ class KeyLocks:
 
     @contextlib.asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
-        """Wait while another process holds the key; where locks fail, or it takes too long, go on without."""
-        descriptor = self._open(key)
-        if descriptor is None:
-            yield
-            return
+        """Wait while another process holds the key; go on without the lock if locking fails or takes too long."""
+        descriptors = list[int]()
         try:
-            await self._acquire(descriptor)
+            if self._folder is not None:
+                # A full or read-only disk: rendering a picture twice beats not rendering it.
+                with contextlib.suppress(OSError):
+                    await self._acquire(self._folder, key, descriptors)
             yield
         finally:
-            os.close(descriptor)
+            # The lock goes first, so that whoever the FIFO wakes finds it free.
+            for descriptor in descriptors:
+                os.close(descriptor)
 
-    def _open(self, key: str) -> int | None:
-        if self._folder is None:
-            return None
-        stripe = int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).digest(), "big")
-        path = self._folder / f"{stripe % _STRIPES:03x}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError:
-            # A full or read-only disk: rendering a picture twice beats not rendering it.
-            return None
-
-    async def _acquire(self, descriptor: int) -> None:
-        deadline = time.monotonic() + self._patience
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in _HELD:
-                    return
-                await anyio.sleep(_LOOK_EVERY)
-            else:
-                return
+    async def _acquire(self, folder: Path, key: str, descriptors: list[int]) -> None:
+        """Add the descriptors of the lock and of the FIFO, which release it when they are closed."""
+        path = _lock_path(folder, key)
+        lock, fifo = _open(path, os.O_RDWR | os.O_CREAT), path.with_name(f"{path.name}.held")
+        descriptors.append(lock)
+        with anyio.move_on_after(self._patience):
+            while not (_locked(lock) or await _wait(lock, fifo)):
+                pass
+            with contextlib.suppress(OSError):
+                descriptors.append(_open_fifo(fifo, os.O_RDWR))
 
 
-class Janitor:
-    """Holds an advisory lock that the kernel gives to another process as soon as this one dies."""
+def _lock_path(folder: Path, key: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    stripe = int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).digest(), "big")
+    return folder / f"{stripe % _STRIPES:03x}"
 
-    def __init__(self, path: Path) -> None:
-        """Take the lock file; it is made when first asked for."""
+
+async def _wait(lock: int, fifo: Path) -> bool:
+    """Wait until the lock may be free; return whether it is held by this process already."""
+    try:
+        reader = _open_fifo(fifo, os.O_RDONLY)
+    except OSError:
+        await anyio.sleep(_LOOK_EVERY)
+        return False
+    try:
+        # With the FIFO open, a release from here on is reported.
+        if _locked(lock):
+            return True
+        with anyio.move_on_after(_LOOK_EVERY):
+            await anyio.wait_readable(reader)
+        return False
+    finally:
+        os.close(reader)
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock a file unless another process holds it; return whether it is locked by this one."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
+    return True
+
+
+def _open(path: Path, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o644)
+
+
+def _open_fifo(path: Path, flags: int) -> int:
+    # Reading and writing at once never waits for the other end, and NONBLOCK makes reading alone not wait either.
+    try:
+        return _open(path, flags | os.O_NONBLOCK)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o644)
+        return _open(path, flags | os.O_NONBLOCK)
+
+
+class LeaderLock:
+    """Makes one of several processes the leader, by a file lock that the kernel releases when the leader dies."""
+
+    def __init__(self, path: Path, every: float = 1.0) -> None:
+        """Use a lock file, which is created with its folder but none above; `run` tries it every so many seconds."""
         self._path = path
+        self._every = every
         self._descriptor: int | None = None
+        self._failing = False
+        self.mine = False
+        """Whether this process was the leader at the last attempt."""
 
-    def is_me(self) -> bool:
-        """Tell whether this process is the janitor, becoming it if there is none."""
+    def acquire(self) -> bool:
+        """Return whether this process is the leader; it becomes the leader if there is none."""
+        # The lock may be in the folder of originals, which is not created: its disk may not be mounted now. The leader
+        # stays the leader, because no other process can acquire the lock meanwhile.
+        if self.mine and not self._path.parent.parent.is_dir():
+            return True
         if self._descriptor is not None and self._is_current(self._descriptor):
             return True
-        self.resign()
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.release()
+        self._path.parent.mkdir(exist_ok=True)
+        descriptor = _open(self._path, os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
-        return True
+            self.mine = _locked(descriptor)
+        finally:
+            if self.mine:
+                self._descriptor = descriptor
+            else:
+                os.close(descriptor)
+        return self.mine
 
-    def resign(self) -> None:
-        """Let another process be the janitor."""
-        descriptor, self._descriptor = self._descriptor, None
+    def release(self) -> None:
+        """Let another process become the leader."""
+        descriptor, self._descriptor, self.mine = self._descriptor, None, False
         if descriptor is not None:
             os.close(descriptor)
 
+    async def run(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do the work whenever this process is the leader, until cancelled."""
+        try:
+            while True:
+                if await self._try():
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(work)
+                        while await self._try():  # noqa: ASYNC110  the kernel does not report a lock that was lost
+                            await anyio.sleep(self._every)
+                        group.cancel_scope.cancel()
+                await anyio.sleep(self._every)
+        finally:
+            self.release()
+
+    async def _try(self) -> bool:
+        try:
+            await to_thread.run_sync(self.acquire)
+        except OSError as error:
+            # Without a lock no work: two processes that do the same would disturb each other for ever.
+            self.mine = False
+            if not self._failing:
+                _log.warning("cannot lock %s, so this process does not work as the leader: %s", self._path, error)
+            self._failing = True
+        else:
+            self._failing = False
+        return self.mine
+
     def _is_current(self, descriptor: int) -> bool:
-        """Tell whether the locked file is still the one that others would lock: the folder may have been wiped."""
+        """Return whether the locked file is still at its path: the folder may have been deleted."""
         try:
             return os.path.samestat(os.fstat(descriptor), self._path.stat())
         except FileNotFoundError:

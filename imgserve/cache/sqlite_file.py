@@ -1,4 +1,4 @@
-"""The SQLite file of a ledger: opened, checked, replaced when it is damaged."""
+"""The SQLite file of a ledger, which is replaced when it is damaged."""
 
 import fcntl
 import os
@@ -14,13 +14,13 @@ from imgserve.cache.files import UNKNOWN, Unknown
 
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
 _BROKEN_AT_OPENING = _BROKEN | {sqlite3.SQLITE_ERROR}
-"""SQLITE_ERROR at opening is a table that is not as we make it."""
+"""SQLITE_ERROR at opening means that a table has another form."""
 _RETRY_SECONDS = 1.0
 """Pause after a failure, so that requests do not queue up behind a locked or unreachable ledger."""
 
 
 class _OtherSchema(sqlite3.DatabaseError):
-    """The file was made by another release."""
+    """The file was written by another release."""
 
     sqlite_errorcode = sqlite3.SQLITE_NOTADB
 
@@ -28,11 +28,11 @@ class _OtherSchema(sqlite3.DatabaseError):
 class SqliteFile:
     """One connection to an SQLite file that may vanish, break or be replaced by another process at any time.
 
-    A cache may forget: a file that is broken, read-only or of another schema is renamed aside and made new.
+    A cache may forget: a file that is broken, read-only or of another schema is renamed and created anew.
     """
 
     def __init__(self, path: Path, schema: str, schema_version: int, busy_seconds: float = 1.0) -> None:
-        """Take the file, the statements that make it, their number, and how long to wait for other processes."""
+        """Use a file with a schema of some version, and wait so long for other processes."""
         self._path = path
         self._schema = schema
         self._schema_version = schema_version
@@ -43,19 +43,19 @@ class SqliteFile:
         self._retry_at = 0.0
         self._failure: OSError | sqlite3.Error | None = None
         self.openings = 0
-        """How often the file was opened; a new number means that it may have been made new."""
+        """How often the file was opened; a new number means that it may be a new file."""
         self.losses = 0
         """How often the file was deleted or replaced while it was in use."""
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for queries."""
+        """Provide the connection for queries."""
         with self._lock, self._watched():
             yield self._open_connection()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection in a transaction that no other process writes in; an error takes all of it back."""
+        """Provide the connection in a transaction that excludes other writers; an error rolls it back."""
         with self._lock, self._watched():
             connection = self._open_connection()
             self._begin(connection)
@@ -68,8 +68,8 @@ class SqliteFile:
                     connection.execute("ROLLBACK")
                 raise
 
-    def first_row_at_once(self, query: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | Unknown | None:
-        """Give the first row of a query without opening, waiting or repairing anything."""
+    def first_row_nonblocking(self, query: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | Unknown | None:
+        """Return the first row of a query, or `UNKNOWN` if that would open, wait or repair."""
         if not self._lock.acquire(blocking=False):
             return UNKNOWN
         try:
@@ -77,15 +77,15 @@ class SqliteFile:
                 return UNKNOWN
             row: tuple[Any, ...] | None = self._connection.execute(query, parameters).fetchone()
         except sqlite3.Error:
-            # Whoever asks again, prepared to wait, meets it too and can tell.
+            # A blocking query meets the same error and reports it.
             return UNKNOWN
         else:
             return row
         finally:
             self._lock.release()
 
-    def prepare_at_once(self) -> None:
-        """Open the file for queries at once, again if it was replaced; may wait."""
+    def prepare_nonblocking(self) -> None:
+        """Open the file for non-blocking queries, again if it was replaced; may wait."""
         with self._lock, self._watched():
             # SQLite would otherwise sleep while another process has the file for itself.
             self._open_connection().execute("PRAGMA busy_timeout=0")
@@ -107,7 +107,7 @@ class SqliteFile:
             raise
 
     def _open_connection(self) -> sqlite3.Connection:
-        # SQLite goes on with a deleted file as if nothing had happened. Looking costs 2 microseconds.
+        # SQLite goes on with a deleted file as if nothing had happened. The look costs 2 microseconds.
         if self._connection is not None and self._identity == _identity(self._path):
             return self._connection
         self.losses += self._connection is not None
@@ -157,7 +157,7 @@ class SqliteFile:
             self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
         )
         try:
-            # Neither pictures nor ledger are worth an fsync a write: what a power cut takes is rendered again.
+            # Neither pictures nor ledger need an fsync a write: after a power cut they are rendered again.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA journal_size_limit=4194304")
@@ -179,7 +179,7 @@ class SqliteFile:
 
     @contextmanager
     def _replacing(self) -> Iterator[None]:
-        """Keep other processes from opening or replacing the file: two that find it broken must not replace it twice.
+        """Lock out other processes that open or replace the file: two that find it broken must not replace it twice.
 
         Turning on WAL also needs this: it fails at once, without waiting, while another process opens the file.
         """
@@ -203,7 +203,7 @@ class SqliteFile:
                 return
 
     def _set_aside(self, identity: tuple[int, int] | None) -> None:
-        """Rename the file that was found broken, unless another process has done so already."""
+        """Rename a broken file, unless another process has done so already."""
         if identity is None or _identity(self._path) != identity:
             return
         for end in ("", "-wal", "-shm"):
@@ -226,5 +226,5 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """Primary result code of an SQLite error; 0 for one that Python's module raised."""
+    """Return the primary result code of an SQLite error, or 0 for one that Python's module raised."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,7 +1,8 @@
-"""What a cache tier reports: usage, counters and disk errors."""
+"""The figures of a cache tier: usage, counters and disk errors."""
 
 import errno
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class TierStats:
-    """One tier at one moment; hits to errors count since this process started."""
+    """Figures of a tier; hits, misses, evictions and errors count since this process started."""
 
     entries: int = 0
     bytes: int = 0
@@ -23,9 +24,9 @@ class TierStats:
     evictions: int = 0
     errors: int = 0
     mine: bool = True
-    """This process answers for the tier: of those that share a disk tier, the janitor."""
+    """Whether this process reports the tier: of those that share a tier on disk, the leader."""
     degraded: bool = False
-    """The tier fails right now; requests are answered without it."""
+    """Whether the tier fails now; requests are answered without it."""
 
 
 class Tally:
@@ -46,7 +47,7 @@ class Tally:
                 self.misses += 1
 
     def evicted(self, number: int) -> None:
-        """Count renditions that had to go for space."""
+        """Count files that were removed for space."""
         with self._lock:
             self.evictions += number
 
@@ -57,10 +58,10 @@ _QUIET_SECONDS = 60.0
 
 
 class Faults:
-    """Turns errors of disk and ledger into figures and one log line a kind."""
+    """Counts errors of disk and ledger, and logs one line a kind."""
 
     def __init__(self, tier: str = "disk cache", quiet_seconds: float = _QUIET_SECONDS) -> None:
-        """Take what the log calls the tier, and how long a kind that recovered is not logged again."""
+        """Use this name of the tier in the log; a kind that recovered is not logged again for so long."""
         self._tier = tier
         self._quiet = quiet_seconds
         self._lock = threading.Lock()
@@ -72,12 +73,12 @@ class Faults:
 
     @property
     def failing(self) -> bool:
-        """Whether something failed and has not worked since."""
+        """Whether an action failed and has not succeeded since."""
         return bool(self._failing)
 
     @contextmanager
     def guard(self, action: str) -> Iterator[None]:
-        """Run what may fail; an error of disk or ledger ends the block and is recorded here."""
+        """End the block at an error of disk or ledger, which is recorded."""
         try:
             yield
         except (OSError, sqlite3.Error) as error:
@@ -86,20 +87,17 @@ class Faults:
             self._recovered(action)
 
     def record(self, action: str, error: OSError | sqlite3.Error) -> None:
-        """Count an error, and log it if its kind is not known to be failing already."""
+        """Count an error, and log it unless its kind is failing already."""
         kind = _kind(error)
         with self._lock:
             self.count += 1
             self._failing.add((action, kind))
-            if kind in self._logged or not self._due(kind):
+            logged_at = self._logged_at.get(kind, -math.inf)
+            if kind in self._logged or time.monotonic() - logged_at < self._quiet:
                 return
             self._logged.add(kind)
             self._logged_at[kind] = time.monotonic()
         _LOGGER.warning("%s: %s fails with %s (%s); requests go on without it", self._tier, action, kind, error)
-
-    def _due(self, kind: str) -> bool:
-        at = self._logged_at.get(kind)
-        return at is None or time.monotonic() - at >= self._quiet
 
     def _recovered(self, action: str) -> None:
         if not self._failing:

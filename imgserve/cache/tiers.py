@@ -1,4 +1,4 @@
-"""Memory tier over disk tier, and the mezzanine tier."""
+"""The memory tier, and the cache that combines it with the tiers on disk."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,14 +8,135 @@ from pathlib import Path
 from typing import Literal
 
 from anyio import CancelScope, CapacityLimiter, to_thread
+from cachetools import Cache, LRUCache
 
-from imgserve.cache.disk import DiskTier
+from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
-from imgserve.cache.key import RenditionKey, Sibling, image_folder
-from imgserve.cache.memory import MemoryTier
-from imgserve.cache.mezzanines import MezzanineTier
-from imgserve.cache.stats import TierStats
+from imgserve.cache.key import RenditionKey, Sibling, image_folder, siblings
+from imgserve.cache.stats import Tally, TierStats
 from imgserve.model import Rendition
+
+ENTRY_BYTES = 1024
+"""Cost of an entry besides data and names: key, values, dictionary slots (measured 1.0 KB on CPython 3.11)."""
+_LARGEST_SHARE = 8
+"""A rendition above an eighth of the budget would displace too many others for what it saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    rendition: Rendition
+    folder: str
+    cost: int
+
+
+class MemoryTier:
+    """Stores renditions in memory and evicts the least recently used; for the event loop only."""
+
+    def __init__(self, budget: int) -> None:
+        """Use at most so many bytes; 0 turns the tier off."""
+        self._budget = budget
+        self._tally = Tally()
+        self._entries = _Entries(budget, self._tally)
+
+    def get(self, key: RenditionKey) -> Rendition | None:
+        """Return a rendition and count a hit, or return None without counting a miss."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._tally.looked_up(found=True)
+        return entry.rendition
+
+    def count_miss(self) -> None:
+        """Count a look-up that found nothing here."""
+        self._tally.looked_up(found=False)
+
+    def peek(self, key: RenditionKey) -> Rendition | None:
+        """Return a rendition, or None, without counting a hit or a miss."""
+        entry = self._entries.get(key)
+        return entry.rendition if entry else None
+
+    def siblings(self, key: RenditionKey) -> list[Sibling]:
+        """Return the other stored renditions of an original, without counting hits or misses."""
+        return siblings(key, self._entries.in_folder(key.folder))
+
+    def put(self, key: RenditionKey, rendition: Rendition) -> bool:
+        """Store a rendition unless it is too large for this tier; return whether it was stored."""
+        names = len(key.image_id) + len(key.canonical) + sum(map(len, rendition.notes))
+        cost = len(rendition.data) + names + ENTRY_BYTES
+        if cost * _LARGEST_SHARE > self._budget:
+            return False
+        self._entries[key] = _Entry(rendition, key.folder, cost)
+        return True
+
+    def purge(self, image_id: str) -> int:
+        """Remove every rendition of an image; return how many there were."""
+        return self._entries.purge(image_folder(image_id))
+
+    def discard(self, key: RenditionKey) -> bool:
+        """Remove one rendition; return whether it was stored."""
+        known = key in self._entries
+        if known:
+            del self._entries[key]
+        return known
+
+    def purge_all(self) -> int:
+        """Remove everything; return how many renditions there were."""
+        number = len(self._entries)
+        self._entries.clear()
+        return number
+
+    def stats(self) -> TierStats:
+        """Return entries, bytes and the counters of look-ups."""
+        return TierStats(
+            entries=len(self._entries),
+            bytes=int(self._entries.currsize),
+            limit_bytes=self._budget,
+            hits=self._tally.hits,
+            misses=self._tally.misses,
+            evictions=self._tally.evictions,
+        )
+
+
+class _Entries(LRUCache[RenditionKey, _Entry]):
+    """An LRU with an index by image folder, so that a purge visits the entries of one image only."""
+
+    def __init__(self, budget: int, tally: Tally) -> None:
+        super().__init__(budget, getsizeof=lambda entry: entry.cost)
+        self._tally = tally
+        self._by_folder: dict[str, set[RenditionKey]] = {}
+
+    def __setitem__(self, key: RenditionKey, entry: _Entry) -> None:
+        super().__setitem__(key, entry)
+        self._by_folder.setdefault(entry.folder, set()).add(key)
+
+    def __delitem__(self, key: RenditionKey) -> None:
+        super().__delitem__(key)
+        folder = key.folder
+        keys = self._by_folder[folder]
+        keys.discard(key)
+        if not keys:
+            del self._by_folder[folder]
+
+    def popitem(self) -> tuple[RenditionKey, _Entry]:
+        self._tally.evicted(1)
+        return super().popitem()
+
+    def clear(self) -> None:
+        super().clear()
+        self._by_folder.clear()
+
+    def in_folder(self, folder: str) -> list[tuple[str, int, int]]:
+        keys = self._by_folder.get(folder, ())
+        # Not by `[]`, which would mark them as used.
+        entries = [(key, Cache.__getitem__(self, key).rendition) for key in keys]
+        return [(key.path, rendition.width, rendition.height) for key, rendition in entries]
+
+    def purge(self, folder: str) -> int:
+        keys = list(self._by_folder.get(folder, ()))
+        for key in keys:
+            del self[key]
+        return len(keys)
+
 
 TierName = Literal["memory", "disk"]
 _DISK_THREADS = 8
@@ -23,51 +144,46 @@ _DISK_THREADS = 8
 
 
 @dataclass(slots=True, eq=False)
-class _Passage:
-    """Something on its way between tiers, and whether its image was purged meanwhile."""
+class _InFlight:
+    """A rendition or mezzanine in transfer between tiers."""
 
     purged: bool = False
+    """Whether its image was purged meanwhile."""
 
 
 class TieredCache:
-    """Finds renditions in the nearest tier and keeps them in both; keeps what they are made from in a third.
+    """Returns renditions from the nearest tier and stores them in both; stores mezzanines in a third.
 
     A purge wins over every get and put that began before it, and leaves nothing that a get found while it ran:
 
     1. The memory tier changes on the event loop only, the tiers on disk in threads.
-    2. A get that reads from disk in a thread, or a put that writes there, notes its passage under the image's folder.
-    3. A purge marks the passages of that folder and empties memory before it goes to a thread, and once more when it
-       is back: meanwhile gets may have read what was not removed yet.
-    4. A get whose passage is marked does not put what it read in memory.
-    5. A put looks at its passage after it has written, still in its thread. Marked, it removes what it wrote, which
-       may have been after the purge was done. Not marked, the purge is still to come and finds it.
+    2. A get that reads from disk in a thread, or a put that writes there, is registered under the image's folder.
+    3. A purge marks what is registered under that folder and empties memory before it goes to a thread, and once more
+       when it is back: meanwhile gets may have read what was not removed yet.
+    4. A get that is marked does not put what it read in memory.
+    5. A put looks at its mark after it has written, still in its thread. If marked, it removes what it wrote, which
+       may have been after the purge was done. If not, the purge is still to come and finds it.
     """
 
     def __init__(self, memory: MemoryTier, disk: DiskTier, mezzanines: MezzanineTier | None = None) -> None:
-        """Take the tiers, which belong to this object from here on; without mezzanines none are kept."""
+        """Own the tiers; without a mezzanine tier no mezzanines are stored."""
         self._memory = memory
         self._disk = disk
         self._mezzanines = mezzanines or MezzanineTier(Path(), 0)
         self._threads = CapacityLimiter(_DISK_THREADS)
-        self._passages: dict[str, set[_Passage]] = {}
+        self._in_flight: dict[str, set[_InFlight]] = {}
 
     def peek(self, key: RenditionKey) -> Rendition | None:
-        """Find a rendition in memory, without counting hits and misses."""
+        """Return a rendition that is in memory, or None, without counting hits and misses."""
         return self._memory.peek(key)
 
     def get_ready(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
-        """Find a rendition that is there without waiting; a miss in memory is not counted, for `get` is asked next."""
-        found = self._memory.get_again(key)
-        if found is not None:
-            return found, "memory"
-        on_disk = self._disk.get_at_once(key)
-        if on_disk is None or on_disk is UNKNOWN:
-            return None
-        self._memory.put(key, on_disk)
-        return on_disk, "disk"
+        """Return a rendition that is available without waiting; a miss in memory is not counted, for `get` follows."""
+        found = self._ready(key)
+        return None if found is UNKNOWN else found
 
     async def recheck(self, key: RenditionKey, *, on_disk: bool) -> tuple[Rendition, TierName] | None:
-        """Find what another may have made since the last look, without counting hits and misses."""
+        """Return what others may have stored since the last look-up, without counting hits and misses."""
         found = self._memory.peek(key)
         if found is not None:
             return found, "memory"
@@ -76,151 +192,150 @@ class TieredCache:
         found = await to_thread.run_sync(self._disk.peek, key, limiter=self._threads)
         return None if found is None else (found, "disk")
 
-    def get_at_once(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
-        """Find a rendition without waiting for the disk; `UNKNOWN`, which counts as nothing, where only `get` can."""
-        found = self._memory.peek(key)
-        if found is not None:
-            self._memory.looked_up(found=True)
-            return found, "memory"
-        on_disk = self._disk.get_at_once(key)
-        if on_disk is UNKNOWN:
-            return UNKNOWN
-        self._memory.looked_up(found=False)
-        if on_disk is None:
-            return None
-        self._memory.put(key, on_disk)
-        return on_disk, "disk"
+    def get_nonblocking(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
+        """Return a rendition without waiting, or `UNKNOWN`, which counts as nothing, if only `get` can find it."""
+        found = self._ready(key)
+        if found is None or (found is not UNKNOWN and found[1] == "disk"):
+            self._memory.count_miss()
+        return found
 
     async def get(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
-        """Find a rendition and tell the tier that had it."""
-        at_once = self.get_at_once(key)
-        if at_once is not UNKNOWN:
-            return at_once
-        self._memory.looked_up(found=False)
-        with self._passing(key.folder) as passage:
+        """Return a rendition and the tier that had it, or None."""
+        ready = self.get_nonblocking(key)
+        if ready is not UNKNOWN:
+            return ready
+        self._memory.count_miss()
+        with self._flying(key.folder) as flight:
             found = await to_thread.run_sync(self._disk.get, key, limiter=self._threads)
         if found is None:
             return None
-        if not passage.purged:
+        if not flight.purged:
             self._memory.put(key, found)
         return found, "disk"
 
     async def siblings(self, key: RenditionKey) -> list[Sibling]:
-        """List what else is kept of an original; in memory where nothing is kept on disk."""
+        """Return the other stored renditions of an original: those on disk, or in memory if there is no disk tier."""
         if self._disk.off:
             return self._memory.siblings(key)
         return await to_thread.run_sync(self._disk.siblings, key, limiter=self._threads)
 
     async def put(self, key: RenditionKey, rendition: Rendition, *, in_memory: bool = True) -> bool:
-        """Keep a rendition in both tiers, in memory at once; tell whether any of them kept it.
+        """Store a rendition in both tiers, in memory at once; return whether any of them stored it.
 
-        `in_memory` can be refused by whoever only fills the disk; without a disk tier, that is no matter.
+        Callers that only fill the disk set `in_memory` to False, which is ignored if there is no disk tier.
         """
-        kept = self._memory.put(key, rendition) if in_memory or self._disk.off else False
+        stored = self._memory.put(key, rendition) if in_memory or self._disk.off else False
         if self._disk.off:
-            return kept
-        with self._passing(key.folder) as passage:
-            return await to_thread.run_sync(self._write, key, rendition, passage, limiter=self._threads) or kept
+            return stored
+        with self._flying(key.folder) as flight:
+            return await to_thread.run_sync(self._write, key, rendition, flight, limiter=self._threads) or stored
 
     async def mezzanine(self, key: RenditionKey) -> Path | None:
-        """Tell where a mezzanine is; it may be gone again before it is opened."""
+        """Return the path of a mezzanine, or None; it may be evicted before it is opened."""
         if self._mezzanines.off:
             return None
         return await to_thread.run_sync(self._mezzanines.locate, key, limiter=self._threads)
 
     def mezzanine_place(self) -> Path | None:
-        """Name a new file for a rendering process to write a mezzanine to; None where none would be kept.
+        """Return the path of a new file for a rendering process to write, or None if it would not be stored.
 
         Every such path goes to `keep_mezzanine` if its file was written, else to `drop_mezzanine`.
         """
         return self._mezzanines.place()
 
     async def keep_mezzanine(self, key: RenditionKey, temporary: Path) -> bool:
-        """Keep a written file as a mezzanine; tell whether it was kept. If not, it is removed."""
-        # Whoever waits may leave; the file may not be left behind.
-        kept = False
-        with CancelScope(shield=True), self._passing(key.folder) as passage:
-            kept = await to_thread.run_sync(self._adopt, key, temporary, passage, limiter=self._threads)
-        return kept and not passage.purged
+        """Store a written file as a mezzanine; return whether it was stored. If not, the file is removed."""
+        # The caller may be cancelled; the file may not be left behind.
+        stored = False
+        with CancelScope(shield=True), self._flying(key.folder) as flight:
+            stored = await to_thread.run_sync(self._adopt, key, temporary, flight, limiter=self._threads)
+        return stored and not flight.purged
 
     async def drop_mezzanine(self, temporary: Path) -> None:
-        """Remove what there is of a file whose writer failed."""
+        """Remove the file of a writer that failed."""
         with CancelScope(shield=True):
             await to_thread.run_sync(self._mezzanines.withdraw, temporary, limiter=self._threads)
 
     async def purge(self, image_id: str, *, mezzanines: bool = True) -> int:
-        """Remove every rendition of an image; tell how many there were.
+        """Remove every rendition of an image; return how many there were.
 
-        Its mezzanines go too, unless they are still what renditions are made from: after a change of the focal point.
+        Its mezzanines are removed too, unless renditions are still made from them: after a change of the focal point.
         """
-        in_memory = self._purge_memory(image_id)
-        on_disk = await to_thread.run_sync(self._purge_disk, image_id, mezzanines, limiter=self._threads)
-        self._purge_memory(image_id)
-        return max(in_memory, on_disk)
+        return await self._purge(image_id, mezzanines)
+
+    async def purge_all(self) -> int:
+        """Remove every rendition and every mezzanine; return how many renditions there were."""
+        return await self._purge(None, mezzanines=True)
 
     async def purge_keys(self, keys: Sequence[RenditionKey]) -> int:
-        """Remove these renditions, as far as they are kept; tell how many were."""
+        """Remove these renditions; return how many were stored."""
         in_memory = self._discard_from_memory(keys)
         on_disk = await to_thread.run_sync(self._disk.discard_many, keys, limiter=self._threads)
         self._discard_from_memory(keys)
         return max(in_memory, on_disk)
 
     def forget(self, image_id: str | None) -> int:
-        """Forget the renditions of an image in memory, or all, after another process has purged; tell how many."""
-        return self._purge_memory(image_id)
-
-    async def purge_all(self) -> int:
-        """Remove every rendition and every mezzanine; tell how many renditions there were."""
-        in_memory = self._purge_memory(None)
-        on_disk = await to_thread.run_sync(self._purge_disk, None, True, limiter=self._threads)
-        self._purge_memory(None)
-        return max(in_memory, on_disk)
+        """Remove the renditions of an image, or all, from memory only; return how many there were."""
+        everything = itertools.chain.from_iterable(self._in_flight.values())
+        for flight in everything if image_id is None else self._in_flight.get(image_folder(image_id), ()):
+            flight.purged = True
+        return self._memory.purge_all() if image_id is None else self._memory.purge(image_id)
 
     async def mezzanine_stats(self) -> TierStats:
-        """Tell how full the mezzanine tier is."""
+        """Return the figures of the mezzanine tier."""
         return await to_thread.run_sync(self._mezzanines.stats, limiter=self._threads)
 
     async def stats(self) -> Mapping[str, TierStats]:
-        """Tell how full and how useful each tier is: "memory", "disk" and "mezzanine"."""
-        on_disk, mezzanines = await to_thread.run_sync(self._disk_stats, limiter=self._threads)
-        return {"memory": self._memory.stats(), "disk": on_disk, "mezzanine": mezzanines}
+        """Return the figures of each tier: "memory", "disk" and "mezzanine"."""
+        on_disk = await to_thread.run_sync(self._disk.stats, limiter=self._threads)
+        return {"memory": self._memory.stats(), "disk": on_disk, "mezzanine": await self.mezzanine_stats()}
 
     async def maintain(self) -> None:
-        """Look after the tiers on disk for a moment; to be called every second."""
+        """Maintain the tiers on disk for a moment; to be called every second."""
         for tier in (self._disk, self._mezzanines):
             if not tier.off:
                 await to_thread.run_sync(tier.maintain, limiter=self._threads)
 
     async def close(self) -> None:
-        """Let go of the cache folder."""
+        """Close the tiers on disk."""
         for tier in (self._disk, self._mezzanines):
             await to_thread.run_sync(tier.close, limiter=self._threads)
 
-    def _write(self, key: RenditionKey, rendition: Rendition, passage: _Passage) -> bool:
-        kept = self._disk.put(key, rendition)
-        if passage.purged:
+    def _ready(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
+        """Return a rendition without waiting; a miss in memory is not counted."""
+        found = self._memory.get(key)
+        if found is not None:
+            return found, "memory"
+        on_disk = self._disk.get_nonblocking(key)
+        if on_disk is None or on_disk is UNKNOWN:
+            return on_disk
+        self._memory.put(key, on_disk)
+        return on_disk, "disk"
+
+    def _write(self, key: RenditionKey, rendition: Rendition, flight: _InFlight) -> bool:
+        stored = self._disk.put(key, rendition)
+        if flight.purged:
             self._disk.discard(key)
-        return kept
+        return stored
 
-    def _adopt(self, key: RenditionKey, temporary: Path, passage: _Passage) -> bool:
-        kept = self._mezzanines.adopt(key, temporary)
-        if passage.purged:
+    def _adopt(self, key: RenditionKey, temporary: Path, flight: _InFlight) -> bool:
+        stored = self._mezzanines.adopt(key, temporary)
+        if flight.purged:
             self._mezzanines.discard(key)
-        return kept
-
-    def _purge_memory(self, image_id: str | None) -> int:
-        """Mark what is on its way, and forget what has arrived."""
-        everything = itertools.chain.from_iterable(self._passages.values())
-        for passage in everything if image_id is None else self._passages.get(image_folder(image_id), ()):
-            passage.purged = True
-        return self._memory.purge_all() if image_id is None else self._memory.purge(image_id)
+        return stored
 
     def _discard_from_memory(self, keys: Sequence[RenditionKey]) -> int:
-        """Forget renditions; whatever of their images is on its way is not kept either, which is merely made again."""
+        """Remove renditions; others of their images that are in transfer are not stored either, merely made again."""
         for folder in {key.folder for key in keys}:
-            for passage in self._passages.get(folder, ()):
-                passage.purged = True
+            for flight in self._in_flight.get(folder, ()):
+                flight.purged = True
         return sum(self._memory.discard(key) for key in keys)
+
+    async def _purge(self, image_id: str | None, mezzanines: bool) -> int:
+        in_memory = self.forget(image_id)
+        on_disk = await to_thread.run_sync(self._purge_disk, image_id, mezzanines, limiter=self._threads)
+        self.forget(image_id)
+        return max(in_memory, on_disk)
 
     def _purge_disk(self, image_id: str | None, mezzanines: bool) -> int:
         if image_id is None:
@@ -230,17 +345,14 @@ class TieredCache:
             self._mezzanines.purge(image_id)
         return self._disk.purge(image_id)
 
-    def _disk_stats(self) -> tuple[TierStats, TierStats]:
-        return self._disk.stats(), self._mezzanines.stats()
-
     @contextmanager
-    def _passing(self, folder: str) -> Iterator[_Passage]:
-        passage = _Passage()
-        passages = self._passages.setdefault(folder, set())
-        passages.add(passage)
+    def _flying(self, folder: str) -> Iterator[_InFlight]:
+        flight = _InFlight()
+        flights = self._in_flight.setdefault(folder, set())
+        flights.add(flight)
         try:
-            yield passage
+            yield flight
         finally:
-            passages.discard(passage)
-            if not passages:
-                self._passages.pop(folder, None)
+            flights.discard(flight)
+            if not flights:
+                self._in_flight.pop(folder, None)

@@ -6,9 +6,9 @@ from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, ImageSets, Selection
 from imgserve.catalog.notices import Notice, Notices
 from imgserve.catalog.problems import ProblemPage, Problems
-from imgserve.catalog.query import Duplicates, ImageQuery, Page, Similar, Sort, Totals
-from imgserve.catalog.rows import recordable
+from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
 from imgserve.catalog.search import ImageSearch
+from imgserve.catalog.tables import stored_id
 from imgserve.catalog.writing import Merge, Merged, Outcome
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Catalog",
     "Database",
     "Duplicates",
+    "Filter",
     "IdempotencyKeys",
     "ImageQuery",
     "ImageSearch",
@@ -33,5 +34,5 @@ __all__ = [
     "Similar",
     "Sort",
     "Totals",
-    "recordable",
+    "stored_id",
 ]

@@ -1,6 +1,9 @@
 """Turns what a caller asks for into conditions of SQL. Values are bound, never written into the statement."""
 
+import operator
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -20,10 +23,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from imgserve.catalog.query import ImageQuery, Place, Sort
-from imgserve.catalog.rows import after_prefix, microseconds, query_words, stored_id
-from imgserve.catalog.tables import WORD_INDEX, fts, images, tags, vector
-from imgserve.model import clean_tags, clean_text
+from imgserve.catalog.query import Filter, ImageQuery, Place, Sort
+from imgserve.catalog.rows import query_words
+from imgserve.catalog.tables import WORD_INDEX, after_prefix, fts, images, microseconds, stored_id, tags, vector
+from imgserve.model import clean_tags, clean_text, described_fields
 
 _COLUMNS = {
     Sort.CREATED: images.c.created,
@@ -33,6 +36,8 @@ _COLUMNS = {
     Sort.PIXELS: images.c.pixels,
 }
 _LARGEST = (1 << 63) - 1
+_FILTERS = described_fields(ImageQuery, Filter)
+_COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 
 def matching(query: ImageQuery, dialect: str) -> ColumnElement[bool]:
@@ -77,41 +82,30 @@ def _values(sort: Sort, place: Place) -> tuple[Any, ...]:
 
 
 def _conditions(query: ImageQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
-    if query.prefix:
-        yield beginning(images.c.id, query.prefix)
-    if query.text.strip():
-        yield _saying(query.text, dialect)
-    for tag in clean_tags(query.tags):
-        yield exists().where(tags.c.image == images.c.number, tags.c.tag == tag).correlate(images)
-    if query.formats:
-        yield images.c.format.in_([clean_text(name) for name in query.formats])
-    if query.origin is not None:
-        yield images.c.origin == query.origin.value
-    yield from _ranges(query)
+    for name, declared in _FILTERS.items():
+        value = getattr(query, name)
+        if value is None or value in ("", ()):
+            continue
+        match declared.operator:
+            case "starts":
+                yield beginning(images.c[declared.column], value)
+            case "words":
+                if value.strip():
+                    yield _saying(value, dialect)
+            case "has all":
+                for tag in clean_tags(value):
+                    yield exists().where(tags.c.image == images.c.number, tags.c.tag == tag).correlate(images)
+            case "in":
+                yield images.c[declared.column].in_([clean_text(one) for one in value])
+            case compared:
+                yield _COMPARISONS[compared](images.c[declared.column], _comparable(value))
 
 
-def _ranges(query: ImageQuery) -> Iterator[ColumnElement[bool]]:
-    for column, least, most in (
-        (images.c.size, query.min_bytes, query.max_bytes),
-        (images.c.width, query.min_width, query.max_width),
-        (images.c.height, query.min_height, query.max_height),
-    ):
-        if least is not None:
-            yield column >= _bounded(least)
-        if most is not None:
-            yield column <= _bounded(most)
-    for column, first, end in (
-        (images.c.created, query.created_from, query.created_before),
-        (images.c.changed, query.changed_from, query.changed_before),
-    ):
-        if first is not None:
-            yield column >= microseconds(first)
-        if end is not None:
-            yield column < microseconds(end)
-
-
-def _bounded(number: int) -> int:
-    return max(-_LARGEST, min(number, _LARGEST))
+def _comparable(value: StrEnum | datetime | int) -> str | int:
+    """Return a value as its column stores it."""
+    if isinstance(value, StrEnum):
+        return value.value
+    return microseconds(value) if isinstance(value, datetime) else max(-_LARGEST, min(value, _LARGEST))
 
 
 def _saying(text: str, dialect: str) -> ColumnElement[bool]:

@@ -12,8 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Database, finished
-from imgserve.catalog.rows import microseconds, moment
-from imgserve.catalog.tables import answers
+from imgserve.catalog.tables import answers, microseconds, moment
 from imgserve.errors import IdempotencyConflict
 
 KEPT = timedelta(hours=24)
@@ -32,6 +31,8 @@ class Answered:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    body_digest: str = ""
+    """Of the request, if its body was streamed."""
 
 
 class IdempotencyKeys:
@@ -71,14 +72,21 @@ class IdempotencyKeys:
         raise IdempotencyConflict("Many requests come with this key at once.")
 
     @finished
-    async def finish(self, key: str, status: int, headers: Mapping[str, str], body: bytes) -> bool:
-        """Keep an answer; tell whether it was. One that is too large is not, and its key is free again."""
+    async def finish(
+        self, key: str, status: int, headers: Mapping[str, str], body: bytes, *, body_digest: str = ""
+    ) -> bool:
+        """Store an answer and return True; one that is too large is not stored, and its key is free again.
+
+        `body_digest` is a digest of the request's body, if that was not part of the fingerprint.
+        """
         mine = answers.c.key == _digest(key)
         if len(body) > MOST_BYTES:
             async with self.database.writing() as connection:
                 await connection.execute(delete(answers).where(mine))
             return False
-        values = {"status": status, "headers": json.dumps(dict(headers)), "body": body}
+        values: dict[str, Any] = {"status": status, "headers": json.dumps(dict(headers)), "body": body}
+        if body_digest:
+            values["fingerprint"] = answers.c.fingerprint + f" {body_digest}"
         async with self.database.writing() as connection:
             return (await connection.execute(update(answers).where(mine).values(values))).rowcount > 0
 
@@ -108,11 +116,12 @@ async def _take_over(connection: AsyncConnection, row: Mapping[str, Any]) -> Non
 
 
 def _answer(found: Row[Any], fingerprint: str) -> Answered:
-    if found.fingerprint != fingerprint:
+    known, _, body_digest = found.fingerprint.partition(" ")
+    if known != fingerprint:
         raise IdempotencyConflict("This Idempotency-Key came with another request before.")
     if found.status is None:
         raise IdempotencyConflict("The request with this Idempotency-Key is still being answered.", retry_after=1)
-    return Answered(int(found.status), json.loads(found.headers), bytes(found.body))
+    return Answered(int(found.status), json.loads(found.headers), bytes(found.body), body_digest)
 
 
 def _digest(key: str) -> bytes:

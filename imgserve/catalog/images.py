@@ -13,19 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.catalog.conditions import having_tags, matching
 from imgserve.catalog.database import Database, finished
 from imgserve.catalog.query import ImageQuery
-from imgserve.catalog.rows import (
-    after_prefix,
-    image_id_of,
-    microseconds,
-    pieces,
-    select_records,
-    stored_id,
-    stored_words,
-    with_tags,
-)
-from imgserve.catalog.tables import images, tags
+from imgserve.catalog.rows import pieces, select_records, stored_words, with_tags
+from imgserve.catalog.tables import after_prefix, checked_id, image_id_of, images, microseconds, stored_id, tags
 from imgserve.catalog.writing import Merge, Merged, Outcome, change_rows, known_row, merge_rows, put_rows
-from imgserve.errors import BadRequest, ImageExists, ImageNotFound
+from imgserve.errors import ImageExists, ImageNotFound
 from imgserve.model import FocalPoint, ImageRecord, clean_tags
 
 LONG = 120.0
@@ -70,10 +61,7 @@ class Images:
         """
         if not merges:
             return {}
-        stored = {image_id: stored_id(image_id) for image_id in merges}
-        if None in stored.values():
-            raise BadRequest("This image id is too long or no file name; it cannot be recorded.")
-        wanted = {key: merges[image_id] for image_id, key in stored.items() if key is not None}
+        wanted = {checked_id(image_id): merge for image_id, merge in merges.items()}
         async with self.database.writing(LONG if len(merges) > 1 else None) as connection:
             merged = await merge_rows(connection, wanted)
         return {image_id_of(key): one for key, one in merged.items()}

@@ -9,8 +9,7 @@ from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Database, finished
-from imgserve.catalog.rows import image_id_of, microseconds, stored_id
-from imgserve.catalog.tables import notices
+from imgserve.catalog.tables import image_id_of, microseconds, notices, stored_id
 
 _LOCK = 0x696D676E6F74
 """Any number that is ours; this one spells imgnot."""

@@ -11,9 +11,8 @@ from imgserve.catalog.conditions import beginning
 from imgserve.catalog.database import Database, finished
 from imgserve.catalog.images import LONG
 from imgserve.catalog.query import MOST, read_id, write_id
-from imgserve.catalog.rows import after_prefix, image_id_of, microseconds, moment, pieces, stored_id
-from imgserve.catalog.tables import problems
-from imgserve.errors import BadRequest
+from imgserve.catalog.rows import pieces
+from imgserve.catalog.tables import after_prefix, checked_id, image_id_of, microseconds, moment, problems, stored_id
 from imgserve.model import Problem, clean_text
 
 
@@ -120,11 +119,8 @@ class Problems:
 
 
 def _as_row(problem: Problem) -> dict[str, Any]:
-    stored = stored_id(problem.image_id)
-    if stored is None:
-        raise BadRequest("This image id is too long or no file name; it cannot be recorded.")
     return {
-        "id": stored,
+        "id": checked_id(problem.image_id),
         "version": problem.version,
         "code": problem.code,
         "detail": clean_text(problem.detail),

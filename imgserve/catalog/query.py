@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Literal
 
-from imgserve.catalog.rows import stored_id
+from imgserve.catalog.tables import stored_id
 from imgserve.errors import BadCursor
-from imgserve.model import ImageRecord, Origin
+from imgserve.model import Doc, ImageRecord, Origin
 
 MOST = 1000
 """Records of one page."""
@@ -25,29 +26,73 @@ class Sort(StrEnum):
     PIXELS = "pixels"
 
 
+Operator = Literal["starts", "words", "has all", "in", "==", ">=", "<=", "<"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Doc):
+    """Describes a filter: which images it selects, and by which column."""
+
+    operator: Operator = "=="
+    column: str = ""
+    """Column of the images; empty where the operator knows it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageQuery:
-    """Which images are meant: those for which all of this is true."""
+    """Selects the images that match all of these filters; an empty filter selects every image.
 
-    prefix: str = ""
-    """The image id begins so; nothing in it is a wildcard."""
-    text: str = ""
-    """Every word begins a word of title, alt, description, tags or image id; case and accents do not matter."""
-    tags: tuple[str, ...] = ()
-    """It has all of these."""
-    formats: tuple[str, ...] = ()
-    """It has one of these, if any are given."""
-    origin: Origin | None = None
-    min_bytes: int | None = None
-    max_bytes: int | None = None
-    min_width: int | None = None
-    max_width: int | None = None
-    min_height: int | None = None
-    max_height: int | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-    changed_from: datetime | None = None
-    changed_before: datetime | None = None
+    This is the declaration of the filters: the conditions in SQL and the parameters of the API follow from it.
+    """
+
+    prefix: Annotated[
+        str, Filter("The image id starts with this text; no character is a wildcard.", operator="starts", column="id")
+    ] = ""
+    text: Annotated[
+        str,
+        Filter(
+            "Each of these words starts a word of title, alt, description, tags or image id; "
+            "case and accents are ignored.",
+            operator="words",
+            name="q",
+        ),
+    ] = ""
+    tags: Annotated[tuple[str, ...], Filter("The image has all of these tags.", operator="has all", name="tag")] = ()
+    formats: Annotated[
+        tuple[str, ...],
+        Filter("The original has one of these formats.", operator="in", column="format", name="format"),
+    ] = ()
+    origin: Annotated[Origin | None, Filter("How the image arrived.", column="origin")] = None
+    min_bytes: Annotated[
+        int | None, Filter("The original has at least this many bytes.", operator=">=", column="size")
+    ] = None
+    max_bytes: Annotated[
+        int | None, Filter("The original has at most this many bytes.", operator="<=", column="size")
+    ] = None
+    min_width: Annotated[
+        int | None, Filter("The upright image is at least this wide.", operator=">=", column="width")
+    ] = None
+    max_width: Annotated[
+        int | None, Filter("The upright image is at most this wide.", operator="<=", column="width")
+    ] = None
+    min_height: Annotated[
+        int | None, Filter("The upright image is at least this high.", operator=">=", column="height")
+    ] = None
+    max_height: Annotated[
+        int | None, Filter("The upright image is at most this high.", operator="<=", column="height")
+    ] = None
+    created_from: Annotated[
+        datetime | None, Filter("The image was first recorded at this time or later.", operator=">=", column="created")
+    ] = None
+    created_before: Annotated[
+        datetime | None, Filter("The image was first recorded before this time.", operator="<", column="created")
+    ] = None
+    changed_from: Annotated[
+        datetime | None, Filter("The record last changed at this time or later.", operator=">=", column="changed")
+    ] = None
+    changed_before: Annotated[
+        datetime | None, Filter("The record last changed before this time.", operator="<", column="changed")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,48 +1,16 @@
 """Convert records to rows and back."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import groupby, islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.tables import images, tags
-from imgserve.errors import BadRequest
-from imgserve.model import FocalPoint, ImageRecord, Origin
-
-MOST_BYTES = 2000
-"""PostgreSQL keeps at most 2704 bytes in a row of an index."""
-
-
-def stored_id(image_id: str) -> bytes | None:
-    """Write an image id as bytes; None for one that can be no file name, or is too long to be recorded."""
-    try:
-        stored = image_id.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return None
-    return stored if len(stored) <= MOST_BYTES else None
-
-
-def recordable(image_id: str) -> bool:
-    """Tell whether an image with this id can be recorded at all."""
-    return stored_id(image_id) is not None
-
-
-def image_id_of(stored: bytes) -> str:
-    """Read a stored image id."""
-    return bytes(stored).decode("utf-8", "surrogateescape")
-
-
-def after_prefix(prefix: bytes) -> bytes | None:
-    """Name the end of the range of ids that begin with these bytes; None where it has no end."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
-
+from imgserve.catalog.tables import STORED, images, tags
+from imgserve.model import FocalPoint, ImageRecord
 
 _WORD_CHARACTERS = 100
 """A longer word is cut: PostgreSQL takes at most 2046 bytes, and nobody types more."""
@@ -86,71 +54,40 @@ def _kept(char: str) -> str:
     return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
 
 
-_PLAIN = (
-    "version", "format", "width", "height", "frames", "size", "alpha", "color_space", "dominant_color", "thumbhash",
-    "title", "alt", "description", "who",
-)  # fmt: skip
-"""What is stored as it is."""
-RECORD = [column for column in images.columns if column.name not in {"words", "tag_words", "pixels"}]
+_DERIVED = {"words", "tag_words", "pixels"}
+"""Columns that follow from the others."""
+RECORD = [column for column in images.columns if column.name not in _DERIVED]
 """The columns that a record is read from."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SIGNED = 1 << 63
 
 
 def as_row(record: ImageRecord) -> dict[str, Any]:
-    """Write a record as the values of its row.
+    """Return a record as the values of its row.
 
     Raises:
         BadRequest: the image id cannot be stored.
     """
-    stored = stored_id(record.image_id)
-    if stored is None:
-        raise BadRequest("This image id is too long or no file name; it cannot be recorded.")
-    return {name: getattr(record, name) for name in _PLAIN} | {
-        "id": stored,
-        "sha256": bytes.fromhex(record.sha256),
+    row = dict[str, Any]()
+    for name, stored in STORED.items():
+        value = getattr(record, name)
+        row[stored.column or name] = value if value is None or stored.write is None else stored.write(value)
+    point = record.focal_point
+    return row | {
+        "focal_x": point.x if point else None,
+        "focal_y": point.y if point else None,
         "pixels": record.width * record.height,
-        "perceptual_hash": None if record.perceptual_hash is None else as_signed(record.perceptual_hash),
-        "metadata": json.dumps(dict(record.metadata), sort_keys=True, allow_nan=False, separators=(",", ":")),
-        "focal_x": record.focal_point.x if record.focal_point else None,
-        "focal_y": record.focal_point.y if record.focal_point else None,
-        "origin": record.origin.value,
-        "created": microseconds(record.created),
-        "changed": microseconds(record.changed),
         "words": stored_words((record.image_id, record.title, record.alt, record.description)),
         "tag_words": stored_words(record.tags),
     }
 
 
 def as_record(row: Row[Any], tags: Iterable[str]) -> ImageRecord:
-    """Read a record from its row and tags."""
-    return ImageRecord(
-        **{name: getattr(row, name) for name in _PLAIN},
-        image_id=image_id_of(row.id),
-        sha256=row.sha256.hex(),
-        perceptual_hash=None if row.perceptual_hash is None else row.perceptual_hash % (2 * _SIGNED),
-        metadata=json.loads(row.metadata),
-        focal_point=None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y),
-        origin=Origin(row.origin),
-        created=moment(row.created),
-        changed=moment(row.changed),
-        tags=tuple(tags),
-    )
-
-
-def as_signed(number: int) -> int:
-    """Write 64 bits as the signed integer that databases have for them."""
-    return number - 2 * _SIGNED if number >= _SIGNED else number
-
-
-def microseconds(moment: datetime) -> int:
-    """Write a moment as microseconds since 1970, exactly."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment(number: int) -> datetime:
-    """Read a moment."""
-    return _EPOCH + timedelta(microseconds=number)
+    """Return the record of a row and its tags."""
+    values = dict[str, Any]()
+    for name, stored in STORED.items():
+        value = getattr(row, stored.column or name)
+        values[name] = value if value is None or stored.read is None else stored.read(value)
+    point = None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y)
+    return ImageRecord(**values, tags=tuple(tags), focal_point=point)
 
 
 T = TypeVar("T")

@@ -22,8 +22,8 @@ from imgserve.catalog.query import (
     write_cursor,
     write_digest,
 )
-from imgserve.catalog.rows import as_signed, image_id_of, select_records, stored_id, with_tags
-from imgserve.catalog.tables import images, tags
+from imgserve.catalog.rows import select_records, with_tags
+from imgserve.catalog.tables import as_signed, image_id_of, images, stored_id, tags
 from imgserve.model import ImageRecord
 
 _EVERY = ImageQuery()

@@ -1,6 +1,10 @@
-"""The tables of the catalog as they are now. How they became so is told in `migrations`; no queries here."""
+"""The tables of the catalog in their newest revision, and how fields are stored in them."""
 
-from typing import Any
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_type_hints
 
 from sqlalchemy import (
     BigInteger,
@@ -21,8 +25,11 @@ from sqlalchemy import (
     table,
 )
 
+from imgserve.errors import BadRequest
+from imgserve.model import ImageRecord, Origin
+
 REVISION = "0003"
-"""The newest migration. Told here so that a current catalog is recognized without loading the migrations."""
+"""The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
 
@@ -31,37 +38,120 @@ _NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 """Compared by code points everywhere, whatever the locale of the database."""
 
+MOST_BYTES = 2000
+"""Length of a stored image id: PostgreSQL allows 2704 bytes in a row of an index."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNSIGNED = 1 << 64
+
+
+def stored_id(image_id: str) -> bytes | None:
+    """Return an image id as its column stores it, or None if it is too long or cannot be a file name."""
+    try:
+        stored = image_id.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+    return stored if len(stored) <= MOST_BYTES else None
+
+
+def checked_id(image_id: str) -> bytes:
+    """Return an image id as its column stores it.
+
+    Raises:
+        BadRequest: it is too long or cannot be a file name.
+    """
+    stored = stored_id(image_id)
+    if stored is None:
+        raise BadRequest("This image id is too long or no file name; it cannot be recorded.")
+    return stored
+
+
+def image_id_of(stored: bytes) -> str:
+    """Return the image id of its stored bytes."""
+    return bytes(stored).decode("utf-8", "surrogateescape")
+
+
+def after_prefix(prefix: bytes) -> bytes | None:
+    """Return the end of the range of ids that start with these bytes, or None if the range has no end."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
+
+
+def microseconds(moment: datetime) -> int:
+    """Return a time as microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment(number: int) -> datetime:
+    """Return the time of a number of microseconds."""
+    return _EPOCH + timedelta(microseconds=number)
+
+
+def as_signed(number: int) -> int:
+    """Return 64 bits as the signed integer that databases have for them."""
+    return number - _UNSIGNED if number >= _UNSIGNED // 2 else number
+
+
+def _as_json(value: Mapping[str, Any]) -> str:
+    """Return JSON in ASCII, which can be stored everywhere whatever it quotes."""
+    return json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a column stores the values of a field: its type, and conversions to it and back."""
+
+    type: Any
+    write: Callable[[Any], Any] | None = None
+    read: Callable[[Any], Any] | None = None
+    column: str = ""
+    """Name of the column, where it is not the name of the field."""
+    unique: bool = False
+    nullable: bool = False
+
+
+_BY_TYPE = {
+    str: Storage(_TEXT),
+    int: Storage(BigInteger),
+    bool: Storage(Boolean),
+    bytes: Storage(LargeBinary),
+    datetime: Storage(BigInteger, microseconds, moment),
+    Origin: Storage(_TEXT, lambda origin: origin.value, Origin),
+    Mapping[str, Any]: Storage(_TEXT, _as_json, json.loads),
+}
+_BY_NAME = {
+    # Bytes, since an image id may not be UTF-8; they sort alike in every database.
+    "image_id": Storage(LargeBinary, checked_id, image_id_of, column="id", unique=True),
+    "sha256": Storage(LargeBinary, bytes.fromhex, bytes.hex),
+    "perceptual_hash": Storage(BigInteger, as_signed, lambda number: number % _UNSIGNED, nullable=True),
+}
+_ELSEWHERE = {"tags", "focal_point"}
+"""Fields that have a table or two columns of their own."""
+
+
+STORED = {
+    name: _BY_NAME.get(name) or _BY_TYPE[hint]
+    for name, hint in get_type_hints(ImageRecord).items()
+    if name not in _ELSEWHERE
+}
+"""How each field of a record is stored that has exactly one column."""
+
+
+def image_columns() -> list[Column[Any]]:
+    """Return a new column for each field of a record that has exactly one."""
+    return [
+        Column(stored.column or name, stored.type, nullable=stored.nullable, unique=stored.unique or None)
+        for name, stored in STORED.items()
+    ]
+
+
 images = Table(
     "images",
     metadata,
     Column("number", _NUMBER, Identity(), primary_key=True),
-    # Bytes, since an image id may hold what is not UTF-8; they sort and begin alike in every database.
-    Column("id", LargeBinary, nullable=False, unique=True),
-    Column("version", _TEXT, nullable=False),
-    Column("sha256", LargeBinary, nullable=False),
-    Column("format", _TEXT, nullable=False),
-    Column("width", BigInteger, nullable=False),
-    Column("height", BigInteger, nullable=False),
-    Column("pixels", BigInteger, nullable=False),
-    Column("frames", BigInteger, nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("alpha", Boolean, nullable=False),
-    Column("color_space", _TEXT, nullable=False),
-    Column("perceptual_hash", BigInteger),
-    Column("dominant_color", _TEXT, nullable=False),
-    Column("thumbhash", LargeBinary, nullable=False),
-    Column("title", _TEXT, nullable=False),
-    Column("alt", _TEXT, nullable=False),
-    Column("description", _TEXT, nullable=False),
-    # JSON written with ASCII alone, so that what it quotes can be stored everywhere.
-    Column("metadata", _TEXT, nullable=False),
+    *image_columns(),
     Column("focal_x", Double),
     Column("focal_y", Double),
-    Column("origin", _TEXT, nullable=False),
-    Column("who", _TEXT, nullable=False),
-    # Microseconds since 1970.
-    Column("created", BigInteger, nullable=False),
-    Column("changed", BigInteger, nullable=False),
+    Column("pixels", BigInteger, nullable=False),
     Column("words", _TEXT, nullable=False, server_default=""),
     Column("tag_words", _TEXT, nullable=False, server_default=""),
     Index("images_by_created", "created", "id"),

@@ -53,7 +53,7 @@ def quoted_id(image_id: str) -> str:
 
 
 def api_path(image_id: str) -> str:
-    """Return the path of a record in the API; a segment such as `purge` is escaped, as it would be an action.
+    """Return the path of a record in the API; a slash before a segment such as `purge` is escaped.
 
     Raises:
         ValueError: as `encoded_id`.
@@ -67,7 +67,7 @@ def action_path(action: str, image_id: str) -> str:
     Raises:
         ValueError: as `encoded_id`.
     """
-    return f"{api_path(image_id)}/{action}"
+    return f"/api/{action}/{encoded_id(image_id)}"
 
 
 def trash_path(item: str) -> str:

@@ -70,38 +70,40 @@ def unpacked(api: Api, **body: Any) -> tuple[dict[str, bytes], list[dict[str, An
     ],
 )
 def test_an_image_is_converted_with_the_parameters_of_a_url(api: Api, extension: str, media_type: str) -> None:
-    answer = api.ask("GET", f"/api/images/a.jpg/convert/{extension}?width=80")
+    answer = api.ask("GET", f"/api/convert/{extension}/a.jpg?width=80")
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
     assert answer.headers["cache-control"] == "no-store"
     assert (opened(answer.content).width, opened(answer.content).height) == (80, 60)
 
 
 def test_a_conversion_is_the_picture_of_the_url_with_another_extension(api: Api) -> None:
-    converted = api.ask("GET", "/api/images/a.jpg/convert/webp?width=81")
+    converted = api.ask("GET", "/api/convert/webp/a.jpg?width=81")
     seen = api.served.get("/img/a.webp?width=81")
     assert converted.content == seen.content
     assert "hit" in seen.headers["cache-status"], "it was kept"
+    old = api.ask("GET", "/api/images/a.jpg/convert/webp?width=81")
+    assert (old.status_code, old.headers["location"]) == (308, "/api/convert/webp/a.jpg?width=81")
 
 
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("a.jpg/convert/xyz", 400, "bad_transform"),
-        ("a.jpg/convert/heic", 400, "bad_transform"),
-        ("a.jpg/convert/png?format=webp", 400, "bad_transform"),
-        ("a.jpg/convert/png?widht=3", 400, "bad_transform"),
-        ("a.webp/convert/png", 404, "image_not_found"),
-        ("bad/broken.jpg/convert/png", 422, "unreadable_image"),
+        ("xyz/a.jpg", 400, "bad_transform"),
+        ("heic/a.jpg", 400, "bad_transform"),
+        ("png/a.jpg?format=webp", 400, "bad_transform"),
+        ("png/a.jpg?widht=3", 400, "bad_transform"),
+        ("png/a.webp", 404, "image_not_found"),
+        ("png/bad/broken.jpg", 422, "unreadable_image"),
     ],
 )
 def test_what_cannot_be_converted_is_told(api: Api, path: str, status: int, code: str) -> None:
-    answer = api.ask("GET", f"/api/images/{path}")
+    answer = api.ask("GET", f"/api/convert/{path}")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 def test_steps_are_made_one_after_the_other(api: Api) -> None:
     steps = ["rect=0.5,0.0,0.5,1.0", "rotate=90", "width=60&format=png"]
-    answer = api.ask("POST", "/api/images/a.jpg/transform", json={"steps": steps})
+    answer = api.ask("POST", "/api/transform/a.jpg", json={"steps": steps})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     assert near(color_at(opened(answer.content), 0.75, 0.5), GREEN)
 
@@ -112,30 +114,30 @@ def test_the_last_step_that_names_a_format_decides_it(api: Api) -> None:
         (["width=80&format=webp", "flip=h&format=png"], "image/png"),
         (["width=80", "flip=h"], "image/jpeg"),
     ):
-        answer = api.ask("POST", "/api/images/a.jpg/transform", json={"steps": steps})
+        answer = api.ask("POST", "/api/transform/a.jpg", json={"steps": steps})
         assert answer.headers["content-type"] == media_type
-    moving = api.ask("POST", "/api/images/moving.gif/transform", json={"steps": ["width=32", "flip=h"]})
+    moving = api.ask("POST", "/api/transform/moving.gif", json={"steps": ["width=32", "flip=h"]})
     assert opened(moving.content, n=-1).get("n-pages") == 3
 
 
 def test_every_mistake_in_every_step_is_told(api: Api) -> None:
-    answer = api.ask("POST", "/api/images/a.jpg/transform", json={"steps": ["width=x&nix=1", "", "fit=no"]})
+    answer = api.ask("POST", "/api/transform/a.jpg", json={"steps": ["width=x&nix=1", "", "fit=no"]})
     told = answer.json()["mistakes"]
     assert [mistake[:6] for mistake in told] == ["step 1", "step 1", "step 3"]
     bodies: list[dict[str, object]] = [{"steps": []}, {"steps": ["w=1"] * 17}, {"steps": ["w=1"], "id": "x.jpg"}, {}]
     for body in bodies:
-        assert api.ask("POST", "/api/images/a.jpg/transform", json=body).status_code == 400
+        assert api.ask("POST", "/api/transform/a.jpg", json=body).status_code == 400
 
 
 def test_a_picture_that_lacks_what_a_step_asks_for_is_told_with_the_step(api: Api) -> None:
     for number, steps in ((1, ["rect=900,900,9,9", "flip=h"]), (2, ["width=40", "rect=100,100,50,50"])):
-        answer = api.ask("POST", "/api/images/a.jpg/transform", json={"steps": steps})
+        answer = api.ask("POST", "/api/transform/a.jpg", json={"steps": steps})
         assert answer.status_code == 400
         assert [told[:12] for told in answer.json()["mistakes"]] == [f"step {number}: rect"]
 
 
 def test_the_url_of_a_picture_is_the_shortest_that_asks_for_it(api: Api) -> None:
-    path = "/api/images/shoes%2Fr%C3%A4d%20one.png/transform"
+    path = "/api/transform/shoes%2Fr%C3%A4d%20one.png"
     made = posted(api, path, steps=["h=90&w=120&fm=webp&q=84"], output="url")
     assert made["url"] == "/img/shoes/r%C3%A4d%20one.png?format=webp&height=90&quality=84&width=120"
     assert api.served.get(made["url"]).headers["content-type"] == "image/webp"
@@ -145,7 +147,7 @@ def test_the_url_of_a_picture_is_the_shortest_that_asks_for_it(api: Api) -> None
 
 def test_a_picture_is_kept_as_a_new_original(api: Api) -> None:
     answer = api.ask(
-        "POST", "/api/images/a.jpg/transform",
+        "POST", "/api/transform/a.jpg",
         json={"steps": ["width=200", "rotate=90&format=png"], "output": "original", "id": "made/turned.png"},
     )  # fmt: skip
     assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/made/turned.png")
@@ -154,15 +156,15 @@ def test_a_picture_is_kept_as_a_new_original(api: Api) -> None:
     assert record["metadata"]["made_from"] == "a.jpg"
     assert api.picture("made/turned.png?w=20").status_code == 200
     again = api.ask(
-        "POST", "/api/images/a.jpg/transform",
+        "POST", "/api/transform/a.jpg",
         json={"steps": ["width=100"], "output": "original", "id": "made/turned.png"},
     )  # fmt: skip
     assert (again.status_code, again.json()["code"]) == (409, "image_exists")
 
 
 def test_without_an_id_a_new_original_is_named_by_its_content(api: Api) -> None:
-    made = posted(api, "/api/images/a.jpg/transform", steps=["width=77&format=webp"], output="original")
-    again = posted(api, "/api/images/a.jpg/transform", steps=["width=77&format=webp"], output="original")
+    made = posted(api, "/api/transform/a.jpg", steps=["width=77&format=webp"], output="original")
+    again = posted(api, "/api/transform/a.jpg", steps=["width=77&format=webp"], output="original")
     assert (made["outcome"], again["outcome"]) == ("created", "existing")
     assert made["image"]["id"] == again["image"]["id"]
     assert made["image"]["id"].endswith(".webp")
@@ -269,5 +271,5 @@ def test_a_large_image_that_comes_in_is_prepared_for_its_first_picture(
 
 
 def test_nobody_makes_anything_without_a_key(api: Api) -> None:
-    for method, path in (("GET", "/api/images/a.jpg/convert/png"), ("POST", "/api/transform"), ("POST", "/api/warm")):
+    for method, path in (("GET", "/api/convert/png/a.jpg"), ("POST", "/api/transform"), ("POST", "/api/warm")):
         assert api.served.ask(method, path).status_code == 401

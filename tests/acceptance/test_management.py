@@ -148,7 +148,7 @@ def test_a_purge_removes_renditions_and_nothing_else(api: Api) -> None:
     api.ask("PUT", "/api/images/purge/me.png", content=plain(GREEN, 43))
     for width in (10, 11, 12):
         assert api.picture(f"purge/me.png?width={width}").status_code == 200
-    purged = api.ask("POST", "/api/images/purge/me.png/purge").json()
+    purged = api.ask("POST", "/api/purge/purge/me.png").json()
     assert purged["images"] == 1
     before = api.served.figure("imgserve_renders_total")
     assert api.picture("purge/me.png?width=10").status_code == 200
@@ -176,7 +176,7 @@ def test_a_chain_of_transforms_and_a_zip(api: Api) -> None:
     api.ask("PUT", "/api/images/make/me.jpg", content=SHOE)
     made = api.ask(
         "POST",
-        "/api/images/make/me.jpg/transform",
+        "/api/transform/make/me.jpg",
         json={"steps": ["width=200&height=200", "rotate=90&width=100&format=png"], "output": "picture"},
     )
     picture = opened(made.content)

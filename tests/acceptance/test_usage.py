@@ -1,9 +1,10 @@
-"""What USAGE.md says of the API is so: its examples are run by a shell, with curl, for a real server."""
+"""Runs the shell examples of USAGE.md and docs/api.md against a real server."""
 
 import json
 import os
 import re
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,31 +14,46 @@ import pytest
 
 from tests.management import KEY, Api, managed
 from tests.pictures import encoded, noise, opened, quarters
-from tests.servers import PATIENCE
+from tests.servers import PATIENCE, settled, until
 
-USAGE = Path(__file__).parents[2] / "USAGE.md"
-_SECTION = re.compile(r"^## The API\n(.*?)^## ", re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_CURL = "curl() { command curl -sS --fail-with-body --noproxy '*' \"$@\"; echo; }\nset -e\n"
+_FUNCTIONS = """
+set -e
+curl() { command curl -sS --fail-with-body --noproxy '*' "$@"; echo; }
+imgserve() { "$PYTHON" -m imgserve "$@"; }
+"""
 ELSEWHERE = "www.example.com"
-"""Nothing is fetched from the Internet here."""
+"""Examples with this host are not run, because the tests do not use the Internet."""
 
 
-def blocks() -> list[str]:
-    """List the blocks of commands of the section, in order."""
-    (section,) = _SECTION.findall(USAGE.read_text(encoding="utf-8"))
-    return [block for block in _BLOCK.findall(section) if ELSEWHERE not in block]
+def blocks(document: str) -> list[str]:
+    """Return the blocks of shell commands of a document, in order."""
+    found = _BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
+    return [block for block in found if ELSEWHERE not in block]
 
 
-def run(block: str, api: Api, folder: Path) -> list[Any]:
-    """Run a block as it stands, and read what its commands answer."""
-    environment = {**os.environ, "IMGSERVE_KEY": KEY, "IMGSERVE_SERVER": api.served.base_url}
-    command = ["/bin/sh", "-c", _CURL + block]
+def run(block: str, api: Api, folder: Path) -> str:
+    """Run the commands of a block and return their output."""
+    environment = {
+        **os.environ, "IMGSERVE_KEY": KEY, "IMGSERVE_SERVER": api.served.base_url, "PYTHON": sys.executable
+    }  # fmt: skip
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        ["/bin/sh", "-c", _FUNCTIONS + block],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, (block, done.stdout, done.stderr)
-    return [json.loads(line) for line in done.stdout.splitlines() if line]
+    return done.stdout
+
+
+def responses(block: str, api: Api, folder: Path) -> list[Any]:
+    """Run the commands of a block and return their JSON responses."""
+    return [json.loads(line) for line in run(block, api, folder).splitlines() if line]
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +62,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield an_api
 
 
-def test_every_example_of_the_api_does_what_it_says(api: Api, tmp_path: Path) -> None:
+def test_every_example_of_the_api_works(api: Api, tmp_path: Path) -> None:
     (tmp_path / "shoe.jpg").write_bytes(encoded(quarters(), "jpg"))
     (tmp_path / "one.jpg").write_bytes(encoded(noise(), "jpg"))
     (tmp_path / "two.png").write_bytes(encoded(quarters(), "png"))
-    told = [run(block, api, tmp_path) for block in blocks()]
-    uploaded, found, looked, changed, many, deleted, purged, converted, warmed, figures = told
+    results = [responses(block, api, tmp_path) for block in blocks("docs/api.md")]
+    uploaded, found, looked, changed, many, deleted, purged, converted, warmed, figures = results
     assert re.fullmatch(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]+\.jpg", uploaded[0]["image"]["id"])
     assert [one["image"]["id"] for one in uploaded[1:2] + uploaded[3:]] == [
         "products/shoe.jpg", "shoes/red.jpg", "shoes/new.jpg", "shoes/newer.jpg"
@@ -68,3 +84,19 @@ def test_every_example_of_the_api_does_what_it_says(api: Api, tmp_path: Path) ->
     assert zipfile.ZipFile(tmp_path / "shoes.zip").namelist() == ["shoes/red.jpg"]
     assert warmed[-1]["finished"]
     assert (warmed[-1]["failed"], figures[1]["images"]) == (0, 4)
+
+
+def test_every_example_of_the_guide_works(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    pictures = {"balloon.jpg": noise(), "glass.png": quarters(), "mountains.jpg": quarters()}
+    for name, picture in pictures.items():
+        settled(photos / name, encoded(picture, name.partition(".")[2]))
+    with managed(photos) as api:
+        until(lambda: len(api.every_id()) == len(pictures))
+        output = "\n".join(run(block, api, tmp_path) for block in blocks("USAGE.md"))
+        assert api.record("mountains.jpg")["focal_point"] == {"x": 0.7, "y": 0.4}
+        assert api.record("news/balloon.jpg")["title"] == "A balloon"
+        assert api.record("products/glass.png")["tags"] == ["red"]
+    for line in ("image/avif ", "image/webp ", "image/jpeg ", "pictures made, 0 failed", "in the trash until "):
+        assert re.search(rf"^.*{line}", output, re.MULTILINE), line
+    assert f"{api.served.base_url}/img/mountains.jpg?auto=format&width=800" in output

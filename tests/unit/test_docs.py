@@ -11,10 +11,14 @@ import imgserve
 from imgserve.cli.main import cli
 from imgserve.client.api import Imgserve
 from imgserve.transform.parameters import PARAMETERS
-from tests.docs import written
+from tests.docs import REFERENCE, TABLES, with_tables
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("imgserve", "static", "tests", "benchmarks", ".ci")
+PLACES = ("imgserve", "static", "docs", "tests", "benchmarks", ".ci")
+DOCUMENTS = [
+    "README.md", "USAGE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
+    *(f"docs/{document.name}" for document in REFERENCE),
+]  # fmt: skip
 TEXTS = {".css", ".html", ".md", ".py", ".svg", ".toml", ".txt", ".yaml"}
 NAMES = {".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile", "run"}
 FORBIDDEN = {
@@ -41,11 +45,40 @@ def _makefile_targets() -> list[str]:
     return re.findall(r"^([a-z]+):.*## ", _read("Makefile"), re.MULTILINE)
 
 
-def test_the_readme_shows_an_address_and_a_command_within_thirty_lines() -> None:
+def _sections(document: str) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", _read(document), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _links(document: str) -> list[tuple[str, str]]:
+    """Return file and section of every internal link; the file is empty for a link into the same document."""
+    found = re.findall(r"\]\(([^)#]*)#?([^)]*)\)", _read(document))
+    return [(file, section) for file, section in found if "://" not in file]
+
+
+def _api_calls() -> set[str]:
+    """Return method and path of every call, as the document of the API lists them."""
+    paths = re.findall(r'@endpoint\(\s*"([A-Z]+)",\s*"(/api/[^"]*)"', "".join(map(_read, _api_modules())))
+    return {f"{method} {path}" for method, path in paths}
+
+
+def _api_modules() -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in (ROOT / "imgserve/web/api").glob("*.py")]
+
+
+def test_the_readme_shows_a_url_and_a_command_within_thirty_lines() -> None:
     top = "\n".join(_read("README.md").splitlines()[:30])
-    assert re.search(r"^    https?://\S+/img/\S+\?\S+$", top, re.MULTILINE)
-    assert re.search(r"^    make serve$", top, re.MULTILINE)
-    assert re.search(r"^    make test$", top, re.MULTILINE)
+    assert re.search(r"^\s*https?://\S+/img/\S+\?\S+$", top, re.MULTILINE)
+    assert re.search(r"^make serve$", top, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("document", "limit"), [("README.md", 79), ("USAGE.md", 400), ("CONTRIBUTING.md", 149)])
+def test_a_document_is_short(document: str, limit: int) -> None:
+    assert len(_read(document).splitlines()) <= limit
+
+
+def test_the_screenshot_is_small() -> None:
+    assert (ROOT / "docs/welcome.jpg").stat().st_size < 200_000
 
 
 @pytest.mark.parametrize("target", _makefile_targets())
@@ -55,20 +88,16 @@ def test_every_make_target_is_explained(target: str) -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_every_make_target_that_a_document_names_exists(document: str) -> None:
-    assert set(re.findall(r"(?:^    |`)make ([a-z]+)", _read(document), re.MULTILINE)) <= set(_makefile_targets())
+    assert set(re.findall(r"(?:^    |^|`)make ([a-z]+)", _read(document), re.MULTILINE)) <= set(_makefile_targets())
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_every_file_that_a_document_links_to_exists(document: str) -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)", _read(document)) if "://" not in link]
-    assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_every_section_that_the_reference_points_to_exists() -> None:
-    text = _read("USAGE.md")
-    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) - sections == set()
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_internal_link_of_a_document_resolves(document: str) -> None:
+    folder = Path(document).parent
+    for file, section in _links(document):
+        target = (folder / file).as_posix() if file else document
+        assert (ROOT / target).exists(), (file, section)
+        assert not section or section in _sections(target), (file, section)
 
 
 @pytest.mark.parametrize("package", _packages())
@@ -78,17 +107,17 @@ def test_every_package_is_on_the_map(package: str) -> None:
 
 @pytest.mark.parametrize("command", cli.list_commands(click.Context(cli)))
 def test_every_command_is_in_the_reference(command: str) -> None:
-    assert re.search(rf"^\| `imgserve (?:--server URL )?{command}[ `]", _read("USAGE.md"), re.MULTILINE)
+    assert re.search(rf"^\| `imgserve (?:--server URL )?{command}[ `]", _read("docs/operations.md"), re.MULTILINE)
 
 
 def test_every_command_that_the_reference_names_exists() -> None:
-    named = re.findall(r"^\| `imgserve (?:--server URL )?([a-z]+)", _read("USAGE.md"), re.MULTILINE)
+    named = re.findall(r"^\| `imgserve (?:--server URL )?([a-z]+)", _read("docs/operations.md"), re.MULTILINE)
     assert sorted(named) == cli.list_commands(click.Context(cli))
 
 
 def test_every_method_of_the_client_is_in_the_reference() -> None:
     methods = {name for name in dir(Imgserve) if not name.startswith("_")} - {"close"}
-    assert {name for name in methods if f"`{name}`" not in _read("USAGE.md")} == set()
+    assert {name for name in methods if f"`{name}`" not in _read("docs/client.md")} == set()
 
 
 def test_the_changelog_opens_with_this_version_or_what_is_unreleased() -> None:
@@ -120,5 +149,28 @@ def test_every_address_of_the_welcome_page_is_served() -> None:
     assert [whole for whole, top in targets if f'"{whole}"' not in routes and f'Mount("{top}"' not in routes] == []
 
 
-def test_the_tables_of_the_reference_are_those_of_the_code() -> None:
-    assert written(_read("USAGE.md")) == _read("USAGE.md"), "run: python -m tests.docs"
+def test_every_table_is_in_the_reference_once() -> None:
+    """The tables list every setting, parameter, format, error code and metric."""
+    found = [name for document in REFERENCE for name in re.findall(r"<!-- table: ([a-z]+) -->", document.read_text())]
+    assert sorted(found) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("document", [document.name for document in REFERENCE])
+def test_the_tables_of_the_reference_are_those_of_the_code(document: str) -> None:
+    assert with_tables(_read(f"docs/{document}")) == _read(f"docs/{document}"), "run: make docs"
+
+
+@pytest.mark.parametrize("call", sorted(_api_calls()))
+def test_every_call_of_the_api_is_in_the_reference(call: str) -> None:
+    assert f"`{call.replace('{image_id}', '{id}')}`" in _read("docs/api.md")
+
+
+def test_every_call_that_the_reference_lists_exists() -> None:
+    listed = re.findall(r"`([A-Z]+ /api/[^`]+)`", _read("docs/api.md").partition("## Uploading")[0])
+    current = {call.replace("{id}", "{image_id}") for call in listed if not _is_earlier(call)}
+    assert current == _api_calls()
+
+
+def _is_earlier(call: str) -> bool:
+    """Return whether the path has an action after the image id, as before release 0.2."""
+    return "/api/images/{id}/" in call

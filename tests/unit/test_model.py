@@ -2,14 +2,26 @@
 
 import pickle
 import zlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from imgserve.catalog import Filter, ImageQuery
 from imgserve.formats import FORMATS
-from imgserve.model import FocalPoint, Original, Rendition, bytes_version, clean_tags, file_version, focused_version
+from imgserve.model import (
+    Doc,
+    FocalPoint,
+    ImageRecord,
+    Original,
+    Rendition,
+    bytes_version,
+    clean_tags,
+    described_fields,
+    file_version,
+    focused_version,
+)
 from tests.catalogs import record
 
 DATA = b"what was made"
@@ -89,3 +101,16 @@ def test_equal_focal_points_name_equal_versions() -> None:
     assert len({focused_version("1_2", point) for point in points}) == 1
     assert bytes_version(focused_version("1_2", points[0])) == bytes_version("1_2") == "1_2"
     assert focused_version("1_2", None) == "1_2"
+
+
+@pytest.mark.parametrize(("owner", "kind"), [(ImageRecord, Doc), (ImageQuery, Filter)])
+def test_every_field_and_filter_is_described(owner: type, kind: type[Doc]) -> None:
+    described = described_fields(owner, kind)
+    assert list(described) == [field.name for field in fields(owner)]
+    assert all(one.text.endswith(".") and one.name for one in described.values())
+    assert len({one.name for one in described.values()}) == len(described)
+
+
+def test_clients_edit_what_people_write() -> None:
+    editable = {name for name, one in described_fields(ImageRecord, Doc).items() if one.editable}
+    assert editable == {"title", "alt", "description", "tags", "metadata", "focal_point"}

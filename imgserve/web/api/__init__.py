@@ -1,1 +1,1 @@
-"""The HTTP API: endpoints, each declared once, and what is made of the declarations. Pictures are not answered here."""
+"""The HTTP API: endpoints, their models, the router and the documentation that is generated from them."""

@@ -1,16 +1,17 @@
-"""How an endpoint is declared: once, on the method that answers. What is made of the declarations stands beside it."""
+"""The decorator that declares an endpoint: method, path, models and documentation."""
 
 import inspect
 import re
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
+from starlette.requests import Request
 
-from imgserve.access.keys import Scope
+from imgserve.access.keys import Caller, Scope
 from imgserve.errors import ImgserveError
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
@@ -18,148 +19,131 @@ F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 Model = type[BaseModel]
 
 JSON = "application/json"
+IMAGE_ID = "image_id"
+"""The path parameter that may contain slashes, plain or as %2F; always the last, since an id may have any end."""
 _ATTRIBUTE = "__endpoint__"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_GIVEN = {"query", "body", "call"}
-"""Parameters of a method that are no pieces of the path."""
+_NOT_IN_PATH = {"self", "query", "body", "call"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An authorized request, for endpoints that read it themselves."""
+
+    request: Request
+    caller: Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A kind of body that a method reads by itself, from `call`; for the document alone."""
+    """A type of body that an endpoint reads itself; only for the documentation."""
 
     media_type: str
     schema: Model | Mapping[str, Any]
-    """A model, or a JSON Schema as it stands."""
+    """A model or a JSON Schema."""
     example: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A kind of answer, for the document alone."""
+    """A response; only for the documentation."""
 
     description: str
     model: Model | None = None
-    """Of JSON; for anything else the media types say enough."""
+    """The model of a JSON response."""
     media_types: Sequence[str] = (JSON,)
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Names and what they tell."""
+    """Descriptions by name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+async def _undeclared() -> None:
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One operation of the API."""
+    """The declaration of an endpoint; a decorator of the async method that responds.
 
-    method: str
-    path: str
-    """With pieces such as `{image_id}`, which may hold slashes, and others such as `{item}`, which may not."""
-    scope: Scope
-    tag: str
-    summary: str
-    description: str
-    name: str
-    """Unique; the operation id."""
-    query: Model | None = None
-    body: Model | None = None
-    bodies: Sequence[Body] = ()
-    answers: Mapping[int, Answer] = field(default_factory=dict, hash=False)
-    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Headers of the request that it heeds, and what they do."""
-    errors: Sequence[type[ImgserveError]] = ()
-    example: Any = None
-    """Of the JSON body."""
-    call: Callable[..., Awaitable[Any]]
-    takes_call: bool = False
-
-    @property
-    def pieces(self) -> list[str]:
-        """Name the pieces of the path."""
-        return _PLACEHOLDER.findall(self.path)
-
-    @property
-    def streams(self) -> bool:
-        """Tell whether the method reads the body itself."""
-        return bool(self.bodies)
-
-
-def endpoint(
-    method: str,
-    path: str,
-    *,
-    scope: Scope,
-    summary: str,
-    tag: str = "images",
-    errors: Iterable[type[ImgserveError]] = (),
-    status: int = 200,
-    answer: Model | None = None,
-    answers: Mapping[int, Answer] | None = None,
-    bodies: Sequence[Body] = (),
-    headers: Mapping[str, str] | None = None,
-    example: Any = None,
-) -> Callable[[F], F]:
-    """Declare the endpoint that an async method answers.
-
-    Its parameters say what it takes: `query` and `body`, each with a model that is checked before; `call`, for the
-    request itself and the caller; any other is a piece of the path. It returns a model, a `Reply`, or a response of
-    its own. The docstring is the description, up to `Raises:`.
-
-    Args:
-        method: of HTTP; a GET answers HEAD too.
-        path: the address, with pieces in braces.
-        scope: what the caller's key must allow.
-        summary: a few words.
-        tag: the group in the document.
-        errors: what it can raise, beside what every endpoint can.
-        status: of the answer that `answer` or the return annotation describes.
-        answer: model of the answer where the annotation is none.
-        answers: every kind of answer, where there is more to say.
-        bodies: kinds of body that the method reads itself.
-        headers: of the request, that it heeds.
-        example: of the JSON body.
+    The method's parameters are the input: `query` and `body` are validated models, `call` is the request with its
+    caller, and all others are path parameters. It returns a model, a `Reply` or a `Response`. Its docstring up to
+    `Raises:` is the description.
     """
 
-    def declare(function: F) -> F:
-        hints = typing.get_type_hints(function)
-        names = list(inspect.signature(function).parameters)[1:]
-        pieces = _PLACEHOLDER.findall(path)
-        if {name for name in names if name not in _GIVEN} != set(pieces):
-            raise TypeError(f"{function.__qualname__}: expected parameters for {pieces}, but it has {names}")
-        declared = Endpoint(
-            method=method,
-            path=path,
-            scope=scope,
-            tag=tag,
-            summary=summary,
-            description=_description(function),
-            name=f"{function.__qualname__.partition('.')[0].lower()}_{function.__name__}",
+    method: str
+    """HTTP method; GET includes HEAD."""
+    path: str
+    """With parameters such as `{item}`; only `{image_id}` matches slashes."""
+    _: KW_ONLY
+    scope: Scope
+    """The scope that the caller's key needs."""
+    summary: str
+    """A few words."""
+    tag: str = "images"
+    """The group in the documentation."""
+    status: int = 200
+    """The status of the only response."""
+    answers: Mapping[int, Answer] = field(default_factory=dict, hash=False)
+    """Responses by status; by default the only one, with the model that the method returns."""
+    bodies: Sequence[Body] = ()
+    """Types of body that the method reads itself."""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Descriptions of the request headers that it uses."""
+    errors: Sequence[type[ImgserveError]] = ()
+    """Errors in addition to those of all endpoints."""
+    example: Any = None
+    """An example of the JSON body."""
+
+    # Derived from the method.
+    call: Callable[..., Awaitable[Any]] = _undeclared
+    query: Model | None = None
+    body: Model | None = None
+    takes_call: bool = False
+
+    def __call__(self, function: F) -> F:
+        """Declare a method as the endpoint."""
+        hints, expected = typing.get_type_hints(function), self.path_parameters
+        found = [name for name in inspect.signature(function).parameters if name not in _NOT_IN_PATH]
+        if set(found) != set(expected):
+            raise TypeError(f"{function.__qualname__}: expected path parameters {expected}, but it has {found}")
+        if IMAGE_ID in expected and not self.path.endswith(f"/{{{IMAGE_ID}}}"):
+            raise TypeError(f"{function.__qualname__}: expected nothing after the image id in {self.path}")
+        declared = replace(
+            self,
+            call=function,
             query=hints.get("query"),
             body=hints.get("body"),
-            bodies=tuple(bodies),
-            answers=answers or {status: _answer(status, answer or hints.get("return"))},
-            headers=dict(headers or {}),
-            errors=tuple(errors),
-            example=example,
-            call=function,
-            takes_call="call" in names,
+            takes_call="call" in hints,
+            answers=self.answers or {self.status: _answer(self.status, hints.get("return"))},
         )
         setattr(function, _ATTRIBUTE, declared)
         return function
 
-    return declare
+    @property
+    def name(self) -> str:
+        """The unique operation id."""
+        return f"{self.call.__qualname__.partition('.')[0].lower()}_{self.call.__name__}"
+
+    @property
+    def description(self) -> str:
+        """The docstring of the method, without its errors."""
+        return re.split(r"\n\s*(?:Raises|Args):\n", inspect.getdoc(self.call) or "")[0].strip()
+
+    @property
+    def path_parameters(self) -> list[str]:
+        """The names of the path parameters."""
+        return _PLACEHOLDER.findall(self.path)
+
+
+endpoint = Endpoint
 
 
 def endpoints_of(part: object) -> list[Endpoint]:
-    """List what an object answers, bound to it, in order of declaration."""
+    """Return the endpoints of an object, bound to it, in the order of declaration."""
     declared = [(name, getattr(method, _ATTRIBUTE, None)) for name, method in vars(type(part)).items()]
     return [replace(one, call=getattr(part, name)) for name, one in declared if one is not None]
 
 
 def _answer(status: int, model: Any) -> Answer:
     known = model if isinstance(model, type) and issubclass(model, BaseModel) else None
-    told = inspect.cleandoc(known.__doc__) if known is not None and known.__doc__ else HTTPStatus(status).phrase
-    return Answer(told, known)
-
-
-def _description(function: Callable[..., Any]) -> str:
-    text = inspect.getdoc(function) or ""
-    return re.split(r"\n\s*(?:Raises|Args):\n", text)[0].strip()
+    description = inspect.cleandoc(known.__doc__) if known and known.__doc__ else HTTPStatus(status).phrase
+    return Answer(description, known)

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of what the endpoints declare. Nothing about single endpoints."""
+"""Generate the OpenAPI 3.1 document from the declarations of the endpoints."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -19,8 +19,8 @@ from imgserve.errors import (
 )
 from imgserve.formats import FORMATS
 from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
-from imgserve.web.api.error_models import ErrorOut
-from imgserve.web.api.reading import JSON_BYTES
+from imgserve.web.api.responses import ErrorOut
+from imgserve.web.api.validation import JSON_BYTES
 
 Document = dict[str, Any]
 
@@ -29,20 +29,24 @@ _REFERENCE = "#/components/schemas/{model}"
 _ALWAYS: tuple[type[ImgserveError], ...] = (BadRequest, Unauthorized, Forbidden, CatalogUnavailable)
 _OF_BODIES: tuple[type[ImgserveError], ...] = (BodyTooLarge, UnsupportedContent)
 _INTRODUCTION = f"""\
-Everything about originals and their records. Pictures themselves are served without a key, at other addresses.
+Manage originals and their records. Pictures are served without a key, at other paths.
 
-Every call needs a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Answers are JSON, errors
-`application/problem+json` with a `code` that stays the same. Times are RFC 3339 in UTC.
+Every request needs a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Responses are JSON, errors
+`application/problem+json` with a stable `code`. Times are RFC 3339 in UTC.
 
-In an address, the slashes of an image id stand as they are or as `%2F`, bytes that are not UTF-8 as `%XX`. A last piece
-that names an action, such as `/purge`, is that action; an image id that ends so is written with `%2F`.
+An image id is the end of a path. Its slashes are written as they are or as `%2F`, bytes that are not UTF-8 as `%XX`.
 
-JSON bodies hold at most {JSON_BYTES:,} bytes. A `POST` with an `Idempotency-Key` header is done once: sent again within
-a day, it gets the first answer, with `Idempotent-Replayed: true`. An error frees the key.
+Actions followed the image id in release 0.1. For one release, those paths redirect with 308:
+`POST /api/images/ID/purge` and `/transform` always, since a record has no `POST`; `GET /api/images/ID/similar` and
+`/convert/EXT` unless there is an image with this whole id. `PUT`, `PATCH` and `DELETE /api/images/ID` never redirect,
+and neither does an id whose last slashes are written as `%2F`.
+
+JSON bodies have at most {JSON_BYTES:,} bytes. A `POST` with an `Idempotency-Key` header is done once: the same request
+within a day gets the first response, with `Idempotent-Replayed: true`. An error releases the key.
 """
 _DESCRIBED = {
     "image_id": "Image id; its slashes as they are or as %2F.",
-    "item": "Name of an item of the trash.",
+    "item": "Name of an item in the trash.",
     "ext": "An extension such as webp.",
 }
 _EXAMPLES = {"image_id": "shoes/red.jpg", "ext": "webp"}
@@ -51,13 +55,13 @@ _SCHEMAS = {"ext": {"type": "string", "enum": _WRITABLE}}
 _KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Any text that is new for every new request; sent again, the request is not done again.",
+    "description": "Unique text for each new request; a request with the same key is not repeated.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 
 
 class _Schema(GenerateJsonSchema):
-    """Leaves out titles that only repeat the name, and leaves everything in the order in which it is declared."""
+    """Omits titles that repeat the name, and keeps the order of declaration."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the signature of pydantic
         return False
@@ -67,7 +71,7 @@ class _Schema(GenerateJsonSchema):
 
 
 def openapi(endpoints: Collection[Endpoint], *, version: str) -> Document:
-    """Write the document."""
+    """Return the document."""
     references, components = _schemas(endpoints)
     paths: dict[str, Document] = defaultdict(dict)
     for one in endpoints:
@@ -93,25 +97,25 @@ References = Mapping[tuple[Model, JsonSchemaMode], Document]
 
 
 def _schemas(endpoints: Iterable[Endpoint]) -> tuple[References, Document]:
-    """Write every model once, and how it is referred to."""
-    wanted: dict[tuple[Model, JsonSchemaMode], None] = {(ErrorOut, "serialization"): None}
+    """Return the references to all models, and their schemas."""
+    models: dict[tuple[Model, JsonSchemaMode], None] = {(ErrorOut, "serialization"): None}
     for one in endpoints:
-        taken = [one.body, *(body.schema for body in one.bodies)]
-        wanted |= dict.fromkeys((model, "validation") for model in taken if isinstance(model, type))
-        told = [answer.model for answer in one.answers.values()]
-        wanted |= dict.fromkeys((model, "serialization") for model in told if model is not None)
-    references, definitions = models_json_schema(list(wanted), ref_template=_REFERENCE, schema_generator=_Schema)
-    named = {(model, mode): _renamed(references[model, mode]) for model, mode in wanted}
+        bodies = [one.body, *(body.schema for body in one.bodies)]
+        models |= dict.fromkeys((model, "validation") for model in bodies if isinstance(model, type))
+        answers = [answer.model for answer in one.answers.values()]
+        models |= dict.fromkeys((model, "serialization") for model in answers if model is not None)
+    references, definitions = models_json_schema(list(models), ref_template=_REFERENCE, schema_generator=_Schema)
+    named = {(model, mode): _renamed(references[model, mode]) for model, mode in models}
     return named, {_public(name): _renamed(schema) for name, schema in definitions.get("$defs", {}).items()}
 
 
 def _public(name: str) -> str:
-    """Name a model for others, who know no other side of it."""
+    """Return the public name of a model."""
     return name.removesuffix("Out").removesuffix("In")
 
 
 def _renamed(schema: Any) -> Any:
-    """Have references follow the names."""
+    """Return a schema whose references have public names."""
     if isinstance(schema, list):
         return [_renamed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -127,7 +131,7 @@ def _operation(one: Endpoint, references: References) -> Document:
         "description": one.description,
         "x-scope": one.scope.value,
     }
-    if parameters := [*_pieces(one), *_parameters(one.query), *_headers(one)]:
+    if parameters := [*_path_parameters(one), *_parameters(one.query), *_headers(one)]:
         operation["parameters"] = parameters
     if body := _body(one, references):
         operation["requestBody"] = body
@@ -135,7 +139,7 @@ def _operation(one: Endpoint, references: References) -> Document:
     return operation | {"responses": answers | _errors(one, references, answers)}
 
 
-def _pieces(one: Endpoint) -> list[Document]:
+def _path_parameters(one: Endpoint) -> list[Document]:
     return [
         {
             "name": name,
@@ -145,7 +149,7 @@ def _pieces(one: Endpoint) -> list[Document]:
             "schema": _SCHEMAS.get(name, {"type": "string", "minLength": 1}),
             **({"example": _EXAMPLES[name]} if name in _EXAMPLES else {}),
         }
-        for name in one.pieces
+        for name in one.path_parameters
     ]
 
 
@@ -170,8 +174,8 @@ def _parameter(name: str, field: Document, required: Collection[str]) -> Documen
 
 def _headers(one: Endpoint) -> list[Document]:
     named = [
-        {"name": name, "in": "header", "description": told, "schema": {"type": "string"}}
-        for name, told in one.headers.items()
+        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
+        for name, text in one.headers.items()
     ]
     return [*named, _KEY_HEADER] if one.method == "POST" else named
 
@@ -190,18 +194,18 @@ def _body(one: Endpoint, references: References) -> Document:
 
 def _answer(answer: Answer, references: References) -> Document:
     schema = {} if answer.model is None else {"schema": references[answer.model, "serialization"]}
-    told: Document = {"description": answer.description}
+    written: Document = {"description": answer.description}
     if answer.headers:
-        told["headers"] = {
+        written["headers"] = {
             name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
         }
     if answer.media_types:
-        told["content"] = {kind: schema if "json" in kind else {} for kind in answer.media_types}
-    return told
+        written["content"] = {kind: schema if "json" in kind else {} for kind in answer.media_types}
+    return written
 
 
 def _errors(one: Endpoint, references: References, answers: Collection[str]) -> Document:
-    """Tell of errors by status, since OpenAPI has no other order; the codes stand in the description."""
+    """Return the errors by status, as OpenAPI requires, with their codes in the descriptions."""
     kinds = {*_ALWAYS, *one.errors, *(_OF_BODIES if one.body or one.bodies else ())}
     kinds |= {IdempotencyConflict} if one.method == "POST" else set()
     by_status: dict[int, list[type[ImgserveError]]] = defaultdict(list)
@@ -218,5 +222,5 @@ def _errors(one: Endpoint, references: References, answers: Collection[str]) -> 
 
 
 def _codes(status: int, kinds: Iterable[type[ImgserveError]]) -> str:
-    told = [f"- `{kind.code}`: {(kind.__doc__ or '').strip()}" for kind in kinds]
-    return "\n".join([f"{HTTPStatus(status).phrase}.", "", *told])
+    codes = [f"- `{kind.code}`: {(kind.__doc__ or '').strip()}" for kind in kinds]
+    return "\n".join([f"{HTTPStatus(status).phrase}.", "", *codes])

@@ -1,34 +1,213 @@
-"""The body of an upload as it streams in: a form with files, or one file. What is not taken out is dropped at the end.
-
-Files are only collected here; what becomes of them says whoever takes them.
-"""
+"""The input of uploads: models of the descriptive fields, and receivers of forms and files."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+import json
+import unicodedata
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Annotated, Any, Self
 
-from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema, model_validator
+from starlette.requests import Request
+
+from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals, UnsupportedContent
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
-from imgserve.library.upload import Arriving, Receiving, dropped
+from imgserve.library.results import Details
+from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
 from imgserve.originals.incoming import Incoming
+from imgserve.web.api.requests import Alt, Description, FocalPointIn, RequestModel, Tag, Title, checked_metadata
+from imgserve.web.api.validation import expected, stated
 
 _FIELDS = 100
 _FIELD_BYTES = 64 * 1024
-"""Of the text fields of a form together."""
+"""Maximum size of all text fields of a form together."""
+_PART_BYTES = 255
+
+
+def _read_tags(value: Any) -> Any:
+    """Split text at commas, also within a list, since forms repeat a field or use commas."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise expected("a list of words, or text with commas")
+    return tuple(word.strip() for item in value for word in item.split(",") if word.strip())
+
+
+def _read_metadata(value: Any) -> Any:
+    """Parse text as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else {}
+    except (ValueError, RecursionError):
+        raise expected('a JSON object such as {"campaign": "summer"}') from None
+
+
+def _read_point(value: Any) -> Any:
+    """Parse text such as `0.3,0.7`; empty text is no focal point."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    x, _, y = value.partition(",")
+    return {"x": x.strip(), "y": y.strip()}
+
+
+class Point(FocalPointIn):
+    """The point that crops keep, as fractions of the upright image from its upper left corner."""
+
+    model_config = ConfigDict(strict=False)
+
+
+_Tags = Annotated[tuple[Tag, ...], BeforeValidator(_read_tags), Field(max_length=200)]
+_Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(checked_metadata)]
+_MetadataText = Annotated[_Metadata, WithJsonSchema({"type": "string", "contentMediaType": "application/json"})]
+_Point = Annotated[Point | None, BeforeValidator(_read_point)]
+_PointText = Annotated[_Point, WithJsonSchema({"type": "string", "examples": ["0.3,0.7"]})]
+_Name = Annotated[str, Field(max_length=4000)]
+_Id = Annotated[str | None, Field(max_length=4000)]
+_Url = Annotated[str, Field(max_length=8192)]
+
+
+class UploadDetails(RequestModel):
+    """Descriptive fields of an upload; empty fields are filled from the metadata of the file."""
+
+    model_config = ConfigDict(strict=False)
+
+    title: Title = ""
+    """The title."""
+    alt: Alt = ""
+    """The text to read instead of the image."""
+    description: Description = ""
+    """The description."""
+    tags: _Tags = ()
+    """Tags: a list, or text with commas."""
+    metadata: _Metadata = Field(default_factory=dict)
+    """Any JSON object."""
+    focal_point: _Point = None
+    """The point that crops keep, as an object or as text such as `0.3,0.7`."""
+
+    def details(self) -> Details:
+        """Return the fields for the ingest service."""
+        point = None if self.focal_point is None else self.focal_point.point
+        return Details(self.title, self.alt, self.description, self.tags, self.metadata, point)
+
+
+class TextDetails(UploadDetails):
+    """Descriptive fields in a form or a query, where all values are text."""
+
+    metadata: _MetadataText = Field(default_factory=dict)
+    """A JSON object."""
+    focal_point: _PointText = None
+    """The point that crops keep, such as `0.3,0.7`."""
+
+
+class Placed(UploadDetails):
+    """Descriptive fields and the id of an image; without `id` and `folder`, the id is derived from the content."""
+
+    id: _Id = None
+    """The image id, for one file."""
+    folder: _Id = None
+    """The folder of the image, which keeps its file name."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if self.id is not None and self.folder is not None:
+            raise stated("expected id or folder, not both")
+        return self
+
+
+class PlacedText(TextDetails, Placed):
+    """The same in a form or a query."""
+
+
+class RawUpload(PlacedText):
+    """The query of an upload whose body is the file."""
+
+    filename: _Name = ""
+    """The file name."""
+
+
+class RawReplacement(TextDetails):
+    """The query of a replacement whose body is the file."""
+
+    filename: _Name = ""
+    """The file name."""
+
+
+class Address(Placed):
+    """An image to fetch."""
+
+    url: _Url
+    """An http or https URL without user name and password."""
+
+
+class ReplacementAddress(UploadDetails):
+    """An image to fetch under a known id."""
+
+    url: _Url
+    """An http or https URL without user name and password."""
+
+
+class Addresses(RequestModel):
+    """Several images to fetch."""
+
+    model_config = ConfigDict(strict=False)
+
+    items: Annotated[tuple[Address, ...], Field(min_length=1)]
+    """Fetched one after the other; each has its own result."""
+
+
+class ToFetch(RootModel[Address | Addresses]):
+    """One image to fetch, or several."""
+
+
+def file_id(folder: str, file_name: str) -> str:
+    """Return an unchecked image id from a folder and the last part of a client's file name.
+
+    Raises:
+        BadImageId: the file name has no usable characters.
+    """
+    last = file_name.replace("\\", "/").rpartition("/")[2]
+    composed = unicodedata.normalize("NFC", last)
+    plain = "".join(
+        character for character in composed if unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
+    )
+    name = _shortened(plain.strip().lstrip("."))
+    if not name:
+        raise BadImageId("expected a file name, since the id is made of the folder and the name of the file")
+    place = unicodedata.normalize("NFC", folder).strip("/")
+    return f"{place}/{name}" if place else name
+
+
+def _shortened(name: str) -> str:
+    """Cut a long name before its extension."""
+    stem, dot, extension = name.rpartition(".")
+    if not dot or len(extension.encode()) > 16:  # noqa: PLR2004  longer than any extension of an image
+        stem, dot, extension = name, "", ""
+    room = _PART_BYTES - len(f"{dot}{extension}".encode())
+    return stem.encode()[:room].decode("utf-8", "ignore") + dot + extension
+
+
+def form_values(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return fields by name; repeated fields become a list, which only tags accept."""
+    gathered: dict[str, list[str]] = {}
+    for name, value in fields:
+        gathered.setdefault(name, []).append(value)
+    return {name: values if len(values) > 1 else values[0] for name, values in gathered.items()}
 
 
 @dataclass(slots=True)
-class ArrivedFile:
-    """A file that is there whole, or why it is not."""
+class ReceivedFile:
+    """A complete file, or the error that it caused."""
 
     name: str
-    """What the client calls it, unchecked."""
+    """The unchecked file name of the client."""
     incoming: Incoming | None = None
     error: ImgserveError | None = None
 
-    def taken(self) -> Incoming:
-        """Hand the file over to someone who drops it, or raise what was wrong with it."""
+    def take(self) -> Incoming:
+        """Return the file, which the caller has to delete, or raise its error."""
         incoming, self.incoming = self.incoming, None
         if self.error is not None:
             raise self.error
@@ -38,51 +217,51 @@ class ArrivedFile:
 
 
 @dataclass(slots=True)
-class Collected:
-    """What came in one request."""
+class ReceivedForm:
+    """The files and text fields of a form."""
 
-    files: list[ArrivedFile] = field(default_factory=list)
+    files: list[ReceivedFile] = field(default_factory=list)
     fields: list[tuple[str, str]] = field(default_factory=list)
-    """Text fields in order, names repeated."""
+    """In order; names may be repeated."""
 
 
-class Collector:
-    """Collects one request; as a context it drops whatever was not taken out."""
+class BodyReceiver:
+    """Receives the files of one request; as a context manager it deletes those that are not taken."""
 
-    def __init__(self, receiving: Receiving, *, files: int, request_bytes: int) -> None:
-        """Take who opens files, how many files one request may have, and how many bytes."""
+    def __init__(self, receiving: UploadReceiver, *, files: int, request_bytes: int) -> None:
+        """Create one that accepts so many files and bytes in a request."""
         self._receiving = receiving
-        self._most_files = files
-        self._most_bytes = request_bytes
+        self._max_files = files
+        self._max_bytes = request_bytes
         self._field_bytes = 0
-        self._collected = Collected()
+        self._form = ReceivedForm()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for file in self._collected.files:
+        for file in self._form.files:
             if file.incoming is not None:
                 await dropped(file.incoming)
 
-    async def raw(self, stream: AsyncIterator[bytes], name: str) -> ArrivedFile:
-        """Take the whole body for one file."""
-        async with _begun(self._receiving) as arriving:
+    async def raw(self, stream: AsyncIterator[bytes], name: str) -> ReceivedFile:
+        """Receive the whole body as one file."""
+        async with _writer(self._receiving) as writer:
             async for piece in stream:
-                await arriving.write(piece)
-            return self._kept(ArrivedFile(name, await arriving.hand_over()))
+                await writer.write(piece)
+            return self._added(ReceivedFile(name, await writer.hand_over()))
 
-    async def fetched(self, url: str) -> ArrivedFile:
-        """Fetch one file."""
+    async def fetched(self, url: str) -> ReceivedFile:
+        """Download one file."""
         incoming, name = await self._receiving.fetch(url)
-        return self._kept(ArrivedFile(name, incoming))
+        return self._added(ReceivedFile(name, incoming))
 
-    async def form(self, stream: AsyncIterator[bytes], content_type: str) -> Collected:
-        """Take a form; a file that cannot be kept does not spoil the others.
+    async def form(self, stream: AsyncIterator[bytes], content_type: str) -> ReceivedForm:
+        """Receive a form; an error of one file does not affect the others.
 
         Raises:
-            BadRequest: it is no form.
-            BodyTooLarge: there is too much of it.
+            BadRequest: the body is not a form.
+            BodyTooLarge: there are too many bytes, files or fields.
         """
         async with contextlib.aclosing(self._events(stream, FormReader(content_type))) as events:
             async for event in events:
@@ -90,58 +269,58 @@ class Collector:
                     await self._field(event.name, events)
                 elif isinstance(event, PartHead):
                     await self._file(event.file_name or "", events)
-        return self._collected
+        return self._form
 
-    def _kept(self, file: ArrivedFile) -> ArrivedFile:
-        self._collected.files.append(file)
+    def _added(self, file: ReceivedFile) -> ReceivedFile:
+        self._form.files.append(file)
         return file
 
     async def _events(self, stream: AsyncIterator[bytes], reader: FormReader) -> AsyncGenerator[Event]:
         received = 0
         async for piece in stream:
             received += len(piece)
-            if received > self._most_bytes:
-                raise BodyTooLarge(f"The request is larger than {self._most_bytes} bytes.")
+            if received > self._max_bytes:
+                raise BodyTooLarge(f"The request is larger than {self._max_bytes} bytes.")
             for event in reader.feed(piece):
                 yield event
         reader.end()
 
     async def _field(self, name: str, events: AsyncIterator[Event]) -> None:
-        if len(self._collected.fields) == _FIELDS:
+        if len(self._form.fields) == _FIELDS:
             raise BodyTooLarge(f"The form has more than {_FIELDS} text fields.")
         value = bytearray()
-        async for piece in _data(events):
+        async for piece in _part(events):
             value += piece
             self._field_bytes += len(piece)
             if self._field_bytes > _FIELD_BYTES:
                 raise BodyTooLarge(f"The text fields of the form are larger than {_FIELD_BYTES} bytes.")
         try:
-            self._collected.fields.append((name, value.decode()))
+            self._form.fields.append((name, value.decode()))
         except UnicodeDecodeError as error:
             raise BadRequest(f"{name}: expected text in UTF-8") from error
 
     async def _file(self, name: str, events: AsyncIterator[Event]) -> None:
-        if len(self._collected.files) == self._most_files:
-            raise BodyTooLarge(f"The request has more than {self._most_files} files.")
-        file = ArrivedFile(name)
-        async with _begun(self._receiving) as arriving:
-            async for piece in _data(events):
-                if file.error is None:  # what is left of a file that cannot be kept flows by
-                    file.error = await _failure(arriving.write(piece))
+        if len(self._form.files) == self._max_files:
+            raise BodyTooLarge(f"The request has more than {self._max_files} files.")
+        file = ReceivedFile(name)
+        async with _writer(self._receiving) as writer:
+            async for piece in _part(events):
+                if file.error is None:  # the rest of a rejected file is read and ignored
+                    file.error = await _error_of(writer.write(piece))
                 if file.error is not None:
-                    await arriving.drop()
-            if name or arriving.size:  # a browser sends an empty part where no file was chosen
-                self._collected.files.append(file)
+                    await writer.drop()
+            if name or writer.size:  # a browser sends an empty part if no file was chosen
+                self._form.files.append(file)
                 if file.error is None:
-                    file.error = await _failure(_complete(file, arriving))
+                    file.error = await _error_of(_complete(file, writer))
 
 
-async def _complete(file: ArrivedFile, arriving: Arriving) -> None:
-    file.incoming = await arriving.hand_over()
+async def _complete(file: ReceivedFile, writer: UploadWriter) -> None:
+    file.incoming = await writer.hand_over()
 
 
-async def _failure(step: Awaitable[None]) -> ImgserveError | None:
-    """Tell what went wrong with one file; what would go wrong with every file is raised."""
+async def _error_of(step: Awaitable[None]) -> ImgserveError | None:
+    """Return the error of one file; an error that every file would have is raised."""
     try:
         await step
     except ReadOnlyOriginals:
@@ -151,8 +330,8 @@ async def _failure(step: Awaitable[None]) -> ImgserveError | None:
     return None
 
 
-async def _data(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
-    """Give the pieces of a part up to its end."""
+async def _part(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+    """Yield the content of a part."""
     async for event in events:
         if isinstance(event, PartEnd):
             return
@@ -161,10 +340,24 @@ async def _data(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def _begun(receiving: Receiving) -> AsyncIterator[Arriving]:
-    """Begin a file, of which nothing is left unless it is handed over."""
-    arriving = receiving.file()
+async def _writer(receiving: UploadReceiver) -> AsyncIterator[UploadWriter]:
+    """Yield the writer of a file that is deleted unless it is handed over."""
+    writer = receiving.file()
     try:
-        yield arriving
+        yield writer
     finally:
-        await arriving.drop()
+        await writer.drop()
+
+
+def check_length(request: Request, most: int, kind: type[ImgserveError] = BodyTooLarge) -> None:
+    """Check the declared length and coding of a body before any of it is read.
+
+    Raises:
+        BodyTooLarge: the body is too large; or an error of another kind.
+        UnsupportedContent: the body is compressed.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        raise UnsupportedContent("Expected a body without content coding; images are compressed already.")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise kind(f"The body is larger than {most} bytes, the limit of this server.")

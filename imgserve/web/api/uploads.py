@@ -1,11 +1,16 @@
-"""Endpoints by which images come in: forms, raw bodies, addresses to fetch. What an image is decides `ingest`."""
+"""Endpoints of uploads: forms, raw bodies and URLs to fetch."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import Field
 from starlette.requests import Request
 
 from imgserve.access.keys import Scope
+from imgserve.client import ImageUrls
+from imgserve.client.address import api_path
 from imgserve.errors import (
     AddressRefused,
     BadImageId,
@@ -15,6 +20,7 @@ from imgserve.errors import (
     DuplicateImage,
     FetchFailed,
     ImageExists,
+    ImgserveError,
     LimitExceeded,
     PreconditionFailed,
     ReadOnlyOriginals,
@@ -25,190 +31,323 @@ from imgserve.errors import (
 )
 from imgserve.library.ingest import IngestService
 from imgserve.library.results import Accepted
-from imgserve.library.upload import Receiving
+from imgserve.library.upload import UploadReceiver
 from imgserve.model import Origin
 from imgserve.originals.root import new_id
-from imgserve.web.api.endpoint import JSON, endpoint
-from imgserve.web.api.frame import Call
-from imgserve.web.api.matching import Matching
-from imgserve.web.api.reading import json_value
-from imgserve.web.api.reply import Reply
-from imgserve.web.api.upload_answers import UploadAnswers
-from imgserve.web.api.upload_body import ArrivedFile, Collector
-from imgserve.web.api.upload_fields import (
+from imgserve.web.api.endpoint import JSON, Answer, Body, Call, endpoint
+from imgserve.web.api.images import ImageOut, Preconditions
+from imgserve.web.api.responses import ErrorWithin, Reply, ResponseModel, error_within
+from imgserve.web.api.upload_body import (
     Address,
     Addresses,
+    BodyReceiver,
     Placed,
     PlacedText,
     RawReplacement,
     RawUpload,
+    ReceivedFile,
     ReplacementAddress,
-    Said,
-    SaidText,
+    TextDetails,
+    ToFetch,
+    UploadDetails,
+    check_length,
+    file_id,
     form_values,
-    read_said,
 )
-from imgserve.web.api.upload_kinds import REPLACEMENT_ANSWERS, REPLACEMENT_BODIES, UPLOAD_ANSWERS, UPLOAD_BODIES
-from imgserve.web.api.upload_names import file_id
-from imgserve.web.api.upload_request import FORM, body_of, check_length, media_type
+from imgserve.web.api.validation import body_pieces, json_value, media_type, validated
 
+FORM = "multipart/form-data"
 _FORM_ROOM = 1 << 20
-"""What a form takes beside the one file in it."""
+"""Bytes of a form in addition to its file."""
+_WIDTHS = (320, 640, 960, 1280, 1920)
+_STATUSES = {"created": 201, "replaced": 200, "existing": 200}
 _ERRORS = (
-    *(
-        BadImageId,
-        TooLarge,
-        BodyTooLarge,
-        UnsupportedImage,
-        UnreadableImage,
-        LimitExceeded,
-        DuplicateImage,
-        ImageExists,
-    ),
-    *(FetchFailed, AddressRefused, ReadOnlyOriginals, StorageFull, Busy),
+    *(BadImageId, TooLarge, BodyTooLarge, UnsupportedImage, UnreadableImage, LimitExceeded, DuplicateImage),
+    *(ImageExists, FetchFailed, AddressRefused, ReadOnlyOriginals, StorageFull, Busy),
 )
+
+
+class Alike(ResponseModel):
+    """An image that looks like the uploaded one."""
+
+    id: str
+    """The image id."""
+    distance: Annotated[int, Field(ge=0, le=64)]
+    """The number of bits, of 64, in which the perceptual hashes differ."""
+
+
+class UploadedOut(ResponseModel):
+    """An uploaded image, or the existing image with the same bytes."""
+
+    image: ImageOut
+    """The record."""
+    outcome: Literal["created", "replaced", "existing"]
+    """The result; `existing` if an image with the same bytes exists."""
+    examples: dict[str, str]
+    """Paths of renditions: `default`, `width_400`, `square_200`, and a `srcset`."""
+    similar: list[Alike]
+    """Similar images, the most similar first."""
+
+    @classmethod
+    def of(cls, accepted: Accepted, prefix: str) -> Self:
+        """Return the model of an accepted image; `prefix` is the path of all pictures."""
+        record = accepted.record
+        return cls(
+            image=ImageOut.of(record, prefix),
+            outcome=accepted.outcome,
+            examples=examples(ImageUrls(prefix), record.image_id, record.width, record.height),
+            similar=[Alike(id=other.record.image_id, distance=other.distance) for other in accepted.similar],
+        )
+
+
+class TakenFile(UploadedOut):
+    """One of several files that was accepted."""
+
+    status: int
+    """The status of a single upload."""
+    name: str
+    """The file name or URL."""
+
+
+class RefusedFile(ResponseModel):
+    """One of several files that was rejected."""
+
+    status: int
+    """The status of a single upload."""
+    name: str
+    """The file name or URL."""
+    problem: ErrorWithin
+    """The error."""
+
+
+class UploadsOut(ResponseModel):
+    """The results of several files."""
+
+    results: list[TakenFile | RefusedFile]
+    """In the order of the files."""
+
+
+def uploaded(request: Request, accepted: Accepted, prefix: str) -> Reply:
+    """Return the reply for one image."""
+    location = request.scope.get("root_path", "") + api_path(accepted.record.image_id)
+    return Reply(UploadedOut.of(accepted, prefix), _STATUSES[accepted.outcome], {"location": location})
+
+
+def examples(urls: ImageUrls, image_id: str, width: int, height: int) -> dict[str, str]:
+    """Return URLs of renditions; width and height are those of the upright original, or 0."""
+    extent = (width, height) if width and height else (None, None)
+    return {
+        "default": urls.url(image_id),
+        "width_400": urls.url(image_id, width=400, auto="format"),
+        "square_200": urls.url(image_id, width=200, height=200, fit="crop", auto="format"),
+        "srcset": urls.srcset(
+            image_id, widths=_WIDTHS, original_width=extent[0], original_height=extent[1], auto="format"
+        ),
+    }
+
+
+_BINARY = {"type": "string", "format": "binary"}
+_RAW = {**_BINARY, "description": "The file; its type is detected from its content, not from the header."}
+_LOCATION = {"Location": "The path of the record."}
+
+
+def _form_schema(model: type[TextDetails], file: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"file": file, **model.model_json_schema()["properties"]},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
+
+
+_FILES = {
+    "type": "array",
+    "items": _BINARY,
+    "minItems": 1,
+    "description": "One or several files, with any field name; each has its own result.",
+}
+_UPLOAD_BODIES = (
+    Body(FORM, _form_schema(PlacedText, _FILES)),
+    Body("application/octet-stream", _RAW),
+    Body(JSON, ToFetch, example={"url": "https://www.example.com/shoe.jpg", "folder": "shoes"}),
+)
+_REPLACEMENT_BODIES = (
+    Body(FORM, _form_schema(TextDetails, {**_BINARY, "description": "The file, with any field name."})),
+    Body("application/octet-stream", _RAW),
+    Body(JSON, ReplacementAddress, example={"url": "https://www.example.com/shoe.jpg"}),
+)
+_CREATED = Answer("The image is new.", UploadedOut, headers=_LOCATION)
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """How much may come in one request; how large a file may be knows who receives it."""
+    """Limits of one request."""
 
     files: int
     request_bytes: int
 
 
 class Uploads:
-    """Takes images in."""
+    """Endpoints of uploads."""
 
     def __init__(
-        self, ingest: IngestService, matching: Matching, receiving: Receiving, limits: UploadLimits, *, prefix: str
+        self,
+        ingest: IngestService,
+        preconditions: Preconditions,
+        receiving: UploadReceiver,
+        limits: UploadLimits,
+        *,
+        prefix: str,
     ) -> None:
-        """Take the one door, who heeds If-Match, who opens files, how much may come, and where pictures are served."""
         self._ingest = ingest
-        self._matching = matching
+        self._preconditions = preconditions
         self._receiving = receiving
         self._limits = limits
-        self._answers = UploadAnswers(prefix)
+        self._prefix = prefix
 
     @endpoint(
         "POST",
         "/api/images",
         scope=Scope.WRITE,
         summary="Upload images",
-        bodies=UPLOAD_BODIES,
-        answers=UPLOAD_ANSWERS,
+        bodies=_UPLOAD_BODIES,
+        answers={
+            200: Answer("An image with the same bytes exists.", UploadedOut, headers=_LOCATION),
+            201: _CREATED,
+            207: Answer("Several files, each with its result.", UploadsOut),
+        },
         errors=_ERRORS,
     )
     async def create(self, query: RawUpload, call: Call) -> Reply:
-        """Take one image or many: as a form with files, as a body that is the file, or as addresses to fetch.
+        """Upload one image or several: a form with files, a body that is the file, or URLs to fetch.
 
-        What is said of a file stands in the form or the JSON, in the query where the body is the file. An image is
-        decoded before anybody can see it.
+        Descriptive fields are part of the form or the JSON; if the body is the file, they are in the query. An image
+        becomes visible after it was decoded.
         """
         request, who = call.request, call.caller.name
         kind = media_type(request)
         if kind == JSON:
-            _refuse(query)
+            _reject_query(query)
             return await self._create_fetched(request, who)
         if kind == FORM:
-            _refuse(query)
-            return await self._create_of_form(request, who)
+            _reject_query(query)
+            return await self._create_from_form(request, who)
         self._chosen_id(query)
         check_length(request, self._receiving.max_bytes, TooLarge)
-        async with self._collector(1) as collecting:
-            file = await collecting.raw(body_of(request), query.filename)
-            return self._answers.one(request, await self._accept(file, query, who))
+        async with self._receiver(1) as receiver:
+            file = await receiver.raw(body_pieces(request), query.filename)
+            return self._reply(request, await self._accept(file, query, who))
 
     @endpoint(
         "PUT",
         "/api/images/{image_id}",
         scope=Scope.WRITE,
         summary="Upload an image under an id",
-        bodies=REPLACEMENT_BODIES,
-        answers=REPLACEMENT_ANSWERS,
+        bodies=_REPLACEMENT_BODIES,
+        answers={
+            200: Answer("The image was replaced, or has these bytes already.", UploadedOut, headers=_LOCATION),
+            201: _CREATED,
+        },
         headers={
-            "If-Match": "Replace only while the record has this ETag.",
+            "If-Match": "Replace only if the record has this ETag.",
             "If-None-Match": "`*`: only if there is no image with this id.",
         },
         errors=(*_ERRORS, PreconditionFailed),
     )
     async def replace(self, image_id: str, query: RawReplacement, call: Call) -> Reply:
-        """Take one image under an id, and replace what is there; what was said of that stays, unless said anew."""
+        """Upload one image under an id, or replace it; descriptive fields that are not sent stay."""
         request = call.request
         replace = request.headers.get("if-none-match", "").strip() != "*"
         image_id = await self._receiving.replaceable(image_id)
         if not replace and await self._receiving.is_taken(image_id):
             raise PreconditionFailed("There is an image with this id already.")
-        await self._matching.check(image_id, request)
+        await self._preconditions.check(image_id, request)
         try:
             accepted = await self._put(request, image_id, query, call.caller.name, replace=replace)
         except ImageExists as error:
             if replace:
                 raise
             raise PreconditionFailed("There is an image with this id already.") from error
-        return self._answers.one(request, accepted)
+        return self._reply(request, accepted)
 
     async def _put(
         self, request: Request, image_id: str, query: RawReplacement, who: str, *, replace: bool
     ) -> Accepted:
-        kind, said = media_type(request), Said()
-        async with self._collector(1) as collecting:
+        kind, details = media_type(request), UploadDetails()
+        async with self._receiver(1) as receiver:
             if kind == JSON:
-                _refuse(query)
-                address = read_said(ReplacementAddress, (await json_value(request))[0])
-                file, said = await collecting.fetched(address.url), address
+                _reject_query(query)
+                address = validated(ReplacementAddress, (await json_value(request))[0])
+                file, details = await receiver.fetched(address.url), address
             elif kind == FORM:
-                _refuse(query)
+                _reject_query(query)
                 check_length(request, self._receiving.max_bytes + _FORM_ROOM, TooLarge)
-                collected = await collecting.form(body_of(request), request.headers["content-type"])
-                said = read_said(SaidText, form_values(collected.fields))
-                file = _only(collected.files)
+                form = await receiver.form(body_pieces(request), request.headers["content-type"])
+                details = validated(TextDetails, form_values(form.fields))
+                if not form.files:
+                    raise BadRequest("expected a file in the form")
+                file = form.files[0]
             else:
                 check_length(request, self._receiving.max_bytes, TooLarge)
-                file, said = await collecting.raw(body_of(request), query.filename), query
-            async with self._matching.kept(image_id, request):
-                return await self._let_in(file, image_id, said, who, replace=replace)
+                file, details = await receiver.raw(body_pieces(request), query.filename), query
+            async with self._preconditions.hold(image_id, request):
+                return await self._ingest_file(file, image_id, details, who, replace=replace)
 
-    async def _create_of_form(self, request: Request, who: str) -> Reply:
+    async def _create_from_form(self, request: Request, who: str) -> Reply:
         check_length(request, self._limits.request_bytes)
-        async with self._collector(self._limits.files) as collecting:
-            collected = await collecting.form(body_of(request), request.headers["content-type"])
-            placed = read_said(PlacedText, form_values(collected.fields))
-            files = collected.files
-            if not files:
+        async with self._receiver(self._limits.files) as receiver:
+            form = await receiver.form(body_pieces(request), request.headers["content-type"])
+            placed = validated(PlacedText, form_values(form.fields))
+            if not form.files:
                 raise BadRequest("expected at least one file in the form")
-            if len(files) == 1:
-                return self._answers.one(request, await self._accept(files[0], placed, who))
+            if len(form.files) == 1:
+                return self._reply(request, await self._accept(form.files[0], placed, who))
             if placed.id is not None:
-                raise BadRequest("id: expected one file, since an id names one image; folder takes several")
-            takes = [(file.name, partial(self._accept, file, placed, who)) for file in files]
-            return await self._answers.several(request, takes)
+                raise BadRequest("id: expected one file, since an id names one image; use folder for several")
+            return await self._several(
+                request, [(file.name, partial(self._accept, file, placed, who)) for file in form.files]
+            )
 
     async def _create_fetched(self, request: Request, who: str) -> Reply:
         value, _ = await json_value(request)
         if not (isinstance(value, dict) and "items" in value):
-            return self._answers.one(request, await self._fetch(read_said(Address, value), who))
-        items = read_said(Addresses, value).items
+            return self._reply(request, await self._fetch(validated(Address, value), who))
+        items = validated(Addresses, value).items
         if len(items) > self._limits.files:
             raise BadRequest(f"items: expected at most {self._limits.files}")
-        return await self._answers.several(request, [(item.url, partial(self._fetch, item, who)) for item in items])
+        return await self._several(request, [(item.url, partial(self._fetch, item, who)) for item in items])
+
+    async def _several(
+        self, request: Request, uploads: Iterable[tuple[str, Callable[[], Awaitable[Accepted]]]]
+    ) -> Reply:
+        """Do several uploads one after the other and reply with the result of each."""
+        results = list[TakenFile | RefusedFile]()
+        for name, upload in uploads:
+            try:
+                accepted = await upload()
+            except ImgserveError as error:
+                results.append(RefusedFile(status=error.status, name=name, problem=error_within(error, request)))
+                continue
+            single = UploadedOut.of(accepted, self._prefix)
+            results.append(TakenFile(**dict(single), status=_STATUSES[accepted.outcome], name=name))
+        return Reply(UploadsOut(results=results), 207)
 
     async def _fetch(self, address: Address, who: str) -> Accepted:
         self._chosen_id(address)
-        async with self._collector(1) as collecting:
-            return await self._accept(await collecting.fetched(address.url), address, who)
+        async with self._receiver(1) as receiver:
+            return await self._accept(await receiver.fetched(address.url), address, who)
 
-    async def _accept(self, file: ArrivedFile, placed: Placed, who: str) -> Accepted:
+    async def _accept(self, file: ReceivedFile, placed: Placed, who: str) -> Accepted:
         image_id = self._chosen_id(placed) if placed.folder is None else file_id(placed.folder, file.name)
-        return await self._let_in(file, image_id, placed, who, replace=False)
+        return await self._ingest_file(file, image_id, placed, who, replace=False)
 
-    async def _let_in(
-        self, file: ArrivedFile, image_id: str | None, said: Said, who: str, *, replace: bool
+    async def _ingest_file(
+        self, file: ReceivedFile, image_id: str | None, details: UploadDetails, who: str, *, replace: bool
     ) -> Accepted:
         return await self._ingest.accept(
-            file.taken(),
+            file.take(),
             image_id,
-            details=said.details(),
+            details=details.details(),
             origin=Origin.UPLOAD,
             who=who,
             replace=replace,
@@ -216,24 +355,20 @@ class Uploads:
         )
 
     def _chosen_id(self, placed: Placed) -> str | None:
-        """Give the id that was chosen, if one was; whether it is taken shows later, since the bytes may be the same."""
+        """Return the valid id that the client chose, or None; whether it is free is checked later, with the bytes."""
         if placed.id is None:
             return None
         image_id = new_id(placed.id)
         self._receiving.check_id(image_id)
         return image_id
 
-    def _collector(self, files: int) -> Collector:
-        return Collector(self._receiving, files=files, request_bytes=self._limits.request_bytes)
+    def _receiver(self, files: int) -> BodyReceiver:
+        return BodyReceiver(self._receiving, files=files, request_bytes=self._limits.request_bytes)
+
+    def _reply(self, request: Request, accepted: Accepted) -> Reply:
+        return uploaded(request, accepted, self._prefix)
 
 
-def _only(files: list[ArrivedFile]) -> ArrivedFile:
-    if not files:
-        raise BadRequest("expected a file in the form")
-    return files[0]
-
-
-def _refuse(query: Said) -> None:
-    """Refuse a query that would be overlooked."""
+def _reject_query(query: UploadDetails) -> None:
     if query.model_fields_set:
-        raise BadRequest("expected no query here: what is said of an image stands in the form or in the JSON")
+        raise BadRequest("expected no query here: the fields of an image belong into the form or the JSON")

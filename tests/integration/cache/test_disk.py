@@ -311,7 +311,7 @@ def test_a_scan_drops_rows_without_files(tmp_path: Path, make_tier: MakeTier, pn
 def test_a_scan_goes_on_where_it_stopped(
     tmp_path: Path, make_tier: MakeTier, png: Png, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgserve.cache.recovery._TOGETHER", 1)
+    monkeypatch.setattr("imgserve.cache.bounded._SCAN_BATCH", 1)
     for number in range(5):
         place = tmp_path / key(number).path
         place.parent.mkdir(parents=True)

@@ -55,7 +55,7 @@ class DiskTierMachine(RuleBasedStateMachine):
     def get(self, key: RenditionKey) -> None:
         before = (self.root / key.path).read_bytes() if (self.root / key.path).is_file() else None
         right = before if before == picture(key) else None
-        at_once = self.tier.get_at_once(key)
+        at_once = self.tier.get_nonblocking(key)
         found = self.tier.get(key)
         assert (found.data if found else None) == right
         if at_once is not UNKNOWN:
@@ -84,7 +84,7 @@ class DiskTierMachine(RuleBasedStateMachine):
             self.tier.close()
         if disaster == "crash":
             # The kernel would do this; everything else of the old tier is forgotten as it is.
-            self.tier._folder._upkeep._janitor.resign()
+            self.tier._upkeep.leader.release()
         if disaster in {"restart", "crash"}:
             self.tier = self.open()
         if disaster == "lose ledger":

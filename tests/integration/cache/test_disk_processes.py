@@ -13,7 +13,7 @@ import pytest
 
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey
-from imgserve.cache.locks import Janitor
+from imgserve.cache.locks import LeaderLock
 from imgserve.model import Rendition
 
 Png = Callable[..., Rendition]
@@ -25,7 +25,7 @@ BODY = """
 import random, struct, sys, zlib
 from pathlib import Path
 from imgserve.cache import DiskTier, RenditionKey
-from imgserve.cache.locks import Janitor
+from imgserve.cache.locks import LeaderLock
 from imgserve.model import Rendition
 
 def key(number):
@@ -76,8 +76,8 @@ print(wrong, stats.errors)
 """
 
 KEEPER = """
-janitor = Janitor(root / "janitor.lock")
-print(janitor.is_me(), flush=True)
+janitor = LeaderLock(root / "janitor.lock")
+print(janitor.acquire(), flush=True)
 input()
 """
 
@@ -148,22 +148,22 @@ def test_processes_that_share_a_folder_keep_one_exact_ledger(tmp_path: Path, sta
 def test_the_next_process_is_the_janitor_when_the_first_is_killed(tmp_path: Path, start: Start) -> None:
     keeper = start(KEEPER)
     assert first_line(keeper) == "True"
-    mine = Janitor(tmp_path / "janitor.lock")
-    assert not mine.is_me()
+    mine = LeaderLock(tmp_path / "janitor.lock")
+    assert not mine.acquire()
     os.kill(keeper.pid, signal.SIGKILL)
     keeper.wait()
-    assert mine.is_me()
-    assert mine.is_me()
-    mine.resign()
+    assert mine.acquire()
+    assert mine.acquire()
+    mine.release()
 
 
 def test_a_janitor_whose_folder_was_wiped_takes_the_new_lock(tmp_path: Path) -> None:
-    mine, other = Janitor(tmp_path / "janitor.lock"), Janitor(tmp_path / "janitor.lock")
-    assert mine.is_me()
+    mine, other = LeaderLock(tmp_path / "janitor.lock"), LeaderLock(tmp_path / "janitor.lock")
+    assert mine.acquire()
     (tmp_path / "janitor.lock").unlink()
-    assert other.is_me()
-    assert not mine.is_me()
-    other.resign()
+    assert other.acquire()
+    assert not mine.acquire()
+    other.release()
 
 
 def test_only_the_janitor_evicts_in_its_upkeep(tmp_path: Path, start: Start, make_tier: MakeTier, png: Png) -> None:

@@ -25,7 +25,7 @@ def tier(tmp_path: Path, make_tier: MakeTier, png: Png, key: Key) -> DiskTier:
     """A tier that holds "a" and is ready to tell at once."""
     tier = make_tier(tmp_path, 10_000_000)
     tier.put(key("a"), png(50_000))
-    assert tier.get_at_once(key("a")) is UNKNOWN
+    assert tier.get_nonblocking(key("a")) is UNKNOWN
     assert tier.get(key("a"))
     return tier
 
@@ -33,9 +33,9 @@ def tier(tmp_path: Path, make_tier: MakeTier, png: Png, key: Key) -> DiskTier:
 def test_a_hit_has_every_field_and_is_counted_and_marked_as_used(tier: DiskTier, png: Png, key: Key) -> None:
     before = tier.stats().hits
     used = tier._ledger.find(key("a").path)
-    assert tier.get_at_once(key("a")) == png(50_000)
+    assert tier.get_nonblocking(key("a")) == png(50_000)
     assert tier.stats().hits == before + 1
-    tier._folder.flush()
+    tier.flush()
     again = tier._ledger.find(key("a").path)
     assert used
     assert again
@@ -44,19 +44,19 @@ def test_a_hit_has_every_field_and_is_counted_and_marked_as_used(tier: DiskTier,
 
 def test_what_is_not_there_is_told_at_once(tier: DiskTier, key: Key) -> None:
     before = tier.stats().misses
-    assert tier.get_at_once(key("b")) is UNKNOWN
+    assert tier.get_nonblocking(key("b")) is UNKNOWN
     assert tier.get(key("b")) is None
-    assert tier.get_at_once(key("b")) is None
+    assert tier.get_nonblocking(key("b")) is None
     assert tier.stats().misses == before + 2
 
 
 def test_a_name_that_no_thread_has_looked_up_is_left_to_one(tmp_path: Path, tier: DiskTier, png: Png, key: Key) -> None:
     tier.put(key("b"), png(500))
     again = DiskTier(tmp_path, 1_000_000)
-    assert again.get_at_once(key("a")) is UNKNOWN
+    assert again.get_nonblocking(key("a")) is UNKNOWN
     again.get(key("a"))
-    assert again.get_at_once(key("a")) == png(50_000)
-    assert again.get_at_once(key("b")) is UNKNOWN
+    assert again.get_nonblocking(key("a")) == png(50_000)
+    assert again.get_nonblocking(key("b")) is UNKNOWN
     again.close()
 
 
@@ -71,7 +71,7 @@ def test_what_was_looked_up_lately_is_remembered_within_bounds() -> None:
 
 
 def test_a_tier_that_is_off_has_nothing(tmp_path: Path, make_tier: MakeTier, key: Key) -> None:
-    assert make_tier(tmp_path, 0).get_at_once(key("a")) is None
+    assert make_tier(tmp_path, 0).get_nonblocking(key("a")) is None
 
 
 def forget_pages(path: Path, after: int = 0) -> None:
@@ -100,18 +100,18 @@ def test_a_file_that_is_not_in_memory_as_a_whole_is_left_to_a_thread(
     answers = list[object]()
     for _ in range(50):
         forget_pages(place, after)
-        answers.append(tier.get_at_once(key("a")))
+        answers.append(tier.get_nonblocking(key("a")))
         assert tier.get(key("a")) == png(50_000)
     assert UNKNOWN in answers
     assert all(answer is UNKNOWN or answer == png(50_000) for answer in answers)
-    assert tier.get_at_once(key("a")) == png(50_000)
+    assert tier.get_nonblocking(key("a")) == png(50_000)
     assert tier.stats().errors == 0
 
 
 @pytest.mark.parametrize(("size", "told"), [(LARGEST, True), (LARGEST + 1, False)])
 def test_large_files_are_left_to_a_thread(tier: DiskTier, png: Png, key: Key, size: int, told: bool) -> None:
     tier.put(key("b"), png(size))
-    assert tier.get_at_once(key("b")) == (png(size) if told else UNKNOWN)
+    assert tier.get_nonblocking(key("b")) == (png(size) if told else UNKNOWN)
     assert tier.get(key("b")) == png(size)
 
 
@@ -152,61 +152,61 @@ def test_anything_odd_is_left_to_a_thread(
     tier: DiskTier, tmp_path: Path, key: Key, damage: Callable[[Path], object]
 ) -> None:
     damage(tmp_path / key("a").path)
-    assert tier.get_at_once(key("a")) is UNKNOWN
+    assert tier.get_nonblocking(key("a")) is UNKNOWN
     assert tier.get(key("a")) is None
-    assert tier.get_at_once(key("a")) is None
+    assert tier.get_nonblocking(key("a")) is None
 
 
 def test_a_file_without_a_row_is_left_to_a_thread(tier: DiskTier, tmp_path: Path, png: Png, key: Key) -> None:
     place = tmp_path / key("b").path
     place.parent.mkdir(parents=True)
-    tier._familiar.add(key("b").path)
+    tier._recent.add(key("b").path)
     place.write_bytes(png(500).data)
-    assert tier.get_at_once(key("b")) is UNKNOWN
+    assert tier.get_nonblocking(key("b")) is UNKNOWN
     assert tier.get(key("b"))
-    assert tier.get_at_once(key("b")) == Rendition(png(500).data, "image/png", 4, 3)
+    assert tier.get_nonblocking(key("b")) == Rendition(png(500).data, "image/png", 4, 3)
 
 
 def test_a_change_under_way_is_not_waited_for(tier: DiskTier, tmp_path: Path, png: Png, key: Key) -> None:
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert tier.get_at_once(key("a")) == png(50_000)
+        assert tier.get_nonblocking(key("a")) == png(50_000)
         other.execute("ROLLBACK")
 
 
 def test_a_ledger_in_use_by_another_thread_is_not_waited_for(tier: DiskTier, key: Key) -> None:
-    with tier._ledger._prompt._lock:
-        assert tier.get_at_once(key("a")) is UNKNOWN
+    with tier._ledger._nonblocking_file._lock:
+        assert tier.get_nonblocking(key("a")) is UNKNOWN
 
 
 def test_a_busy_ledger_is_not_slept_for(tier: DiskTier) -> None:
-    connection = tier._ledger._prompt._connection
+    connection = tier._ledger._nonblocking_file._connection
     assert connection
     assert connection.execute("PRAGMA busy_timeout").fetchone() == (0,)
 
 
 def test_a_ledger_that_fails_is_left_to_a_thread(tier: DiskTier, key: Key) -> None:
-    connection = tier._ledger._prompt._connection
+    connection = tier._ledger._nonblocking_file._connection
     assert connection
     connection.close()
-    assert tier.get_at_once(key("a")) is UNKNOWN
+    assert tier.get_nonblocking(key("a")) is UNKNOWN
 
 
 def test_while_the_disk_fails_only_threads_look(tier: DiskTier, png: Png, key: Key) -> None:
     tier._faults.record("reading", OSError(errno.EIO, "once"))
-    assert tier.get_at_once(key("a")) is UNKNOWN
+    assert tier.get_nonblocking(key("a")) is UNKNOWN
     assert tier.get(key("a")) == png(50_000)
-    assert tier.get_at_once(key("a")) == png(50_000)
+    assert tier.get_nonblocking(key("a")) == png(50_000)
 
 
 def test_a_ledger_made_anew_is_opened_again(tier: DiskTier, tmp_path: Path, key: Key) -> None:
-    first = tier._ledger._prompt._identity
+    first = tier._ledger._nonblocking_file._identity
     for part in tmp_path.glob("ledger.sqlite*"):
         part.unlink()
     tier.maintain()
-    assert tier._ledger._prompt._identity != first
+    assert tier._ledger._nonblocking_file._identity != first
     tier.get(key("a"))
-    assert isinstance(tier.get_at_once(key("a")), Rendition)
+    assert isinstance(tier.get_nonblocking(key("a")), Rendition)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_file_system_that_cannot_tell_is_not_asked_again(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "preadv", fail)
-    assert [tier.get_at_once(key("a")) for _ in range(2)] == [UNKNOWN, UNKNOWN]
+    assert [tier.get_nonblocking(key("a")) for _ in range(2)] == [UNKNOWN, UNKNOWN]
     assert len(asked) == tries
     assert tier.get(key("a")) == png(50_000)
 
@@ -235,7 +235,7 @@ def test_a_system_without_such_reads_goes_to_threads(
     tier.put(key("a"), png(500))
     for _ in range(2):
         assert tier.get(key("a")) == png(500)
-        assert tier.get_at_once(key("a")) is UNKNOWN
+        assert tier.get_nonblocking(key("a")) is UNKNOWN
 
 
 class Counting(DiskTier):
@@ -281,9 +281,9 @@ def test_the_tiers_tell_at_once_and_a_disk_hit_moves_up(tmp_path: Path, png: Png
         cache = TieredCache(MemoryTier(1_000_000), disk)
         disk.get(key("a"))
         disk.get(key("b"))
-        told = [cache.get_at_once(key("a"))]
+        told = [cache.get_nonblocking(key("a"))]
         disk.get(key("b"))
-        told += [cache.get_at_once(key(name)) for name in "baa"]
+        told += [cache.get_nonblocking(key(name)) for name in "baa"]
         stats = await cache.stats()
         # The first look, which told nothing, counts as none.
         assert (stats["memory"].hits, stats["memory"].misses) == (1, 2)
@@ -304,10 +304,10 @@ def test_what_was_found_while_it_was_purged_does_not_stay_in_memory(tmp_path: Pa
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cache.purge, "a")
             assert await anyio.to_thread.run_sync(disk.reached.wait, 5)
-            assert cache.get_at_once(key("a")) == (png(500), "disk")
-            assert cache.get_at_once(key("a")) == (png(500), "memory")
+            assert cache.get_nonblocking(key("a")) == (png(500), "disk")
+            assert cache.get_nonblocking(key("a")) == (png(500), "memory")
             disk.go.set()
-        assert cache.get_at_once(key("a")) is None
+        assert cache.get_nonblocking(key("a")) is None
         await cache.close()
 
     anyio.run(body)

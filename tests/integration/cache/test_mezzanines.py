@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.cache.disk import MezzanineTier
 from imgserve.cache.key import MEZZANINES, RenditionKey, image_folder, is_rendition_path
-from imgserve.cache.mezzanines import MezzanineTier
 
 Key = Callable[..., RenditionKey]
 Make = Callable[..., MezzanineTier]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.cache.disk import MezzanineTier
 from imgserve.cache.key import MEZZANINES, RenditionKey
-from imgserve.cache.mezzanines import MezzanineTier
 from tests.disks import mount
 
 Key = Callable[..., RenditionKey]

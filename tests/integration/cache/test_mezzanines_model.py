@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from imgserve.cache.disk import MezzanineTier
 from imgserve.cache.key import MEZZANINES, RenditionKey
-from imgserve.cache.mezzanines import MezzanineTier
 
 BUDGET = 4000
 IMAGES = "abc"

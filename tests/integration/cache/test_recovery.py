@@ -48,7 +48,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_left_for_the_next_scan(
 ) -> None:
     tier = make_tier(tmp_path)
     inherit(tmp_path, key("a"), data)
-    tier._reconciler.adopt([replace(look(tier, key("a")), modified_ns=1)])
+    tier.adopt_found([replace(look(tier, key("a")), modified_ns=1)])
     assert tier.stats().entries == 0
     assert (tmp_path / key("a").path).read_bytes() == data
 
@@ -58,7 +58,7 @@ def test_a_file_that_is_gone_is_not_entered(tmp_path: Path, make_tier: MakeTier,
     inherit(tmp_path, key("a"), png(500).data)
     found = look(tier, key("a"))
     (tmp_path / found.path).unlink()
-    tier._reconciler.adopt([found])
+    tier.adopt_found([found])
     assert tier.stats().entries == 0
 
 
@@ -67,7 +67,7 @@ def test_a_file_that_was_entered_since_it_was_looked_at_keeps_its_row(
 ) -> None:
     tier = make_tier(tmp_path)
     tier.put(key("a"), png(500))
-    tier._reconciler.adopt([look(tier, key("a"))])
+    tier.adopt_found([look(tier, key("a"))])
     assert tier.get(key("a")) == png(500)
     assert tier.stats().entries == 1
 
@@ -101,7 +101,7 @@ def test_more_of_a_second_is_given_to_files_that_no_ledger_knows(
     monkeypatch.setattr("imgserve.cache.bounded._HASTY_STEP_SECONDS", 60.0)
     upkeep, tier, done = Upkeep(tmp_path / "janitor.lock"), Scanned(unknown), []
     for _ in range(3):
-        upkeep.run(tier, tier)
+        upkeep.run(tier)
         done.append(tier.steps)
     upkeep.close()
     assert done == steps

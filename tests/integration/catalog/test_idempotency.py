@@ -21,6 +21,14 @@ async def test_a_repeated_request_gets_the_answer_of_the_first(catalog: Catalog)
     assert await catalog.idempotency.begin("key \ud800", "f") == Answered(201, {"location": "/ü"}, body)
 
 
+async def test_the_digest_of_a_streamed_body_is_stored_with_the_answer(catalog: Catalog) -> None:
+    await catalog.idempotency.begin("k", "f")
+    await catalog.idempotency.finish("k", 200, {}, b"x", body_digest="7-abc")
+    assert await catalog.idempotency.begin("k", "f") == Answered(200, {}, b"x", "7-abc")
+    with pytest.raises(IdempotencyConflict, match="another request"):
+        await catalog.idempotency.begin("k", "g")
+
+
 async def test_the_same_key_with_another_request_is_a_conflict(catalog: Catalog) -> None:
     await catalog.idempotency.begin("k", "f")
     with pytest.raises(IdempotencyConflict, match="still being answered"):

@@ -113,7 +113,7 @@ def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) ->
 @pytest.mark.parametrize(
     ("arguments", "path", "document"),
     [
-        (["a.jpg"], "/api/images/a.jpg/purge", None),
+        (["a.jpg"], "/api/purge/a.jpg", None),
         (["a.jpg", "b.jpg"], "/api/bulk/purge", {"ids": ["a.jpg", "b.jpg"]}),
         (["--tag", "x"], "/api/purge", {"tag": "x"}),
         (["--all"], "/api/purge", {"all": True}),
@@ -129,7 +129,7 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
     problem = {"id": "n.txt", "code": "unsupported_image", "detail": "No.", "since": TIME}
     api.answers |= {
         "/api/duplicates": JSONResponse({"groups": [[record("a"), record("b")], [record("c")]], "next": None}),
-        "/api/images/a/similar": JSONResponse({"images": [{"distance": 4, "image": record("b")}]}),
+        "/api/similar/a": JSONResponse({"images": [{"distance": 4, "image": record("b")}]}),
         "/api/problems": JSONResponse({"problems": [problem], "next": None}),
         "/api/stats": JSONResponse({"images": 2, "bytes": 9, "problems": 1, "version": "1.0"}),
         "/api/bulk/tag": JSONResponse({"changed": 2}),
@@ -143,7 +143,7 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
 
 
 def test_a_picture_is_converted_into_a_file_or_to_standard_output(api: ApiServer, run: Run, tmp_path: Path) -> None:
-    api.answers["/api/images/a.jpg/convert/webp"] = Response(b"PICTURE", media_type="image/webp")
+    api.answers["/api/convert/webp/a.jpg"] = Response(b"PICTURE", media_type="image/webp")
     assert run("convert", "a.jpg", "small.webp", "width=40").stderr == "small.webp: image/webp, 7 bytes\n"
     assert (tmp_path / "small.webp").read_bytes() == b"PICTURE"
     assert run("convert", "a.jpg", "-", "--to", "webp").stdout == "PICTURE"

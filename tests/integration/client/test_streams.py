@@ -77,7 +77,7 @@ def test_a_picture_is_requested_without_the_key(api: ApiServer, client: Imgserve
 
 def test_a_picture_is_converted_and_transformed(api: ApiServer, client: Imgserve) -> None:
     picture = Response(b"PICTURE", media_type="image/png")
-    api.answers |= {"/api/images/a.jpg/convert/png": picture, "/api/images/a.jpg/transform": picture}
+    api.answers |= {"/api/convert/png/a.jpg": picture, "/api/transform/a.jpg": picture}
     assert client.convert("a.jpg", ".png", width=400).data == b"PICTURE"
     assert api.seen[-1].query == (("width", "400"),)
     assert client.transform("a.jpg", ["w=400", {"rotate": 90}]).media_type == "image/png"
@@ -87,7 +87,7 @@ def test_a_picture_is_converted_and_transformed(api: ApiServer, client: Imgserve
 @pytest.mark.parametrize(
     ("arguments", "path", "document"),
     [
-        ({"image_id": "a/b.jpg"}, "/api/images/a/b.jpg/purge", None),
+        ({"image_id": "a/b.jpg"}, "/api/purge/a/b.jpg", None),
         ({"prefix": "a/"}, "/api/purge", {"prefix": "a/"}),
         ({"tag": "x"}, "/api/purge", {"tag": "x"}),
         ({"preset": "card"}, "/api/purge", {"preset": "card"}),
@@ -139,7 +139,7 @@ def test_the_other_responses_are_read(api: ApiServer, client: Imgserve) -> None:
         "/api/tags": JSONResponse({"tags": [{"tag": "x", "images": 2}]}),
         "/api/duplicates": JSONResponse({"groups": [[record("a.jpg"), twin]], "next": None}),
         "/api/problems": JSONResponse({"problems": problems, "next": None}),
-        "/api/images/a.jpg/similar": JSONResponse({"images": [{"distance": 4, "image": twin}]}),
+        "/api/similar/a.jpg": JSONResponse({"images": [{"distance": 4, "image": twin}]}),
         "/api/trash/item%2F1": JSONResponse({}),
     }
     assert client.stats() == Stats(2, 9, 1, "1.0")

@@ -16,10 +16,10 @@ from imgserve.pipeline.color import primaries
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.render import render
 from imgserve.transform import Transform
-from tests import bombs, told
+from tests import bombs, embedded
+from tests.embedded import ascii_value, exif, iptc, listed, photoshop, xmp
 from tests.mutations import mutations, seeds
 from tests.pictures import BLUE, GREEN, RED, animation, encoded, near, noise, quarters
-from tests.told import ascii_value, exif, iptc, listed, photoshop, xmp
 
 STILL = ("jpg", "png", "webp", "tiff", "avif", "heic")
 SEEDS = seeds()
@@ -154,8 +154,8 @@ def test_a_profile_cut_short_has_no_known_primaries(end: int) -> None:
 XMP = xmp(listed("dc:title", "from XMP", kind="Alt") + listed("dc:subject", "sea", "boats"))
 IPTC = photoshop(iptc((5, b"from IPTC"), (120, b"caption from IPTC")))
 EXIF = exif(
-    {told.IMAGE_DESCRIPTION: ascii_value("from EXIF"), told.ARTIST: ascii_value("Ann")},
-    {told.TAKEN: ascii_value("2024:05:17 10:30:00")},
+    {embedded.IMAGE_DESCRIPTION: ascii_value("from EXIF"), embedded.ARTIST: ascii_value("Ann")},
+    {embedded.TAKEN: ascii_value("2024:05:17 10:30:00")},
 )
 
 

@@ -14,19 +14,20 @@ from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog, Database
 from imgserve.download import Downloader, FetchRules
 from imgserve.library.ingest import IngestService
-from imgserve.library.means import Rules
-from imgserve.library.upload import Receiving
+from imgserve.library.inspect import Inspector
+from imgserve.library.publish import ChangePublisher
+from imgserve.library.results import Rules
+from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
-from imgserve.model import Facts, Limits
+from imgserve.model import Limits
 from imgserve.originals.folder import FolderOriginals
 from imgserve.rendering.queue import Admission
-from imgserve.rendering.wire import InspectJob, ProcessLimits
+from imgserve.rendering.wire import ProcessLimits
 from imgserve.rendering.workers import Workers
 from imgserve.server.limits import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
-from imgserve.web.api.matching import Matching
-from imgserve.web.api.records import Records
+from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.uploads import UploadLimits, Uploads
 from tests.api_frame import api_of, served
 
@@ -35,40 +36,35 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     """Build the parts that uploads need."""
     folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
     metrics = Metrics(CollectorRegistry())
-    process_limits = ProcessLimits()
     workers = Workers(
         1,
         Admission(1, waiting=50, waiting_megapixels=500),
         time_limit=20,
-        process_limits=process_limits,
+        process_limits=ProcessLimits(),
         metrics=metrics,
     )
     cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
     database = Database(f"sqlite:///{settings['catalog']}")
     catalog, originals = Catalog(database), FolderOriginals(folder)
 
-    async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
-        job = InspectJob(path, version, Limits(original_bytes=max_bytes))
-        return await workers.inspect(job, megapixels=megapixels, background=background)
-
+    rules = Rules(duplicates=settings.get("duplicates", "existing"))
     ingest = IngestService(
         originals,
         catalog,
-        cache,
-        inspect=inspect,
-        forget=lambda _image_id: None,
+        Inspector(originals, workers, Limits(original_bytes=max_bytes), rules),
+        ChangePublisher(cache, catalog.notices, forget=lambda _image_id: None),
         preset_keys=lambda _original, _preset: (),
         metrics=metrics,
-        rules=Rules(duplicates=settings.get("duplicates", "existing")),
+        rules=rules,
     )
     ports = frozenset(settings.get("ports", (80, 443)))
     downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
-    matching = Matching(catalog.images)
-    records = Records(catalog.images, catalog.search, ingest, matching, prefix="/img")
+    preconditions = Preconditions(catalog.images)
+    records = Records(catalog.images, catalog.search, ingest, preconditions, prefix="/img")
     uploads = Uploads(
         ingest,
-        matching,
-        Receiving(originals, downloader, max_bytes=max_bytes),
+        preconditions,
+        UploadReceiver(originals, downloader, max_bytes=max_bytes),
         UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
         prefix="/img",
     )

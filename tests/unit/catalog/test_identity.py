@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.catalog.rows import MOST_BYTES, after_prefix, image_id_of, stored_id
+from imgserve.catalog.tables import MOST_BYTES, after_prefix, image_id_of, stored_id
 
 IDS = st.binary(max_size=40).map(os.fsdecode)
 

@@ -19,8 +19,8 @@ from imgserve.pipeline.embedded_text import (
     read_xmp,
 )
 from imgserve.pipeline.exif import read_exif
-from tests import told
-from tests.told import ascii_value, exif, iptc, listed, photoshop, wide_value, xmp
+from tests import embedded
+from tests.embedded import ascii_value, exif, iptc, listed, photoshop, wide_value, xmp
 
 FULL_XMP = xmp(
     '<dc:title><rdf:Alt><rdf:li xml:lang="de">Hafen</rdf:li><rdf:li xml:lang="x-default">Harbor</rdf:li></rdf:Alt>'
@@ -53,18 +53,25 @@ def test_every_text_of_iptc_is_read(wrapped: bool) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_every_text_of_exif_is_read(order: str) -> None:
-    main = {told.IMAGE_DESCRIPTION: ascii_value("At dawn"), told.ARTIST: ascii_value("Ann;Bo")}
-    main |= {told.COPYRIGHT: (told.ASCII, b"Ann\0Bo\0"), told.XP_TITLE: wide_value("Häfen")}
-    main |= {told.XP_KEYWORDS: wide_value("sea; boats")}
-    deeper = {told.TAKEN: ascii_value("2024:05:17 10:30:00"), told.OFFSET: ascii_value("+02:00")}
+    main = {embedded.IMAGE_DESCRIPTION: ascii_value("At dawn"), embedded.ARTIST: ascii_value("Ann;Bo")}
+    main |= {
+        embedded.COPYRIGHT: (embedded.ASCII, b"Ann\0Bo\0"),
+        embedded.XP_TITLE: wide_value("Häfen"),
+    }
+    main |= {embedded.XP_KEYWORDS: wide_value("sea; boats")}
+    deeper = {embedded.TAKEN: ascii_value("2024:05:17 10:30:00"), embedded.OFFSET: ascii_value("+02:00")}
     read = read_exif(exif(main, deeper, order=order))
     expected = ("Häfen", "At dawn", ("sea", "boats"), "Ann, Bo", "Ann, Bo", "", "2024-05-17T10:30:00+02:00")
     assert astuple(read) == expected
 
 
 def test_position_and_serial_numbers_are_never_taken() -> None:
-    gps = {1: (told.ASCII, b"N\0"), 2: (told.RATIONAL, bytes(24)), 29: ascii_value("2024:05:17 secret")}
-    data = exif({told.MAKE: ascii_value("secret maker")}, {told.SERIAL: ascii_value("secret 4711")}, gps)
+    gps = {
+        1: (embedded.ASCII, b"N\0"),
+        2: (embedded.RATIONAL, bytes(24)),
+        29: ascii_value("2024:05:17 secret"),
+    }
+    data = exif({embedded.MAKE: ascii_value("secret maker")}, {embedded.SERIAL: ascii_value("secret 4711")}, gps)
     assert read_exif(data) == EmbeddedText()
     place = '<exif:GPSLatitude>52,30N</exif:GPSLatitude><aux:SerialNumber xmlns:aux="a">4711</aux:SerialNumber>'
     assert read_xmp(xmp(place)) == EmbeddedText()
@@ -83,13 +90,13 @@ def test_position_and_serial_numbers_are_never_taken() -> None:
     ],
 )
 def test_a_comment_is_read_by_its_prefix(comment: bytes, expected: str) -> None:
-    assert read_exif(exif({}, {told.USER_COMMENT: (told.UNDEFINED, comment)})).description == expected
+    assert read_exif(exif({}, {embedded.USER_COMMENT: (embedded.UNDEFINED, comment)})).description == expected
 
 
 def test_what_cameras_write_into_every_description_is_none() -> None:
-    main = {told.IMAGE_DESCRIPTION: ascii_value("OLYMPUS DIGITAL CAMERA         ")}
+    main = {embedded.IMAGE_DESCRIPTION: ascii_value("OLYMPUS DIGITAL CAMERA         ")}
     assert read_exif(exif(main)).description == ""
-    assert read_exif(exif(main | {told.XP_COMMENT: wide_value("meant")})).description == "meant"
+    assert read_exif(exif(main | {embedded.XP_COMMENT: wide_value("meant")})).description == "meant"
 
 
 @pytest.mark.parametrize(("utf8", "encoding"), [(True, "utf-8"), (False, "utf-8"), (False, "latin-1")])
@@ -180,15 +187,15 @@ def test_any_resources_of_photoshop_are_read(data: bytes) -> None:
 
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_any_text_of_exif_is_read(first: str, second: str) -> None:
-    main = {told.IMAGE_DESCRIPTION: ascii_value(first.replace("\ud800", ""), "utf-16-le")}
-    main |= {told.XP_TITLE: (told.BYTE, second.encode("utf-16-le", "surrogatepass"))}
+    main = {embedded.IMAGE_DESCRIPTION: ascii_value(first.replace("\ud800", ""), "utf-16-le")}
+    main |= {embedded.XP_TITLE: (embedded.BYTE, second.encode("utf-16-le", "surrogatepass"))}
     assert is_sound(read_exif(exif(main)))
 
 
 SEEDS = (
     FULL_XMP,
     photoshop(FULL_IPTC),
-    exif({told.IMAGE_DESCRIPTION: ascii_value("text")}, {told.TAKEN: ascii_value("x" * 9)}),
+    exif({embedded.IMAGE_DESCRIPTION: ascii_value("text")}, {embedded.TAKEN: ascii_value("x" * 9)}),
 )
 
 

@@ -1,0 +1,218 @@
+"""Convert and transform images for API clients, one image or a selection of them."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from imgserve.catalog import ImageSearch, Selection
+from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
+from imgserve.formats import BY_EXTENSION, FORMATS, default_output
+from imgserve.http.negotiation import AcceptClass
+from imgserve.images.batches import count, each, map_ordered, retry_transient
+from imgserve.images.locate import Found, Locator
+from imgserve.images.renditions import Renditions, Served
+from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
+from imgserve.model import Original, Rendition
+from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
+
+T = TypeVar("T")
+
+MOST_STEPS = 16
+_ENCODING = ("format", "quality", "lossless", "progressive", "chroma", "colors", "auto")
+"""Parameters of the encoding, which do not change what a picture shows."""
+_ATTEMPTS = 3
+"""Attempts while an original changes during the work."""
+_BY_MEDIA_TYPE = {form.media_type: form for form in FORMATS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Transforms that are applied one after the other, each to the result of the one before."""
+
+    queries: tuple[str, ...]
+    asked: tuple[ParsedQuery, ...]
+
+    @property
+    def single(self) -> bool:
+        """Whether the steps can be written as a URL."""
+        return len(self.queries) == 1
+
+    def transforms(self, original: Original, accepted: AcceptClass) -> list[Transform]:
+        """Return the transforms; the last one has the format of the result.
+
+        If the last step names no format, it inherits format and encoding from the last step that does.
+        """
+        *earlier, last = (asked.transform for asked in self.asked)
+        naming = next((asked for asked in reversed(self.asked) if _names_format(asked)), self.asked[-1])
+        if naming is not self.asked[-1]:
+            given = self.asked[-1].given
+            inherited = {name: getattr(naming.transform, name) for name in _ENCODING if name not in given}
+            last = replace(last, **inherited)
+        return [*earlier, _with_format(last, original, accepted)]
+
+
+def read_steps(queries: Sequence[str], resolver: Resolver) -> Steps:
+    """Parse the steps of a transform.
+
+    Raises:
+        BadTransform: with every mistake in every step.
+    """
+    if not 1 <= len(queries) <= MOST_STEPS:
+        raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
+    asked, mistakes = list[ParsedQuery](), list[str]()
+    for number, query in enumerate(queries, start=1):
+        try:
+            asked.append(resolver.parse(query))
+        except BadTransform as error:
+            prefix = f"step {number}: " if len(queries) > 1 else ""
+            mistakes += [prefix + mistake for mistake in error.mistakes]
+    if mistakes:
+        raise BadTransform(mistakes)
+    return Steps(tuple(queries), tuple(asked))
+
+
+def _names_format(asked: ParsedQuery) -> bool:
+    return asked.transform.format is not None or "format" in asked.transform.auto
+
+
+def _with_format(transform: Transform, original: Original, accepted: AcceptClass) -> Transform:
+    name = transform.format
+    if "format" in transform.auto:
+        # The size of the result is not known here, so AVIF is only used if it is named.
+        chosen = choose_format(accepted, original.format, 0, 0)
+        name = chosen.name if chosen.name in accepted or name is None else name
+    return replace(transform, format=name or default_output(original.format).name, auto=transform.auto - {"format"})
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A picture and the original that it was made from."""
+
+    original: Original
+    rendition: Rendition
+    notes: tuple[str, ...] = ()
+    """Deviations from the request."""
+
+    @property
+    def extension(self) -> str:
+        """The file name extension of its format."""
+        return _BY_MEDIA_TYPE[self.rendition.media_type].extensions[0]
+
+
+class Converter:
+    """Makes pictures of originals by their exact ids. Pictures that a URL can request are cached as for that URL."""
+
+    def __init__(self, locator: Locator, resolver: Resolver, renditions: Renditions) -> None:
+        self._locator = locator
+        self._resolver = resolver
+        self._renditions = renditions
+
+    def read(self, queries: list[str]) -> Steps:
+        """Parse the steps of a transform.
+
+        Raises:
+            BadTransform: with every mistake in every step.
+        """
+        return read_steps(queries, self._resolver)
+
+    async def convert(self, image_id: str, extension: str, query: str, accepted: AcceptClass) -> Converted:
+        """Return a picture in the format of an extension.
+
+        Raises:
+            BadTransform: the format is unknown or cannot be written, or the query names another one.
+            ImgserveError: the picture cannot be made.
+        """
+        form = BY_EXTENSION.get(extension.lower())
+        if form is None or not form.writable:
+            known = ", ".join(item.name for item in FORMATS.values() if item.writable)
+            raise BadTransform([f"format: expected one of {known}, but received {quoted(extension)}"])
+        name = form.name
+        asked = self._resolver.parse(query).transform
+        if "format" in asked.auto or asked.format not in {None, name}:
+            raise BadTransform([f"format: the path asks for {name}, and the query for another"])
+        return await self._while_it_changes(
+            image_id,
+            lambda found: self._one(self._resolver.request(replace(found, format=name), query, accepted, strict=True)),
+        )
+
+    async def picture(self, image_id: str, steps: Steps, accepted: AcceptClass = ()) -> Converted:
+        """Return the picture that one or several steps make.
+
+        Raises:
+            BadTransform: a step does not fit the picture of the step before.
+            ImgserveError: the picture cannot be made.
+        """
+        return await self._while_it_changes(image_id, lambda found: self._picture(found, steps, accepted))
+
+    async def query(self, image_id: str, steps: Steps) -> str:
+        """Return the shortest query for the picture of one step.
+
+        Raises:
+            BadTransform: there are several steps, which no URL can express.
+            ImageNotFound: there is no such image.
+        """
+        if not steps.single:
+            raise BadTransform([f"steps: expected one for a URL, but received {len(steps.queries)}"])
+        await self._locator.find_exactly(image_id)
+        return compose(read_parameters(steps.queries[0]))
+
+    async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Converted:
+        if steps.single:
+            return await self._one(self._resolver.request(found, steps.queries[0], accepted, strict=True))
+        try:
+            served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
+        except BadTransform as error:
+            # The first step is made like any picture, so its mistakes have no number.
+            numbered = (mistake if mistake.startswith("step ") else f"step 1: {mistake}" for mistake in error.mistakes)
+            raise BadTransform(list(numbered)) from error
+        notes = [note for asked in steps.asked for note in asked.notes]
+        return Converted(found.original, served.rendition, (*notes, *served.rendition.notes))
+
+    async def _one(self, request: RenditionRequest) -> Converted:
+        served: Served | None = await self._renditions.cached(request.key)
+        if served is None:
+            served = await self._renditions.make(request.original, request.transform, request.key)
+        return Converted(request.original, served.rendition, (*request.query.notes, *served.rendition.notes))
+
+    async def _while_it_changes(self, image_id: str, work: Callable[[Found], Awaitable[T]]) -> T:
+        """Do work on an original, again if the original is replaced meanwhile."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return await work(await self._locator.find_exactly(image_id))
+            except OriginalChanged:
+                self._locator.forget(image_id)
+        raise OriginalChanged(retry_after=1)
+
+
+class BulkConverter:
+    """Works on every image of a selection, several at a time; an error of one image does not stop the others."""
+
+    def __init__(self, search: ImageSearch, *, at_once: int, most: int) -> None:
+        """Create one that works on `at_once` images at a time and accepts at most `most` in a selection."""
+        self._search = search
+        self._at_once = at_once
+        self._most = most
+
+    async def check(self, selection: Selection) -> None:
+        """Check the number of images in a selection.
+
+        Raises:
+            BadRequest: there are too many.
+            CatalogUnavailable: they cannot be counted now.
+        """
+        number = await count(selection, self._search)
+        if number > self._most:
+            raise BadRequest(f"expected at most {self._most} images, the limit bulk_images, but {number} are selected")
+
+    def each(
+        self, selection: Selection, work: Callable[[str], Awaitable[T]]
+    ) -> AsyncGenerator[tuple[str, T | ImgserveError], None]:
+        """Yield the id of each image with its result or error, in the order of the selection."""
+
+        async def one(image_id: str) -> tuple[str, T | ImgserveError]:
+            try:
+                return image_id, await retry_transient(lambda: work(image_id))
+            except ImgserveError as error:
+                return image_id, error
+
+        return map_ordered(each(selection, self._search), one, at_once=self._at_once)

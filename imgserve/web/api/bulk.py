@@ -1,0 +1,210 @@
+"""Endpoints that change many images, purge renditions or report on the cache."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from imgserve.access.keys import Scope
+from imgserve.cache import TierStats
+from imgserve.catalog import ImageQuery
+from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
+from imgserve.library.ingest import IngestService
+from imgserve.web.api.endpoint import endpoint
+from imgserve.web.api.images import DeletedOut
+from imgserve.web.api.requests import FilterTag, Prefix, RequestModel, Selected, Tags, exactly_one
+from imgserve.web.api.responses import ResponseModel
+
+_SELECTION = {"ids": ["shoes/red.jpg", "shoes/blue.jpg"]}
+_PURGES = ("prefix", "tag", "preset", "all")
+
+
+class Retagging(Selected):
+    """A selection of images and their new tags."""
+
+    add: Tags = Field(default=[])
+    """Tags to add."""
+    remove: Tags = Field(default=[])
+    """Tags to remove; a tag in both lists is added."""
+
+
+def _drop_default(schema: JsonDict) -> None:
+    """Omit a default that only means that the field is not set."""
+    schema.pop("default", None)
+
+
+_OPTIONAL = Field(json_schema_extra=_drop_default)
+
+
+class PurgeWhat(RequestModel):
+    """A purge of exactly one kind."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in _PURGES]})
+
+    prefix: Annotated[Prefix, _OPTIONAL] = ""
+    """Images whose id starts with this."""
+    tag: Annotated[FilterTag, _OPTIONAL] = ""
+    """Images with this tag."""
+    preset: Annotated[str, Field(min_length=1, max_length=200), _OPTIONAL] = ""
+    """Renditions of all images that this preset alone describes."""
+    all: Annotated[Literal[True], _OPTIONAL] = True
+    """All renditions."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        exactly_one(self, _PURGES)
+        return self
+
+
+class ChangedOut(ResponseModel):
+    """The result of a change of many images."""
+
+    changed: int
+    """The number of changed images."""
+
+
+class PurgedOut(ResponseModel):
+    """The result of a purge."""
+
+    images: int
+    """The number of purged images, including those without renditions."""
+    renditions: int
+    """The number of removed renditions."""
+
+
+class TierOut(ResponseModel):
+    """A tier of the cache."""
+
+    entries: int
+    """Stored pictures."""
+    bytes: int
+    """Their size."""
+    limit_bytes: int
+    """The budget; 0 if the tier is off."""
+    hits: int
+    """Lookups with a result, since this server process started."""
+    misses: int
+    """Lookups without a result."""
+    evictions: int
+    """Pictures evicted for space."""
+    degraded: bool
+    """Whether the tier fails at the moment; pictures are served without it."""
+
+
+class CacheOut(ResponseModel):
+    """The tiers of the cache."""
+
+    memory: TierOut
+    """Renditions in the memory of the server process that responds."""
+    disk: TierOut
+    """Renditions on disk."""
+    mezzanine: TierOut
+    """Reduced copies that renditions are made from."""
+
+
+class Bulk:
+    """Endpoints that change many images."""
+
+    def __init__(self, ingest: IngestService) -> None:
+        self._ingest = ingest
+
+    @endpoint(
+        "POST",
+        "/api/bulk/tag",
+        scope=Scope.WRITE,
+        summary="Tag many images",
+        tag="many images",
+        example={"query": {"prefix": "shoes/"}, "add": ["shoe"], "remove": ["new"]},
+    )
+    async def tag(self, body: Retagging) -> ChangedOut:
+        """Add and remove tags of images, all or nothing."""
+        return ChangedOut(changed=await self._ingest.tag_many(body.selection, body.add, body.remove))
+
+    @endpoint(
+        "POST",
+        "/api/bulk/delete",
+        scope=Scope.DELETE,
+        summary="Delete many images",
+        tag="many images",
+        errors=[ReadOnlyOriginals, StorageFull],
+        example=_SELECTION,
+    )
+    async def delete(self, body: Selected) -> DeletedOut:
+        """Delete images one after the other, as single deletes would; images in read-only folders stay.
+
+        After an interruption, the same request deletes the remaining images.
+        """
+        return DeletedOut.model_validate({"deleted": await self._ingest.delete_many(body.selection)})
+
+    @endpoint(
+        "POST",
+        "/api/bulk/purge",
+        scope=Scope.PURGE,
+        summary="Purge many images",
+        tag="many images",
+        example={"query": {"tag": ["summer"]}},
+    )
+    async def purge(self, body: Selected) -> PurgedOut:
+        """Remove the renditions of images; originals and records stay."""
+        return PurgedOut.model_validate(await self._ingest.purge(body.selection))
+
+
+class Purges:
+    """Endpoints of purges and of the cache."""
+
+    def __init__(
+        self,
+        ingest: IngestService,
+        *,
+        stats: Callable[[], Awaitable[Mapping[str, TierStats]]],
+        presets: Collection[str],
+    ) -> None:
+        """Create the endpoints; `stats` returns the tiers of the cache, `presets` are the names of all presets."""
+        self._ingest = ingest
+        self._stats = stats
+        self._presets = {name.lower(): name for name in presets}
+
+    @endpoint(
+        "POST",
+        "/api/purge/{image_id}",
+        scope=Scope.PURGE,
+        summary="Purge an image",
+        tag="purge",
+    )
+    async def image(self, image_id: str) -> PurgedOut:
+        """Remove all renditions of an image, also from the configured CDNs."""
+        return PurgedOut.model_validate(await self._ingest.purge([image_id]))
+
+    @endpoint(
+        "POST",
+        "/api/purge",
+        scope=Scope.PURGE,
+        summary="Purge by prefix, tag or preset, or all",
+        tag="purge",
+        example={"prefix": "shoes/"},
+    )
+    async def some(self, body: PurgeWhat) -> PurgedOut:
+        """Remove renditions of some images, of one preset, or all."""
+        if "all" in body.model_fields_set:
+            return PurgedOut.model_validate(await self._ingest.purge_all())
+        if body.preset:
+            return PurgedOut.model_validate(await self._ingest.purge_preset(self._preset(body.preset)))
+        query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
+        return PurgedOut.model_validate(await self._ingest.purge(query))
+
+    @endpoint("GET", "/api/cache", scope=Scope.READ, summary="Get the statistics of the cache", tag="purge")
+    async def cache(self) -> CacheOut:
+        """Return size, hits and misses of each tier."""
+        return CacheOut.model_validate(await self._stats())
+
+    @endpoint("DELETE", "/api/cache", scope=Scope.PURGE, summary="Purge everything", tag="purge")
+    async def clear(self) -> PurgedOut:
+        """Remove all renditions of all images."""
+        return PurgedOut.model_validate(await self._ingest.purge_all())
+
+    def _preset(self, name: str) -> str:
+        known = self._presets.get(name.lower())
+        if known is None:
+            raise BadRequest(f"preset: expected one of {', '.join(self._presets.values()) or 'no preset is set'}")
+        return known

@@ -1,0 +1,341 @@
+"""Endpoints that convert, transform and warm pictures."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, RootModel, model_validator
+from pydantic.config import JsonDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from imgserve.access.keys import Scope
+from imgserve.client.address import quoted_id
+from imgserve.errors import (
+    BadImageId,
+    DuplicateImage,
+    ImageExists,
+    ImageNotFound,
+    ImgserveError,
+    ReadOnlyOriginals,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnreadableImage,
+    UnsupportedImage,
+)
+from imgserve.formats import FORMATS
+from imgserve.http.headers import content_disposition, file_name_for
+from imgserve.http.negotiation import AcceptClass, accept_class
+from imgserve.images.archive import archive_name, zipped
+from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
+from imgserve.images.warm import Progress, Warmer
+from imgserve.library.ingest import IngestService
+from imgserve.library.results import Accepted, Details
+from imgserve.library.upload import UploadReceiver
+from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
+from imgserve.web.api.images import ImageOut
+from imgserve.web.api.requests import SELECTED, RequestModel, Selected
+from imgserve.web.api.responses import NDJSON, ErrorWithin, Reply, ResponseModel, Streamed, error_within, lines
+from imgserve.web.api.uploads import UploadedOut, uploaded
+from imgserve.web.api.validation import stated
+from imgserve.web.respond import picture_headers
+
+_ZIP = "application/zip"
+_PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
+_NOT_CONVERTED = (ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
+_NOT_STORED = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
+_Query = Annotated[str, Field(max_length=4096)]
+_Queries = Annotated[list[_Query], Field(max_length=100)]
+_Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
+_Steps = Annotated[list[_Query], Field(min_length=1, max_length=MOST_STEPS)]
+
+
+def _not_empty(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"minItems": 1}}}
+
+
+class TransformOne(RequestModel):
+    """The steps and the output of a transform."""
+
+    steps: _Steps
+    """Parameters as in a URL; each step transforms the result of the previous one without loss."""
+    output: Literal["url", "picture", "original"] = "picture"
+    """The URL of the picture (of a single step), the picture itself, or a new original."""
+    id: Annotated[str, Field(max_length=1000)] | None = None
+    """The image id of the new original; by default it is derived from the content."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.id is not None and self.output != "original":
+            raise stated('id: is only allowed with "output": "original"')
+        return self
+
+
+class TransformMany(Selected):
+    """A selection of images, and the steps and the output of their transform."""
+
+    steps: _Steps
+    """Parameters as in a URL; each step transforms the result of the previous one without loss."""
+    output: Literal["urls", "originals", "zip"] = "zip"
+    """URLs (of a single step), new originals with ids derived from the content, or a ZIP of the pictures."""
+
+
+class WarmWhat(Selected):
+    """A selection of images, and the renditions to make."""
+
+    model_config = ConfigDict(
+        json_schema_extra={**SELECTED, "anyOf": [_not_empty("presets"), _not_empty("transforms")]}
+    )
+
+    presets: _Names = Field(default_factory=list)
+    """Names of presets."""
+    transforms: _Queries = Field(default_factory=list)
+    """Parameters as in a URL, such as `w=400&auto=format`."""
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> Self:
+        if not (self.presets or self.transforms):
+            raise stated("expected presets or transforms")
+        return self
+
+
+class UrlOut(ResponseModel):
+    """The URL of a picture."""
+
+    url: str
+    """The path and the shortest query."""
+
+
+class TransformedOut(RootModel[UrlOut | UploadedOut]):
+    """The URL of a picture, or the new original."""
+
+
+class MadeUrl(UrlOut):
+    """The URL of one of several pictures."""
+
+    id: str
+    """The id of the original."""
+
+
+class MadeOriginal(ResponseModel):
+    """One of several new originals."""
+
+    id: str
+    """The id of the image that it was made from."""
+    image: ImageOut
+    """The record of the new original."""
+    outcome: Literal["created", "replaced", "existing"]
+    """The result; `existing` if an image with the same bytes exists."""
+
+
+class NotMade(ResponseModel):
+    """An image that could not be transformed."""
+
+    id: str
+    """The image id."""
+    problem: ErrorWithin
+    """The error."""
+
+
+class MadeManyOut(ResponseModel):
+    """The results of a transform of many images."""
+
+    results: list[MadeUrl | MadeOriginal | NotMade]
+    """One for each image."""
+
+
+class WarmedLine(ResponseModel):
+    """The progress of warming."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    done: int
+    """How many of `total` are done, including failures."""
+    total: int
+    """The number of images times the number of presets and transforms."""
+    failed: int
+    """How many failed."""
+    made: int
+    """New renditions; with `auto=format` one for each class of browsers, without those that were cached."""
+    id: str = ""
+    """The image of this line."""
+    problem: ErrorWithin | None = None
+    """The error, if it failed."""
+    finished: bool = False
+    """True in the last line."""
+
+
+class Conversions:
+    """Endpoints that make pictures of one image or of many."""
+
+    def __init__(
+        self,
+        converter: Converter,
+        bulk: BulkConverter,
+        ingest: IngestService,
+        receiving: UploadReceiver,
+        *,
+        prefix: str,
+    ) -> None:
+        self._converter = converter
+        self._bulk = bulk
+        self._ingest = ingest
+        self._receiving = receiving
+        self._prefix = prefix
+
+    @endpoint(
+        "GET",
+        "/api/convert/{ext}/{image_id}",
+        scope=Scope.READ,
+        summary="Convert an image",
+        tag="pictures",
+        errors=_NOT_CONVERTED,
+        answers={200: Answer("The picture.", media_types=_PICTURES)},
+    )
+    async def convert(self, image_id: str, ext: str, call: Call) -> Response:
+        """Return a picture in the format of an extension; the query has the parameters of a picture URL.
+
+        The picture is cached as for a request of its URL.
+        """
+        query = call.request.scope["query_string"].decode("latin-1")
+        return _picture(await self._converter.convert(image_id, ext, query, _accepted(call.request)))
+
+    @endpoint(
+        "POST",
+        "/api/transform/{image_id}",
+        scope=Scope.WRITE,
+        summary="Transform an image in steps",
+        tag="pictures",
+        errors=[*_NOT_CONVERTED, *_NOT_STORED],
+        answers={
+            200: Answer(
+                "The picture or its URL; or the existing original with the same bytes.",
+                TransformedOut,
+                [JSON, *_PICTURES],
+            ),
+            201: Answer("The new original.", UploadedOut, headers={"Location": "The path of the record."}),
+        },
+        example={"steps": ["rect=0.1,0.1,0.8,0.8", "width=400&format=webp"], "output": "picture"},
+    )
+    async def transform(self, image_id: str, body: TransformOne, call: Call) -> Reply | Response:
+        """Transform an image in one step or several; the last one defines format and quality.
+
+        A picture of several steps is not cached.
+        """
+        steps = self._converter.read(body.steps)
+        if body.output == "url":
+            return Reply(UrlOut(url=self._url(image_id, await self._converter.query(image_id, steps))))
+        if body.output == "picture":
+            return _picture(await self._converter.picture(image_id, steps, _accepted(call.request)))
+        accepted = await self._store(image_id, steps, body.id, call.caller.name)
+        return uploaded(call.request, accepted, self._prefix)
+
+    @endpoint(
+        "POST",
+        "/api/transform",
+        scope=Scope.WRITE,
+        summary="Transform many images",
+        tag="pictures",
+        errors=[ReadOnlyOriginals, StorageFull],
+        answers={200: Answer("The result of each image, or a ZIP.", MadeManyOut, media_types=[JSON, _ZIP])},
+        example={"query": {"prefix": "shoes/"}, "steps": ["width=1200&format=jpg"], "output": "zip"},
+    )
+    async def transform_many(self, body: TransformMany, call: Call) -> Reply | Response:
+        """Transform many images; an error of one image does not affect the others.
+
+        A ZIP is sent while it is made. Its file names are those of the images with other extensions; errors are in an
+        `errors.json` at its end.
+        """
+        steps, request, selection = self._converter.read(body.steps), call.request, body.selection
+        await self._bulk.check(selection)
+        if body.output == "zip":
+            accepted = _accepted(request)
+            pictures = self._bulk.each(selection, lambda image_id: self._converter.picture(image_id, steps, accepted))
+            disposition = content_disposition("attachment", archive_name())
+            return Streamed(zipped(pictures), _ZIP, {"content-disposition": disposition})
+        if body.output == "urls":
+            urls = self._bulk.each(selection, lambda image_id: self._converter.query(image_id, steps))
+            return Reply(MadeManyOut(results=[self._result(request, *one) async for one in urls]))
+        who = call.caller.name
+        stored = self._bulk.each(selection, lambda image_id: self._store(image_id, steps, None, who))
+        return Reply(MadeManyOut(results=[self._result(request, *one) async for one in stored]))
+
+    def _result(
+        self, request: Request, image_id: str, result: str | Accepted | ImgserveError
+    ) -> MadeUrl | MadeOriginal | NotMade:
+        if isinstance(result, ImgserveError):
+            return NotMade(id=image_id, problem=error_within(result, request))
+        if isinstance(result, str):
+            return MadeUrl(id=image_id, url=self._url(image_id, result))
+        return MadeOriginal(id=image_id, image=ImageOut.of(result.record, self._prefix), outcome=result.outcome)
+
+    async def _store(self, image_id: str, steps: Steps, new_id: str | None, who: str) -> Accepted:
+        """Store a picture as a new original; without an id, its id is derived from the content."""
+        if new_id is not None:
+            self._receiving.check_id(new_id)
+        converted = await self._converter.picture(image_id, steps)
+        writer = self._receiving.file()
+        try:
+            await writer.write(converted.rendition.data)
+            incoming = await writer.hand_over()
+        finally:
+            await writer.drop()
+        stem = image_id.rpartition("/")[2].rpartition(".")[0]
+        details = Details(metadata={"made_from": image_id, "steps": list(steps.queries)})
+        name = f"{stem}.{converted.extension}"
+        return await self._ingest.accept(incoming, new_id, details=details, who=who, replace=False, name=name)
+
+    def _url(self, image_id: str, query: str) -> str:
+        path = f"{self._prefix}/{quoted_id(image_id)}"
+        return f"{path}?{query}" if query else path
+
+
+class Warming:
+    """The endpoint that warms the cache."""
+
+    def __init__(self, warmer: Warmer) -> None:
+        self._warmer = warmer
+
+    @endpoint(
+        "POST",
+        "/api/warm",
+        scope=Scope.WRITE,
+        summary="Make renditions ahead of requests",
+        tag="pictures",
+        answers={200: Answer("Lines of JSON as work proceeds, the last with `finished`.", WarmedLine, [NDJSON])},
+        example={"query": {"prefix": "shoes/"}, "presets": [], "transforms": ["w=400&auto=format"]},
+    )
+    async def warm(self, body: WarmWhat, call: Call) -> Response:
+        """Make renditions for all classes of browsers, whenever no request is waiting.
+
+        Cached renditions are skipped, so the same request continues after an interruption. Warming stops when the
+        caller disconnects.
+        """
+        queries = self._warmer.queries(body.presets, body.transforms)
+        total = await self._warmer.total(body.selection, queries)
+        progress = self._warmer.warm(body.selection, queries, total=total)
+        return Streamed(lines(_progress_lines(progress, call.request)), NDJSON, {})
+
+
+async def _progress_lines(
+    progress: AsyncGenerator[Progress, None], request: Request
+) -> AsyncGenerator[WarmedLine, None]:
+    async for one in progress:
+        line = {"done": one.done, "total": one.total, "failed": one.failed, "made": one.made}
+        if one.finished:
+            yield WarmedLine(**line, finished=True)
+        elif one.error is None:
+            yield WarmedLine(**line, id=one.image_id)
+        else:
+            yield WarmedLine(**line, id=one.image_id, problem=error_within(one.error, request))
+
+
+def _accepted(request: Request) -> AcceptClass:
+    return accept_class(", ".join(request.headers.getlist("accept")))
+
+
+def _picture(converted: Converted) -> Response:
+    name = file_name_for(converted.original.image_id, converted.extension)
+    response = Response(converted.rendition.data)
+    response.raw_headers += picture_headers(converted.rendition, content_disposition("inline", name), converted.notes)
+    return response

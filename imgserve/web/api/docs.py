@@ -1,0 +1,134 @@
+"""Serve the OpenAPI document, and the same as an HTML page. Neither needs a key."""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from imgserve.web.api.endpoint import JSON, Endpoint
+from imgserve.web.api.openapi import Document, openapi
+from imgserve.web.pages import PAGE_HEADERS
+
+_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+_METHODS = ("get", "post", "put", "patch", "delete")
+_CODE = re.compile(r"`([^`]+)`")
+_BY_FORMAT = {"date-time": "2026-01-31T12:00:00Z", "binary": "..."}
+_BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "boolean": False, "null": None}
+
+
+class ApiDocument:
+    """The OpenAPI document and its page."""
+
+    def __init__(self, endpoints: Collection[Endpoint], static: Path, *, version: str) -> None:
+        """Create both from the endpoints and the template in the folder of static files."""
+        self.document = openapi(endpoints, version=version)
+        self._json = json.dumps(self.document, indent=1).encode()
+        self._page = page(self.document, static)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """The routes of both."""
+        return [Route("/openapi.json", self.json), Route("/docs/api", self.page)]
+
+    async def json(self, _request: Request) -> Response:
+        """Return the document."""
+        return Response(self._json, headers=_HEADERS, media_type=JSON)
+
+    async def page(self, _request: Request) -> Response:
+        """Return the page."""
+        return HTMLResponse(self._page, headers=PAGE_HEADERS)
+
+
+def page(document: Document, static: Path) -> str:
+    """Return an OpenAPI document as HTML without scripts; all its text is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(static),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"inline": _inline, "breakable": _breakable, "slug": _slug, "errors": _errors}
+    return environment.get_template("api.html").render(
+        document=document,
+        groups=dict(_groups(document)),
+        schemas=document["components"]["schemas"],
+        curl=lambda *operation: _curl(document, *operation),
+        example=lambda schema: json.dumps(_example(document, schema), indent=2, ensure_ascii=False),
+    )
+
+
+def _groups(document: Document) -> Iterator[tuple[str, list[tuple[str, str, Document]]]]:
+    """Yield each tag with its operations: path, method and declaration."""
+    operations = [
+        (path, method, item[method])
+        for path, item in document["paths"].items()
+        for method in _METHODS
+        if method in item
+    ]
+    for tag in document["tags"]:
+        yield tag["name"], [found for found in operations if tag["name"] in found[2]["tags"]]
+
+
+def _inline(text: str) -> Markup:
+    """Return escaped text with `code` as an element."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
+
+
+def _breakable(path: str) -> Markup:
+    """Return an escaped path that may break after slashes."""
+    return Markup(str(escape(path)).replace("/", "/<wbr>"))  # noqa: S704  escaped before
+
+
+def _slug(tag: str) -> str:
+    return "tag-" + re.sub(r"\W+", "-", tag)
+
+
+def _errors(description: str) -> list[str]:
+    """Return the codes in the description of an error."""
+    return [line.removeprefix("- ") for line in description.splitlines() if line.startswith("- ")]
+
+
+def _curl(document: Document, path: str, method: str, operation: Document) -> str:
+    """Return a command that calls an operation."""
+    values = {one["name"]: one.get("example", "NAME") for one in operation.get("parameters", []) if one["in"] == "path"}
+    path = re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), path)
+    lines = [f'curl{"" if method == "get" else f" -X {method.upper()}"} -H "Authorization: Bearer $IMGSERVE_KEY"']
+    for media_type, content in list(operation.get("requestBody", {}).get("content", {}).items())[:1]:
+        lines.append(f'  -H "Content-Type: {media_type}"')
+        if media_type.endswith("json"):
+            example = content.get("example", _example(document, content["schema"]))
+            lines.append(f"  -d '{json.dumps(example, ensure_ascii=False)}'")
+        else:
+            lines.append("  --data-binary @photo.jpg")
+    return " \\\n".join([*lines, f"  http://127.0.0.1:8000{path}"])
+
+
+def _example(document: Document, schema: Mapping[str, Any]) -> Any:
+    """Return a value that fits a schema; lists have one item."""
+    if reference := schema.get("$ref"):
+        return _example(document, document["components"]["schemas"][reference.rpartition("/")[2]])
+    if examples := schema.get("examples"):
+        return examples[0]
+    if "const" in schema or "enum" in schema:
+        return schema["const"] if "const" in schema else schema["enum"][0]
+    if choices := schema.get("anyOf"):
+        return _example(document, choices[0])
+    return _example_by_type(document, schema)
+
+
+def _example_by_type(document: Document, schema: Mapping[str, Any]) -> Any:
+    kind = schema.get("type", "object")
+    if kind == "array":
+        return [_example(document, schema.get("items", {}))]
+    if kind == "object":
+        names = schema.get("required") or schema.get("properties", {})
+        return {name: _example(document, schema["properties"][name]) for name in names}
+    return _BY_FORMAT.get(schema.get("format", ""), _BY_TYPE[kind])

@@ -1,0 +1,202 @@
+"""The ASGI application of the API: finds the endpoint of a request, authorizes the caller, validates the input."""
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import Message, Receive, Scope, Send
+
+from imgserve.access.keys import Access, Caller
+from imgserve.catalog import IdempotencyKeys
+from imgserve.errors import MethodNotAllowed, NotFound, Unauthorized
+from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
+from imgserve.web.api.idempotency import once
+from imgserve.web.api.responses import Reply, as_response
+from imgserve.web.api.validation import bad_request, checked, json_value, query_values
+from imgserve.web.middleware import KEY, RequestRecord
+
+PREFIX = "/api/"
+ROUTE = "api"
+"""The route label of all requests in the metrics."""
+# In release 0.1, actions followed the image id: /api/images/a.jpg/purge.
+_OLD_ACTIONS = {
+    "GET": re.compile(r"/api/images/(.+)/(similar|convert/[^/]+)", re.DOTALL),
+    "POST": re.compile(r"/api/images/(.+)/(purge|transform)", re.DOTALL),
+}
+
+
+class Api:
+    """The endpoints of several objects; errors are raised for the middleware."""
+
+    def __init__(self, parts: Iterable[object], *, access: Access, keys: IdempotencyKeys) -> None:
+        self.endpoints = [one for part in parts for one in endpoints_of(part)]
+        self._routes = Routes(self.endpoints)
+        self._access = access
+        self._keys = keys
+
+    @property
+    def route(self) -> BaseRoute:
+        """The route to the whole API."""
+        return ApiRoute(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to one request."""
+        if KEY in scope:
+            record: RequestRecord = scope[KEY]
+            record.route, record.private = ROUTE, True
+        if scope["method"] == "POST" and (redirect := moved(scope)):  # a record has no POST
+            await as_response(redirect)(scope, receive, send)
+            return
+        endpoint, path_values = self._routes.find(_raw_path(scope), scope["method"])
+        request = Request(scope, receive)
+        # Before the request is validated, so that nobody without a key learns anything.
+        caller = self._access.require(_credential(request), endpoint.scope)
+        response = await self._respond(endpoint, path_values, request, caller)
+        await response(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
+
+    async def _respond(
+        self, endpoint: Endpoint, path_values: dict[str, str], request: Request, caller: Caller
+    ) -> Response:
+        values, mistakes, body = dict[str, Any](path_values), list[str](), None
+        if endpoint.query is not None:
+            query = query_values(endpoint.query, request.scope["query_string"], mistakes)
+            values["query"] = checked(endpoint.query, query, mistakes)
+        elif not endpoint.takes_call and request.scope["query_string"]:
+            mistakes.append("expected no query here")
+        if endpoint.body is not None:
+            value, body = await json_value(request)
+            values["body"] = checked(endpoint.body, value, mistakes)
+        if mistakes:
+            raise bad_request(mistakes)
+        work = functools.partial(_called, endpoint, values, caller)
+        if endpoint.method != "POST":
+            return as_response(await work(request))
+        read = None if endpoint.bodies else body or b""
+        return as_response(await once(self._keys, request, caller, read, work))
+
+
+class ApiRoute(BaseRoute):
+    """Matches every path below /api, with any method and any bytes."""
+
+    def __init__(self, app: Api) -> None:
+        self.app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether a request is for the API."""
+        start = scope.get("root_path", "") + PREFIX
+        return (Match.FULL if scope["type"] == "http" and scope["path"].startswith(start) else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request."""
+        await self.app(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    pattern: re.Pattern[str]
+    endpoints: Mapping[str, Endpoint]
+    """By method."""
+
+
+class Routes:
+    """Finds endpoints by the raw bytes of a path, since image ids contain slashes and need not be UTF-8."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        """Create the routes; two endpoints with the same method and path raise ValueError."""
+        by_path = dict[str, dict[str, Endpoint]]()
+        for one in endpoints:
+            if by_path.setdefault(one.path, {}).setdefault(one.method, one) is not one:
+                raise ValueError(f"{one.method} {one.path} is declared twice")
+        # The path with the most fixed segments first, since a parameter may have any value.
+        paths = sorted(by_path, key=lambda path: -sum("{" not in part for part in path.split("/")))
+        self._routes = [_Route(_pattern(path), by_path[path]) for path in paths]
+
+    def find(self, raw_path: bytes, method: str) -> tuple[Endpoint, dict[str, str]]:
+        """Return the endpoint and the decoded parameters of a path.
+
+        Raises:
+            NotFound: there is no such path.
+            MethodNotAllowed: the path has no such method.
+        """
+        text = raw_path.decode("latin-1")
+        for route in self._routes:
+            if match := route.pattern.fullmatch(text):
+                values = {name: _decoded(value) for name, value in match.groupdict().items()}
+                return _endpoint(route.endpoints, method), values
+        raise NotFound
+
+
+def moved(scope: Scope) -> Response | None:
+    """Return a redirect for an action at its path of release 0.1, or None for any other request.
+
+    A slash that is written as %2F never preceded an action.
+    """
+    pattern = _OLD_ACTIONS.get("GET" if scope["method"] == "HEAD" else scope["method"])
+    match = pattern and pattern.fullmatch(_raw_path(scope).decode("latin-1"))
+    if not match:
+        return None
+    root, query = scope.get("root_path", ""), scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"{root}/api/{match[2]}/{match[1]}" + (f"?{query}" if query else ""), 308)
+
+
+def _endpoint(endpoints: Mapping[str, Endpoint], method: str) -> Endpoint:
+    found = endpoints.get("GET" if method == "HEAD" else method)
+    if found is None:
+        raise MethodNotAllowed(members={"allow": sorted({*endpoints, *(("HEAD",) if "GET" in endpoints else ())})})
+    return found
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", path)
+    named = (f"(?P<{name}>{'.+' if name == IMAGE_ID else '[^/]+'})" for name in parts[1::2])
+    fixed = [re.escape(part) for part in parts[::2]]
+    return re.compile("".join(a + b for a, b in zip(fixed, [*named, ""], strict=True)), re.DOTALL)
+
+
+def _decoded(value: str) -> str:
+    return unquote_to_bytes(value).decode("utf-8", "surrogateescape")
+
+
+async def _called(endpoint: Endpoint, values: dict[str, Any], caller: Caller, request: Request) -> Reply | Response:
+    call = {"call": Call(request, caller)} if endpoint.takes_call else {}
+    result = await endpoint.call(**values, **call)
+    if isinstance(result, BaseModel):
+        return Reply(result, next(iter(endpoint.answers)))
+    if not isinstance(result, (Reply, Response)):
+        raise TypeError(f"{endpoint.name} returned {type(result).__name__}")
+    return result
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes = scope["raw_path"]
+    return raw.removeprefix(scope.get("root_path", "").encode())
+
+
+def _credential(request: Request) -> str | None:
+    """Return the API key of a request.
+
+    Raises:
+        Unauthorized: there are several different ones.
+    """
+    authorizations = request.headers.getlist("authorization")
+    bearers = [value.partition(" ")[2].strip() for value in authorizations if value.lower().startswith("bearer ")]
+    keys = {*bearers, *request.headers.getlist("x-api-key")}
+    if len(keys) > 1:
+        raise Unauthorized("Several API keys came with this request; one is expected.")
+    return next(iter(keys), None)
+
+
+def _without_body(send: Send) -> Send:
+    """Return a `send` that drops the body, for HEAD."""
+
+    async def sent(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return sent

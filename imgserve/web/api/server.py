@@ -1,0 +1,194 @@
+"""Endpoints of the trash, and of tags, problems and statistics of the server."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from imgserve.access.keys import Scope
+from imgserve.catalog import ImageSearch, Problems
+from imgserve.errors import (
+    BadCursor,
+    ImageExists,
+    ReadOnlyOriginals,
+    StorageFull,
+    TrashItemNotFound,
+    UnreadableImage,
+)
+from imgserve.library.ingest import IngestService
+from imgserve.web.api.endpoint import endpoint
+from imgserve.web.api.images import ImageOut
+from imgserve.web.api.requests import ImageId, Paging
+from imgserve.web.api.responses import Next, ResponseModel
+
+_TAGS = 1000
+
+
+class PrefixPaging(Paging):
+    """A page of a list of image ids."""
+
+    prefix: ImageId = ""
+    """The start of the image ids."""
+
+
+class TrashItemOut(ResponseModel):
+    """A deleted image that can be restored."""
+
+    item: str
+    """The name of the item."""
+    id: str = Field(validation_alias="image_id")
+    """The former image id."""
+    deleted: datetime
+    """When it was deleted."""
+    until: datetime
+    """When it will be removed from the trash."""
+    bytes: int = Field(validation_alias="size")
+    """The size of the original."""
+
+
+class TrashOut(ResponseModel):
+    """The trash."""
+
+    items: list[TrashItemOut]
+    """The oldest first."""
+
+
+class DestroyedOut(ResponseModel):
+    """The result of a permanent deletion."""
+
+    destroyed: int
+    """The number of deleted items."""
+
+
+class TagOut(ResponseModel):
+    """A tag in use."""
+
+    tag: str
+    """The tag."""
+    images: int
+    """The number of images with the tag."""
+
+
+class TagsOut(ResponseModel):
+    """The tags in use."""
+
+    tags: list[TagOut]
+    """The most frequent first."""
+
+
+class ProblemOne(ResponseModel):
+    """A file among the originals that cannot be served."""
+
+    id: str = Field(validation_alias="image_id")
+    """The image id that it would have."""
+    code: str
+    """The code of the error."""
+    detail: str
+    """The cause."""
+    since: datetime
+    """When the problem was found."""
+
+
+class ProblemsOut(ResponseModel):
+    """A page of problems."""
+
+    problems: list[ProblemOne]
+    """In the order of their ids."""
+    next: Next = Field(validation_alias="cursor")
+
+
+class StatsOut(ResponseModel):
+    """Statistics of the server."""
+
+    images: int
+    """The number of images in the catalog."""
+    bytes: int
+    """The total size of their originals."""
+    problems: int
+    """The number of files that cannot be served."""
+    version: str
+    """The version of imgserve."""
+
+
+class Trash:
+    """Endpoints of the trash."""
+
+    def __init__(self, ingest: IngestService, *, prefix: str) -> None:
+        self._ingest = ingest
+        self._prefix = prefix
+
+    @endpoint("GET", "/api/trash", scope=Scope.READ, summary="List the trash", tag="trash")
+    async def list(self) -> TrashOut:
+        """Return the deleted images that can be restored."""
+        return TrashOut.model_validate({"items": await self._ingest.trash()})
+
+    @endpoint(
+        "POST",
+        "/api/trash/{item}/restore",
+        scope=Scope.DELETE,
+        summary="Restore a deleted image",
+        tag="trash",
+        errors=[TrashItemNotFound, ImageExists, ReadOnlyOriginals, UnreadableImage, StorageFull],
+    )
+    async def restore(self, item: str) -> ImageOut:
+        """Restore a deleted original under its id, with its record."""
+        return ImageOut.of(await self._ingest.restore(item), self._prefix)
+
+    @endpoint(
+        "DELETE",
+        "/api/trash/{item}",
+        scope=Scope.DELETE,
+        summary="Delete an image permanently",
+        tag="trash",
+        errors=[TrashItemNotFound, ReadOnlyOriginals],
+    )
+    async def destroy(self, item: str) -> DestroyedOut:
+        """Delete an item of the trash permanently."""
+        await self._ingest.destroy(item)
+        return DestroyedOut(destroyed=1)
+
+    @endpoint(
+        "DELETE",
+        "/api/trash",
+        scope=Scope.DELETE,
+        summary="Empty the trash",
+        tag="trash",
+        errors=[ReadOnlyOriginals],
+    )
+    async def empty(self) -> DestroyedOut:
+        """Delete all items of the trash permanently."""
+        return DestroyedOut(destroyed=await self._ingest.empty_trash())
+
+
+class Reports:
+    """Endpoints of tags, problems and statistics."""
+
+    def __init__(self, search: ImageSearch, problems: Problems, *, version: str) -> None:
+        self._search = search
+        self._problems = problems
+        self._version = version
+
+    @endpoint("GET", "/api/tags", scope=Scope.READ, summary="List the tags in use")
+    async def tags(self) -> TagsOut:
+        """Return the thousand most frequent tags with their numbers of images."""
+        counts = await self._search.tag_counts(_TAGS)
+        return TagsOut(tags=[TagOut(tag=tag, images=number) for tag, number in counts.items()])
+
+    @endpoint(
+        "GET",
+        "/api/problems",
+        scope=Scope.READ,
+        summary="List files that cannot be served",
+        tag="server",
+        errors=[BadCursor],
+    )
+    async def problems(self, query: PrefixPaging) -> ProblemsOut:
+        """Return the files among the originals that cannot be served, until they are repaired or removed."""
+        page = await self._problems.page(query.prefix, limit=query.limit, cursor=query.cursor)
+        return ProblemsOut.model_validate(page)
+
+    @endpoint("GET", "/api/stats", scope=Scope.READ, summary="Get statistics of the server", tag="server")
+    async def stats(self) -> StatsOut:
+        """Return the number of images, the size of their originals, and the number of problems."""
+        totals = await self._search.totals()
+        number = await self._problems.count()
+        return StatsOut(images=totals.images, bytes=totals.size, problems=number, version=self._version)

@@ -1,0 +1,59 @@
+"""The page about the API."""
+
+import pytest
+from starlette.applications import Starlette
+
+from imgserve.access.keys import Scope
+from imgserve.web.api.docs import ApiDocument
+from imgserve.web.api.endpoint import endpoint, endpoints_of
+from imgserve.web.pages import static_folder
+from tests.api_frame import Echo, Things, asked
+
+pytestmark = pytest.mark.anyio
+
+
+class Hostile:
+    @endpoint("GET", "/api/<b>/{image_id}", scope=Scope.READ, summary="<script>", tag="<i>")
+    async def get(self, image_id: str) -> Echo:
+        """Tell `<img src=x>` & "more"."""
+        raise NotImplementedError(image_id)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def page_of(part: object) -> Starlette:
+    return Starlette(routes=ApiDocument(endpoints_of(part), static_folder(), version="1").routes)
+
+
+async def test_the_page_needs_no_key_and_runs_no_script() -> None:
+    answer = await asked(page_of(Things()), "GET", "/docs/api", headers={})
+    assert answer.status_code == 200
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "<script" not in answer.text
+    assert "style=" not in answer.text
+    for part in ("/<wbr>api/<wbr>wish/<wbr>{image_id}", "Wish something.", "curl -X POST", "idempotency_conflict"):
+        assert part in answer.text
+    assert "$" not in answer.text.replace("$IMGSERVE_KEY", "")
+
+
+async def test_everything_on_the_page_is_escaped() -> None:
+    text = (await asked(page_of(Hostile()), "GET", "/docs/api", headers={})).text
+    for hostile in ("<script>", "<i>", "<img src=x>", "<b>/", "Tell `"):
+        assert hostile not in text
+    assert "<code>&lt;img src=x&gt;</code> &amp; &#34;more&#34;" in text
+
+
+async def test_every_link_of_the_page_leads_somewhere() -> None:
+    text = (await asked(page_of(Things()), "GET", "/docs/api", headers={})).text
+    targets = {part.partition('"')[0] for part in text.split('href="#')[1:]}
+    assert targets
+    assert {target for target in targets if f'id="{target}"' not in text} == set()
+
+
+async def test_the_page_takes_its_style_from_files() -> None:
+    page = (static_folder() / "api.html").read_text()
+    for part in page.split('href="/static/')[1:]:
+        assert (static_folder() / part.partition('"')[0]).is_file()
