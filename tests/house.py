@@ -29,7 +29,7 @@ from tests.pictures import encoded, noise
 
 PATIENCE = 8.0
 PNG = encoded(noise(160, 120), "png")
-RECIPE = RenderSettings(Limits(), EncoderSettings())
+RENDER_SETTINGS = RenderSettings(Limits(), EncoderSettings())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ async def opened(
     processes: int = 1,
     mezzanines: int = 0,
     shared: bool = False,
-    recipe: RenderSettings = RECIPE,
+    render_settings: RenderSettings = RENDER_SETTINGS,
 ) -> AsyncIterator[House]:
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
@@ -86,7 +86,7 @@ async def opened(
     workers = Workers(processes, admission, time_limit=PATIENCE, process_limits=ProcessLimits(), metrics=metrics)
     locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
     renditions = Renditions(
-        cache, workers, recipe,
+        cache, workers, render_settings,
         locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=FailureCache(forget), metrics=metrics,
     )  # fmt: skip
     await renditions.open()
