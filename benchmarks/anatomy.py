@@ -25,7 +25,7 @@ from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, rend
 from imgserve.pipeline.probe import Header, read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.pipeline.stages import Job, staged
-from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.wire import ProcessLimits, RenderJob
 from imgserve.transform import Transform, canonical, normalize, parse_query
 

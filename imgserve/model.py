@@ -87,20 +87,6 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """What a header tells of an image, upright."""
-
-    format: str
-    width: int
-    """Pixels of the upright image (EXIF orientation applied), of one frame."""
-    height: int
-    frames: int = 1
-    alpha: bool = False
-    orientation: int = 1
-    """EXIF orientation 1..8 as stored."""
-
-
-@dataclass(frozen=True, slots=True)
 class Rendition:
     """What was made of an original."""
 

@@ -16,13 +16,12 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.render_settings import RenderSettings
-from imgserve.images.renditions import FailureCache, Renditions, Served
+from imgserve.images.renditions import FailureCache, RenderSettings, Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.folder import FolderOriginals
 from imgserve.pipeline.encode import EncoderSettings
-from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
@@ -31,8 +30,8 @@ from tests.pictures import encoded, noise
 
 PATIENCE = 60.0
 PNG = encoded(noise(160, 120), "png")
-RECIPE = RenderSettings(Limits(), EncoderSettings())
-LONG_YOUNG = dataclasses.replace(RECIPE, settle=600.0)
+RENDER_SETTINGS = RenderSettings(Limits(), EncoderSettings())
+LONG_YOUNG = dataclasses.replace(RENDER_SETTINGS, settle=600.0)
 """Settings by which a new original stays young for the whole test."""
 
 
@@ -80,7 +79,7 @@ async def opened(
     processes: int = 1,
     mezzanines: int = 0,
     shared: bool = False,
-    recipe: RenderSettings = RECIPE,
+    render_settings: RenderSettings = RENDER_SETTINGS,
 ) -> AsyncIterator[House]:
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
@@ -90,7 +89,7 @@ async def opened(
     workers = Workers(processes, admission, time_limit=PATIENCE, process_limits=ProcessLimits(), metrics=metrics)
     locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
     renditions = Renditions(
-        cache, workers, recipe,
+        cache, workers, render_settings,
         locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=FailureCache(forget), metrics=metrics,
     )  # fmt: skip
     await renditions.open()

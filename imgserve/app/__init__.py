@@ -2,7 +2,7 @@
 
 from imgserve.app.application import AppFactory, configure_logging, create_app, lifespan
 from imgserve.app.pictures import Parts, originals_of
-from imgserve.app.settings import data_folder, recipe
+from imgserve.app.settings import data_folder, render_settings
 
 __all__ = [
     "AppFactory",
@@ -12,5 +12,5 @@ __all__ = [
     "data_folder",
     "lifespan",
     "originals_of",
-    "recipe",
+    "render_settings",
 ]

@@ -44,9 +44,9 @@ def create_app(config: Config | None = None) -> Starlette:
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
     table = HotTable(None if cors.uniform else without_origin)
     image = ImageEndpoint(
-        parts.meaning,
+        parts.resolver,
         parts.renditions,
-        parts.stand_ins,
+        parts.fallback,
         cors,
         table,
         options=url_options(config),

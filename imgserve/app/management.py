@@ -150,8 +150,8 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         parts.originals,
         catalog,
         inspector,
-        ChangePublisher(parts.cache, catalog.notices, forget=parts.finder.forget, listeners=listeners),
-        preset_keys=parts.meaning.preset_keys,
+        ChangePublisher(parts.cache, catalog.notices, forget=parts.locator.forget, listeners=listeners),
+        preset_keys=parts.resolver.preset_keys,
         metrics=parts.metrics,
         rules=rules,
     )
@@ -168,7 +168,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         catalog,
         ingest,
         watcher if config.originals.watch else None,
-        InvalidationListener(catalog.notices, parts.cache, forget=parts.finder.forget),
+        InvalidationListener(catalog.notices, parts.cache, forget=parts.locator.forget),
         purger,
         preparer,
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
@@ -180,9 +180,9 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     """Build every endpoint; the admin key is made here at the first start, and shown."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
-    converter = Converter(parts.finder, parts.meaning, parts.renditions)
+    converter = Converter(parts.locator, parts.resolver, parts.renditions)
     bulk = BulkConverter(catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
-    warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
+    warmer = Warmer(parts.locator, parts.resolver, parts.renditions, catalog.search, at_once=processes(config))
     preconditions = Preconditions(catalog.images)
     receiving = UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes)
     endpoints = (

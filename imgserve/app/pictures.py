@@ -8,7 +8,7 @@ from pathlib import Path
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
-from imgserve.app.settings import language, process_limits, recipe
+from imgserve.app.settings import process_limits, query_settings, render_settings
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.config import Config
@@ -63,9 +63,9 @@ class Parts:
     cache: TieredCache
     workers: Workers
     renditions: Renditions
-    meaning: Resolver
-    stand_ins: FallbackRenditions
-    finder: Locator
+    resolver: Resolver
+    fallback: FallbackRenditions
+    locator: Locator
     metrics: Metrics
     figures: RequestMetrics
     access_log: AccessLog
@@ -101,7 +101,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
     renditions = Renditions(
         cache,
         workers,
-        recipe(config),
+        render_settings(config),
         locks=_locks(config, "locks", config.cache.disk_bytes),
         mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
         failures=FailureCache(config.rendering.crash_memory),
@@ -119,7 +119,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         cache,
         workers,
         renditions,
-        Resolver(locator, renditions, language(config)),
+        Resolver(locator, renditions, query_settings(config)),
         FallbackRenditions(
             renditions,
             cache,

@@ -9,7 +9,7 @@ from imgserve.config import Config
 from imgserve.download import FetchRules
 from imgserve.errors import ConfigError
 from imgserve.http.headers import CachePolicy
-from imgserve.images.render_settings import RenderSettings
+from imgserve.images.renditions import RenderSettings
 from imgserve.images.resolve import QuerySettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.originals.root import OWN, hide_from_git
@@ -24,7 +24,7 @@ def process_limits(config: Config) -> ProcessLimits:
     return ProcessLimits(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
 
 
-def recipe(config: Config) -> RenderSettings:
+def render_settings(config: Config) -> RenderSettings:
     """Read how pictures are rendered."""
     formats = config.formats
     return RenderSettings(
@@ -52,7 +52,7 @@ def url_options(config: Config) -> UrlOptions:
     )
 
 
-def language(config: Config) -> QuerySettings:
+def query_settings(config: Config) -> QuerySettings:
     """Read what decides about the meaning of a query."""
     return QuerySettings(
         config.plain_presets(),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from imgserve.app import recipe
+from imgserve.app import render_settings
 from imgserve.cli.main import config_option
 from imgserve.config import Config
 from imgserve.config import example as example_file
@@ -66,13 +66,13 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
             )
         transform = replace(transform, format=by_name.name)
     load.prepare(config.formats.allow_untrusted)
-    render_settings = recipe(config)
+    settings = render_settings(config)
     result = render_bytes(
         original.read_bytes(),
         transform,
-        limits=render_settings.limits,
-        encoders=render_settings.encoders,
-        damaged=render_settings.damaged,
+        limits=settings.limits,
+        encoders=settings.encoders,
+        damaged=settings.damaged,
     )
     if str(rendition) == "-":
         sys.stdout.buffer.write(result.data)

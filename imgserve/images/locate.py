@@ -14,15 +14,15 @@ from imgserve.formats import BY_EXTENSION
 from imgserve.model import FocalPoint, Original
 from imgserve.originals.base import Originals
 
-_MOST = 20_000
-"""Images remembered; a flood of names only makes others be looked at again."""
-_LONGEST, _DEEPEST = 2048, 64
-"""Characters and folders of an image id; looking at a file costs as much as its path is deep."""
+_MAX_CACHED = 20_000
+"""Images; a flood of names only makes others be read again."""
+_MAX_LENGTH, _MAX_DEPTH = 2048, 64
+"""Characters and folders of an image id; the cost of a file's stat grows with its depth."""
 _ANY = "\0"
-_PATIENCE, _PAUSE = 0.25, 1.0
-"""Seconds that a look waits for a focal point, and that nobody asks for one after it did not come."""
-AskFocalPoint = Callable[[str], Awaitable[FocalPoint | None]]
-"""Tells what crops of an image keep; may raise CatalogUnavailable."""
+_FOCUS_TIMEOUT, _FOCUS_PAUSE = 0.25, 1.0
+"""Seconds to wait for a focal point, and to read none after a failure."""
+ReadFocalPoint = Callable[[str], Awaitable[FocalPoint | None]]
+"""Returns the stored focal point of an image; may raise CatalogUnavailable."""
 
 
 async def _no_focal_point(_image_id: str) -> FocalPoint | None:
@@ -31,32 +31,32 @@ async def _no_focal_point(_image_id: str) -> FocalPoint | None:
 
 @dataclass(slots=True, eq=False)
 class CachedStat:
-    """What was seen at a name, and how long that counts.
+    """The result of looking for an original, and how long it is valid.
 
-    One object as long as nothing changes there: a later look that sees the same prolongs it, for all who hold it.
+    While nothing changes it is the same object: a later look with the same result prolongs it for all holders.
     """
 
     seen: Original | ImgserveError
     until: float
     """By `time.monotonic`."""
     focus_known: bool = True
-    """Whether the focal point was told, or could not be."""
+    """False if the focal point could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An original, and what the path asks for beside it."""
+    """An original, with the preset or format in the path."""
 
     original: Original
     preset: str | None = None
     format: str | None = None
-    """The output format that the path's extension asks for."""
+    """The output format of the path's extension."""
     stats: tuple[CachedStat, ...] = ()
-    """What this was concluded from: it holds while all of them count."""
+    """The results that this depends on: it is valid while all of them are."""
 
 
 class Locator:
-    """Looks originals up, each no more often than once in a recheck time."""
+    """Finds originals and reads the file of each at most once in a recheck time."""
 
     def __init__(
         self,
@@ -64,27 +64,34 @@ class Locator:
         *,
         recheck: float,
         presets: Container[str],
-        focal_point: AskFocalPoint = _no_focal_point,
+        focal_point: ReadFocalPoint = _no_focal_point,
     ) -> None:
-        """Take where originals are, seconds between looks, the names a path may end in (lower case), whom to ask."""
+        """Create a locator.
+
+        Args:
+            originals: the originals.
+            recheck: seconds between two looks at a file.
+            presets: names of presets in lower case, which a path may end in.
+            focal_point: returns the stored focal point of an image.
+        """
         self._originals = originals
         self._recheck = recheck
         self._presets = presets
         self._focal_point = focal_point
-        self._no_asking_until = 0.0
-        # An original is remembered beyond the time: to look again is cheap then, and its sight can go on.
-        self._present: LRUCache[str, CachedStat] = LRUCache(_MOST)
-        self._absent: TTLCache[str, CachedStat] = TTLCache(_MOST, recheck)
+        self._focus_paused_until = 0.0
+        # An original is cached beyond the time: the next look is cheap, and its stat can be prolonged.
+        self._present: LRUCache[str, CachedStat] = LRUCache(_MAX_CACHED)
+        self._absent: TTLCache[str, CachedStat] = TTLCache(_MAX_CACHED, recheck)
         self._flights: SingleFlight[str, CachedStat] = SingleFlight()
 
     async def find(self, path: str) -> Found:
-        """Find the original that a path means.
+        """Return the original that a path means.
 
         Raises:
-            ImageNotFound: none of its readings exists.
+            ImageNotFound: it does not exist under any meaning of the path.
             UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
         """
-        if len(path) > _LONGEST or path.count("/") >= _DEEPEST:
+        if len(path) > _MAX_LENGTH or path.count("/") >= _MAX_DEPTH:
             raise ImageNotFound
         found, stats = await self._by_name(path)
         if found is not None:
@@ -97,10 +104,10 @@ class Locator:
         raise ImageNotFound
 
     async def find_exactly(self, image_id: str) -> Found:
-        """Find an original by its id alone; nothing else is read into it.
+        """Return an original by its id; no other meaning of the path is tried.
 
         Raises:
-            ImageNotFound: there is none.
+            ImageNotFound: it does not exist.
             UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
         """
         found = await self.find(image_id)
@@ -109,7 +116,7 @@ class Locator:
         return found
 
     def forget(self, image_id: str) -> None:
-        """Look again at the next request, whatever was seen."""
+        """Make the next request read the file again."""
         for name in (image_id, _any_extension(image_id)):
             for stats in (self._present, self._absent):
                 stat = stats.pop(name, None)
@@ -117,25 +124,25 @@ class Locator:
                     stat.until = 0.0
 
     async def _by_name(self, image_id: str) -> tuple[Found | None, tuple[CachedStat, ...]]:
-        """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
-        stat = await self._sight(image_id)
+        """Return the original of a name, or of the same name with another extension if its own is a writable format."""
+        stat = await self._stat(image_id)
         if isinstance(stat.seen, Original):
             return Found(stat.seen, stats=(stat,)), ()
         stem, dot, extension = image_id.rpartition(".")
-        asked = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
-        if asked is None or not asked.writable:
+        output = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
+        if output is None or not output.writable:
             return None, (stat,)
-        sibling = await self._sight(_any_extension(image_id))
+        sibling = await self._stat(_any_extension(image_id))
         stats = (stat, sibling)
         if isinstance(sibling.seen, Original):
-            return Found(sibling.seen, format=asked.name, stats=stats), ()
+            return Found(sibling.seen, format=output.name, stats=stats), ()
         return None, stats
 
-    async def _sight(self, name: str) -> CachedStat:
-        """Tell what is at a name, from memory while the last look is fresh, else by one look for all who ask.
+    async def _stat(self, name: str) -> CachedStat:
+        """Return the cached result for a name, or after its time the result of one look for all callers.
 
         Raises:
-            ImgserveError: something is there that cannot be served (yet).
+            ImgserveError: a file exists and cannot be served (yet).
         """
         stat = self._present.get(name) or self._absent.get(name)
         if stat is None or time.monotonic() >= stat.until:
@@ -160,19 +167,19 @@ class Locator:
         return stat
 
     async def _focused(self, seen: Original, known: Original | None) -> tuple[Original, bool]:
-        """Give an original its focal point; the last one known where none can be told, which is told too."""
-        point, told = known.focal_point if known is not None and known.image_id == seen.image_id else None, False
-        if time.monotonic() >= self._no_asking_until:
+        """Return an original with its focal point, or the last known one, and whether it could be read."""
+        point, read = known.focal_point if known is not None and known.image_id == seen.image_id else None, False
+        if time.monotonic() >= self._focus_paused_until:
             try:
-                with anyio.fail_after(_PATIENCE):
-                    point, told = await self._focal_point(seen.image_id), True
+                with anyio.fail_after(_FOCUS_TIMEOUT):
+                    point, read = await self._focal_point(seen.image_id), True
             except (CatalogUnavailable, TimeoutError):
-                # Pictures are served without the catalog, which has logged what is wrong with it.
-                self._no_asking_until = time.monotonic() + _PAUSE
-        return (seen if seen.focal_point == point else seen.focused(point)), told
+                # Pictures are served without the catalog, which has logged its error.
+                self._focus_paused_until = time.monotonic() + _FOCUS_PAUSE
+        return (seen if seen.focal_point == point else seen.focused(point)), read
 
     def _look(self, name: str, known: Original | None) -> Original | ImgserveError:
-        """Look at the file, or at the first that exists of any extension, in a thread."""
+        """Return the stat of a file, or of the first with any extension, in a thread."""
         try:
             ids = self._originals.find_stem(name.removesuffix(f".{_ANY}")) if name.endswith(_ANY) else [name]
         except ImgserveError as error:
@@ -189,5 +196,5 @@ class Locator:
 
 
 def _any_extension(image_id: str) -> str:
-    """Write a name with any extension, as no file is named."""
+    """Return a name that stands for any extension; no file has it."""
     return f"{image_id.rpartition('.')[0]}.{_ANY}"

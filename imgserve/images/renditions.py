@@ -1,6 +1,7 @@
 """Return renditions from memory or disk, or render them once for all who wait."""
 
 import asyncio
+import hashlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,11 +24,11 @@ from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
 from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start
-from imgserve.images.render_settings import RenderSettings
 from imgserve.metrics import Metrics
-from imgserve.model import Original, Rendition
+from imgserve.model import Limits, Original, Rendition
+from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.render import between
-from imgserve.rendering.wire import Rendered
+from imgserve.rendering.wire import Rendered, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform, canonical
 
@@ -49,6 +50,67 @@ class Served:
     """Durations for Server-Timing."""
     fallback_key: RenditionKey | None = None
     """The key of this picture, if it is not the requested one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """Settings that all renditions share."""
+
+    limits: Limits
+    encoders: EncoderSettings
+    damaged: bool = False
+    settle: float = 2.0
+    """Seconds that an original must be old before its renditions are stored."""
+
+    def job(
+        self, original: Original, transform: Transform | None, start: Start, then: tuple[Transform, ...] = ()
+    ) -> RenderJob:
+        """Return the job for a rendering process.
+
+        Args:
+            original: the original.
+            transform: the transform; None: only the mezzanine is written.
+            start: the mezzanine to start from or to write.
+            then: transforms of the result.
+
+        Raises:
+            TooLarge: the original has more bytes than allowed.
+        """
+        if original.size > self.limits.original_bytes:
+            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
+        return RenderJob(
+            original.path,
+            original.file_version,
+            transform,
+            self.limits,
+            self.encoders,
+            damaged=self.damaged,
+            mezzanine=start.mezzanine,
+            store=start.store,
+            focal_point=original.focal_point,
+            then=then,
+        )
+
+    def revision(self, pipeline: str) -> str:
+        """Return a hash of everything except original and transform that decides the bytes of a rendition."""
+        limits = self.limits
+        return _digest(
+            (
+                pipeline,
+                sorted(self.encoders.quality.items()),
+                sorted(self.encoders.effort.items()),
+                (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels),
+                self.damaged,
+            )
+        )
+
+    def mezzanine_revision(self, pipeline: str) -> str:
+        """Return a hash of everything except the original that decides the bytes of a mezzanine."""
+        return _digest((pipeline, self.damaged))
+
+
+def _digest(values: object) -> str:
+    return hashlib.blake2b(repr(values).encode(), digest_size=4).hexdigest()
 
 
 _MAX_FAILURES = 10_000

@@ -10,35 +10,35 @@ from imgserve.transform.value import Color, Transform
 _DIRECT = {"srgb", "b-w", "rgb"}
 _WIDE = {"rgb16", "grey16"}
 WHITE: Color = (255, 255, 255, 255)
-_MOST_PROFILE = 4096
-"""Bytes of a profile that is tried; those of sRGB have 400 to 3,200."""
+_MAX_PROFILE = 4096
+"""Bytes; sRGB profiles have 400 to 3,200."""
 _STEPS = 9
 _VISIBLE = 1
-"""Steps of 255 that rounding may make of a color that stays the same."""
+"""Steps of 255 that rounding may change in a color that is the same."""
 
 
 def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
-    """Convert to 8 bit sRGB or gray: through the embedded profile by relative intent, CMYK by a standard one."""
+    """Return an image in 8-bit sRGB or gray: by the embedded profile with relative intent, CMYK by a standard one."""
     if transform.profile == "origin" and image.get_typeof("icc-profile-data") and image.interpretation != "cmyk":
         return _eight_bits(image)
     if transform.profile == "strip" and image.interpretation in _DIRECT | _WIDE:
         return _eight_bits(_without_profile(image))
-    if image.interpretation == "cmyk" or (image.get_typeof("icc-profile-data") and not is_srgb_already(image)):
+    if image.interpretation == "cmyk" or (image.get_typeof("icc-profile-data") and not has_srgb_profile(image)):
         image = _through_profile(image)
     return _eight_bits(_without_profile(image))
 
 
-def is_srgb_already(image: pyvips.Image) -> bool:
-    """Tell whether the embedded profile is sRGB by another name, as most are: converting costs more than resizing."""
+def has_srgb_profile(image: pyvips.Image) -> bool:
+    """Return whether the embedded profile is equal to sRGB, as most are: converting costs more than resizing."""
     if image.interpretation != "srgb" or image.format != "uchar":
         return False
     profile: bytes = image.get("icc-profile-data")
-    return len(profile) <= _MOST_PROFILE and _changes_nothing(profile)
+    return len(profile) <= _MAX_PROFILE and _changes_nothing(profile)
 
 
 @functools.lru_cache(maxsize=64)
 def _changes_nothing(profile: bytes) -> bool:
-    """Convert colors from all over the cube by a profile, once, and look whether any becomes another."""
+    """Return whether a profile changes none of many colors from the whole cube."""
     at, blue = pyvips.Image.xyz(_STEPS * _STEPS, _STEPS).bandsplit()
     step = 255 / (_STEPS - 1)
     cube = ((at % _STEPS) * step).bandjoin([(at / _STEPS).floor() * step, blue * step])
@@ -58,7 +58,7 @@ def _through_profile(image: pyvips.Image) -> pyvips.Image:
     try:
         return _converted(image, fallback)
     except pyvips.Error:
-        # A damaged profile, or one for another number of channels: the numbers are taken for sRGB, as browsers do.
+        # A damaged profile, or one for another number of channels: the values are taken for sRGB, as in browsers.
         return image if gray or image.interpretation in _DIRECT | _WIDE else image.colourspace("srgb")
 
 
@@ -83,12 +83,12 @@ def _eight_bits(image: pyvips.Image) -> pyvips.Image:
 
 
 def with_alpha(image: pyvips.Image) -> pyvips.Image:
-    """Give an image an opaque alpha band where it has none."""
+    """Return an image with an alpha band, opaque if it had none."""
     return image if image.hasalpha() else image.bandjoin(255)
 
 
 def ink(image: pyvips.Image, color: Color) -> list[float]:
-    """Write a color in the bands of an image: gray by Rec. 709 luma."""
+    """Return a color in the bands of an image: gray by Rec. 709 luma."""
     red, green, blue, alpha = color
     bands = image.bands - (1 if image.hasalpha() else 0)
     paint: list[float] = [red, green, blue] if bands > 1 else [0.2126 * red + 0.7152 * green + 0.0722 * blue]
@@ -96,14 +96,14 @@ def ink(image: pyvips.Image, color: Color) -> list[float]:
 
 
 def colorful(image: pyvips.Image, color: Color) -> pyvips.Image:
-    """Turn a gray image to sRGB where a color is to stand beside it."""
+    """Return an image in sRGB if it is gray and the color is not."""
     if image.interpretation == "b-w" and len(set(color[:3])) > 1:
         return image.colourspace("srgb")
     return image
 
 
 def flatten(image: pyvips.Image, color: Color) -> pyvips.Image:
-    """Lay an image with alpha on an opaque color; a translucent color lies on white itself."""
+    """Return an image with alpha on a color; a translucent color is itself on white."""
     if not image.hasalpha():
         return image
     alpha = color[3] / 255
@@ -122,16 +122,16 @@ _KNOWN: dict[str, Colorants] = {
     "prophoto-rgb": (0.7977, 0.2880, 0.0000, 0.1352, 0.7119, 0.0000, 0.0313, 0.0001, 0.8249),
     "rec2020": (0.6735, 0.2790, -0.0019, 0.1657, 0.6753, 0.0300, 0.1251, 0.0456, 0.7970),
 }
-"""Red, green and blue as XYZ under D50, as profiles state them. Their names are free text, these are not."""
-_ALIKE = 0.004
-"""What rounding and other roads of adaptation make of the same primaries."""
-_MOST_TAGS = 100
+"""Red, green and blue as XYZ under D50, as profiles state them. The names of profiles are free text."""
+_TOLERANCE = 0.004
+"""Difference by rounding and by other methods of adaptation."""
+_MAX_TAGS = 100
 
 
 def color_space(image: pyvips.Image) -> str:
-    """Name the color space of an opened original: by the primaries of its profile, else by its pixels.
+    """Return the name of an original's color space: by the primaries of its profile, else by its pixels.
 
-    `rgb` is a profile of other primaries, `other` what is no color that imgserve knows.
+    `rgb` stands for a profile of other primaries, `other` for an unknown space.
     """
     if image.interpretation in _GRAY:
         return "gray"
@@ -139,23 +139,24 @@ def color_space(image: pyvips.Image) -> str:
         return _OTHERS.get(image.interpretation, "other")
     if not image.get_typeof("icc-profile-data"):
         return "srgb"
-    return primaries(image.get("icc-profile-data")) or ("srgb" if is_srgb_already(image) else "rgb")
+    return primaries(image.get("icc-profile-data")) or ("srgb" if has_srgb_profile(image) else "rgb")
 
 
 @functools.lru_cache(maxsize=64)
 def primaries(profile: bytes) -> str:
-    """Name the primaries of an ICC profile (ICC.1:2010, 7.3 and 10.31); nothing where they are not known."""
+    """Return the name of an ICC profile's primaries (ICC.1:2010, 7.3 and 10.31), or an empty text."""
     stated: dict[bytes, Colorants] = {}
     try:
         (count,) = struct.unpack_from(">I", profile, 128)
-        for at in range(132, 132 + 12 * min(count, _MOST_TAGS), 12):
+        for at in range(132, 132 + 12 * min(count, _MAX_TAGS), 12):
             sign, offset, _ = struct.unpack_from(">4sII", profile, at)
             if sign in {b"rXYZ", b"gXYZ", b"bXYZ"}:
                 stated[sign] = tuple(part / 65536 for part in struct.unpack_from(">3i", profile, offset + 8))
     except struct.error:
         return ""
     found = [part for sign in (b"rXYZ", b"gXYZ", b"bXYZ") for part in stated.get(sign, ())]
-    for name, known in _KNOWN.items():
-        if len(found) == len(known) and all(abs(one - other) < _ALIKE for one, other in zip(found, known, strict=True)):
-            return name
+    if len(found) == len(_KNOWN["srgb"]):
+        for name, known in _KNOWN.items():
+            if all(abs(one - other) < _TOLERANCE for one, other in zip(found, known, strict=True)):
+                return name
     return ""

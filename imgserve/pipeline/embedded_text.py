@@ -11,21 +11,21 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 TEXT_CHARACTERS = 2000
-"""A longer text is cut: captions of agencies stay below it."""
+"""A longer text is cut: captions of agencies are shorter."""
 KEYWORDS = 100
-"""More are dropped; agencies write at most 50."""
+"""Further ones are dropped; agencies write at most 50."""
 _KEYWORD_CHARACTERS = 200
-_LOOKED_AT = 4 * TEXT_CHARACTERS
-"""Of a text, before what may not be kept is dropped."""
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turn the direction of all that is written behind them."""
+_MAX_READ = 4 * TEXT_CHARACTERS
+"""Characters of a text that are read, including those that are dropped."""
+_DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that change the direction of the following text."""
 _DROPPED = {"Cc", "Cs", "Cn", "Co"}
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one block of a file tells, or all of them together."""
+class EmbeddedText:
+    """Texts of one metadata block, or of all blocks together."""
 
     title: str = ""
     description: str = ""
@@ -34,28 +34,28 @@ class Told:
     creator: str = ""
     credit: str = ""
     taken: str = ""
-    """ISO 8601; without an offset where the camera knew none."""
+    """ISO 8601; without an offset if the camera did not write one."""
 
-    def over(self, other: "Told") -> "Told":
-        """Fill what this does not tell from another."""
+    def over(self, other: "EmbeddedText") -> "EmbeddedText":
+        """Return these texts, with missing ones from another block."""
         values = {item.name: getattr(self, item.name) or getattr(other, item.name) for item in fields(self)}
-        return Told(**values)
+        return EmbeddedText(**values)
 
 
 def line(text: str) -> str:
-    """Clean a text that stands in one line."""
+    """Return a cleaned text in one line."""
     return " ".join(block(text).split())
 
 
 def block(text: str) -> str:
-    """Clean a text of several lines."""
-    lines = text[:_LOOKED_AT].replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    kept = (each for each in lines if each == "\n" or _is_kept(each))
+    """Return a cleaned text of several lines."""
+    lines = text[:_MAX_READ].replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    kept = (each for each in lines if each == "\n" or _is_allowed(each))
     return "".join(kept)[:TEXT_CHARACTERS].strip()
 
 
 def keywords(words: Iterable[str]) -> tuple[str, ...]:
-    """Clean keywords, each once, in the order of the file."""
+    """Return cleaned keywords, each once, in the order of the file."""
     found: dict[str, None] = {}
     for word in words:
         if cleaned := line(word)[:_KEYWORD_CHARACTERS].rstrip():
@@ -66,7 +66,7 @@ def keywords(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def moment(text: str) -> str:
-    """Write a time as ISO 8601; nothing where it is none, such as the zeros of a camera whose clock was never set."""
+    """Return a time as ISO 8601, or an empty text, as for the zeros of a camera whose clock was never set."""
     text = line(text[:40])
     try:
         parsed = datetime.fromisoformat(text)
@@ -76,28 +76,28 @@ def moment(text: str) -> str:
 
 
 def decoded(data: bytes) -> str:
-    """Read bytes of unknown encoding: most are UTF-8 whatever is said of them, the others Latin-1 as Windows has it."""
+    """Return the text of bytes of unknown encoding: most are UTF-8 whatever the file says, the others Windows-1252."""
     try:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode("cp1252", "replace").replace("\ufffd", "")
 
 
-def _is_kept(character: str) -> bool:
-    return unicodedata.category(character) not in _DROPPED and character not in _TURNING
+def _is_allowed(character: str) -> bool:
+    return unicodedata.category(character) not in _DROPPED and character not in _DIRECTION
 
 
 _PHOTOSHOP_BLOCK, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
 _MARKER, _CHARSET, _APPLICATION = 0x1C, (1, 90), 2
 _UTF8 = b"\x1b%G"
 _EXTENDED = 0x8000
-_MOST_DATASETS = 2000
+_MAX_DATASETS = 2000
 _OBJECT_NAME, _KEYWORDS, _DATE, _TIME, _BYLINE = 5, 25, 55, 60, 80
 _HEADLINE, _CREDIT, _COPYRIGHT, _CAPTION = 105, 110, 116, 120
 
 
-def read_iptc(data: bytes) -> Told:
-    """Read the texts of a block, with or without the wrapping of Photoshop; nothing where it is none."""
+def read_iptc(data: bytes) -> EmbeddedText:
+    """Return the texts of an IPTC block, with or without the wrapping of Photoshop; no texts if it is none."""
     found: dict[int, list[bytes]] = {}
     utf8 = False
     for record, number, value in _datasets(_unwrapped(data)):
@@ -112,7 +112,7 @@ def read_iptc(data: bytes) -> Told:
     def first(*numbers: int) -> str:
         return next((text for number in numbers for text in texts(number) if text.strip()), "")
 
-    return Told(
+    return EmbeddedText(
         title=line(first(_OBJECT_NAME, _HEADLINE)),
         description=block(first(_CAPTION)),
         keywords=keywords(texts(_KEYWORDS)),
@@ -124,14 +124,14 @@ def read_iptc(data: bytes) -> Told:
 
 
 def _taken(date: str, time: str) -> str:
-    """Join CCYYMMDD and HHMMSS±HHMM."""
+    """Return the ISO 8601 time of CCYYMMDD and HHMMSS±HHMM."""
     day = f"{date[:4]}-{date[4:6]}-{date[6:8]}"
     offset = f"{time[6:9]}:{time[9:11]}" if len(time) >= len("HHMMSS+HHMM") else ""
     return moment(f"{day}T{time[:2]}:{time[2:4]}:{time[4:6]}{offset}") or moment(day)
 
 
 def _unwrapped(data: bytes) -> bytes:
-    """Find the block among the resources of Photoshop: sign, number, name of even length, size, data of even length."""
+    """Return the block in the resources of Photoshop: sign, number, name of even length, size, data of even length."""
     if not data.startswith((_PHOTOSHOP_BLOCK, _RESOURCE)):
         return data
     at = len(_PHOTOSHOP_BLOCK) if data.startswith(_PHOTOSHOP_BLOCK) else 0
@@ -146,16 +146,16 @@ def _unwrapped(data: bytes) -> bytes:
 
 
 def _datasets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Read record, number and value of each data set; stops at the first thing that is none."""
+    """Yield record, number and value of each data set, up to the first invalid one."""
     at = 0
-    for _ in range(_MOST_DATASETS):
+    for _ in range(_MAX_DATASETS):
         if at + 5 > len(data) or data[at] != _MARKER:
             return
         record, number, size = data[at + 1], data[at + 2], int.from_bytes(data[at + 3 : at + 5], "big")
         at += 5
-        if size & _EXTENDED:  # the length follows, in so many bytes
+        if size & _EXTENDED:  # the length of the length
             length = size & ~_EXTENDED
-            if length > 4:  # noqa: PLR2004  no file is as long
+            if length > 4:  # noqa: PLR2004  no file is that long
                 return
             size = int.from_bytes(data[at : at + length], "big")
             at += length
@@ -169,29 +169,29 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-_MOST_BYTES = 1 << 20
-"""Longer ones hold the history of an edited picture, or previews."""
+_MAX_BYTES = 1 << 20
+"""Longer packets contain the history of an edited picture, or previews."""
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _DC, _PHOTOSHOP_NS = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/photoshop/1.0/}"
 _EXIF, _XMP = "{http://ns.adobe.com/exif/1.0/}", "{http://ns.adobe.com/xap/1.0/}"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
-def read_xmp(data: bytes) -> Told:
-    """Read the texts of a packet; nothing where it is none, or one with entities."""
-    if len(data) > _MOST_BYTES:
-        return Told()
+def read_xmp(data: bytes) -> EmbeddedText:
+    """Return the texts of an XMP packet; no texts if it is none or has entities."""
+    if len(data) > _MAX_BYTES:
+        return EmbeddedText()
     try:
         root = fromstring(data.strip(b"\0 \t\r\n"), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError):
-        return Told()
+        return EmbeddedText()
     found = _properties(root)
 
     def first(*names: str) -> str:
         return next((text for name in names for text in found.get(name, []) if text.strip()), "")
 
     taken = (_PHOTOSHOP_NS + "DateCreated", _EXIF + "DateTimeOriginal", _XMP + "CreateDate")
-    return Told(
+    return EmbeddedText(
         title=line(first(_DC + "title", _PHOTOSHOP_NS + "Headline")),
         description=block(first(_DC + "description")),
         keywords=keywords(found.get(_DC + "subject", [])),
@@ -203,7 +203,7 @@ def read_xmp(data: bytes) -> Told:
 
 
 def _properties(root: Element) -> dict[str, list[str]]:
-    """Map the properties of all descriptions to their values, those in a default language first."""
+    """Return the values of each property in all descriptions, those in the default language first."""
     found: dict[str, list[str]] = {}
     for description in root.iter(_RDF + "Description"):
         for name, text in description.attrib.items():

@@ -1,4 +1,4 @@
-"""Encoders, set for an origin: a picture is made once and sent often, but somebody waits for the first."""
+"""Encoders and their settings: fast for the first request, small for all others."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ import pyvips
 from imgserve.formats import FORMATS, Format
 from imgserve.transform.value import Transform
 
-# Efforts by benchmarks/encoders.py; its table and the choice are in benchmarks/ENCODERS.md.
+# Measured by benchmarks/encoders.py; the table and the choice are in benchmarks/ENCODERS.md.
 EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3})
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
 
 
 _QUICK_PNG = 3
 _PNG_BITS = (1, 2, 4, 8)
-"""Widths of the indexes of a PNG palette (PNG 11.2.1)."""
+"""Bits of the indexes of a PNG palette (PNG 11.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """Qualities where the URL names none, and how hard each encoder tries."""
+    """Default qualities and efforts by format."""
 
     quality: Mapping[str, int] = field(default_factory=lambda: dict(QUALITIES))
     effort: Mapping[str, int] = field(default_factory=lambda: dict(EFFORTS))
@@ -43,7 +43,7 @@ def _png(transform: Transform, settings: EncoderSettings) -> dict[str, object]:
 
 
 def _png_filter(compression: int) -> str:
-    """Try every filter only where the compression itself takes longer than that."""
+    """Return all filters only if the compression itself takes longer than trying them."""
     return "all" if compression > _QUICK_PNG else "up"
 
 
@@ -75,7 +75,7 @@ def _tiff(_transform: Transform, _settings: EncoderSettings) -> dict[str, object
 
 
 def _bits(colors: int) -> int:
-    """Palettes hold a power of two; the asked number is the most."""
+    """Return the bits of the largest palette, a power of two, with at most so many colors."""
     return max(1, colors.bit_length() - 1)
 
 
@@ -99,26 +99,26 @@ _SAVERS = {
 
 
 def _palette(image: pyvips.Image, colors: int) -> tuple[pyvips.Image, int]:
-    """Reduce a picture to at most so many colors, and tell the bits of a PNG index that count to them."""
+    """Return an image with at most so many colors, and the bits of its PNG index."""
     bits = _bits(colors)
     if bits in _PNG_BITS:
         return image, bits
     if image.hasalpha():
         return image, max(legal for legal in _PNG_BITS if legal <= bits)
-    # No index has so many bits; but a GIF's palette has, and its colors fit a wider index.
+    # A PNG index cannot have so many bits, but a GIF palette can, and its colors fit a wider index.
     reduced = pyvips.Image.gifload_buffer(image.gifsave_buffer(bitdepth=bits, keep="none")).copy_memory()
     return reduced, min(legal for legal in _PNG_BITS if legal >= bits)
 
 
 def encode(image: pyvips.Image, output: Format, transform: Transform, settings: EncoderSettings, *, keep: str) -> bytes:
-    """Encode 8 bit sRGB or gray pixels.
+    """Return 8-bit sRGB or gray pixels as a file.
 
     Args:
         image: one frame, or frames joined top to bottom with `page-height` set.
         output: a writable format.
-        transform: settled; its quality and the like.
-        settings: what the transform leaves open.
-        keep: which metadata libvips writes.
+        transform: a normalized transform.
+        settings: defaults of the transform.
+        keep: metadata that libvips writes.
     """
     options = _OPTIONS[output.name](transform, settings)
     if output.name == "png" and transform.colors:

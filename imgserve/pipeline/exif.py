@@ -4,11 +4,11 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imgserve.pipeline.embedded_text import Told, block, decoded, keywords, line, moment
+from imgserve.pipeline.embedded_text import EmbeddedText, block, decoded, keywords, line, moment
 
-_MOST_ENTRIES = 512
-_MOST_BYTES = 1 << 16
-"""Of one value."""
+_MAX_ENTRIES = 512
+_MAX_BYTES = 1 << 16
+"""Bytes of one value."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4}
 """Bytes of the types that are read: BYTE, ASCII, SHORT, LONG, UNDEFINED, IFD."""
 _IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY = 0x010E, 0x013B, 0x8298, 0x8769
@@ -31,7 +31,7 @@ _BOILERPLATE = {
     "screenshot",
     "untitled",
 }
-"""Cameras and programs write these into the description of every picture."""
+"""Descriptions that cameras and programs write into every picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,53 +40,53 @@ class _Block:
     order: str
 
     def directory(self, offset: int) -> dict[int, bytes]:
-        """Read the values of one directory that are of interest; what lies outside the block is left out."""
+        """Return the values of known tags in one directory; values outside the block are skipped."""
         (count,) = struct.unpack_from(self.order + "H", self.data, offset)
         found: dict[int, bytes] = {}
-        for at in range(offset + 2, offset + 2 + 12 * min(count, _MOST_ENTRIES), 12):
+        for at in range(offset + 2, offset + 2 + 12 * min(count, _MAX_ENTRIES), 12):
             if at + 12 > len(self.data):
                 break
             tag, kind, number, place = struct.unpack_from(self.order + "HHII", self.data, at)
             size = number * _SIZES.get(kind, 0)
-            if tag not in _TAGS or not 0 < size <= _MOST_BYTES:
+            if tag not in _TAGS or not 0 < size <= _MAX_BYTES:
                 continue
-            start = at + 8 if size <= 4 else place  # noqa: PLR2004  what fits in the place of an offset stands there
+            start = at + 8 if size <= 4 else place  # noqa: PLR2004  a value that fits replaces the offset
             found.setdefault(tag, self.data[start : start + size])
         return found
 
     def number(self, value: bytes) -> int:
-        """Read an offset: four bytes, whatever length is claimed."""
+        """Return an offset from the first four bytes."""
         return int.from_bytes(value[:4], "little" if self.order == "<" else "big")
 
 
-def read_exif(data: bytes) -> Told:
-    """Read the texts of a block, or of a TIFF; nothing where it is neither."""
+def read_exif(data: bytes) -> EmbeddedText:
+    """Return the texts of an EXIF block or a TIFF; no texts if it is neither."""
     data = data.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
-        return Told()
+        return EmbeddedText()
     exif = _Block(data, order)
     try:
         found = exif.directory(exif.number(data[4:8]))
         deeper = exif.directory(exif.number(found[_EXIF_DIRECTORY])) if _EXIF_DIRECTORY in found else {}
     except struct.error:
-        return Told()
-    return _told(found | deeper, little=order == "<")
+        return EmbeddedText()
+    return _texts(found | deeper, little=order == "<")
 
 
-def _told(found: Mapping[int, bytes], *, little: bool) -> Told:
+def _texts(found: Mapping[int, bytes], *, little: bool) -> EmbeddedText:
     def ascii_of(tag: int) -> str:
         return decoded(found.get(tag, b"").partition(b"\0")[0])
 
     def wide(tag: int) -> str:
-        """Windows writes UTF-16 as little endian whatever the rest is, in bytes."""
+        """Return a text of Windows, which is always UTF-16 in little endian."""
         return _until_end(found.get(tag, b"").decode("utf-16-le", "ignore"))
 
     descriptions = (ascii_of(_IMAGE_DESCRIPTION), wide(_XP_COMMENT), _comment(found.get(_USER_COMMENT, b""), little))
     artist = ascii_of(_ARTIST).replace(";", ", ")
-    return Told(
+    return EmbeddedText(
         title=line(wide(_XP_TITLE)),
-        description=next((text for each in descriptions if (text := _meant(block(each)))), ""),
+        description=next((text for each in descriptions if (text := _without_boilerplate(block(each)))), ""),
         keywords=keywords(wide(_XP_KEYWORDS).split(";")),
         copyright=line(_rights(found.get(_COPYRIGHT, b""))),
         creator=line(artist),
@@ -94,7 +94,7 @@ def _told(found: Mapping[int, bytes], *, little: bool) -> Told:
     )
 
 
-def _meant(text: str) -> str:
+def _without_boilerplate(text: str) -> str:
     return "" if text.casefold() in _BOILERPLATE else text
 
 
@@ -103,13 +103,13 @@ def _until_end(text: str) -> str:
 
 
 def _rights(value: bytes) -> str:
-    """Join photographer and editor, who stand apart by a zero, either may be blank."""
+    """Return photographer and editor, which are separated by a zero byte and may be blank."""
     parts = (decoded(part).strip() for part in value.split(b"\0")[:2])
     return ", ".join(part for part in parts if part)
 
 
 def _comment(value: bytes, little: bool) -> str:
-    """Read a comment behind the eight bytes that tell its encoding."""
+    """Return a comment, which begins with eight bytes that name its encoding."""
     code, text = value[:8], value[8:]
     if code.startswith(b"UNICODE"):
         return _until_end(text.decode("utf-16-le" if little else "utf-16-be", "ignore"))
@@ -119,7 +119,7 @@ def _comment(value: bytes, little: bool) -> str:
 
 
 def _taken(text: str, offset: str) -> str:
-    """Turn `2024:05:17 10:30:00` and `+02:00` into one time."""
+    """Return the ISO 8601 time of `2024:05:17 10:30:00` and `+02:00`."""
     day, _, time = text.strip().partition(" ")
     plain = f"{day.replace(':', '-')}T{time.strip()}"
     return moment(plain + offset.strip()) or moment(plain)

@@ -16,25 +16,25 @@ from imgserve.pipeline.probe import Header, read_header, upright_size
 from imgserve.transform.value import Transform
 
 SIDE = 128
-"""Of the small picture: four times what its likeness and its preview are made of."""
+"""Longest side of the small picture: four times the input of hash and preview."""
 _JPEG_SHRINKS = (8, 4, 2)
 _OPAQUE = {"uchar": 255.0, "ushort": 65535.0}
-_ALMOST = 1e-5
-"""Of the opaque value: sums of floats are off by less, and one clear pixel among 100,000 is more."""
+_TOLERANCE = 1e-5
+"""Share of the opaque value: more than the error of float sums, less than one clear pixel among 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmallPicture:
-    """Pixels in memory, and what only the decoding could tell."""
+    """Pixels in memory, and facts that need decoding."""
 
     image: pyvips.Image
-    """sRGB or gray of 8 bits, with alpha where the original has it; no side over `SIDE`, none enlarged."""
+    """8-bit sRGB or gray, with alpha if the original has it; no side over `SIDE`, none enlarged."""
     alpha: bool
     """Some pixel is not fully opaque."""
 
 
 def open_small(opened: Recognized, header: Header) -> pyvips.Image:
-    """Open an original at the least reduction of its loader that leaves enough; nothing is decoded yet."""
+    """Return an original at the greatest reduction of its loader that leaves enough pixels; nothing is decoded yet."""
     side, least = max(header.width, header.height), min(header.width, header.height)
     options: dict[str, object] = {"access": "sequential"}
     if opened.format == "jpg":
@@ -47,7 +47,7 @@ def open_small(opened: Recognized, header: Header) -> pyvips.Image:
 
 
 def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits: Limits) -> SmallPicture:
-    """Decode an opened original once, all of it.
+    """Return the small picture of an original, which is decoded once and completely.
 
     Raises:
         UnreadableImage: it is damaged.
@@ -57,7 +57,7 @@ def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits
         small = color.to_output(small, Transform())
         if header.orientation > 1:
             small = small.autorot()
-        # The frames of an animation one after another, for their errors and their alpha; only one is kept at a time.
+        # All frames of an animation, for their errors and their alpha; only one is in memory at a time.
         if opened.animated and _is_served_whole(header, limits):
             opaque = _all_opaque(opened.open(n=header.frames, access="sequential"))
         return SmallPicture(small.copy_memory(), not opaque)
@@ -69,9 +69,9 @@ def _is_served_whole(header: Header, limits: Limits) -> bool:
 
 
 def _reduced(image: pyvips.Image) -> tuple[pyvips.Image, bool]:
-    """Average blocks of pixels, colors weighted by their alpha; tell whether all are opaque.
+    """Return the averages of blocks of pixels, weighted by alpha, and whether all are opaque.
 
-    The average itself stays a float where there is alpha: so one clear pixel in millions is seen in it.
+    With alpha, the averages are floats, in which one clear pixel in millions is visible.
     """
     factor = max(1.0, image.width / SIDE, image.height / SIDE)
     size = Size(whole(image.width / factor), whole(image.height / factor))
@@ -81,7 +81,7 @@ def _reduced(image: pyvips.Image) -> tuple[pyvips.Image, bool]:
     reduced = _shrunk(image.premultiply(max_alpha=opaque), size).copy_memory()
     least = reduced[reduced.bands - 1].min()
     plain = reduced.unpremultiply(max_alpha=opaque).cast(image.format).copy(interpretation=image.interpretation)
-    return plain, least > opaque * (1 - _ALMOST)
+    return plain, least > opaque * (1 - _TOLERANCE)
 
 
 def _shrunk(image: pyvips.Image, size: Size) -> pyvips.Image:
@@ -99,7 +99,7 @@ def _all_opaque(roll: pyvips.Image) -> bool:
 
 
 def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False) -> Facts:
-    """Read the facts of an original from its bytes.
+    """Return the facts of an original.
 
     Raises:
         UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
@@ -107,7 +107,7 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
     opened = recognize(data, limits, damaged=damaged)
     header = read_header(opened, limits)
     image = open_small(opened, header)
-    told = read_embedded(image, opened)
+    texts = read_embedded(image, opened)
     small = decode_small(image, opened, header, limits)
     width, height = upright_size(header)
     return Facts(
@@ -123,8 +123,8 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
         perceptual_hash=perceptual_hash(small.image),
         dominant_color=dominant_color(small.image),
         thumbhash=thumbhash(small.image),
-        title=told.title,
-        description=told.description,
-        keywords=told.keywords,
-        metadata=metadata_of(told),
+        title=texts.title,
+        description=texts.description,
+        keywords=texts.keywords,
+        metadata=metadata_of(texts),
     )

@@ -13,8 +13,8 @@ from imgserve.errors import LimitExceeded, TooLarge, UnreadableImage, Unsupporte
 from imgserve.formats import HEAD_BYTES, sniff
 from imgserve.model import Limits
 
-# Everything is blocked first, since the untrusted flag alone leaves loaders such as `matrixload` open: a text file of
-# numbers would be a picture. Names are libvips class names, so that an operator can allow another one back.
+# All loaders are blocked first, since the untrusted flag alone allows loaders such as `matrixload`: a text file of
+# numbers would be a picture. The names are libvips class names, so that an operator can allow further ones.
 LOADERS = (
     "VipsForeignLoadJpeg",
     "VipsForeignLoadPng",
@@ -27,7 +27,7 @@ LOADERS = (
 
 
 def prepare(allowed: Iterable[str] = (), *, threads: int = 1) -> None:
-    """Block every loader but the named ones, switch the operation cache off, set the threads of this process."""
+    """Block every loader except the named ones, switch the operation cache off, set the threads of this process."""
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(threads)
     pyvips.block_untrusted_set(True)
@@ -37,21 +37,21 @@ def prepare(allowed: Iterable[str] = (), *, threads: int = 1) -> None:
 
 
 def version() -> str:
-    """Tell the version of libvips in use."""
+    """Return the version of libvips."""
     return ".".join(str(pyvips.version(part)) for part in range(3))
 
 
 @contextlib.contextmanager
 def translated(format_name: str) -> Iterator[None]:
-    """Raise what goes wrong with an original inside as an UnreadableImage."""
+    """Raise an error of libvips inside as an UnreadableImage."""
     try:
         yield
     except pyvips.Error as error:
-        raise as_error(error, format_name) from error
+        raise _as_error(error, format_name) from error
 
 
-def as_error(error: pyvips.Error, format_name: str) -> UnreadableImage:
-    """Turn what libvips says into an error a client may see: one line, no more."""
+def _as_error(error: pyvips.Error, format_name: str) -> UnreadableImage:
+    """Return an error for clients with one line of the message of libvips."""
     lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
     said = lines[0][:160] if lines else "no detail"
     if "out of memory" in said:
@@ -63,7 +63,7 @@ _BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
 
 def open_image(data: bytes) -> pyvips.Image:
-    """Decode the primary image, upright: libheif applies the file's rotation and mirroring itself."""
+    """Return the primary image of a HEIC, decoded and upright: libheif applies the rotation of the file."""
     with _errors_translated():
         image = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
         pixels, stride, info = bytes(image.data), image.stride, image.info
@@ -78,7 +78,7 @@ def open_image(data: bytes) -> pyvips.Image:
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """Read the size of the primary image from the header, decoding nothing."""
+    """Return the size of the primary image of a HEIC without decoding it."""
     with _errors_translated():
         width, height = pi_heif.open_heif(data).size
     return width, height
@@ -89,13 +89,13 @@ def _errors_translated() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # pi-heif reads boxes in plain Python too: a damaged file ends in whatever error Python happens to have.
+        # pi-heif parses in Python too: a damaged file can lead to any exception.
         said = f"heic: {str(error)[:160] or type(error).__name__}"
         raise UnreadableImage(f"The original is damaged and cannot be decoded ({said}).") from error
 
 
 def _with_metadata(picture: pyvips.Image, info: dict[str, object]) -> pyvips.Image:
-    """Carry color profile, EXIF and XMP over; the orientation in EXIF is already applied, so it is not."""
+    """Return the picture with color profile, EXIF and XMP; the orientation in EXIF is applied already."""
     picture = picture.copy()
     if info.get("icc_profile"):
         picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", info["icc_profile"])
@@ -110,7 +110,7 @@ _MAX_ENTRIES = 512
 
 
 def refuse_camera_raw(data: bytes) -> None:
-    """Raise where a TIFF is a camera RAW: DNG, CR2, or a reduced first image with the real one in a sub-directory.
+    """Reject a TIFF that is a camera RAW: DNG, CR2, or a reduced first image with the real one in a sub-directory.
 
     Raises:
         UnsupportedImage: the bytes are a camera RAW.
@@ -123,7 +123,7 @@ def refuse_camera_raw(data: bytes) -> None:
 
 
 def _first_directory(data: bytes) -> dict[int, int]:
-    """Map the tags of the first directory to their values or offsets (TIFF 6.0, section 2); BigTIFF has none here."""
+    """Return the values or offsets of the first directory by tag (TIFF 6.0, section 2); none for BigTIFF."""
     order = "<" if data[:2] == b"II" else ">"
     try:
         magic, offset = struct.unpack_from(order + "HI", data, 2)
@@ -153,14 +153,14 @@ _PAGED = {"tiff"}
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """The bytes of one original, its format known, ready to be opened as often as needed."""
+    """The bytes of one original and their format."""
 
     data: bytes
     format: str
     fail_on: str
 
     def open(self, **options: object) -> pyvips.Image:
-        """Open with loader options such as `shrink`, `scale`, `page` or `n`."""
+        """Return the image, opened with loader options such as `shrink`, `scale`, `page` or `n`."""
         if self.format == "heic":
             return open_image(self.data)
         with translated(self.format):
@@ -168,22 +168,22 @@ class Recognized:
 
     @property
     def animated(self) -> bool:
-        """The format can hold an animation."""
+        """Return whether the format can contain an animation."""
         return self.format in _ANIMATED
 
     @property
     def paged(self) -> bool:
-        """The format can hold pages."""
+        """Return whether the format can contain pages."""
         return self.format in _PAGED
 
 
 def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recognized:
-    """Recognize the bytes of an original; with `damaged`, what can be decoded of a broken file is shown.
+    """Return an original with its format; with `damaged`, a broken file is decoded as far as possible.
 
     Raises:
         TooLarge: more bytes than allowed.
         LimitExceeded: more bytes than allowed after inflating an SVG.
-        UnsupportedImage: not an image format that imgserve reads.
+        UnsupportedImage: no image format that imgserve reads.
         UnreadableImage: an empty file.
     """
     if not data:
@@ -200,18 +200,18 @@ def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recogniz
     return Recognized(data, found.name, "none" if damaged else "error")
 
 
-def _inflated(data: bytes, most: int) -> bytes:
-    """Inflate an SVGZ up to a cap: a few hundred kilobytes can hold a gigabyte."""
+def _inflated(data: bytes, max_bytes: int) -> bytes:
+    """Return an SVG, inflated up to a cap: a few hundred kilobytes can contain a gigabyte."""
     if data.startswith(b"\x1f\x8b"):
         try:
-            data = zlib.decompressobj(wbits=31).decompress(data, most + 1)
+            data = zlib.decompressobj(wbits=31).decompress(data, max_bytes + 1)
         except zlib.error as error:
             raise UnreadableImage("The original is a damaged SVGZ.") from error
         if data.startswith(b"\x1f\x8b"):
-            # librsvg would inflate what is packed in it, without our cap.
-            raise LimitExceeded(f"The SVG is packed twice and cannot be held to the limit svg_bytes of {most}.")
+            # librsvg would inflate the inner one without our cap.
+            raise LimitExceeded(f"The SVG is packed twice and cannot be held to the limit svg_bytes of {max_bytes}.")
         if sniff(data[:HEAD_BYTES]) is None:
             raise UnsupportedImage
-    if len(data) > most:
-        raise LimitExceeded(f"The SVG is over the limit svg_bytes of {most}.")
+    if len(data) > max_bytes:
+        raise LimitExceeded(f"The SVG is over the limit svg_bytes of {max_bytes}.")
     return data

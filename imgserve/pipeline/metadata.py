@@ -4,44 +4,44 @@ from collections.abc import Callable, Mapping
 
 import pyvips
 
-from imgserve.pipeline.embedded_text import Told, read_iptc, read_xmp
+from imgserve.pipeline.embedded_text import EmbeddedText, read_iptc, read_xmp
 from imgserve.pipeline.exif import read_exif
 from imgserve.pipeline.load import Recognized
 from imgserve.transform.value import Transform
 
-_BLOCKS: tuple[tuple[str, Callable[[bytes], Told]], ...] = (
+_BLOCKS: tuple[tuple[str, Callable[[bytes], EmbeddedText]], ...] = (
     ("xmp-data", read_xmp),
     ("iptc-data", read_iptc),
     ("exif-data", read_exif),
 )
-"""In order of precedence: who edits a picture today writes XMP, and may leave the older blocks as they were."""
+"""In order of precedence: programs of today write XMP and may leave the older blocks unchanged."""
 _METADATA = ("copyright", "creator", "credit", "taken")
 
 
-def read_embedded(image: pyvips.Image, opened: Recognized) -> Told:
-    """Read what the blocks of an opened original tell; each fills what those before it leave out."""
-    told = Told()
+def read_embedded(image: pyvips.Image, opened: Recognized) -> EmbeddedText:
+    """Return the texts of all blocks; each block fills what those before it leave out."""
+    text = EmbeddedText()
     for name, read in _BLOCKS:
         if image.get_typeof(name):
-            told = told.over(read(image.get(name)))
-    # A TIFF is itself what EXIF is made of.
-    return told.over(read_exif(opened.data)) if opened.format == "tiff" else told
+            text = text.over(read(image.get(name)))
+    # A TIFF has the structure of EXIF.
+    return text.over(read_exif(opened.data)) if opened.format == "tiff" else text
 
 
-def metadata_of(told: Told) -> Mapping[str, str]:
-    """List what has no field of its own in a record."""
-    return {name: text for name in _METADATA if (text := getattr(told, name))}
+def metadata_of(text: EmbeddedText) -> Mapping[str, str]:
+    """Return the texts that have no field of their own in a record."""
+    return {name: value for name in _METADATA if (value := getattr(text, name))}
 
 
 _RIGHTS = {"exif-ifd0-Copyright", "exif-ifd0-Artist"}
-# What describes the stored pixels is wrong for a rendition: it is upright, resized and 8 bit.
+# Descriptions of the stored pixels are wrong for a rendition, which is upright, resized and 8-bit.
 _STALE = ("orientation", "jpeg-thumbnail-data", "bits-per-sample", "palette", "jpeg-chroma-subsample", "gif-palette")
 _DESCRIPTIONS = ("exif-", "xmp-", "iptc-")
 _FRAMES = ("page-height", "n-pages", "delay", "loop", "gif-delay", "gif-loop")
 
 
 def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str]:
-    """Remove what must not leave the server; tell libvips' `keep` for the rest."""
+    """Return an image without private metadata, and the value of libvips' `keep` for the rest."""
     image = image.copy()
     for name in _STALE:
         if image.get_typeof(name):
@@ -55,8 +55,8 @@ def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str
     return image, ":".join((["exif"] if rights else []) + profile) or "none"
 
 
-def carried(image: pyvips.Image, transform: Transform) -> pyvips.Image:
-    """Remove what does not go from one step to the next: what was true of stored pixels, and what is not wanted."""
+def for_next_step(image: pyvips.Image, transform: Transform) -> pyvips.Image:
+    """Return an image without the metadata that is wrong or unwanted after this step."""
     image = image.copy()
     unwanted = transform.metadata == "strip"
     for name in image.get_fields():
@@ -66,7 +66,7 @@ def carried(image: pyvips.Image, transform: Transform) -> pyvips.Image:
 
 
 def still(image: pyvips.Image) -> pyvips.Image:
-    """Remove what says that a picture is one of many frames."""
+    """Return an image without the metadata of an animation."""
     image = image.copy()
     for name in _FRAMES:
         if image.get_typeof(name):
@@ -75,7 +75,7 @@ def still(image: pyvips.Image) -> pyvips.Image:
 
 
 def rights(image: pyvips.Image) -> dict[str, str]:
-    """Read who made a picture, as libvips spells it."""
+    """Return copyright and artist by their names in libvips."""
     return {name: image.get(name) for name in sorted(_RIGHTS & set(image.get_fields()))}
 
 

@@ -26,43 +26,43 @@ from imgserve.pipeline.stages import Job, resized, staged, weighted
 from imgserve.transform.value import Transform
 
 _SPARE = 1.2
-"""The half level serves where it has this many times the needed pixels a side: 46 dB and more to the direct picture."""
+"""The half level is used if it has this many times the needed pixels a side: at least 46 dB to the direct picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mezzanine:
-    """The pixels, and what renditions have to know of the original."""
+    """Pixels and the facts of the original that renditions need."""
 
     original: str
     """Format of the original."""
     width: int
-    """Of the upright original: every size is computed from it, never from the rounded one of a level."""
+    """Of the upright original, from which every size is computed."""
     height: int
     levels: Sequence[pyvips.Image]
-    """The full one, and where there is one, another of half its sides."""
+    """The full level, and after reading from a file, one of half its sides."""
     rights: Mapping[str, str] = field(default_factory=dict)
-    """Metadata that renditions carry."""
+    """Metadata for renditions."""
 
     def halved(self) -> pyvips.Image:
-        """Make the half level."""
+        """Return the half level."""
         full = self.levels[0]
         size = Size(-(-full.width // 2), -(-full.height // 2))
         return weighted(full, lambda flat: resized(flat, size)).copy_memory()
 
 
 def is_reducible(opened: Recognized, header: Header) -> bool:
-    """Tell whether a mezzanine is made of an original."""
+    """Return whether a mezzanine is made of an original."""
     return header.frames == 1 and is_worthwhile(FORMATS[opened.format], header.width * header.height)
 
 
 def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
-    """Make a rendition from a mezzanine; None where only the original will do."""
+    """Return a rendition of a mezzanine, or None if the original is needed."""
     drafted = draft_reduced(mezzanine, order)
     return None if drafted is None else finished(drafted, order.encoders)
 
 
 def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
-    """Choose a level of a mezzanine and plan what becomes of it; None where only the original will do."""
+    """Return the draft of a rendition from a level of a mezzanine, or None if the original is needed."""
     transform, output = order.normalized(FORMATS[mezzanine.original])
     if not accepts_mezzanine(transform):
         return None
@@ -77,10 +77,9 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
 
 
 class Decoded:
-    """An original that is decoded once, in memory, for a first rendition and then for its mezzanine."""
+    """An original that is decoded once, for a first rendition and then for its mezzanine."""
 
     def __init__(self, opened: Recognized, header: Header) -> None:
-        """Take an original of which a mezzanine is made; nothing is decoded yet."""
         self._opened = opened
         self._header = header
         self._stored = Size(header.width, header.height)
@@ -88,22 +87,14 @@ class Decoded:
         self._image: pyvips.Image | None = None
         self._mezzanine: Mezzanine | None = None
 
-    def render(self, order: Order) -> Rendition:
-        """Make the first rendition.
-
-        Raises:
-            ImgserveError: whatever `render` raises.
-        """
-        return finished(self.draft(order), order.encoders)
-
     def draft(self, order: Order) -> Draft:
-        """Choose what the first rendition is made of, and plan what becomes of it.
+        """Return the draft of the first rendition.
 
-        A JPEG is decoded at its own reduction, which leaves enough for both. What has no such reduction might fill
-        the memory if it were decoded whole, so it is reduced as it comes and the rendition is made of that.
+        A JPEG is decoded at its own reduction, which leaves enough for both. Other formats have no such reduction and
+        could fill the memory, so they are reduced while they are decoded, and the rendition is made of that.
 
         Raises:
-            ImgserveError: whatever `render` raises.
+            ImgserveError: as `render` does.
         """
         if self._shrink:
             decoded = self._jpeg() if self._serves(order) else None
@@ -112,7 +103,7 @@ class Decoded:
         return drafted or draft(self._opened, self._header, order)
 
     def mezzanine(self) -> Mezzanine:
-        """Make the mezzanine, from pixels that are decoded already if there are any.
+        """Return the mezzanine, from pixels that are decoded already if there are any.
 
         Raises:
             UnreadableImage: the original is damaged.
@@ -158,15 +149,15 @@ def _with_rights(level: pyvips.Image, rights: Mapping[str, str]) -> pyvips.Image
 _logger = logging.getLogger("imgserve.render")
 _NAME = b"imgserve mezzanine 1\n"
 _HEAD_BYTES = 4096
-_MOST_BANDS = 4
+_MAX_BANDS = 4
 
 
 def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
-    """Write a mezzanine to a new file, with its half level; tell the bytes.
+    """Write a mezzanine with its half level to a new file and return the bytes.
 
     Raises:
-        OSError: the disk is full, or the like; nothing is left behind.
-        ValueError: who made the picture is told at too great length.
+        OSError: the disk is full, or similar; no file is left.
+        ValueError: the rights are too long.
     """
     file = path.open("xb")
     try:
@@ -185,7 +176,7 @@ def _write(file: BinaryIO, mezzanine: Mezzanine) -> None:
         pixels = level.write_to_memory()
         checksum = zlib.crc32(pixels, checksum)
         file.write(pixels)
-    told = {
+    values = {
         "original": mezzanine.original,
         "size": [mezzanine.width, mezzanine.height],
         "bands": levels[0].bands,
@@ -194,7 +185,7 @@ def _write(file: BinaryIO, mezzanine: Mezzanine) -> None:
         "crc32": checksum,
         "rights": dict(mezzanine.rights),
     }
-    head = _NAME + json.dumps(told).encode() + b"\n"
+    head = _NAME + json.dumps(values).encode() + b"\n"
     if len(head) > _HEAD_BYTES:
         raise ValueError(f"the rights take {len(head)} bytes")
     file.seek(0)
@@ -202,11 +193,11 @@ def _write(file: BinaryIO, mezzanine: Mezzanine) -> None:
 
 
 def read_mezzanine(path: Path) -> Mezzanine | None:
-    """Map a mezzanine; None where there is none, so that the original has to do. One that is not whole is removed."""
+    """Return a memory-mapped mezzanine, or None if it does not exist or is broken; a broken one is removed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None  # evicted or purged since
+        return None  # evicted or purged meanwhile
     except OSError as error:
         _logger.warning("a mezzanine cannot be opened, its original is used: %s", error)
         return None
@@ -216,8 +207,8 @@ def read_mezzanine(path: Path) -> Mezzanine | None:
         except OSError as error:
             _logger.warning("a mezzanine cannot be mapped, its original is used: %s", error)
         except (ValueError, KeyError, TypeError) as error:
-            _logger.warning("a mezzanine is not whole, its original is used: %s: %s", path, error)
-            # Whoever looks for it next finds a row without a file and has another made.
+            _logger.warning("a mezzanine is broken, its original is used: %s: %s", path, error)
+            # The next request finds a row without a file and makes another.
             with contextlib.suppress(OSError):
                 path.unlink()
     return None
@@ -225,46 +216,46 @@ def read_mezzanine(path: Path) -> Mezzanine | None:
 
 def _mapped(descriptor: int) -> Mezzanine:
     mapped = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-    if _is_doubtful(descriptor):
+    if _may_be_lost(descriptor):
         _check(mapped)
-        # Where the disk is read-only, it is checked each time.
+        # On a read-only disk it is checked each time.
         with contextlib.suppress(OSError):
             os.utime(descriptor)
     return _parsed(mapped)
 
 
-def _is_doubtful(descriptor: int) -> bool:
-    """Tell whether the machine went down since a file was written: then pages that were not on disk yet are lost."""
+def _may_be_lost(descriptor: int) -> bool:
+    """Return whether the machine restarted after a file was written, when pages that were not on disk are lost."""
     started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return os.fstat(descriptor).st_mtime <= started
 
 
 def _check(mapped: mmap.mmap) -> None:
-    expected = _told(mapped)["crc32"]
+    expected = _head(mapped)["crc32"]
     if zlib.crc32(memoryview(mapped)[_HEAD_BYTES:]) != expected:
         raise ValueError("the checksum differs")
 
 
-def _told(mapped: mmap.mmap) -> dict[str, Any]:
+def _head(mapped: mmap.mmap) -> dict[str, Any]:
     name, text, _ = mapped[:_HEAD_BYTES].split(b"\n", 2)
     if name + b"\n" != _NAME:
         raise ValueError("it is no mezzanine")
-    told: dict[str, Any] = json.loads(text)
-    return told
+    head: dict[str, Any] = json.loads(text)
+    return head
 
 
 def _parsed(mapped: mmap.mmap) -> Mezzanine:
-    told = _told(mapped)
-    bands, sizes = told["bands"], told["levels"]
-    width, height = told["size"]
+    head = _head(mapped)
+    bands, sizes = head["bands"], head["levels"]
+    width, height = head["size"]
     needed = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
-    if not 1 <= bands <= _MOST_BANDS or needed != len(mapped):
+    if not 1 <= bands <= _MAX_BANDS or needed != len(mapped):
         raise ValueError(f"it has {len(mapped)} bytes instead of {needed}")
     levels, start = [], _HEAD_BYTES
     for across, down in sizes:
         end = start + across * down * bands
         pixels = memoryview(mapped)[start:end]
         level = pyvips.Image.new_from_memory(pixels, across, down, bands, "uchar")
-        levels.append(level.copy(interpretation=told["interpretation"]))
+        levels.append(level.copy(interpretation=head["interpretation"]))
         start = end
-    return Mezzanine(told["original"], width, height, levels, told["rights"])
+    return Mezzanine(head["original"], width, height, levels, head["rights"])

@@ -14,98 +14,102 @@ from imgserve.pipeline import color
 from imgserve.transform.value import Color
 
 
-def across_rows(rows: Sequence[Sequence[float]], waves: int) -> list[list[float]]:
-    """Transform the rows of a picture; tells of each wave how strong it is in each row.
+def dct_of_rows(rows: Sequence[Sequence[float]], frequencies: int) -> list[list[float]]:
+    """Return the DCT of each row: for each frequency, its coefficient in each row.
 
-    A wave is the same from either end, but for its sign: so rows are folded, and half of each is summed up.
+    A cosine is symmetric except for its sign: rows are folded, and only half of each is summed.
     """
     length = len(rows[0])
     half = (length + 1) // 2
     ends = [(row[:half], row[: -half - 1 : -1]) for row in rows]
     folded = [list(map(add, *two)) for two in ends], [list(map(sub, *two)) for two in ends]
     return [
-        [sum(map(mul, row, table)) for row in folded[wave % 2]] for wave, table in enumerate(_halves(waves, length))
+        [sum(map(mul, row, table)) for row in folded[frequency % 2]]
+        for frequency, table in enumerate(_halves(frequencies, length))
     ]
 
 
 @functools.lru_cache(maxsize=256)
-def cosines(waves: int, length: int) -> list[list[float]]:
-    """List the values of the waves along a side."""
-    return [[math.cos(math.pi / length * wave * (at + 0.5)) for at in range(length)] for wave in range(waves)]
+def cosines(frequencies: int, length: int) -> list[list[float]]:
+    """Return the values of the basis functions along a side."""
+    return [
+        [math.cos(math.pi / length * frequency * (at + 0.5)) for at in range(length)]
+        for frequency in range(frequencies)
+    ]
 
 
 @functools.lru_cache(maxsize=256)
-def _halves(waves: int, length: int) -> list[list[float]]:
-    """List the values along half a side; one in the middle, which folding counts twice, is half."""
+def _halves(frequencies: int, length: int) -> list[list[float]]:
+    """Return the values along half a side; a middle one, which folding counts twice, is halved."""
     half, middle = (length + 1) // 2, length // 2 if length % 2 else -1
     return [
         [0.5 * value if at == middle else value for at, value in enumerate(table[:half])]
-        for table in cosines(waves, length)
+        for table in cosines(frequencies, length)
     ]
 
 
 _HASH_SIDE = 32
-_WAVES = 9
-"""Waves on either side of which the 64 longest are taken: the coarse shapes, which survive new sizes and formats."""
+_FREQUENCIES = 9
+"""On each side, of which the 64 lowest are used: the coarse shapes, which survive new sizes and formats."""
 _BITS = 64
 _BLACK: Color = (0, 0, 0, 255)
-_LEAST_CONTRAST = 1.0
-"""Steps of 255 that the strongest wave has: below it the bits would be noise, and all plain pictures alike."""
+_MIN_CONTRAST = 1.0
+"""Steps of 255 of the greatest coefficient: below it the bits would be noise, and all plain pictures similar."""
 
 
 def perceptual_hash(small: pyvips.Image) -> int | None:
-    """Hash a small picture; None for one of a single color, which looks like every other.
+    """Return the hash of a small picture; None for a single color, which would be similar to every other.
 
-    The signs of the 64 longest waves of its gray values (a discrete cosine transform) against their median. Measured
-    over photographs and drawings: half or a tenth of the size, JPEG at quality 20 change up to 2 bits, another
-    brightness up to 8, a crop by 4 % of each side up to 10; different pictures differ by 22 and more. With the usual
-    square of 8 x 8 waves a crop by 6 % of one side changes 14 instead of 12, and with differences of neighbors (dHash)
+    Each bit says whether one of the 64 lowest DCT coefficients of the gray values is above their median. Measured over
+    photographs and drawings: half or a tenth of the size and JPEG at quality 20 change up to 2 bits, another brightness
+    up to 8, a crop by 4 % of each side up to 10; different pictures differ by 22 and more. With the usual square of
+    8 x 8 frequencies a crop by 6 % of one side changes 14 instead of 12, and with differences of neighbors (dHash)
     different pictures begin at 13.
     """
-    # Clear ground is white, as it is where a picture with it is made a JPEG; what is white on it shows on black.
-    waves = _waves(color.flatten(small, color.WHITE)) or _waves(color.flatten(small, _BLACK))
-    if not waves:
+    # Transparency becomes white, as in a JPEG; a white shape on it is visible on black.
+    values = _coefficients(color.flatten(small, color.WHITE)) or _coefficients(color.flatten(small, _BLACK))
+    if not values:
         return None
-    ordered = sorted(waves)
+    ordered = sorted(values)
     median = (ordered[_BITS // 2 - 1] + ordered[_BITS // 2]) / 2
-    return sum(1 << (_BITS - 1 - at) for at, wave in enumerate(waves) if wave > median)
+    return sum(1 << (_BITS - 1 - at) for at, value in enumerate(values) if value > median)
 
 
-def _waves(opaque: pyvips.Image) -> list[float]:
-    """Transform a picture; nothing where it has no contrast."""
+def _coefficients(opaque: pyvips.Image) -> list[float]:
+    """Return the lowest coefficients of a picture; none if it has no contrast."""
     gray = opaque.colourspace("b-w").cast("float")
     gray = gray.resize(_HASH_SIDE / gray.width, vscale=_HASH_SIDE / gray.height, kernel="linear")
     values = memoryview(bytes(gray.cast("float").write_to_memory())).cast("f")
     rows = [values[at : at + _HASH_SIDE] for at in range(0, _HASH_SIDE * _HASH_SIDE, _HASH_SIDE)]
-    across, tables = across_rows(rows, _WAVES), cosines(_WAVES, _HASH_SIDE)
-    waves = [sum(map(mul, across[x], tables[y])) * (2 / _HASH_SIDE) ** 2 for x, y in _longest()]
-    return waves if max(map(abs, waves)) >= _LEAST_CONTRAST else []
+    across, tables = dct_of_rows(rows, _FREQUENCIES), cosines(_FREQUENCIES, _HASH_SIDE)
+    found = [sum(map(mul, across[x], tables[y])) * (2 / _HASH_SIDE) ** 2 for x, y in _lowest()]
+    return found if max(map(abs, found)) >= _MIN_CONTRAST else []
 
 
 @functools.cache
-def _longest() -> list[tuple[int, int]]:
-    """List the waves, without the constant: brightness says nothing of shapes."""
-    waves = [(x, y) for x in range(_WAVES) for y in range(_WAVES) if x or y]
-    return sorted(waves, key=lambda wave: (wave[0] ** 2 + wave[1] ** 2, wave))[:_BITS]
+def _lowest() -> list[tuple[int, int]]:
+    """Return the lowest frequencies, without the constant, which is the brightness."""
+    pairs = [(x, y) for x in range(_FREQUENCIES) for y in range(_FREQUENCIES) if x or y]
+    return sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:_BITS]
 
 
 _COLOR_SIDE = 48
 _CELL = 16
-"""Steps of each color in one cell of the cube."""
+"""Steps of each color in one cell of the color cube."""
 _CELL_OF = bytes(step // _CELL for step in range(256))
-_SEEN = 128
+_VISIBLE = 128
 """Alpha below which a pixel has no color."""
 _CANDIDATES = 16
-"""Cells that are looked at with their neighbors; the others hold less than any of these."""
+"""The fullest cells, which are counted with their neighbors."""
 Cell = tuple[int, ...]
 
 
 def dominant_color(small: pyvips.Image) -> str:
-    """Find the color of which most of a small picture is, as `#rrggbb`; nothing where all of it is transparent.
+    """Return the most frequent color of a small picture as `#rrggbb`; an empty text if all of it is transparent.
 
-    A color that lies on the border of two cells counts whole: cells are looked at with their neighbors.
+    Cells are counted with their neighbors, so that a color on the border of two cells is counted as one.
     """
-    planes = _seen(small)
+    planes = _visible_planes(small)
     cells = list(zip(*(plane.translate(_CELL_OF) for plane in planes), strict=True))
     if not cells:
         return ""
@@ -122,55 +126,55 @@ def _around(cell: Cell) -> set[Cell]:
     return set(itertools.product(*(range(at - 1, at + 2) for at in cell)))
 
 
-def _seen(small: pyvips.Image) -> list[bytes]:
-    """Take red, green and blue of the pixels that are seen."""
+def _visible_planes(small: pyvips.Image) -> list[bytes]:
+    """Return red, green and blue of the visible pixels."""
     factor = _COLOR_SIDE / max(small.width, small.height, _COLOR_SIDE)
     if factor < 1:
-        # Whole pixels, not mixed ones: a mixture is a color that the picture does not have.
+        # Nearest pixels: a mean would be a color that the picture does not have.
         across, down = max(factor, 1 / small.width), max(factor, 1 / small.height)
         small = small.resize(across, vscale=down, kernel="nearest")
     picture = small.colourspace("srgb").cast("uchar")
     data, bands = bytes(picture.write_to_memory()), picture.bands
     planes, alphas = [data[at::bands] for at in range(3)], data[3::bands]
-    if not picture.hasalpha() or min(alphas) >= _SEEN:
+    if not picture.hasalpha() or min(alphas) >= _VISIBLE:
         return planes
-    seen = [alpha >= _SEEN for alpha in alphas]
+    seen = [alpha >= _VISIBLE for alpha in alphas]
     return [bytes(itertools.compress(plane, seen)) for plane in planes]
 
 
 _THUMB_SIDE = 48
-"""Pixels that are looked at: no wave has more than seven halves."""
+"""Pixels: no frequency has more than seven half periods."""
 _PARTS = [value / 255 for value in range(256)]
-_MOST_WAVES = 7
-_MOST_WAVES_BESIDE_ALPHA = 5
+_MAX_FREQUENCIES = 7
+_MAX_FREQUENCIES_WITH_ALPHA = 5
 
 
 @dataclass(frozen=True, slots=True)
 class _Channel:
-    """The constant, the waves, and how strong the strongest of them is."""
+    """The constant, the other coefficients, and the greatest of them."""
 
     constant: float
-    waves: list[float]
+    coefficients: list[float]
     scale: float
 
     @classmethod
-    def of(cls, values: Sequence[float], size: tuple[int, int], waves: tuple[int, int]) -> "_Channel":
-        """Transform the values of a picture, the higher waves left out: a triangle of them is kept."""
-        (width, height), (across, down) = size, waves
+    def of(cls, values: Sequence[float], size: tuple[int, int], frequencies: tuple[int, int]) -> "_Channel":
+        """Return the low frequencies of a picture, a triangle of them."""
+        (width, height), (across, down) = size, frequencies
         rows = [values[at : at + width] for at in range(0, width * height, width)]
-        partly = across_rows(rows, across)
+        partly = dct_of_rows(rows, across)
         found = [
             sum(map(mul, partly[x], table)) / (width * height)
             for y, table in enumerate(cosines(down, height))
-            for x in _kept(y, across, down)
+            for x in _triangle(y, across, down)
         ]
         constant, *rest = found
         scale = max(map(abs, rest), default=0.0)
-        return cls(constant, [0.5 + 0.5 / scale * wave for wave in rest] if scale else rest, scale)
+        return cls(constant, [0.5 + 0.5 / scale * value for value in rest] if scale else rest, scale)
 
 
 def thumbhash(small: pyvips.Image) -> bytes:
-    """Make the ThumbHash of a small picture."""
+    """Return the ThumbHash of a small picture."""
     factor = min(1.0, _THUMB_SIDE / max(small.width, small.height))
     picture = small.colourspace("srgb")
     if factor < 1:
@@ -183,13 +187,13 @@ def thumbhash(small: pyvips.Image) -> bytes:
 
 
 def thumbhash_of(width: int, height: int, pixels: bytes) -> bytes:
-    """Make the ThumbHash of pixels of three bytes, red, green, blue, or of four: alpha."""
+    """Return the ThumbHash of RGB or RGBA pixels."""
     bands = len(pixels) // (width * height)
     sides = [pixels[at::bands] for at in range(bands)]
     planes, alphas = sides[:3], [alpha / 255 for side in sides[3:] for alpha in side]
     transparent = sum(alphas) < len(alphas)
-    lightness, yellow, red = _opponents(_shown(planes, alphas) if transparent else _plain(planes))
-    most = _MOST_WAVES_BESIDE_ALPHA if transparent else _MOST_WAVES
+    lightness, yellow, red = _opponents(_on_mean(planes, alphas) if transparent else _plain(planes))
+    most = _MAX_FREQUENCIES_WITH_ALPHA if transparent else _MAX_FREQUENCIES
     across = max(1, _rounded(most * width / max(width, height)))
     down = max(1, _rounded(most * height / max(width, height)))
     size = width, height
@@ -210,15 +214,15 @@ def thumbhash_of(width: int, height: int, pixels: bytes) -> bytes:
         alpha = _Channel.of(alphas, size, (5, 5))
         written += bytes([_rounded(15 * alpha.constant) | _rounded(15 * alpha.scale) << 4])
         channels.append(alpha)
-    return written + _packed(wave for channel in channels for wave in channel.waves)
+    return written + _packed(value for channel in channels for value in channel.coefficients)
 
 
 def _plain(planes: list[bytes]) -> list[list[float]]:
     return [list(map(_PARTS.__getitem__, plane)) for plane in planes]
 
 
-def _shown(planes: list[bytes], alphas: list[float]) -> list[list[float]]:
-    """Have what is clear show the mean color."""
+def _on_mean(planes: list[bytes], alphas: list[float]) -> list[list[float]]:
+    """Return the planes with the mean color behind transparency."""
     total = sum(alphas)
     means = [sum(map(mul, plane, alphas)) / 255 / total if total else 0.0 for plane in planes]
     return [
@@ -228,7 +232,7 @@ def _shown(planes: list[bytes], alphas: list[float]) -> list[list[float]]:
 
 
 def _opponents(planes: list[list[float]]) -> tuple[list[float], list[float], list[float]]:
-    """Turn colors into lightness, yellow against blue, and red against green."""
+    """Return lightness, yellow against blue, and red against green."""
     together = list(zip(*planes, strict=True))
     return (
         [(red + green + blue) / 3 for red, green, blue in together],
@@ -237,19 +241,19 @@ def _opponents(planes: list[list[float]]) -> tuple[list[float], list[float], lis
     )
 
 
-def _kept(y: int, across: int, down: int) -> Iterator[int]:
+def _triangle(y: int, across: int, down: int) -> Iterator[int]:
     x = 0
     while x * down < across * (down - y):
         yield x
         x += 1
 
 
-def _packed(waves: Iterator[float]) -> bytes:
-    nibbles = [_rounded(15 * wave) for wave in waves]
+def _packed(values: Iterator[float]) -> bytes:
+    nibbles = [_rounded(15 * value) for value in values]
     nibbles += [0] * (len(nibbles) % 2)
     return bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 
 def _rounded(value: float) -> int:
-    """Round halves up, as everyone else who writes these does."""
+    """Return a value rounded half up, as other implementations do."""
     return math.floor(value + 0.5)

@@ -19,14 +19,14 @@ from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, normalize
 
 REVISION = 3
-"""Raised with every change that makes other bytes of the same original and transform; part of every cache key."""
+"""Increased with every change of the resulting bytes; part of every cache key."""
 _VECTOR_SIDE = 4096
-_VECTOR_MOST = 16_384
+_VECTOR_MAX = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to make, whatever it is made from."""
+    """What to render, from an original or a mezzanine."""
 
     transform: Transform
     limits: Limits = field(default_factory=Limits)
@@ -34,14 +34,13 @@ class Order:
     focal_point: tuple[float, float] | None = None
     """Stored on the image, as fractions of the upright picture."""
     damaged: bool = False
-    """Show what can be decoded of a broken file instead of refusing it."""
+    """Decode a broken file as far as possible instead of refusing it."""
 
     def normalized(self, original: Format) -> tuple[Transform, Format]:
-        """Say all that the caller left open, for an original of some format; and name the output format."""
-        asked = self.transform
-        output = FORMATS[asked.format] if asked.format else default_output(original)
+        """Return the normalized transform for an original of some format, and the output format."""
+        output = FORMATS[self.transform.format] if self.transform.format else default_output(original)
         focal = self.focal_point is not None
-        return normalize(asked, original, output, qualities=self.encoders.quality, focal_point=focal), output
+        return normalize(self.transform, original, output, qualities=self.encoders.quality, focal_point=focal), output
 
     def plan(
         self, stored: Size, transform: Transform, *, orientation: int = 1, frames: int = 1, vector: bool = False
@@ -63,19 +62,19 @@ def render(
     focal_point: tuple[float, float] | None = None,
     damaged: bool = False,
 ) -> Rendition:
-    """Make a rendition of an original's bytes.
+    """Return a rendition of an original's bytes.
 
     Args:
         data: the whole file.
-        transform: what to make; its format, where not named, is the original's if web-safe.
-        limits: what the picture may cost.
-        encoders: qualities and efforts where the transform names none.
-        focal_point: stored on the image, as fractions of the upright picture.
-        damaged: show what can be decoded of a broken file instead of refusing it.
+        transform: the transform; its default format is the original's if web-safe.
+        limits: limits of the picture.
+        encoders: default qualities and efforts.
+        focal_point: the stored focal point, as fractions of the upright picture.
+        damaged: decode a broken file as far as possible instead of refusing it.
 
     Raises:
         UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
-        BadTransform: a frame or page that the original does not have.
+        BadTransform: the original does not have the frame or page.
     """
     order = Order(transform, limits or Limits(), encoders or EncoderSettings(), focal_point, damaged)
     opened = recognize(data, order.limits, damaged=damaged)
@@ -84,17 +83,17 @@ def render(
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Frames that are opened for a picture, and what is to become of them; nothing need be decoded yet."""
+    """Opened frames and how they are processed; they may not be decoded yet."""
 
     frames: Sequence[pyvips.Image]
     job: Job
     original: str
-    """Format of what they were opened from."""
+    """Format of the original."""
     notes: tuple[str, ...] = ()
 
 
 def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition:
-    """Make a rendition of an original whose header was read."""
+    """Return a rendition of an original whose header was read."""
     _, output = order.normalized(FORMATS[opened.format])
     if output.name == "svg":
         return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
@@ -102,13 +101,13 @@ def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition
 
 
 def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None) -> Draft:
-    """Choose what to load of an original, and plan what becomes of it.
+    """Return the draft of a rendition of an original.
 
     Args:
         opened: the original.
-        header: what its header tells.
-        order: what to make.
-        decoded: its one frame, where that is decoded already; at any reduction that still has the detail.
+        header: its header.
+        order: what to render.
+        decoded: its only frame if that is decoded already, at any reduction with enough detail.
     """
     transform, output = order.normalized(FORMATS[opened.format])
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
@@ -122,10 +121,10 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
 
 
 def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
-    """Take the frames through the stages and encode them.
+    """Return the rendition of a draft.
 
     Raises:
-        UnreadableImage: pixels that were to be decoded on the way cannot be.
+        UnreadableImage: the original is damaged.
     """
     job = draft.job
     with load.translated(draft.original):
@@ -136,7 +135,7 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
 
 
 def _planning_size(header: Header, opened: Recognized, transform: Transform) -> Size:
-    """Plan an SVG on a finer grid than its own few units, where only a size in pixels is asked for."""
+    """Return the size for planning; for an SVG requested in pixels it is on a finer grid than its own few units."""
     size = Size(header.width, header.height)
     relative = isinstance(transform.width, float) or isinstance(transform.height, float)
     sized = transform.width is not None or transform.height is not None
@@ -156,7 +155,7 @@ def _joined(pictures: list[pyvips.Image]) -> pyvips.Image:
 
 
 def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> list[pyvips.Image]:
-    """Open with shrink-on-load; an animation comes as a roll of frames, decoded once and taken apart."""
+    """Return the frames, opened with shrink-on-load; an animation is decoded once and split."""
     if frames.count == 1:
         return [opened.open(access="sequential", **_shrink(opened, header, frames, job))]
     roll = opened.open(n=frames.count, page=frames.first).copy_memory()
@@ -165,19 +164,19 @@ def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> lis
 
 
 def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dict[str, object]:
-    """Choose the loader's own reduction; a factor of two or more is left for the one good resample."""
+    """Return the loader's own reduction; a factor of at least two is left for the better resampling."""
     made, target = job.plan, job.plan.scaled_stored()
     factor = min(made.region.width / target.width, made.region.height / target.height)
     match opened.format:
         case "jpg":
             return {"shrink": next((shrink for shrink in (8, 4, 2) if factor >= 2 * shrink), 1)}
         case "webp":
-            still = header.frames == 1 and factor > 2  # noqa: PLR2004  the factor that is left
+            still = header.frames == 1 and factor > 2  # noqa: PLR2004  the remaining factor
             return {"scale": 2 / factor} if still else {"page": frames.first}
         case "svg":
-            # The scale is from the SVG's own units, whatever grid the plan used; past the cap, resample does the rest.
+            # The scale refers to the SVG's own units; above the cap, resampling does the rest.
             finer = job.stored.width / header.width
-            most = _VECTOR_MOST / max(header.width, header.height)
+            most = _VECTOR_MAX / max(header.width, header.height)
             return {"scale": min(finer / factor, most)}
         case "gif" | "tiff":
             return {"page": frames.first}
@@ -186,26 +185,26 @@ def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dic
 
 
 BETWEEN = "webp"
-"""What all steps but the last are settled for: the format that can have transparency and frames. None is written."""
+"""The format for which all steps except the last are normalized: it can have transparency and frames."""
 _STILL, _ANIMATED = FORMATS["png"], FORMATS["webp"]
 
 
 def between(transform: Transform) -> Transform:
-    """Ask for the same without a loss, for a step that another follows."""
+    """Return a transform for a step that another follows: the same picture without loss."""
     return replace(transform, format=BETWEEN, lossless=True, quality=None, colors=None, auto=frozenset())
 
 
 def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendition:
-    """Finish the first picture, make the next of it, and so on, and encode the last.
+    """Return the rendition of the last of several transforms, each of the result of the one before.
 
     Args:
-        first: of a transform that `between` gave, where others follow.
-        then: what follows; all but the last went through `between` too.
+        first: the draft of the first one, which `between` returned if others follow.
+        then: the others; all except the last were returned by `between`.
         order: limits and encoders.
 
     Raises:
-        UnreadableImage: pixels that were to be decoded on the way cannot be.
-        BadTransform: a step asks for what the picture before it does not have.
+        UnreadableImage: the original is damaged.
+        BadTransform: a step needs a frame that the picture before it does not have.
     """
     draft = first
     for number, transform in enumerate(then, start=2):
@@ -218,9 +217,12 @@ def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendi
 
 
 def _pixels(draft: Draft) -> list[pyvips.Image]:
-    """Make the frames of a picture, each on its own, upright, with the metadata that may go on."""
+    """Return the frames of a draft, each on its own, with the metadata for the next step."""
     with load.translated(draft.original):
-        return [metadata.carried(staged(frame, draft.job).copy_memory(), draft.job.transform) for frame in draft.frames]
+        return [
+            metadata.for_next_step(staged(frame, draft.job).copy_memory(), draft.job.transform)
+            for frame in draft.frames
+        ]
 
 
 def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:

@@ -1,4 +1,4 @@
-"""The pipeline as one ordered list; each stage returns at once where its part of the plan is empty."""
+"""The stages in one ordered list; a stage returns the image unchanged if its part of the plan is empty."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ CLEAR: Color = (255, 255, 255, 0)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every stage may look at; none changes it."""
+    """The input of every stage besides the image."""
 
     plan: Plan
     transform: Transform
     output: Format
     stored: Size
-    """What the plan's region refers to; the loaded picture may be smaller by shrink-on-load."""
+    """The size that the plan's region refers to; the loaded picture may be smaller by shrink-on-load."""
 
 
 def region(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Crop to the planned region, wherever shrink-on-load has moved it."""
+    """Crop to the planned region, at the scale of shrink-on-load."""
     box = rescaled(job.plan.region, job.stored, Size(image.width, image.height))
     if (box.width, box.height) == (image.width, image.height):
         return image
@@ -34,7 +34,7 @@ def region(image: pyvips.Image, job: Job) -> pyvips.Image:
 
 
 def resample(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Scale to the planned size in one step, colors weighted by their alpha."""
+    """Scale to the planned size in one step, colors weighted by alpha."""
     size = job.plan.scaled_stored()
     if (image.width, image.height) == (size.width, size.height):
         return image
@@ -42,40 +42,40 @@ def resample(image: pyvips.Image, job: Job) -> pyvips.Image:
 
 
 def resized(image: pyvips.Image, size: Size) -> pyvips.Image:
-    """Resample to exactly this size."""
+    """Return an image resampled to exactly this size."""
     scaled = image.resize(size.width / image.width, vscale=size.height / image.height, kernel="lanczos3")
     if (scaled.width, scaled.height) != (size.width, size.height):
-        # libvips rounds each side on its own; a pixel too few repeats the edge, one too many falls off.
+        # libvips rounds each side on its own: a missing pixel repeats the edge, an additional one is cut off.
         scaled = scaled.embed(0, 0, size.width, size.height, extend="copy")
     return scaled
 
 
 def weighted(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
-    """Apply a change that mixes pixels, colors weighted by their alpha."""
+    """Return a change that mixes pixels, with colors weighted by alpha."""
     if not image.hasalpha():
         return change(image)
-    # Whole numbers between the steps, as libvips' own thumbnailing has them: a third of the time of floats.
+    # Integers between the steps, as in libvips' own thumbnailing: a third of the time of floats.
     return change(image.premultiply().cast(image.format)).unpremultiply().cast(image.format)
 
 
 def to_color(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Bring the colors to 8 bit sRGB, on as few pixels as possible: after the resample."""
+    """Convert to 8-bit sRGB, after the resample, when there are few pixels."""
     return color.to_output(image, job.transform)
 
 
 def turn(image: pyvips.Image, job: Job) -> pyvips.Image:
     """Turn and mirror from the stored to the shown frame."""
-    asked = job.plan.turn
-    if asked.mirrored or asked.quarters:
-        # Turning reads from the bottom or the side; a streamed picture only comes from the top.
+    planned = job.plan.turn
+    if planned.mirrored or planned.quarters:
+        # Turning reads from the bottom or the side; a streamed picture can only be read from the top.
         image = image.copy_memory()
-    if asked.mirrored:
+    if planned.mirrored:
         image = image.fliphor()
-    return image.rot(f"d{90 * asked.quarters}") if asked.quarters else image
+    return image.rot(f"d{90 * planned.quarters}") if planned.quarters else image
 
 
 def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Rotate by what is left beside quarter turns; the corners take the background."""
+    """Rotate by the angle that remains after quarter turns; the corners have the background."""
     if not job.plan.angle:
         return image
     paint = job.transform.background or (CLEAR if job.output.alpha else color.WHITE)
@@ -91,7 +91,7 @@ def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
 
 
 def cut(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Cut the shown part out of the scaled picture: where planned, or where libvips finds most of interest."""
+    """Cut the shown part out of the scaled picture: as planned, or where libvips finds most detail."""
     box = job.plan.cut
     if box is None:
         return image
@@ -103,7 +103,7 @@ def cut(image: pyvips.Image, job: Job) -> pyvips.Image:
 
 
 def _window(image: pyvips.Image, box: Box) -> pyvips.Image:
-    """Take a box that rounding may have pushed a pixel over the edge."""
+    """Return a box of an image; rounding may have moved it a pixel over the edge."""
     left = max(0, min(box.left, image.width - box.width))
     top = max(0, min(box.top, image.height - box.height))
     return image.embed(-left, -top, box.width, box.height, extend="copy")
@@ -118,7 +118,7 @@ def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
     if job.plan.extend == "copy":
         return image.embed(left, top, size.width, size.height, extend="copy")
     if job.plan.extend == "blur":
-        # Read twice, for the backdrop and for itself; a streamed picture comes only once.
+        # Read twice, for the backdrop and for itself; a streamed picture can only be read once.
         image = color.flatten(image, color.WHITE).copy_memory()
         return _blurred(image, size).insert(image, left, top)
     paint = _fill(image, job)
@@ -134,7 +134,7 @@ def _fill(image: pyvips.Image, job: Job) -> Color:
 
 
 def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:
-    """Make the backdrop: the picture, covering, blurred; at an eighth, since nothing finer remains of it."""
+    """Return the backdrop: the picture, covering, blurred; at an eighth of its size, since finer detail is lost."""
     small = Size(max(1, size.width // 8), max(1, size.height // 8))
     covering = cover(Size(image.width, image.height), small)
     backdrop = resized(image, covering).crop(
@@ -144,7 +144,7 @@ def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:
 
 
 def background(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Lay transparency on the background where one is asked for or the format has no alpha."""
+    """Flatten onto the background if one is requested or the format has no alpha."""
     if not image.hasalpha():
         return image
     paint = job.transform.background
@@ -172,7 +172,7 @@ STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
 
 
 def staged(image: pyvips.Image, job: Job) -> pyvips.Image:
-    """Take one frame through every stage."""
+    """Return one frame after every stage."""
     for stage in STAGES:
         image = stage(image, job)
     return image

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from imgserve.errors import ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import Facts
-from imgserve.rendering.pool import ProcessPool, RecyclePolicy
-from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.pool import ProcessPool, RecyclePolicy, RenderingProcess
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, Inspected, InspectJob, ProcessLimits, Rendered, RenderJob, Stored
 

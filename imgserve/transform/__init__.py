@@ -1,6 +1,6 @@
-"""What a caller asks for: a URL query turned into a `Transform` and back. No pixels, no HTTP.
+"""The URL language: a query becomes a `Transform` and back.
 
-The field table drives parsing, preset merge, canonical text, error messages and the docs.
+Parsing, presets, canonical text, error messages and the documentation derive from the table of parameters.
 """
 
 from imgserve.transform.canonical import canonical, likeness

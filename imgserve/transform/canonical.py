@@ -11,34 +11,35 @@ from imgserve.transform.value import Color, Fit, Transform
 _DEFAULTS = Transform()
 _ATTRIBUTES = frozenset(item.name for item in fields(Transform))
 _ROWS = sorted((row for row in PARAMETERS if row.attribute in _ATTRIBUTES), key=lambda row: row.name)
-_SAFE = ",:"  # readable in a URL and allowed in a file name, as the slash is not
-
-
-def canonical(transform: Transform) -> str:
-    """Write a transform so that equal transforms give equal text and parsing the text gives it back."""
-    pairs = []
-    for row in _ROWS:
-        value = getattr(transform, row.attribute)
-        if value != getattr(_DEFAULTS, row.attribute):
-            pairs.append(f"{row.name}={quote(row.kind.write(value), safe=_SAFE)}")
-    return "&".join(pairs)
-
-
+_TABLE = [(row.name, row.attribute, row.kind.write, getattr(_DEFAULTS, row.attribute)) for row in _ROWS]
+_SAFE = ",:"  # readable in a URL and allowed in a file name, unlike the slash
 _WHITE: Color = (255, 255, 255, 255)
 _QUARTER_TURN = 90
 _SAME_PICTURE: dict[Fit, Fit] = {"clip": "max", "min": "crop"}
-"""Fits that show the same part in the same proportions, and differ in size at most."""
+"""Fits that show the same part in the same proportions and differ in size at most."""
+
+
+def canonical(transform: Transform) -> str:
+    """Return a text that is the same for equal transforms; parsing it returns the transform."""
+    pairs = []
+    for name, attribute, write, default in _TABLE:
+        value = getattr(transform, attribute)
+        if value != default:
+            pairs.append(f"{name}={quote(write(value), safe=_SAFE)}")
+    return "&".join(pairs)
 
 
 def likeness(transform: Transform, original: Format) -> Transform:
-    """Drop from a settled transform what only changes its scale or its encoding, and spell out what formats imply.
+    """Return a normalized transform without scale and encoding, with the defaults of its formats written out.
 
-    Two transforms of equal likeness show the same picture where their geometry agrees. A field that is not named here
+    Two transforms of equal likeness show the same picture if their geometry agrees. A field that is not named here
     makes a difference.
     """
+    output = FORMATS[transform.format] if transform.format else original
     fit = effective_fit(transform)
-    ground = _ground(transform, original)
-    fills = fit in FILLS and transform.fill == "solid"
+    solid = fit in FILLS and transform.fill == "solid"
+    ground = _ground(transform, original, output, filled=solid and transform.fill_color is None)
+    moves = original.animation and output.animation and transform.animate and transform.frame is None
     return replace(
         transform,
         width=None,
@@ -54,21 +55,14 @@ def likeness(transform: Transform, original: Format) -> Transform:
         progressive=True,
         chroma="420",
         background=ground,
-        fill_color=(transform.fill_color or ground) if fills else None,
-        animate=_moves(transform, original),
+        fill_color=(transform.fill_color or ground) if solid else None,
+        animate=moves,
     )
 
 
-def _ground(transform: Transform, original: Format) -> Color | None:
-    """Tell what is seen behind the picture: where the format has no alpha it is white, named or not."""
-    output = FORMATS[transform.format] if transform.format else original
-    filled = effective_fit(transform) in FILLS and transform.fill == "solid" and transform.fill_color is None
-    seen = original.alpha or transform.rotate % _QUARTER_TURN or filled
-    if not seen or transform.background is not None:
+def _ground(transform: Transform, original: Format, output: Format, *, filled: bool) -> Color | None:
+    """Return the color behind the picture; for a format without alpha it is white by default."""
+    visible = original.alpha or transform.rotate % _QUARTER_TURN or filled
+    if not visible or transform.background is not None:
         return transform.background
     return None if output.alpha else _WHITE
-
-
-def _moves(transform: Transform, original: Format) -> bool:
-    output = FORMATS[transform.format] if transform.format else original
-    return original.animation and output.animation and transform.animate and transform.frame is None

@@ -12,7 +12,7 @@ from imgserve.transform.value import Color
 
 V = TypeVar("V")
 DECIMALS = 6
-"""Digits kept after the point: 0.03 pixels on the largest original, and bounded canonical text."""
+"""Digits after the point: 0.03 pixels on the largest original, and bounded canonical text."""
 _INTEGER = re.compile(r"[0-9]{1,30}")
 _DECIMAL = re.compile(r"[0-9]{0,30}\.[0-9]{1,60}")
 _NUMBER = re.compile(f"(?:{_INTEGER.pattern}|{_DECIMAL.pattern})")
@@ -28,7 +28,7 @@ class NotBuiltError(ReadError):
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[V]):
-    """One kind of value: what it expects in words, and how it is read and written."""
+    """One kind of value: its description, and how it is read and written."""
 
     expects: str
     """Completes "expected ..."; `{max_side}` stands for the server's cap."""
@@ -36,37 +36,37 @@ class Kind(Generic[V]):
     """Raises ReadError."""
     write: Callable[[V], str]
     known: frozenset[str] = field(default_factory=frozenset)
-    """Every word it recognizes, in lower case; decides whose value it is where two parameters share a name."""
+    """Every word it recognizes, in lower case; decides between two parameters that share a name."""
     bare: str | None = None
-    """What an empty value stands for; None: an empty value is a mistake."""
+    """The meaning of an empty value; None: an empty value is a mistake."""
 
 
 def read_integer(text: str) -> int:
-    """Read decimal digits, at most 30 of them."""
+    """Return the integer of at most 30 decimal digits."""
     if not _INTEGER.fullmatch(text):
         raise ReadError
     return int(text)
 
 
 def read_number(text: str) -> float:
-    """Read digits with or without a decimal point, rounded to six places."""
+    """Return the number of digits with or without a decimal point, rounded to six places."""
     if not _NUMBER.fullmatch(text):
         raise ReadError
     return round(float(text), DECIMALS)
 
 
 def write_number(value: float) -> str:
-    """Write a number the shortest way, without an exponent and without a needless `.0`."""
+    """Return the shortest text of a number, without an exponent and without `.0`."""
     return write_length(value).removesuffix(".0")
 
 
 def read_length(text: str) -> int | float:
-    """Read an integer as pixels and a number with a decimal point as a fraction."""
+    """Return an integer as pixels, or a number with a decimal point as a fraction."""
     return read_integer(text) if "." not in text else read_number(text)
 
 
 def write_length(value: float) -> str:
-    """Write pixels as an integer and a fraction always with its decimal point."""
+    """Return the text of a length; a fraction always has a decimal point."""
     if isinstance(value, int):
         return str(value)
     text = format(Decimal(repr(value)), "f")
@@ -74,7 +74,7 @@ def write_length(value: float) -> str:
 
 
 def integer(low: int, high: int | None = None, expects: str = "") -> Kind[int]:
-    """Make the kind of an integer between two bounds."""
+    """Return the kind of an integer between two bounds."""
 
     def read(text: str) -> int:
         value = read_integer(text)
@@ -87,7 +87,7 @@ def integer(low: int, high: int | None = None, expects: str = "") -> Kind[int]:
 
 
 def number(expects: str, fits: Callable[[float], bool]) -> Kind[float]:
-    """Make the kind of a number that fits a condition."""
+    """Return the kind of a number that fits a condition."""
 
     def read(text: str) -> float:
         value = read_number(text)
@@ -103,7 +103,7 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, unbuilt: Iterable[str] = ()) -> Kind[str]:
-    """Make the kind of one word out of several, in any case."""
+    """Return the kind of one word out of several, in any case."""
     meanings = {**{word: word for word in words}, **(synonyms or {})}
     known = frozenset((*meanings, *unbuilt))
 
@@ -119,18 +119,18 @@ def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, un
 
 
 def converted(kind: Kind[str], read: Callable[[str], V], write: Callable[[V], str] = str) -> Kind[V]:
-    """Make a kind of words whose values are something else than text."""
+    """Return a kind of words with values of another type."""
     return Kind(kind.expects, lambda text: read(kind.read(text)), write, kind.known, kind.bare)
 
 
 def switch() -> Kind[bool]:
-    """Make the kind of 0 or 1, where the bare name stands for 1."""
+    """Return the kind of 0 or 1, where the bare name means 1."""
     words = choice(("0", "1"), synonyms={"false": "0", "true": "1"})
     return Kind("0 or 1", lambda text: words.read(text) == "1", lambda value: str(int(value)), bare="1")
 
 
 def listing(words: tuple[str, ...]) -> Kind[tuple[str, ...]]:
-    """Make the kind of a comma list of words, each counted once."""
+    """Return the kind of a comma list of words, without repetitions."""
     word = choice(words)
 
     def read(text: str) -> tuple[str, ...]:
@@ -140,13 +140,13 @@ def listing(words: tuple[str, ...]) -> Kind[tuple[str, ...]]:
 
 
 def merging(words: tuple[str, ...]) -> Kind[frozenset[str]]:
-    """Make the kind of a comma list whose order says nothing."""
+    """Return the kind of a comma list whose order has no meaning."""
     items = listing(words)
     return Kind(items.expects, lambda text: frozenset(items.read(text)), lambda value: ",".join(sorted(value)))
 
 
 def text_kind(expects: str, pattern: str, bare: str | None = None) -> Kind[str]:
-    """Make the kind of free text that matches a pattern as a whole."""
+    """Return the kind of free text that matches a pattern as a whole."""
     allowed = re.compile(pattern, re.DOTALL)
 
     def read(text: str) -> str:
@@ -158,7 +158,7 @@ def text_kind(expects: str, pattern: str, bare: str | None = None) -> Kind[str]:
 
 
 AnyKind = Kind[Any]
-"""A kind among others in a table."""
+"""Any kind."""
 
 
 Rect = tuple[int | float, int | float, int | float, int | float]
@@ -171,7 +171,7 @@ _ASPECT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?):([0-9]{1,9}(?:\.[0-9]{1,6})
 
 def _side(text: str) -> int | float:
     value = read_length(text)
-    # Pixels beyond the cap are clamped later, with a note; a fraction above 1 cannot mean anything.
+    # Pixels above the cap are clamped later, with a note; a fraction above 1 has no meaning.
     if value <= 0 or (isinstance(value, float) and value > 1):
         raise ReadError
     return value
@@ -181,7 +181,7 @@ SIDE: Kind[int | float] = Kind("an integer 1..{max_side} or a fraction 0 < x <= 
 
 
 def _lowest_terms(ratio: Fraction) -> tuple[int, int]:
-    """Keep both terms small: the nearest ratio whose terms stay below the bound."""
+    """Return the nearest ratio with both terms below the bound."""
     if ratio <= 1:
         near = ratio.limit_denominator(MAX_TERM)
         return near.numerator, near.denominator
@@ -258,14 +258,14 @@ _HEX = re.compile(r"#?((?:[0-9a-f]{3,4})|(?:[0-9a-f]{6})|(?:[0-9a-f]{8}))")
 
 
 def _unpack(digits: str) -> Color:
-    """Read RGB, ARGB, RRGGBB or AARRGGBB."""
+    """Return the color of RGB, ARGB, RRGGBB or AARRGGBB."""
     full = digits if len(digits) >= len("rrggbb") else "".join(2 * digit for digit in digits)
     alpha, red, green, blue = bytes.fromhex(full.rjust(len("aarrggbb"), "f"))
     return red, green, blue, alpha
 
 
 NAMES: dict[str, Color] = {name: _unpack(digits) for name, _, digits in (item.partition("=") for item in _CSS.split())}
-"""The 148 names of CSS, and `transparent`."""
+"""The 148 names of CSS and `transparent`."""
 NAMES["transparent"] = (0, 0, 0, 0)
 
 

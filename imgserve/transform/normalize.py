@@ -9,9 +9,8 @@ from typing import Literal
 from imgserve.errors import BadTransform
 from imgserve.formats import Format
 from imgserve.transform.kinds import RECT
-from imgserve.transform.merge import contradictions
 from imgserve.transform.parameters import MAX_COLORS, MAX_QUALITY
-from imgserve.transform.parse import ParsedQuery
+from imgserve.transform.parse import ParsedQuery, contradictions
 from imgserve.transform.value import Fit, Gravity, Transform
 
 Shape = Literal["free", "side", "ratio", "box"]
@@ -21,17 +20,17 @@ _ROWS = ("top", "bottom")
 _COLUMNS = ("left", "right")
 _SIDES = frozenset((*_ROWS, *_COLUMNS, "center"))
 FILLS: tuple[Fit, ...] = ("fill", "fillmax")
-"""Fits with a canvas that takes a color."""
+"""Fits with a colored canvas."""
 _NEEDS_NO_SIZE = (None, "crop", "min")
 _NEVER_ENLARGES = frozenset(("max", "min", "fillmax"))
 _STILL: dict[Fit, Fit] = {"clip": "max", "min": "crop", "fillmax": "fill"}
-"""What a fit is called once nothing is enlarged."""
+"""The name of a fit when nothing is enlarged."""
 _VECTOR_FITS: dict[Fit, Fit] = {"min": "crop"}
-"""The same for a vector, which has any size without being enlarged."""
+"""The name of a fit for a vector, which has any size without being enlarged."""
 
 
 def normalize_frame(transform: Transform, *, vector: bool, focal_point: bool) -> Transform:
-    """Drop what frames nothing, and say what is left in one way."""
+    """Return a transform without the parameters that have no effect on sizes and crops."""
     sized = _sides(transform)
     normalized = _vector_fit(sized) if vector else _fit(sized)
     cropped = effective_fit(normalized) == "crop"
@@ -40,14 +39,14 @@ def normalize_frame(transform: Transform, *, vector: bool, focal_point: bool) ->
 
 
 def effective_fit(transform: Transform) -> Fit:
-    """Tell the fit that holds where the caller named none."""
+    """Return the fit, or the default if the caller named none."""
     if transform.fit is not None:
         return transform.fit
     return "crop" if _shape(transform) in ("box", "ratio") else "max"
 
 
 def _shape(transform: Transform) -> Shape:
-    """Tell how much of a box is asked for: nothing, one side, a ratio without size, or all of it."""
+    """Return which sides are requested: none, one, a ratio without size, or both."""
     sides = (transform.width is not None) + (transform.height is not None)
     if transform.aspect is None:
         return ("free", "side", "box")[sides]
@@ -57,7 +56,7 @@ def _shape(transform: Transform) -> Shape:
 def _sides(transform: Transform) -> Transform:
     both = transform.width is not None and transform.height is not None
     sized = transform.width is not None or transform.height is not None
-    # A ratio alone is a box without a size: something to crop to, nothing to fit inside or to fill.
+    # A ratio alone is a box without a size: it can be cropped to, but not be fitted inside or filled.
     pointless = not sized and transform.fit not in _NEEDS_NO_SIZE
     return replace(
         transform,
@@ -69,7 +68,7 @@ def _sides(transform: Transform) -> Transform:
 
 
 def _fit(transform: Transform) -> Transform:
-    """Name each way of fitting once; without a box, what remains is whether to enlarge."""
+    """Return one name for each way of fitting; without a box, only `enlarge` remains."""
     shape, enlarge = _shape(transform), transform.enlarge and transform.fit not in _NEVER_ENLARGES
     if shape == "free":
         return replace(transform, fit=None)
@@ -80,7 +79,7 @@ def _fit(transform: Transform) -> Transform:
 
 
 def _vector_fit(transform: Transform) -> Transform:
-    """Name each way of fitting a vector once; growing needs no leave, but `max` still forbids it."""
+    """Return one name for each way of fitting a vector, which needs no `enlarge`; `max` still forbids it."""
     shape, fit = _shape(transform), transform.fit
     if shape == "free" or (shape == "side" and fit != "max"):
         fit = None
@@ -94,7 +93,7 @@ def _without_crop(transform: Transform) -> Transform:
 
 
 def _focus(transform: Transform, *, focal_point: bool) -> Transform:
-    """Keep the one gravity that decides, and the focal point only if it is that."""
+    """Return only the gravity that decides, and the focal point only if it does."""
     crop = _decisive(transform.crop)
     if crop == ("center",) and not focal_point:
         crop = ()
@@ -104,17 +103,17 @@ def _focus(transform: Transform, *, focal_point: bool) -> Transform:
 
 
 def _focal_point(transform: Transform, *, focal_point: bool) -> Transform:
-    """Drop coordinates that are the middle anyway; inside a rect, or over a stored point, they are not."""
+    """Remove coordinates of the center, which has no effect unless there is a rect or a stored point."""
     x, y = transform.focus_x, transform.focus_y
     if transform.rect is None and not focal_point:
         x, y = (None if place == _CENTER else place for place in (x, y))
-    asked = (x, y, transform.focus_zoom) != (None, None, 1.0)
-    return replace(transform, crop=("focalpoint",) if asked else (), focus_x=x, focus_y=y)
+    named = (x, y, transform.focus_zoom) != (None, None, 1.0)
+    return replace(transform, crop=("focalpoint",) if named else (), focus_x=x, focus_y=y)
 
 
 def _decisive(crop: tuple[Gravity, ...]) -> tuple[Gravity, ...]:
-    """Reduce a list to its first usable word; sides combine, and opposite ones meet in the center."""
-    usable = [word for word in crop if word != "faces"]  # which nothing detects yet
+    """Return the first usable word; sides combine, and opposite ones mean the center."""
+    usable = [word for word in crop if word != "faces"]  # not detected yet
     if not usable or usable[0] not in _SIDES:
         return tuple(usable[:1])
     vertical = [word for word in usable if word in _ROWS]
@@ -144,14 +143,17 @@ def normalize(
     *,
     focal_point: bool = False,
 ) -> Transform:
-    """Write a transform as this pair of formats understands it; settling twice changes nothing.
+    """Return a transform without the parameters that have no effect for these formats; idempotent.
 
     Args:
-        transform: what is asked for.
-        original: the format by the first bytes.
-        output: the format decided on; a quality above 100 is a BadTransform where it is not GIF.
+        transform: the requested transform.
+        original: the format of the original.
+        output: the format of the rendition.
         qualities: configured default qualities by format.
-        focal_point: one is stored on the image, so that asking for the center is not the same as not asking.
+        focal_point: the image has a stored one, so that a crop to the center differs from the default.
+
+    Raises:
+        BadTransform: the quality is above 100 and the output is not GIF.
     """
     named = replace(transform, format=output.name)
     if mistakes := contradictions({"quality": named.quality, "format": output.name}):
@@ -183,7 +185,7 @@ def _quality(transform: Transform, output: Format, qualities: Mapping[str, int])
 
 def _output(transform: Transform, output: Format) -> Transform:
     name = output.name
-    # A GIF has at most 256 colors anyway, and a lossless picture keeps its chroma.
+    # A GIF has at most 256 colors anyway, and a lossless picture has full chroma.
     everything = name == "gif" and transform.colors == MAX_COLORS
     return replace(
         transform,
@@ -197,14 +199,14 @@ def _frames(transform: Transform, original: Format, output: Format) -> Transform
     page = transform.page if original.name in _PAGED else 1
     if original.name not in _FRAMED:
         return replace(transform, page=page, frame=None, animate=True)
-    # The first frame as a still is what `animate=0` asks for; a still output takes it unasked.
+    # `animate=0` means the first frame as a still, which is the default of a still output.
     first = transform.frame == 1 or (transform.frame is None and not transform.animate)
     frame = None if first else transform.frame
     return replace(transform, page=page, frame=frame, animate=not (first and output.animation))
 
 
 def _background(transform: Transform, original: Format, output: Format) -> Transform:
-    """Drop the colors that nothing shows, and the white that an output without alpha has anyway."""
+    """Remove the colors that are not visible, and the white that is the default without alpha."""
     plain = None if output.alpha else _WHITE
     background, fill_color = transform.background, transform.fill_color
     if fill_color == background or transform.fill == "blur":
@@ -212,25 +214,25 @@ def _background(transform: Transform, original: Format, output: Format) -> Trans
     filled = transform.fit in FILLS and transform.fill == "solid" and fill_color is None
     if not (original.alpha or transform.rotate % _QUARTER_TURN or filled) or background == plain:
         background = None
-    # Compared again with what is left behind it.
+    # Compared again, now with the remaining background.
     return replace(
         transform, background=background, fill_color=None if fill_color == (background or plain) else fill_color
     )
 
 
-def snapped(asked: ParsedQuery, sizes: Sequence[int]) -> ParsedQuery:
-    """Raise each side in pixels to the next of the ascending sizes (above the last: to it), and say so.
+def snapped(query: ParsedQuery, sizes: Sequence[int]) -> ParsedQuery:
+    """Return a query with each side in pixels raised to the next of the ascending sizes, with notes.
 
-    A side given as a fraction or left open follows from the original, of which there is one.
+    A side above the last size becomes that. A fraction or an open side stays, since it depends on the original only.
     """
-    transform, notes = asked.transform, list(asked.notes)
+    transform, notes = query.transform, list(query.notes)
 
     def step(name: str, side: int | float | None) -> int | float | None:
         if not isinstance(side, int) or side in sizes:
             return side
-        made = sizes[min(bisect_left(sizes, side), len(sizes) - 1)]
-        notes.append(f"{name}: {side} is not a size of this server, made {made}")
-        return made
+        size = sizes[min(bisect_left(sizes, side), len(sizes) - 1)]
+        notes.append(f"{name}: {side} is not a size of this server, made {size}")
+        return size
 
     width, height = step("width", transform.width), step("height", transform.height)
-    return replace(asked, transform=replace(transform, width=width, height=height), notes=tuple(notes))
+    return replace(query, transform=replace(transform, width=width, height=height), notes=tuple(notes))

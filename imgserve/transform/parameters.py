@@ -1,6 +1,7 @@
 """The table of URL parameters. Parsing, canonical text, messages, client and documentation derive from it."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from imgserve.formats import FORMATS
 from imgserve.transform.kinds import (
@@ -20,10 +21,11 @@ from imgserve.transform.kinds import (
     switch,
     text_kind,
 )
+from imgserve.transform.value import Fit, Gravity
 
 MAX_DPR = 5
 MAX_QUALITY = 100
-"""Above it, up to 256, a quality is the palette size of a GIF."""
+"""A greater quality, up to 256, is the palette size of a GIF."""
 MAX_COLORS = 256
 
 
@@ -32,13 +34,18 @@ class Parameter:
     """One parameter of the URL language."""
 
     name: str
-    attribute: str
-    """Of `Transform`, or of `ParsedQuery` for what does not change a pixel."""
-    aliases: tuple[str, ...]
     kind: AnyKind
     default: str
+    """In words, for the documentation."""
     meaning: str
     example: str
+    """A value."""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def attribute(self) -> str:
+        """Return its attribute in `Transform`, or in `ParsedQuery` if it changes no pixel."""
+        return self.name.replace("-", "_")
 
 
 def _quality(text: str) -> int:
@@ -48,7 +55,7 @@ def _quality(text: str) -> int:
 
 
 _FIT = choice(
-    ("clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp"),
+    get_args(Fit),
     synonyms={"inside": "max", "cover": "crop", "contain": "fill", "pad": "fill", "stretch": "scale"},
 )
 _FORMAT = choice(
@@ -58,7 +65,6 @@ _FORMAT = choice(
 )
 _QUALITY = Kind(f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}", _quality, str)
 _ORIENT = converted(choice(("0", *"12345678", "90", "180", "270"), synonyms={"0": "1"}), int)
-_GRAVITY = ("top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint")
 _PLACE = number("a number 0..1", lambda x: x <= 1)
 _ZOOM = number("a number 1..100", lambda x: 1 <= x <= 100)  # noqa: PLR2004  the range is the rule itself
 _DPR = number(f"a number 0 < x <= {MAX_DPR}", lambda x: x > 0)
@@ -67,148 +73,80 @@ _PRESET = text_kind("the name of a preset", r".+")
 _FILE_NAME = text_kind(
     "a file name of at most 200 characters without slashes", r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]{0,200}", bare=""
 )
-PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("width", "width", ("w",), SIDE, "proportional", "Width of the picture.", "width=400"),
-    Parameter("height", "height", ("h",), SIDE, "proportional", "Height of the picture.", "height=0.5"),
-    Parameter("aspect", "aspect", ("ar",), ASPECT, "-", "Ratio that gives the side not asked for.", "aspect=16:9"),
+PARAMETERS = (
+    Parameter("width", SIDE, "proportional", "Width of the picture.", "400", ("w",)),
+    Parameter("height", SIDE, "proportional", "Height of the picture.", "0.5", ("h",)),
+    Parameter("aspect", ASPECT, "-", "Ratio that gives the other side.", "16:9", ("ar",)),
     Parameter(
         "fit",
-        "fit",
-        ("f",),
         _FIT,
         "crop if both sides are given, else max",
         "How the picture meets its size; inside=max, cover=crop, contain=pad=fill, stretch=scale.",
-        "fit=fill",
+        "fill",
+        ("f",),
     ),
-    Parameter("enlarge", "enlarge", (), switch(), "0", "Let a picture grow beyond its original.", "enlarge=1"),
+    Parameter("enlarge", switch(), "0", "Allow a picture larger than its original.", "1"),
     Parameter(
         "crop",
-        "crop",
-        (),
-        listing(_GRAVITY),
+        listing(get_args(Gravity)),
         "stored focal point, else center",
         "What a crop keeps; the first usable wins, sides combine.",
-        "crop=top,left",
+        "top,left",
     ),
-    Parameter("focus-x", "focus_x", ("fp-x",), _PLACE, "stored, else 0.5", "Focal point from the left.", "focus-x=0.3"),
-    Parameter("focus-y", "focus_y", ("fp-y",), _PLACE, "stored, else 0.5", "Focal point from the top.", "focus-y=0.3"),
-    Parameter(
-        "focus-zoom", "focus_zoom", ("fp-z",), _ZOOM, "1", "How closely a crop frames the focal point.", "focus-zoom=2"
-    ),
-    Parameter(
-        "rect",
-        "rect",
-        (),
-        RECT,
-        "-",
-        "Part of the upright image that is taken before resizing.",
-        "rect=0.1,0.1,0.5,0.5",
-    ),
-    Parameter("dpr", "dpr", (), _DPR, "1", "Device pixels for each pixel asked for.", "dpr=2"),
-    Parameter("orient", "orient", (), _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "orient=90"),
-    Parameter("rotate", "rotate", ("rot",), _DEGREES, "0", "Turn clockwise by degrees.", "rotate=90"),
-    Parameter(
-        "flip",
-        "flip",
-        (),
-        choice(("h", "v", "hv"), synonyms={"vh": "hv"}),
-        "-",
-        "Mirror horizontally, vertically.",
-        "flip=h",
-    ),
+    Parameter("focus-x", _PLACE, "stored, else 0.5", "Focal point from the left.", "0.3", ("fp-x",)),
+    Parameter("focus-y", _PLACE, "stored, else 0.5", "Focal point from the top.", "0.3", ("fp-y",)),
+    Parameter("focus-zoom", _ZOOM, "1", "How closely a crop frames the focal point.", "2", ("fp-z",)),
+    Parameter("rect", RECT, "-", "Part of the upright image that is cut out before resizing.", "0.1,0.1,0.5,0.5"),
+    Parameter("dpr", _DPR, "1", "Device pixels for each requested pixel.", "2"),
+    Parameter("orient", _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "90"),
+    Parameter("rotate", _DEGREES, "0", "Turn clockwise by degrees.", "90", ("rot",)),
+    Parameter("flip", choice(("h", "v", "hv"), synonyms={"vh": "hv"}), "-", "Mirror horizontally, vertically.", "h"),
     Parameter(
         "format",
-        "format",
-        ("fm", "f"),
         _FORMAT,
         "the original's if web-safe",
         "Format of the picture; pjpg is a progressive jpg, png8 a png with a palette.",
-        "format=webp",
+        "webp",
+        ("fm", "f"),
     ),
     Parameter(
         "auto",
-        "auto",
-        (),
         merging(("format", "compress")),
         "-",
         "Choose the format by what the browser accepts; lower the quality by 15.",
-        "auto=format",
+        "format",
     ),
-    Parameter("quality", "quality", ("q",), _QUALITY, "per format", "Quality of a lossy format.", "quality=70"),
-    Parameter("lossless", "lossless", (), switch(), "0", "Keep every pixel in webp and avif.", "lossless=1"),
-    Parameter(
-        "progressive",
-        "progressive",
-        ("jpg-progressive",),
-        switch(),
-        "1",
-        "Let a jpg appear coarse, then fine.",
-        "progressive=0",
-    ),
+    Parameter("quality", _QUALITY, "per format", "Quality of a lossy format.", "70", ("q",)),
+    Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
+    Parameter("progressive", switch(), "1", "Make a jpg appear coarse first, then fine.", "0", ("jpg-progressive",)),
     Parameter(
         "chroma",
-        "chroma",
-        ("chromasub",),
         choice(("420", "422", "444"), synonyms={"422": "444"}),
         "420",
         "Color resolution of jpg and avif; 422 is written as 444.",
-        "chroma=444",
+        "444",
+        ("chromasub",),
     ),
-    Parameter(
-        "colors", "colors", ("colorquant",), integer(2, MAX_COLORS), "-", "Palette size of png and gif.", "colors=64"
-    ),
-    Parameter(
-        "background",
-        "background",
-        ("bg",),
-        COLOR,
-        "white where alpha must go",
-        "Color behind transparency.",
-        "background=ff8800",
-    ),
-    Parameter(
-        "fill", "fill", (), choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "fill=blur"
-    ),
-    Parameter(
-        "fill-color",
-        "fill_color",
-        (),
-        COLOR,
-        "background",
-        "Color around the picture with fit=fill.",
-        "fill-color=navy",
-    ),
-    Parameter("page", "page", (), integer(1, 100_000), "1", "Page of a many-page original.", "page=2"),
-    Parameter("frame", "frame", (), integer(1, 100_000), "all", "One frame of an animation, as a still.", "frame=3"),
-    Parameter("animate", "animate", (), switch(), "1", "Keep an animation moving.", "animate=0"),
+    Parameter("colors", integer(2, MAX_COLORS), "-", "Palette size of png and gif.", "64", ("colorquant",)),
+    Parameter("background", COLOR, "white where alpha must go", "Color behind transparency.", "ff8800", ("bg",)),
+    Parameter("fill", choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "blur"),
+    Parameter("fill-color", COLOR, "background", "Color around the picture with fit=fill.", "navy"),
+    Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
+    Parameter("frame", integer(1, 100_000), "all", "One frame of an animation, as a still.", "3"),
+    Parameter("animate", switch(), "1", "Keep an animation moving.", "0"),
     Parameter(
         "profile",
-        "profile",
-        ("cs",),
         choice(("srgb", "strip", "origin")),
         "srgb",
         "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.",
-        "profile=origin",
+        "origin",
+        ("cs",),
     ),
     Parameter(
-        "metadata",
-        "metadata",
-        (),
-        choice(("strip", "copyright", "keep")),
-        "copyright",
-        "Metadata that stays in the picture.",
-        "metadata=strip",
+        "metadata", choice(("strip", "copyright", "keep")), "copyright", "Metadata that stays in the picture.", "strip"
     ),
-    Parameter("preset", "preset", (), _PRESET, "-", "Parameters that the server keeps under a name.", "preset=card"),
-    Parameter(
-        "download",
-        "download",
-        ("dl",),
-        _FILE_NAME,
-        "-",
-        "Save as a file of this name instead of showing it.",
-        "download=shoe.jpg",
-    ),
+    Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),
+    Parameter("download", _FILE_NAME, "-", "Save as a file of this name instead of showing it.", "shoe.jpg", ("dl",)),
 )
 """Every parameter, in the order of the documentation."""
 
@@ -222,14 +160,16 @@ def _by_name() -> dict[str, tuple[Parameter, ...]]:
 
 
 BY_NAME = _by_name()
-"""The rows behind each name; more than one where a value decides."""
+"""The parameters of each name; more than one if the value decides."""
 
 
 def markdown_table() -> str:
-    """Write the field table as Markdown for the documentation."""
+    """Return the table as Markdown for the documentation."""
     lines = ["| name | short | value | default | meaning |", "|---|---|---|---|---|"]
     for row in PARAMETERS:
         short = ", ".join(f"`{alias}`" for alias in row.aliases) or "-"
         expects = row.kind.expects.replace("{max_side}", "8192")
-        lines.append(f"| `{row.name}` | {short} | {expects} | {row.default} | {row.meaning} E.g. `{row.example}` |")
+        lines.append(
+            f"| `{row.name}` | {short} | {expects} | {row.default} | {row.meaning} E.g. `{row.name}={row.example}` |"
+        )
     return "\n".join(lines) + "\n"

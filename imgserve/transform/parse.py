@@ -1,201 +1,39 @@
-"""Parse a query string into an `ParsedQuery`: query over preset over defaults, with every mistake collected."""
+"""Parse a query string: query over preset over defaults, with every mistake collected."""
 
 import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.kinds import NotBuiltError, ReadError
-from imgserve.transform.merge import contradictions, merge, overlay
-from imgserve.transform.parameters import BY_NAME, Parameter
+from imgserve.transform.parameters import BY_NAME, MAX_COLORS, MAX_DPR, MAX_QUALITY, Parameter
 from imgserve.transform.value import Transform
 
 MAX_BYTES = 8192
 MAX_PAIRS = 100
-_BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One name with its value, percent-decoded."""
-
-    name: str
-    value: bytes
-
-
-def _decode(part: bytes) -> bytes:
-    return unquote_to_bytes(part.replace(b"+", b" "))
-
-
-def _value_pair(part: bytes) -> Pair:
-    name, _, value = part.partition(b"=")
-    return Pair(_decode(name).decode("utf-8", "backslashreplace").lower(), _decode(value))
-
-
-def split(raw: bytes | str) -> list[Pair]:
-    """Split a query as `application/x-www-form-urlencoded`; refuses one that is too long to be meant."""
-    data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
-    if len(data) > MAX_BYTES:
-        raise BadTransform([f"query: expected at most {MAX_BYTES} bytes, but received {len(data)}"])
-    parts = [part for part in data.split(b"&") if part]
-    if len(parts) > MAX_PAIRS:
-        raise BadTransform([f"query: expected at most {MAX_PAIRS} parameters, but received {len(parts)}"])
-    return [_value_pair(part) for part in parts]
-
-
-def as_text(value: bytes) -> str:
-    """Read a value as UTF-8."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise ReadError(", which is not UTF-8") from None
-
-
-def from_base64(value: bytes) -> bytes:
-    """Read unpadded URL-safe base64."""
-    digits = value.rstrip(b"=")
-    if not _BASE64.fullmatch(digits):
-        raise ReadError(", which is not URL-safe base64")
-    try:
-        return base64.urlsafe_b64decode(digits + b"=" * (-len(digits) % 4))
-    except binascii.Error:
-        raise ReadError(", which is not URL-safe base64") from None
-
-
-Values = dict[str, Any]
-"""What was asked for, by attribute, as the table reads it."""
-_SIGNATURE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
-_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?([kmg]i?)?b?")
 MAX_SUGGESTIONS = 10
-_MERGED = "auto"
-_ENCODED = "64"
-
-
-@dataclass(slots=True)
-class Reading:
-    """The values and the mistakes of one query or preset."""
-
-    max_side: int
-    strict: bool
-    values: Values = field(default_factory=dict)
-    signature: str | None = None
-    mistakes: list[str] = field(default_factory=list)
-    unreadable: set[str] = field(default_factory=set)
-    """Parameters whose first mistake is told; looking for near words a hundred times would cost too much."""
-
-    def take(self, pairs: Iterable[Pair]) -> None:
-        """Read pairs into values."""
-        for pair in pairs:
-            self._take(pair)
-        _merge_format(self.values)
-
-    def mistake(self, sentence: str) -> None:
-        """Note a mistake once."""
-        if sentence not in self.mistakes:
-            self.mistakes.append(sentence)
-
-    def _take(self, pair: Pair) -> None:
-        name, encoded = _plain_name(pair.name)
-        rows = BY_NAME.get(name, ())
-        if not rows and not self._shared(name, pair.value):
-            self._unknown(pair.name)
-        if rows:
-            self._read(name, rows, pair.value, encoded=encoded)
-
-    def _shared(self, name: str, value: bytes) -> bool:
-        """Read `s`: a signature by its look; a size is a limit in bytes, which nothing here obeys."""
-        word = value.decode("utf-8", "replace").lower()
-        if name != "s" or not (_SIGNATURE.fullmatch(word) or _SIZE.fullmatch(word)):
-            return False
-        if _SIGNATURE.fullmatch(word):
-            if self.signature not in (None, word):
-                self.mistake("s: given twice with different values")
-            self.signature = word
-        return True
-
-    def _unknown(self, name: str) -> None:
-        if self.strict:
-            near = suggestion(name, BY_NAME) if len(self.mistakes) < MAX_SUGGESTIONS else ""
-            self.mistake(f"unknown parameter {quoted(name)}{near}")
-
-    def _read(self, name: str, rows: tuple[Parameter, ...], value: bytes, *, encoded: bool) -> None:
-        title = rows[0].name if len(rows) == 1 else name
-        if title in self.unreadable:
-            return
-        try:
-            text = as_text(from_base64(value) if encoded else value)
-            row = _by_value(rows, text)
-            self._store(row, _value_of(row, text))
-        except ReadError as error:
-            self.unreadable.add(title)
-            self.mistake(f"{title}: {self._complaint(rows, value, error)}")
-
-    def _complaint(self, rows: tuple[Parameter, ...], value: bytes, error: ReadError) -> str:
-        received = quoted(value.decode("utf-8", "backslashreplace")) if value else "nothing"
-        if isinstance(error, NotBuiltError):
-            return f"{received} is not available on this server"
-        expects = " or ".join(row.kind.expects for row in rows).replace("{max_side}", str(self.max_side))
-        return f"expected {expects}, but received {received}{error}"
-
-    def _store(self, row: Parameter, value: Any) -> None:
-        known = self.values.get(row.attribute, value)
-        if row.name == _MERGED:
-            value = known | value
-        elif repr(known) != repr(value):  # 1 pixel equals 1.0 of the original, but is not the same
-            self.mistake(f"{row.name}: given twice with different values")
-        self.values[row.attribute] = value
-
-
-def _plain_name(name: str) -> tuple[str, bool]:
-    """Tell a name from its base64 form; `auto` has none."""
-    plain = name.removesuffix(_ENCODED)
-    encoded = plain != name and plain in BY_NAME and plain != _MERGED
-    return (plain, True) if encoded else (name, False)
-
-
-def _by_value(rows: tuple[Parameter, ...], text: str) -> Parameter:
-    """Choose the row of a shared name by the word that it received."""
-    if len(rows) == 1:
-        return rows[0]
-    word = text.lower()
-    for row in rows:
-        if word in row.kind.known:
-            return row
-    raise ReadError(suggestion(word, (known for row in rows for known in sorted(row.kind.known))))
-
-
-def _value_of(row: Parameter, text: str) -> Any:
-    if text:
-        return row.kind.read(text)
-    if row.kind.bare is None:
-        raise ReadError
-    return row.kind.read(row.kind.bare) if row.kind.bare else ""
-
-
-def _merge_format(values: Values) -> None:
-    """Fold the formats that are a way to ask for something else, within the query or preset that names them."""
-    if values.get("format") == "auto":
-        values["format"] = None
-        values["auto"] = values.get("auto", frozenset()) | {"format"}
-    if values.get("format") == "pjpg":
-        values["format"] = "jpg"
-        values.setdefault("progressive", True)
-
-
 MAX_SIDE = 8192
 DEFAULT_PRESET = "default"
 _WITHOUT_PIXELS = frozenset({"download", "dpr"})
-"""What changes no pixel alone: dpr only multiplies sides."""
+"""Attributes that change no pixel alone: dpr only multiplies sides."""
+_BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
+_SIGNATURE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
+_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?([kmg]i?)?b?")
+_ATTRIBUTES = frozenset(item.name for item in fields(Transform))
+_HALF = Fraction(1, 2)
+Values = dict[str, Any]
+"""Requested values by attribute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Parameters kept under a name, read once."""
+    """Parameters stored under a name."""
 
     values: Mapping[str, Any]
     """By attribute."""
@@ -203,11 +41,11 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """What a URL asks for."""
+    """The meaning of a query."""
 
     transform: Transform
     given: frozenset[str] = frozenset()
-    """Attributes that the query or its preset named, even if with a default."""
+    """Attributes named by the query or its preset, even with a default value."""
     download: str | None = None
     """File name to save as; empty: the original's own."""
     preset: str | None = None
@@ -228,12 +66,15 @@ def parse_query(
     default: Preset | None = None,
     max_side: int = MAX_SIDE,
 ) -> ParsedQuery:
-    """Read a query; raises BadTransform with every mistake in it.
+    """Return the meaning of a query.
 
-    `strict` makes an unknown name a mistake. `default` is applied where nothing that changes a pixel is asked for.
+    `strict` makes an unknown name a mistake. `default` applies if the query names nothing that changes a pixel.
+
+    Raises:
+        BadTransform: with every mistake.
     """
     reading = Reading(max_side, strict)
-    reading.take(split(raw))
+    reading.add(split(raw))
     query = reading.values
     name, preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
     values = overlay(query, preset)
@@ -246,13 +87,179 @@ def parse_query(
 
 
 def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:
-    """Read a preset, written as parameters and values or as a query; an unknown name is a mistake."""
+    """Return a preset written as parameters and values or as a query; raises as a strict `parse_query` does."""
     reading = Reading(max_side, strict=True)
-    reading.take(split(source) if isinstance(source, str) else [_pair(*item) for item in source.items()])
+    reading.add(split(source) if isinstance(source, str) else [_pair(*item) for item in source.items()])
     if reading.values.pop("preset", None) is not None:
         reading.mistake("preset: a preset cannot name another")
     _finished(reading, reading.values)
     return Preset(MappingProxyType(reading.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One name with its value, percent-decoded."""
+
+    name: str
+    value: bytes
+
+
+def split(raw: bytes | str) -> list[Pair]:
+    """Return the pairs of an `application/x-www-form-urlencoded` query.
+
+    Raises:
+        BadTransform: it is too long.
+    """
+    data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
+    if len(data) > MAX_BYTES:
+        raise BadTransform([f"query: expected at most {MAX_BYTES} bytes, but received {len(data)}"])
+    parts = [part for part in data.split(b"&") if part]
+    if len(parts) > MAX_PAIRS:
+        raise BadTransform([f"query: expected at most {MAX_PAIRS} parameters, but received {len(parts)}"])
+    pairs = ([_decode(piece) for piece in part.partition(b"=")] for part in parts)
+    return [Pair(name.decode("utf-8", "backslashreplace").lower(), value) for name, _, value in pairs]
+
+
+def _decode(part: bytes) -> bytes:
+    return unquote_to_bytes(part.replace(b"+", b" "))
+
+
+def _pair(name: str, value: object) -> Pair:
+    """Return a pair as a query would have it, from a value in the configuration."""
+    return Pair(name.lower(), _plain(value).encode("utf-8", "surrogatepass"))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(_plain(item) for item in value)
+    return "" if value is None else str(value)
+
+
+@dataclass(slots=True)
+class Reading:
+    """The values and the mistakes of one query or preset."""
+
+    max_side: int
+    strict: bool
+    values: Values = field(default_factory=dict)
+    signature: str | None = None
+    mistakes: list[str] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    """Parameters with a mistake. Only their first one is reported, since a hundred suggestions would cost too much."""
+
+    def add(self, pairs: Iterable[Pair]) -> None:
+        """Read pairs into values."""
+        for pair in pairs:
+            self._add(pair)
+        _merge_format(self.values)
+
+    def mistake(self, sentence: str) -> None:
+        """Add a mistake once."""
+        if sentence not in self.mistakes:
+            self.mistakes.append(sentence)
+
+    def _add(self, pair: Pair) -> None:
+        name, encoded = _plain_name(pair.name)
+        rows = BY_NAME.get(name, ())
+        if rows:
+            self._read(name, rows, pair.value, encoded=encoded)
+        elif not self._is_signature(name, pair.value) and self.strict:
+            near = suggestion(pair.name, BY_NAME) if len(self.mistakes) < MAX_SUGGESTIONS else ""
+            self.mistake(f"unknown parameter {quoted(pair.name)}{near}")
+
+    def _is_signature(self, name: str, value: bytes) -> bool:
+        """Store a signature, recognized by its form. Also accept a size limit in bytes, which has no effect."""
+        word = value.decode("utf-8", "replace").lower()
+        if name != "s" or not (_SIGNATURE.fullmatch(word) or _SIZE.fullmatch(word)):
+            return False
+        if _SIGNATURE.fullmatch(word):
+            if self.signature not in (None, word):
+                self.mistake("s: given twice with different values")
+            self.signature = word
+        return True
+
+    def _read(self, name: str, rows: tuple[Parameter, ...], value: bytes, *, encoded: bool) -> None:
+        title = rows[0].name if len(rows) == 1 else name
+        if title in self.unreadable:
+            return
+        try:
+            text = _as_text(_from_base64(value) if encoded else value)
+            row = _by_value(rows, text)
+            self._store(row, _value_of(row, text))
+        except ReadError as error:
+            self.unreadable.add(title)
+            self.mistake(f"{title}: {self._complaint(rows, value, error)}")
+
+    def _complaint(self, rows: tuple[Parameter, ...], value: bytes, error: ReadError) -> str:
+        received = quoted(value.decode("utf-8", "backslashreplace")) if value else "nothing"
+        if isinstance(error, NotBuiltError):
+            return f"{received} is not available on this server"
+        expects = " or ".join(row.kind.expects for row in rows).replace("{max_side}", str(self.max_side))
+        return f"expected {expects}, but received {received}{error}"
+
+    def _store(self, row: Parameter, value: Any) -> None:
+        known = self.values.get(row.attribute, value)
+        if row.name == "auto":
+            value = known | value
+        elif repr(known) != repr(value):  # 1 pixel equals 1.0 of the original, but is not the same
+            self.mistake(f"{row.name}: given twice with different values")
+        self.values[row.attribute] = value
+
+
+def _plain_name(name: str) -> tuple[str, bool]:
+    """Return a name without the ending of its base64 form, and whether it had one; `auto` has none."""
+    plain = name.removesuffix("64")
+    encoded = plain != name and plain in BY_NAME and plain != "auto"
+    return (plain, True) if encoded else (name, False)
+
+
+def _as_text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ReadError(", which is not UTF-8") from None
+
+
+def _from_base64(value: bytes) -> bytes:
+    """Return the bytes of unpadded URL-safe base64."""
+    digits = value.rstrip(b"=")
+    if not _BASE64.fullmatch(digits):
+        raise ReadError(", which is not URL-safe base64")
+    try:
+        return base64.urlsafe_b64decode(digits + b"=" * (-len(digits) % 4))
+    except binascii.Error:
+        raise ReadError(", which is not URL-safe base64") from None
+
+
+def _by_value(rows: tuple[Parameter, ...], text: str) -> Parameter:
+    """Return the parameter of a shared name that knows the received word."""
+    if len(rows) == 1:
+        return rows[0]
+    word = text.lower()
+    for row in rows:
+        if word in row.kind.known:
+            return row
+    raise ReadError(suggestion(word, (known for row in rows for known in sorted(row.kind.known))))
+
+
+def _value_of(row: Parameter, text: str) -> Any:
+    if text:
+        return row.kind.read(text)
+    if row.kind.bare is None:
+        raise ReadError
+    return row.kind.read(row.kind.bare) if row.kind.bare else ""
+
+
+def _merge_format(values: Values) -> None:
+    """Replace the formats that stand for other parameters, within the query or preset that names them."""
+    if values.get("format") == "auto":
+        values["format"] = None
+        values["auto"] = values.get("auto", frozenset()) | {"format"}
+    if values.get("format") == "pjpg":
+        values["format"] = "jpg"
+        values.setdefault("progressive", True)
 
 
 def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, tuple[str, ...]]:
@@ -263,12 +270,12 @@ def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, t
 
 
 def _preset_of(
-    reading: Reading, asked: str | None, path_preset: str | None, presets: Mapping[str, Preset]
+    reading: Reading, named: str | None, path_preset: str | None, presets: Mapping[str, Preset]
 ) -> tuple[str | None, Mapping[str, Any]]:
-    """Find the preset that the query or the path names, in any case."""
-    if asked and path_preset and asked.lower() != path_preset.lower():
-        reading.mistake(f"preset: the path names {quoted(path_preset)}, but the query names {quoted(asked)}")
-    name = asked or path_preset
+    """Return the name and the values of the preset in the query or the path, in any case."""
+    if named and path_preset and named.lower() != path_preset.lower():
+        reading.mistake(f"preset: the path names {quoted(path_preset)}, but the query names {quoted(named)}")
+    name = named or path_preset
     if name is None:
         return None, {}
     for known, preset in presets.items():
@@ -278,14 +285,68 @@ def _preset_of(
     return None, {}
 
 
-def _pair(name: str, value: object) -> Pair:
-    """Write a value of a config file as a query would."""
-    return Pair(name.lower(), _plain(value).encode("utf-8", "surrogatepass"))
+def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> Values:
+    """Return values over a preset or defaults; a named format ends the choice by Accept made below."""
+    merged = {**below, **values}
+    if values.get("format") and "auto" in below and "auto" not in values:
+        merged["auto"] = below["auto"] - {"format"}
+    return merged
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(_plain(item) for item in value)
-    return "" if value is None else str(value)
+def contradictions(values: Mapping[str, Any]) -> list[str]:
+    """Return the mistakes in values that are valid alone but not together."""
+    quality, name = values.get("quality"), values.get("format")
+    if quality is None or quality <= MAX_QUALITY or name in (None, "gif"):
+        return []
+    return [f'quality: expected an integer 1..{MAX_QUALITY} for {name}, but received "{quality}"']
+
+
+def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[str, ...]]:
+    """Return the transform of values by attribute, and notes on what was clamped."""
+    merged = {name: value for name, value in values.items() if name in _ATTRIBUTES}
+    quality = merged.get("quality")
+    if merged.get("format") == "png8":
+        merged |= {"format": "png", "colors": merged.get("colors", MAX_COLORS)}
+    elif merged.get("format") == "gif" and quality is not None and quality > MAX_QUALITY:
+        merged |= {"quality": None, "colors": merged.get("colors", quality)}
+    return _merge_sides(Transform(**merged), max_side)
+
+
+def _rounded(value: Fraction) -> int:
+    """Return a value rounded half up, at least 1."""
+    return max(1, int(value + _HALF))
+
+
+def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[str, ...]]:
+    """Return a transform with sides in pixels multiplied by dpr and limited to the cap, and notes."""
+    sides = {"width": transform.width, "height": transform.height}
+    pixels = {name: side for name, side in sides.items() if isinstance(side, int)}
+    fractions = any(isinstance(side, float) for side in sides.values())
+    if not pixels and not fractions:
+        return replace(transform, dpr=1.0), ()
+    notes = [f"dpr lowered to {MAX_DPR}"] if transform.dpr > MAX_DPR else []
+    dpr = min(transform.dpr, float(MAX_DPR))
+    if not fractions:
+        pixels = {name: _rounded(side * Fraction(str(dpr))) for name, side in pixels.items()}
+        dpr = 1.0
+    capped = _capped(pixels, transform.aspect, max_side)
+    if capped != pixels:
+        lowered = " and ".join(f"{name} to {side}" for name, side in capped.items())
+        notes.append(f"size lowered: {lowered}, since no side may be above {max_side}")
+    return replace(
+        transform, width=capped.get("width", transform.width), height=capped.get("height", transform.height), dpr=dpr
+    ), tuple(notes)
+
+
+def _capped(pixels: Mapping[str, int], aspect: tuple[int, int] | None, max_side: int) -> dict[str, int]:
+    """Return the sides in proportion, the longer at most the cap, including a side added by a ratio."""
+    longest = max(pixels.values(), default=0)
+    capped = dict(pixels)
+    if longest > max_side:
+        capped = {name: _rounded(Fraction(side * max_side, longest)) for name, side in pixels.items()}
+    if aspect and len(capped) == 1:
+        [(name, side)] = capped.items()
+        own, other = aspect if name == "width" else reversed(aspect)
+        # Rounded down: the other side must not come out above the cap again.
+        capped = {name: max(1, min(side, max_side * own // other))}
+    return capped

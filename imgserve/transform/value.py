@@ -1,4 +1,4 @@
-"""The transform as a value: what a caller asks for, parsed once and never checked again."""
+"""The transform as a value: parsed once and never checked again."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ Color = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """What to make of an original; a field at its default asks for nothing.
+    """What to make of an original; a field at its default has no effect.
 
     A length that is an `int` is pixels, one that is a `float` a fraction of the upright original.
     """

@@ -126,7 +126,7 @@ def test_what_is_forgotten_is_looked_at_before_it_is_answered(lasting: ThreadSer
     (folder / "noise.jpg").unlink()
 
     async def forget() -> None:
-        lasting.app.state.parts.finder.forget("noise.jpg")
+        lasting.app.state.parts.locator.forget("noise.jpg")
 
     lasting.run(forget())
     assert "404" in ask(lasting).status

@@ -67,7 +67,7 @@ def chosen(
             transform = wanted(query)
             key = house.renditions.key(ORIGINAL, transform)
             request = RenditionRequest(ORIGINAL, transform, key, ParsedQuery(transform), tuple(formats))
-            found = await house.stand_ins._find(request, min_share=least)
+            found = await house.fallback._find(request, min_share=least)
         finally:
             await house.cache.close()
         by_name = {canonical(wanted(one)): one for one in kept}
@@ -150,10 +150,10 @@ def test_a_rendering_that_is_cancelled_at_the_end_is_unavailable(
 ) -> None:
     async def body() -> None:
         house = parts(tmp_path)
-        house.stand_ins._after = after
+        house.fallback._after = after
         monkeypatch.setattr(house.renditions, "make", cancelled_work)
         with pytest.raises(Unavailable) as caught:
-            await house.stand_ins.make(request(), may_stand_in=True)
+            await house.fallback.make(request(), may_stand_in=True)
         assert caught.value.retry_after == 1
         await house.cache.close()
 
@@ -163,10 +163,10 @@ def test_a_rendering_that_is_cancelled_at_the_end_is_unavailable(
 def test_a_request_that_is_cancelled_itself_stays_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         house = parts(tmp_path)
-        house.stand_ins._after = 0.1
+        house.fallback._after = 0.1
         monkeypatch.setattr(house.renditions, "make", endless_work)
         for pause in (0.0, 0.3):  # before and after the time to wait is over
-            task = asyncio.create_task(house.stand_ins.make(request(), may_stand_in=True))
+            task = asyncio.create_task(house.fallback.make(request(), may_stand_in=True))
             await asyncio.sleep(pause)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

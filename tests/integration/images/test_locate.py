@@ -51,8 +51,8 @@ def originals(folder: Path) -> Counting:
 
 def find(originals: Counting, *paths: str, recheck: float = 60) -> list[Found]:
     async def all_of() -> list[Found]:
-        finder = Locator(originals, recheck=recheck, presets={"card", "default"})
-        return [await finder.find(path) for path in paths]
+        locator = Locator(originals, recheck=recheck, presets={"card", "default"})
+        return [await locator.find(path) for path in paths]
 
     return asyncio.run(all_of())
 
@@ -142,13 +142,13 @@ def test_a_look_is_good_for_a_while(originals: Counting) -> None:
 
 def test_absence_is_remembered_as_long(originals: Counting, folder: Path) -> None:
     async def twice() -> None:
-        finder = Locator(originals, recheck=60, presets=())
+        locator = Locator(originals, recheck=60, presets=())
         for _ in range(2):
             with pytest.raises(ImageNotFound):
-                await finder.find("absent")
+                await locator.find("absent")
         settled(folder / "absent", PICTURE)
-        finder.forget("absent")
-        assert (await finder.find("absent")).original.image_id == "absent"
+        locator.forget("absent")
+        assert (await locator.find("absent")).original.image_id == "absent"
 
     asyncio.run(twice())
     assert originals.looks == ["absent", "absent"]
@@ -172,27 +172,27 @@ def test_a_replaced_and_a_deleted_file_are_seen_after_the_recheck_time(
     originals: Counting, folder: Path, jump: Callable[[float], None]
 ) -> None:
     async def story() -> None:
-        finder = Locator(originals, recheck=60, presets=())
-        before = (await finder.find("shoe.jpg")).original
+        locator = Locator(originals, recheck=60, presets=())
+        before = (await locator.find("shoe.jpg")).original
         settled(folder / "shoe.jpg", PICTURE + b"\0")
-        assert (await finder.find("shoe.jpg")).original is before
+        assert (await locator.find("shoe.jpg")).original is before
         jump(61)
-        assert (await finder.find("shoe.jpg")).original.version != before.version
+        assert (await locator.find("shoe.jpg")).original.version != before.version
         (folder / "shoe.jpg").unlink()
         jump(61)
         with pytest.raises(ImageNotFound):
-            await finder.find("shoe.jpg")
+            await locator.find("shoe.jpg")
 
     asyncio.run(story())
 
 
 def test_what_is_forgotten_is_looked_at_anew(originals: Counting) -> None:
     async def story() -> None:
-        finder = Locator(originals, recheck=60, presets=())
-        await finder.find("shoe.jpg")
-        finder.forget("shoe.jpg")
-        finder.forget("never seen")
-        await finder.find("shoe.jpg")
+        locator = Locator(originals, recheck=60, presets=())
+        await locator.find("shoe.jpg")
+        locator.forget("shoe.jpg")
+        locator.forget("never seen")
+        await locator.find("shoe.jpg")
 
     asyncio.run(story())
     assert originals.looks == ["shoe.jpg", "shoe.jpg"]
@@ -202,19 +202,19 @@ def test_what_is_forgotten_is_looked_at_anew_by_another_extension_too(originals:
     """The endpoint forgets by the original's own id, whatever the path was."""
 
     async def story() -> None:
-        finder = Locator(originals, recheck=60, presets=())
-        before = (await finder.find("shoe.webp")).original
+        locator = Locator(originals, recheck=60, presets=())
+        before = (await locator.find("shoe.webp")).original
         settled(folder / "shoe.jpg", PICTURE + b"\0")
-        finder.forget(before.image_id)
-        assert (await finder.find("shoe.webp")).original.version != before.version
+        locator.forget(before.image_id)
+        assert (await locator.find("shoe.webp")).original.version != before.version
 
     asyncio.run(story())
 
 
 def test_many_who_ask_at_once_cost_one_look(originals: Counting) -> None:
     async def all_at_once() -> None:
-        finder = Locator(originals, recheck=60, presets=())
-        await asyncio.gather(*(finder.find("shoe.jpg") for _ in range(50)))
+        locator = Locator(originals, recheck=60, presets=())
+        await asyncio.gather(*(locator.find("shoe.jpg") for _ in range(50)))
 
     asyncio.run(all_at_once())
     assert originals.looks == ["shoe.jpg"]
@@ -234,12 +234,12 @@ def test_a_look_that_sees_the_same_prolongs_the_sight_for_all_who_hold_it(origin
 
 def test_a_sight_ends_where_something_changed(originals: Counting, folder: Path, jump: Callable[[float], None]) -> None:
     async def story() -> None:
-        finder = Locator(originals, recheck=60, presets=())
-        [before] = (await finder.find("shoe.jpg")).stats
+        locator = Locator(originals, recheck=60, presets=())
+        [before] = (await locator.find("shoe.jpg")).stats
         assert time.monotonic() < before.until
         settled(folder / "shoe.jpg", PICTURE + b"\0")
         jump(61)
-        [after] = (await finder.find("shoe.jpg")).stats
+        [after] = (await locator.find("shoe.jpg")).stats
         assert before.until < time.monotonic() < after.until
 
     asyncio.run(story())
@@ -247,12 +247,12 @@ def test_a_sight_ends_where_something_changed(originals: Counting, folder: Path,
 
 def test_a_sight_ends_when_it_is_forgotten(originals: Counting) -> None:
     async def story() -> None:
-        finder = Locator(originals, recheck=60, presets=())
+        locator = Locator(originals, recheck=60, presets=())
         for path in ("shoe.jpg", "shoe.webp"):
-            *_, stat = (await finder.find(path)).stats
-            finder.forget("shoe.jpg")
+            *_, stat = (await locator.find(path)).stats
+            locator.forget("shoe.jpg")
             assert stat.until < time.monotonic()
-            assert stat is not (await finder.find(path)).stats[-1]
+            assert stat is not (await locator.find(path)).stats[-1]
 
     asyncio.run(story())
 

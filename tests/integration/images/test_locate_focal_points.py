@@ -47,17 +47,17 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     return Catalog()
 
 
-def finder(place: Path, catalog: Catalog, recheck: float = 0.0) -> Locator:
+def locator(place: Path, catalog: Catalog, recheck: float = 0.0) -> Locator:
     return Locator(FolderOriginals(place.parent), recheck=recheck, presets=(), focal_point=catalog.focal_point)
 
 
-async def seen(finder: Locator) -> Original:
-    return (await finder.find("shoe.png")).original
+async def seen(locator: Locator) -> Original:
+    return (await locator.find("shoe.png")).original
 
 
 def test_an_original_carries_its_focal_point_and_is_not_asked_about_again(place: Path, catalog: Catalog) -> None:
     async def looks() -> tuple[Original, Original]:
-        a_finder = finder(place, catalog)
+        a_finder = locator(place, catalog)
         return await seen(a_finder), await seen(a_finder)
 
     first, second = asyncio.run(looks())
@@ -69,7 +69,7 @@ def test_an_original_carries_its_focal_point_and_is_not_asked_about_again(place:
 
 def test_after_forgetting_it_is_asked_about_again(place: Path, catalog: Catalog) -> None:
     async def looks() -> tuple[Original, Original]:
-        a_finder = finder(place, catalog, recheck=60)
+        a_finder = locator(place, catalog, recheck=60)
         first = await seen(a_finder)
         catalog.point = RIGHT
         a_finder.forget("shoe.png")
@@ -85,7 +85,7 @@ def test_without_the_catalog_an_original_is_found_and_the_point_follows_later(
     place: Path, catalog: Catalog, trouble: Exception | None
 ) -> None:
     async def looks() -> list[Original]:
-        a_finder = finder(place, catalog)
+        a_finder = locator(place, catalog)
         catalog.trouble, catalog.hangs = trouble, trouble is None
         during = [await seen(a_finder), await seen(a_finder)]
         catalog.trouble, catalog.hangs = None, False
@@ -100,7 +100,7 @@ def test_without_the_catalog_an_original_is_found_and_the_point_follows_later(
 
 def test_a_file_that_is_replaced_while_the_catalog_is_away_keeps_its_point(place: Path, catalog: Catalog) -> None:
     async def looks() -> tuple[Original, Original]:
-        a_finder = finder(place, catalog)
+        a_finder = locator(place, catalog)
         first = await seen(a_finder)
         catalog.trouble = CatalogUnavailable()
         settled(place, encoded(quarters(50, 30), "png"))
@@ -118,7 +118,7 @@ def test_a_catalog_in_trouble_is_left_alone_for_a_while(
     catalog.trouble = CatalogUnavailable()
 
     async def looks() -> None:
-        a_finder = finder(place, catalog)
+        a_finder = locator(place, catalog)
         for _ in range(5):
             await seen(a_finder)
 

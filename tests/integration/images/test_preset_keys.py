@@ -31,12 +31,12 @@ def test_every_picture_of_a_preset_is_named(
     parts: Parts, preset: str, point: FocalPoint | None, accepted: AcceptClass, extension: str | None
 ) -> None:
     original = parts.originals.stat("shoe.jpg").focused(point)
-    keys = parts.meaning.preset_keys(original, preset)
-    served = parts.meaning.request(Found(original, preset.lower(), extension), b"", accepted)
+    keys = parts.resolver.preset_keys(original, preset)
+    served = parts.resolver.request(Found(original, preset.lower(), extension), b"", accepted)
     assert served.key in keys
     assert len(keys) <= 7
 
 
 def test_a_preset_that_there_is_not_is_a_mistake(parts: Parts) -> None:
     with pytest.raises(BadTransform):
-        parts.meaning.preset_keys(parts.originals.stat("shoe.jpg"), "poster")
+        parts.resolver.preset_keys(parts.originals.stat("shoe.jpg"), "poster")

@@ -10,12 +10,11 @@ import psutil
 import pytest
 
 from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
-from imgserve.images.render_settings import RenderSettings
-from imgserve.images.renditions import Served
+from imgserve.images.renditions import RenderSettings, Served
 from imgserve.model import Limits
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.transform import Transform
-from tests.house import LONG_YOUNG, PNG, RECIPE, deadly, opened, run, until
+from tests.house import LONG_YOUNG, PNG, RENDER_SETTINGS, deadly, opened, run, until
 from tests.pictures import encoded, noise
 from tests.servers import rendering_processes, resume
 
@@ -88,17 +87,17 @@ def test_a_picture_that_all_have_left_is_finished_and_kept(tmp_path: Path, memor
 
 
 @pytest.mark.parametrize(
-    ("data", "recipe", "error"),
+    ("data", "render_settings", "error"),
     [
-        (PNG[:2000], RECIPE, UnreadableImage),
-        (PNG, replace(RECIPE, limits=Limits(original_pixels=100)), LimitExceeded),
+        (PNG[:2000], RENDER_SETTINGS, UnreadableImage),
+        (PNG, replace(RENDER_SETTINGS, limits=Limits(original_pixels=100)), LimitExceeded),
     ],
 )
 def test_a_failure_is_remembered_for_the_picture(
-    tmp_path: Path, data: bytes, recipe: RenderSettings, error: type[Exception]
+    tmp_path: Path, data: bytes, render_settings: RenderSettings, error: type[Exception]
 ) -> None:
     async def body() -> None:
-        async with opened(tmp_path, recipe=recipe) as house:
+        async with opened(tmp_path, render_settings=render_settings) as house:
             original = house.put(data=data)
             for _ in range(3):
                 with pytest.raises(error):
@@ -163,13 +162,13 @@ def test_a_replaced_original_is_never_served_under_its_former_version(tmp_path: 
 
 
 def test_what_decides_the_bytes_is_in_the_key_and_what_does_not_is_not() -> None:
-    recipes = [
-        RECIPE,
-        replace(RECIPE, damaged=True),
-        replace(RECIPE, encoders=EncoderSettings({**EncoderSettings().quality, "jpg": 33})),
-        replace(RECIPE, limits=Limits(output_side=100)),
+    settings = [
+        RENDER_SETTINGS,
+        replace(RENDER_SETTINGS, damaged=True),
+        replace(RENDER_SETTINGS, encoders=EncoderSettings({**EncoderSettings().quality, "jpg": 33})),
+        replace(RENDER_SETTINGS, limits=Limits(output_side=100)),
     ]
-    assert len({recipe.revision("1/8.18.0") for recipe in recipes}) == len(recipes)
-    assert RECIPE.revision("1/8.18.0") != RECIPE.revision("1/8.18.1")
-    same = replace(RECIPE, settle=9, limits=Limits(original_bytes=99))
-    assert same.revision("1") == RECIPE.revision("1")
+    assert len({render_settings.revision("1/8.18.0") for render_settings in settings}) == len(settings)
+    assert RENDER_SETTINGS.revision("1/8.18.0") != RENDER_SETTINGS.revision("1/8.18.1")
+    same = replace(RENDER_SETTINGS, settle=9, limits=Limits(original_bytes=99))
+    assert same.revision("1") == RENDER_SETTINGS.revision("1")

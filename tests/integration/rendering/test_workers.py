@@ -19,8 +19,7 @@ from prometheus_client import CollectorRegistry
 from imgserve.errors import BadTransform, Busy, ImageNotFound, RenderCrashed, RenderTimeout, UnreadableImage
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
-from imgserve.rendering.pool import RecyclePolicy
-from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.pool import RecyclePolicy, RenderingProcess
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from imgserve.errors import ImgserveError, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
-from imgserve.rendering.process import RenderingProcess
+from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
@@ -88,7 +88,7 @@ def test_a_process_that_dies_between_its_answer_and_its_release_is_replaced(
 def test_a_picture_for_which_no_process_comes_up_is_not_at_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imgserve.rendering.process._COMMAND", "raise SystemExit(1)")
+    monkeypatch.setattr("imgserve.rendering.pool._COMMAND", "raise SystemExit(1)")
 
     async def body(workers: Workers, _: Metrics) -> None:
         with pytest.raises(Unavailable):

@@ -36,12 +36,11 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     """Build the parts that uploads need."""
     folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
     metrics = Metrics(CollectorRegistry())
-    process_limits = ProcessLimits()
     workers = Workers(
         1,
         Admission(1, waiting=50, waiting_megapixels=500),
         time_limit=20,
-        process_limits=process_limits,
+        process_limits=ProcessLimits(),
         metrics=metrics,
     )
     cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from imgserve.pipeline.embedded_text import (
     KEYWORDS,
     TEXT_CHARACTERS,
-    Told,
+    EmbeddedText,
     block,
     keywords,
     line,
@@ -39,7 +39,7 @@ FULL_IPTC = iptc(
 
 
 def test_every_text_of_xmp_is_read() -> None:
-    assert read_xmp(FULL_XMP) == Told(
+    assert read_xmp(FULL_XMP) == EmbeddedText(
         "Harbor", "At\n dawn & dusk", ("sea", "boats"), "© Ann", "Ann, Bo", "The Agency", "2024-05-17T10:30:00+02:00"
     )
 
@@ -72,10 +72,10 @@ def test_position_and_serial_numbers_are_never_taken() -> None:
         29: ascii_value("2024:05:17 secret"),
     }
     data = exif({embedded.MAKE: ascii_value("secret maker")}, {embedded.SERIAL: ascii_value("secret 4711")}, gps)
-    assert read_exif(data) == Told()
+    assert read_exif(data) == EmbeddedText()
     place = '<exif:GPSLatitude>52,30N</exif:GPSLatitude><aux:SerialNumber xmlns:aux="a">4711</aux:SerialNumber>'
-    assert read_xmp(xmp(place)) == Told()
-    assert read_iptc(iptc((90, b"Berlin"), (92, b"Street"))) == Told()
+    assert read_xmp(xmp(place)) == EmbeddedText()
+    assert read_iptc(iptc((90, b"Berlin"), (92, b"Street"))) == EmbeddedText()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_time_is_iso_8601_or_nothing(text: str, expected: str) -> None:
     ],
 )
 def test_a_packet_that_is_no_xmp_or_too_long_tells_nothing(packet: bytes) -> None:
-    assert read_xmp(packet) == Told()
+    assert read_xmp(packet) == EmbeddedText()
 
 
 def test_deeply_nested_xmp_does_no_harm() -> None:
@@ -152,7 +152,7 @@ def test_texts_are_bounded_and_without_control_characters() -> None:
     assert keywords(["", " a ", "a", "b" * 1000]) == ("a", "b" * 200)
 
 
-def is_sound(read: Told) -> bool:
+def is_sound(read: EmbeddedText) -> bool:
     """Tell whether texts are what a record may hold."""
     texts = [read.title, read.description, read.copyright, read.creator, read.credit, read.taken, *read.keywords]
     kept = all(unicodedata.category(each) not in {"Cc", "Cs"} or each == "\n" for text in texts for each in text)
