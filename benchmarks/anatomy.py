@@ -16,7 +16,6 @@ import uvloop
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits, file_version
 from imgserve.pipeline import load, metadata
@@ -28,7 +27,7 @@ from imgserve.pipeline.probe import Header, read_header
 from imgserve.pipeline.render import Order, render
 from imgserve.pipeline.stages import Job, staged
 from imgserve.rendering.pool import RenderingProcess
-from imgserve.transform import Transform, canonical, parse_query, settle
+from imgserve.transform import Transform, canonical, normalize, parse_query
 
 _RUNS = 7
 _WIDTH = 800
@@ -53,8 +52,8 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     header = read_header(opened, limits)
     stored = Size(header.width, header.height)
     order = Order(Transform(width=_WIDTH, format="jpg"))
-    transform, output = order.settled(FORMATS["jpg"])
-    made = plan(stored, transform, limits, orientation=header.orientation)
+    transform, output = order.normalized(FORMATS["jpg"])
+    made = order.plan(stored, transform, orientation=header.orientation)
     job = Job(made, transform, output, stored)
     shrink = jpeg_shrink(stored)
     decoded = opened.open(access="sequential", shrink=shrink).copy_memory()
@@ -66,9 +65,9 @@ def _miss(path: Path) -> list[tuple[str, float]]:
 
     decoding = _least(decode)
     steps: list[tuple[str, float]] = [
-        ("parse the query, settle, write the canonical text", _least(lambda: _asked(_QUERY))),
+        ("parse the query, settle, write the canonical text", _least(lambda: _normalized(_QUERY))),
         ("read the file, recognize, read the header", _least(lambda: _header(path))),
-        ("plan", _least(lambda: plan(stored, transform, limits))),
+        ("plan", _least(lambda: order.plan(stored, transform))),
         (f"decode at 1/{shrink} of its sides into memory", decoding),
         ("stages: resample, colors", _least(lambda: staged(decoded, job).copy_memory())),
         ("encode", _least(lambda: encode(kept[0], output, transform, settings, keep=kept[1]))),
@@ -89,9 +88,9 @@ def _miss(path: Path) -> list[tuple[str, float]]:
     return steps
 
 
-def _asked(query: str) -> str:
-    asked = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
-    return canonical(settle(asked.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
+def _normalized(query: str) -> str:
+    parsed = parse_query(query.encode(), strict=False, presets={}, path_preset=None, default=None, max_side=8192)
+    return canonical(normalize(parsed.transform, FORMATS["jpg"], FORMATS["jpg"], qualities=EncoderSettings().quality))
 
 
 def _header(path: Path) -> Header:
@@ -110,7 +109,7 @@ def _mapped(place: Path) -> Mezzanine:
 
 
 def _round_trip(path: Path) -> float:
-    """Seconds by the clock that a picture takes beyond what its process says."""
+    """Return the seconds of wall time that a picture takes in addition to its rendering time."""
     state = path.stat()
     job = RenderJob(str(path), file_version(state.st_mtime_ns, state.st_size), Transform(width=_WIDTH, format="jpg"))
 

@@ -24,7 +24,7 @@ class Candidate:
     label: str
     options: dict[str, Any] = field(default_factory=dict)
     lossy: bool = False
-    """Has a quality, which is searched for; without one, bytes and likeness are what they are."""
+    """Has a quality, which is searched for."""
 
     def encode(self, image: pyvips.Image, quality: int | None = None) -> bytes:
         """Encode once, with nothing of the metadata."""

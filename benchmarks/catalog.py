@@ -1,12 +1,14 @@
-"""Times the catalog at 100,000 records, in SQLite and PostgreSQL where installed: `python -m benchmarks.catalog`.
+"""How long the catalog takes for each question at 100,000 records, in SQLite and PostgreSQL.
+
+    python -m benchmarks.catalog [RECORDS]
 
 Wall time of one caller, in milliseconds: the median of some turns, each with other values.
 """
 
+import argparse
 import asyncio
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +19,7 @@ from sqlalchemy import text
 
 from imgserve.catalog import Database, ImageQuery, Images, ImageSearch, ImageSets, Sort
 from imgserve.model import ImageRecord, Origin
-from tests.postgres import programs, serving
+from tests.postgres import serving
 
 _WORDS = [f"{first}{second}" for first in "bdfglmnprst" for second in ("alder", "ona", "irch", "eed", "umble", "ark")]
 _BATCH = 5000
@@ -26,7 +28,7 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def record(number: int) -> ImageRecord:
-    """Make one of many, all different: words as people use them, some often and some rarely."""
+    """Return one of many different records; some words are frequent, others rare."""
     chance = random.Random(number)
     moment = _START + timedelta(seconds=number)
     return ImageRecord(
@@ -40,7 +42,7 @@ def record(number: int) -> ImageRecord:
 
 
 async def measure(url: str, records: int) -> dict[str, float]:
-    """Fill a catalog and ask it."""
+    """Fill a catalog and time the queries."""
     database, figures = Database(url, patience=60), dict[str, float]()
     await database.open()
     images, search, sets = Images(database), ImageSearch(database), ImageSets(database)
@@ -49,7 +51,7 @@ async def measure(url: str, records: int) -> dict[str, float]:
         await images.put_many([record(number) for number in range(start, min(start + _BATCH, records))])
     figures["insert all, records/s"] = records / (time.perf_counter() - began)
     async with database.writing() as connection:
-        # What PostgreSQL does by itself, within a minute.
+        # PostgreSQL does this by itself within a minute.
         await connection.execute(text("ANALYZE" if database.dialect == "postgresql" else "SELECT 1"))
     known = [record(number) for number in random.Random(0).sample(range(records), 200)]
     ids, deep = [one.image_id for one in known], (await search.page(limit=1000)).cursor
@@ -93,14 +95,15 @@ async def _timed(ask: Callable[[int], Awaitable[object]], turn: int) -> float:
 
 def main() -> None:
     """Measure and print a table."""
-    records, found = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, dict[str, dict[str, float]]()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("records", type=int, nargs="?", default=100_000)
+    records, found = parser.parse_args().records, dict[str, dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "catalog.sqlite"
         found["SQLite"] = asyncio.run(measure(f"sqlite:///{file}", records))
         print(f"SQLite: {file.stat().st_size / records:.0f} bytes a record")
-    if programs() is not None:
-        with serving() as server:
-            found["PostgreSQL"] = asyncio.run(measure(server.new_database(), records))
+    with serving() as server:
+        found["PostgreSQL"] = asyncio.run(measure(server.new_database(), records))
     print(f"{f'{records:,} records':36}" + "".join(f"{name:>12}" for name in found))
     for row in found["SQLite"]:
         print(f"{row:36}" + "".join(f"{figures[row]:12.1f}" for figures in found.values()))

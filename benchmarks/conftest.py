@@ -1,4 +1,4 @@
-"""What the suites share: one synthetic photograph, and the values that a request for it meets on its way."""
+"""Fixtures of the suites: one synthetic photograph and the values of a request for it."""
 
 from pathlib import Path
 
@@ -39,5 +39,5 @@ def rendition() -> Rendition:
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, object]) -> None:  # noqa: ARG001  the hook's arguments
-    """Keep the name of a machine out of the stored baseline."""
+    """Remove the name of the machine from the stored baseline."""
     machine_info["node"] = "anywhere"

@@ -27,7 +27,7 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class Subject:
-    """One photograph at one output size, and what it is compared with."""
+    """One photograph at one output size, with its reference."""
 
     name: str
     pixels: pyvips.Image

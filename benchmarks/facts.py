@@ -42,7 +42,7 @@ class Stopwatch:
 
 
 def step_by_step(timed: Stopwatch, data: bytes, limits: Limits) -> None:
-    """Do once what `facts_of` does."""
+    """Do the steps of `facts_of` once."""
     timed("hash", lambda: hashlib.sha256(data))
     opened = recognize(data, limits)
     header = read_header(opened, limits)

@@ -11,7 +11,7 @@ from imgserve.cache import RenditionKey
 from imgserve.cache.ledger import Entry, Ledger, Rows
 
 PER_IMAGE = 8
-"""A page asks for a photograph in so many widths."""
+"""Widths of each photograph on a page."""
 
 PICTURE = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763f8cfc0000003010100"

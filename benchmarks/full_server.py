@@ -47,7 +47,7 @@ def _warm(place: Path) -> None:
 
 
 def _first_hits(place: Path, rounds: int) -> list[float]:
-    """Start the server several times; tell the seconds from the command to its first hit."""
+    """Start the server several times; return the seconds from each start to the first hit."""
     return [_first_hit(place) for _ in range(rounds)]
 
 
@@ -61,7 +61,7 @@ class _Running:
 
 @dataclass(frozen=True)
 class Empty:
-    """What a server over an empty cache takes."""
+    """Start times and memory of a server with an empty cache."""
 
     starts: list[float]
     resident: int
@@ -109,7 +109,7 @@ def _first_hit(place: Path) -> float:
 
 
 def _watch(server: _Running, place: Path, entries: int, when: str, figures: Rounds, *, seconds: float = 0.0) -> int:
-    """Ask twenty times a second, for some time or until the ledger is complete; tell what it took."""
+    """Send twenty requests a second, for some time or until the ledger is complete; return the resident memory."""
     process, waits, end = psutil.Process(server.process), list[float](), time.monotonic() + (seconds or _PATIENCE)
     before, begun = sum(process.cpu_times()[:2]), time.monotonic()
     known = 0
@@ -135,7 +135,7 @@ def _entries(place: Path) -> int:
 
 
 def _ask(server: _Running) -> str:
-    """Ask for the picture over a new connection; tell where the answer came from."""
+    """Request the picture on a new connection; return Cache-Status."""
     host, port = server.address
     connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
@@ -155,7 +155,7 @@ def _server(place: Path) -> Iterator[_Running]:
     log = place / "server.log"
     with log.open("w", encoding="utf-8") as output:
         environment = {**kept, **_SETTINGS}
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=_ROOT)  # noqa: S603  our own server
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=_ROOT)
     try:
         yield _Running(_address(process, log), process.pid)
     finally:

@@ -1,4 +1,4 @@
-"""A real server whose originals are managed: started with a key, asked over kept connections, its work counted."""
+"""A real server with an admin key, its API over persistent connections, and its processor time."""
 
 import contextlib
 import http.client
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import psutil
 import pyvips
 
-from imgserve.benchmark.ask import counted
-from imgserve.benchmark.programs import PYTHON, Program, log_of, serving
+from benchmarks.fetch import counted
+from benchmarks.programs import PYTHON, Program, log_of, serving
 
 _KEY = "benchmark-" + "0" * 32
 _SETTINGS = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ACCESS__ADMIN_KEY": _KEY}
@@ -28,13 +28,13 @@ _IDLE = 2.0
 
 @dataclass(frozen=True)
 class Api:
-    """The API of a server, for threads that each keep a connection of their own."""
+    """The API of a server; each thread has its own persistent connection."""
 
     program: Program
     _kept: threading.local = field(default_factory=threading.local)
 
     def call(self, method: str, path: str, body: bytes = b"", expected: Sequence[int] = (200,)) -> dict[str, Any]:
-        """Ask once and read the answer whole; anything but what is expected ends the benchmark."""
+        """Return the JSON of a response; any status that is not expected stops the benchmark."""
         if time.monotonic() > getattr(self._kept, "until", 0.0):  # the server closes what is not used
             parts = urlsplit(self.program.address)
             self._kept.connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE)
@@ -50,17 +50,17 @@ class Api:
         return found
 
     def timed(self, *given: Any, **named: Any) -> float:
-        """Ask once; tell how many milliseconds it took."""
+        """Send a request; return the milliseconds until the response is complete."""
         began = time.perf_counter()
         self.call(*given, **named)
         return (time.perf_counter() - began) * 1000
 
     def images(self) -> int:
-        """Count what is recorded."""
+        """Return the number of records."""
         return int(self.call("GET", "/api/stats")["images"])
 
     def until(self, reached: Callable[[], bool], every: float = 0.25) -> float:
-        """Wait for something; tell the seconds."""
+        """Wait for a condition; return the seconds."""
         began = time.perf_counter()
         while not reached():
             assert time.perf_counter() - began < _PATIENCE, "gave up waiting"
@@ -68,7 +68,7 @@ class Api:
         return time.perf_counter() - began
 
     def kept(self) -> float:
-        """Count the mezzanines that were kept."""
+        """Return the number of mezzanines that were stored."""
         return counted(self.program.address, "imgserve_mezzanines_total", result="kept")
 
 
@@ -80,12 +80,12 @@ class Cost:
     rendering: float
 
     def since(self, before: "Cost") -> "Cost":
-        """Tell the difference."""
+        """Return the difference."""
         return Cost(self.server - before.server, self.rendering - before.rendering)
 
 
 def cost(program: Program) -> Cost:
-    """Tell what a server took so far; rendering processes that were replaced meanwhile count too."""
+    """Return the processor time so far, including that of rendering processes that were replaced."""
     own = sum(psutil.Process(program.process).cpu_times()[:2])
     return Cost(own, program.processor_seconds() - own)
 
@@ -101,7 +101,7 @@ def managed(place: Path, **settings: str) -> Iterator[Api]:
 
 
 def at_once(calls: Sequence[Callable[[], float]], clients: int) -> tuple[float, list[float]]:
-    """Have clients make calls; tell how many were made a second, and what each took."""
+    """Make calls from several clients; return the calls per second, and the time of each."""
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         took = list(pool.map(lambda call: call(), calls))
@@ -122,5 +122,5 @@ def drawn(number: int, width: int = 400, height: int = 300) -> bytes:
 
 
 def settle(path: Path) -> None:
-    """Have a file look old: of one that may still be written, nothing would be kept."""
+    """Set the times of a file to an hour ago: renditions of a file that may still be written are not cached."""
     os.utime(path, (time.time() - _HOUR,) * 2)

@@ -1,4 +1,4 @@
-"""What it costs to take originals in, to know and find them, and to purge: a real server, asked over HTTP.
+"""What it costs to record, upload, find and purge originals on a real server, over HTTP.
 
     python -m benchmarks.management FOLDER [--files N] [--records N] [--only CHAPTER] [--json FILE]
 
@@ -19,9 +19,9 @@ from pathlib import Path
 import imagesize
 
 from benchmarks import catalog, recorded
+from benchmarks.fetch import fetch
 from benchmarks.managed import Api, at_once, drawn, managed, settle, stamped
 from benchmarks.rounds import HEAD, Rounds, machine
-from imgserve.benchmark.ask import fetch
 from imgserve.catalog import Database, Images
 
 _ROUNDS = 5
@@ -150,7 +150,7 @@ def _alone(api: Api) -> Iterator[float]:
 
 
 def _first(place: Path, figures: Rounds, _options: argparse.Namespace, photograph: bytes) -> None:
-    """Ask for each width first of originals that nobody asked for before, prepared at ingest and not."""
+    """Time the first picture of new originals in each width, prepared at ingest and on demand."""
     found = {way: _first_pictures(place / way, way, photograph) for way in ("ingest", "demand")}
     for width in _WIDTHS:
         for way, took in found.items():
@@ -181,7 +181,7 @@ def _first_pictures(place: Path, way: str, photograph: bytes) -> dict[int, list[
 
 
 def _warm_up(api: Api) -> None:
-    """Have everything loaded that is loaded at first use."""
+    """Make the server load what it loads at first use."""
     for number in range(8):
         api.call("POST", "/api/images", drawn(10**6 + number), (201,))
     api.call("GET", "/api/images?q=nothing")

@@ -35,13 +35,13 @@ _WIDTHS = (320, 800, 1600)
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to keep a mezzanine."""
+    """One way to store a mezzanine."""
 
     name: str
     size: int
     write_ms: float
     open: Callable[[Transform], Mezzanine]
-    """Gives one from which a transform can be rendered, decoding what has to be."""
+    """Returns a mezzanine that a transform can be rendered from."""
 
 
 def main() -> None:

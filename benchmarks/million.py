@@ -65,7 +65,7 @@ def _run(place: Path, entries: int, only: str | None, figures: Rounds) -> None:
 def _steps(cache: Path, size: int, figures: Rounds) -> None:
     tier = DiskTier(cache, 10**12, 10**9)
     chosen = random.Random(size)
-    # The newer half; what is evicted is taken from the other.
+    # The newer half; the other half is evicted from.
     images = chosen.sample(range(size // PER_IMAGE // 2, size // PER_IMAGE), _ROUNDS * _IMAGES)
     steps: dict[str, Callable[[], float]] = {
         "get hit": lambda: _each(tier.get, [key(chosen.randrange(size)) for _ in range(_CALLS)]),
@@ -84,7 +84,7 @@ def _steps(cache: Path, size: int, figures: Rounds) -> None:
 
 
 def _each(step: Callable[[RenditionKey], object], keys: list[RenditionKey]) -> float:
-    """Tell the processor seconds of one call."""
+    """Return the processor seconds of one call."""
     before = time.process_time()
     for one in keys:
         step(one)

@@ -1,4 +1,4 @@
-"""Many files that are there at start, and many dropped at once: how soon all are recorded, and what hits notice."""
+"""Many files at the start, and many added at once: how soon all are recorded, and how hits are affected."""
 
 import shutil
 import socket
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import pyvips
 
+from benchmarks.fetch import counted, fetch
+from benchmarks.load import request
 from benchmarks.managed import Api, cost, managed, settle, stamped
 from benchmarks.rounds import Rounds
-from imgserve.benchmark.ask import counted, fetch
-from imgserve.benchmark.load import request
-from imgserve.benchmark.steady import Asked, Generator
+from benchmarks.steady import Generator, RepeatedRequest
 from tests.ingests import picture
 
 _HIT = "/img/hit.jpg?width=400"
@@ -45,12 +45,12 @@ def measure(place: Path, figures: Rounds, files: int, photograph: bytes) -> None
         shutil.rmtree(folder)
 
 
-def _record(api: Api, figures: Rounds, expected: int, told: str) -> None:
+def _record(api: Api, figures: Rounds, expected: int, title: str) -> None:
     """Wait until all is recorded, with no other load."""
     began, before = time.perf_counter(), cost(api.program)
     api.until(lambda: api.images() >= expected)
     seconds, spent = time.perf_counter() - began, cost(api.program).since(before)
-    figures.add(told, "s", seconds, wanted="< 120")
+    figures.add(title, "s", seconds, wanted="< 120")
     figures.add("the same, processor time of the server, a file", "ms", spent.server / expected * 1000)
     figures.add("the same, processor time of rendering, a file", "ms", spent.rendering / expected * 1000)
 
@@ -76,17 +76,17 @@ def _beside(api: Api, folder: Path, figures: Rounds, files: int, given: tuple[st
 
 
 def _hits(api: Api, over: Callable[[], bool]) -> dict[str, list[float]]:
-    """Ask for a picture that is in memory, in rounds, as a crowd, as one in a hurry, and now and then; milliseconds."""
-    generator, asked = Generator(shutil.which("wrk")), Asked(api.program.address, _HIT)
+    """Request a picture from memory in rounds: 32 connections, one, and 200 requests a second; return milliseconds."""
+    generator, repeat = Generator(shutil.which("wrk")), RepeatedRequest(api.program.address, _HIT)
     found: dict[str, list[float]] = {}
     for _ in range(_MOST_ROUNDS):
         if over() and found:
             break
         for connections in (32, 1):
-            done = generator.run(asked, connections, _SECONDS)
-            told = f"memory hit, {connections} connection{'s' if connections > 1 else ''}"
-            found.setdefault(f"{told}, p50", []).append(done.p50 * 1000)
-            found.setdefault(f"{told}, p99", []).append(done.p99 * 1000)
+            done = generator.run(repeat, connections, _SECONDS)
+            title = f"memory hit, {connections} connection{'s' if connections > 1 else ''}"
+            found.setdefault(f"{title}, p50", []).append(done.p50 * 1000)
+            found.setdefault(f"{title}, p99", []).append(done.p99 * 1000)
         paced = sorted(_paced(api))
         found.setdefault("memory hit, 200 a second, p50", []).append(paced[len(paced) // 2] * 1000)
         found.setdefault("memory hit, 200 a second, p99", []).append(paced[int(len(paced) * 0.99)] * 1000)
@@ -94,7 +94,7 @@ def _hits(api: Api, over: Callable[[], bool]) -> dict[str, list[float]]:
 
 
 def _paced(api: Api) -> Iterator[float]:
-    """Ask two hundred times a second, whether or not the last answer was slow."""
+    """Send two hundred requests a second, whether or not the last response was slow."""
     parts, sent = urlsplit(api.program.address), request(_HIT)
     length = len(fetch(api.program.address, _HIT).expect(200).body)
     with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
@@ -104,7 +104,7 @@ def _paced(api: Api) -> Iterator[float]:
             time.sleep(max(0.0, due - time.perf_counter()))
             connection.sendall(sent)
             _read_whole(connection, length)
-            # From when it was due: who waits for a slow answer is slowed too.
+            # From the moment it was due: a request that waits for a slow response is slow too.
             yield time.perf_counter() - due
             due += _PACE
 

@@ -1,4 +1,4 @@
-"""Figures of several rounds, printed as rows of a table while they are measured, and kept for JSON."""
+"""Figures of several rounds, printed as rows of a table while they are measured, and stored for JSON."""
 
 import json
 import os
@@ -17,7 +17,7 @@ class Rounds:
         self._kept: dict[str, dict[str, object]] = {}
 
     def add(self, name: str, unit: str, *values: float, wanted: str = "") -> None:
-        """Keep a measure and print it."""
+        """Store a measure and print it."""
         median = statistics.median(values)
         spread = f"{min(values):.4g} .. {max(values):.4g}" if len(values) > 1 else ""
         self._kept[name] = {"unit": unit, "median": median, "rounds": values}
@@ -29,6 +29,6 @@ class Rounds:
 
 
 def machine() -> str:
-    """Tell when and on what this runs."""
+    """Return the time and the machine."""
     load = f"load before {os.getloadavg()[0]:.1f}"
     return f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} cores, Python {platform.python_version()}, {load}"

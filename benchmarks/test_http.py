@@ -1,4 +1,4 @@
-"""What a request pays before and beside its picture, and a whole hit without a socket."""
+"""The cost of a request without its picture, and of a whole hit without a socket."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def test_if_none_match(benchmark: BenchmarkFixture) -> None:
 
 
 class Site:
-    """The whole application on a loop of its own, asked without a socket."""
+    """The whole application on a loop of its own, without a socket."""
 
     def __init__(self, app: Starlette) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class Site:
             await self._stop.wait()
 
     def ask(self, path: str, times: int, *headers: tuple[bytes, bytes]) -> set[int]:
-        """Send a request so many times; tell the statuses."""
+        """Send a request so many times; return the statuses."""
         return self._runner.run(self._ask(path, times, [*HEADERS, *headers]))
 
     async def _ask(self, path: str, times: int, headers: list[tuple[bytes, bytes]]) -> set[int]:

@@ -1,4 +1,4 @@
-"""From a query to a plan: what every request that was not seen before pays, pixels aside."""
+"""From a query to a plan: the cost of every new URL, without pixels."""
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -7,7 +7,7 @@ from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
 from imgserve.model import Limits
-from imgserve.transform import canonical, parse_query, settle
+from imgserve.transform import canonical, normalize, parse_query
 
 QUERIES = {
     "one": "width=400",
@@ -23,13 +23,13 @@ JPG, WEBP = FORMATS["jpg"], FORMATS["webp"]
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 def test_parse_settle_and_canonical_text(benchmark: BenchmarkFixture, query: str) -> None:
     def named() -> str:
-        return canonical(settle(parse_query(query).transform, JPG, WEBP))
+        return canonical(normalize(parse_query(query).transform, JPG, WEBP))
 
     assert "width=" in benchmark(named)
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 def test_plan(benchmark: BenchmarkFixture, query: str) -> None:
-    transform = settle(parse_query(query).transform, JPG, WEBP)
+    transform = normalize(parse_query(query).transform, JPG, WEBP)
     made = benchmark(plan, Size(3000, 2000), transform, Limits(), orientation=6)
     assert made.size.width

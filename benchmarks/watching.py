@@ -1,4 +1,7 @@
-"""How soon the catalog follows the folder of originals, one file at a time and many at once."""
+"""How soon the catalog follows the folder of originals, one file at a time and many at once.
+
+python -m benchmarks.watching [--rounds N] [--files N]
+"""
 
 import argparse
 import asyncio

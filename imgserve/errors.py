@@ -17,7 +17,8 @@ A class's docstring is its default sentence. Detail that a client must not see b
     └ ConfigError (start-up only)
 """
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class ImgserveError(Exception):
@@ -297,3 +298,23 @@ class ConfigError(ImgserveError):
         """Take every mistake found, one line each."""
         self.mistakes = list(mistakes)
         super().__init__("\n".join(mistakes))
+
+
+_QUOTED_LENGTH = 40
+
+
+def quoted(text: str) -> str:
+    """Return received text in quotes: control characters escaped, at most 40 characters."""
+    start = text[: _QUOTED_LENGTH + 1]
+    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in start)
+    if len(escaped) > _QUOTED_LENGTH:
+        escaped = escaped[: _QUOTED_LENGTH - 3] + "..."
+    return f'"{escaped}"'
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return the nearest known word as the end of a sentence, or an empty text."""
+    if len(word) > _QUOTED_LENGTH:
+        return ""
+    nearest = difflib.get_close_matches(word.lower(), known, n=1)
+    return f', did you mean "{nearest[0]}"?' if nearest else ""

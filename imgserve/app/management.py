@@ -23,7 +23,6 @@ from imgserve.errors import CatalogUnavailable
 from imgserve.http.headers import preset_tag
 from imgserve.images.convert import BulkConverter, Converter
 from imgserve.images.prefetch import MezzaninePrefetcher
-from imgserve.images.resolve import PresetKeys
 from imgserve.images.warm import Warmer
 from imgserve.library.cdn import CdnPurger
 from imgserve.library.changes import Known
@@ -140,7 +139,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
             parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
         ),
         forget=parts.finder.forget,
-        preset_keys=PresetKeys(parts.meaning),
+        preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,
         rules=Rules(
             duplicates=config.uploads.duplicates,

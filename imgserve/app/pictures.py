@@ -108,14 +108,19 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         failures=FailureCache(config.rendering.crash_memory),
         metrics=metrics,
     )
-    presets = {name.lower() for name in config.presets}
+    locator = Locator(
+        originals,
+        recheck=config.originals.recheck,
+        presets={name.lower() for name in config.presets},
+        focal_point=catalog.images.focal_point,
+    )
     return Parts(
         originals,
         catalog,
         cache,
         workers,
         renditions,
-        Resolver(renditions, language(config)),
+        Resolver(locator, renditions, language(config)),
         FallbackRenditions(
             renditions,
             cache,
@@ -123,12 +128,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
             limits=config.limits.plain(),
             loaded=lambda: admission.waiting > 0,
         ),
-        Locator(
-            originals,
-            recheck=config.originals.recheck,
-            presets=presets,
-            focal_point=catalog.images.focal_point,
-        ),
+        locator,
         metrics,
         RequestMetrics(metrics),
         AccessLog(config.log.access, config.log.access_style),

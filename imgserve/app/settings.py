@@ -7,13 +7,15 @@ from pathlib import Path
 
 from imgserve.config import Config
 from imgserve.download import FetchRules
+from imgserve.errors import ConfigError
 from imgserve.http.headers import CachePolicy
 from imgserve.images.render_settings import RenderSettings
-from imgserve.images.resolve import Language
+from imgserve.images.resolve import QuerySettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
+from imgserve.originals.root import OWN, hide_from_git
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.jobs import Discipline
-from imgserve.web.resolve import UrlOptions
+from imgserve.web.respond import UrlOptions
 
 
 def discipline(config: Config) -> Discipline:
@@ -51,9 +53,9 @@ def url_options(config: Config) -> UrlOptions:
     )
 
 
-def language(config: Config) -> Language:
+def language(config: Config) -> QuerySettings:
     """Read what decides about the meaning of a query."""
-    return Language(
+    return QuerySettings(
         config.plain_presets(),
         config.urls.strict,
         config.limits.output_side,
@@ -65,23 +67,51 @@ def language(config: Config) -> Language:
 
 
 def data_folder(config: Config) -> Path:
-    """Choose where to keep what is known beside the originals, and make it.
+    """Return the folder of the catalog, the admin key and lock files, and make it.
 
-    A hidden folder among the originals, so that it moves with them; where they cannot be written to, one below
-    XDG_DATA_HOME that is named by them.
+    By default it is a hidden folder among the originals, so that it moves with them; if they are read-only, it is one
+    below XDG_DATA_HOME that is named by them.
+
+    Raises:
+        ConfigError: the folder that the settings name cannot be written to.
     """
+    if config.originals.data_folder is not None:
+        return _chosen(config.originals.data_folder)
     originals = os.path.realpath(config.originals.folder)
-    beside = Path(originals, ".imgserve")
-    with contextlib.suppress(OSError):  # the next line tells
-        beside.mkdir(exist_ok=True)
-    if os.access(beside, os.W_OK | os.X_OK):
+    beside = Path(originals, OWN)
+    if _made(beside):
+        _hide(beside)
         return beside
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
     apart = Path(home).expanduser() / "imgserve" / named
-    with contextlib.suppress(OSError):  # whoever uses it says what it cannot do
-        apart.mkdir(parents=True, exist_ok=True)
+    _made(apart)  # a part that uses it says what it cannot do
     return apart
+
+
+def _chosen(folder: Path) -> Path:
+    new = not folder.exists()
+    if not _made(folder):
+        raise ConfigError([f"originals.data_folder: {folder} cannot be made or written to"])
+    chosen = Path(os.path.realpath(folder))
+    if new:  # an ignore file would surprise in a folder that is used for other things too
+        _hide(chosen)
+    return chosen
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; return whether files can be written into it."""
+    with contextlib.suppress(OSError):  # the next line tells
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _hide(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        hide_from_git(folder, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def catalog_url(config: Config, data: Path) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +15,7 @@ from sqlalchemy import URL, NullPool, event, text
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from imgserve.errors import CatalogUnavailable
+from imgserve.errors import CatalogUnavailable, ConfigError
 
 _PAUSE = 0.02
 _PRAGMAS = (
@@ -31,6 +32,8 @@ class SqliteStore:
     dialect = "sqlite"
     can_be_canceled = False
     """Statements end by themselves, or after the timeouts that are set here."""
+    driver_errors: tuple[type[Exception], ...] = ()
+    """SQLAlchemy wraps every error of this driver."""
 
     def __init__(self, path: Path, patience: float, connections: int) -> None:
         """Take the file, how long to wait for other processes, and how many may read at once."""
@@ -147,7 +150,12 @@ class PostgresStore:
     can_be_canceled = True
 
     def __init__(self, url: URL, patience: float, connections: int) -> None:
-        """Take the address, how long to wait for the server and for other nodes, and how many connections to keep."""
+        """Take the address, how long to wait for the server and for other nodes, and how many connections to keep.
+
+        Raises:
+            ConfigError: the driver is not installed.
+        """
+        self.driver_errors = _driver_errors()
         milliseconds = str(int(patience * 800))
         self.writer = create_async_engine(
             url,
@@ -188,3 +196,12 @@ class PostgresStore:
     async def close(self) -> None:
         """Close every connection."""
         await self.writer.dispose()
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of asyncpg that SQLAlchemy does not wrap; asyncpg comes with the extra `postgres` alone."""
+    try:
+        asyncpg = importlib.import_module("asyncpg")
+    except ModuleNotFoundError as error:
+        raise ConfigError(["catalog: PostgreSQL needs a driver: pip install 'imgserve[postgres]'"]) from error
+    return asyncpg.PostgresError, asyncpg.InterfaceError

@@ -10,7 +10,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
-from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import Connection, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -22,7 +21,7 @@ from imgserve.errors import CatalogUnavailable, ConfigError
 
 _RETRY_SECONDS = 1.0
 """Pause after a failure, so that requests do not queue up behind a database that is locked or gone."""
-_TROUBLE = (DBAPIError, NoConnection, TimeoutError, OSError, PostgresError, InterfaceError)
+_TROUBLE = (DBAPIError, NoConnection, TimeoutError, OSError)
 _OURS = (IntegrityError, DataError)
 """What says that a statement was wrong, not the database."""
 _log = logging.getLogger(__name__)
@@ -44,9 +43,10 @@ class Database:
         """Take an address: `sqlite:///folder/file` or `postgresql://user:password@host/name`.
 
         Raises:
-            ConfigError: it is neither.
+            ConfigError: it is neither, or the driver of PostgreSQL is not installed.
         """
         self._store = _store(url, patience, connections)
+        self._trouble: tuple[type[Exception], ...] = (*_TROUBLE, *self._store.driver_errors)
         self._patience = patience
         self._opening: asyncio.Task[None] | None = None
         self._ready = False
@@ -66,7 +66,7 @@ class Database:
         """
         try:
             await self._open_once()
-        except _TROUBLE as error:
+        except self._trouble as error:
             raise self._failed("writing", error) from error
 
     async def close(self) -> None:
@@ -129,7 +129,7 @@ class Database:
             raise self._failed(way, error) from error.__cause__
         except _OURS:
             raise
-        except _TROUBLE as error:
+        except self._trouble as error:
             raise self._failed(way, error) from error
 
     def _failed(self, way: Way, error: Exception) -> CatalogUnavailable:

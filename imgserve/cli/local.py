@@ -1,6 +1,7 @@
 """Commands that need no server: config, render and samples."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from imgserve.config import schema as json_schema
 from imgserve.formats import BY_EXTENSION
 from imgserve.pipeline import load
 from imgserve.pipeline.render import render as render_bytes
-from imgserve.pipeline.samples import draw_samples
 from imgserve.transform import parse_query
+from imgserve.web.pages import static_folder
 
 
 @click.group()
@@ -84,6 +85,10 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def samples(folder: Path) -> None:
-    """Draw sample pictures into a folder, to try the server with."""
-    for drawn in draw_samples(folder):
-        click.echo(drawn)
+    """Copy the sample pictures into a folder, to try the server with."""
+    pictures = static_folder() / "samples"
+    for picture in sorted(path for path in pictures.rglob("*") if path.is_file()):
+        copy = folder / picture.relative_to(pictures)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, copy)
+        click.echo(copy)

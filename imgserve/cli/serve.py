@@ -1,6 +1,7 @@
 """The command that starts the server."""
 
 import itertools
+import logging
 import resource
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from imgserve.app import AppFactory, configure_logging, originals_of
+from imgserve.app import AppFactory, configure_logging, data_folder, originals_of
 from imgserve.cli.main import config_option
 from imgserve.client.address import quoted_id
 from imgserve.config import Config
@@ -19,6 +20,7 @@ from imgserve.server.supervisor import run
 _OPTIONS = {
     "originals.folder": "ORIGINALS",
     "cache.folder": "--cache",
+    "originals.data_folder": "--data",
     "server.host": "--host",
     "server.port": "--port",
     "server.workers": "--workers",
@@ -27,11 +29,14 @@ _EXAMPLES = 3
 _OTHER_DESCRIPTORS = 256
 """For originals, cache, ledger, rendering processes, logs."""
 
+_log = logging.getLogger(__name__)
+
 
 @click.command()
 @click.argument("originals", required=False, type=click.Path(path_type=Path))
 @config_option
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of renditions.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the catalog and the admin key.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.")
 @click.option("--workers", type=int, help="Server processes.")
@@ -39,17 +44,19 @@ def serve(  # noqa: PLR0917  one argument an option
     originals: Path | None,
     path: Path | None,
     cache: Path | None,
+    data: Path | None,
     host: str | None,
     port: int | None,
     workers: int | None,
 ) -> None:
     """Serve the pictures of a folder (default: the current one)."""
-    values = (originals, cache, host, port, workers)
+    values = (originals, cache, data, host, port, workers)
     config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
     configure_logging(config)
     _raise_descriptor_limit(config.server.max_connections)
     if not config.originals.folder.is_dir():
         raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
+    _log.info("originals in %s, data in %s (--data for another folder)", config.originals.folder, data_folder(config))
     sys.exit(run(AppFactory(config), _server_options(config), _announcement(config)))
 
 

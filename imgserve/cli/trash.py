@@ -7,8 +7,7 @@ import click
 from imgserve.cli.main import Remote
 from imgserve.cli.output import echo, echo_all, image_line, json_option, size_text, time_text
 from imgserve.cli.remote import connected, filter_options, selection
-from imgserve.client.api import Deleted, Filters, Imgserve, TrashItem
-from imgserve.client.api.errors import ServerUnreachable
+from imgserve.client.api import Deleted, Filters, Imgserve, ServerUnreachable, TrashItem
 from imgserve.errors import ImageNotFound, ImgserveError, TrashItemNotFound, Unauthorized
 
 

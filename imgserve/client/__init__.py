@@ -1,8 +1,8 @@
-"""The client library: addresses of pictures and the HTML that shows them. Nothing of the server is imported."""
+"""The client library: URLs of pictures and the HTML that shows them. `imgserve.client.api` calls a server."""
 
-from imgserve.client.images import ImageUrls
-from imgserve.client.ladder import width_ladder
 from imgserve.client.markup import Html
 from imgserve.client.parameters import Parameters
+from imgserve.client.srcset import width_ladder
+from imgserve.client.urls import ImageUrls
 
 __all__ = ["Html", "ImageUrls", "Parameters", "width_ladder"]

@@ -10,7 +10,15 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imgserve.config.load import load
-from imgserve.config.pictures import CacheConfig, FormatsConfig, LimitsConfig, OriginalsConfig, RenderingConfig, real
+from imgserve.config.pictures import (
+    CacheConfig,
+    FormatsConfig,
+    LimitsConfig,
+    OriginalsConfig,
+    RenderingConfig,
+    is_served,
+    real,
+)
 from imgserve.config.sections import (
     AccessConfig,
     CatalogConfig,
@@ -194,7 +202,6 @@ def _overlap(originals: Path, cache: Path) -> str:
     """Return why the two folders conflict, or "": renditions would be served as originals, or originals deleted."""
     if originals.is_relative_to(cache):
         return f"the folder of originals, {originals}, must not be inside {cache}, where files are deleted"
-    inside = cache.relative_to(originals).parts if cache.is_relative_to(originals) else ()
-    if inside and not any(part.startswith(".") for part in inside):
+    if is_served(cache, originals):
         return f"{cache} is inside the folder of originals and would be served; a hidden folder such as .cache is fine"
     return ""

@@ -18,8 +18,7 @@ from imgserve.config.sources import (
     override_layer,
 )
 from imgserve.config.table import Setting, SettingPath, settings
-from imgserve.errors import ConfigError
-from imgserve.transform.wording import shown
+from imgserve.errors import ConfigError, quoted
 
 _EXPECTED = {
     "int": "a whole number",
@@ -68,10 +67,10 @@ def _received(value: object, setting: Setting | None) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
-        return f"the list {shown(', '.join(map(str, value)))}"
+        return f"the list {quoted(', '.join(map(str, value)))}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number(value, setting)
-    return shown(str(value))
+    return quoted(str(value))
 
 
 DEFAULT_FILE = Path("config.yaml")

@@ -69,6 +69,12 @@ def real(folder: Path) -> Path:
     return Path(os.path.realpath(folder))
 
 
+def is_served(folder: Path, originals: Path) -> bool:
+    """Return whether files in the folder have image ids: it is among the originals, and not hidden."""
+    inside = folder.is_relative_to(originals)
+    return inside and not any(part.startswith(".") for part in folder.relative_to(originals).parts)
+
+
 def _nested(main: Path, folder: Path) -> str:
     """Return why a folder overlaps with the main one, or "". Otherwise one file would have two ids."""
     if folder == main:
@@ -105,6 +111,8 @@ class OriginalsConfig(Section):
     """Folder of originals; a relative path starts at the current folder."""
     folders: Annotated[Folders, WithJsonSchema(FOLDERS_SCHEMA)] = Field(default_factory=dict)
     """More folders, read-only, by prefix of the image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
+    data_folder: Folder | None = None
+    """Folder of catalog, admin key and locks. Default: .imgserve in the originals, where trash and uploads remain."""
     trash: WholeDuration = 7 * 86400
     """How long a deleted original can be restored; 0 deletes permanently at once."""
     recheck: Annotated[Duration, Field(le=3600)] = 0.9
@@ -122,6 +130,16 @@ class OriginalsConfig(Section):
     @classmethod
     def _check_folders(cls, value: object, info: ValidationInfo) -> Folders:
         return read_folders(value, info.data.get("folder"))
+
+    @field_validator("data_folder")
+    @classmethod
+    def _check_data_folder(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        for folder in (info.data.get("folder"), *info.data.get("folders", {}).values()):
+            if value and folder and is_served(real(value), real(folder)):
+                raise stated(
+                    f"{value} is inside {folder}, a folder of originals; only a hidden folder is possible there"
+                )
+        return value
 
 
 class CacheConfig(Section):

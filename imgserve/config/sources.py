@@ -135,8 +135,6 @@ CONFIG_VARIABLE = "IMGSERVE_CONFIG"
 """Names the settings file; not a setting itself."""
 _COMMAND_VARIABLES = frozenset({"IMGSERVE_SERVER", "IMGSERVE_KEY"})
 """Name the server of remote commands and its key; not settings either."""
-_BENCHMARK_VARIABLES = "IMGSERVE_BENCHMARK_"
-"""Name the programs that `python -m benchmarks` measures; not settings either."""
 _SERVICE_LINK = re.compile(r"IMGSERVE_SERVICE_(HOST|PORT(_\w+)?)|IMGSERVE_PORT_\d+_\w+")
 """Variables that Kubernetes adds to every container if a service is called imgserve."""
 
@@ -204,7 +202,7 @@ def _names_setting(name: str, rows: Iterable[Setting]) -> bool:
 
 def _is_foreign(name: str, value: str) -> bool:
     link = name == f"{PREFIX}PORT" and "://" in value
-    others = name == CONFIG_VARIABLE or name in _COMMAND_VARIABLES or name.startswith(_BENCHMARK_VARIABLES)
+    others = name == CONFIG_VARIABLE or name in _COMMAND_VARIABLES
     return others or link or bool(_SERVICE_LINK.fullmatch(name))
 
 

@@ -14,12 +14,12 @@ class Box:
 
     @property
     def right(self) -> int:
-        """First column past the box."""
+        """Return the first column past the box."""
         return self.left + self.width
 
     @property
     def bottom(self) -> int:
-        """First row past the box."""
+        """Return the first row past the box."""
         return self.top + self.height
 
 
@@ -32,48 +32,48 @@ class Size:
 
     @property
     def pixels(self) -> int:
-        """Width x height."""
+        """Return width x height."""
         return self.width * self.height
 
     def within(self, other: "Size") -> bool:
-        """Tell whether this fits inside the other without scaling."""
+        """Return whether this fits inside the other without scaling."""
         return self.width <= other.width and self.height <= other.height
 
 
 def whole(length: float) -> int:
-    """Round half up to whole pixels, at least one."""
+    """Return a length rounded half up to whole pixels, at least one."""
     return max(1, int(length + 0.5))
 
 
 def inside(size: Size, box: Size) -> Size:
-    """Scale a size to the largest that fits the box, ratio kept, up or down; the limiting side is exact."""
+    """Return the largest size of the same ratio that fits the box; the limiting side is exact."""
     if size.width * box.height >= size.height * box.width:
         return Size(box.width, min(box.height, whole(size.height * box.width / size.width)))
     return Size(min(box.width, whole(size.width * box.height / size.height)), box.height)
 
 
 def largest(size: Size, ratio: Size) -> Size:
-    """Take the largest part of a size that has the ratio."""
+    """Return the largest part of a size that has the ratio."""
     return inside(ratio, size)
 
 
 def cover(size: Size, box: Size) -> Size:
-    """Scale a size to the smallest that covers the box, ratio kept; the limiting side is exact."""
+    """Return the smallest size of the same ratio that covers the box; the limiting side is exact."""
     if size.width * box.height >= size.height * box.width:
         return Size(max(box.width, whole(size.width * box.height / size.height)), box.height)
     return Size(box.width, max(box.height, whole(size.height * box.width / size.width)))
 
 
 def slide(center: float, length: int, total: int) -> int:
-    """Place a length so that it is centered where asked as far as it stays inside the total."""
+    """Return the start of a length centered at a point, moved as far as needed to stay inside the total."""
     return min(max(int(center - length / 2 + 0.5), 0), total - length)
 
 
-def carried(box: Box, stored: Size, loaded: Size) -> Box:
-    """Carry a box of a picture over to the same picture at another size, to whole pixels inside it."""
+def rescaled(box: Box, stored: Size, loaded: Size) -> Box:
+    """Return a box in the same picture at another size, as whole pixels inside it."""
     across, down = loaded.width / stored.width, loaded.height / stored.height
     left, top = min(round(box.left * across), loaded.width - 1), min(round(box.top * down), loaded.height - 1)
-    # Edge by edge: a rounded width would carry the rounding of the left edge over to the right one.
+    # Each edge is rounded alone: a rounded width would add the error of the left edge to the right one.
     right, bottom = min(round(box.right * across), loaded.width), min(round(box.bottom * down), loaded.height)
     return Box(left, top, max(1, right - left), max(1, bottom - top))
 
@@ -100,37 +100,37 @@ class Turn:
     mirrored: bool = False
 
     @classmethod
-    def upright(cls, exif: int, asked: int | None) -> "Turn":
-        """Turn stored pixels as EXIF says, or as the caller's `orient` says instead."""
-        if asked in _DEGREES:
-            return cls(_DEGREES[asked])
-        return cls(*_EXIF.get(exif if asked is None else asked, (0, False)))
+    def upright(cls, exif: int, orient: int | None) -> "Turn":
+        """Return the turn by the EXIF orientation, or by the caller's `orient` instead."""
+        if orient in _DEGREES:
+            return cls(_DEGREES[orient])
+        return cls(*_EXIF.get(exif if orient is None else orient, (0, False)))
 
     def then_rotate(self, quarters: int) -> "Turn":
-        """Follow this turn by clockwise quarter turns."""
+        """Return this turn followed by clockwise quarter turns."""
         return Turn((self.quarters + quarters) % 4, self.mirrored)
 
     def then_flip(self, flip: str) -> "Turn":
-        """Follow this turn by a mirror: `h` left to right, `v` top to bottom, `hv` both."""
+        """Return this turn followed by a mirror: `h` left to right, `v` top to bottom, `hv` both."""
         # A mirror M passes a turn R as M R = R^-1 M; top to bottom is R^2 M.
         quarters = {"": self.quarters, "h": -self.quarters, "v": 2 - self.quarters, "hv": self.quarters + 2}[flip]
         return Turn(quarters % 4, self.mirrored ^ (flip in {"h", "v"}))
 
     def inverse(self) -> "Turn":
-        """Give the turn that undoes this one; every mirrored turn undoes itself."""
+        """Return the turn that undoes this one; every mirrored turn undoes itself."""
         return self if self.mirrored else Turn(-self.quarters % 4)
 
     def size(self, width: float, height: float) -> tuple[float, float]:
-        """Turn a size."""
+        """Return a size after the turn."""
         return (height, width) if self.quarters % 2 else (width, height)
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Turn a point given as fractions of the picture."""
+        """Return a point after the turn, both as fractions of the picture."""
         x = 1 - x if self.mirrored else x
         return ((x, y), (1 - y, x), (1 - x, 1 - y), (y, 1 - x))[self.quarters]
 
     def box(self, box: Box, width: int, height: int) -> Box:
-        """Turn a box inside a picture of this size before the turn."""
+        """Return a box after the turn; the size is that of the picture before it."""
         left = width - box.right if self.mirrored else box.left
         turned = (
             (left, box.top),

@@ -9,26 +9,30 @@ from imgserve.transform.value import Transform
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """The shown picture that sizes and crops refer to."""
+class Coordinates:
+    """The shown picture, which sizes and crops refer to."""
 
     part: Box
-    """The rect in the stored frame."""
+    """The requested rect in the stored frame."""
     turn: Turn
     angle: float
     shown: Size
     """The part in the shown frame, before the angle."""
     size: Size
-    """After the angle: the bounding box of the turned part."""
+    """The bounding box of the part after the angle."""
     focus: tuple[float, float] | None
     """Fractions of `size`."""
     vector: bool
 
 
-def scene_of(
+def coordinates_of(
     stored: Size, transform: Transform, orientation: int, focal_point: tuple[float, float] | None, *, vector: bool
-) -> Scene:
-    """Place the asked part of an original in the frames."""
+) -> Coordinates:
+    """Return the requested part of an original in each frame.
+
+    Raises:
+        BadTransform: the rect is outside this original.
+    """
     upright = Turn.upright(orientation, transform.orient)
     width, height = (int(side) for side in upright.size(stored.width, stored.height))
     rect = _rect(transform, Size(width, height))
@@ -41,15 +45,11 @@ def scene_of(
     focus = _focus(transform, focal_point, rect, Size(width, height))
     if focus:
         focus = _rotated(Turn(int(quarters)).then_flip(transform.flip).point(*focus), shown, angle)
-    return Scene(part, turn, angle, shown, _bounding(shown, angle), focus, vector)
+    return Coordinates(part, turn, angle, shown, _bounding(shown, angle), focus, vector)
 
 
 def _rect(transform: Transform, upright: Size) -> Box:
-    """Clip the asked rectangle to the upright picture.
-
-    Raises:
-        BadTransform: nothing of it is inside.
-    """
+    """Return the requested rectangle, clipped to the upright picture."""
     if transform.rect is None:
         return Box(0, 0, upright.width, upright.height)
     lengths = (upright.width, upright.height, upright.width, upright.height)
@@ -68,7 +68,7 @@ def _rect(transform: Transform, upright: Size) -> Box:
 def _focus(
     transform: Transform, stored: tuple[float, float] | None, rect: Box, upright: Size
 ) -> tuple[float, float] | None:
-    """Find the focal point as fractions of the rect, if there is one."""
+    """Return the focal point as fractions of the rect, or None."""
     if transform.focus_x is None and transform.focus_y is None and stored is None:
         return None
     x, y = stored or (0.5, 0.5)

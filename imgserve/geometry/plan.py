@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from imgserve.errors import BadTransform
 from imgserve.geometry.box import Box, Size, Turn, cover, inside, largest, slide, whole
-from imgserve.geometry.coordinates import Scene, scene_of
-from imgserve.model import Limits
+from imgserve.geometry.coordinates import Coordinates, coordinates_of
 from imgserve.transform.value import Transform
 
 Extend = Literal["none", "solid", "blur", "copy"]
@@ -15,62 +15,125 @@ Interest = Literal["", "entropy", "attention"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the stages carry out, in order: region, resample, turn, angle, cut, canvas."""
+    """Every size and box that the stages need, in their order: region, resample, turn, angle, cut, canvas."""
 
     region: Box
-    """Of the stored pixels."""
+    """Part of the stored pixels."""
     scaled: Size
-    """What the region is resampled to, in the shown frame."""
+    """Size after resampling, in the shown frame."""
     turn: Turn
-    """From stored to shown."""
+    """From the stored to the shown frame."""
     angle: float = 0.0
-    """Degrees clockwise left after the quarter turns, -90 < angle < 90."""
+    """Degrees clockwise that remain after the quarter turns, -90 < angle < 90."""
     cut: Box | None = None
-    """Of the scaled (and rotated) picture; for an interest crop only its size counts."""
+    """Part of the scaled (and rotated) picture. For an interest crop only its size counts."""
     interest: Interest = ""
     canvas: Size | None = None
-    """Final size where the picture is placed on a larger canvas."""
+    """Final size when the picture is placed on a larger canvas."""
     extend: Extend = "none"
     notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
-        """Final size of the rendition."""
+        """Return the final size of the rendition."""
         if self.canvas:
             return self.canvas
         return Size(self.cut.width, self.cut.height) if self.cut else self.scaled
 
     def scaled_stored(self) -> Size:
-        """The resampled size in the stored frame, before the turn."""
+        """Return the resampled size in the stored frame, before the turn."""
         width, height = self.turn.inverse().size(self.scaled.width, self.scaled.height)
         return Size(int(width), int(height))
+
+    def capped(self, max_side: int, max_pixels: int) -> "Plan":
+        """Scale the plan down to an output of at most these sides and pixels, ratio kept, with a note."""
+        size = self.size
+        # A slanted or searched crop scales more than it shows. A thin crop of an original must not make that unbounded.
+        factor = min(
+            1.0,
+            max_side / max(size.width, size.height),
+            math.sqrt(max_pixels / size.pixels),
+            math.sqrt(4 * max_pixels / self.scaled.pixels),
+            16 * max_side / max(self.scaled.width, self.scaled.height),
+        )
+        if factor == 1.0:
+            return self
+
+        def shrink(length: int) -> int:
+            return max(1, math.floor(length * factor))
+
+        def smaller(size: Size) -> Size:
+            return Size(shrink(size.width), shrink(size.height))
+
+        cut = self.cut and Box(
+            int(self.cut.left * factor), int(self.cut.top * factor), shrink(self.cut.width), shrink(self.cut.height)
+        )
+        capped = replace(self, scaled=smaller(self.scaled), cut=cut, canvas=self.canvas and smaller(self.canvas))
+        note = f"size: {size.width}x{size.height} is over the cap, made {capped.size.width}x{capped.size.height}"
+        return replace(capped, notes=(*self.notes, note))
 
 
 def plan(
     stored: Size,
     transform: Transform,
-    limits: Limits,
     *,
     orientation: int = 1,
     focal_point: tuple[float, float] | None = None,
     vector: bool = False,
 ) -> Plan:
-    """Decide every size and box of a rendition.
+    """Return every size and box of a rendition; no cap is applied.
 
     Args:
         stored: pixels in the file.
-        transform: what is asked for, settled.
-        limits: caps on the output.
+        transform: a normalized transform.
         orientation: EXIF orientation, 1..8.
-        focal_point: stored on the image, as fractions of the upright picture.
-        vector: an SVG, which has any size without being enlarged.
+        focal_point: the image's stored focal point, as fractions of the upright picture.
+        vector: the original is an SVG, which has any size without being enlarged.
+
+    Raises:
+        BadTransform: the rect is outside this original.
     """
-    scene = scene_of(stored, transform, orientation, focal_point, vector=vector)
-    return _capped(_fit(scene, transform), limits)
+    coordinates = coordinates_of(stored, transform, orientation, focal_point, vector=vector)
+    return _fit(coordinates, transform)
 
 
-def _asked(transform: Transform, size: Size) -> tuple[int | None, int | None]:
-    """Resolve fractions, dpr and aspect to pixels; a missing side stays None."""
+_OPEN = 10**15
+"""Replaces a side that is not requested: larger than any picture."""
+
+
+def rendition_size(width: int | None, height: int | None, transform: Transform) -> tuple[int | None, int | None]:
+    """Return the size of a rendition of an upright original; None for a side that depends on an unknown side.
+
+    An unknown side of the original is assumed to be large enough for the transform. The server's caps are not applied.
+    """
+    if transform.orient is not None:  # it turns the stored pixels, and which way these are turned is not known
+        width, height, transform = None, None, replace(transform, orient=None)
+    enough = _enough_pixels(width, height, transform)
+    guesses = {(width or enough * across, height or enough * down) for across, down in ((1, 1), (1, 3), (3, 1))}
+    try:
+        sizes = [plan(Size(*guess), transform).size for guess in guesses]
+    except BadTransform:
+        return None, None
+    # A side that is the same for every proportion of the original does not depend on what is unknown.
+    widths, heights = {size.width for size in sizes}, {size.height for size in sizes}
+    return widths.pop() if len(widths) == 1 else None, heights.pop() if len(heights) == 1 else None
+
+
+def _enough_pixels(width: int | None, height: int | None, transform: Transform) -> int:
+    """Return a side of an original that a transform does not exceed."""
+    requested = (width, height, transform.width, transform.height, *(transform.rect or ()))
+    ratio = max(transform.aspect) / min(transform.aspect) if transform.aspect else 1
+    longest = max((side for side in requested if isinstance(side, int)), default=1)
+    return math.ceil(2 * longest * max(1.0, transform.dpr) * ratio)
+
+
+def shown_size(width: int | None, height: int | None, transform: Transform) -> tuple[int | None, int | None]:
+    """Return the size of the part that a transform shows, before any resizing."""
+    return rendition_size(width, height, replace(transform, width=None, height=None, aspect=None, dpr=1.0))
+
+
+def _requested(transform: Transform, size: Size) -> tuple[int | None, int | None]:
+    """Return the requested sides in pixels, or None for a side left open."""
 
     def pixels(side: int | float | None, total: int) -> int | None:
         return None if side is None else whole((side * total if isinstance(side, float) else side) * transform.dpr)
@@ -84,32 +147,32 @@ def _asked(transform: Transform, size: Size) -> tuple[int | None, int | None]:
     return width, whole(width * down / across) if height is None else height
 
 
-def _fit(scene: Scene, transform: Transform) -> Plan:  # noqa: PLR0911  one return a fit
-    size = scene.size
-    enlarge = transform.enlarge or scene.vector
-    width, height = _asked(transform, size)
+def _fit(coordinates: Coordinates, transform: Transform) -> Plan:  # noqa: PLR0911  one return for each fit
+    size = coordinates.size
+    enlarge = transform.enlarge or coordinates.vector
+    width, height = _requested(transform, size)
     if width is None and height is None:
         if transform.aspect and transform.fit in {None, "crop", "min"}:
-            return _crop(scene, transform, largest(size, Size(*transform.aspect)), enlarge=False)
-        return _whole_picture(scene, size)
+            return _crop(coordinates, transform, largest(size, Size(*transform.aspect)), enlarge=False)
+        return _whole_picture(coordinates, size)
     if width is None or height is None:
-        box = Size(width or 10**9, height or 10**9)
-        return _whole_picture(scene, _inside(size, box, enlarge=enlarge and transform.fit != "max"))
+        box = Size(width or _OPEN, height or _OPEN)
+        return _whole_picture(coordinates, _inside(size, box, enlarge=enlarge and transform.fit != "max"))
     box = Size(width, height)
     match transform.fit:
         case None | "crop":
-            return _crop(scene, transform, box, enlarge=enlarge)
+            return _crop(coordinates, transform, box, enlarge=enlarge)
         case "min":
-            return _crop(scene, transform, box, enlarge=scene.vector)
+            return _crop(coordinates, transform, box, enlarge=coordinates.vector)
         case "clip" | "max":
-            return _whole_picture(scene, _inside(size, box, enlarge=enlarge and transform.fit == "clip"))
+            return _whole_picture(coordinates, _inside(size, box, enlarge=enlarge and transform.fit == "clip"))
         case "scale":
             capped = box if enlarge else Size(min(width, size.width), min(height, size.height))
-            return _whole_picture(scene, capped)
+            return _whole_picture(coordinates, capped)
         case "fill" | "fillmax" | "clamp":
             picture = _inside(size, box, enlarge=enlarge and transform.fit != "fillmax")
             extend: Extend = "copy" if transform.fit == "clamp" else transform.fill
-            placed = _whole_picture(scene, picture)
+            placed = _whole_picture(coordinates, picture)
             return placed if picture == box else replace(placed, canvas=box, extend=extend)
 
 
@@ -117,48 +180,54 @@ def _inside(size: Size, box: Size, *, enlarge: bool) -> Size:
     return size if size.within(box) and not enlarge else inside(size, box)
 
 
-def _whole_picture(scene: Scene, out: Size) -> Plan:
-    if not scene.angle:
-        return Plan(scene.part, out, scene.turn)
-    return _angled(scene, out, Box(0, 0, out.width, out.height))
+def _whole_picture(coordinates: Coordinates, out: Size) -> Plan:
+    if not coordinates.angle:
+        return Plan(coordinates.part, out, coordinates.turn)
+    return _angled(coordinates, out, Box(0, 0, out.width, out.height))
 
 
-def _crop(scene: Scene, transform: Transform, asked: Size, *, enlarge: bool) -> Plan:
-    region = largest(scene.size, asked)
-    out = asked if enlarge or asked.within(region) else region
+def _crop(coordinates: Coordinates, transform: Transform, box: Size, *, enlarge: bool) -> Plan:
+    region = largest(coordinates.size, box)
+    out = box if enlarge or box.within(region) else region
     interest = _interest(transform)
     if interest:
-        return _interesting(scene, out, interest)
-    center = _center(scene, transform)
+        return _interesting(coordinates, out, interest)
+    center = _center(coordinates, transform)
     if _gravity(transform) == "focalpoint":
         room = math.inf if enlarge else max(1.0, min(region.width / out.width, region.height / out.height))
         zoom = min(transform.focus_zoom, room)
-        # The part that is seen keeps the asked ratio to within one pixel, and is never smaller than the output.
+        # The visible part has the requested ratio to within one pixel and is never smaller than the output.
         least = Size(1, 1) if enlarge else out
         region = Size(max(least.width, whole(region.width / zoom)), max(least.height, whole(region.height / zoom)))
-    left = slide(center[0] * scene.size.width, region.width, scene.size.width)
-    top = slide(center[1] * scene.size.height, region.height, scene.size.height)
-    if scene.angle:
+    left = slide(center[0] * coordinates.size.width, region.width, coordinates.size.width)
+    top = slide(center[1] * coordinates.size.height, region.height, coordinates.size.height)
+    if coordinates.angle:
         across, down = out.width / region.width, out.height / region.height
-        scaled = Size(whole(scene.size.width * across), whole(scene.size.height * down))
-        return _angled(scene, scaled, Box(int(left * across + 0.5), int(top * down + 0.5), out.width, out.height))
-    full = scene.turn.inverse().box(Box(left, top, region.width, region.height), scene.shown.width, scene.shown.height)
-    return Plan(Box(scene.part.left + full.left, scene.part.top + full.top, full.width, full.height), out, scene.turn)
+        scaled = Size(whole(coordinates.size.width * across), whole(coordinates.size.height * down))
+        return _angled(coordinates, scaled, Box(int(left * across + 0.5), int(top * down + 0.5), out.width, out.height))
+    full = coordinates.turn.inverse().box(
+        Box(left, top, region.width, region.height), coordinates.shown.width, coordinates.shown.height
+    )
+    return Plan(
+        Box(coordinates.part.left + full.left, coordinates.part.top + full.top, full.width, full.height),
+        out,
+        coordinates.turn,
+    )
 
 
-def _interesting(scene: Scene, out: Size, interest: Interest) -> Plan:
-    covering = cover(scene.size, out)
-    placed = _whole_picture(scene, covering)
+def _interesting(coordinates: Coordinates, out: Size, interest: Interest) -> Plan:
+    covering = cover(coordinates.size, out)
+    placed = _whole_picture(coordinates, covering)
     return placed if covering == out else replace(placed, cut=Box(0, 0, out.width, out.height), interest=interest)
 
 
-def _angled(scene: Scene, outer: Size, cut: Box) -> Plan:
-    """Scale first, so that the costly rotation sees few pixels, then rotate and cut."""
+def _angled(coordinates: Coordinates, outer: Size, cut: Box) -> Plan:
+    """Plan to scale, rotate and cut in this order, so that the slow rotation handles few pixels."""
     scaled = Size(
-        whole(scene.shown.width * outer.width / scene.size.width),
-        whole(scene.shown.height * outer.height / scene.size.height),
+        whole(coordinates.shown.width * outer.width / coordinates.size.width),
+        whole(coordinates.shown.height * outer.height / coordinates.size.height),
     )
-    return Plan(scene.part, scaled, scene.turn, angle=scene.angle, cut=cut)
+    return Plan(coordinates.part, scaled, coordinates.turn, angle=coordinates.angle, cut=cut)
 
 
 def _gravity(transform: Transform) -> str:
@@ -170,56 +239,28 @@ def _interest(transform: Transform) -> Interest:
     return interests.get(_gravity(transform), "")
 
 
-def _center(scene: Scene, transform: Transform) -> tuple[float, float]:
-    """Where the crop is centered, as fractions of the shown picture; 0 and 1 are the sides."""
+def _center(coordinates: Coordinates, transform: Transform) -> tuple[float, float]:
+    """Return the center of the crop as fractions of the shown picture; 0 and 1 are the sides."""
     sides = set(transform.crop)
     if sides <= {"focalpoint"}:
-        return scene.focus or (0.5, 0.5)
+        return coordinates.focus or (0.5, 0.5)
     x = 0.0 if "left" in sides else 1.0 if "right" in sides else 0.5
     y = 0.0 if "top" in sides else 1.0 if "bottom" in sides else 0.5
     return x, y
 
 
-def _capped(made: Plan, limits: Limits) -> Plan:
-    """Scale a plan whose output is over the caps, ratio kept, and say so."""
-    size = made.size
-    # A slanted or searched crop scales more than it shows; a sliver of an original must not make that a flood.
-    factor = min(
-        1.0,
-        limits.output_side / max(size.width, size.height),
-        math.sqrt(limits.output_pixels / size.pixels),
-        math.sqrt(4 * limits.output_pixels / made.scaled.pixels),
-        16 * limits.output_side / max(made.scaled.width, made.scaled.height),
-    )
-    if factor == 1.0:
-        return made
-
-    def shrink(length: int) -> int:
-        return max(1, math.floor(length * factor))
-
-    def smaller(size: Size) -> Size:
-        return Size(shrink(size.width), shrink(size.height))
-
-    cut = made.cut and Box(
-        int(made.cut.left * factor), int(made.cut.top * factor), shrink(made.cut.width), shrink(made.cut.height)
-    )
-    capped = replace(made, scaled=smaller(made.scaled), cut=cut, canvas=made.canvas and smaller(made.canvas))
-    note = f"size: {size.width}x{size.height} is over the cap, made {capped.size.width}x{capped.size.height}"
-    return replace(capped, notes=(*made.notes, note))
-
-
 _EDGES = 2
-"""Both the frame and the picture in it are rounded to whole pixels."""
+"""Pixels: both the frame and the picture in it are rounded."""
 
 
-def frames_alike(large: Plan, small: Plan) -> bool:
-    """Tell whether a plan shows what another shows, to within one pixel of the smaller picture."""
+def shows_same_part(large: Plan, small: Plan) -> bool:
+    """Return whether two plans show the same part, to within one pixel of the smaller picture."""
     if (large.turn, large.angle, large.interest) != (small.turn, small.angle, small.interest):
         return False
     if len({large.extend, small.extend} - {"none"}) > 1:
         return False
     if large.interest:
-        # Where the interesting part lies is found in the pixels, and they differ with the scale.
+        # The position is found in the pixels, which differ with the scale.
         return large.size == small.size
     stored, base = small.scaled_stored(), small.canvas or small.scaled
     pixel = max(small.region.width / stored.width, small.region.height / stored.height)
@@ -236,7 +277,7 @@ def _corners(box: Box) -> tuple[float, ...]:
 
 
 def _across(plan: Plan) -> tuple[float, ...]:
-    """Tell which share of its canvas a picture fills, or from where to where a slanted one is cut."""
+    """Return where the picture begins and ends on its canvas, or the cut in the rotated picture, as fractions."""
     if plan.canvas:
         return 0.0, plan.scaled.width / plan.canvas.width
     return (plan.cut.left / plan.scaled.width, plan.cut.right / plan.scaled.width) if plan.cut else (0.0, 1.0)
@@ -252,5 +293,5 @@ def _same_proportions(one: Size, other: Size) -> bool:
     return abs(one.width * other.height - one.height * other.width) <= max(one.width, one.height)
 
 
-def _near(one: tuple[float, ...], other: tuple[float, ...], most: float) -> bool:
-    return all(abs(a - b) <= most for a, b in zip(one, other, strict=True))
+def _near(one: tuple[float, ...], other: tuple[float, ...], tolerance: float) -> bool:
+    return all(abs(a - b) <= tolerance for a, b in zip(one, other, strict=True))

@@ -12,17 +12,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-async def in_order(
-    things: AsyncIterator[T], work: Callable[[T], Awaitable[R]], *, at_once: int
+async def map_ordered(
+    items: AsyncIterator[T], work: Callable[[T], Awaitable[R]], *, at_once: int
 ) -> AsyncGenerator[R, None]:
-    """Give what becomes of each thing, while the next ones are worked on; whoever closes it ends their work.
-
-    Never are more than `at_once` results held.
-    """
+    """Yield the result for each item in order, while up to `at_once` are worked on; closing it cancels their work."""
     tasks: deque[asyncio.Task[R]] = deque()
     try:
-        async for thing in things:
-            tasks.append(asyncio.create_task(_done(work, thing)))
+        async for item in items:
+            tasks.append(asyncio.ensure_future(work(item)))
             if len(tasks) >= at_once:
                 yield await tasks[0]
                 tasks.popleft()
@@ -35,68 +32,64 @@ async def in_order(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _done(work: Callable[[T], Awaitable[R]], thing: T) -> R:
-    return await work(thing)
-
-
-_PASSING = (Busy, OriginalChanged, OriginalUnsettled, Unavailable)
+_TRANSIENT = (Busy, OriginalChanged, OriginalUnsettled, Unavailable)
 _TRIES = 10
-_LONGEST_PAUSE = 10
+_MAX_PAUSE = 10
 
 
 async def retry_transient(work: Callable[[], Awaitable[T]], *, tries: int = _TRIES) -> T:
-    """Do work, again after a pause where it says that it will be possible later.
+    """Return the result of work, repeated after a pause while it fails with a transient error.
 
     Raises:
-        ImgserveError: what it raised the last time.
+        ImgserveError: the error of the last try.
     """
     for _ in range(tries - 1):
         try:
             return await work()
-        except _PASSING as error:
-            await asyncio.sleep(min(error.retry_after or 1, _LONGEST_PAUSE))
+        except _TRANSIENT as error:
+            await asyncio.sleep(min(error.retry_after or 1, _MAX_PAUSE))
     return await work()
 
 
-PIECE = 500
-"""Ids at once: little memory, and few queries."""
+BATCH = 500
+"""Ids in one batch: little memory, and few queries."""
 
 
-def listed(selection: Selection) -> list[str] | None:
-    """List ids that are named, each once and in the order given; None where a query means them."""
+def distinct_ids(selection: Selection) -> list[str] | None:
+    """Return the ids of a list, each once and in order; None for a query."""
     return None if isinstance(selection, ImageQuery) else list(dict.fromkeys(selection))
 
 
 async def count(selection: Selection, search: ImageSearch) -> int:
-    """Count the images of a selection.
+    """Return the number of images in a selection.
 
     Raises:
         CatalogUnavailable: a query cannot be answered now.
     """
     if isinstance(selection, ImageQuery):
         return (await search.totals(selection)).images
-    return len(listed(selection) or ())
+    return len(distinct_ids(selection) or ())
 
 
-async def pieces(selection: Selection, search: ImageSearch) -> AsyncIterator[list[str]]:
-    """Give the ids: those that are named in the order given, those that a query means in the order of ids.
+async def batches(selection: Selection, search: ImageSearch) -> AsyncIterator[list[str]]:
+    """Yield the ids in batches: those of a list in its order, those of a query sorted.
 
     Raises:
         CatalogUnavailable: a query cannot be answered now.
     """
     if not isinstance(selection, ImageQuery):
-        ids = listed(selection) or []
-        for start in range(0, len(ids), PIECE):
-            yield ids[start : start + PIECE]
+        ids = distinct_ids(selection) or []
+        for start in range(0, len(ids), BATCH):
+            yield ids[start : start + BATCH]
         return
     last = ""
-    while found := await search.ids(selection, after=last, limit=PIECE):
+    while found := await search.ids(selection, after=last, limit=BATCH):
         yield found
         last = found[-1]
 
 
 async def each(selection: Selection, search: ImageSearch) -> AsyncIterator[str]:
-    """Give the same ids one by one."""
-    async for piece in pieces(selection, search):
-        for image_id in piece:
+    """Yield the same ids one by one."""
+    async for batch in batches(selection, search):
+        for image_id in batch:
             yield image_id

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from imgserve.catalog import ImageSearch, Selection
-from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged
+from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
 from imgserve.formats import BY_EXTENSION, FORMATS, default_output
 from imgserve.http.negotiation import AcceptClass
-from imgserve.images.batches import count, each, in_order, retry_transient
+from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions, Served
 from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
 from imgserve.model import Original, Rendition
-from imgserve.transform import Asked, Transform, compose, read_asked
-from imgserve.transform.wording import shown
+from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
 
 T = TypeVar("T")
 
@@ -31,7 +30,7 @@ class Steps:
     """Transforms that are applied one after the other, each to the result of the one before."""
 
     queries: tuple[str, ...]
-    asked: tuple[Asked, ...]
+    parsed: tuple[ParsedQuery, ...]
 
     @property
     def single(self) -> bool:
@@ -43,10 +42,10 @@ class Steps:
 
         If the last step names no format, it inherits format and encoding from the last step that does.
         """
-        *earlier, last = (asked.transform for asked in self.asked)
-        naming = next((asked for asked in reversed(self.asked) if _names_format(asked)), self.asked[-1])
-        if naming is not self.asked[-1]:
-            given = self.asked[-1].given
+        *earlier, last = (parsed.transform for parsed in self.parsed)
+        naming = next((parsed for parsed in reversed(self.parsed) if _names_format(parsed)), self.parsed[-1])
+        if naming is not self.parsed[-1]:
+            given = self.parsed[-1].given
             inherited = {name: getattr(naming.transform, name) for name in _ENCODING if name not in given}
             last = replace(last, **inherited)
         return [*earlier, _with_format(last, original, accepted)]
@@ -60,20 +59,20 @@ def read_steps(queries: Sequence[str], resolver: Resolver) -> Steps:
     """
     if not 1 <= len(queries) <= MOST_STEPS:
         raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
-    asked, mistakes = list[Asked](), list[str]()
+    parsed, mistakes = list[ParsedQuery](), list[str]()
     for number, query in enumerate(queries, start=1):
         try:
-            asked.append(resolver.read(query))
+            parsed.append(resolver.parse(query))
         except BadTransform as error:
             prefix = f"step {number}: " if len(queries) > 1 else ""
             mistakes += [prefix + mistake for mistake in error.mistakes]
     if mistakes:
         raise BadTransform(mistakes)
-    return Steps(tuple(queries), tuple(asked))
+    return Steps(tuple(queries), tuple(parsed))
 
 
-def _names_format(asked: Asked) -> bool:
-    return asked.transform.format is not None or "format" in asked.transform.auto
+def _names_format(parsed: ParsedQuery) -> bool:
+    return parsed.transform.format is not None or "format" in parsed.transform.auto
 
 
 def _with_format(transform: Transform, original: Original, accepted: AcceptClass) -> Transform:
@@ -126,14 +125,14 @@ class Converter:
         form = BY_EXTENSION.get(extension.lower())
         if form is None or not form.writable:
             known = ", ".join(item.name for item in FORMATS.values() if item.writable)
-            raise BadTransform([f"format: expected one of {known}, but received {shown(extension)}"])
+            raise BadTransform([f"format: expected one of {known}, but received {quoted(extension)}"])
         name = form.name
-        asked = self._resolver.read(query).transform
-        if "format" in asked.auto or asked.format not in {None, name}:
+        parsed = self._resolver.parse(query).transform
+        if "format" in parsed.auto or parsed.format not in {None, name}:
             raise BadTransform([f"format: the path asks for {name}, and the query for another"])
         return await self._while_it_changes(
             image_id,
-            lambda found: self._one(self._resolver.of(replace(found, format=name), query, accepted, strict=True)),
+            lambda found: self._one(self._resolver.request(replace(found, format=name), query, accepted, strict=True)),
         )
 
     async def picture(self, image_id: str, steps: Steps, accepted: AcceptClass = ()) -> Converted:
@@ -155,25 +154,25 @@ class Converter:
         if not steps.single:
             raise BadTransform([f"steps: expected one for a URL, but received {len(steps.queries)}"])
         await self._locator.find_exactly(image_id)
-        return compose(read_asked(steps.queries[0]))
+        return compose(read_parameters(steps.queries[0]))
 
     async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Converted:
         if steps.single:
-            return await self._one(self._resolver.of(found, steps.queries[0], accepted, strict=True))
+            return await self._one(self._resolver.request(found, steps.queries[0], accepted, strict=True))
         try:
             served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
         except BadTransform as error:
             # The first step is made like any picture, so its mistakes have no number.
             numbered = (mistake if mistake.startswith("step ") else f"step 1: {mistake}" for mistake in error.mistakes)
             raise BadTransform(list(numbered)) from error
-        notes = [note for asked in steps.asked for note in asked.notes]
+        notes = [note for parsed in steps.parsed for note in parsed.notes]
         return Converted(found.original, served.rendition, (*notes, *served.rendition.notes))
 
     async def _one(self, request: RenditionRequest) -> Converted:
         served: Served | None = await self._renditions.cached(request.key)
         if served is None:
             served = await self._renditions.make(request.original, request.transform, request.key)
-        return Converted(request.original, served.rendition, (*request.asked.notes, *served.rendition.notes))
+        return Converted(request.original, served.rendition, (*request.query.notes, *served.rendition.notes))
 
     async def _while_it_changes(self, image_id: str, work: Callable[[Found], Awaitable[T]]) -> T:
         """Do work on an original, again if the original is replaced meanwhile."""
@@ -216,4 +215,4 @@ class BulkConverter:
             except ImgserveError as error:
                 return image_id, error
 
-        return in_order(each(selection, self._search), one, at_once=self._at_once)
+        return map_ordered(each(selection, self._search), one, at_once=self._at_once)

@@ -2,42 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from anyio import to_thread
 
 from imgserve.cache import RenditionKey, Sibling, TieredCache
 from imgserve.errors import BadTransform, Busy
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import Plan, frames_alike, plan
+from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.images.renditions import Renditions, Served
+from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Limits, Original
 from imgserve.transform import Transform, likeness, parse_query
 
-_LEAST_SHARE = 0.25
-"""Of the wanted width: a browser shows less than that as a blur."""
-_MOST_READ = 50
-"""Names read back at 0.1 ms each; of sizes that fit, few are of another crop."""
+_MIN_SHARE = 0.25
+"""Share of the requested width: a browser shows less than that as a blur."""
+_MAX_COMPARED = 50
+"""File names that are parsed, at 0.1 ms each; few renditions of a fitting size show another crop."""
 _ORIENTATIONS = (1, 6)
-"""Who looks at an original does not read its EXIF, which may swap its sides: each rendition tells by its own size."""
+"""An original's EXIF, which may swap its sides, is not known here: a rendition's own size shows which one holds."""
 _SLOW_FORMAT = "avif"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """The picture that is to be made, and what may be answered in its place."""
-
-    original: Original
-    transform: Transform
-    """Settled."""
-    key: RenditionKey
-    formats: Collection[str]
-    """Formats that the URL leaves open and the client takes, the wanted one among them."""
-
-
 class FallbackRenditions:
-    """Has pictures made, and answers with the nearest kept one where that takes longer than is set."""
+    """Renders pictures, and returns the nearest cached one where that takes longer than a limit."""
 
     def __init__(
         self,
@@ -48,97 +36,108 @@ class FallbackRenditions:
         limits: Limits,
         loaded: Callable[[], bool],
     ) -> None:
-        """Take who makes pictures, where they are kept, seconds to wait (0: for ever), and who knows of a queue."""
+        """Create the fallback.
+
+        Args:
+            renditions: renders pictures.
+            cache: where renditions are stored.
+            after: seconds to wait for the requested picture; 0: for ever.
+            limits: caps on the output.
+            loaded: returns whether pictures wait in the queue.
+        """
         self._renditions = renditions
         self._cache = cache
         self._after = after
         self._limits = limits
         self._loaded = loaded
 
-    async def make(self, wish: Wish, *, may_stand_in: bool) -> Served:
-        """Have a picture made, or find a stand-in for it, behind which it is finished and kept.
+    async def make(self, request: RenditionRequest, *, may_stand_in: bool) -> Served:
+        """Return the requested picture, or a cached one while the requested one is still rendered and stored.
 
         Raises:
-            OriginalChanged: the original is no longer the version asked for; look again.
-            ImgserveError: it cannot be rendered, now or at all.
+            OriginalChanged: the original has another version now; resolve the URL again.
+            ImgserveError: the picture cannot be rendered.
         """
-        if not (self._after and may_stand_in and wish.original.megapixels):
-            return await self._renditions.make(wish.original, wish.transform, wish.key)
-        making = asyncio.create_task(self._renditions.make(wish.original, wish.transform, wish.key))
-        # Whoever has a stand-in, or has left, asks no more what became of it.
+        work = self._renditions.make(request.original, request.transform, request.key)
+        if not (self._after and may_stand_in and request.original.megapixels):
+            return await work
+        making = asyncio.create_task(work)
+        # Nobody reads the result once a fallback was returned or the client has left.
         making.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            return await self._first(wish, making)
+            return await self._first(request, making)
         finally:
             making.cancel()
 
-    async def _first(self, wish: Wish, making: asyncio.Task[Served]) -> Served:
+    async def _first(self, request: RenditionRequest, making: asyncio.Task[Served]) -> Served:
         started = time.perf_counter()
         found = None
-        if wish.transform.format == _SLOW_FORMAT and len(wish.formats) > 1 and self._loaded():
-            found = await self._find(wish, least=1.0)
+        if request.transform.format == _SLOW_FORMAT and len(request.formats) > 1 and self._loaded():
+            found = await self._find(request, min_share=1.0)
         if found is None:
             await asyncio.wait({making}, timeout=self._after)
             if not making.done() or _is_refused(making):
-                found = await self._find(wish, least=_LEAST_SHARE)
+                found = await self._find(request, min_share=_MIN_SHARE)
         if found is None or (making.done() and not _is_refused(making)):
             return await making
         key, served = found
-        self._renditions.finish(wish.key)
+        self._renditions.finish(request.key)
         waited = time.perf_counter() - started
         return Served(served.rendition, "stand_in", seconds={"wait": waited}, stands_in=key)
 
-    async def _find(self, wish: Wish, *, least: float) -> tuple[RenditionKey, Served] | None:
-        """Fetch the best stand-in of at least a share of the wanted width."""
-        kept = await self._cache.siblings(wish.key)
-        sibling = await to_thread.run_sync(self._best, wish, kept, least)
+    async def _find(self, request: RenditionRequest, *, min_share: float) -> tuple[RenditionKey, Served] | None:
+        """Return the best cached picture of at least a share of the requested width, or None."""
+        siblings = await self._cache.siblings(request.key)
+        sibling = await to_thread.run_sync(self._best, request, siblings, min_share)
         served = None if sibling is None else await self._renditions.cached(sibling.key)
         return None if sibling is None or served is None else (sibling.key, served)
 
-    def _best(self, wish: Wish, kept: list[Sibling], least: float) -> Sibling | None:
-        """Choose the nearest in size, and of these the same format rather than another."""
-        shapes = self._shapes(wish.original, wish.transform)
-        formats = {self._renditions.extension(name): name for name in wish.formats}
+    def _best(self, request: RenditionRequest, siblings: list[Sibling], min_share: float) -> Sibling | None:
+        """Return the nearest in size, preferring the requested format."""
+        plans = self._plans(request.original, request.transform)
+        formats = {self._renditions.extension(name): name for name in request.formats}
         sized = [
             sibling
-            for sibling in kept
-            if sibling.key.extension in formats and any(_fits(sibling, shape.size, least) for shape in shapes.values())
+            for sibling in siblings
+            if sibling.key.extension in formats and any(_fits(sibling, plan.size, min_share) for plan in plans.values())
         ]
-        sized.sort(key=lambda one: (-one.width * one.height, formats[one.key.extension] != wish.transform.format))
-        alike = (sibling for sibling in sized[:_MOST_READ] if self._shows_the_same(wish, sibling, shapes, least))
-        return next(alike, None)
+        sized.sort(key=lambda one: (-one.width * one.height, formats[one.key.extension] != request.transform.format))
+        same = (sibling for sibling in sized[:_MAX_COMPARED] if self._shows_same(request, sibling, plans, min_share))
+        return next(same, None)
 
-    def _shows_the_same(self, wish: Wish, sibling: Sibling, shapes: Mapping[int, Plan], least: float) -> bool:
-        form = wish.original.format
+    def _shows_same(
+        self, request: RenditionRequest, sibling: Sibling, plans: Mapping[int, Plan], min_share: float
+    ) -> bool:
+        form = request.original.format
         try:
             transform = parse_query(sibling.key.canonical, strict=True, max_side=self._limits.output_side).transform
         except BadTransform:
-            return False  # a name that is none of ours
-        if likeness(transform, form) != likeness(wish.transform, form):
+            return False  # not a file name of ours
+        if likeness(transform, form) != likeness(request.transform, form):
             return False
-        own = self._shapes(wish.original, transform)
+        own = self._plans(request.original, transform)
         return any(
             own[orientation].size == Size(sibling.width, sibling.height)
-            and _fits(sibling, shapes[orientation].size, least)
-            and frames_alike(shapes[orientation], own[orientation])
-            for orientation in shapes.keys() & own.keys()
+            and _fits(sibling, plans[orientation].size, min_share)
+            and shows_same_part(plans[orientation], own[orientation])
+            for orientation in plans.keys() & own.keys()
         )
 
-    def _shapes(self, original: Original, transform: Transform) -> dict[int, Plan]:
-        """Plan a rendition for each way that its original may stand."""
-        size, vector, shapes = Size(original.width, original.height), original.format.name == "svg", {}
+    def _plans(self, original: Original, transform: Transform) -> dict[int, Plan]:
+        """Return the plan of a rendition for each orientation that its original may have."""
+        size, vector, plans = Size(original.width, original.height), original.format.name == "svg", {}
         for orientation in _ORIENTATIONS:
             try:
-                shapes[orientation] = plan(size, transform, self._limits, orientation=orientation, vector=vector)
+                uncapped = plan(size, transform, orientation=orientation, vector=vector)
             except BadTransform:
-                continue  # a rect that lies outside, so it does not stand like this
-        return shapes
+                continue  # a rect outside this orientation
+            plans[orientation] = uncapped.capped(self._limits.output_side, self._limits.output_pixels)
+        return plans
 
 
 def _is_refused(making: asyncio.Task[Served]) -> bool:
-    """Tell whether there was no place in the queue: then the next request asks for it anew."""
-    return making.done() and isinstance(making.exception(), Busy)
+    return making.done() and not making.cancelled() and isinstance(making.exception(), Busy)
 
 
-def _fits(sibling: Sibling, wanted: Size, least: float) -> bool:
-    return least * wanted.width <= sibling.width <= wanted.width and sibling.height <= wanted.height
+def _fits(sibling: Sibling, requested: Size, min_share: float) -> bool:
+    return min_share * requested.width <= sibling.width <= requested.width and sibling.height <= requested.height

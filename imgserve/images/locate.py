@@ -51,7 +51,7 @@ class Found:
     preset: str | None = None
     format: str | None = None
     """The output format that the path's extension asks for."""
-    sights: tuple[CachedStat, ...] = ()
+    stats: tuple[CachedStat, ...] = ()
     """What this was concluded from: it holds while all of them count."""
 
 
@@ -86,14 +86,14 @@ class Locator:
         """
         if len(path) > _LONGEST or path.count("/") >= _DEEPEST:
             raise ImageNotFound
-        found, sights = await self._by_name(path)
+        found, stats = await self._by_name(path)
         if found is not None:
             return found
         folder, _, last = path.rpartition("/")
         if folder and last.lower() in self._presets:
             found, _ = await self._by_name(folder)
             if found is not None:
-                return replace(found, preset=last.lower(), sights=(*sights, *found.sights))
+                return replace(found, preset=last.lower(), stats=(*stats, *found.stats))
         raise ImageNotFound
 
     async def find_exactly(self, image_id: str) -> Found:
@@ -111,25 +111,25 @@ class Locator:
     def forget(self, image_id: str) -> None:
         """Look again at the next request, whatever was seen."""
         for name in (image_id, _any_extension(image_id)):
-            for sights in (self._present, self._absent):
-                sight = sights.pop(name, None)
-                if sight is not None:
-                    sight.until = 0.0
+            for stats in (self._present, self._absent):
+                stat = stats.pop(name, None)
+                if stat is not None:
+                    stat.until = 0.0
 
     async def _by_name(self, image_id: str) -> tuple[Found | None, tuple[CachedStat, ...]]:
         """Try the name, then the same name with other extensions, if the one it has is that of a format we write."""
-        sight = await self._sight(image_id)
-        if isinstance(sight.seen, Original):
-            return Found(sight.seen, sights=(sight,)), ()
+        stat = await self._sight(image_id)
+        if isinstance(stat.seen, Original):
+            return Found(stat.seen, stats=(stat,)), ()
         stem, dot, extension = image_id.rpartition(".")
         asked = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
         if asked is None or not asked.writable:
-            return None, (sight,)
+            return None, (stat,)
         sibling = await self._sight(_any_extension(image_id))
-        sights = (sight, sibling)
+        stats = (stat, sibling)
         if isinstance(sibling.seen, Original):
-            return Found(sibling.seen, format=asked.name, sights=sights), ()
-        return None, sights
+            return Found(sibling.seen, format=asked.name, stats=stats), ()
+        return None, stats
 
     async def _sight(self, name: str) -> CachedStat:
         """Tell what is at a name, from memory while the last look is fresh, else by one look for all who ask.
@@ -137,12 +137,12 @@ class Locator:
         Raises:
             ImgserveError: something is there that cannot be served (yet).
         """
-        sight = self._present.get(name) or self._absent.get(name)
-        if sight is None or time.monotonic() >= sight.until:
-            sight, _ = await self._flights.do(name, lambda: self._look_again(name, sight))
-        if isinstance(sight.seen, Original | ImageNotFound):
-            return sight
-        raise sight.seen.with_traceback(None)
+        stat = self._present.get(name) or self._absent.get(name)
+        if stat is None or time.monotonic() >= stat.until:
+            stat, _ = await self._flights.do(name, lambda: self._look_again(name, stat))
+        if isinstance(stat.seen, Original | ImageNotFound):
+            return stat
+        raise stat.seen.with_traceback(None)
 
     async def _look_again(self, name: str, before: CachedStat | None) -> CachedStat:
         known = before.seen if before is not None and isinstance(before.seen, Original) else None
@@ -155,9 +155,9 @@ class Locator:
             before.until, before.focus_known = until, focus_known
             return before
         self._present.pop(name, None)
-        sight = CachedStat(seen, until, focus_known)
-        (self._present if isinstance(seen, Original) else self._absent)[name] = sight
-        return sight
+        stat = CachedStat(seen, until, focus_known)
+        (self._present if isinstance(seen, Original) else self._absent)[name] = stat
+        return stat
 
     async def _focused(self, seen: Original, known: Original | None) -> tuple[Original, bool]:
         """Give an original its focal point; the last one known where none can be told, which is told too."""

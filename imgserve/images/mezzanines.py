@@ -10,7 +10,7 @@ from cachetools import TTLCache
 
 from imgserve.cache import KeyLocks, RenditionKey, TieredCache
 from imgserve.geometry.box import Size
-from imgserve.geometry.reduction import MOST_PIXELS, expected, pays
+from imgserve.geometry.reduction import MAX_MEZZANINE_PIXELS, expects_mezzanine, is_worthwhile
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.transform import Transform
@@ -206,8 +206,10 @@ def _wanted(original: Original, transform: Transform | None, limits: Limits) -> 
         return False
     stored = Size(original.width, original.height)
     if transform is None:
-        return pays(original.format, stored.pixels)
-    return expected(original.format, stored, transform, limits)
+        return is_worthwhile(original.format, stored.pixels)
+    return expects_mezzanine(
+        original.format, stored, transform, max_side=limits.output_side, max_pixels=limits.output_pixels
+    )
 
 
 def _megapixels(original: Original, limits: Limits) -> float:
@@ -217,4 +219,4 @@ def _megapixels(original: Original, limits: Limits) -> float:
 
 
 def _reduced_megapixels(original: Original) -> float:
-    return min(original.megapixels, MOST_PIXELS / 1e6)
+    return min(original.megapixels, MAX_MEZZANINE_PIXELS / 1e6)

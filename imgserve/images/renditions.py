@@ -90,7 +90,9 @@ class Renditions:
         """Tell how many pixels a rendition will have; 0 where the original's size is not known cheaply."""
         if not original.megapixels:
             return 0
-        return plan(Size(original.width, original.height), transform, self._recipe.limits).size.pixels
+        limits = self._recipe.limits
+        uncapped = plan(Size(original.width, original.height), transform)
+        return uncapped.capped(limits.output_side, limits.output_pixels).size.pixels
 
     def is_settled(self, original: Original) -> bool:
         """Tell whether an original is old enough not to be in the middle of being written."""

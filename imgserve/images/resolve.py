@@ -1,22 +1,28 @@
-"""Resolve query, presets and Accept to a transform and a rendition key."""
+"""Resolve path, query, presets and Accept to a rendition."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cachetools import LRUCache
+
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.http.negotiation import ACCEPT_CLASSES, AcceptClass
-from imgserve.images.locate import Found
+from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
-from imgserve.transform import Asked, Preset, Transform, parse_query, settle, snapped
+from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query, snapped
 
 _FALLBACKS = ("jpg", "png", "gif")
+_WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable)
+_MAX_CACHED = 8192
+_MAX_CACHED_URL = 1024
+"""A longer URL is not cached, which bounds the memory of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
-class Language:
-    """What the settings decide about the meaning of a query."""
+class QuerySettings:
+    """Settings that decide what a query means."""
 
     presets: Mapping[str, Preset] = field(default_factory=dict)
     strict: bool = False
@@ -26,96 +32,123 @@ class Language:
     sizes: tuple[int, ...] = ()
     """The only widths and heights made, ascending; others become the next larger. Empty: any."""
     pass_svg: bool = False
-    """An SVG of which nothing is asked is passed on, sanitized, instead of drawn."""
+    """An SVG requested without parameters is returned sanitized instead of drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenditionRequest:
-    """One picture of one original."""
+    """One rendition of one original."""
 
     original: Original
     transform: Transform
-    """Settled."""
+    """Normalized."""
     key: RenditionKey
-    asked: Asked
+    query: ParsedQuery
     formats: tuple[str, ...] = ()
-    """Those that the query leaves open and the client takes, the chosen one among them."""
+    """The formats that the query leaves open and the client accepts, including the chosen one."""
 
 
 class Resolver:
-    """Tells which picture a query means."""
+    """Resolves URLs to renditions and caches the results."""
 
-    def __init__(self, renditions: Renditions, language: Language) -> None:
-        """Take who names renditions, and what the settings decide."""
+    def __init__(self, locator: Locator, renditions: Renditions, settings: QuerySettings) -> None:
+        self._locator = locator
         self._renditions = renditions
-        self._language = language
+        self._settings = settings
+        self._cached: LRUCache[tuple[str, bytes, AcceptClass], RenditionRequest] = LRUCache(_MAX_CACHED)
 
-    def of(
+    async def resolve(
+        self, path: str, query: bytes, accepted: AcceptClass
+    ) -> tuple[RenditionRequest, tuple[CachedStat, ...]]:
+        """Return the rendition that a URL names, and the cached stats that this depends on.
+
+        Raises:
+            ImageNotFound, BadTransform, UnsupportedImage, OriginalUnsettled: as the names say.
+        """
+        found = await self._locator.find(path)
+        cached = self._cached.get((path, query, accepted))
+        if cached is not None and cached.original is found.original:
+            return cached, found.stats
+        request = self.request(found, query, accepted)
+        if len(path) + len(query) <= _MAX_CACHED_URL:
+            self._cached[path, query, accepted] = request
+        return request, found.stats
+
+    def forget(self, image_id: str) -> None:
+        """Make the next request read the original's file again."""
+        self._locator.forget(image_id)
+
+    def request(
         self, found: Found, query: bytes | str, accepted: AcceptClass, *, strict: bool | None = None
     ) -> RenditionRequest:
-        """Tell the picture that a query means for an original and a class of clients.
+        """Return the rendition that a query means for an original and a class of clients.
 
         Args:
-            found: the original, and what the path asks for beside it.
+            found: the original, with the preset or format in the path.
             query: parameters.
-            accepted: by the Accept header.
-            strict: whether an unknown parameter is a mistake, where that is not for the settings to say.
+            accepted: formats in the Accept header.
+            strict: whether an unknown parameter is a mistake; None: as set.
 
         Raises:
             BadTransform: with every mistake in the query.
         """
-        language, original = self._language, found.original
-        asked = parse_query(
+        settings, original = self._settings, found.original
+        parsed = parse_query(
             query,
-            strict=language.strict if strict is None else strict,
-            presets=language.presets,
+            strict=settings.strict if strict is None else strict,
+            presets=settings.presets,
             path_preset=found.preset,
-            default=language.presets.get("default"),
-            max_side=language.max_side,
+            default=settings.presets.get("default"),
+            max_side=settings.max_side,
         )
-        if language.sizes:
-            asked = snapped(asked, language.sizes)
-        if language.pass_svg and _asks_nothing(found, asked) and original.format.name == "svg":
+        if settings.sizes:
+            parsed = snapped(parsed, settings.sizes)
+        unchanged = found.format is None and (parsed.preset == "default" or not parsed.given)
+        if settings.pass_svg and unchanged and original.format.name == "svg":
             transform = Transform(format="svg")
         else:
-            transform = settle(
-                asked.transform,
+            transform = normalize(
+                parsed.transform,
                 original.format,
-                self._output(found, asked, accepted),
-                qualities=language.qualities,
+                self._output(found, parsed, accepted),
+                qualities=settings.qualities,
                 focal_point=original.focal_point is not None,
             )
         key = self._renditions.key(original, transform)
-        return RenditionRequest(original, transform, key, asked, _formats(original, asked, accepted, transform))
+        return RenditionRequest(original, transform, key, parsed, _formats(original, parsed, accepted, transform))
 
-    def for_everyone(self, found: Found, query: bytes | str, *, strict: bool | None = None) -> list[RenditionRequest]:
-        """List the pictures that a query means for all classes of clients, each once."""
-        meant = (self.of(found, query, accepted, strict=strict) for accepted in ACCEPT_CLASSES)
-        return list({one.key: one for one in meant}.values())
+    def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
+        """Return the renditions that a query means for all classes of clients, each once."""
+        requests = (self.request(found, query, accepted) for accepted in ACCEPT_CLASSES)
+        return list({request.key: request for request in requests}.values())
 
-    def read(self, query: str) -> Asked:
-        """Read a query of which the default preset is no part.
+    def preset_keys(self, original: Original, preset: str) -> list[RenditionKey]:
+        """Return the keys of a preset's renditions, for all classes of clients and all formats in the path.
+
+        Renditions with further parameters are not among them.
+
+        Raises:
+            BadTransform: there is no such preset.
+        """
+        name = preset.lower()
+        requests = self.requests(Found(original, name), b"")
+        requests += [self.request(Found(original, name, extension), b"", ()) for extension in _WRITABLE]
+        return list({request.key for request in requests})
+
+    def parse(self, query: str) -> ParsedQuery:
+        """Return a parsed query, without the default preset.
 
         Raises:
             BadTransform: with every mistake in it; an unknown parameter is one.
         """
-        return parse_query(query, strict=True, presets=self._language.presets, max_side=self._language.max_side)
+        return parse_query(query, strict=True, presets=self._settings.presets, max_side=self._settings.max_side)
 
-    def preset_query(self, name: str) -> str:
-        """Write the query that asks for a preset.
-
-        Raises:
-            BadTransform: there is none of this name.
-        """
-        self.read(query := f"preset={name}")
-        return query
-
-    def _output(self, found: Found, asked: Asked, accepted: AcceptClass) -> Format:
-        """Decide the output format: named, else negotiated, else the path's extension, else the original's."""
-        original, transform = found.original, asked.transform
+    def _output(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass) -> Format:
+        """Return the output format: named, else negotiated, else the path's extension, else the original's."""
+        original, transform = found.original, parsed.transform
         if "format" in transform.auto:
             pixels = self._renditions.output_pixels(original, transform) if "avif" in accepted else 0
-            chosen = choose_format(accepted, original.format, pixels, self._language.avif_pixels)
+            chosen = choose_format(accepted, original.format, pixels, self._settings.avif_pixels)
             if chosen.name in accepted or not transform.format:
                 return chosen
         name = transform.format or found.format
@@ -123,7 +156,7 @@ class Resolver:
 
 
 def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:
-    """Choose the format of a rendition of `pixels` output pixels (0: unknown) for a class of clients."""
+    """Return the format of a rendition of `pixels` output pixels (0: unknown) for a class of clients."""
     for name in accepted:
         # Encoding time of AVIF explodes with size, and libvips writes no animated AVIF.
         if name == "webp" or (0 < pixels <= avif_pixels and not original.animation):
@@ -131,36 +164,10 @@ def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pix
     return original if original.name in _FALLBACKS else FORMATS[original.fallback]
 
 
-def _asks_nothing(found: Found, asked: Asked) -> bool:
-    return found.format is None and (asked.preset == "default" or not asked.given)
-
-
-def _formats(original: Original, asked: Asked, accepted: AcceptClass, chosen: Transform) -> tuple[str, ...]:
-    """List what may be answered: what is named stays, what is negotiated may be any that the client takes."""
+def _formats(original: Original, parsed: ParsedQuery, accepted: AcceptClass, chosen: Transform) -> tuple[str, ...]:
+    """Return the possible formats: the named one, or all that the client accepts if the format is negotiated."""
     named = chosen.format or original.format.name
-    if "format" not in asked.transform.auto:
+    if "format" not in parsed.transform.auto:
         return (named,)
-    fallback = asked.transform.format or choose_format((), original.format, 0, 0).name
+    fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
     return tuple(dict.fromkeys((named, *accepted, fallback)))
-
-
-_WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable)
-
-
-class PresetKeys:
-    """Computes keys; parameters beside the preset make other pictures, which are not among them."""
-
-    def __init__(self, meaning: Resolver) -> None:
-        """Take who tells which picture a query means."""
-        self._meaning = meaning
-
-    def __call__(self, original: Original, preset: str) -> list[RenditionKey]:
-        """Name what the preset makes: for every class of clients, and in every format that the path may ask for.
-
-        Raises:
-            BadTransform: there is no such preset.
-        """
-        name = preset.lower()
-        meant = self._meaning.for_everyone(Found(original, name), b"")
-        meant += [self._meaning.of(Found(original, name, extension), b"", ()) for extension in _WRITABLE]
-        return list({one.key for one in meant})

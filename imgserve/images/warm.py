@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import ImgserveError, OriginalChanged
-from imgserve.images.batches import count, each, in_order, retry_transient
+from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Locator
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest, Resolver
@@ -14,18 +14,18 @@ from imgserve.images.resolve import RenditionRequest, Resolver
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far warming has come: a line for each query of each image, and one at the end."""
+    """Progress of warming: one for each query of each image, and one at the end."""
 
     done: int
-    """Of `total`, those that failed among them."""
+    """Queries done, including failed ones."""
     total: int
-    """Queries times images; more where images came meanwhile."""
+    """Queries times images; more if images were added meanwhile."""
     failed: int
     made: int
-    """Pictures made by now; a query with `auto=format` means up to three, and what was there is not made again."""
+    """Pictures rendered so far; a query with `auto=format` means up to three, and cached ones are not rendered."""
     image_id: str = ""
     error: ImgserveError | None = None
-    """Why this one could not be made."""
+    """Why this query failed."""
     finished: bool = False
 
 
@@ -37,30 +37,30 @@ class _Warmed:
 
 
 class Warmer:
-    """Warms. What is there already is passed over, so that whoever was interrupted begins again."""
+    """Renders pictures ahead of requests. Cached pictures are skipped, so an interrupted run can start again."""
 
     def __init__(
-        self, finder: Locator, meaning: Resolver, renditions: Renditions, search: ImageSearch, *, at_once: int
+        self, locator: Locator, resolver: Resolver, renditions: Renditions, search: ImageSearch, *, at_once: int
     ) -> None:
-        """Take who finds originals, knows what queries mean, has pictures, lists images; and how much goes at once."""
-        self._finder = finder
-        self._meaning = meaning
+        self._locator = locator
+        self._resolver = resolver
         self._renditions = renditions
         self._search = search
         self._at_once = at_once
 
     def queries(self, presets: Sequence[str], transforms: Sequence[str]) -> list[str]:
-        """Write down what is to be made of each image, each once.
+        """Return the queries to render for each image, each once.
 
         Raises:
-            BadTransform: a preset does not exist, or a transform cannot be understood.
+            BadTransform: a preset does not exist, or a transform is invalid.
         """
-        for transform in transforms:
-            self._meaning.read(transform)
-        return list(dict.fromkeys([*map(self._meaning.preset_query, presets), *transforms]))
+        queries = list(dict.fromkeys([*(f"preset={name}" for name in presets), *transforms]))
+        for query in queries:
+            self._resolver.parse(query)
+        return queries
 
     async def total(self, selection: Selection, queries: Sequence[str]) -> int:
-        """Count what is to be done.
+        """Return the number of queries times images.
 
         Raises:
             CatalogUnavailable: the images cannot be counted now.
@@ -70,14 +70,14 @@ class Warmer:
     async def warm(
         self, selection: Selection, queries: Sequence[str], *, total: int = 0
     ) -> AsyncGenerator[Progress, None]:
-        """Make what `queries` listed of each image; closing it ends the work.
+        """Render the queries of each image and yield the progress; closing the generator ends the work.
 
         Raises:
-            CatalogUnavailable: the images cannot be listed now, or no more.
+            CatalogUnavailable: the images cannot be listed now.
         """
         done = failed = made = 0
         total = total or await self.total(selection, queries)
-        images = in_order(
+        images = map_ordered(
             each(selection, self._search), lambda image_id: self._image(image_id, queries), at_once=self._at_once
         )
         async with contextlib.aclosing(images):
@@ -89,7 +89,7 @@ class Warmer:
         yield Progress(done, done, failed, made, finished=True)
 
     async def _image(self, image_id: str, queries: Sequence[str]) -> list[_Warmed]:
-        # One after the other: the first may have the mezzanine made that the others start from.
+        # One after the other: the first may write the mezzanine that the others start from.
         return [await self._query(image_id, query) for query in queries]
 
     async def _query(self, image_id: str, query: str) -> _Warmed:
@@ -99,12 +99,12 @@ class Warmer:
             return _Warmed(image_id, 0, error)
 
     async def _pictures(self, image_id: str, query: str) -> int:
-        found = await self._finder.find_exactly(image_id)
-        return sum([await self._picture(one) for one in self._meaning.for_everyone(found, query)])
+        found = await self._locator.find_exactly(image_id)
+        return sum([await self._picture(request) for request in self._resolver.requests(found, query)])
 
-    async def _picture(self, meant: RenditionRequest) -> bool:
+    async def _picture(self, request: RenditionRequest) -> bool:
         try:
-            return await self._renditions.warm(meant.original, meant.transform, meant.key)
+            return await self._renditions.warm(request.original, request.transform, request.key)
         except OriginalChanged:
-            self._finder.forget(meant.original.image_id)
+            self._locator.forget(request.original.image_id)
             raise

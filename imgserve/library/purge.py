@@ -7,7 +7,7 @@ from anyio import to_thread
 from imgserve.cache import RenditionKey
 from imgserve.catalog import ImageQuery, Notice, Selection
 from imgserve.errors import ImgserveError
-from imgserve.images.batches import pieces
+from imgserve.images.batches import batches
 from imgserve.library.means import Means
 from imgserve.library.results import Purged
 from imgserve.model import Original
@@ -28,7 +28,7 @@ class Purging:
     async def purge(self, selection: Selection) -> Purged:
         """Purge the images of a selection; see `IngestService.purge`."""
         images = renditions = 0
-        async for ids in pieces(selection, self._means.catalog.search):
+        async for ids in batches(selection, self._means.catalog.search):
             renditions += await self._means.telling.purge(ids)
             await self._means.telling.publish([Notice("purged", image_id) for image_id in ids])
             await self._means.telling.purged(ids)
@@ -47,7 +47,7 @@ class Purging:
     async def purge_preset(self, preset: str) -> Purged:
         """Purge what a preset makes; see `IngestService.purge_preset`."""
         telling, images, renditions = self._means.telling, 0, 0
-        async for ids in pieces(_EVERYTHING, self._means.catalog.search):
+        async for ids in batches(_EVERYTHING, self._means.catalog.search):
             records = await self._means.catalog.images.get_many(ids)
             seen = await to_thread.run_sync(self._seen, ids)
             originals = [one.focused(records[one.image_id].focal_point) for one in seen if one.image_id in records]

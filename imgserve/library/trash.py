@@ -18,7 +18,7 @@ from imgserve.errors import (
     TrashItemNotFound,
     UnreadableImage,
 )
-from imgserve.images.batches import pieces
+from imgserve.images.batches import batches
 from imgserve.library.inspect import Asked, Looking
 from imgserve.library.means import Means
 from imgserve.library.record import Committing
@@ -99,7 +99,7 @@ class Deleting:
     async def delete_many(self, selection: Selection) -> list[Deleted]:
         """Delete many; see `IngestService.delete_many`."""
         deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
-        async for ids in pieces(selection, self._means.catalog.search):
+        async for ids in batches(selection, self._means.catalog.search):
             for start in range(0, len(ids), _BATCH):
                 deleted += await self._delete(ids[start : start + _BATCH], refused)
         if refused and not deleted:

@@ -176,9 +176,10 @@ class Root:
         with contextlib.ExitStack() as opened:
             descriptor = _opened(opened, self.path or "/")
             for part in (OWN, name):
-                if make:
-                    _made(part, descriptor, 0o700)
+                made = make and _made(part, descriptor, 0o700)
                 descriptor = _opened(opened, part, descriptor)
+                if made and part == OWN:
+                    hide_from_git(Path(self.path, OWN), descriptor)
             yield descriptor
 
     def put(self, image_id: str, move: Callable[[int, str], None]) -> None:
@@ -205,6 +206,16 @@ class Root:
                 raise ImageExists from error
             else:
                 return
+
+
+def hide_from_git(folder: Path, descriptor: int) -> None:
+    """Write an ignore file into an open folder of imgserve, if the folder is inside a Git working tree."""
+    if not any((above / ".git").exists() for above in folder.parents):
+        return
+    with contextlib.suppress(OSError):  # it is there already, or cannot be written: then Git lists the folder
+        ignore = os.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=descriptor)
+        with open(ignore, "w", encoding="ascii") as file:  # noqa: PTH123  a descriptor has no path
+            file.write("*\n")
 
 
 def names_in(folder: int) -> list[str]:

@@ -16,8 +16,7 @@ import pyvips
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import plan
-from imgserve.geometry.reduction import asks_for_mezzanine, jpeg_shrink, pays, reduction, serves
+from imgserve.geometry.reduction import accepts_mezzanine, is_worthwhile, jpeg_shrink, mezzanine_plan, serves
 from imgserve.model import Rendition
 from imgserve.pipeline import load, metadata
 from imgserve.pipeline.load import Recognized
@@ -53,7 +52,7 @@ class Mezzanine:
 
 def reducible(opened: Recognized, header: Header) -> bool:
     """Tell whether a mezzanine is made of an original."""
-    return header.frames == 1 and pays(FORMATS[opened.format], header.width * header.height)
+    return header.frames == 1 and is_worthwhile(FORMATS[opened.format], header.width * header.height)
 
 
 def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
@@ -64,11 +63,11 @@ def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
 
 def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     """Choose a level of a mezzanine and plan what becomes of it; None where only the original will do."""
-    transform, output = order.settled(FORMATS[mezzanine.original])
-    if not asks_for_mezzanine(transform):
+    transform, output = order.normalized(FORMATS[mezzanine.original])
+    if not accepts_mezzanine(transform):
         return None
     upright = Size(mezzanine.width, mezzanine.height)
-    made = plan(upright, transform, order.limits, focal_point=order.focal_point)
+    made = order.plan(upright, transform)
     sizes = [Size(level.width, level.height) for level in mezzanine.levels]
     if not serves(made, upright, sizes[0]):
         return None
@@ -133,18 +132,15 @@ class Decoded:
         return self._image
 
     def _serves(self, order: Order) -> bool:
-        transform, output = order.settled(FORMATS[self._opened.format])
-        made = plan(
-            self._stored, transform, order.limits,
-            orientation=self._header.orientation, focal_point=order.focal_point,
-        )  # fmt: skip
+        transform, output = order.normalized(FORMATS[self._opened.format])
+        made = order.plan(self._stored, transform, orientation=self._header.orientation)
         loaded = Size(*(-(-side // max(1, self._shrink)) for side in (self._stored.width, self._stored.height)))
         if not self._shrink:
-            loaded = reduction(self._stored, loaded, 1).scaled
+            loaded = mezzanine_plan(self._stored, loaded, 1).scaled
         return output.name != "svg" and serves(made, self._stored, loaded)
 
     def _reduced(self, image: pyvips.Image) -> Mezzanine:
-        made = reduction(self._stored, Size(image.width, image.height), self._header.orientation)
+        made = mezzanine_plan(self._stored, Size(image.width, image.height), self._header.orientation)
         full = staged(image, Job(made, Transform(format="png"), FORMATS["png"], self._stored)).copy_memory()
         width, height = made.turn.size(self._stored.width, self._stored.height)
         return Mezzanine(self._opened.format, int(width), int(height), [full], metadata.rights(full))

@@ -9,14 +9,14 @@ import pyvips
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import plan
+from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import load, metadata, svg
 from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, read_header
 from imgserve.pipeline.stages import Job, staged
-from imgserve.transform import Transform, settle
+from imgserve.transform import Transform, normalize
 
 REVISION = 3
 """Raised with every change that makes other bytes of the same original and transform; part of every cache key."""
@@ -36,12 +36,22 @@ class Order:
     damaged: bool = False
     """Show what can be decoded of a broken file instead of refusing it."""
 
-    def settled(self, original: Format) -> tuple[Transform, Format]:
+    def normalized(self, original: Format) -> tuple[Transform, Format]:
         """Say all that the caller left open, for an original of some format; and name the output format."""
         asked = self.transform
         output = FORMATS[asked.format] if asked.format else default_output(original)
         focal = self.focal_point is not None
-        return settle(asked, original, output, qualities=self.encoders.quality, focal_point=focal), output
+        return normalize(asked, original, output, qualities=self.encoders.quality, focal_point=focal), output
+
+    def plan(
+        self, stored: Size, transform: Transform, *, orientation: int = 1, frames: int = 1, vector: bool = False
+    ) -> Plan:
+        """Return the plan of a rendition within the limits; frames of an animation share its pixels."""
+        max_pixels = self.limits.output_pixels
+        if frames > 1:
+            max_pixels = min(max_pixels, max(1, self.limits.animation_pixels // frames))
+        uncapped = plan(stored, transform, orientation=orientation, focal_point=self.focal_point, vector=vector)
+        return uncapped.capped(self.limits.output_side, max_pixels)
 
 
 def render(
@@ -85,7 +95,7 @@ class Draft:
 
 def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition:
     """Make a rendition of an original whose header was read."""
-    _, output = order.settled(FORMATS[opened.format])
+    _, output = order.normalized(FORMATS[opened.format])
     if output.name == "svg":
         return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
     return finished(draft(opened, header, order), order.encoders)
@@ -100,23 +110,15 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
         order: what to make.
         decoded: its one frame, where that is decoded already; at any reduction that still has the detail.
     """
-    transform, output = order.settled(FORMATS[opened.format])
+    transform, output = order.normalized(FORMATS[opened.format])
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
     stored = _planning_size(header, opened, transform)
-    made = plan(
-        stored, transform, budget(order.limits, frames.count),
-        orientation=header.orientation, focal_point=order.focal_point, vector=opened.format == "svg",
-    )  # fmt: skip
+    made = order.plan(
+        stored, transform, orientation=header.orientation, frames=frames.count, vector=opened.format == "svg"
+    )
     job = Job(made, transform, output, stored)
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
     return Draft(loaded, job, opened.format, frames.notes)
-
-
-def budget(limits: Limits, frames: int) -> Limits:
-    """Share the pixels of an output among its frames."""
-    if frames == 1:
-        return limits
-    return replace(limits, output_pixels=min(limits.output_pixels, max(1, limits.animation_pixels // frames)))
 
 
 def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
@@ -222,7 +224,7 @@ def _pixels(draft: Draft) -> list[pyvips.Image]:
 
 
 def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
-    transform, output = order.settled(_ANIMATED if len(frames) > 1 else _STILL)
+    transform, output = order.normalized(_ANIMATED if len(frames) > 1 else _STILL)
     if transform.frame is not None:
         frames = [frames[numbered("frame", transform.frame, len(frames))]]
     elif not (output.animation and transform.animate):
@@ -230,6 +232,6 @@ def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
     if len(frames) == 1:
         frames = [metadata.still(frames[0])]
     size = Size(frames[0].width, frames[0].height)
-    made = plan(size, transform, budget(order.limits, len(frames)))
+    made = order.plan(size, transform, frames=len(frames))
     notes = (*before.notes, *before.job.plan.notes)
     return Draft(frames, Job(made, transform, output, size), before.original, notes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyvips
 
 from imgserve.formats import Format
-from imgserve.geometry.box import Box, Size, carried, cover
+from imgserve.geometry.box import Box, Size, cover, rescaled
 from imgserve.geometry.plan import Plan
 from imgserve.pipeline import color
 from imgserve.transform.value import Color, Transform
@@ -27,7 +27,7 @@ class Job:
 
 def region(image: pyvips.Image, job: Job) -> pyvips.Image:
     """Crop to the planned region, wherever shrink-on-load has moved it."""
-    box = carried(job.plan.region, job.stored, Size(image.width, image.height))
+    box = rescaled(job.plan.region, job.stored, Size(image.width, image.height))
     if (box.width, box.height) == (image.width, image.height):
         return image
     return image.crop(box.left, box.top, box.width, box.height)

@@ -112,7 +112,7 @@ class HotPath:
             return "not_modified", head, b""
         if b"if-modified-since" in fields or entry.picture is None:
             return None
-        found = self._look_up(entry.wanted.key)
+        found = self._look_up(entry.key)
         if found is None:
             return None
         rendition, tier = found

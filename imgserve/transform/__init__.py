@@ -4,23 +4,23 @@ The field table drives parsing, preset merge, canonical text, error messages and
 """
 
 from imgserve.transform.canonical import canonical, likeness
-from imgserve.transform.compose import compose, read_asked, transform_of
+from imgserve.transform.compose import compose, read_parameters, transform_of
 from imgserve.transform.kinds import DECIMALS
-from imgserve.transform.normalize import effective_fit, settle, snapped
-from imgserve.transform.parameters import FIELDS, MAX_DPR, Field, markdown_table
-from imgserve.transform.parse import MAX_SIDE, Asked, Preset, parse_preset, parse_query
+from imgserve.transform.normalize import effective_fit, normalize, snapped
+from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter, markdown_table
+from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_preset, parse_query
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 __all__ = [
     "DECIMALS",
-    "FIELDS",
     "MAX_DPR",
     "MAX_SIDE",
-    "Asked",
+    "PARAMETERS",
     "Color",
-    "Field",
     "Fit",
     "Gravity",
+    "Parameter",
+    "ParsedQuery",
     "Preset",
     "Transform",
     "canonical",
@@ -28,10 +28,10 @@ __all__ = [
     "effective_fit",
     "likeness",
     "markdown_table",
+    "normalize",
     "parse_preset",
     "parse_query",
-    "read_asked",
-    "settle",
+    "read_parameters",
     "snapped",
     "transform_of",
 ]

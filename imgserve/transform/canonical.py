@@ -5,12 +5,12 @@ from urllib.parse import quote
 
 from imgserve.formats import FORMATS, Format
 from imgserve.transform.normalize import FILLS, effective_fit
-from imgserve.transform.parameters import FIELDS
+from imgserve.transform.parameters import PARAMETERS
 from imgserve.transform.value import Color, Fit, Transform
 
 _DEFAULTS = Transform()
 _ATTRIBUTES = frozenset(item.name for item in fields(Transform))
-_ROWS = sorted((row for row in FIELDS if row.attribute in _ATTRIBUTES), key=lambda row: row.name)
+_ROWS = sorted((row for row in PARAMETERS if row.attribute in _ATTRIBUTES), key=lambda row: row.name)
 _SAFE = ",:"  # readable in a URL and allowed in a file name, as the slash is not
 
 

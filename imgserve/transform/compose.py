@@ -8,8 +8,8 @@ from urllib.parse import quote
 from imgserve.errors import BadTransform
 from imgserve.transform.canonical import canonical
 from imgserve.transform.kinds import DECIMALS, write_length
-from imgserve.transform.merge import contradictions, fold, overlaid
-from imgserve.transform.parameters import BY_NAME, FIELDS
+from imgserve.transform.merge import contradictions, merge, overlay
+from imgserve.transform.parameters import BY_NAME, PARAMETERS
 from imgserve.transform.parse import MAX_SIDE, NO_PRESETS, Pair, Reading, split
 from imgserve.transform.value import Transform
 
@@ -19,12 +19,12 @@ _SIGNED = "s"
 """Read as a signature or passed over by the server; asked for by nobody."""
 _TEXTS = ("download", "preset")
 _WITHOUT_EFFECT_ALONE = frozenset({"dpr", *_TEXTS})
-_ROWS = sorted(FIELDS, key=lambda row: row.name)
+_ROWS = sorted(PARAMETERS, key=lambda row: row.name)
 _PLAIN_IN_QUERY = ",:"
 _NOTHING: Mapping[str, Any] = NO_PRESETS
 
 
-def read_asked(source: Mapping[str, Any] | str, below: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+def read_parameters(source: Mapping[str, Any] | str, below: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
     """Read parameters into values by attribute, laid over others; an unknown name is a mistake.
 
     Args:
@@ -42,7 +42,7 @@ def read_asked(source: Mapping[str, Any] | str, below: Mapping[str, Any] = _NOTH
         if pair.name == _SIGNED:
             reading.mistake('unknown parameter "s"')
     removed = frozenset[str]() if isinstance(source, str) else _removed(source)
-    values = overlaid(reading.values, {name: value for name, value in below.items() if name not in removed})
+    values = overlay(reading.values, {name: value for name, value in below.items() if name not in removed})
     if mistakes := [*reading.mistakes, *contradictions(values)]:
         raise BadTransform(mistakes)
     return values
@@ -50,7 +50,7 @@ def read_asked(source: Mapping[str, Any] | str, below: Mapping[str, Any] = _NOTH
 
 def transform_of(values: Mapping[str, Any]) -> Transform:
     """Tell the transform that values ask for, before a server lowers it to its cap."""
-    return fold(values, _NO_CAP)[0]
+    return merge(values, _NO_CAP)[0]
 
 
 def compose(values: Mapping[str, Any], *, over_preset: bool = False) -> str:

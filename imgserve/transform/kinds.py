@@ -7,8 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
+from imgserve.errors import suggestion
 from imgserve.transform.value import Color
-from imgserve.transform.wording import suggestion
 
 V = TypeVar("V")
 DECIMALS = 6

@@ -12,7 +12,7 @@ _ATTRIBUTES = frozenset(item.name for item in fields(Transform))
 _HALF = Fraction(1, 2)
 
 
-def overlaid(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
     """Lay values over a preset or defaults; a format that they name ends the choice by Accept made below."""
     merged = {**below, **values}
     if values.get("format") and "auto" in below and "auto" not in values:
@@ -20,10 +20,10 @@ def overlaid(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def fold(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[str, ...]]:
+def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[str, ...]]:
     """Make a transform of values by attribute; the notes say what was clamped."""
-    folded = _fold_palette({name: value for name, value in values.items() if name in _ATTRIBUTES})
-    return _fold_sides(Transform(**folded), max_side)
+    merged = _merge_palette({name: value for name, value in values.items() if name in _ATTRIBUTES})
+    return _merge_sides(Transform(**merged), max_side)
 
 
 def contradictions(values: Mapping[str, Any]) -> list[str]:
@@ -34,7 +34,7 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
     return [f'quality: expected an integer 1..{MAX_QUALITY} for {name}, but received "{quality}"']
 
 
-def _fold_palette(values: dict[str, Any]) -> dict[str, Any]:
+def _merge_palette(values: dict[str, Any]) -> dict[str, Any]:
     """Read png8 as a palette of 256, and a quality above 100 as the palette size of a GIF."""
     if values.get("format") == "png8":
         return {**values, "format": "png", "colors": values.get("colors", MAX_COLORS)}
@@ -49,7 +49,7 @@ def _rounded(value: Fraction) -> int:
     return max(1, int(value + _HALF))
 
 
-def _fold_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[str, ...]]:
+def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[str, ...]]:
     """Multiply the sides by dpr where they are pixels, and bring them below the cap."""
     sides = {"width": transform.width, "height": transform.height}
     pixels = {name: side for name, side in sides.items() if isinstance(side, int)}

@@ -11,7 +11,7 @@ from imgserve.formats import Format
 from imgserve.transform.kinds import RECT
 from imgserve.transform.merge import contradictions
 from imgserve.transform.parameters import MAX_COLORS, MAX_QUALITY
-from imgserve.transform.parse import Asked
+from imgserve.transform.parse import ParsedQuery
 from imgserve.transform.value import Fit, Gravity, Transform
 
 Shape = Literal["free", "side", "ratio", "box"]
@@ -30,13 +30,13 @@ _VECTOR_FITS: dict[Fit, Fit] = {"min": "crop"}
 """The same for a vector, which has any size without being enlarged."""
 
 
-def settle_frame(transform: Transform, *, vector: bool, focal_point: bool) -> Transform:
+def normalize_frame(transform: Transform, *, vector: bool, focal_point: bool) -> Transform:
     """Drop what frames nothing, and say what is left in one way."""
-    sized = _settle_sides(transform)
-    settled = _settle_vector(sized) if vector else _settle_fit(sized)
-    cropped = effective_fit(settled) == "crop"
-    settled = _settle_focus(settled, focal_point=focal_point) if cropped else _without_crop(settled)
-    return settled if settled.fit in FILLS else replace(settled, fill="solid", fill_color=None)
+    sized = _sides(transform)
+    normalized = _vector_fit(sized) if vector else _fit(sized)
+    cropped = effective_fit(normalized) == "crop"
+    normalized = _focus(normalized, focal_point=focal_point) if cropped else _without_crop(normalized)
+    return normalized if normalized.fit in FILLS else replace(normalized, fill="solid", fill_color=None)
 
 
 def effective_fit(transform: Transform) -> Fit:
@@ -54,7 +54,7 @@ def _shape(transform: Transform) -> Shape:
     return "box" if sides else "ratio"
 
 
-def _settle_sides(transform: Transform) -> Transform:
+def _sides(transform: Transform) -> Transform:
     both = transform.width is not None and transform.height is not None
     sized = transform.width is not None or transform.height is not None
     # A ratio alone is a box without a size: something to crop to, nothing to fit inside or to fill.
@@ -68,7 +68,7 @@ def _settle_sides(transform: Transform) -> Transform:
     )
 
 
-def _settle_fit(transform: Transform) -> Transform:
+def _fit(transform: Transform) -> Transform:
     """Name each way of fitting once; without a box, what remains is whether to enlarge."""
     shape, enlarge = _shape(transform), transform.enlarge and transform.fit not in _NEVER_ENLARGES
     if shape == "free":
@@ -79,7 +79,7 @@ def _settle_fit(transform: Transform) -> Transform:
     return replace(transform, fit=None if fit == "crop" else fit, enlarge=enlarge)
 
 
-def _settle_vector(transform: Transform) -> Transform:
+def _vector_fit(transform: Transform) -> Transform:
     """Name each way of fitting a vector once; growing needs no leave, but `max` still forbids it."""
     shape, fit = _shape(transform), transform.fit
     if shape == "free" or (shape == "side" and fit != "max"):
@@ -93,17 +93,17 @@ def _without_crop(transform: Transform) -> Transform:
     return replace(transform, crop=(), focus_x=None, focus_y=None, focus_zoom=1.0)
 
 
-def _settle_focus(transform: Transform, *, focal_point: bool) -> Transform:
+def _focus(transform: Transform, *, focal_point: bool) -> Transform:
     """Keep the one gravity that decides, and the focal point only if it is that."""
     crop = _decisive(transform.crop)
     if crop == ("center",) and not focal_point:
         crop = ()
     elif crop in ((), ("focalpoint",)):
-        return _settle_point(transform, focal_point=focal_point)
+        return _focal_point(transform, focal_point=focal_point)
     return replace(_without_crop(transform), crop=crop)
 
 
-def _settle_point(transform: Transform, *, focal_point: bool) -> Transform:
+def _focal_point(transform: Transform, *, focal_point: bool) -> Transform:
     """Drop coordinates that are the middle anyway; inside a rect, or over a stored point, they are not."""
     x, y = transform.focus_x, transform.focus_y
     if transform.rect is None and not focal_point:
@@ -136,7 +136,7 @@ _WHITE = (255, 255, 255, 255)
 _NO_QUALITIES: Mapping[str, int] = MappingProxyType({})
 
 
-def settle(
+def normalize(
     transform: Transform,
     original: Format,
     output: Format,
@@ -156,13 +156,13 @@ def settle(
     named = replace(transform, format=output.name)
     if mistakes := contradictions({"quality": named.quality, "format": output.name}):
         raise BadTransform(mistakes)
-    settled = _settle_output(_settle_quality(named, output, qualities), output)
-    settled = _settle_frames(settled, original, output)
-    settled = settle_frame(settled, vector=original.name == _VECTOR, focal_point=focal_point)
-    return _settle_background(settled, original, output)
+    normalized = _output(_quality(named, output, qualities), output)
+    normalized = _frames(normalized, original, output)
+    normalized = normalize_frame(normalized, vector=original.name == _VECTOR, focal_point=focal_point)
+    return _background(normalized, original, output)
 
 
-def _settle_quality(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
+def _quality(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
     quality, colors = transform.quality, transform.colors
     if quality is not None and quality > MAX_QUALITY:
         colors = colors or quality
@@ -181,7 +181,7 @@ def _settle_quality(transform: Transform, output: Format, qualities: Mapping[str
     )
 
 
-def _settle_output(transform: Transform, output: Format) -> Transform:
+def _output(transform: Transform, output: Format) -> Transform:
     name = output.name
     # A GIF has at most 256 colors anyway, and a lossless picture keeps its chroma.
     everything = name == "gif" and transform.colors == MAX_COLORS
@@ -193,7 +193,7 @@ def _settle_output(transform: Transform, output: Format) -> Transform:
     )
 
 
-def _settle_frames(transform: Transform, original: Format, output: Format) -> Transform:
+def _frames(transform: Transform, original: Format, output: Format) -> Transform:
     page = transform.page if original.name in _PAGED else 1
     if original.name not in _FRAMED:
         return replace(transform, page=page, frame=None, animate=True)
@@ -203,7 +203,7 @@ def _settle_frames(transform: Transform, original: Format, output: Format) -> Tr
     return replace(transform, page=page, frame=frame, animate=not (first and output.animation))
 
 
-def _settle_background(transform: Transform, original: Format, output: Format) -> Transform:
+def _background(transform: Transform, original: Format, output: Format) -> Transform:
     """Drop the colors that nothing shows, and the white that an output without alpha has anyway."""
     plain = None if output.alpha else _WHITE
     background, fill_color = transform.background, transform.fill_color
@@ -218,7 +218,7 @@ def _settle_background(transform: Transform, original: Format, output: Format) -
     )
 
 
-def snapped(asked: Asked, sizes: Sequence[int]) -> Asked:
+def snapped(asked: ParsedQuery, sizes: Sequence[int]) -> ParsedQuery:
     """Raise each side in pixels to the next of the ascending sizes (above the last: to it), and say so.
 
     A side given as a fraction or left open follows from the original, of which there is one.

@@ -28,12 +28,12 @@ MAX_COLORS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Parameter:
     """One parameter of the URL language."""
 
     name: str
     attribute: str
-    """Of `Transform`, or of `Asked` for what does not change a pixel."""
+    """Of `Transform`, or of `ParsedQuery` for what does not change a pixel."""
     aliases: tuple[str, ...]
     kind: AnyKind
     default: str
@@ -67,11 +67,11 @@ _PRESET = text_kind("the name of a preset", r".+")
 _FILE_NAME = text_kind(
     "a file name of at most 200 characters without slashes", r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]{0,200}", bare=""
 )
-FIELDS: tuple[Field, ...] = (
-    Field("width", "width", ("w",), SIDE, "proportional", "Width of the picture.", "width=400"),
-    Field("height", "height", ("h",), SIDE, "proportional", "Height of the picture.", "height=0.5"),
-    Field("aspect", "aspect", ("ar",), ASPECT, "-", "Ratio that gives the side not asked for.", "aspect=16:9"),
-    Field(
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("width", "width", ("w",), SIDE, "proportional", "Width of the picture.", "width=400"),
+    Parameter("height", "height", ("h",), SIDE, "proportional", "Height of the picture.", "height=0.5"),
+    Parameter("aspect", "aspect", ("ar",), ASPECT, "-", "Ratio that gives the side not asked for.", "aspect=16:9"),
+    Parameter(
         "fit",
         "fit",
         ("f",),
@@ -80,8 +80,8 @@ FIELDS: tuple[Field, ...] = (
         "How the picture meets its size; inside=max, cover=crop, contain=pad=fill, stretch=scale.",
         "fit=fill",
     ),
-    Field("enlarge", "enlarge", (), switch(), "0", "Let a picture grow beyond its original.", "enlarge=1"),
-    Field(
+    Parameter("enlarge", "enlarge", (), switch(), "0", "Let a picture grow beyond its original.", "enlarge=1"),
+    Parameter(
         "crop",
         "crop",
         (),
@@ -90,12 +90,12 @@ FIELDS: tuple[Field, ...] = (
         "What a crop keeps; the first usable wins, sides combine.",
         "crop=top,left",
     ),
-    Field("focus-x", "focus_x", ("fp-x",), _PLACE, "stored, else 0.5", "Focal point from the left.", "focus-x=0.3"),
-    Field("focus-y", "focus_y", ("fp-y",), _PLACE, "stored, else 0.5", "Focal point from the top.", "focus-y=0.3"),
-    Field(
+    Parameter("focus-x", "focus_x", ("fp-x",), _PLACE, "stored, else 0.5", "Focal point from the left.", "focus-x=0.3"),
+    Parameter("focus-y", "focus_y", ("fp-y",), _PLACE, "stored, else 0.5", "Focal point from the top.", "focus-y=0.3"),
+    Parameter(
         "focus-zoom", "focus_zoom", ("fp-z",), _ZOOM, "1", "How closely a crop frames the focal point.", "focus-zoom=2"
     ),
-    Field(
+    Parameter(
         "rect",
         "rect",
         (),
@@ -104,10 +104,10 @@ FIELDS: tuple[Field, ...] = (
         "Part of the upright image that is taken before resizing.",
         "rect=0.1,0.1,0.5,0.5",
     ),
-    Field("dpr", "dpr", (), _DPR, "1", "Device pixels for each pixel asked for.", "dpr=2"),
-    Field("orient", "orient", (), _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "orient=90"),
-    Field("rotate", "rotate", ("rot",), _DEGREES, "0", "Turn clockwise by degrees.", "rotate=90"),
-    Field(
+    Parameter("dpr", "dpr", (), _DPR, "1", "Device pixels for each pixel asked for.", "dpr=2"),
+    Parameter("orient", "orient", (), _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "orient=90"),
+    Parameter("rotate", "rotate", ("rot",), _DEGREES, "0", "Turn clockwise by degrees.", "rotate=90"),
+    Parameter(
         "flip",
         "flip",
         (),
@@ -116,7 +116,7 @@ FIELDS: tuple[Field, ...] = (
         "Mirror horizontally, vertically.",
         "flip=h",
     ),
-    Field(
+    Parameter(
         "format",
         "format",
         ("fm", "f"),
@@ -125,7 +125,7 @@ FIELDS: tuple[Field, ...] = (
         "Format of the picture; pjpg is a progressive jpg, png8 a png with a palette.",
         "format=webp",
     ),
-    Field(
+    Parameter(
         "auto",
         "auto",
         (),
@@ -134,9 +134,9 @@ FIELDS: tuple[Field, ...] = (
         "Choose the format by what the browser accepts; lower the quality by 15.",
         "auto=format",
     ),
-    Field("quality", "quality", ("q",), _QUALITY, "per format", "Quality of a lossy format.", "quality=70"),
-    Field("lossless", "lossless", (), switch(), "0", "Keep every pixel in webp and avif.", "lossless=1"),
-    Field(
+    Parameter("quality", "quality", ("q",), _QUALITY, "per format", "Quality of a lossy format.", "quality=70"),
+    Parameter("lossless", "lossless", (), switch(), "0", "Keep every pixel in webp and avif.", "lossless=1"),
+    Parameter(
         "progressive",
         "progressive",
         ("jpg-progressive",),
@@ -145,7 +145,7 @@ FIELDS: tuple[Field, ...] = (
         "Let a jpg appear coarse, then fine.",
         "progressive=0",
     ),
-    Field(
+    Parameter(
         "chroma",
         "chroma",
         ("chromasub",),
@@ -154,10 +154,10 @@ FIELDS: tuple[Field, ...] = (
         "Color resolution of jpg and avif; 422 is written as 444.",
         "chroma=444",
     ),
-    Field(
+    Parameter(
         "colors", "colors", ("colorquant",), integer(2, MAX_COLORS), "-", "Palette size of png and gif.", "colors=64"
     ),
-    Field(
+    Parameter(
         "background",
         "background",
         ("bg",),
@@ -166,10 +166,10 @@ FIELDS: tuple[Field, ...] = (
         "Color behind transparency.",
         "background=ff8800",
     ),
-    Field(
+    Parameter(
         "fill", "fill", (), choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "fill=blur"
     ),
-    Field(
+    Parameter(
         "fill-color",
         "fill_color",
         (),
@@ -178,10 +178,10 @@ FIELDS: tuple[Field, ...] = (
         "Color around the picture with fit=fill.",
         "fill-color=navy",
     ),
-    Field("page", "page", (), integer(1, 100_000), "1", "Page of a many-page original.", "page=2"),
-    Field("frame", "frame", (), integer(1, 100_000), "all", "One frame of an animation, as a still.", "frame=3"),
-    Field("animate", "animate", (), switch(), "1", "Keep an animation moving.", "animate=0"),
-    Field(
+    Parameter("page", "page", (), integer(1, 100_000), "1", "Page of a many-page original.", "page=2"),
+    Parameter("frame", "frame", (), integer(1, 100_000), "all", "One frame of an animation, as a still.", "frame=3"),
+    Parameter("animate", "animate", (), switch(), "1", "Keep an animation moving.", "animate=0"),
+    Parameter(
         "profile",
         "profile",
         ("cs",),
@@ -190,7 +190,7 @@ FIELDS: tuple[Field, ...] = (
         "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.",
         "profile=origin",
     ),
-    Field(
+    Parameter(
         "metadata",
         "metadata",
         (),
@@ -199,8 +199,8 @@ FIELDS: tuple[Field, ...] = (
         "Metadata that stays in the picture.",
         "metadata=strip",
     ),
-    Field("preset", "preset", (), _PRESET, "-", "Parameters that the server keeps under a name.", "preset=card"),
-    Field(
+    Parameter("preset", "preset", (), _PRESET, "-", "Parameters that the server keeps under a name.", "preset=card"),
+    Parameter(
         "download",
         "download",
         ("dl",),
@@ -213,9 +213,9 @@ FIELDS: tuple[Field, ...] = (
 """Every parameter, in the order of the documentation."""
 
 
-def _by_name() -> dict[str, tuple[Field, ...]]:
-    names: dict[str, tuple[Field, ...]] = {}
-    for row in FIELDS:
+def _by_name() -> dict[str, tuple[Parameter, ...]]:
+    names: dict[str, tuple[Parameter, ...]] = {}
+    for row in PARAMETERS:
         for name in (row.name, *row.aliases):
             names[name] = (*names.get(name, ()), row)
     return names
@@ -228,7 +228,7 @@ BY_NAME = _by_name()
 def markdown_table() -> str:
     """Write the field table as Markdown for the documentation."""
     lines = ["| name | short | value | default | meaning |", "|---|---|---|---|---|"]
-    for row in FIELDS:
+    for row in PARAMETERS:
         short = ", ".join(f"`{alias}`" for alias in row.aliases) or "-"
         expects = row.kind.expects.replace("{max_side}", "8192")
         lines.append(f"| `{row.name}` | {short} | {expects} | {row.default} | {row.meaning} E.g. `{row.example}` |")

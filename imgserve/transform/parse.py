@@ -1,4 +1,4 @@
-"""Parse a query string into an `Asked`: query over preset over defaults, with every mistake collected."""
+"""Parse a query string into an `ParsedQuery`: query over preset over defaults, with every mistake collected."""
 
 import base64
 import binascii
@@ -9,12 +9,11 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from imgserve.errors import BadTransform
+from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.kinds import NotBuiltError, ReadError
-from imgserve.transform.merge import contradictions, fold, overlaid
-from imgserve.transform.parameters import BY_NAME, Field
+from imgserve.transform.merge import contradictions, merge, overlay
+from imgserve.transform.parameters import BY_NAME, Parameter
 from imgserve.transform.value import Transform
-from imgserve.transform.wording import shown, suggestion
 
 MAX_BYTES = 8192
 MAX_PAIRS = 100
@@ -93,7 +92,7 @@ class Reading:
         """Read pairs into values."""
         for pair in pairs:
             self._take(pair)
-        _settle_format(self.values)
+        _merge_format(self.values)
 
     def mistake(self, sentence: str) -> None:
         """Note a mistake once."""
@@ -122,9 +121,9 @@ class Reading:
     def _unknown(self, name: str) -> None:
         if self.strict:
             near = suggestion(name, BY_NAME) if len(self.mistakes) < MAX_SUGGESTIONS else ""
-            self.mistake(f"unknown parameter {shown(name)}{near}")
+            self.mistake(f"unknown parameter {quoted(name)}{near}")
 
-    def _read(self, name: str, rows: tuple[Field, ...], value: bytes, *, encoded: bool) -> None:
+    def _read(self, name: str, rows: tuple[Parameter, ...], value: bytes, *, encoded: bool) -> None:
         title = rows[0].name if len(rows) == 1 else name
         if title in self.unreadable:
             return
@@ -136,14 +135,14 @@ class Reading:
             self.unreadable.add(title)
             self.mistake(f"{title}: {self._complaint(rows, value, error)}")
 
-    def _complaint(self, rows: tuple[Field, ...], value: bytes, error: ReadError) -> str:
-        received = shown(value.decode("utf-8", "backslashreplace")) if value else "nothing"
+    def _complaint(self, rows: tuple[Parameter, ...], value: bytes, error: ReadError) -> str:
+        received = quoted(value.decode("utf-8", "backslashreplace")) if value else "nothing"
         if isinstance(error, NotBuiltError):
             return f"{received} is not available on this server"
         expects = " or ".join(row.kind.expects for row in rows).replace("{max_side}", str(self.max_side))
         return f"expected {expects}, but received {received}{error}"
 
-    def _store(self, row: Field, value: Any) -> None:
+    def _store(self, row: Parameter, value: Any) -> None:
         known = self.values.get(row.attribute, value)
         if row.name == _MERGED:
             value = known | value
@@ -159,7 +158,7 @@ def _plain_name(name: str) -> tuple[str, bool]:
     return (plain, True) if encoded else (name, False)
 
 
-def _by_value(rows: tuple[Field, ...], text: str) -> Field:
+def _by_value(rows: tuple[Parameter, ...], text: str) -> Parameter:
     """Choose the row of a shared name by the word that it received."""
     if len(rows) == 1:
         return rows[0]
@@ -170,7 +169,7 @@ def _by_value(rows: tuple[Field, ...], text: str) -> Field:
     raise ReadError(suggestion(word, (known for row in rows for known in sorted(row.kind.known))))
 
 
-def _value_of(row: Field, text: str) -> Any:
+def _value_of(row: Parameter, text: str) -> Any:
     if text:
         return row.kind.read(text)
     if row.kind.bare is None:
@@ -178,7 +177,7 @@ def _value_of(row: Field, text: str) -> Any:
     return row.kind.read(row.kind.bare) if row.kind.bare else ""
 
 
-def _settle_format(values: Values) -> None:
+def _merge_format(values: Values) -> None:
     """Fold the formats that are a way to ask for something else, within the query or preset that names them."""
     if values.get("format") == "auto":
         values["format"] = None
@@ -203,7 +202,7 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedQuery:
     """What a URL asks for."""
 
     transform: Transform
@@ -228,7 +227,7 @@ def parse_query(
     path_preset: str | None = None,
     default: Preset | None = None,
     max_side: int = MAX_SIDE,
-) -> Asked:
+) -> ParsedQuery:
     """Read a query; raises BadTransform with every mistake in it.
 
     `strict` makes an unknown name a mistake. `default` is applied where nothing that changes a pixel is asked for.
@@ -237,13 +236,13 @@ def parse_query(
     reading.take(split(raw))
     query = reading.values
     name, preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
-    values = overlaid(query, preset)
+    values = overlay(query, preset)
     if default is not None and values.keys() <= _WITHOUT_PIXELS:
         name = name or DEFAULT_PRESET
         values = {**default.values, **{key: value for key, value in values.items() if key == "download"}}
     transform, notes = _finished(reading, values)
     given = frozenset(values) - {"download"}
-    return Asked(transform, given, values.get("download"), name, reading.signature, notes)
+    return ParsedQuery(transform, given, values.get("download"), name, reading.signature, notes)
 
 
 def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:
@@ -260,7 +259,7 @@ def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, t
     mistakes = [*reading.mistakes, *contradictions(values)]
     if mistakes:
         raise BadTransform(mistakes)
-    return fold(values, reading.max_side)
+    return merge(values, reading.max_side)
 
 
 def _preset_of(
@@ -268,14 +267,14 @@ def _preset_of(
 ) -> tuple[str | None, Mapping[str, Any]]:
     """Find the preset that the query or the path names, in any case."""
     if asked and path_preset and asked.lower() != path_preset.lower():
-        reading.mistake(f"preset: the path names {shown(path_preset)}, but the query names {shown(asked)}")
+        reading.mistake(f"preset: the path names {quoted(path_preset)}, but the query names {quoted(asked)}")
     name = asked or path_preset
     if name is None:
         return None, {}
     for known, preset in presets.items():
         if known.lower() == name.lower():
             return known, preset.values
-    reading.mistake(f"preset: there is none called {shown(name)}{suggestion(name, presets)}")
+    reading.mistake(f"preset: there is none called {quoted(name)}{suggestion(name, presets)}")
     return None, {}
 
 

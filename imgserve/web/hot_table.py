@@ -10,8 +10,7 @@ from imgserve.cache import RenditionKey, TierName
 from imgserve.http.negotiation import AcceptClass, accept_class
 from imgserve.images.locate import CachedStat
 from imgserve.model import Rendition
-from imgserve.web.resolve import Wanted
-from imgserve.web.respond import RawHeaders, picture_headers
+from imgserve.web.respond import ImageResponse, RawHeaders, picture_headers
 
 Fields = Mapping[bytes, bytes]
 """The header fields of a request, each once, with names in lower case."""
@@ -43,8 +42,9 @@ class PictureHead:
 class HotEntry:
     """A response for one target and one class of clients."""
 
-    wanted: Wanted
-    sights: tuple[CachedStat, ...]
+    response: ImageResponse
+    key: RenditionKey
+    stats: tuple[CachedStat, ...]
     """The entry is valid until the first of them expires."""
     admits: Guard | None
     """Which requests it is for; None for all."""
@@ -57,8 +57,8 @@ class HotEntry:
 
     def holds(self, now: float, fields: Fields) -> bool:
         """Return whether the entry is still valid for a request."""
-        for sight in self.sights:
-            if now >= sight.until:
+        for stat in self.stats:
+            if now >= stat.until:
                 return False
         return self.admits is None or self.admits(fields)
 
@@ -80,27 +80,28 @@ def without_origin(fields: Fields) -> bool:
     return b"origin" not in fields
 
 
-def hot_entry(wanted: Wanted, sights: tuple[CachedStat, ...], admits: Guard | None) -> HotEntry:
+def hot_entry(response: ImageResponse, stats: tuple[CachedStat, ...], admits: Guard | None) -> HotEntry:
     """Return an entry with the parts shared by all responses for one target."""
     return HotEntry(
-        wanted,
-        sights,
+        response,
+        response.request.key,
+        stats,
         admits,
-        f'"{wanted.validators.key}-'.encode(),
-        lines(wanted.lasting_for(None, settled=True)),
+        f'"{response.validators.key}-'.encode(),
+        lines(response.shared_headers(None, settled=True)),
         None,
     )
 
 
-def picture_head(wanted: Wanted, rendition: Rendition) -> PictureHead:
+def picture_head(response: ImageResponse, rendition: Rendition) -> PictureHead:
     """Return the head that describes these bytes."""
     headers = [
-        *wanted.lasting_for(wanted.validators.etag(rendition), settled=True),
-        *picture_headers(rendition, wanted.disposition, wanted.notes),
+        *response.shared_headers(response.validators.etag(rendition), settled=True),
+        *picture_headers(rendition, response.disposition, response.request.query.notes),
     ]
     size = len(rendition.data)
     length: RawHeaders = [(b"content-length", b"%d" % size)]
-    etag = wanted.validators.etag(rendition).encode()
+    etag = response.validators.etag(rendition).encode()
     return PictureHead(rendition.crc32, size, rendition.notes, etag, lines(headers), lines(length))
 
 
@@ -134,7 +135,12 @@ class HotTable:
         return self._entries.get((target, accepted))
 
     def remember(
-        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[CachedStat, ...], rendition: Rendition | None
+        self,
+        scope: Scope,
+        accept: str,
+        response: ImageResponse,
+        stats: tuple[CachedStat, ...],
+        rendition: Rendition | None,
     ) -> None:
         """Store a response: a picture, or a 304 without a rendition. Its original must be settled."""
         target = scope.get("state", {}).get(TARGET)
@@ -142,11 +148,11 @@ class HotTable:
             return
         place = (target, accept_class(accept))
         entry = self._entries.get(place)
-        if entry is None or entry.wanted is not wanted:
-            entry = self._keep(place, hot_entry(wanted, sights, self._admits))
-        entry.sights = sights
+        if entry is None or entry.response.request is not response.request:
+            entry = self._keep(place, hot_entry(response, stats, self._admits))
+        entry.stats = stats
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
-            entry.picture = picture_head(wanted, rendition)
+            entry.picture = picture_head(response, rendition)
 
     def _keep(self, place: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
         if len(self._entries) >= _MOST and place not in self._entries:

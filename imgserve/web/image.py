@@ -18,34 +18,41 @@ from imgserve.http.headers import (
     server_timing,
 )
 from imgserve.http.hosts import Cors
-from imgserve.images.fallback import FallbackRenditions, Wish
+from imgserve.http.negotiation import accept_class
+from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import Renditions, Served
+from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.web.hot_table import HotTable
 from imgserve.web.middleware import KEY, RequestRecord
-from imgserve.web.resolve import Identifier, Wanted
 from imgserve.web.respond import (
+    ImageResponse,
     RawHeaders,
+    UrlOptions,
+    image_path,
+    image_response,
     picture_headers,
     send_not_modified,
     send_picture,
 )
 
-_POLICY = CachePolicy(max_age=5)
-"""Most pictures are made in less; meanwhile not everyone on a page asks again."""
-_ONLY_ITSELF = ("range", "if-match", "if-unmodified-since")
+_FALLBACK_POLICY = CachePolicy(max_age=5)
+"""Most pictures are rendered in less time; until then caches answer repeated requests."""
+_EXACT_ONLY = ("range", "if-match", "if-unmodified-since")
 
 
-def may_stand_in(wanted: Wanted, conditions: Mapping[str, str]) -> bool:
-    """Return whether a stand-in will do: not for a part, a condition on the bytes, or a file to keep."""
-    return not wanted.disposition.startswith("attachment") and not any(name in conditions for name in _ONLY_ITSELF)
+def accepts_fallback(response: ImageResponse, conditions: Mapping[str, str]) -> bool:
+    """Return whether a fallback is acceptable: not for a range, a condition on the bytes, or a download."""
+    return not response.disposition.startswith("attachment") and not any(name in conditions for name in _EXACT_ONLY)
 
 
-async def send_stand_in(send: Send, wanted: Wanted, served: Served, *, head: bool, timing_headers: bool) -> None:
-    """Answer 200 with the stand-in."""
+async def send_fallback(
+    send: Send, response: ImageResponse, served: Served, *, head: bool, timing_headers: bool
+) -> None:
+    """Send a 200 with the fallback rendition."""
     body = served.rendition.data
-    headers = [*_headers(wanted, served), (b"content-length", b"%d" % len(body))]
+    headers = [*_fallback_headers(response, served), (b"content-length", b"%d" % len(body))]
     if timing_headers:
         headers.append((b"cache-status", cache_status("miss", detail="stand-in").encode()))
         headers.append((b"server-timing", server_timing(served.seconds).encode()))
@@ -53,41 +60,43 @@ async def send_stand_in(send: Send, wanted: Wanted, served: Served, *, head: boo
     await send({"type": "http.response.body", "body": b"" if head else body})
 
 
-def _headers(wanted: Wanted, served: Served) -> RawHeaders:
-    """Return its own entity tag, and no Last-Modified: by that date a client would take it for the wanted picture."""
-    rendition, key = served.rendition, served.stands_in or wanted.key
+def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
+    """Return headers with the fallback's own entity tag, without Last-Modified, which is the real picture's."""
+    rendition, key = served.rendition, served.stands_in or response.request.key
     name = rendition.media_type.removeprefix("image/")
     note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
-    disposition = content_disposition("inline", file_name_for(wanted.original.image_id, key.extension))
+    disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
-        (b"cache-control", cache_control(_POLICY).encode()),
-        *picture_headers(rendition, disposition, (*wanted.notes, note)),
+        (b"cache-control", cache_control(_FALLBACK_POLICY).encode()),
+        *picture_headers(rendition, disposition, (*response.request.query.notes, note)),
     ]
-    return [*headers, (b"vary", ", ".join(wanted.vary).encode())] if wanted.vary else headers
+    return [*headers, (b"vary", ", ".join(response.vary).encode())] if response.vary else headers
 
 
 T = TypeVar("T")
 _HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
 _METHODS = ("GET", "HEAD", "OPTIONS")
-_LOOKS = 3
-"""How often an original may change while it is asked for before the client is told to come back."""
+_MAX_ATTEMPTS = 3
+"""How often an original may change during one request before the client receives a 503."""
 
 
 class ImageEndpoint:
-    """Serves renditions."""
+    """Serves renditions below the picture prefix."""
 
     def __init__(
         self,
-        identifier: Identifier,
+        resolver: Resolver,
         renditions: Renditions,
         stand_ins: FallbackRenditions,
         cors: Cors,
         hot: HotTable,
         *,
+        options: UrlOptions,
         timing_headers: bool,
     ) -> None:
-        self._identifier = identifier
+        self._resolver = resolver
+        self._options = options
         self._renditions = renditions
         self._stand_ins = stand_ins
         self._cors = cors
@@ -95,7 +104,7 @@ class ImageEndpoint:
         self._timing_headers = timing_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request below the picture prefix."""
+        """Handle one request."""
         exchange: RequestRecord = scope[KEY]
         exchange.route = "image"
         headers = dict(scope["headers"])
@@ -108,80 +117,92 @@ class ImageEndpoint:
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
-        wanted, sights = await self._identifier.identify(scope, accept)
+        response, stats = await self._resolve(scope, accept)
         conditions = request_conditions(scope["headers"])
-        match evaluate(conditions, key=wanted.validators.key, last_modified=wanted.validators.modified):
+        match evaluate(conditions, key=response.validators.key, last_modified=response.validators.modified):
             case "not_modified":
                 exchange.outcome = "not_modified"
-                await send_not_modified(send, self._not_modified(wanted, conditions))
-                self._remember(scope, accept, wanted, sights, None)
+                await send_not_modified(send, self._not_modified(response, conditions))
+                self._remember(scope, accept, response, stats, None)
                 return
             case "precondition_failed":
                 raise PreconditionFailed
-        served = await self._renditions.cached(wanted.key)
+        served = await self._renditions.cached(response.request.key)
         if served is None:
-            made = await _unless_gone(receive, self._make(scope, accept, wanted, sights, conditions))
+            made = await _unless_gone(receive, self._make(scope, accept, response, stats, conditions))
             if made is None:
                 exchange.outcome = "client_gone"
                 return
-            wanted, sights, served = made
+            response, stats, served = made
         exchange.outcome = served.outcome
         if served.stands_in is not None:
-            await send_stand_in(send, wanted, served, head=method == "HEAD", timing_headers=self._timing_headers)
+            await send_fallback(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
             return
-        if not match_holds(conditions, wanted.validators.etag(served.rendition)):
+        if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
-        answer = self._headers(wanted, served)
+        answer = self._headers(response, served)
         await send_picture(
-            send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=wanted.validators
+            send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=response.validators
         )
         if served.settled:
-            self._remember(scope, accept, wanted, sights, served.rendition)
+            self._remember(scope, accept, response, stats, served.rendition)
+
+    async def _resolve(self, scope: Scope, accept: str) -> tuple[ImageResponse, tuple[CachedStat, ...]]:
+        """Return the response to a URL, and the stats of files that it depends on."""
+        path = image_path(scope, self._options.prefix)
+        request, stats = await self._resolver.resolve(path, scope["query_string"], accept_class(accept))
+        return image_response(request, self._options), stats
 
     async def _make(
         self,
         scope: Scope,
         accept: str,
-        wanted: Wanted,
-        sights: tuple[CachedStat, ...],
+        response: ImageResponse,
+        stats: tuple[CachedStat, ...],
         conditions: Mapping[str, str],
-    ) -> tuple[Wanted, tuple[CachedStat, ...], Served]:
-        """Have the picture made; where its original was replaced meanwhile, look at it anew."""
-        for _ in range(_LOOKS):
+    ) -> tuple[ImageResponse, tuple[CachedStat, ...], Served]:
+        """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
+        for _ in range(_MAX_ATTEMPTS):
             try:
-                wish = Wish(wanted.original, wanted.transform, wanted.key, wanted.formats)
-                served = await self._stand_ins.make(wish, may_stand_in=may_stand_in(wanted, conditions))
+                served = await self._stand_ins.make(
+                    response.request, may_stand_in=accepts_fallback(response, conditions)
+                )
             except OriginalChanged:
-                self._identifier.forget(wanted.original.image_id)
-                wanted, sights = await self._identifier.identify(scope, accept)
+                self._resolver.forget(response.request.original.image_id)
+                response, stats = await self._resolve(scope, accept)
             else:
-                return wanted, sights, served
+                return response, stats, served
         raise OriginalChanged(retry_after=1)
 
     def _remember(
-        self, scope: Scope, accept: str, wanted: Wanted, sights: tuple[CachedStat, ...], rendition: Rendition | None
+        self,
+        scope: Scope,
+        accept: str,
+        response: ImageResponse,
+        stats: tuple[CachedStat, ...],
+        rendition: Rendition | None,
     ) -> None:
-        """Let what was answered be answered again without us, unless time alone would change it."""
-        original = wanted.original
-        # A file from the future counts as settled until its time has come.
+        """Add the response to the hot path, unless it changes with time alone."""
+        original = response.request.original
+        # A file dated in the future counts as settled until that time.
         if original.modified_ns <= time.time_ns() and self._renditions.is_settled(original):
-            self._hot.remember(scope, accept, wanted, sights, rendition)
+            self._hot.remember(scope, accept, response, stats, rendition)
 
-    def _not_modified(self, wanted: Wanted, conditions: Mapping[str, str]) -> RawHeaders:
-        """Return the headers of a 304. Without a tag from the client ours is told if the bytes are at hand."""
-        etag = known_tag(conditions, wanted.validators.key)
+    def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:
+        """Return the headers of a 304, with the client's entity tag, or with ours if the rendition is in memory."""
+        etag = known_tag(conditions, response.validators.key)
         if etag is None:
-            rendition = self._renditions.peek(wanted.key)
-            etag = None if rendition is None else wanted.validators.etag(rendition)
-        return wanted.lasting_for(etag, settled=self._renditions.is_settled(wanted.original))
+            rendition = self._renditions.peek(response.request.key)
+            etag = None if rendition is None else response.validators.etag(rendition)
+        return response.shared_headers(etag, settled=self._renditions.is_settled(response.request.original))
 
-    def _headers(self, wanted: Wanted, served: Served) -> RawHeaders:
+    def _headers(self, response: ImageResponse, served: Served) -> RawHeaders:
         headers = [
-            *wanted.lasting_for(wanted.validators.etag(served.rendition), settled=served.settled),
-            *picture_headers(served.rendition, wanted.disposition, wanted.notes),
+            *response.shared_headers(response.validators.etag(served.rendition), settled=served.settled),
+            *picture_headers(served.rendition, response.disposition, response.request.query.notes),
         ]
         if self._timing_headers:
-            headers += [_HITS[served.outcome]] if served.outcome in _HITS else _told_of_miss(served)
+            headers += [_HITS[served.outcome]] if served.outcome in _HITS else _miss_headers(served)
         return headers
 
     async def _send_options(self, send: Send, origin: str | None) -> None:
@@ -190,13 +211,13 @@ class ImageEndpoint:
         await send({"type": "http.response.body", "body": b""})
 
 
-def _told_of_miss(served: Served) -> RawHeaders:
+def _miss_headers(served: Served) -> RawHeaders:
     status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
     return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
 
 
 async def _unless_gone(receive: Receive, work: Awaitable[T]) -> T | None:
-    """Wait for work as long as the client does; None where it left, so that its place in the queue is free."""
+    """Return the result of work, or None if the client disconnects, which frees its slot in the queue."""
     results: list[T] = []
     errors: list[Exception] = []
 

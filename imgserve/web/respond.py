@@ -1,12 +1,16 @@
-"""A rendition as an answer: which headers it carries, and whether the whole, a part or nothing of it is sent."""
+"""Respond with a rendition: its headers, and the whole, a part or none of its bytes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import time
+from urllib.parse import unquote_to_bytes
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
-from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
-from imgserve.http.headers import CachePolicy, cache_control
+from imgserve.errors import ImageNotFound
+from imgserve.http.conditional import content_range, entity_tag, last_modified_header, parse_range, range_applies
+from imgserve.http.headers import CachePolicy, cache_control, content_disposition, file_name_for, tags_of
+from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -52,6 +56,71 @@ def tag_headers(names: Sequence[str], tags: Sequence[str]) -> RawHeaders:
     return [
         (name.lower().encode(), (", " if name.lower() == "cache-tag" else " ").join(tags).encode()) for name in names
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class UrlOptions:
+    """Settings of URLs and their response headers."""
+
+    prefix: str
+    policy: CachePolicy
+    tag_headers: tuple[str, ...] = ()
+    """Names of headers that carry cache tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResponse:
+    """Headers of the responses to one request, as long as its original stays the same."""
+
+    request: RenditionRequest
+    validators: Validators
+    lasting: RawHeaders
+    """Headers that a 200 and a 304 share, without the entity tag."""
+    disposition: str
+    vary: tuple[str, ...]
+    tags: RawHeaders
+    """Cache tags of the picture."""
+
+    def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
+        """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
+        tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
+        lasting = self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
+        return [*tagged, *lasting, *self.tags]
+
+
+def image_response(request: RenditionRequest, options: UrlOptions) -> ImageResponse:
+    """Return the headers for a request."""
+    original, query, key = request.original, request.query, request.key
+    # Both by the same clock: a file's date may be in the future, the response's Date may not.
+    now = time()
+    modified = min(original.modified_ns // 1_000_000_000, int(now))
+    validators = Validators(key.tag, last_modified_header(original.modified_ns, now), modified)
+    # A property of the URL, whatever was chosen: a cache must ask again for another client.
+    vary = ("Accept",) if "format" in query.transform.auto else ()
+    lasting = lasting_headers(validators, options.policy, vary)
+    disposition = _disposition(original.image_id, query.download, key.extension)
+    tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
+    return ImageResponse(request, validators, lasting, disposition, vary, tags)
+
+
+def image_path(scope: Scope, prefix: str) -> str:
+    """Return the part of the path after the prefix, decoded once, byte by byte: a name need not be UTF-8.
+
+    Raises:
+        ImageNotFound: the prefix itself is spelled in another way.
+    """
+    start = f"{scope.get('root_path', '')}{prefix}/".encode()
+    raw: bytes = scope["raw_path"]
+    if not raw.startswith(start):
+        raise ImageNotFound
+    return unquote_to_bytes(raw[len(start) :]).decode("utf-8", "surrogateescape")
+
+
+def _disposition(image_id: str, download: str | None, extension: str) -> str:
+    name = download or file_name_for(image_id, extension)
+    if "." not in name:
+        name = f"{name}.{extension}"
+    return content_disposition("inline" if download is None else "attachment", name)
 
 
 def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:

@@ -1,14 +1,16 @@
-"""The client of the API and its commands beside the whole server: an image from its upload to its last rendition."""
+"""The client of the API and its commands with a whole server: an image from its upload to its last rendition."""
 
 import asyncio
+import dataclasses
 import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from imgserve.client.api import AsyncImgserve, Image, Imgserve, Sent
+from imgserve.client.api import AsyncImgserve, Details, Image, Imgserve, Listing, Sent
 from imgserve.errors import ImageNotFound, PreconditionFailed, Unauthorized, UnsupportedImage
 from tests.pictures import encoded, opened, quarters
 from tests.servers import Server, imgserve, server, until
@@ -67,12 +69,12 @@ def test_an_image_goes_its_whole_way(client: Imgserve, tmp_path: Path) -> None:
     back = client.restore(gone.trash_item)
     assert (back.image_id, back.alt, back.tags) == (sent.image.image_id, "A shoe", ("new", "red"))
 
-    told = list(client.warm([back.image_id], presets=["card"], transforms=["width=60&format=webp"]))
-    assert (told[-1].done, told[-1].failed, told[-1].finished) == (2, 0, True)
+    progress = list(client.warm([back.image_id], presets=["card"], transforms=["width=60&format=webp"]))
+    assert (progress[-1].done, progress[-1].failed, progress[-1].finished) == (2, 0, True)
     assert opened(client.picture(back.image_id, preset="card").data).width == 20
 
 
-def test_an_image_is_put_replaced_and_kept(client: Imgserve) -> None:
+def test_an_image_is_put_and_replaced(client: Imgserve) -> None:
     assert client.put("a b/ü.png", picture(40)).outcome == "created"
     assert client.put("a b/ü.png", picture(50)).outcome == "replaced"
     assert client.get("a b/ü.png").width == 50
@@ -101,8 +103,8 @@ def test_pictures_are_converted_transformed_and_packed(client: Imgserve, tmp_pat
     assert (converted.media_type, opened(converted.data).width) == ("image/webp", 40)
     assert opened(client.transform("a.png", ["width=100", "rotate=90"]).data).height == 100
     assert opened(client.picture("a.png").data).width == 400
-    kept = client.transform_original("a.png", "width=100", new_id="small.png").image
-    assert (kept.image_id, kept.width) == ("small.png", 100)
+    stored = client.transform_original("a.png", "width=100", new_id="small.png").image
+    assert (stored.image_id, stored.width) == ("small.png", 100)
     client.transform_zip("width=20&format=webp", ["a.png", "b.png"], to=tmp_path / "all.zip")
     with zipfile.ZipFile(tmp_path / "all.zip") as archive:
         assert [opened(archive.read(name)).width for name in archive.namelist()] == [20, 20]
@@ -120,10 +122,29 @@ def test_many_are_uploaded_at_a_time_and_listed_page_by_page(served: Server) -> 
     assert {image.width for image in found} == set(range(20, 50))
 
 
-def test_nothing_is_told_without_the_key(served: Server) -> None:
+def test_nothing_is_returned_without_the_key(served: Server) -> None:
     for key in ("", "wrong"):
         with Imgserve(served.base_url, key=key) as stranger, pytest.raises(Unauthorized):
             stranger.stats()
+
+
+def _properties(document: dict[str, Any], schema: dict[str, Any]) -> set[str]:
+    """Return the names of the properties of a schema, which may be a reference."""
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return set(schema["properties"])
+
+
+def test_the_client_has_every_filter_and_every_field_of_the_api(served: Server) -> None:
+    document = served.client.get(f"{served.base_url}/openapi.json").json()
+    filters = {parameter["name"] for parameter in document["paths"]["/api/images"]["get"]["parameters"]}
+    singular = {"tags": "tag", "formats": "format"}
+    assert filters == {singular.get(name, name) for name in Listing.__annotations__} | {"limit", "cursor"}
+    one = document["paths"]["/api/images/{image_id}"]
+    fields = {item.metadata.get("paths", ((item.name,),))[0][0] for item in dataclasses.fields(Image)}
+    assert _properties(document, one["get"]["responses"]["200"]["content"]["application/json"]["schema"]) == fields
+    body = one["patch"]["requestBody"]["content"]["application/json"]["schema"]
+    assert _properties(document, body) == set(Details.__annotations__)
 
 
 def test_the_commands_do_the_same(served: Server, tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ import yaml
 
 import imgserve as package
 from tests.pictures import encoded, opened, quarters
-from tests.servers import imgserve, server, settled
+from tests.servers import ROOT, imgserve, server, settled
+
+KEY = "img_" + "k" * 43
+PNG = encoded(quarters(), "png")
+SAMPLES = ROOT / "static" / "samples"
 
 
 @pytest.fixture
@@ -163,6 +167,26 @@ def test_serve_tells_what_to_open(shoe: Path) -> None:
         assert [served.client.get(address).status_code for address in shown] == [200]
 
 
+def test_the_first_line_says_where_originals_and_data_are(shoe: Path) -> None:
+    with server(shoe.parent) as served:
+        assert f"originals in {shoe.parent}, data in {shoe.parent}/.imgserve (--data" in served.lines[0]
+
+
+def test_data_can_be_elsewhere_while_uploads_and_trash_stay_with_the_originals(tmp_path: Path) -> None:
+    """Elsewhere may be another file system, and originals are moved by renaming."""
+    photos, data = tmp_path / "photos", tmp_path / "data"
+    photos.mkdir()
+    with server(photos, "--data", data, env={"IMGSERVE_ACCESS__ADMIN_KEY": KEY}) as served:
+        assert f"data in {data}" in served.lines[0]
+        assert (data / "catalog.sqlite").is_file()
+        assert list(photos.iterdir()) == []
+        address, headers = f"{served.base_url}/api/images/shoe.png", {"x-api-key": KEY, "content-type": "image/png"}
+        answers = [served.client.put(address, content=PNG, headers=headers)]
+        answers.append(served.client.delete(address, headers=headers))
+        assert [answer.status_code for answer in answers] == [201, 200]
+        assert sorted(path.name for path in (photos / ".imgserve").iterdir()) == ["incoming", "trash"]
+
+
 def test_ctrl_c_ends_a_server_in_good_order(shoe: Path) -> None:
     with server(shoe.parent) as served:
         os.kill(served.process.pid, signal.SIGINT)
@@ -191,3 +215,11 @@ def test_an_unknown_command_is_told(tmp_path: Path) -> None:
     done = imgserve("sevre", cwd=tmp_path)
     assert done.returncode == 2
     assert "sevre" in done.stderr
+
+
+def test_samples_copies_the_committed_pictures_and_prints_their_paths(tmp_path: Path) -> None:
+    done = imgserve("samples", tmp_path / "new" / "pictures", cwd=tmp_path)
+    committed = {path.relative_to(SAMPLES): path.read_bytes() for path in SAMPLES.rglob("*.*")}
+    copies = [Path(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, len(committed)) == (0, 7)
+    assert {path.relative_to(tmp_path / "new" / "pictures"): path.read_bytes() for path in copies} == committed

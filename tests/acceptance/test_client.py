@@ -1,4 +1,4 @@
-"""The client library beside a running server: every address that it writes is answered with what it promises."""
+"""The client library with a running server: every URL that it builds returns what it promises."""
 
 import os
 from html.parser import HTMLParser
@@ -107,7 +107,7 @@ def test_the_command_prints_an_address_that_is_answered(site: Server, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "message"),
     [
         (("/img", "a b.jpg", "preset=card"), 0, "/img/a%20b.jpg?preset=card\n"),
         (("--preset-in-path", "/img", "a b.jpg", "preset=card&w=3"), 0, "/img/a%20b.jpg/card?width=3\n"),
@@ -116,10 +116,10 @@ def test_the_command_prints_an_address_that_is_answered(site: Server, tmp_path: 
         (("/img", "../a.jpg"), 2, "image id: expected a path"),
     ],
 )
-def test_the_command_tells_addresses_and_mistakes(
-    tmp_path: Path, arguments: tuple[str, ...], status: int, told: str
+def test_the_command_prints_urls_and_mistakes(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
 ) -> None:
     done = imgserve("url", *arguments, cwd=tmp_path)
     assert done.returncode == status
-    assert told in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

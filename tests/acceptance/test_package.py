@@ -38,7 +38,7 @@ def _run(code: str, installed: Path) -> str:
 
 def test_the_wheel_holds_the_package_its_static_files_and_its_license(wheel: Path) -> None:
     held = set(zipfile.ZipFile(wheel).namelist())
-    static = {f"imgserve/_static/{path.name}" for path in (ROOT / "static").iterdir()}
+    static = {f"imgserve/_static/{path.relative_to(ROOT / 'static')}" for path in (ROOT / "static").rglob("*.*")}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "imgserve").rglob("*.py")}
     assert static | modules | {"imgserve/py.typed"} <= held
     assert any(name.endswith("licenses/LICENSE") for name in held)

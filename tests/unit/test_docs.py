@@ -10,7 +10,7 @@ import pytest
 import imgserve
 from imgserve.cli.main import cli
 from imgserve.client.api import Imgserve
-from imgserve.transform.parameters import FIELDS
+from imgserve.transform.parameters import PARAMETERS
 from tests.docs import written
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def test_every_command_that_the_reference_names_exists() -> None:
 
 
 def test_every_method_of_the_client_is_in_the_reference() -> None:
-    methods = {name for name in vars(Imgserve) if not name.startswith("_")} - {"close"}
+    methods = {name for name in dir(Imgserve) if not name.startswith("_")} - {"close"}
     assert {name for name in methods if f"`{name}`" not in _read("USAGE.md")} == set()
 
 
@@ -105,7 +105,7 @@ def test_the_changelog_keeps_to_its_sections_in_their_order() -> None:
 
 def test_every_parameter_is_in_the_changelog() -> None:
     named = set(re.findall(r"`([a-z-]+)`", _read("CHANGELOG.md")))
-    assert {row.name for row in FIELDS} <= named
+    assert {row.name for row in PARAMETERS} <= named
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 from starlette.requests import ClientDisconnect, Request
 
-from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent
-from imgserve.transform.wording import shown, suggestion
+from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent, quoted, suggestion
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -172,7 +171,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     values = dict[str, object]()
     for name, value in pairs:
         if name in values:
-            raise BadRequest(f"The body contains {shown(name)} more than once in one object.")
+            raise BadRequest(f"The body contains {quoted(name)} more than once in one object.")
         values[name] = value
     return values
 
@@ -240,4 +239,4 @@ def _received(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, bool):
         return str(value).lower()
-    return shown(str(value)) if isinstance(value, str) else str(value)[:40]
+    return quoted(str(value)) if isinstance(value, str) else str(value)[:40]

@@ -8,6 +8,8 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from imgserve.catalog import Database, ImageQuery, Images
 from imgserve.errors import CatalogUnavailable, ConfigError
 from tests.catalogs import Catalog, opened, record
 from tests.postgres import Server
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -286,3 +289,25 @@ async def test_a_database_that_is_dropped_is_an_error(postgres: Server) -> None:
 def test_an_address_of_nothing_known_is_a_mistake_of_the_configuration(address: str) -> None:
     with pytest.raises(ConfigError, match="catalog"):
         Database(address)
+
+
+def test_a_missing_driver_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigError, match=r"pip install 'imgserve\[postgres\]'"):
+        Database("postgresql://db/images")
+
+
+def test_a_catalog_in_a_file_needs_no_driver_of_postgresql(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, sys
+sys.modules["asyncpg"] = None
+from imgserve.catalog import Database
+async def main():
+    database = Database("sqlite:///{tmp_path}/catalog.sqlite")
+    await database.open()
+    await database.close()
+asyncio.run(main())
+print("opened")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "opened\n"

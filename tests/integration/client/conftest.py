@@ -1,4 +1,4 @@
-"""A server that speaks the API, and both clients of it: every test that asks for one runs with both."""
+"""A server that speaks the API, and both clients of it: every test with the fixture `client` runs with both."""
 
 import asyncio
 import inspect

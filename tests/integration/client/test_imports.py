@@ -23,10 +23,10 @@ def _loaded(code: str) -> set[str]:
 @pytest.mark.parametrize("code", ["import imgserve.client", "from imgserve.client import ImageUrls; ImageUrls('')"])
 def test_the_client_loads_nothing_of_a_server(code: str) -> None:
     loaded = _loaded(code)
-    assert "imgserve.client.images" in loaded
+    assert "imgserve.client.urls" in loaded
     assert loaded.isdisjoint(HEAVY)
     ours = {name.split(".")[1] for name in loaded if name.startswith("imgserve.")}
-    assert ours == {"client", "transform", "formats", "errors"}
+    assert ours == {"client", "geometry", "transform", "formats", "errors"}
 
 
 def test_the_command_loads_nothing_of_a_server() -> None:

@@ -12,9 +12,9 @@ from imgserve.config import Config
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
-from imgserve.images.fallback import Wish
+from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Original, Rendition
-from imgserve.transform import Transform, canonical, parse_query, settle
+from imgserve.transform import ParsedQuery, Transform, canonical, normalize, parse_query
 from tests.servers import settled
 
 ORIGINAL = Original("a.jpg", "1_2", 100, 0, FORMATS["jpg"], 4000, 3000, "/nowhere")
@@ -32,13 +32,13 @@ def parts(place: Path, *, disk: bool = True) -> Parts:
 
 def wanted(query: str) -> Transform:
     transform = parse_query(query).transform
-    return settle(transform, FORMATS["jpg"], FORMATS[transform.format or "jpg"])
+    return normalize(transform, FORMATS["jpg"], FORMATS[transform.format or "jpg"])
 
 
 async def keep(house: Parts, query: str, orientation: int) -> None:
     """Put something of the right size and format under the name that a rendition would have."""
     transform = wanted(query)
-    size = plan(Size(ORIGINAL.width, ORIGINAL.height), transform, house.stand_ins._limits, orientation=orientation).size
+    size = plan(Size(ORIGINAL.width, ORIGINAL.height), transform, orientation=orientation).size
     data = b"\xff\xd8\xff" + zlib.crc32(query.encode()).to_bytes(4, "big")
     rendition = Rendition(data, f"image/{transform.format}", size.width, size.height)
     assert await house.cache.put(house.renditions.key(ORIGINAL, transform), rendition)
@@ -61,8 +61,10 @@ def chosen(
         try:
             for one in kept:
                 await keep(house, one, orientation)
-            wish = Wish(ORIGINAL, wanted(query), house.renditions.key(ORIGINAL, wanted(query)), formats)
-            found = await house.stand_ins._find(wish, least=least)
+            transform = wanted(query)
+            key = house.renditions.key(ORIGINAL, transform)
+            request = RenditionRequest(ORIGINAL, transform, key, ParsedQuery(transform), tuple(formats))
+            found = await house.stand_ins._find(request, min_share=least)
         finally:
             await house.cache.close()
         by_name = {canonical(wanted(one)): one for one in kept}

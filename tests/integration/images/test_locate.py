@@ -198,18 +198,18 @@ def test_the_clock_of_a_look_does_not_turn_back(originals: Counting, monkeypatch
 
 def test_a_look_that_sees_the_same_prolongs_the_sight_for_all_who_hold_it(originals: Counting) -> None:
     first, second = find(originals, "shoe.webp", "shoe.webp", recheck=0)
-    assert [sight.seen for sight in first.sights[1:]] == [first.original]
-    assert first.sights[1] is second.sights[1]
+    assert [stat.seen for stat in first.stats[1:]] == [first.original]
+    assert first.stats[1] is second.stats[1]
 
 
 def test_a_sight_ends_where_something_changed(originals: Counting, folder: Path) -> None:
     async def story() -> None:
         finder = Locator(originals, recheck=0.1, presets=())
-        [before] = (await finder.find("shoe.jpg")).sights
+        [before] = (await finder.find("shoe.jpg")).stats
         assert time.monotonic() < before.until
         settled(folder / "shoe.jpg", PICTURE + b"\0")
         await asyncio.sleep(0.15)
-        [after] = (await finder.find("shoe.jpg")).sights
+        [after] = (await finder.find("shoe.jpg")).stats
         assert before.until < time.monotonic() < after.until
 
     asyncio.run(story())
@@ -219,14 +219,14 @@ def test_a_sight_ends_when_it_is_forgotten(originals: Counting) -> None:
     async def story() -> None:
         finder = Locator(originals, recheck=60, presets=())
         for path in ("shoe.jpg", "shoe.webp"):
-            *_, sight = (await finder.find(path)).sights
+            *_, stat = (await finder.find(path)).stats
             finder.forget("shoe.jpg")
-            assert sight.until < time.monotonic()
-            assert sight is not (await finder.find(path)).sights[-1]
+            assert stat.until < time.monotonic()
+            assert stat is not (await finder.find(path)).stats[-1]
 
     asyncio.run(story())
 
 
 def test_a_preset_depends_on_the_absence_of_a_file_of_its_name(originals: Counting) -> None:
     [found] = find(originals, "shoe.jpg/card")
-    assert [type(sight.seen) for sight in found.sights] == [ImageNotFound, Original]
+    assert [type(stat.seen) for stat in found.stats] == [ImageNotFound, Original]

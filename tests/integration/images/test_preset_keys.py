@@ -9,7 +9,6 @@ from imgserve.config import Config
 from imgserve.errors import BadTransform
 from imgserve.http.negotiation import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import Found
-from imgserve.images.resolve import PresetKeys
 from imgserve.model import FocalPoint
 from tests.pictures import encoded, quarters
 from tests.servers import settled
@@ -32,12 +31,12 @@ def test_every_picture_of_a_preset_is_named(
     parts: Parts, preset: str, point: FocalPoint | None, accepted: AcceptClass, extension: str | None
 ) -> None:
     original = parts.originals.stat("shoe.jpg").focused(point)
-    keys = PresetKeys(parts.meaning)(original, preset)
-    served = parts.meaning.of(Found(original, preset.lower(), extension), b"", accepted)
+    keys = parts.meaning.preset_keys(original, preset)
+    served = parts.meaning.request(Found(original, preset.lower(), extension), b"", accepted)
     assert served.key in keys
     assert len(keys) <= 7
 
 
 def test_a_preset_that_there_is_not_is_a_mistake(parts: Parts) -> None:
     with pytest.raises(BadTransform):
-        PresetKeys(parts.meaning)(parts.originals.stat("shoe.jpg"), "poster")
+        parts.meaning.preset_keys(parts.originals.stat("shoe.jpg"), "poster")

@@ -35,7 +35,7 @@ async def test_images_are_purged_by_a_query_and_by_ids(home: House) -> None:
 
 
 async def test_a_selection_larger_than_a_piece_is_purged_whole(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imgserve.images.batches.PIECE", 2)
+    monkeypatch.setattr("imgserve.images.batches.BATCH", 2)
     await filled(home, 5)
     assert await home.door.purge(ImageQuery()) == Purged(6, 12)
     assert await home.door.purge([f"a/{at}.png" for at in range(5)]) == Purged(5, 0)

@@ -235,3 +235,9 @@ def test_a_move_never_replaces(tmp_path: Path, move: Callable[[int, str, int, st
     finally:
         os.close(folder)
     assert tree(tmp_path) == {"b": b"b", "c": b"a"}
+
+
+def test_git_ignores_the_own_folder_of_a_working_tree(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+    (folder / ".git").mkdir()
+    place_of.place(bring(place_of, b"x"), "a.jpg", replace=False)
+    assert (folder / ".imgserve/.gitignore").read_text() == "*\n"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 import pyvips
 
+from benchmarks.samples.aurora import aurora
+from benchmarks.samples.balloon import balloon
+from benchmarks.samples.dunes import dunes
+from benchmarks.samples.graphics import glass
+from benchmarks.samples.mountains import mountains
 from imgserve.model import Facts, Limits
 from imgserve.pipeline.facts import facts_of
-from imgserve.pipeline.samples.aurora import aurora
-from imgserve.pipeline.samples.balloon import balloon
-from imgserve.pipeline.samples.dunes import dunes
-from imgserve.pipeline.samples.graphics import glass
-from imgserve.pipeline.samples.mountains import mountains
 from tests.pictures import BLUE, GREEN, RED, WHITE, encoded, near, noise, quarters
 from tests.thumbnails import shown
 

@@ -13,7 +13,7 @@ import pytest
 import pyvips
 
 from benchmarks.ssim import Likeness, flattened
-from imgserve.geometry.box import Size, carried
+from imgserve.geometry.box import Size, rescaled
 from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import serves
 from imgserve.model import Limits, Rendition
@@ -104,9 +104,9 @@ def test_a_picture_from_the_mezzanine_is_the_direct_one_to_the_eye(tmp_path: Pat
 def test_what_is_shown_of_an_original_is_in_its_place_to_a_quarter_of_a_pixel(left: int, side: int) -> None:
     stored, level, served = Size(3300, 2200), Size(1650, 1100), 0
     for width in range(20, side):
-        made = plan(stored, Transform(width=width, rect=(left, 203, side, side)), Limits())
+        made = plan(stored, Transform(width=width, rect=(left, 203, side, side)))
         if serves(made, stored, level):
-            box, served = carried(made.region, stored, level), width
+            box, served = rescaled(made.region, stored, level), width
             assert abs(box.left * 2 - left) * width <= side / 2
             assert abs(box.right * 2 - left - side) * width <= side / 2
     assert served >= side // 4, "a quarter is always there to be had"

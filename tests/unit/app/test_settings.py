@@ -9,8 +9,8 @@ from imgserve.config import CatalogConfig, Config, OriginalsConfig
 from imgserve.errors import ConfigError
 
 
-def config(folder: Path, url: str = "") -> Config:
-    return Config(originals=OriginalsConfig(folder=folder), catalog=CatalogConfig(url=url))
+def config(folder: Path, url: str = "", data: Path | None = None) -> Config:
+    return Config(originals=OriginalsConfig(folder=folder, data_folder=data), catalog=CatalogConfig(url=url))
 
 
 def test_records_move_with_the_originals(tmp_path: Path) -> None:
@@ -34,6 +34,45 @@ def test_originals_that_cannot_be_written_to_have_a_folder_elsewhere(
 def test_a_folder_elsewhere_that_cannot_be_made_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/proc")
     assert data_folder(config(Path("/proc/self/task"))).parent == Path("/proc/imgserve")
+
+
+def test_a_data_folder_that_is_named_is_made_and_used(tmp_path: Path) -> None:
+    photos, data = tmp_path / "photos", tmp_path / "deep/data"
+    photos.mkdir()
+    assert data_folder(config(photos, data=data)) == data
+    assert data.is_dir()
+    assert list(photos.iterdir()) == []
+
+
+def test_a_data_folder_that_is_named_and_cannot_be_written_to_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (Path("/proc/data"), tmp_path / "file/data"):
+        with pytest.raises(ConfigError, match=f"originals.data_folder: {folder} cannot be made or written to"):
+            data_folder(config(tmp_path / "photos", data=folder))
+
+
+def test_git_ignores_a_data_folder_inside_a_working_tree(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    photos = tmp_path / "site/photos"
+    photos.mkdir(parents=True)
+    for data in (data_folder(config(photos)), data_folder(config(photos, data=tmp_path / "data"))):
+        assert (data / ".gitignore").read_text() == "*\n"
+
+
+def test_git_may_be_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (data_folder(config(tmp_path)) / ".gitignore").write_text("mine")
+    data_folder(config(tmp_path))
+    assert (tmp_path / ".imgserve/.gitignore").read_text() == "mine"
+
+
+def test_no_ignore_file_is_written_elsewhere(tmp_path: Path) -> None:
+    """Neither outside of a working tree, nor into a folder that was there before and may hold other things."""
+    photos, used, repository = (tmp_path / name for name in ("photos", "repository/used", "repository"))
+    for folder in (photos, used, repository / ".git"):
+        folder.mkdir(parents=True)
+    for data in (data_folder(config(photos)), data_folder(config(photos, data=used))):
+        assert not (data / ".gitignore").exists()
 
 
 def test_a_database_that_is_named_is_used(tmp_path: Path) -> None:

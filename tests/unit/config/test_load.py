@@ -80,7 +80,6 @@ def test_a_preset_may_come_from_file_and_environment_together(write: Write) -> N
 
 def test_variables_of_others_are_left_alone() -> None:
     service = {
-        "IMGSERVE_BENCHMARK_THUMBOR": "bin/thumbor",
         "IMGSERVE_SERVER": "https://img.example.com",
         "IMGSERVE_KEY": "secret",
         "IMGSERVE_SERVICE_HOST": "10.0.0.1",
@@ -232,3 +231,18 @@ def test_renditions_may_not_lie_among_originals(write: Write, originals: str, ca
     [sentence] = mistakes(write(text))
     assert sentence.startswith("config.yaml:3: cache.folder: ")
     assert Config.load(write(text + "  disk_bytes: 0"), environ={}).cache.disk_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "good"),
+    [("data", True), ("photos/.imgserve", True), ("photos/.data/deep", True), ("photos", False), ("photos/data", False),
+     ("archive/data", False)],
+)  # fmt: skip
+def test_data_may_not_be_served(write: Write, data: str, good: bool) -> None:
+    text = f"originals:\n  folder: photos\n  folders: {{old: archive}}\n  data_folder: {data}\n"
+    if good:
+        assert Config.load(write(text), environ={}).originals.data_folder == Path(data)
+        return
+    [sentence] = mistakes(write(text))
+    assert sentence.startswith("config.yaml:4: originals.data_folder: ")
+    assert "only a hidden folder is possible there" in sentence

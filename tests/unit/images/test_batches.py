@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from imgserve.images.batches import in_order
+from imgserve.images.batches import map_ordered
 
 
 async def numbers(most: int) -> AsyncIterator[int]:
@@ -26,7 +26,7 @@ def test_results_come_in_order_however_long_each_takes() -> None:
             running -= 1
             return number * number
 
-        found = [result async for result in in_order(numbers(20), work, at_once=3)]
+        found = [result async for result in map_ordered(numbers(20), work, at_once=3)]
         assert found == [number * number for number in range(20)]
         assert most == 3
 
@@ -45,7 +45,7 @@ def test_closing_ends_what_is_worked_on_and_begins_nothing_more() -> None:
                 ended.append(number)
             return number
 
-        results = in_order(numbers(100), work, at_once=3)
+        results = map_ordered(numbers(100), work, at_once=3)
         async with contextlib.aclosing(results):
             assert await anext(results) == 0
         assert sorted(begun) == sorted(ended) == [0, 1, 2]
@@ -61,7 +61,7 @@ def test_an_error_ends_all() -> None:
             return number
 
         with pytest.raises(KeyError):
-            [result async for result in in_order(numbers(9), work, at_once=2)]
+            [result async for result in map_ordered(numbers(9), work, at_once=2)]
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(body())

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from imgserve.errors import BadTransform
 from imgserve.transform import (
     DECIMALS,
-    FIELDS,
     MAX_SIDE,
-    Asked,
-    Field,
+    PARAMETERS,
+    Parameter,
+    ParsedQuery,
     Preset,
     compose,
     parse_preset,
     parse_query,
-    read_asked,
+    read_parameters,
 )
 from imgserve.transform.parse import MAX_BYTES
 
@@ -30,7 +30,7 @@ DEFAULT = parse_preset("width=2048&height=2048&fit=max")
 
 
 def composed(**parameters: Any) -> str:
-    return compose(read_asked(parameters))
+    return compose(read_parameters(parameters))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_default_is_left_out_where_nothing_lies_below_it(parameters: dict[str,
 
 
 def test_a_default_stays_where_the_path_names_a_preset() -> None:
-    assert compose(read_asked({"enlarge": False, "width": 2}), over_preset=True) == "enlarge=0&width=2"
+    assert compose(read_parameters({"enlarge": False, "width": 2}), over_preset=True) == "enlarge=0&width=2"
 
 
 @pytest.mark.parametrize(
@@ -118,15 +118,15 @@ def test_a_default_stays_where_the_path_names_a_preset() -> None:
 )
 def test_a_wrong_parameter_is_the_servers_own_error(parameters: dict[str, Any], told: list[str]) -> None:
     with pytest.raises(BadTransform) as caught:
-        read_asked(parameters)
+        read_parameters(parameters)
     assert len(caught.value.mistakes) == len(told)
     assert all(part in mistake for part, mistake in zip(told, caught.value.mistakes, strict=True))
 
 
 def test_a_query_is_read_as_well() -> None:
-    assert compose(read_asked("w=400&fm=auto&bg64=cmVk")) == "auto=format&background=ff0000&width=400"
+    assert compose(read_parameters("w=400&fm=auto&bg64=cmVk")) == "auto=format&background=ff0000&width=400"
     with pytest.raises(BadTransform, match="given twice"):
-        read_asked("w=400&width=500")
+        read_parameters("w=400&width=500")
 
 
 def test_a_query_longer_than_a_server_reads_is_refused() -> None:
@@ -148,7 +148,7 @@ def test_a_query_longer_than_a_server_reads_is_refused() -> None:
     ],
 )
 def test_parameters_go_before_what_lies_below(below: dict[str, Any], above: dict[str, Any], query: str) -> None:
-    assert compose(read_asked(above, read_asked(below))) == query
+    assert compose(read_parameters(above, read_parameters(below))) == query
 
 
 def fractions(least: float, most: float) -> st.SearchStrategy[float]:
@@ -180,7 +180,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def _value_of(row: Field) -> st.SearchStrategy[Any]:
+def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
     words = row.kind.known - {"jxl", "json", "blurhash", "thumbhash"}
     return VALUES[row.attribute] if row.attribute in VALUES else st.sampled_from(sorted(words))
 
@@ -188,19 +188,19 @@ def _value_of(row: Field) -> st.SearchStrategy[Any]:
 @st.composite
 def asked(draw: st.DrawFn) -> dict[str, Any]:
     """Draw parameters with values that are right for them."""
-    rows = draw(st.lists(st.sampled_from(FIELDS), unique_by=lambda row: row.name, max_size=9))
+    rows = draw(st.lists(st.sampled_from(PARAMETERS), unique_by=lambda row: row.name, max_size=9))
     return {row.attribute: draw(_value_of(row)) for row in rows}
 
 
 def plainly(parameters: dict[str, Any]) -> str:
     """Write parameters as a person would, one after the other and none left out."""
-    texts = {row.name: row for row in FIELDS}
+    texts = {row.name: row for row in PARAMETERS}
     pairs = [(name.replace("_", "-"), value) for name, value in parameters.items()]
     written = [(name, value if isinstance(value, str) else texts[name].kind.write(value)) for name, value in pairs]
     return urlencode(written)
 
 
-def served(query: str, default: Preset | None) -> Asked:
+def served(query: str, default: Preset | None) -> ParsedQuery:
     return parse_query(query, strict=True, presets=PRESETS, default=default)
 
 
@@ -210,6 +210,6 @@ def test_a_server_reads_what_was_composed_as_what_was_asked(parameters: dict[str
     query = composed(**parameters)
     plain, short = served(plainly(parameters), default), served(query, default)
     assert (short.transform, short.download, short.preset) == (plain.transform, plain.download, plain.preset)
-    assert compose(read_asked(query)) == query
+    assert compose(read_parameters(query)) == query
     assert not query.endswith(",")
     assert " " not in query

@@ -3,12 +3,12 @@
 import pytest
 
 from imgserve.formats import FORMATS
-from imgserve.transform import Transform, canonical, likeness, parse_query, settle
+from imgserve.transform import Transform, canonical, likeness, normalize, parse_query
 
 
 def asked(query: str, original: str) -> Transform:
     transform = parse_query(query).transform
-    return settle(transform, FORMATS[original], FORMATS[transform.format or "jpg"])
+    return normalize(transform, FORMATS[original], FORMATS[transform.format or "jpg"])
 
 
 def alike(one: str, other: str, original: str) -> bool:

@@ -4,12 +4,12 @@ import pytest
 
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS
-from imgserve.transform import canonical, parse_query, settle
+from imgserve.transform import canonical, normalize, parse_query
 
 
 def settled(query: str, original: str = "jpg", output: str = "jpg", **qualities: int) -> str:
     transform = parse_query(query).transform
-    text = canonical(settle(transform, FORMATS[original], FORMATS[output], qualities))
+    text = canonical(normalize(transform, FORMATS[original], FORMATS[output], qualities))
     return "&".join(item for item in text.split("&") if item != f"format={output}")
 
 
@@ -151,7 +151,7 @@ def test_a_vector_grows_without_being_enlarged(query: str, text: str) -> None:
 @pytest.mark.parametrize(("query", "text"), STORED)
 def test_over_a_stored_focal_point_the_center_has_to_be_said(query: str, text: str) -> None:
     transform = parse_query(f"ar=2:1&{query}").transform
-    once = settle(transform, FORMATS["jpg"], FORMATS["jpg"], focal_point=True)
+    once = normalize(transform, FORMATS["jpg"], FORMATS["jpg"], focal_point=True)
     left = canonical(once).split("&")
     assert [item for item in left if item not in ("aspect=2:1", "format=jpg")] == text.split("&") * bool(text)
 
@@ -197,4 +197,4 @@ def test_a_palette_quality_without_a_gif_is_a_mistake() -> None:
 
 
 def test_the_output_format_is_written() -> None:
-    assert canonical(settle(parse_query("fm=auto").transform, FORMATS["jpg"], FORMATS["avif"])) == "format=avif"
+    assert canonical(normalize(parse_query("fm=auto").transform, FORMATS["jpg"], FORMATS["avif"])) == "format=avif"

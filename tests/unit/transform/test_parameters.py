@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 
 from imgserve.errors import BadTransform
-from imgserve.transform import FIELDS, Field, Transform, canonical, markdown_table, parse_query
+from imgserve.transform import PARAMETERS, Parameter, Transform, canonical, markdown_table, parse_query
 
 
 def mistakes(query: str, *, strict: bool = False) -> list[str]:
@@ -207,12 +207,12 @@ def test_an_expectation_names_the_cap_of_the_server() -> None:
 
 
 def test_each_attribute_of_a_transform_has_one_row() -> None:
-    rows = [row.attribute for row in FIELDS]
+    rows = [row.attribute for row in PARAMETERS]
     assert sorted(rows) == sorted([*(item.name for item in fields(Transform)), "preset", "download"])
 
 
-@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row.name)
-def test_the_example_of_each_row_is_understood(row: Field) -> None:
+@pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)
+def test_the_example_of_each_row_is_understood(row: Parameter) -> None:
     example = row.example
     name, _, value = example.partition("=")
     assert name == row.name
@@ -223,6 +223,6 @@ def test_the_example_of_each_row_is_understood(row: Field) -> None:
 
 def test_the_documentation_table_has_a_line_for_each_row() -> None:
     lines = markdown_table().splitlines()
-    assert len(lines) == len(FIELDS) + 2
+    assert len(lines) == len(PARAMETERS) + 2
     assert lines[2].startswith("| `width` | `w` | an integer 1..8192 or a fraction 0 < x <= 1 | proportional |")
     assert {line.count("|") for line in lines} == {6}

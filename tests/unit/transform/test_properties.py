@@ -9,16 +9,18 @@ from hypothesis import strategies as st
 
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format
-from imgserve.transform import FIELDS, Transform, canonical, parse_preset, parse_query, settle
+from imgserve.transform import PARAMETERS, Transform, canonical, normalize, parse_preset, parse_query
 
-NAMES = [name for row in FIELDS for name in (row.name, *row.aliases)]
+NAMES = [name for row in PARAMETERS for name in (row.name, *row.aliases)]
 NUMBERS = st.one_of(
     st.integers(1, 12000).map(str),
     st.floats(0, 1, exclude_min=True).map(lambda x: f"{x:.9f}"),
     st.floats(0, 400, allow_subnormal=False).map(lambda x: f"{x:.3f}"),
     st.sampled_from(["0", "1", "2", "90", "100", "200", "256", "0.5", "1.0"]),
 )
-WORDS = st.sampled_from(sorted({word for row in FIELDS for word in row.kind.known} | {"red", "fff", "white", "8f80"}))
+WORDS = st.sampled_from(
+    sorted({word for row in PARAMETERS for word in row.kind.known} | {"red", "fff", "white", "8f80"})
+)
 LISTS = st.lists(
     st.sampled_from(["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"])
 )
@@ -44,7 +46,7 @@ def outcome(query: str) -> tuple[Transform | None, str]:
         return None, error.detail
 
 
-ROWS = [row.name for row in FIELDS if row.name not in ("preset", "download")]
+ROWS = [row.name for row in PARAMETERS if row.name not in ("preset", "download")]
 EACH = {
     "width": NUMBERS,
     "height": NUMBERS,
@@ -72,7 +74,7 @@ EACH = {
 
 
 def _values(name: str) -> st.SearchStrategy[str]:
-    words = sorted(next(row.kind.known for row in FIELDS if row.name == name))
+    words = sorted(next(row.kind.known for row in PARAMETERS if row.name == name))
     return EACH[name] if name in EACH else st.sampled_from(words)
 
 
@@ -100,8 +102,8 @@ def test_the_text_of_a_transform_is_read_back_as_the_same_transform(transform: T
 @given(transforms(), FORMAT, OUTPUT, st.booleans())
 def test_settling_twice_changes_nothing(transform: Transform, original: Format, output: Format, point: bool) -> None:
     with suppress(BadTransform):
-        once = settle(transform, original, output, focal_point=point)
-        assert canonical(settle(once, original, output, focal_point=point)) == canonical(once)
+        once = normalize(transform, original, output, focal_point=point)
+        assert canonical(normalize(once, original, output, focal_point=point)) == canonical(once)
         assert parse_query(canonical(once)).transform == once
         assert not once.auto
 

@@ -8,24 +8,25 @@ from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS
 from imgserve.http.headers import CachePolicy
 from imgserve.images.locate import CachedStat
+from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Original, Rendition
-from imgserve.transform import Transform
+from imgserve.transform import ParsedQuery, Transform
 from imgserve.web import hot_table
 from imgserve.web.hot_table import TARGET, HotEntry, HotTable, without_origin
-from imgserve.web.resolve import Wanted
-from imgserve.web.respond import Validators, lasting_headers
+from imgserve.web.respond import ImageResponse, Validators, lasting_headers
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
-SIGHT = CachedStat(ORIGINAL, 100.0)
+STAT = CachedStat(ORIGINAL, 100.0)
 KEY = "0123456789abcdef0123456789abcdef"
 
 
-def wanted() -> Wanted:
+def response() -> ImageResponse:
     validators = Validators(KEY, "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
     lasting = lasting_headers(validators, CachePolicy(max_age=60), ())
-    return Wanted(ORIGINAL, Transform(), key, validators, lasting, "inline", (), ())
+    request = RenditionRequest(ORIGINAL, Transform(), key, ParsedQuery(Transform()))
+    return ImageResponse(request, validators, lasting, "inline", (), [])
 
 
 def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **others: object) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **oth
 
 def kept(picture: Rendition | None = PICTURE) -> HotEntry:
     table = HotTable(None)
-    table.remember(scope(), "", wanted(), (SIGHT,), picture)
+    table.remember(scope(), "", response(), (STAT,), picture)
     entry = table.find(b"/img/a.jpg?w=1", None)
     assert entry is not None
     return entry
@@ -51,7 +52,7 @@ def kept(picture: Rendition | None = PICTURE) -> HotEntry:
 )
 def test_an_answer_is_kept_for_the_target_that_was_sent(request_scope: dict[str, Any], target: bytes) -> None:
     table = HotTable(None)
-    table.remember(request_scope, "", wanted(), (SIGHT,), PICTURE)
+    table.remember(request_scope, "", response(), (STAT,), PICTURE)
     assert table.find(target, None) is not None
 
 
@@ -68,21 +69,21 @@ def test_an_answer_is_kept_for_the_target_that_was_sent(request_scope: dict[str,
 )
 def test_nothing_is_kept_for_a_server_that_tells_no_target_or_an_unusual_one(request_scope: dict[str, Any]) -> None:
     table = HotTable(None)
-    table.remember(request_scope, "", wanted(), (SIGHT,), PICTURE)
+    table.remember(request_scope, "", response(), (STAT,), PICTURE)
     assert not table._entries
 
 
 def test_each_class_of_clients_has_its_own_answer() -> None:
     table = HotTable(None)
-    table.remember(scope(), "image/webp", wanted(), (SIGHT,), PICTURE)
+    table.remember(scope(), "image/webp", response(), (STAT,), PICTURE)
     found = [table.find(b"/img/a.jpg?w=1", accept) for accept in (None, b"*/*", b"image/webp", b"*/*, image/webp")]
     assert [entry is not None for entry in found] == [False, False, True, True]
 
 
 def test_the_same_picture_is_kept_once_with_the_latest_sights() -> None:
-    table, same, later = HotTable(None), wanted(), CachedStat(ORIGINAL, 200.0)
-    for sight in (SIGHT, later):
-        table.remember(scope(), "", same, (sight,), PICTURE)
+    table, same, later = HotTable(None), response(), CachedStat(ORIGINAL, 200.0)
+    for stat in (STAT, later):
+        table.remember(scope(), "", same, (stat,), PICTURE)
     [entry] = table._entries.values()
     assert entry.holds(150.0, {})
 
@@ -91,7 +92,7 @@ def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.Monkey
     monkeypatch.setattr(hot_table, "_MOST", 16)
     table = HotTable(None)
     for number in range(100):
-        table.remember(scope(b"/img/%d" % number), "", wanted(), (SIGHT,), PICTURE)
+        table.remember(scope(b"/img/%d" % number), "", response(), (STAT,), PICTURE)
         table.find(b"/", b"image/x-%d" % number)
         assert len(table._entries) <= 16
     assert table.find(b"/img/99", None) is not None
@@ -111,7 +112,7 @@ def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("now", "holds"), [(99.9, True), (100.0, False), (101.0, False)])
 def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) -> None:
     entry = kept()
-    entry.sights = (CachedStat(ORIGINAL, 500.0), SIGHT)
+    entry.stats = (CachedStat(ORIGINAL, 500.0), STAT)
     assert entry.holds(now, {}) is holds
 
 
@@ -162,13 +163,13 @@ def test_a_head_describes_the_bytes_it_was_made_for_alone() -> None:
 
 
 def test_other_bytes_get_another_head() -> None:
-    table, same = HotTable(None), wanted()
-    table.remember(scope(), "", same, (SIGHT,), None)
+    table, same = HotTable(None), response()
+    table.remember(scope(), "", same, (STAT,), None)
     [entry] = table._entries.values()
     assert entry.picture is None
-    table.remember(scope(), "", same, (SIGHT,), PICTURE)
-    table.remember(scope(), "", same, (SIGHT,), Rendition(b"others", "image/jpeg", 4, 3))
+    table.remember(scope(), "", same, (STAT,), PICTURE)
+    table.remember(scope(), "", same, (STAT,), Rendition(b"others", "image/jpeg", 4, 3))
     assert entry.picture is not None
     assert b"content-length: 6\r\n" in entry.picture.length
-    table.remember(scope(), "", same, (SIGHT,), None)
+    table.remember(scope(), "", same, (STAT,), None)
     assert entry.picture is not None

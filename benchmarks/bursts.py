@@ -1,0 +1,120 @@
+"""Pages of cold pictures, then more sizes of the same: imgserve, a bare loop and the peers in turn."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from benchmarks.fetch import check_picture
+from benchmarks.figures import at_least, ratios
+from benchmarks.load import drive, request
+from benchmarks.programs import Program, settled_seconds
+from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
+from benchmarks.setup import Setup
+
+IN_FLIGHT = 4
+OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The rounds of one contender in one kind of work."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    """Milliseconds of processor time, a picture."""
+    sizes: list[float] = field(default_factory=list)
+    """Kilobytes, a picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A program that makes the pictures."""
+
+    name: str
+    program: Program | BareLoop
+    make: Callable[[list[Job]], tuple[float, float]]
+    """Makes them; returns the seconds and the bytes."""
+    burst: Rounds = field(default_factory=Rounds)
+    widths: Rounds = field(default_factory=Rounds)
+
+    def run(self, jobs: list[Job], rounds: Rounds) -> None:
+        """Make pictures and record the rate, the cost and the size."""
+        before = settled_seconds(self.program)
+        seconds, size = self.make(jobs)
+        rounds.costs.append((settled_seconds(self.program) - before) / len(jobs) * 1000)
+        rounds.rates.append(len(jobs) / seconds)
+        rounds.sizes.append(size / len(jobs) / 1000)
+
+
+def measure(setup: Setup) -> None:
+    """Run each contender on the same pages and the same further sizes, in rotating order."""
+    with contextlib.ExitStack() as stack:
+        contenders = list(_contenders(stack, setup))
+        for number in setup.pace.turns():
+            turned = number % len(contenders)
+            for contender in contenders[turned:] + contenders[:turned]:
+                names = setup.gallery.all_fresh()
+                contender.run(jobs(setup, names, setup.gallery.srcset()), contender.burst)
+                contender.run(jobs(setup, names, setup.gallery.new_widths()), contender.widths)
+    _report(setup, {contender.name: contender for contender in contenders})
+
+
+def jobs(setup: Setup, names: Iterable[str], widths: Iterable[int]) -> list[Job]:
+    """List every original in every width, in an order that is the same for all."""
+    made = [Job(setup.gallery.folder / name, width) for name in names for width in widths]
+    random.Random(len(made)).shuffle(made)
+    return made
+
+
+def over_http(program: Program, path: Callable[[str, int], str]) -> Callable[[list[Job]], tuple[float, float]]:
+    """Make pictures by asking a server for them."""
+
+    def make(requested: list[Job]) -> tuple[float, float]:
+        requests = [request(path(job.path.name, job.width)) for job in requested]
+        load = drive(program.address, requests, IN_FLIGHT, persistent=False).expect(200)
+        return load.seconds, load.bytes
+
+    return make
+
+
+def our_path(name: str, width: int) -> str:
+    """Write the address of a picture of imgserve."""
+    return f"/img/{name}?width={width}"
+
+
+def _contenders(stack: contextlib.ExitStack, setup: Setup) -> Iterator[Contender]:
+    loop = stack.enter_context(bare_loop(setup.new_folder()))
+    yield _warm(setup, Contender(FLOOR, loop, lambda requested: (loop.run(requested)[0], 0.0)))
+    server = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder()))
+    check_picture(server.address, our_path(setup.gallery.fresh(setup.gallery.smallest), 200), 200)
+    yield _warm(setup, Contender(OURS, server, over_http(server, our_path)))
+    for peer in setup.peers:
+        program = stack.enter_context(peer.start(setup.gallery.folder, setup.new_folder()))
+        check_picture(program.address, peer.path(setup.gallery.fresh(setup.gallery.smallest), 200), 200)
+        yield _warm(setup, Contender(peer.name, program, over_http(program, peer.path)))
+
+
+def _warm(setup: Setup, contender: Contender) -> Contender:
+    contender.make(jobs(setup, [setup.gallery.fresh(setup.gallery.smallest)], setup.gallery.srcset()))
+    return contender
+
+
+def _report(setup: Setup, contenders: dict[str, Contender]) -> None:
+    page = f"burst of {len(setup.gallery.photographs)} photographs x {len(setup.gallery.srcset())} widths"
+    more = f"{len(setup.gallery.photographs) * len(setup.gallery.new_widths())} more widths"
+    peers = [peer.name for peer in setup.peers]
+    for what, kind, to_loop, to_peers in ((page, "burst", 2.5, {}), (more, "widths", 7, {"ipx": 10, "thumbor": 10})):
+        done: dict[str, Rounds] = {name: getattr(one, kind) for name, one in contenders.items()}
+        for name, rounds in done.items():
+            setup.figures.add(f"{what}: {name}", "pictures/s", rounds.rates)
+        for other, least in ((FLOOR, to_loop), *((peer, to_peers.get(peer)) for peer in peers)):
+            wanted = at_least(least) if least else None
+            ours, theirs = done[OURS], done[other]
+            setup.figures.add(f"{what}: {OURS} / {other}", "ratio", ratios(ours.rates, theirs.rates), wanted)
+            title = f"{what}: {OURS} / {other}, by processor time"
+            setup.figures.add(title, "ratio", ratios(theirs.costs, ours.costs))
+        for name, rounds in done.items():
+            setup.figures.add(f"{what}: {name}, processor time a picture", "ms", rounds.costs)
+            if any(rounds.sizes):
+                setup.figures.add(f"{what}: {name}, size of a picture", "KB", rounds.sizes)

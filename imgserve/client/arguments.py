@@ -1,0 +1,160 @@
+"""Keyword arguments about images as typed dictionaries, and their form in queries and JSON."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypedDict
+
+from imgserve.client.call import Pairs
+from imgserve.transform import compose, read_parameters
+
+FocalPoint = tuple[float, float]
+"""Fractions from the left and from the top of the upright image."""
+
+Step = str | Mapping[str, Any]
+"""Picture parameters, as a query (`"width=400"`) or by name (`{"width": 400}`)."""
+
+
+class Details(TypedDict, total=False):
+    """What an upload or a change says about an image.
+
+    In an upload None is the same as no value: the server reads EXIF and IPTC. In a change None clears a field, or an
+    entry of `metadata`.
+    """
+
+    title: str | None
+    alt: str | None
+    description: str | None
+    tags: Iterable[str] | None
+    metadata: Mapping[str, Any] | None
+    focal_point: FocalPoint | None
+
+
+Changes = Details
+
+
+class Filters(TypedDict, total=False):
+    """Conditions that images meet, all of them."""
+
+    prefix: str
+    """The start of the image id."""
+    q: str
+    """Every word begins a word of title, alt, description, tags or image id."""
+    tags: Iterable[str]
+    """All of these."""
+    formats: Iterable[str]
+    """One of these."""
+    origin: Literal["upload", "watch", "import"]
+    min_bytes: int
+    max_bytes: int
+    min_width: int
+    max_width: int
+    min_height: int
+    max_height: int
+    created_from: datetime
+    created_before: datetime
+    changed_from: datetime
+    changed_before: datetime
+
+
+class Listing(Filters, total=False):
+    """Conditions and the order of a list."""
+
+    sort: Literal["created", "changed", "id", "bytes", "pixels"]
+    order: Literal["asc", "desc"]
+
+
+_IDS_PER_REQUEST = 500
+"""The longest ids fill half of the JSON that a server accepts."""
+
+
+def encoded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as the JSON values of the API; None stays.
+
+    Raises:
+        TypeError: one is a text instead of several.
+        ValueError: one is a time without a time zone, which servers elsewhere would read differently.
+    """
+    return {name: _encoded(name, value) for name, value in arguments.items()}
+
+
+def encoded_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return filters by the names and as the JSON values of the API.
+
+    Raises:
+        TypeError, ValueError: as `encoded`.
+    """
+    names = {"tags": "tag", "formats": "format"}
+    return {names.get(name, name): value for name, value in encoded(filters).items() if value is not None}
+
+
+def query(values: Mapping[str, Any]) -> Pairs:
+    """Return JSON values as a query: a list as repeated parameters, None left out."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if name == "focal_point":
+            pairs.append((name, f"{value['x']},{value['y']}"))
+        elif value is not None:
+            items = value if isinstance(value, list) else [value]
+            pairs += [(name, item if isinstance(item, str) else json.dumps(item)) for item in items]
+    return tuple(pairs)
+
+
+def selection(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the selection of images in JSON, by ids or by filters.
+
+    Raises:
+        ValueError: neither or both are given; only `prefix=""` selects all images.
+    """
+    if (ids is None) == (not filters):
+        raise ValueError("expected either image ids or filters, such as prefix=; for all images prefix=''")
+    return {"query": encoded_filters(filters)} if ids is None else {"ids": texts("ids", ids)}
+
+
+def selections(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the selection of images in parts of the size that a server accepts; none for no ids.
+
+    Raises:
+        ValueError: as `selection`.
+    """
+    whole = selection(ids, filters)
+    listed = whole.get("ids")
+    if listed is None:
+        return [whole]
+    return [{"ids": listed[start : start + _IDS_PER_REQUEST]} for start in range(0, len(listed), _IDS_PER_REQUEST)]
+
+
+def step_texts(steps: Step | Iterable[Step]) -> list[str]:
+    """Return steps of a transform, or several transforms, each as the query of a picture.
+
+    Raises:
+        BadTransform: with every mistake of the first wrong one.
+    """
+    listed = [steps] if isinstance(steps, (str, Mapping)) else list(steps)
+    return [compose(read_parameters(step)) for step in listed]
+
+
+def texts(name: str, values: Iterable[str]) -> list[str]:
+    """Return texts as a list.
+
+    Raises:
+        TypeError: it is a single text, which is iterable too.
+    """
+    if isinstance(values, str):
+        raise TypeError(f"{name}: expected several, such as [{values!r}], but received {values!r}")
+    return list(values)
+
+
+def _encoded(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{name}: expected a time with a time zone, but received {value!r}")
+        return value.isoformat()
+    if name == "focal_point":
+        x, y = value
+        return {"x": float(x), "y": float(y)}
+    if name in {"tags", "formats"}:
+        return texts(name, value)
+    return dict(value) if isinstance(value, Mapping) else value
