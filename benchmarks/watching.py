@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from imgserve.cache import LeaderLock, RenditionKey
-from imgserve.library.changes import Known
 from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
 from tests.ingests import House, house, picture
@@ -41,9 +40,10 @@ async def main() -> None:
 
 
 def _watcher(parts: House) -> Watcher:
-    known = Known(parts.catalog.images, parts.catalog.problems)
-    duty = LeaderLock(parts.root / ".imgserve" / "watch.lock")
-    return Watcher(OriginalsTree({"": parts.root}), parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
+    leader = LeaderLock(parts.root / ".imgserve" / "watch.lock")
+    return Watcher(
+        OriginalsTree({"": parts.root}), parts.door, parts.catalog, leader, parts.metrics, at_once=2, rescan=0
+    )
 
 
 async def _latencies(parts: House, rounds: int) -> None:

@@ -1,4 +1,4 @@
-"""How the file of an original is opened, by whoever looks at it or renders it. Which file it is, is not known here."""
+"""Open the file of an original, for a look at it or for rendering."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from imgserve.errors import ImageNotFound, Unavailable
 
-_NOT_THERE = {
+_ABSENT = {
     errno.EACCES,
     errno.EISDIR,
     errno.ELOOP,
@@ -19,16 +19,16 @@ _NOT_THERE = {
     errno.ENXIO,
     errno.EPERM,
 }
-"""What says that there is no such file for us; anything else (no descriptors, a failing disk) says nothing of it."""
+"""Errors that mean that there is no such file; others (no descriptors, a failing disk) may pass."""
 
 
 @contextlib.contextmanager
 def reading_original(path: str) -> Iterator[io.BufferedReader]:
-    """Open a regular file for reading; not through a link that appeared since, and not waiting at a named pipe.
+    """Open a regular file for reading, without following a new link or blocking on a named pipe.
 
     Raises:
-        ImageNotFound: absent, not allowed, or anything but a regular file.
-        Unavailable: it may be there, but cannot be read now.
+        ImageNotFound: absent, not allowed, or not a regular file.
+        Unavailable: it may exist, but cannot be read now.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -38,25 +38,25 @@ def reading_original(path: str) -> Iterator[io.BufferedReader]:
         with os.fdopen(descriptor, "rb") as file:
             yield file
     except OSError as error:
-        raise _as_ours(error) from error
+        raise _translated(error) from error
 
 
 def resolve(path: str) -> str:
-    """Follow every link of a path.
+    """Return a path with all links followed.
 
     Raises:
-        ImageNotFound: it cannot be a path.
-        Unavailable: it cannot be looked at now.
+        ImageNotFound: it is not a valid path.
+        Unavailable: it cannot be resolved now.
     """
     try:
         return os.path.realpath(path)
     except ValueError as error:
         raise ImageNotFound from error
     except OSError as error:
-        raise _as_ours(error) from error
+        raise _translated(error) from error
 
 
-def _as_ours(error: OSError) -> ImageNotFound | Unavailable:
-    if error.errno in _NOT_THERE:
+def _translated(error: OSError) -> ImageNotFound | Unavailable:
+    if error.errno in _ABSENT:
         return ImageNotFound()
     return Unavailable("The original cannot be read right now.", retry_after=1)

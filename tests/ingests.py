@@ -14,18 +14,20 @@ from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, Ti
 from imgserve.catalog import Catalog
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.means import Rules
-from imgserve.library.results import Accepted, Details
+from imgserve.library.publish import ChangePublisher
+from imgserve.library.results import Accepted, Details, Rules
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
 from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.mounted import MountedOriginals
+from imgserve.pipeline.facts import InspectJob
 from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
 from tests.catalogs import opened
+from tests.folders import walked
 from tests.pictures import encoded, quarters
 
 NOTHING = Details()
@@ -65,16 +67,14 @@ class Ear:
         self.recorded.append(original)
 
 
-class Counting:
-    """Inspects for real, and counts."""
+class CountingWorkers(Workers):
+    """Workers that remember which files they inspected."""
 
-    def __init__(self, inspector: Inspector) -> None:
-        self.inspector = inspector
-        self.paths = list[str]()
+    paths: list[str]
 
-    async def __call__(self, path: str, version: str, **given: Any) -> Facts:
-        self.paths.append(path)
-        return await self.inspector(path, version, **given)
+    async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
+        self.paths.append(job.path)
+        return await super().inspect(job, megapixels=megapixels, background=background)
 
 
 @dataclass
@@ -108,13 +108,17 @@ class House:
         return await self.door.accept(self.incoming(data), image_id, **defaults | given)
 
     def walked(self) -> list[Walked]:
-        return list(self.originals.walk())
+        return list(walked(self.root))
+
+    async def known(self) -> dict[str, str]:
+        """Return the versions of all images and problems."""
+        return await self.catalog.problems.versions() | await self.catalog.images.versions()
 
     async def scan(self) -> dict[str, str]:
         """Do what a scan does: record what is there, forget what is not."""
         there = self.walked()
         found = await self.door.record_many(there)
-        for image_id in set(await self.door.known()) - {one.image_id for one in there}:
+        for image_id in set(await self.known()) - {one.image_id for one in there}:
             await self.door.vanished(image_id)
         return {one.image_id: one.outcome.value for one in found}
 
@@ -147,23 +151,22 @@ async def house(
     originals = MountedOriginals(main, dict(zip(mounts, others, strict=True)))
     cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
     admission = Admission(2, waiting=100, waiting_megapixels=10_000)
-    workers = Workers(2, admission, time_limit=30, discipline=Discipline(), metrics=metrics)
-    counting, forgotten = Counting(Inspector(workers, Discipline(), limits or Limits())), list[str]()
+    workers = CountingWorkers(2, admission, time_limit=30, discipline=Discipline(), metrics=metrics)
+    workers.paths, forgotten = [], list[str]()
+    inspector = Inspector(originals, workers, Discipline(), limits or Limits(), rules)
     async with opened(address, patience=PATIENCE) as catalog:
         await workers.open()
         door = IngestService(
             originals,
             catalog,
-            cache,
-            inspect=counting,
-            forget=forgotten.append,
+            inspector,
+            ChangePublisher(cache, catalog.notices, forget=forgotten.append, listeners=[ear]),
             preset_keys=preset_keys,
             metrics=metrics,
             rules=rules,
-            listeners=[ear],
         )
         try:
-            yield House(root, catalog, originals, cache, metrics, door, ear, counting.paths, forgotten)
+            yield House(root, catalog, originals, cache, metrics, door, ear, workers.paths, forgotten)
         finally:
             await door.close()
             await workers.close()

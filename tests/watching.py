@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 from prometheus_client import CollectorRegistry
 
 from imgserve.cache import LeaderLock
-from imgserve.library.changes import Known
 from imgserve.library.results import Recorded, Recording
 from imgserve.library.watcher import Watcher
 from imgserve.metrics import Metrics
@@ -61,10 +61,6 @@ class Door:
         self.at_once = self.most_at_once = 0
         self.fail: Callable[[str], Exception | None] = lambda _image_id: None
         self.seconds = 0.0
-
-    @property
-    def known(self) -> Known:
-        return Known(self.images, self.problems)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -133,8 +129,9 @@ class Watched:
         self.watcher = self.another(lock, rescan=rescan)
 
     def another(self, lock: Path, *, rescan: float = 0.0) -> Watcher:
-        duty = LeaderLock(lock, every=0.1)
-        return Watcher(self.tree, self.door, self.door.known, duty, self.metrics, at_once=2, rescan=rescan)
+        leader = LeaderLock(lock, every=0.1)
+        door: Any = self.door  # the service and the catalog at once
+        return Watcher(self.tree, door, door, leader, self.metrics, at_once=2, rescan=rescan)
 
     def lying(self) -> dict[str, str]:
         """Tell what lies in the folders."""

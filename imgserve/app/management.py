@@ -25,12 +25,11 @@ from imgserve.images.convert import BulkConverter, Converter
 from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
 from imgserve.library.cdn import CdnPurger
-from imgserve.library.changes import Known
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.invalidation import InvalidationListener, restart_on_failure
-from imgserve.library.means import Rules
-from imgserve.library.upload import Receiving
+from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
+from imgserve.library.results import Rules
+from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
 from imgserve.model import Original
 from imgserve.web.api.bulk import Bulk, Purges
@@ -131,30 +130,36 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
         preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+    rules = Rules(
+        duplicates=config.uploads.duplicates,
+        near=config.catalog.near,
+        trash_seconds=config.originals.trash,
+        settle=config.originals.settle,
+        refused=refused_formats(config),
+        at_once=processes(config),
+    )
+    inspector = Inspector(
+        parts.originals,
+        parts.workers,
+        discipline(config),
+        config.limits.plain(),
+        rules,
+        damaged=config.formats.on_damage == "decode",
+    )
+    listeners = [Listening(purger, preparer)]
     ingest = IngestService(
         parts.originals,
         catalog,
-        parts.cache,
-        inspect=Inspector(
-            parts.workers, discipline(config), config.limits.plain(), damaged=config.formats.on_damage == "decode"
-        ),
-        forget=parts.finder.forget,
+        inspector,
+        ChangePublisher(parts.cache, catalog.notices, forget=parts.finder.forget, listeners=listeners),
         preset_keys=parts.meaning.preset_keys,
         metrics=parts.metrics,
-        rules=Rules(
-            duplicates=config.uploads.duplicates,
-            near=config.catalog.near,
-            trash_seconds=config.originals.trash,
-            settle=config.originals.settle,
-            refused=refused_formats(config),
-            at_once=processes(config),
-        ),
-        listeners=[Listening(purger, preparer)],
+        rules=rules,
     )
     watcher = Watcher(
         tree_of(config),
         ingest,
-        Known(catalog.images, catalog.problems),
+        catalog,
         LeaderLock(data / "watch.lock"),
         parts.metrics,
         at_once=processes(config),
@@ -180,7 +185,7 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
     bulk = BulkConverter(catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
     warmer = Warmer(parts.finder, parts.meaning, parts.renditions, catalog.search, at_once=processes(config))
     preconditions = Preconditions(catalog.images)
-    receiving = Receiving(parts.originals, management.downloader, max_bytes=config.limits.original_bytes)
+    receiving = UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes)
     endpoints = (
         Uploads(
             ingest,

@@ -173,7 +173,11 @@ class Locator:
 
     def _look(self, name: str, known: Original | None) -> Original | ImgserveError:
         """Look at the file, or at the first that exists of any extension, in a thread."""
-        for image_id in _spelled_out(name):
+        try:
+            ids = self._originals.find_stem(name.removesuffix(f".{_ANY}")) if name.endswith(_ANY) else [name]
+        except ImgserveError as error:
+            return error
+        for image_id in ids:
             same = known if known is not None and known.image_id == image_id else None
             try:
                 return self._originals.stat(image_id, same)
@@ -187,11 +191,3 @@ class Locator:
 def _any_extension(image_id: str) -> str:
     """Write a name with any extension, as no file is named."""
     return f"{image_id.rpartition('.')[0]}.{_ANY}"
-
-
-def _spelled_out(name: str) -> list[str]:
-    """List what a name stands for; cameras write extensions in upper case."""
-    if not name.endswith(_ANY):
-        return [name]
-    stem = name.removesuffix(_ANY)
-    return [stem + spelled for extension in BY_EXTENSION for spelled in (extension, extension.upper())]

@@ -1,4 +1,4 @@
-"""Purge calls to caches in front of the server."""
+"""Purge the caches in front of the server."""
 
 import contextlib
 import itertools
@@ -18,18 +18,28 @@ from imgserve.client.address import quoted_id
 from imgserve.http.headers import EVERYTHING, image_tag
 from imgserve.metrics import Metrics
 
+_logger = logging.getLogger(__name__)
+_GATHERED_SECONDS = 0.2
+_MOST_IMAGES = 50_000
+"""Images that may wait for a cache; if there are more, everything is purged, which is one call."""
+_AT_ONCE = 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_TIMEOUT = 10.0
+_RETRIED = {408, 425, 429}
+_LAST_CHANCE = 3.0
+"""Seconds for the remaining purges when the server stops."""
 _CLOUDFLARE_TAGS = 30
-"""Tags of one call: developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags."""
+"""Tags per call: developers.cloudflare.com/cache/how-to/purge-cache/purge-by-tags."""
 _FASTLY_KEYS = 256
-"""Keys of one call: www.fastly.com/documentation/reference/api/purging."""
+"""Keys per call: www.fastly.com/documentation/reference/api/purging."""
 _BAN_TAGS = 50
-"""Some 1000 bytes of a header, of which Varnish takes 8 KB."""
+"""About 1000 bytes of a header; the limit of Varnish is 8 KB."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """What is to go: images by their ids, everything with these tags, or everything."""
+    """What to purge: images by their ids, everything with these tags, or everything."""
 
     image_ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -37,7 +47,7 @@ class Drop:
 
     @property
     def all_tags(self) -> tuple[str, ...]:
-        """The tags that stand for all of it."""
+        """The tags of all that is to be purged."""
         return (EVERYTHING,) if self.everything else (*map(image_tag, self.image_ids), *self.tags)
 
 
@@ -48,20 +58,20 @@ class Call:
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Hidden from logs, for they hold tokens."""
+    """Hidden from logs, because they contain tokens."""
     body: bytes = b""
 
 
 class Hook(Protocol):
-    """A cache that can be told."""
+    """A cache that can be purged."""
 
     @property
     def name(self) -> str:
-        """Kind of the cache, for logs and metrics."""
+        """The kind of cache, for logs and metrics."""
         ...
 
     def calls(self, drop: Drop) -> Iterator[Call]:
-        """Write the requests that make it drop something."""
+        """Yield the requests that purge something."""
         ...
 
 
@@ -75,7 +85,7 @@ class Cloudflare:
     name: str = "cloudflare"
 
     def calls(self, drop: Drop) -> Iterator[Call]:
-        """Write the requests that make it drop something."""
+        """Yield the requests that purge something."""
         url = f"{self.api}/zones/{quote(self.zone, safe='')}/purge_cache"
         headers = (("authorization", f"Bearer {self.token}"), ("content-type", "application/json"))
         for tags in _pieces(drop.all_tags, _CLOUDFLARE_TAGS):
@@ -84,7 +94,7 @@ class Cloudflare:
 
 @dataclass(frozen=True, slots=True)
 class Fastly:
-    """Purge by `Surrogate-Key`; a soft one lets Fastly show what it has while it asks again."""
+    """Purge by `Surrogate-Key`; after a soft purge Fastly serves stale content while it revalidates."""
 
     service: str
     token: str = field(repr=False)
@@ -93,7 +103,7 @@ class Fastly:
     name: str = "fastly"
 
     def calls(self, drop: Drop) -> Iterator[Call]:
-        """Write the requests that make it drop something."""
+        """Yield the requests that purge something."""
         url = f"{self.api}/service/{quote(self.service, safe='')}/purge"
         headers = [("fastly-key", self.token), ("content-type", "application/json")]
         if self.soft:
@@ -104,13 +114,13 @@ class Fastly:
 
 @dataclass(frozen=True, slots=True)
 class Varnish:
-    """`BAN` with a header that holds a regular expression over `Cache-Tag`, which the VCL has to read."""
+    """Send `BAN` with a header that contains a regular expression for `Cache-Tag`, which the VCL has to apply."""
 
     url: str
     name: str = "varnish"
 
     def calls(self, drop: Drop) -> Iterator[Call]:
-        """Write the requests that make it drop something."""
+        """Yield the requests that purge something."""
         for tags in _pieces(drop.all_tags, _BAN_TAGS):
             pattern = f"(^|[ ,])({'|'.join(map(re.escape, tags))})([ ,]|$)"
             yield Call("BAN", self.url, (("x-cache-tag", pattern),))
@@ -118,18 +128,18 @@ class Varnish:
 
 @dataclass(frozen=True, slots=True)
 class PlainPurge:
-    """`PURGE` of addresses, for caches without tags: of each picture's path, and of all that begins as it does.
+    """Send `PURGE` of paths, for caches without tags: of each image, and of all paths that start like it.
 
-    With an asterisk behind the dot of its extension: another extension in an address is another format of the picture.
+    The asterisk follows the dot of the extension, because another extension in a URL requests another format.
     """
 
     url: str
     prefix: str
-    """Before an image id in addresses."""
+    """The part of URLs before an image id."""
     name: str = "purge"
 
     def calls(self, drop: Drop) -> Iterator[Call]:
-        """Write the requests that make it drop something; tags mean nothing here, so for them everything goes."""
+        """Yield the requests that purge something; tags purge everything, because the cache does not know them."""
         if drop.everything or drop.tags:
             yield Call("PURGE", f"{self.url}{self.prefix}/*")
             return
@@ -137,13 +147,13 @@ class PlainPurge:
             try:
                 path = quoted_id(image_id)
             except UnicodeEncodeError:
-                continue  # no picture was ever asked for by a name that is no bytes
+                continue  # no URL can contain this id
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}")
             yield Call("PURGE", f"{self.url}{self.prefix}/{_stem(path)}*")
 
 
 def _stem(path: str) -> str:
-    """Give what the addresses of a picture in all formats begin with."""
+    """Return the common start of the paths of an image in all formats."""
     folder, slash, name = path.rpartition("/")
     stem, dot, _ = name.rpartition(".")
     return f"{folder}{slash}{stem}{dot}" if stem else path
@@ -155,21 +165,9 @@ def _pieces(values: Sequence[T], size: int) -> Iterator[list[T]]:
         yield piece
 
 
-_logger = logging.getLogger(__name__)
-_GATHERED_SECONDS = 0.2
-_MOST_IMAGES = 50_000
-"""Images that may wait to be told; beyond them everything is dropped, which is one call."""
-_AT_ONCE = 4
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_TIMEOUT = 10.0
-_RETRIED = {408, 425, 429}
-_LAST_CHANCE = 3.0
-"""Seconds at the end of the server for what still waits."""
-
-
 @dataclass(slots=True)
 class _Waiting:
-    """What one cache is still to be told."""
+    """What is still to be purged from one cache."""
 
     hook: Hook
     image_ids: dict[str, None] = field(default_factory=dict)
@@ -194,22 +192,22 @@ class _Waiting:
 
 
 class CdnPurger:
-    """Never fails whoever purges: a cache that does not answer is told again, for as long as is set, then logged."""
+    """Purges caches in the background. A call that fails is repeated for a configured time, then logged."""
 
     def __init__(self, hooks: Iterable[Hook], metrics: Metrics, *, give_up: float) -> None:
-        """Take the caches, and seconds after which one that does not take a call is given up on."""
+        """Create a purger that repeats a failing call for `give_up` seconds."""
         self._waiting = [_Waiting(hook) for hook in hooks]
         self._metrics = metrics
         self._give_up = give_up
 
     async def purged(self, image_ids: Collection[str] | None, tags: Sequence[str] = ()) -> None:
-        """Have caches drop images, and what has these tags; None for everything."""
+        """Queue images, and everything with these tags; None for everything."""
         drop = Drop(everything=True) if image_ids is None else Drop(tuple(image_ids), tuple(tags))
         for waiting in self._waiting if drop.all_tags else ():
             waiting.add(drop)
 
     async def run(self) -> None:
-        """Tell the caches until canceled; then once more what still waits, for a moment."""
+        """Purge the caches until cancelled; then try once to purge what still waits."""
         if not self._waiting:
             return
         async with httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, trust_env=False) as client:
@@ -221,7 +219,7 @@ class CdnPurger:
                 with anyio.move_on_after(_LAST_CHANCE, shield=True):
                     for waiting in self._waiting:
                         if waiting.news.is_set():
-                            await self._tell(client, waiting.hook, waiting.take(), again=False)
+                            await self._purge(client, waiting.hook, waiting.take(), again=False)
 
     async def _serve(self, client: httpx2.AsyncClient, waiting: _Waiting) -> None:
         while True:
@@ -229,15 +227,15 @@ class CdnPurger:
             await anyio.sleep(_GATHERED_SECONDS)
             drop = waiting.take()
             try:
-                await self._tell(client, waiting.hook, drop, again=True)
+                await self._purge(client, waiting.hook, drop, again=True)
             except anyio.get_cancelled_exc_class():
                 waiting.add(drop)
                 raise
             except Exception:
-                # The edge of a task: what one cache cannot be told hinders no other, and nothing that comes later.
-                _logger.exception("%s could not be told", waiting.hook.name)
+                # The edge of a task: the failure must not affect other caches or later purges.
+                _logger.exception("%s could not be purged", waiting.hook.name)
 
-    async def _tell(self, client: httpx2.AsyncClient, hook: Hook, drop: Drop, *, again: bool) -> None:
+    async def _purge(self, client: httpx2.AsyncClient, hook: Hook, drop: Drop, *, again: bool) -> None:
         limiter = anyio.CapacityLimiter(_AT_ONCE)
 
         async def one(call: Call) -> None:
@@ -251,30 +249,30 @@ class CdnPurger:
     async def _call(self, client: httpx2.AsyncClient, hook: Hook, call: Call, *, again: bool) -> None:
         pause, started = _FIRST_PAUSE, time.monotonic()
         while True:
-            trouble, retry, asked = await _send(client, call)
-            if not trouble:
+            error, retry, requested = await _send(client, call)
+            if not error:
                 self._metrics.cdn_purges.labels(hook.name, "ok").inc()
                 return
             if not (again and retry) or time.monotonic() - started > self._give_up:
-                _logger.error("%s did not take %s %s: %s", hook.name, call.method, call.url, trouble)
+                _logger.error("%s did not accept %s %s: %s", hook.name, call.method, call.url, error)
                 self._metrics.cdn_purges.labels(hook.name, "failed").inc()
                 return
             self._metrics.cdn_purges.labels(hook.name, "retried").inc()
-            await anyio.sleep(min(_LONGEST_PAUSE, max(pause, asked)))
+            await anyio.sleep(min(_LONGEST_PAUSE, max(pause, requested)))
             pause *= 2
 
 
 async def _send(client: httpx2.AsyncClient, call: Call) -> tuple[str, bool, float]:
-    """Send one call; tell what is wrong if anything is, whether it may help to repeat it, and how soon."""
+    """Send one call; return its error or "", whether to repeat it, and after how many seconds."""
     try:
         answer = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
-    except httpx2.InvalidURL as error:  # of an image id that no cache can have been asked for, for its length
+    except httpx2.InvalidURL as error:  # too long, so no client can have requested it
         return f"{type(error).__name__}: {error}", False, 0.0
     except httpx2.HTTPError as error:
         return f"{type(error).__name__}: {error}", True, 0.0
     if answer.is_success or (call.method == "PURGE" and answer.status_code == httpx2.codes.NOT_FOUND):
-        return "", False, 0.0  # a cache answers 404 to the purge of what it does not have
+        return "", False, 0.0  # a cache answers 404 if it does not contain the path
     retry_after = 0.0
-    with contextlib.suppress(ValueError):  # a date; the pause grows anyway
+    with contextlib.suppress(ValueError):  # a date
         retry_after = float(answer.headers.get("retry-after", 0))
     return f"status {answer.status_code}", answer.is_server_error or answer.status_code in _RETRIED, retry_after

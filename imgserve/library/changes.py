@@ -1,129 +1,84 @@
-"""The queue of watched changes, and the circuit breaker of the catalog."""
+"""The queues of the watcher: changes, deletions, and the circuit breaker that pauses both without a catalog."""
 
 import heapq
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import anyio
+from anyio import to_thread
 
-from imgserve.library.results import Recorded
-from imgserve.model import ImageRecord
-from imgserve.originals.base import Walked
-
-
-class IngestService(Protocol):
-    """Where changes of originals pass."""
-
-    async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
-        """Record a file of a version that lies in its place, nothing where it is known; one that is gone is forgotten.
-
-        Raises:
-            CatalogUnavailable, Unavailable: it cannot be told now.
-        """
-        ...
-
-    async def record_many(self, walked: Sequence[Walked], *, background: bool = True) -> list[Recorded]:
-        """Record many together; what cannot be told now is LATER, and names that cannot be recorded are left out."""
-        ...
-
-    async def vanished(self, image_id: str) -> bool:
-        """Forget an image whose file is gone; tell whether it was known."""
-        ...
-
-
-class Versions(Protocol):
-    """What is known by its version: images, or problems."""
-
-    async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
-        """Tell ids and versions in the order of ids."""
-        ...
-
-
-class Records(Versions, Protocol):
-    """The records of images."""
-
-    async def get_many(self, image_ids: Collection[str]) -> Mapping[str, ImageRecord]:
-        """Read those that there are."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the catalog knows of the originals."""
-
-    images: Records
-    problems: Versions
-
+from imgserve.catalog import Catalog
+from imgserve.errors import CatalogUnavailable
+from imgserve.library.ingest import IngestService
+from imgserve.model import bytes_version
+from imgserve.originals.tree import OriginalsTree
 
 _logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 
 
 class CircuitBreaker:
-    """Lets work wait while the catalog is away."""
+    """Pauses the work while the catalog cannot be used."""
 
     def __init__(self) -> None:
-        """Begin without an outage."""
         self._until = 0.0
-        self.restart_on_failure = False
-        """Whether the last that was heard of the catalog is that it cannot be used."""
+        self.open = False
+        """Whether the last use of the catalog failed."""
 
-    def begin(self) -> None:
-        """Have everybody wait a moment."""
-        if not self.restart_on_failure:
+    def trip(self) -> None:
+        """Pause the work for a moment."""
+        if not self.open:
             _logger.warning("the catalog cannot be used: changes of originals wait")
-        self.restart_on_failure = True
+        self.open = True
         self._until = anyio.current_time() + _PAUSE_SECONDS
 
-    def end(self) -> bool:
-        """Hear that the catalog works; tell whether it did not before, so that it may be another one now."""
-        lasted, self.restart_on_failure = self.restart_on_failure, False
-        if lasted:
+    def reset(self) -> None:
+        """Note that the catalog works."""
+        if self.open:
             _logger.warning("the catalog can be used again: the originals are compared with it")
-        return lasted
+        self.open = False
 
-    async def over(self) -> None:
-        """Wait until it is worth trying."""
-        while (left := self._until - anyio.current_time()) > 0:  # noqa: ASYNC110  others put the end off meanwhile
+    async def closed(self) -> None:
+        """Wait until the catalog is worth another try."""
+        while (left := self._until - anyio.current_time()) > 0:  # noqa: ASYNC110  others may extend the pause
             await anyio.sleep(left)
 
 
 _MOST_FOUND = 2_000
-"""Found on a walk and waiting; the walk itself waits beyond that, which is what bounds memory."""
+"""Found files that may wait; then the walk itself waits, which bounds the memory."""
 _CROWD = 20
-"""Told of and waiting; beyond that, many are taken together."""
+"""Reported files that may wait one by one; of more, many are taken together."""
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """An image to be looked at."""
+    """A file to record."""
 
     image_id: str
     order: int
-    """When it was told of, as a number."""
+    """Its position among all that were added."""
     version: str = ""
-    """Of the file when it was last looked at."""
+    """Of the file at the last look."""
     urgent: bool = True
+    """Whether the system reported a change; otherwise a scan has found the file."""
     put_off: int = 0
-    """How often."""
+    """How often it was put off."""
     failures: int = 0
-    """How often it failed, for whoever counts that."""
+    """How often it failed for an unknown reason."""
     seen: tuple[str, int] | None = None
-    """State of the file at the last look."""
+    """State of the file (version, time of change) at the last look."""
     seen_at: float = 0.0
     again: bool = False
-    """It was told of once more while it was being looked at."""
+    """Whether a change was reported while it was being recorded."""
 
 
 class ChangeQueue:
-    """What was told of comes first, then what a scan found, each in order; what was put off, when it is due."""
+    """Files to record: reported ones first, then those that a scan found, each in order; others when they are due."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self._items = dict[str, Item]()
         self._urgent, self._found = dict[str, None](), dict[str, None]()
         self._later = list[tuple[float, int, str]]()
@@ -133,7 +88,7 @@ class ChangeQueue:
         self._order = 0
         self._changed = anyio.Event()
         self._room = anyio.Event()
-        """Set when less is waiting, or less was never tried."""
+        """Set when fewer items wait, or fewer were never tried."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -143,23 +98,20 @@ class ChangeQueue:
 
     @property
     def order(self) -> int:
-        """The number of what was told of last."""
+        """The position of the item that was added last."""
         return self._order
 
     @property
     def oldest(self) -> int:
-        """The number of what was told of longest ago and not yet tried; beyond `order` where there is nothing.
-
-        What a scan has found does not count.
-        """
+        """The position of the oldest reported file that was not tried yet; beyond `order` if there is none."""
         return next(iter(self._fresh), self._order + 1)
 
     def expects(self, version: str) -> bool:
-        """Tell whether a file of this version is to be looked at."""
+        """Return whether a file of this version waits."""
         return self._versions[version] > 0
 
     def add(self, image_id: str, version: str = "", *, urgent: bool = True) -> None:
-        """Have an image looked at, now; what is being looked at is looked at again."""
+        """Add a file that is ready now; a file that is being recorded will be recorded again."""
         item = self._items.get(image_id)
         if item is None:
             self._order += 1
@@ -176,30 +128,31 @@ class ChangeQueue:
         self._changed.set()
 
     def saw(self, item: Item, version: str) -> None:
-        """Hear of which version a file is that is being looked at."""
+        """Set the version of an item that is being recorded."""
         self._count(item.version, -1)
         self._count(version, 1)
         item.version = version
 
     async def add_found(self, image_id: str, version: str, *, urgent: bool = False) -> None:
-        """Have an image looked at that was found on a walk, when there is room."""
+        """Add a file that was found on a walk, when there is room."""
         while len(self._urgent if urgent else self._found) >= _MOST_FOUND:
-            if self._room.is_set():
-                self._room = anyio.Event()
-            await self._room.wait()
+            await self._wait_for_room()
         self.add(image_id, version, urgent=urgent)
 
     async def found_tried(self, last: int) -> None:
-        """Wait until all that was found on walks was tried, up to a number."""
+        """Wait until all found files up to a position were tried."""
         while next(iter(self._fresh_found), last + 1) <= last:
-            if self._room.is_set():
-                self._room = anyio.Event()
-            await self._room.wait()
+            await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        if self._room.is_set():
+            self._room = anyio.Event()
+        await self._room.wait()
 
     async def take(self, most: int = 1) -> list[Item]:
-        """Wait for an image that was told of, and whose turn it is; of a crowd, for many.
+        """Wait for a reported file; if many wait, return up to `most`.
 
-        One alone is recorded at once, but costs three times the work of one among many.
+        A single one is recorded without delay, but at three times the cost of one among many.
         """
         while True:
             self._bring_due()
@@ -208,7 +161,7 @@ class ChangeQueue:
             await self._change()
 
     async def take_many(self, most: int) -> list[Item]:
-        """Wait for images that a walk has found, or for a crowd that was told of."""
+        """Wait for files that a walk has found, or for many reported ones."""
         while True:
             self._bring_due()
             waiting = self._urgent if len(self._urgent) > _CROWD else self._found
@@ -221,7 +174,7 @@ class ChangeQueue:
         while self._later and self._later[0][0] <= now:
             image_id = heapq.heappop(self._later)[2]
             (self._urgent if self._items[image_id].urgent else self._found)[image_id] = None
-            self._changed.set()  # whoever noticed may not be the one that waits for it
+            self._changed.set()  # the task that notices may not be the one that waits for it
 
     async def _change(self) -> None:
         if self._changed.is_set():
@@ -239,7 +192,7 @@ class ChangeQueue:
         return [self._items[image_id] for image_id in taken]
 
     def done(self, item: Item) -> None:
-        """Forget an image that was looked at, unless it was told of once more meanwhile."""
+        """Remove a recorded item, unless another change was reported meanwhile."""
         self._busy.discard(item.image_id)
         del self._items[item.image_id]
         self._forget_order(item)
@@ -248,7 +201,7 @@ class ChangeQueue:
             self.add(item.image_id, item.version, urgent=item.urgent)
 
     def put_off(self, item: Item, seconds: float) -> None:
-        """Look at an image again later; one that was put off more than once keeps nobody waiting any more."""
+        """Try an item again later. After the second time nothing waits for it any more."""
         self._busy.discard(item.image_id)
         item.again = False
         item.put_off += 1
@@ -266,3 +219,128 @@ class ChangeQueue:
         self._fresh.pop(item.order, None)
         self._fresh_found.pop(item.order, None)
         self._room.set()
+
+
+_GRACE_SECONDS = 0.2
+"""The other half of a renaming may be reported a moment later."""
+_BATCH_SECONDS = 5.0
+"""For so long, what was reported together with a deletion or before it comes first."""
+_RENAME_SECONDS = 600.0
+"""For so long, a new file of the same time and size comes first: removing the record too early loses its texts."""
+_POLL_SECONDS = 0.1
+_PIECE = 500
+_MOST = 10_000
+_AT_ONCE = 4
+
+
+@dataclass(slots=True)
+class _Gone:
+    """An id without a file."""
+
+    since: float
+    generation: int
+    """Of the folders, when the deletion was reported."""
+    order: int | None = None
+    """Changes up to this position come first; it is set when the grace period is over."""
+
+
+class DeletionQueue:
+    """Removes the records of images that are gone, and of everything below folders that are gone."""
+
+    def __init__(
+        self,
+        changes: ChangeQueue,
+        tree: OriginalsTree,
+        ingest: IngestService,
+        catalog: Catalog,
+        breaker: CircuitBreaker,
+    ) -> None:
+        self._changes = changes
+        self._tree = tree
+        self._ingest = ingest
+        self._catalog = catalog
+        self._breaker = breaker
+        self._gone = dict[str, _Gone]()
+        self._added, self._room = anyio.Event(), anyio.Event()
+
+    def __len__(self) -> int:
+        return len(self._gone)
+
+    def add(self, image_id: str) -> None:
+        """Add an image, or a folder, that may be gone."""
+        if image_id not in self._gone:
+            self._gone[image_id] = _Gone(anyio.current_time(), self._tree.generation)
+        self._added.set()
+
+    async def room(self) -> None:
+        """Wait while the queue is long."""
+        while len(self._gone) > _MOST:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def run(self) -> None:
+        """Remove the records that are due, until cancelled."""
+        while True:
+            if not self._gone:
+                self._added = anyio.Event()
+                await self._added.wait()
+            await anyio.sleep(_POLL_SECONDS)
+            await self._breaker.closed()
+            ripe = anyio.current_time() - _GRACE_SECONDS
+            due = [image_id for image_id, gone in self._gone.items() if gone.since <= ripe]
+            for start in range(0, len(due), _PIECE):
+                try:
+                    await self._forget(due[start : start + _PIECE])
+                except CatalogUnavailable:
+                    self._breaker.trip()
+            self._room.set()
+
+    async def _forget(self, ids: Sequence[str]) -> None:
+        """Remove the records of those that are certainly gone and wait for no change; also of what was below them."""
+        gone = await to_thread.run_sync(self._sure, ids)
+        records = await self._catalog.images.get_many(gone)
+        free = list[str]()
+        for image_id in ids:
+            version = bytes_version(records[image_id].version) if image_id in records else None
+            if image_id not in gone:
+                self._gone.pop(image_id, None)
+            elif not self._waits(self._gone[image_id], version):
+                free.append(image_id)
+        for start in range(0, len(free), _AT_ONCE):
+            async with anyio.create_task_group() as group:
+                for image_id in free[start : start + _AT_ONCE]:
+                    group.start_soon(self._forget_one, image_id, image_id in records)
+
+    def _sure(self, ids: Collection[str]) -> set[str]:
+        now = self._tree.generation
+        return {image_id for image_id in ids if self._gone[image_id].generation == now and self._tree.is_gone(image_id)}
+
+    def _waits(self, gone: _Gone, version: str | None) -> bool:
+        """Return whether a change comes first that may be the same file under another name."""
+        if gone.order is None:
+            gone.order = self._changes.order
+        waited = anyio.current_time() - gone.since
+        if version and self._changes.expects(version) and waited < _RENAME_SECONDS:
+            return True
+        return self._changes.oldest <= gone.order and waited < _BATCH_SECONDS
+
+    async def _forget_one(self, image_id: str, recorded: bool) -> None:
+        """Remove one record; if it was not an image, remove all that was below the folder that it may have been."""
+        try:
+            if not await self._ingest.vanished(image_id) and not recorded:
+                await self._below(image_id)
+            self._gone.pop(image_id, None)
+        except CatalogUnavailable:
+            self._breaker.trip()
+        except Exception:
+            # The edge of a task: the next scan finds the rest.
+            _logger.exception("%r is gone, but its record cannot be removed", image_id)
+            self._gone.pop(image_id, None)
+
+    async def _below(self, folder: str) -> None:
+        for table in (self._catalog.images, self._catalog.problems):
+            after = ""
+            while piece := await table.versions(f"{folder}/", after, _PIECE):
+                for image_id in piece:
+                    self.add(image_id)
+                    after = image_id

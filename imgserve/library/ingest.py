@@ -1,133 +1,136 @@
 """The ingest service: the only way in which originals and their records change."""
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from imgserve.cache import TieredCache
-from imgserve.catalog import Catalog, Selection
-from imgserve.library.accept import Accepting, Arrival, Changing
-from imgserve.library.inspect import Asked, Looking
-from imgserve.library.means import Inspect, Means, Rules
-from imgserve.library.publish import ChangePublisher, ShownIn, nowhere
-from imgserve.library.purge import PresetKeys, Purging
-from imgserve.library.record import Committing
-from imgserve.library.results import Accepted, Deleted, Details, Listener, NameLocks, Purged, Recorded, TrashItem
-from imgserve.library.scan import RecordingFile, Scanning
-from imgserve.library.trash import Deleting, Restoring
+from anyio import to_thread
+
+from imgserve.cache import RenditionKey
+from imgserve.catalog import Catalog, ImageQuery, Notice, Selection
+from imgserve.errors import (
+    ImageExists,
+    ImageNotFound,
+    ImgserveError,
+    OriginalChanged,
+    ReadOnlyOriginals,
+    UnreadableImage,
+)
+from imgserve.images.batches import batches
+from imgserve.library.accept import Upload, UploadAcceptor
+from imgserve.library.inspect import Candidate, Inspector
+from imgserve.library.publish import ChangePublisher
+from imgserve.library.record import RecordWriter
+from imgserve.library.results import (
+    Accepted,
+    Deleted,
+    Details,
+    NameLocks,
+    Purged,
+    Recorded,
+    Recording,
+    Rules,
+    TrashItem,
+)
+from imgserve.library.scan import FileRecorder
+from imgserve.library.trash import Trash
 from imgserve.metrics import Metrics
-from imgserve.model import ImageRecord, Origin
+from imgserve.model import ImageRecord, Origin, Original
 from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.incoming import Incoming
 
 _logger = logging.getLogger(__name__)
+_DELETED_AT_ONCE = 50
+"""Originals whose records are removed in one transaction."""
+P = ParamSpec("P")
 T = TypeVar("T")
+PresetKeys = Callable[[Original, str], Sequence[RenditionKey]]
+"""Returns the keys of all renditions of an original with a preset."""
+_Method = Callable[Concatenate["IngestService", P], Coroutine[Any, Any, T]]
+
+
+def _uninterrupted(method: _Method[P, T]) -> _Method[P, T]:
+    """Run a method to its end even if the caller is cancelled."""
+
+    async def run(self: "IngestService", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.finish(method(self, *args, **kwargs))
+
+    return functools.update_wrapper(run, method)
 
 
 class IngestService:
-    """Lets originals in, changes what is recorded of them, takes them away.
+    """Accepts originals, changes what is recorded of them, and deletes them.
 
-    One at a time changes an image in this process; between processes the file decides, and whoever records last looks
-    at it again. What has begun is done to its end, also when the caller is canceled. Every method raises
-    CatalogUnavailable where the catalog cannot be used.
+    One task at a time changes an image in this process. Between processes the file decides: the one that records last
+    checks the file again. A change is completed even if its caller is cancelled. Every method raises CatalogUnavailable
+    if the catalog cannot be used.
     """
 
     def __init__(
         self,
         originals: WritableOriginals,
         catalog: Catalog,
-        cache: TieredCache,
+        inspector: Inspector,
+        publisher: ChangePublisher,
         *,
-        inspect: Inspect,
-        forget: Callable[[str], None],
         preset_keys: PresetKeys,
         metrics: Metrics,
         rules: Rules,
-        listeners: Sequence[Listener] = (),
-        shown_in: ShownIn = nowhere,
     ) -> None:
-        """Take the parts.
-
-        Args:
-            originals: where originals are.
-            catalog: where they are recorded.
-            cache: what was made of them.
-            inspect: reads the facts of a file.
-            forget: has an original looked at again at the next request: `Locator.forget`.
-            preset_keys: computes the keys of everything that a preset makes of an original.
-            metrics: where is counted.
-            rules: what the settings say.
-            listeners: who hears of changes.
-            shown_in: tells in whose pictures images are shown beside their own, which are purged with them.
-        """
-        telling = ChangePublisher(cache, catalog.notices, forget=forget, listeners=listeners, shown_in=shown_in)
-        means = Means(originals, catalog, inspect, telling, NameLocks(), metrics, rules)
-        looking = Looking(means)
-        committing = Committing(means, looking)
-        self._recording = RecordingFile(means, looking, committing)
-        self._scanning = Scanning(means, looking, committing)
-        self._changing = Changing(means)
-        self._accepting = Accepting(means, looking, committing, self._recording, self._changing)
-        self._deleting = Deleting(means, looking, committing)
-        self._restoring = Restoring(means, looking, self._recording)
-        self._purging = Purging(means, preset_keys)
-        self._means = means
+        self.locks = NameLocks()
+        self._originals = originals
+        self._catalog = catalog
+        self._inspector = inspector
+        self._publisher = publisher
+        self._preset_keys = preset_keys
+        self._rules = rules
+        self._records = RecordWriter(catalog, inspector, publisher, self.locks, metrics, rules.clock)
+        self._files = FileRecorder(catalog, inspector, self._records, self.locks, rules.at_once)
+        self._uploads = UploadAcceptor(originals, catalog, inspector, self._records, self._files, self.locks, rules)
+        self._trash = Trash(originals, catalog.images, inspector, rules)
         self._running = set[asyncio.Task[Any]]()
 
-    async def record(
-        self,
-        image_id: str,
-        *,
-        origin: Origin = Origin.WATCH,
-        who: str = "",
-        background: bool = True,
-        version: str = "",
-        again: bool = False,
-    ) -> Recorded:
-        """Record a file that lies in place already; one that is known costs a look at catalog and file.
+    @_uninterrupted
+    async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
+        """Record a file that is in its place already. Nothing of a known file is read.
 
-        A file that is no usable image becomes a problem, and its record goes. A new file of the bytes of a record whose
-        file is gone is a renamed one, whose record follows. So tell of new files before those that vanished.
+        A file that is not a usable image becomes a problem, and its record is removed. A new file with the bytes of a
+        record whose file is gone is a renamed one, and the record follows it. So record new files before `vanished` is
+        called for others.
 
         Args:
-            image_id: which.
-            origin: how it came.
-            who: who brought it.
-            background: give way to pictures that clients wait for.
-            version: of the file, if the caller knows it.
-            again: look again at what is known to be a problem.
+            image_id: the file.
+            background: give way to renditions that clients wait for.
+            version: version of the file, if the caller knows it.
 
         Raises:
-            OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be told now; try again.
+            OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be recorded now; try again.
         """
-        asked = Asked(image_id, origin, who, background, version=version)
-        return await self._whole(self._recording.record(asked, again=again))
+        async with self.locks.hold(image_id):
+            return await self._files.record(Candidate(image_id, background=background, version=version))
 
-    async def record_many(
-        self,
-        walked: Sequence[Walked],
-        *,
-        origin: Origin = Origin.WATCH,
-        who: str = "",
-        background: bool = True,
-        again: bool = False,
-    ) -> list[Recorded]:
-        """Record the files that a walk met: of those that are known nothing is read, the others go in batches.
+    @_uninterrupted
+    async def record_many(self, walked: Sequence[Walked], *, background: bool = True) -> list[Recorded]:
+        """Record some thousand files of a scan. Nothing of known files is read, and the others are recorded in batches.
 
-        Give it some thousand at a time. Nothing but the catalog makes all of it fail: what cannot be told now is
+        Only a failure of the catalog makes the whole call fail. The outcome of a file that cannot be inspected now is
         LATER. Files whose names are too long to be recorded are left out.
         """
-        scan = self._scanning.record_many(walked, origin=origin, who=who, background=background, again=again)
-        return await self._whole(scan)
+        return await self._files.record_many(walked, background=background)
 
-    async def known(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
-        """Tell which images and problems are known, with their versions, in the order of their ids, after one.
+    @_uninterrupted
+    async def vanished(self, image_id: str) -> bool:
+        """Remove the record, or problem, of a missing file; return whether it was known. An existing file stays."""
+        async with self.locks.hold(image_id):
+            if await self._inspector.exists(image_id):
+                return False
+            await self._inspector.check_readable()
+            return bool(await self._records.forget([image_id]))
 
-        It is everything when the answer is empty; one of a piece may be shorter than the limit.
-        """
-        return await self._scanning.known(prefix, after, limit)
-
+    @_uninterrupted
     async def accept(
         self,
         incoming: Incoming,
@@ -139,24 +142,22 @@ class IngestService:
         replace: bool,
         name: str = "",
     ) -> Accepted:
-        """Let an image in that was written to an incoming file, which is gone afterwards whatever happens.
+        """Accept an image that was written to an incoming file. That file is gone afterwards in any case.
 
-        It is decoded before anybody can see it. Without an id it is named by its content, and its file name is kept
-        among its metadata. The same bytes under the same id, or without an id anywhere, are the existing image.
+        The image is decoded before it is visible. Without an id it is named by its content, and its file name becomes
+        part of its metadata. If the same bytes exist under the same id, or for an upload without an id under any id,
+        the result is the existing image.
 
         Raises:
-            BadImageId, ImageExists, DuplicateImage: it may not have this id, or come in again.
-            UnreadableImage, UnsupportedImage, TooLarge: it is no image that can be used.
+            BadImageId, ImageExists, DuplicateImage: the id, or the bytes, cannot be accepted.
+            UnreadableImage, UnsupportedImage, TooLarge: it is not an image that can be used.
             ReadOnlyOriginals, StorageFull: it cannot be stored.
-            CatalogUnavailable: before anything was stored; or after, which it tells, and the next scan records it.
+            CatalogUnavailable: nothing was stored; or, as its text says, the next scan will record what was stored.
         """
-        arrival = Arrival(incoming, image_id, details, origin, who, replace, name)
-        return await self._whole(self._accepting.accept(arrival))
+        upload = Upload(incoming, image_id, details, origin, who, replace, name)
+        return await self._uploads.accept(upload)
 
-    async def vanished(self, image_id: str) -> bool:
-        """Forget an image, or a problem, whose file is gone; tell whether it was known. One that is there stays."""
-        return await self._whole(self._recording.vanished(image_id))
-
+    @_uninterrupted
     async def change(self, image_id: str, fields: Mapping[str, Any]) -> ImageRecord:
         """Change title, alt, description, tags, metadata or focal_point; all other fields stay.
 
@@ -164,84 +165,166 @@ class IngestService:
             ImageNotFound: there is no record.
             ValueError: a field is none of these, or not valid.
         """
-        return await self._whole(self._changing.change(image_id, fields))
+        async with self.locks.hold(image_id):
+            return await self._records.change(image_id, fields)
 
     async def tag_many(self, selection: Selection, add: Collection[str], remove: Collection[str]) -> int:
-        """Give images tags and take others from them, all or none; tell how many it changed."""
-        return await self._means.catalog.sets.retag(selection, add=add, remove=remove)
+        """Add tags to images and remove others, of all images or none; return how many images changed."""
+        return await self._catalog.sets.retag(selection, add=add, remove=remove)
 
+    @_uninterrupted
     async def delete(self, image_id: str) -> Deleted:
-        """Move an original to the trash with all that is recorded, or delete it where there is no trash.
+        """Move an original to the trash with all that is recorded, or delete it if there is no trash.
 
         Raises:
-            ImageNotFound: there is neither file nor record.
-            ReadOnlyOriginals: its folder is not written to.
+            ImageNotFound: there is neither a file nor a record.
+            ReadOnlyOriginals: its folder is read-only.
         """
-        return await self._whole(self._deleting.delete(image_id))
+        deleted, refused = await self._delete([image_id])
+        if refused:
+            raise refused[0]
+        if not deleted:
+            raise ImageNotFound
+        return deleted[0]
 
+    @_uninterrupted
     async def delete_many(self, selection: Selection) -> list[Deleted]:
-        """Delete originals in the order in which they are named, or of their ids, each whole.
+        """Delete originals in the order in which they are named, or in that of their ids.
 
-        Those that are not there, or in a folder that is not written to, are missing in the list. Where it is stopped
-        halfway, the same call goes on with what is left.
+        Images that do not exist or are in a read-only folder are not in the result. After an interruption the same call
+        deletes the rest.
 
         Raises:
-            ReadOnlyOriginals: nothing was deleted, because nothing may be.
+            ReadOnlyOriginals: nothing was deleted, because all folders are read-only.
         """
-        return await self._whole(self._deleting.delete_many(selection))
+        deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
+        async for ids in batches(selection, self._catalog.search):
+            for start in range(0, len(ids), _DELETED_AT_ONCE):
+                some = await self._delete(ids[start : start + _DELETED_AT_ONCE])
+                deleted += some[0]
+                refused += some[1]
+        if refused and not deleted:
+            raise refused[0]
+        return deleted
 
-    async def purge(self, selection: Selection) -> Purged:
-        """Remove the renditions and mezzanines of images; the work is that of what is removed."""
-        return await self._whole(self._purging.purge(selection))
-
-    async def purge_all(self) -> Purged:
-        """Remove every rendition and mezzanine."""
-        return await self._whole(self._purging.purge_all())
-
-    async def purge_preset(self, preset: str) -> Purged:
-        """Remove what a preset alone has made. Every original is looked at: some ten thousand take seconds."""
-        return await self._whole(self._purging.purge_preset(preset))
+    async def _delete(self, ids: Sequence[str]) -> tuple[list[Deleted], list[ReadOnlyOriginals]]:
+        """Delete some originals; return them, and the errors of read-only ones."""
+        deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
+        async with self.locks.hold(*ids):
+            records = await self._catalog.images.get_many(ids)
+            try:
+                for image_id in ids:
+                    try:
+                        one = await self._trash.discard(image_id, records.get(image_id))
+                    except ReadOnlyOriginals as error:
+                        refused.append(error)
+                    else:
+                        deleted += [one] if one else []
+            finally:
+                # Also after an error: the originals before it are deleted.
+                await self._records.forget([one.image_id for one in deleted], certain=True)
+        return deleted, refused
 
     async def trash(self) -> list[TrashItem]:
         """List the trash, oldest first."""
-        return await self._restoring.trash()
+        return await self._trash.items()
 
+    @_uninterrupted
     async def restore(self, item: str) -> ImageRecord:
-        """Bring a deleted original back, with title, tags, focal point and when it came.
+        """Restore a deleted original with its title, tags, focal point and time of creation.
 
         Raises:
             TrashItemNotFound: there is no such item.
             ImageExists: there is another original in its place.
-            UnreadableImage: it is back, but it is no image that can be used.
+            UnreadableImage: it is restored, but it is not an image that can be used.
         """
-        return await self._whole(self._restoring.restore(item))
+        found = await self._trash.find(item)
+        async with self.locks.hold(found.image_id):
+            if await self._inspector.exists(found.image_id):
+                raise ImageExists
+            await self._trash.put_back(found)
+            recorded = await self._files.record(Candidate(found.image_id, background=False))
+            if recorded.outcome is Recording.UNCHANGED and recorded.record is not None:
+                await self._records.announce(recorded.record)
+        if recorded.problem is not None:
+            raise UnreadableImage(recorded.problem.detail)
+        if recorded.record is None:
+            raise OriginalChanged(retry_after=1)
+        return recorded.record
 
+    @_uninterrupted
     async def destroy(self, item: str) -> None:
         """Delete an item of the trash for good.
 
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        await self._whole(self._restoring.destroy(item))
+        await self._trash.destroy(item)
 
+    @_uninterrupted
     async def empty_trash(self, older_than: float = 0.0) -> int:
-        """Delete for good what was deleted so many seconds ago; tell how many."""
-        return await self._whole(self._restoring.empty(older_than))
+        """Delete for good what was deleted at least so many seconds ago; return how many items."""
+        return await self._trash.empty(older_than)
 
     async def expire_trash(self) -> int:
-        """Delete for good what has been in the trash for its time; tell how many."""
-        return await self.empty_trash(self._means.rules.trash_seconds)
+        """Delete for good what has been in the trash for the configured time; return how many items."""
+        return await self.empty_trash(self._rules.trash_seconds)
+
+    @_uninterrupted
+    async def purge(self, selection: Selection) -> Purged:
+        """Remove the renditions and mezzanines of images; the cost is that of what is removed."""
+        images = renditions = 0
+        async for ids in batches(selection, self._catalog.search):
+            renditions += await self._publisher.purge(ids)
+            await self._publisher.notify([Notice("purged", image_id) for image_id in ids])
+            await self._publisher.report_purged(ids)
+            images += len(ids)
+        return Purged(images, renditions)
+
+    @_uninterrupted
+    async def purge_all(self) -> Purged:
+        """Remove every rendition and mezzanine."""
+        images = (await self._catalog.search.totals()).images
+        renditions = await self._publisher.cache.purge_all()
+        await self._publisher.notify([Notice("everything")])
+        await self._publisher.report_purged(None)
+        return Purged(images, renditions)
+
+    @_uninterrupted
+    async def purge_preset(self, preset: str) -> Purged:
+        """Remove the renditions of a preset. Every original is looked up: some ten thousand take seconds."""
+        images = renditions = 0
+        async for ids in batches(ImageQuery(), self._catalog.search):
+            records = await self._catalog.images.get_many(ids)
+            found = await to_thread.run_sync(self._originals_of, ids)
+            originals = [one.focused(records[one.image_id].focal_point) for one in found if one.image_id in records]
+            keys = [key for original in originals for key in self._preset_keys(original, preset)]
+            renditions += await self._publisher.cache.purge_keys(keys)
+            # Other processes have to forget more than that, because their memory tier is purged by image.
+            await self._publisher.notify([Notice("purged", one.image_id) for one in originals])
+            images += len(originals)
+        await self._publisher.report_purged((), [f"preset:{preset}"])
+        return Purged(images, renditions)
+
+    def _originals_of(self, ids: Sequence[str]) -> list[Original]:
+        found = list[Original]()
+        for image_id in ids:
+            # Without an original there is nothing that a client could request.
+            with contextlib.suppress(ImgserveError):
+                found.append(self._originals.stat(image_id))
+        return found
 
     def sweep(self) -> int:
-        """Remove what processes left behind that died with a file half in, in a thread; tell how many."""
-        return self._means.originals.sweep()
+        """Remove, in a thread, the files that processes left when they died; return how many."""
+        return self._originals.sweep()
 
     async def close(self) -> None:
-        """Wait for what is being done."""
+        """Wait for the changes that are being made."""
         while self._running:
             await asyncio.wait(set(self._running))
 
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end even if the caller is cancelled."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
@@ -251,5 +334,5 @@ class IngestService:
         self._running.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            # Whoever waits for it raises it; whoever has left is not there to do so.
+            # The caller raises it, unless it was cancelled.
             _logger.debug("a change was not made: %r", error)

@@ -2,11 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from anyio import to_thread
 
@@ -19,292 +17,221 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.formats import FORMATS
-from imgserve.library.means import Means
-from imgserve.library.results import Details
-from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version, focused_version
+from imgserve.library.results import Details, Rules
+from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version
+from imgserve.originals.base import WritableOriginals
+from imgserve.originals.incoming import Incoming
 from imgserve.pipeline.facts import InspectJob
 from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.workers import Workers
 
-CHANGEABLE = frozenset({"title", "alt", "description", "tags", "metadata", "focal_point"})
-"""What people say of an image; everything else follows from its bytes."""
-FILE_NAME = "file_name"
-"""Where among the metadata the name is kept that an uploaded file had, if its id does not tell it."""
-_FOLDER_DIGITS = 2
-_NAME_DIGITS = 20
-"""With the folders 96 bits of the digest: no two pictures share them by chance."""
+_UNKNOWN = "unknown"
+"""Stands for a version that cannot be read now."""
+_BYTES_PER_PIXEL = 0.25
+"""Where a header does not contain the size: photographs have a quarter of a byte per pixel or more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """An image that was found good, and what is to be recorded of it."""
+class Candidate:
+    """A file to inspect, and what the catalog knows of it."""
+
+    image_id: str
+    origin: Origin = Origin.WATCH
+    who: str = ""
+    background: bool = True
+    """Give way to renditions that clients wait for."""
+    version: str = ""
+    """Version of the file, if the caller knows it. A file in an unknown format has no other."""
+    known: str | None = None
+    """Version of the record."""
+    known_problem: str | None = None
+    """Version of the file that was recorded as a problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A valid image, and what is to be recorded with it."""
 
     original: Original
     """In its place."""
     facts: Facts
     known: str | None
-    """Version of the record that there is."""
+    """Version of the existing record."""
     origin: Origin
     who: str = ""
     details: Details | None = None
-    """What its uploader says; None for a file that somebody put there."""
+    """What the uploader states; None for a file that was found in its place."""
     name: str = ""
-    """Of the file that was uploaded, where the id does not tell it."""
+    """Name of the uploaded file, if the id does not contain it."""
 
     @property
     def image_id(self) -> str:
-        """Whose finding it is."""
+        """The id of the image."""
         return self.original.image_id
 
 
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A file that is not an image, or cannot be used."""
+
+    problem: Problem
+    known: str | None
+    """Version of the existing record."""
+    origin: Origin
+
+    @property
+    def image_id(self) -> str:
+        """The id of the file."""
+        return self.problem.image_id
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A file whose record, or problem, is of the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A file that does not exist."""
+
+
 def is_same_file(recorded: str | None, file_version: str) -> bool:
-    """Tell whether a recorded version is of these bytes, whatever the focal point."""
+    """Return whether a recorded version is of these bytes, whatever the focal point."""
     return recorded is not None and bytes_version(recorded) == file_version
 
 
-def tells_of_the_file(error: ImgserveError) -> bool:
-    """Tell whether an error says that the file is no image that can be used, and trying again would not help."""
+def is_permanent(error: ImgserveError) -> bool:
+    """Return whether an error says that the file cannot be used, so that trying again would not help."""
     return isinstance(error, UnreadableImage | UnsupportedImage | TooLarge)
 
 
-def name_by_content(sha256: str, format_name: str, *, whole: bool = False) -> str:
-    """Make an image id from a digest, in two levels of folders, of which none grows large."""
-    first, second, rest = sha256[:_FOLDER_DIGITS], sha256[_FOLDER_DIGITS : 2 * _FOLDER_DIGITS], sha256[4:]
-    return f"{first}/{second}/{rest if whole else rest[:_NAME_DIGITS]}.{FORMATS[format_name].extensions[0]}"
-
-
-def decide(finding: Finding, before: ImageRecord | None, now: datetime) -> ImageRecord | None:
-    """Make the record of an image; None to leave the one that there is, since it is of these bytes already.
-
-    What people said stays, what the uploader says now replaces it, and texts of the file fill only what is empty then.
-    Of a replaced file these include texts of the old one: nobody can tell them from what people wrote.
-    """
-    version = finding.original.file_version
-    if before is not None and finding.details is None and _is_of(before, finding.facts.sha256, version):
-        return None
-    said = finding.details.said if finding.details else {}
-    record = _filled(_from_facts(finding, now), finding)
-    if before is not None:
-        record = replace(record, **_kept(before, record))
-    record = replace(record, **joined(said, record.metadata))
-    return replace(record, version=focused_version(version, record.focal_point))
-
-
-def joined(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what was said with its metadata added to what there are."""
-    return {**said, "metadata": {**metadata, **said.get("metadata", {})}}
-
-
-def _is_of(before: ImageRecord, sha256: str, version: str) -> bool:
-    return is_same_file(before.version, version) and before.sha256 == sha256
-
-
-def _from_facts(finding: Finding, now: datetime) -> ImageRecord:
-    facts = finding.facts
-    return ImageRecord(
-        image_id=finding.image_id,
-        version=finding.original.file_version,
-        sha256=facts.sha256,
-        format=facts.format,
-        width=facts.width,
-        height=facts.height,
-        size=facts.size,
-        frames=facts.frames,
-        alpha=facts.alpha,
-        color_space=facts.color_space,
-        perceptual_hash=facts.perceptual_hash,
-        dominant_color=facts.dominant_color,
-        thumbhash=facts.thumbhash,
-        origin=finding.origin,
-        who=finding.who,
-        created=now,
-        changed=now,
-    )
-
-
-def _filled(record: ImageRecord, finding: Finding) -> ImageRecord:
-    """Add what the file tells of itself."""
-    facts = finding.facts
-    named = {FILE_NAME: finding.name} if finding.name else {}
-    return replace(
-        record,
-        title=facts.title,
-        description=facts.description,
-        tags=facts.keywords,
-        metadata={**facts.metadata, **named},
-    )
-
-
-def _kept(before: ImageRecord, record: ImageRecord) -> dict[str, Any]:
-    """Choose what there was before, where there was anything."""
-    texts = {name: value for name in CHANGEABLE - {"metadata"} if (value := getattr(before, name))}
-    return texts | {"metadata": {**record.metadata, **before.metadata}}
-
-
-_ANY = "any"
-"""Stands for a version that cannot be told now."""
-_BYTES_A_PIXEL = 0.25
-"""Where a header does not tell the size: photographs have a quarter of a byte a pixel or more."""
-
-
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which file is to be looked at, and what is known of it."""
+class Inspector:
+    """Looks at the files of originals, and has their facts read by the rendering processes."""
 
-    image_id: str
-    origin: Origin
-    who: str = ""
-    background: bool = True
-    known: str | None = None
-    """Version of its record."""
-    known_problem: str | None = None
-    """Version of the file that was no image that could be used, where it has no record."""
-    version: str = ""
-    """Of the file, where whoever met it has told; else a file in no known format has none, and is tried again once."""
+    originals: WritableOriginals
+    workers: Workers
+    discipline: Discipline
+    limits: Limits
+    rules: Rules
+    damaged: bool = False
+    """Accept the readable part of a broken file."""
 
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A file that is no image, or none that can be used."""
-
-    asked: Asked
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    """A file whose record, or problem, is of these bytes already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A file that is not there."""
-
-
-class Looking:
-    """Looks at files."""
-
-    def __init__(self, means: Means) -> None:
-        """Take the parts."""
-        self._means = means
-
-    async def look(self, asked: Asked) -> Finding | Trouble | Same | Gone:
-        """Look at a file as it is now.
+    async def inspect(self, file: Candidate) -> Inspected | Invalid | Unchanged | Missing:
+        """Inspect a file as it is now.
 
         Raises:
-            OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be told now; to be tried again.
+            OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be inspected now; try again.
         """
-        version = asked.version
+        version = file.version
         try:
-            original = await to_thread.run_sync(self._means.originals.stat, asked.image_id)
-            if is_same_file(asked.known, original.file_version) or asked.known_problem == original.file_version:
-                return Same()
+            original = await self.stat(file.image_id)
             version = original.file_version
-            facts = await self._facts(original, background=asked.background)
+            if is_same_file(file.known, version) or file.known_problem == version:
+                return Unchanged()
+            return Inspected(original, await self._facts_of(original, file), file.known, file.origin, file.who)
         except ImageNotFound:
-            await self.sure_that_it_is_gone()
-            return Gone()
+            await self.check_readable()
+            return Missing()
         except ImgserveError as error:
-            if not tells_of_the_file(error):
+            if not is_permanent(error):
                 raise
-            now = self._means.rules.clock()
-            return Trouble(asked, Problem(asked.image_id, version, error.code, error.detail, now))
-        return Finding(original, facts, asked.known, asked.origin, asked.who)
+            problem = Problem(file.image_id, version, error.code, error.detail, self.rules.clock())
+            return Invalid(problem, file.known, file.origin)
 
-    async def are_gone(self, ids: Sequence[str]) -> list[bool]:
-        """Tell of each whether there is no file."""
-        return [version is None for version in await to_thread.run_sync(self._versions, ids)]
+    async def inspect_upload(self, incoming: Incoming) -> Facts:
+        """Return the facts of an uploaded file that has no place yet.
 
-    async def changed(self, found: Sequence[Finding | Trouble]) -> list[str]:
-        """List the images whose files are others now than those that were looked at.
-
-        Another process may have placed one and recorded it before this one did: whoever writes last looks again.
+        Raises:
+            UnreadableImage, UnsupportedImage, TooLarge: it is not an image that can be used.
+            Busy, Unavailable: it cannot be inspected now.
         """
-        findings = [one for one in found if isinstance(one, Finding)]
-        now = await to_thread.run_sync(self._versions, [one.image_id for one in findings]) if findings else []
-        return [
-            one.image_id
-            for one, version in zip(findings, now, strict=True)
-            if version not in {one.original.file_version, _ANY}
-        ]
+        size = incoming.path.stat().st_size
+        megapixels = _guessed_megapixels(size)
+        facts = await self._facts(str(incoming.path), incoming.version, size, megapixels, background=False)
+        if facts.format in self.rules.refused:
+            raise UnsupportedImage(f"This server does not serve {facts.format} originals.")
+        return facts
 
-    async def sure_that_it_is_gone(self) -> None:
+    async def stat(self, image_id: str) -> Original:
+        """Look at an original in a thread; see `Originals.stat`."""
+        return await to_thread.run_sync(self.originals.stat, image_id)
+
+    async def exists(self, image_id: str) -> bool:
+        """Return whether there is a file, an image or not."""
+        return not await self.missing([image_id])
+
+    async def missing(self, ids: Sequence[str]) -> set[str]:
+        """Return the ids that have no file."""
+        versions = await to_thread.run_sync(self._versions, ids)
+        return {image_id for image_id, version in versions.items() if version is None}
+
+    async def changed(self, found: Sequence[Inspected | Invalid]) -> set[str]:
+        """Return the ids whose files are other ones now than those that were inspected.
+
+        Another process may have placed and recorded one before this process did: the one that writes last checks again.
+        """
+        inspected = {one.image_id: one.original.file_version for one in found if isinstance(one, Inspected)}
+        versions = await to_thread.run_sync(self._versions, list(inspected)) if inspected else {}
+        return {one for one, version in versions.items() if version not in {inspected[one], _UNKNOWN}}
+
+    async def current(self, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+        """Return the records whose files are in place and the same."""
+        versions = await to_thread.run_sync(self._versions, [one.image_id for one in records])
+        if _UNKNOWN in versions.values():
+            raise Unavailable("The original cannot be read right now.", retry_after=1)
+        return [one for one in records if is_same_file(one.version, versions[one.image_id] or "")]
+
+    async def check_readable(self) -> None:
         """Make sure that it is a file that is missing, and not the folder.
 
         Raises:
             Unavailable: the folder cannot be read; everything below it would seem to be deleted.
         """
-        if not await to_thread.run_sync(self._means.originals.readable):
+        if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)
 
-    async def is_there(self, image_id: str) -> bool:
-        """Tell whether there is a file, an image or not."""
+    async def _facts_of(self, original: Original, file: Candidate) -> Facts:
+        megapixels = original.megapixels or _guessed_megapixels(original.size)
         try:
-            await to_thread.run_sync(self._means.originals.stat, image_id)
-        except ImageNotFound:
-            return False
-        except ImgserveError as error:
-            return tells_of_the_file(error) or isinstance(error, OriginalUnsettled)
-        return True
-
-    async def _facts(self, original: Original, *, background: bool) -> Facts:
-        try:
-            return await self._means.inspect(
-                original.path,
-                original.file_version,
-                size=original.size,
-                megapixels=original.megapixels or guessed_megapixels(original.size),
-                background=background,
+            return await self._facts(
+                original.path, original.file_version, original.size, megapixels, background=file.background
             )
         except UnreadableImage as error:
-            if await to_thread.run_sync(_age, original) < self._means.rules.settle:
+            if await to_thread.run_sync(_age, original) < self.rules.settle:
                 raise OriginalUnsettled(retry_after=2) from error
             raise
 
-    def _versions(self, ids: Sequence[str]) -> list[str | None]:
-        """Tell the file versions of originals; None where there is no file."""
-        return [self._version(image_id) for image_id in ids]
-
-    def _version(self, image_id: str) -> str | None:
-        try:
-            return self._means.originals.stat(image_id).file_version
-        except ImageNotFound:
-            return None
-        except (UnsupportedImage, OriginalUnsettled):
-            return ""
-        except ImgserveError:
-            return _ANY  # cannot be told now
-
-
-def _age(original: Original) -> float:
-    """Tell how many seconds ago a file was last written to, whatever time of modification a copy gives it."""
-    with contextlib.suppress(OSError):
-        changed = Path(original.path).stat().st_ctime
-        return min(abs(time.time() - original.modified_ns / 1e9), abs(time.time() - changed))
-    return 0.0  # gone or replaced just now
-
-
-def guessed_megapixels(size: int) -> float:
-    """Guess how much there is to decode where a header does not tell."""
-    return size / _BYTES_A_PIXEL / 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Inspector:
-    """Has facts read by the processes that render."""
-
-    workers: Workers
-    discipline: Discipline
-    limits: Limits
-    damaged: bool = False
-    """Take what can be decoded of a broken file."""
-
-    async def __call__(self, path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:
-        """Decode a file of this version and tell its facts; see `Inspect`."""
+    async def _facts(self, path: str, version: str, size: int, megapixels: float, *, background: bool) -> Facts:
         if size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
         job = InspectJob(path, version, self.discipline, self.limits, self.damaged)
         # Beyond the limit it is refused on its header, which takes no time.
         beyond = megapixels * 1e6 > self.limits.original_pixels
         return await self.workers.inspect(job, megapixels=0.0 if beyond else megapixels, background=background)
+
+    def _versions(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the file versions of originals; None where there is no file."""
+        return {image_id: self._version(image_id) for image_id in ids}
+
+    def _version(self, image_id: str) -> str | None:
+        try:
+            return self.originals.stat(image_id).file_version
+        except ImageNotFound:
+            return None
+        except (UnsupportedImage, OriginalUnsettled):
+            return ""
+        except ImgserveError:
+            return _UNKNOWN
+
+
+def _age(original: Original) -> float:
+    """Return the seconds since a file was last written to, whatever modification time a copy sets."""
+    with contextlib.suppress(OSError):
+        changed = Path(original.path).stat().st_ctime
+        return min(abs(time.time() - original.modified_ns / 1e9), abs(time.time() - changed))
+    return 0.0  # gone or replaced just now
+
+
+def _guessed_megapixels(size: int) -> float:
+    return size / _BYTES_PER_PIXEL / 1e6

@@ -1,137 +1,250 @@
-"""Write inspected images to the catalog."""
+"""Decide what is recorded of inspected images, and write it to the catalog."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
 
-from imgserve.catalog import Merge, Notice
-from imgserve.errors import ImageExists, ImageNotFound
-from imgserve.library.inspect import Finding, Looking, Trouble, decide
-from imgserve.library.means import Means
-from imgserve.library.results import Recorded, Recording
-from imgserve.model import ImageRecord, focused_version
+from imgserve.catalog import Catalog, Merge
+from imgserve.errors import ImageExists, ImageNotFound, ImgserveError
+from imgserve.formats import FORMATS
+from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
+from imgserve.library.publish import ChangePublisher
+from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording
+from imgserve.metrics import Metrics
+from imgserve.model import ImageRecord, bytes_version, focused_version
+
+FILE_NAME = "file_name"
+"""The key of the metadata that holds the name of an uploaded file whose id does not contain it."""
+_FOLDER_DIGITS = 2
+_NAME_DIGITS = 20
+"""Together with the folders 96 bits of the digest: no two images share them by chance."""
 
 
-class Committing:
-    """Writes records and problems. Whoever calls it holds the locks of their ids."""
+def name_by_content(sha256: str, format_name: str, *, whole: bool = False) -> str:
+    """Return an image id made from a digest, in two levels of folders that all stay small."""
+    first, second, rest = sha256[:_FOLDER_DIGITS], sha256[_FOLDER_DIGITS : 2 * _FOLDER_DIGITS], sha256[4:]
+    return f"{first}/{second}/{rest if whole else rest[:_NAME_DIGITS]}.{FORMATS[format_name].extensions[0]}"
 
-    def __init__(self, means: Means, looking: Looking) -> None:
-        """Take the parts."""
-        self._means = means
-        self._looking = looking
 
-    async def commit(self, found: Sequence[Finding | Trouble]) -> dict[str, Recorded]:
-        """Record images and problems; tells what became of each.
+def decide(found: Inspected, before: ImageRecord | None, now: datetime) -> ImageRecord | None:
+    """Return the record of an image; None to leave the existing one, which is of the same bytes already.
+
+    What people wrote stays, except for what the uploader states now. Texts of the file only fill empty fields. The
+    texts of a replaced file also stay, because they cannot be told from what people wrote.
+    """
+    version = found.original.file_version
+    if before is not None and found.details is None and _is_of(before, found):
+        return None
+    record = _from_facts(found, now)
+    if before is not None:
+        texts = {name: value for name in CHANGEABLE if (value := getattr(before, name))}
+        record = replace(record, **texts | {"metadata": {**record.metadata, **before.metadata}})
+    if found.details is not None:
+        record = replace(record, **merged(found.details.said, record.metadata))
+    return replace(record, version=focused_version(version, record.focal_point))
+
+
+def merged(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was stated, with its metadata added to the existing ones."""
+    return {**said, "metadata": {**metadata, **said.get("metadata", {})}}
+
+
+def _is_of(before: ImageRecord, found: Inspected) -> bool:
+    return is_same_file(before.version, found.original.file_version) and before.sha256 == found.facts.sha256
+
+
+def _from_facts(found: Inspected, now: datetime) -> ImageRecord:
+    facts = found.facts
+    return ImageRecord(
+        image_id=found.image_id,
+        version=found.original.file_version,
+        sha256=facts.sha256,
+        format=facts.format,
+        width=facts.width,
+        height=facts.height,
+        size=facts.size,
+        frames=facts.frames,
+        alpha=facts.alpha,
+        color_space=facts.color_space,
+        perceptual_hash=facts.perceptual_hash,
+        dominant_color=facts.dominant_color,
+        thumbhash=facts.thumbhash,
+        title=facts.title,
+        description=facts.description,
+        tags=facts.keywords,
+        metadata={**facts.metadata, FILE_NAME: found.name} if found.name else facts.metadata,
+        origin=found.origin,
+        who=found.who,
+        created=now,
+        changed=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWriter:
+    """Writes records and problems, and publishes the changes. The caller holds the locks of the ids."""
+
+    catalog: Catalog
+    inspector: Inspector
+    publisher: ChangePublisher
+    locks: NameLocks
+    metrics: Metrics
+    clock: Callable[[], datetime]
+
+    async def commit(self, found: Sequence[Inspected | Invalid]) -> dict[str, Recorded]:
+        """Record images and problems; return the outcome of each.
 
         Raises:
-            CatalogUnavailable: some or nothing was recorded; the next scan goes on.
+            CatalogUnavailable: some or nothing was recorded; the next scan records the rest.
         """
-        findings = {one.image_id: one for one in found if isinstance(one, Finding)}
-        troubles = [one for one in found if isinstance(one, Trouble)]
-        renamed = await self._rename(findings)
-        recorded = renamed | await self._record([one for one in findings.values() if one.image_id not in renamed])
-        return recorded | await self._report(troubles)
+        images = {one.image_id: one for one in found if isinstance(one, Inspected)}
+        renamed = await self._rename(images)
+        recorded = await self._record([one for one in images.values() if one.image_id not in renamed])
+        return renamed | recorded | await self._report([one for one in found if isinstance(one, Invalid)])
+
+    async def change(self, image_id: str, fields: Mapping[str, Any]) -> ImageRecord:
+        """Change fields that people write.
+
+        Raises:
+            ImageNotFound: there is no record.
+            ValueError: a field is not one of these, or not valid.
+        """
+        if unknown := set(fields) - set(CHANGEABLE):
+            raise ValueError(f"these are read from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
+        now = self.clock()
+
+        def changed(before: ImageRecord | None) -> ImageRecord | None:
+            if before is None:
+                return None
+            record = replace(before, **fields, changed=now)
+            return replace(record, version=focused_version(bytes_version(before.version), record.focal_point))
+
+        change = (await self.catalog.images.merge_many({image_id: changed}))[image_id]
+        if change.record is None or change.before is None:
+            raise ImageNotFound
+        if "focal_point" in fields:
+            await self._refocus(change.record, changed=change.record.version != change.before.version)
+        return change.record
 
     async def forget(self, ids: Sequence[str], *, certain: bool = False) -> list[str]:
-        """Forget images whose files are gone, and problems; tell which were known.
+        """Remove the records of images whose files are gone, and problems; return the ids that were known.
 
-        Others are told of what was known, or of all where it is certain that there were images.
+        The change is published for those that were known, or for all if it is certain that there were images.
         """
-        catalog, telling = self._means.catalog, self._means.telling
         if not ids:
             return []
-        records = await catalog.images.versions_of(ids)
-        problems = await catalog.problems.get_many(ids)
-        await telling.purge(ids)
+        records = await self.catalog.images.versions_of(ids)
+        problems = await self.catalog.problems.get_many(ids)
+        await self.publisher.purge(ids)
         if problems:
-            await catalog.problems.forget(list(problems))
+            await self.catalog.problems.forget(list(problems))
         if records:
-            await catalog.sets.delete(list(records))
+            await self.catalog.sets.delete(list(records))
         known = sorted({*records, *problems})
-        await telling.publish([Notice("changed", image_id) for image_id in (ids if certain else known)])
-        await telling.purged(ids if certain else sorted(records))
+        await self.publisher.changed(ids if certain else known, purged=ids if certain else sorted(records))
         return known
 
-    async def _record(self, findings: Sequence[Finding]) -> dict[str, Recorded]:
-        if not findings:
+    async def announce(self, record: ImageRecord) -> None:
+        """Publish an image that is back, although everybody knows it to be gone."""
+        original = await self.inspector.stat(record.image_id)
+        ids = [record.image_id]
+        await self.publisher.changed(ids, purged=ids, recorded=[original.focused(record.focal_point)])
+
+    def count(self, origin: str, outcome: str, seconds: float) -> None:
+        """Count an original that came in, and the time that it took."""
+        self.metrics.ingested.labels(origin, outcome).inc()
+        self.metrics.ingest_seconds.labels(origin).observe(seconds)
+
+    async def _refocus(self, record: ImageRecord, *, changed: bool) -> None:
+        """Purge the renditions, because crops follow the focal point; mezzanines show the whole image, and stay.
+
+        This is done also where the point did not change: a process may have died before it purged.
+        """
+        ids, recorded = [record.image_id], []
+        await self.publisher.purge(ids, mezzanines=False)
+        if changed:
+            try:
+                original = await self.inspector.stat(record.image_id)
+            except ImgserveError:  # gone or damaged by now, which the next scan finds
+                pass
+            else:
+                recorded = [original.focused(record.focal_point)]
+        await self.publisher.changed(ids, purged=ids, recorded=recorded)
+
+    async def _record(self, found: Sequence[Inspected]) -> dict[str, Recorded]:
+        if not found:
             return {}
-        catalog, telling = self._means.catalog, self._means.telling
-        replaced = [one.image_id for one in findings if one.known is not None]
-        await telling.purge(replaced)
-        problems = await catalog.problems.get_many([one.image_id for one in findings])
-        # Before the record, which would make the file one that is known.
-        await catalog.problems.forget(list(problems))
-        merged = await catalog.images.merge_many({one.image_id: self._merge(one) for one in findings})
-        records = {image_id: one.record for image_id, one in merged.items() if one.record is not None}
-        telling.recheck(records)
-        await telling.publish([Notice("changed", image_id) for image_id in records])
-        await telling.purged(replaced)
-        await telling.recorded(
-            one.original.focused(records[one.image_id].focal_point) for one in findings if one.image_id in records
+        replaced = [one.image_id for one in found if one.known is not None]
+        await self.publisher.purge(replaced)
+        problems = await self.catalog.problems.get_many([one.image_id for one in found])
+        # Before the record, which would make the file a known one.
+        await self.catalog.problems.forget(list(problems))
+        now = self.clock()
+        merges = await self.catalog.images.merge_many({one.image_id: _merge(one, now) for one in found})
+        pairs = [(one, record) for one in found if (record := merges[one.image_id].record) is not None]
+        await self.publisher.changed(
+            [one.image_id for one, _ in pairs],
+            purged=replaced,
+            recorded=[one.original.focused(record.focal_point) for one, record in pairs],
         )
-        return {one.image_id: _recorded(one, records[one.image_id]) for one in findings if one.image_id in records}
-
-    def _merge(self, finding: Finding) -> Merge:
-        now = self._means.rules.clock()
-        return lambda before: decide(finding, before, now)
-
-    async def _report(self, troubles: Sequence[Trouble]) -> dict[str, Recorded]:
-        """Add problems; a record that there was goes after that, so that the list of images tells what is served."""
-        if not troubles:
-            return {}
-        catalog, telling = self._means.catalog, self._means.telling
-        known = [one.asked.image_id for one in troubles if one.asked.known is not None]
-        await telling.purge(known)
-        await catalog.problems.put_many([one.problem for one in troubles])
-        if known:
-            await catalog.sets.delete(known)
-        await telling.publish([Notice("changed", image_id) for image_id in known])
-        await telling.purged(known)
         return {
-            one.problem.image_id: Recorded(one.problem.image_id, Recording.PROBLEM, problem=one.problem)
-            for one in troubles
+            one.image_id: Recorded(
+                one.image_id, Recording.REPLACED if one.known is not None else Recording.CREATED, record
+            )
+            for one, record in pairs
         }
 
-    async def _rename(self, findings: dict[str, Finding]) -> dict[str, Recorded]:
-        """Have records follow their files to new ids."""
-        new = {one.facts.sha256 for one in findings.values() if one.known is None and one.details is None}
+    async def _report(self, found: Sequence[Invalid]) -> dict[str, Recorded]:
+        """Add problems, then remove the records of these files, so that the list of images shows what is served."""
+        if not found:
+            return {}
+        known = [one.image_id for one in found if one.known is not None]
+        await self.publisher.purge(known)
+        await self.catalog.problems.put_many([one.problem for one in found])
+        if known:
+            await self.catalog.sets.delete(known)
+        await self.publisher.changed(known, purged=known)
+        return {one.image_id: Recorded(one.image_id, Recording.PROBLEM, problem=one.problem) for one in found}
+
+    async def _rename(self, found: Mapping[str, Inspected]) -> dict[str, Recorded]:
+        """Let records follow their files to new ids."""
+        new = [one for one in found.values() if one.known is None and one.details is None]
         if not new:
             return {}
-        candidates = [one for one in await self._means.catalog.search.by_sha256_of(new) if one.image_id not in findings]
-        done = dict[str, Recorded]()
-        if candidates:
-            gone = await self._looking.are_gone([one.image_id for one in candidates])
-            for old in (one for one, is_gone in zip(candidates, gone, strict=True) if is_gone):
-                new_ids = (one for one in findings.values() if _follows(one, old) and one.image_id not in done)
-                finding = next(new_ids, None)
-                if finding is not None and (record := await self._follow(finding, old)) is not None:
-                    done[finding.image_id] = record
-        return done
+        records = await self.catalog.search.by_sha256_of({one.facts.sha256 for one in new})
+        candidates = [one for one in records if one.image_id not in found]
+        missing = await self.inspector.missing([one.image_id for one in candidates])
+        renamed = dict[str, Recorded]()
+        for old in (one for one in candidates if one.image_id in missing):
+            follower = _first_of(old, (one for one in new if one.image_id not in renamed))
+            if follower is not None and (record := await self._follow(follower, old)) is not None:
+                renamed[follower.image_id] = record
+        return renamed
 
-    async def _follow(self, finding: Finding, old: ImageRecord) -> Recorded | None:
-        """Give a record the id that its file has now; None where somebody else is at it, or its file is back."""
-        means = self._means
+    async def _follow(self, found: Inspected, old: ImageRecord) -> Recorded | None:
+        """Give a record the new id of its file; None where the record is being changed, or its file is back."""
         async with AsyncExitStack() as stack:
-            free = await stack.enter_async_context(means.locks.hold_if_free(old.image_id))
-            if not free or await self._looking.is_there(old.image_id):
+            free = await stack.enter_async_context(self.locks.hold_if_free(old.image_id))
+            if not free or await self.inspector.exists(old.image_id):
                 return None
-            await means.telling.purge([old.image_id])
-            await means.catalog.problems.forget([finding.image_id])
-            version = focused_version(finding.original.file_version, old.focal_point)
-            fields = {"image_id": finding.image_id, "version": version}
+            await self.publisher.purge([old.image_id])
+            await self.catalog.problems.forget([found.image_id])
+            version = focused_version(found.original.file_version, old.focal_point)
+            fields = {"image_id": found.image_id, "version": version}
             try:
-                record = await means.catalog.images.change(old.image_id, fields, at=means.rules.clock())
+                record = await self.catalog.images.change(old.image_id, fields, at=self.clock())
             except (ImageNotFound, ImageExists):
                 return None
-        await means.telling.publish([Notice("changed", one) for one in (old.image_id, finding.image_id)])
-        await means.telling.purged([old.image_id])
-        await means.telling.recorded([finding.original.focused(record.focal_point)])
-        return Recorded(finding.image_id, Recording.RENAMED, record, renamed_from=old.image_id)
+        ids, original = [old.image_id, found.image_id], found.original.focused(record.focal_point)
+        await self.publisher.changed(ids, purged=[old.image_id], recorded=[original])
+        return Recorded(found.image_id, Recording.RENAMED, record)
 
 
-def _follows(finding: Finding, old: ImageRecord) -> bool:
-    return finding.known is None and finding.details is None and finding.facts.sha256 == old.sha256
+def _merge(found: Inspected, now: datetime) -> Merge:
+    return lambda before: decide(found, before, now)
 
 
-def _recorded(finding: Finding, record: ImageRecord) -> Recorded:
-    outcome = Recording.CREATED if finding.known is None else Recording.REPLACED
-    return Recorded(finding.image_id, outcome, record)
+def _first_of(old: ImageRecord, new: Iterable[Inspected]) -> Inspected | None:
+    return next((one for one in new if one.facts.sha256 == old.sha256), None)

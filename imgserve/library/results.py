@@ -1,10 +1,10 @@
-"""Values that the ingest service accepts and returns."""
+"""Values that the ingest service accepts and returns, its rules, and its locks of names."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -12,59 +12,40 @@ from imgserve.catalog import Similar
 from imgserve.errors import ImgserveError
 from imgserve.model import FocalPoint, ImageRecord, Original, Problem
 
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    users: int = 0
-    """Who holds it or waits for it."""
+CHANGEABLE = ("title", "alt", "description", "tags", "metadata", "focal_point")
+"""The fields of a record that people write; all others follow from the bytes."""
 
 
-class NameLocks:
-    """Lets one at a time change what has a name."""
+def _now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self) -> None:
-        """Begin with nothing held."""
-        self._entries: dict[str, _Entry] = {}
 
-    def __len__(self) -> int:
-        """Count the names that are held or waited for."""
-        return len(self._entries)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings of the ingest service."""
 
-    @contextlib.asynccontextmanager
-    async def hold(self, *names: str) -> AsyncIterator[None]:
-        """Hold names, which are waited for in their order, so that nobody waits in a circle."""
-        async with contextlib.AsyncExitStack() as stack:
-            for name in sorted(set(names)):
-                await stack.enter_async_context(self._hold(name))
-            yield
+    duplicates: Literal["existing", "refuse"] = "existing"
+    """Whether an upload of bytes that are stored already returns the existing image, or is refused."""
+    near: int = 6
+    """Bits of 64 in which the perceptual hashes of similar images differ at most; -1 to report no similar images."""
+    trash_seconds: float = 0.0
+    """How long deleted images are kept; 0 for no trash."""
+    settle: float = 2.0
+    """Age in seconds from which a file can be reported as damaged: a younger one may still be written."""
+    refused: tuple[str, ...] = ()
+    """Formats that this server does not serve."""
+    at_once: int = 4
+    """Files of a scan that are inspected in parallel."""
+    clock: Callable[[], datetime] = _now
 
-    @contextlib.asynccontextmanager
-    async def hold_if_free(self, name: str) -> AsyncIterator[bool]:
-        """Hold a name beside others, in any order, if nobody does; tell whether it is held."""
-        if name in self._entries:
-            yield False
-            return
-        # Free, so that it is taken without waiting.
-        async with self._hold(name):
-            yield True
-
-    @contextlib.asynccontextmanager
-    async def _hold(self, name: str) -> AsyncIterator[None]:
-        entry = self._entries.setdefault(name, _Entry())
-        entry.users += 1
-        try:
-            async with entry.lock:
-                yield
-        finally:
-            entry.users -= 1
-            if not entry.users:
-                del self._entries[name]
+    def until(self, deleted: datetime) -> datetime:
+        """Return when an image leaves the trash."""
+        return deleted + timedelta(seconds=self.trash_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What an uploader says of an image; what is empty was not said."""
+    """What an uploader states about an image; an empty value states nothing."""
 
     title: str = ""
     alt: str = ""
@@ -75,64 +56,62 @@ class Details:
 
     @property
     def said(self) -> dict[str, Any]:
-        """What was said, by the names of `ImageRecord`."""
-        names = ("title", "alt", "description", "tags", "metadata", "focal_point")
-        return {name: value for name in names if (value := getattr(self, name))}
+        """The values that are not empty, by the names of `ImageRecord`."""
+        return {name: value for name in CHANGEABLE if (value := getattr(self, name))}
 
 
 class Recording(StrEnum):
-    """What became of a file that lies in place."""
+    """The outcome of recording a file that is in place."""
 
     UNCHANGED = "unchanged"
     CREATED = "created"
     REPLACED = "replaced"
     RENAMED = "renamed"
     PROBLEM = "problem"
-    """It is no image, or none that can be used."""
+    """The file is not an image, or cannot be used."""
     GONE = "gone"
-    """It was not there any more, and is forgotten."""
+    """The file does not exist any more, and its record was removed."""
     LATER = "later"
-    """It cannot be read now: still being written, or there is no time for it; to be tried again. Of many only."""
+    """The file cannot be read now and has to be tried again. Only `record_many` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What is known of a file that lies in place."""
+    """The state of a file that is in place."""
 
     image_id: str
     outcome: Recording
     record: ImageRecord | None = None
-    """None too where the record was known and not read."""
+    """None also where the record was known and therefore not read."""
     problem: Problem | None = None
-    renamed_from: str | None = None
     error: ImgserveError | None = None
-    """Why it is to be tried again later."""
+    """Why the file has to be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An image that came in, or was there already."""
+    """An uploaded image, or the existing one of the same bytes."""
 
     record: ImageRecord
     outcome: Literal["created", "replaced", "existing"]
     similar: tuple[Similar, ...] = ()
-    """Images that look alike, and those of the same bytes under other ids, the most alike first."""
+    """Images that look alike, and those of the same bytes under other ids, the most similar first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """An image that was taken away."""
+    """A deleted image."""
 
     image_id: str
     item: str | None = None
-    """Its name in the trash; None where there is no trash."""
+    """Its name in the trash; None if there is no trash."""
     until: datetime | None = None
     """When it leaves the trash for good."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrashItem:
-    """A deleted image that can be brought back."""
+    """A deleted image that can be restored."""
 
     item: str
     image_id: str
@@ -147,20 +126,68 @@ class Purged:
     """What a purge removed."""
 
     images: int
-    """How many images were purged, had they renditions or not."""
+    """How many images were purged, with or without renditions."""
     renditions: int
 
 
 class Listener(Protocol):
-    """Is told of changes after they are made, and awaited; what it raises is logged and changes nothing."""
+    """Is called and awaited after each change; its errors are logged and have no effect on the change."""
 
     async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        """Hear that what was made of these images is not to be used any more; None for all images.
+        """Handle that the renditions of these images are outdated; None for all images.
 
-        `tags` names what else answers may be known by: `preset:NAME` after the purge of a preset.
+        `tags` names further responses by their cache tags: `preset:NAME` after the purge of a preset.
         """
         ...
 
     async def on_recorded(self, original: Original) -> None:
-        """Hear of a new original, or a new version of one."""
+        """Handle a new original, or a new version of one."""
         ...
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    """How many tasks hold it or wait for it."""
+
+
+class NameLocks:
+    """Locks by name: one task at a time changes what has a name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        """Return how many names are held or waited for."""
+        return len(self._entries)
+
+    @contextlib.asynccontextmanager
+    async def hold(self, *names: str) -> AsyncIterator[None]:
+        """Hold names. They are acquired in sorted order, so that no deadlock is possible."""
+        async with contextlib.AsyncExitStack() as stack:
+            for name in sorted(set(names)):
+                await stack.enter_async_context(self._hold(name))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def hold_if_free(self, name: str) -> AsyncIterator[bool]:
+        """Hold a name in addition to others, in any order, unless it is in use; yield whether it is held."""
+        if name in self._entries:
+            yield False
+            return
+        # Free, so it is acquired without waiting.
+        async with self._hold(name):
+            yield True
+
+    @contextlib.asynccontextmanager
+    async def _hold(self, name: str) -> AsyncIterator[None]:
+        entry = self._entries.setdefault(name, _Entry())
+        entry.users += 1
+        try:
+            async with entry.lock:
+                yield
+        finally:
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[name]

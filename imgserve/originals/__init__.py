@@ -1,1 +1,1 @@
-"""Where originals are kept. Nothing here decodes, records or serves them."""
+"""Storage of originals: folders, their trash, and watching them."""

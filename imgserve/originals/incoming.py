@@ -1,4 +1,4 @@
-"""Incoming files: written hidden, then moved into place without replacing anything."""
+"""Incoming files: written to a hidden folder, then moved into place."""
 
 import contextlib
 import ctypes
@@ -18,14 +18,14 @@ from imgserve.model import file_version
 from imgserve.originals.root import OWN, Root, check_id, names_in, parts_of
 
 ABANDONED_SECONDS = 86_400.0
-"""Where the file system has no locks, what is older was left behind: no upload takes a day."""
+"""On a file system without locks, an older file was left behind: no upload takes a day."""
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def claim(folder: int, name: str) -> int | None:
-    """Make a file and hold it; gives its descriptor, or None where a sweep was faster, so that another name is tried.
+    """Create a file and lock it; return its descriptor, or None if a sweep was faster, so that another name is tried.
 
-    It is never writable by others; nobody else is to change what an upload brings.
+    Other accounts cannot write to it, because only the upload may change it.
     """
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644, dir_fd=folder)
     try:
@@ -33,7 +33,7 @@ def claim(folder: int, name: str) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    except OSError:  # no locks here: the age decides
+    except OSError:  # the file system has no locks: the age decides
         return descriptor
     if os.fstat(descriptor).st_nlink:
         return descriptor
@@ -42,10 +42,10 @@ def claim(folder: int, name: str) -> int | None:
 
 
 def hold_abandoned(folder: int, name: str) -> int | None:
-    """Hold a file that nobody is writing any more, until the descriptor is closed; None where somebody may be."""
+    """Lock a file that no process writes any more, and return its descriptor; None if a process may write it."""
     try:
         descriptor = os.open(name, os.O_RDWR | _FLAGS, dir_fd=folder)
-    except OSError:  # gone, or none of ours: nothing to sweep
+    except OSError:  # gone, or not one of ours: nothing to sweep
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,13 +65,13 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Turn failures of writing into errors of ours.
+    """Translate failures of writing.
 
     Raises:
-        StorageFull: the disk or the quota is.
+        StorageFull: the disk or the quota is full.
         ReadOnlyOriginals: this process may not write there.
-        BadImageId: the file system takes no such name.
-        Unavailable: anything else, which says nothing about the request.
+        BadImageId: the name is too long for the file system.
+        Unavailable: any other failure, which does not depend on the request.
     """
     try:
         yield
@@ -79,7 +79,7 @@ def writing() -> Iterator[None]:
         if error.errno in _FULL:
             raise StorageFull from error
         if error.errno == errno.EXDEV:
-            raise ReadOnlyOriginals("This folder lies on another disk than the folder of originals.") from error
+            raise ReadOnlyOriginals("This folder is on another disk than the folder of originals.") from error
         if error.errno in _FORBIDDEN:
             raise ReadOnlyOriginals from error
         if error.errno == errno.ENAMETOOLONG:
@@ -89,7 +89,7 @@ def writing() -> Iterator[None]:
 
 _NO_REPLACE = 1
 _UNKNOWN_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
-"""What kernels and file systems say that have no such rename, NFS for one."""
+"""Errors of kernels and file systems that have no such rename, as NFS."""
 _RENAME: Callable[[int, bytes, int, bytes, int], int] | None = getattr(
     ctypes.CDLL(None, use_errno=True), "renameat2", None
 )
@@ -99,7 +99,7 @@ def move_new(source: int, name: str, target: int, new_name: str) -> None:
     """Rename from one open folder into another in one step.
 
     Raises:
-        FileExistsError: there is something of the new name.
+        FileExistsError: the new name exists.
     """
     # Rather than a link alone: systems that protect hard links refuse one to a file of another account.
     if _RENAME is not None:
@@ -115,7 +115,7 @@ def move_by_link(source: int, name: str, target: int, new_name: str) -> None:
     """Rename in two steps, between which the file has both names.
 
     Raises:
-        FileExistsError: there is something of the new name.
+        FileExistsError: the new name exists.
     """
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     os.unlink(name, dir_fd=source)
@@ -125,12 +125,12 @@ _FOLDER = "incoming"
 
 
 class Incoming:
-    """A new file that nobody sees yet, written by one thread at a time; as a context it drops what was not placed."""
+    """A new file that is not visible yet, written by one thread at a time. A `with` block drops it at its end."""
 
     def __init__(self, path: Path, folder: int, descriptor: int) -> None:
-        """Take the file, held by a claim, and a descriptor of its folder; both descriptors are closed here."""
+        """Own a claimed file and a descriptor of its folder; both descriptors are closed here."""
         self.path = path
-        """Where it can be read meanwhile."""
+        """Where it can be read until it is placed."""
         self.folder = folder
         self._descriptor = descriptor
         self._whole = False
@@ -138,7 +138,7 @@ class Incoming:
 
     @property
     def version(self) -> str:
-        """File version, as it will be in its place unless one of the same is there."""
+        """The file version that it will have in its place, unless the replaced file has the same."""
         state = os.fstat(self._descriptor)
         return file_version(state.st_mtime_ns, state.st_size)
 
@@ -156,16 +156,16 @@ class Incoming:
                 view = view[os.write(self._descriptor, view) :]
 
     def close(self) -> None:
-        """Bring all that was written to the disk; nothing more is taken."""
+        """Flush the file to the disk; nothing can be written after that."""
         if not self._whole:
             with writing():
                 os.fsync(self._descriptor)
             self._whole = True
 
     def differ(self, version: str) -> None:
-        """Make the file version another one than this, by the least that the file system tells apart."""
+        """Change the file version if it is `version`, by the smallest step that the file system stores."""
         moment = os.fstat(self._descriptor).st_mtime_ns
-        # File systems keep nanoseconds, hundreds of them, microseconds, seconds or every second one.
+        # File systems store times in units of 1 ns, 100 ns, 1 us, 1 s or 2 s.
         for step in (1, 100, 1000, 10**9, 2 * 10**9):
             if self.version != version:
                 return
@@ -173,7 +173,7 @@ class Incoming:
             os.fsync(self._descriptor)
 
     def placed(self) -> None:
-        """Let go of the file, which has another name now."""
+        """Close the file, which has another name now."""
         if not self._over:
             self._over = self._whole = True
             os.close(self._descriptor)
@@ -200,7 +200,7 @@ def open_incoming(root: Root) -> Incoming:
     """Open a new file below a root.
 
     Raises:
-        StorageFull, ReadOnlyOriginals, Unavailable: there can be none.
+        StorageFull, ReadOnlyOriginals, Unavailable: it cannot be created.
     """
     with writing(), root.own(_FOLDER, make=True) as folder:
         descriptor = None
@@ -211,7 +211,7 @@ def open_incoming(root: Root) -> Incoming:
 
 
 def sweep_incoming(root: Root) -> int:
-    """Delete what nobody is writing any more; tell how many."""
+    """Delete files that no process writes any more; return how many."""
     with writing(), contextlib.suppress(FileNotFoundError), root.own(_FOLDER, make=False) as folder:
         return sum(_swept(folder, name) for name in names_in(folder))
     return 0
@@ -231,14 +231,14 @@ def _swept(folder: int, name: str) -> bool:
 
 
 def place(root: Root, incoming: Incoming, image_id: str, *, replace: bool) -> str:
-    """Give an incoming file its place, whole and on the disk, and tell its file version.
+    """Move a complete incoming file to its place, and return its file version.
 
     Raises:
-        BadImageId: no file may lie there.
-        ImageExists: something there is in the way.
+        BadImageId: no file can have this id.
+        ImageExists: a file or folder is in the way.
     """
     if parts_of(image_id) is None or not os.path.lexists(f"{root.path}/{image_id}"):
-        check_id(image_id)  # what lies there already may be replaced under an odder name
+        check_id(image_id)  # an existing file may be replaced under an id that no new file can have
 
     def move(folder: int, name: str) -> None:
         if not replace:
@@ -257,10 +257,10 @@ def place(root: Root, incoming: Incoming, image_id: str, *, replace: bool) -> st
 
 
 def remove(root: Root, image_id: str) -> None:
-    """Delete a file for good, and the folders that it leaves empty.
+    """Delete a file for good, and the folders that are empty then.
 
     Raises:
-        ImageNotFound: there is none.
+        ImageNotFound: it does not exist.
     """
     file_size(root, image_id)
     *above, name = image_id.split("/")
@@ -275,14 +275,14 @@ def remove(root: Root, image_id: str) -> None:
 
 
 def file_size(root: Root, image_id: str) -> int:
-    """Tell the bytes of a file that may be served.
+    """Return the size in bytes of a file that may be served.
 
     Raises:
-        ImageNotFound: there is none, or it is no regular file.
+        ImageNotFound: it does not exist, or is not a regular file.
     """
     path = root.path_of(image_id)
     try:
-        state = os.lstat(path)  # links were followed, and one that is there now has just come
+        state = os.lstat(path)  # links were followed; one that is there now is new
     except OSError as error:
         raise ImageNotFound from error
     if not stat.S_ISREG(state.st_mode):
@@ -292,7 +292,7 @@ def file_size(root: Root, image_id: str) -> int:
 
 def _version(folder: int, name: str) -> str | None:
     try:
-        state = os.stat(name, dir_fd=folder)  # of what a link leads to, for that is what was served
-    except OSError:  # nothing there, or nothing that was served
+        state = os.stat(name, dir_fd=folder)  # of the target of a link, because that was served
+    except OSError:  # no file, or one that was not served
         return None
     return file_version(state.st_mtime_ns, state.st_size)

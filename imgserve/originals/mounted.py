@@ -1,89 +1,70 @@
-"""Several folders of originals as one: a main one, and others below prefixes, which are only read."""
+"""Several folders of originals as one: a main folder, and read-only folders below prefixes."""
 
 import builtins
 import contextlib
-import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import replace as changed
 
 from imgserve.errors import ImageExists, OriginalUnsettled, ReadOnlyOriginals, UnsupportedImage
 from imgserve.model import Original
-from imgserve.originals.base import Trashed, Walk, Walked
+from imgserve.originals.base import Trashed
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
 
 
 class MountedOriginals:
-    """A main folder and others; an id below a prefix means a file of its folder and never one of the main folder."""
+    """A main folder and others. An id below a prefix is a file of that folder, and never one of the main folder."""
 
     def __init__(self, main: FolderOriginals, mounts: Mapping[str, FolderOriginals]) -> None:
-        """Take the folders by prefix, without a slash at its end; the longest prefix that fits an id decides."""
+        """Use folders by prefix, without a trailing slash; the longest prefix that matches an id decides."""
         self._main = main
         by_length = sorted(mounts.items(), key=lambda mount: -len(mount[0]))
         self._mounts = {f"{prefix}/": folder for prefix, folder in by_length}
 
     def stat(self, image_id: str, known: Original | None = None) -> Original:
-        """Look at one original as it is now."""
+        """Return an original as it is now."""
         prefix = self._prefix(image_id)
         seen = self._folder(prefix).stat(image_id.removeprefix(prefix), known)
         return seen if seen is known else changed(seen, image_id=image_id)
 
+    def find_stem(self, stem: str) -> builtins.list[str]:
+        """Return the ids of the files named `stem`, a dot and the extension of an image format."""
+        prefix = self._prefix(stem)
+        return [prefix + name for name in self._folder(prefix).find_stem(stem.removeprefix(prefix))]
+
     def readable(self) -> bool:
-        """Tell whether the main folder is there: without one of the others the rest is still served."""
+        """Return whether the main folder exists: without one of the others the rest is still served."""
         return self._main.readable()
 
     def list(self) -> Iterator[str]:
-        """Walk the image ids, folder by folder."""
+        """Iterate over the image ids, folder by folder."""
         for prefix in ("", *sorted(self._mounts)):
             for name in self._folder(prefix).list():
                 if self._prefix(prefix + name) == prefix:
                     yield prefix + name
 
-    def walk(self) -> Walk:
-        """Walk every file that could be an original, in the order of ids."""
-
-        def walking(missed: builtins.list[str]) -> Iterator[Walked]:
-            return heapq.merge(
-                *(self._walk(prefix, missed) for prefix in ("", *self._mounts)), key=lambda file: file.image_id
-            )
-
-        return Walk(walking)
-
-    def _walk(self, prefix: str, missed: builtins.list[str]) -> Iterator[Walked]:
-        """Walk one folder but what others cover; what could not be read is told before the next file is."""
-        files = self._folder(prefix).walk()
-        for file in files:
-            if self._prefix(prefix + file.image_id) == prefix:
-                yield changed(file, image_id=prefix + file.image_id) if prefix else file
-        missed.extend(prefix + name for name in files.missed if self._prefix(prefix + name) == prefix)
-
-    @property
-    def read_only(self) -> bool:
-        """Tell whether nothing can be written, not even in the main folder."""
-        return self._main.read_only
-
     def check_id(self, image_id: str) -> None:
-        """Refuse an id for a new image."""
-        self._placeable(image_id)
+        """Check an id for a new image."""
+        self._check_placeable(image_id)
         self._main.check_id(image_id)
 
     def incoming(self) -> Incoming:
-        """Open a new file that nobody sees yet."""
+        """Open a new file that is not visible yet."""
         return self._main.incoming()
 
     def place(self, incoming: Incoming, image_id: str, *, replace: bool) -> str:
-        """Give an incoming file its place, whole and on the disk, and tell its file version."""
-        self._placeable(image_id)
+        """Move a complete incoming file to its place, and return its file version."""
+        self._check_placeable(image_id)
         return self._main.place(incoming, image_id, replace=replace)
 
     def remove(self, image_id: str) -> None:
         """Delete an original for good."""
-        self._deletable(image_id)
+        self._check_deletable(image_id)
         self._main.remove(image_id)
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
-        """Move an original to the trash with what is known of it, and tell the name of the item."""
-        self._deletable(image_id)
+        """Move an original to the trash with a sidecar, and return the name of the item."""
+        self._check_deletable(image_id)
         return self._main.discard(image_id, sidecar)
 
     def trashed(self) -> builtins.list[Trashed]:
@@ -91,12 +72,12 @@ class MountedOriginals:
         return self._main.trashed()
 
     def trash_item(self, item: str) -> Trashed:
-        """Look at one item of the trash."""
+        """Return one item of the trash."""
         return self._main.trash_item(item)
 
     def restore(self, item: str) -> Trashed:
-        """Move an original from the trash back to its place."""
-        self._writable(self._main.trash_item(item).image_id)
+        """Move an original from the trash back to its place, and return its item."""
+        self._check_writable(self._main.trash_item(item).image_id)
         return self._main.restore(item)
 
     def destroy(self, item: str) -> None:
@@ -104,30 +85,30 @@ class MountedOriginals:
         self._main.destroy(item)
 
     def sweep(self) -> int:
-        """Remove what processes left that died in the middle; tell how many."""
+        """Remove the incomplete files that processes left when they died; return how many."""
         return self._main.sweep()
 
     def _prefix(self, image_id: str) -> str:
-        """Find the prefix that decides, with a slash at its end; empty for the main folder."""
+        """Return the prefix that decides, with a trailing slash; empty for the main folder."""
         return next((prefix for prefix in self._mounts if image_id.startswith(prefix)), "")
 
     def _folder(self, prefix: str) -> FolderOriginals:
         return self._mounts[prefix] if prefix else self._main
 
-    def _placeable(self, image_id: str) -> None:
-        """Raise for what cannot be placed: below a prefix, or in the way to one."""
-        self._writable(image_id)
+    def _check_placeable(self, image_id: str) -> None:
+        """Raise for an id below a prefix, or one that is a folder of a prefix."""
+        self._check_writable(image_id)
         if any(prefix.startswith(f"{image_id}/") for prefix in self._mounts):
             raise ImageExists("There is a folder of this name.")
 
-    def _deletable(self, image_id: str) -> None:
-        """Raise for an id of a folder that is only read: ImageNotFound where nothing is there to be deleted."""
+    def _check_deletable(self, image_id: str) -> None:
+        """Raise for an id of a read-only folder: ImageNotFound if there is nothing to delete."""
         if self._prefix(image_id):
-            with contextlib.suppress(UnsupportedImage, OriginalUnsettled):  # there, whatever it is
+            with contextlib.suppress(UnsupportedImage, OriginalUnsettled):  # a file, but not an image
                 self.stat(image_id)
             raise ReadOnlyOriginals
 
-    def _writable(self, image_id: str) -> None:
-        """Raise ReadOnlyOriginals for an id of a folder that is only read."""
+    def _check_writable(self, image_id: str) -> None:
+        """Raise ReadOnlyOriginals for an id of a read-only folder."""
         if self._prefix(image_id):
             raise ReadOnlyOriginals

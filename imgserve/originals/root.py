@@ -11,17 +11,17 @@ from imgserve.errors import BadImageId, ImageExists, ImageNotFound
 from imgserve.original_file import resolve
 
 PART_BYTES = 255
-"""What one name takes in every common file system."""
+"""The limit of one name in every common file system."""
 ID_BYTES = 1000
-"""An id stands in addresses, some of which end at 2000 characters, with each byte as %XX or not."""
+"""An id is part of URLs, some of which are limited to 2000 characters, with bytes written as %XX."""
 DEPTH = 64
-"""Parts of an id. Folders deeper than that are a mistake of whoever makes the names."""
+"""Parts of an id. Deeper folders are a mistake in the names."""
 _REFUSED = {"Cc", "Cs", "Zl", "Zp"}
 """Control characters, halves of surrogate pairs (bytes that are not UTF-8), separators of lines and paragraphs."""
 
 
 def parts_of(image_id: str) -> tuple[str, ...] | None:
-    """Split an id into the names of folders and file; None for what is no name below a folder, or hidden."""
+    """Return the names of the folders and the file of an id; None if it is hidden or not below a folder."""
     parts = tuple(image_id.split("/"))
     if "\0" in image_id or any(not part or part.startswith(".") for part in parts):
         return None
@@ -29,10 +29,10 @@ def parts_of(image_id: str) -> tuple[str, ...] | None:
 
 
 def new_id(text: str) -> str:
-    """Compose the characters of a name (Unicode NFC), so that names that look alike are alike, and check it.
+    """Return a checked id with composed characters (Unicode NFC), so that ids that look alike are equal.
 
     Raises:
-        BadImageId: no new image may have this name.
+        BadImageId: no new image can have this id.
     """
     image_id = unicodedata.normalize("NFC", text)
     check_id(image_id)
@@ -40,10 +40,10 @@ def new_id(text: str) -> str:
 
 
 def check_id(image_id: str) -> None:
-    """Refuse a name for a new image; files that lie there already may have odder ones.
+    """Check an id for a new image. Existing files may have other ids.
 
     Raises:
-        BadImageId: with what was expected.
+        BadImageId: the message names the broken rule.
     """
     if mistake := _mistake(image_id):
         raise BadImageId(f"No image can have this id: {mistake}.")
@@ -52,10 +52,10 @@ def check_id(image_id: str) -> None:
 def _mistake(image_id: str) -> str:
     parts = image_id.split("/")
     rules = (
-        (not all(parts), "it is empty, or begins or ends with a slash, or two slashes meet"),
-        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides or climbs"),
-        ("\\" in image_id, "it holds a backslash; folders are told apart by /"),
-        (_holds_refused(image_id), "it holds a control character, or bytes that are not UTF-8"),
+        (not all(parts), "it is empty, begins or ends with a slash, or contains two slashes in a row"),
+        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides it or leads upward"),
+        ("\\" in image_id, "it contains a backslash; folders are separated by /"),
+        (_holds_refused(image_id), "it contains a control character, or bytes that are not UTF-8"),
         (not unicodedata.is_normalized("NFC", image_id), "its characters are not composed (Unicode NFC)"),
         (_bytes(image_id) > ID_BYTES, f"it is longer than {ID_BYTES} bytes"),
         (len(parts) > DEPTH, f"it has more than {DEPTH} parts"),
@@ -73,18 +73,18 @@ def _bytes(text: str) -> int:
 
 
 OWN = ".imgserve"
-"""What imgserve itself keeps in a folder of originals; hidden, so never served, and on the same file system."""
+"""The folder of imgserve in a folder of originals: hidden, so never served, and on the same file system."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS = 20
-"""Others may remove an emptied folder between its opening and its use; a few rounds, rather than waiting for ever."""
+"""Another process may remove an empty folder between its opening and its use."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFolder:
-    """A folder below the root, with those above it, held open."""
+    """A folder below the root, and those above it, as open descriptors."""
 
     descriptors: Sequence[int]
-    """Of the root, then one a part."""
+    """Of the root, then one for each part."""
     parts: Sequence[str]
 
     @property
@@ -93,9 +93,9 @@ class OpenFolder:
         return self.descriptors[-1]
 
     def prune(self, first: int = 0) -> None:
-        """Remove the folder and those above it, up to the `first` part, as far as they are empty; never the root."""
+        """Remove the empty ones among the folder and those above it, up to the `first` part; never the root."""
         for depth in reversed(range(first, len(self.parts))):
-            # Not empty, a mount, not allowed, gone already: it is only an empty folder that stays or has gone.
+            # A folder that is not empty, a mount or not writable stays.
             try:
                 os.rmdir(self.parts[depth], dir_fd=self.descriptors[depth])
             except FileNotFoundError:
@@ -109,20 +109,20 @@ class Root:
     """A folder of originals."""
 
     path: str
-    """Resolved, without a slash at its end; empty for the root of the file system."""
+    """Resolved, without a trailing slash; empty for the root of the file system."""
     follow_links: bool = True
-    """Whether links to what lies inside count as what they lead to."""
+    """Whether links to targets inside the folder are followed."""
 
     @classmethod
     def at(cls, folder: Path, *, follow_links: bool) -> "Root":
-        """Resolve the folder itself, which may be a link."""
+        """Return the root for a folder, which may be a link."""
         return cls(os.path.realpath(folder).rstrip("/"), follow_links)
 
     def path_of(self, image_id: str) -> str:
-        """Resolve an image id to a path strictly below the root.
+        """Return the path of an image id, strictly below the root.
 
         Raises:
-            ImageNotFound: empty, hidden, climbing or absolute names, and links to elsewhere.
+            ImageNotFound: the id is empty, hidden, climbing or absolute, or a link leads outside.
         """
         parts = parts_of(image_id)
         inside = None if parts is None else self._inside(parts)
@@ -130,11 +130,21 @@ class Root:
             raise ImageNotFound
         return "/".join((self.path, *inside))
 
+    def folder_path(self, parts: Sequence[str]) -> str:
+        """Return the path of a folder below the root, without a trailing slash; no parts mean the root.
+
+        Raises:
+            ImageNotFound: as for `path_of`.
+        """
+        if not parts:
+            return self.path or "/"
+        return self.path_of("/".join(parts))
+
     def _inside(self, parts: Sequence[str]) -> Sequence[str] | None:
-        """Resolve parts to those without links; None for what is outside or hidden."""
-        asked = "/".join((self.path, *parts))
-        path = resolve(asked)
-        if path == asked:
+        """Return the parts with all links followed; None if they are outside or hidden."""
+        requested = "/".join((self.path, *parts))
+        path = resolve(requested)
+        if path == requested:
             return parts
         if not self.follow_links or not f"{path}/".startswith(f"{self.path}/"):
             return None
@@ -143,11 +153,11 @@ class Root:
 
     @contextlib.contextmanager
     def folder(self, parts: Sequence[str], *, make: bool) -> Iterator[OpenFolder]:
-        """Open a folder below the root; folders made for what then fails are removed again.
+        """Open a folder below the root. Folders that were made are removed if the block fails.
 
         Raises:
-            BadImageId: a link leads elsewhere.
-            FileNotFoundError, NotADirectoryError: there is none, or a file.
+            BadImageId: a link leads outside.
+            FileNotFoundError, NotADirectoryError: it does not exist, or is a file.
         """
         inside = self._inside(parts)
         if inside is None:
@@ -162,16 +172,16 @@ class Root:
                     descriptors.append(_opened(opened, part, descriptors[-1]))
                 yield OpenFolder(descriptors, inside)
             except BaseException:
-                reached = inside[: len(descriptors)]  # the last one may be made and not opened
+                reached = inside[: len(descriptors)]  # the last one may be made, but not opened
                 OpenFolder(descriptors, reached).prune(first_made)
                 raise
 
     @contextlib.contextmanager
     def own(self, name: str, *, make: bool) -> Iterator[int]:
-        """Open a folder that imgserve keeps for itself, for no other account to look into.
+        """Open a folder of imgserve, which other accounts cannot read.
 
         Raises:
-            FileNotFoundError: it is not there and not to be made.
+            FileNotFoundError: it does not exist, and `make` is false.
         """
         with contextlib.ExitStack() as opened:
             descriptor = _opened(opened, self.path or "/")
@@ -183,11 +193,11 @@ class Root:
             yield descriptor
 
     def put(self, image_id: str, move: Callable[[int, str], None]) -> None:
-        """Let `move` bring a file into the folder of an id, under a name; the folder is made, and its entry kept.
+        """Create the folder of an id, call `move(folder, name)` to move a file into it, and flush the folder.
 
         Raises:
-            ImageExists: something there is in the way.
-            BadImageId: a link leads elsewhere.
+            ImageExists: a file or folder is in the way.
+            BadImageId: a link leads outside.
         """
         *above, name = image_id.split("/")
         for attempt in range(1, _ATTEMPTS + 1):
@@ -199,7 +209,7 @@ class Root:
                 if attempt == _ATTEMPTS:
                     raise
             except NotADirectoryError as error:
-                raise ImageExists("A part of this id is a file, so that nothing can lie below it.") from error
+                raise ImageExists("A part of this id is a file, so nothing can be below it.") from error
             except IsADirectoryError as error:
                 raise ImageExists("There is a folder of this name.") from error
             except FileExistsError as error:

@@ -1,7 +1,7 @@
-"""The trash of a folder of originals: an item is a folder with a record and the original, made whole or not at all.
+"""The trash of a folder of originals. An item is a folder with a record and the original.
 
-The record is written first and the original renamed to it, so a process that dies leaves the original in its place or
-an item that can be restored; a record without an original is swept.
+The record is written first, then the original is moved to it. So a process that dies leaves the original in its place
+or an item that can be restored. A record without an original is swept.
 """
 
 import contextlib
@@ -24,23 +24,22 @@ _RECORD = "record.json"
 _ORIGINAL = "original"
 _ITEM = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}", re.ASCII)
 _RECORD_BYTES = 64 * 1024 * 1024
-"""More than any record has; nobody else's file is read whole."""
+"""More than any record has, so that no foreign file is read as a whole."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Trash:
-    """The trash below one root."""
+    """The trash below one root. Its folder is created for the first original."""
 
     def __init__(self, root: Root) -> None:
-        """Take the root; nothing is made before the first original is discarded."""
         self._root = root
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
-        """Move an original here with what is known of it, and tell the name of the item.
+        """Move an original to the trash with a sidecar, and return the name of the item.
 
         Raises:
-            ImageNotFound: there is none.
+            ImageNotFound: it does not exist.
         """
         trashed = Trashed("", image_id, datetime.now(UTC), file_size(self._root, image_id), sidecar)
         record = _written(trashed)
@@ -68,17 +67,17 @@ class Trash:
             raise ImageNotFound from error
 
     def items(self) -> list[Trashed]:
-        """List the items, oldest first; not those of which the record or the original is missing."""
+        """Return the items with a record and an original, oldest first."""
         with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_FOLDER, make=False) as trash:
             found = (_look(trash, item) for item in sorted(names_in(trash)))
             return [trashed for trashed in found if trashed]
         return []
 
     def find(self, item: str) -> Trashed:
-        """Look at one item.
+        """Return one item.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
         """
         with self._opened(item) as (trash, _):
             if found := _look(trash, item):
@@ -86,10 +85,10 @@ class Trash:
             raise TrashItemNotFound
 
     def restore(self, item: str) -> Trashed:
-        """Move an original back to its place.
+        """Move an original back to its place, and return its item.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
             ImageExists: there is something at its place again.
         """
         found = self.find(item)
@@ -97,7 +96,7 @@ class Trash:
 
             def move(target: int, name: str) -> None:
                 if not _is_there(folder, _ORIGINAL):
-                    raise TrashItemNotFound  # somebody else was faster
+                    raise TrashItemNotFound  # another process was faster
                 move_new(folder, _ORIGINAL, target, name)
                 os.fsync(folder)
 
@@ -106,10 +105,10 @@ class Trash:
         return found
 
     def destroy(self, item: str) -> None:
-        """Delete an item for good, also one that is only half there.
+        """Delete an item for good, even an incomplete one.
 
         Raises:
-            TrashItemNotFound: there is none.
+            TrashItemNotFound: it does not exist.
         """
         with self._opened(item) as (trash, folder):
             with contextlib.suppress(FileNotFoundError):
@@ -117,7 +116,7 @@ class Trash:
             _forget(trash, item, folder)
 
     def sweep(self) -> int:
-        """Remove items that hold no original and belong to nobody any more; tell how many."""
+        """Remove items without an original that no process writes any more; return how many."""
         with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_FOLDER, make=False) as trash:
             return sum(_swept(trash, item) for item in names_in(trash) if _ITEM.fullmatch(item))
         return 0
@@ -147,7 +146,7 @@ def _folder(trash: int, item: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _new_item(trash: int, moment: datetime) -> Iterator[tuple[str, int, int]]:
-    """Make an item: its name, its folder and its record, which is claimed until the end."""
+    """Create an item, and yield its name, its folder and its record, which is claimed until the end."""
     with contextlib.ExitStack() as opened:
         made = None
         while made is None:
@@ -156,7 +155,7 @@ def _new_item(trash: int, moment: datetime) -> Iterator[tuple[str, int, int]]:
 
 
 def _claimed_item(opened: contextlib.ExitStack, trash: int, item: str) -> tuple[str, int, int] | None:
-    """Make an item; None where a sweep took it between two steps, while it was claimed by nobody."""
+    """Create an item; None if a sweep removed it before it was claimed."""
     os.mkdir(item, 0o700, dir_fd=trash)
     try:
         folder = opened.enter_context(_folder(trash, item))
@@ -176,7 +175,7 @@ def _written(trashed: Trashed) -> bytes:
         "size": trashed.size,
         "sidecar": dict(trashed.sidecar),
     }
-    return json.dumps(fields).encode()  # ASCII: bytes of names that are not UTF-8 stay what they are
+    return json.dumps(fields).encode()  # ASCII, which preserves the bytes of names that are not UTF-8
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -187,7 +186,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _look(trash: int, item: str) -> Trashed | None:
-    """Read an item; None for what is none, or not a whole one."""
+    """Return an item; None if it is not a complete one."""
     if not _ITEM.fullmatch(item):
         return None
     try:
@@ -224,7 +223,7 @@ def _forget(trash: int, item: str, folder: int) -> None:
 
 
 def _remove_folder(trash: int, item: str) -> None:
-    """Remove the folder of an item; gone, or with something in it of somebody else, it is no item any more."""
+    """Remove the folder of an item, unless it is gone or contains foreign files."""
     try:
         os.rmdir(item, dir_fd=trash)
     except OSError as error:

@@ -15,23 +15,38 @@ from watchfiles import Change, awatch
 
 from imgserve.originals.tree import Kind, OriginalsTree
 
+_logger = logging.getLogger(__name__)
 _STEP_MS = 50
 _GATHER_MS = 300
-"""Changes are handed on when none has come for a step, at the latest after this."""
+"""Changes are reported after a step without any, at the latest after this time."""
+_CHECK_SECONDS = 1.0
+"""How often the folders themselves are checked: no event reports that a disk was mounted over one of them."""
+_PAUSE_SECONDS = 0.1
+_RETIRE_SECONDS = 2.0
+"""How long a replaced session continues, to report what it has gathered."""
+_RECENT = 256
+"""New folders that are watched in a separate session before they are watched together with all others."""
+_MOST = 50_000
+"""Changes that may wait; with more of them everything has to be scanned anyway."""
+_FLOOD = 2_000
+"""With so many changes at once the system may have dropped some (`max_queued_events`) without a report."""
+_LONGEST_BACKOFF = 60.0
+_TRIES = 20
+"""Folders may vanish between being listed and being watched."""
 
 
 class _Stop:
-    """Asked by the thread of watchfiles at every step, and so for the first time when all folders are watched."""
+    """The stop event of watchfiles. Its thread checks it at every step, first when all folders are watched."""
 
     def __init__(self, opened: asyncio.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._opened = opened
-        self._told = False
+        self._checked = False
         self._stopped = threading.Event()
 
     def is_set(self) -> bool:
-        if not self._told:
-            self._told = True
+        if not self._checked:
+            self._checked = True
             self._loop.call_soon_threadsafe(self._opened.set)
         return self._stopped.is_set()
 
@@ -40,21 +55,21 @@ class _Stop:
 
 
 class WatchSession:
-    """Watches folders, not what lies in folders below them, from `run` to `end`."""
+    """Watches folders, without those below them, from `run` to `end`."""
 
-    def __init__(self, folders: Iterable[str], tell: Callable[[set[tuple[Change, str]]], None]) -> None:
-        """Take paths of folders, and what is called with changes and their paths."""
+    def __init__(self, folders: Iterable[str], report: Callable[[set[tuple[Change, str]]], None]) -> None:
+        """Create a session for paths of folders; `report` is called with changes and their paths."""
         self.folders = dict.fromkeys(folders)
-        self._tell = tell
+        self._report = report
         self._opened = asyncio.Event()
         self._stop = _Stop(self._opened)
         self.error: Exception | None = None
-        """Why it ended by itself, whether it was ever open or not."""
+        """Why it ended by itself."""
 
     async def run(self) -> None:
-        """Watch until `end` is called or something fails; cancelling alone would wait for a thread that waits too."""
-        # Not recursive: that would follow links out of the folder, watch what is hidden (the catalog may lie there),
-        # keep silent about folders beyond the limit of the system, and hold up all threads for every file it passes.
+        """Watch until `end` is called or watching fails; cancelling alone would wait for a thread that waits too."""
+        # Not recursive: that would follow links out of the folder, watch hidden folders (such as that of the catalog),
+        # not report folders beyond the limit of the system, and block all threads for every file.
         watching = awatch(
             *self.folders,
             recursive=False,
@@ -68,62 +83,44 @@ class WatchSession:
         )
         try:
             async for changes in watching:
-                self._tell(changes)
-        except Exception as error:  # noqa: BLE001  alone or in a group: whoever opened this looks at it
+                self._report(changes)
+        except Exception as error:  # noqa: BLE001  alone or in a group: the owner of the session reads it
             self.error = error
         finally:
             self._opened.set()
 
     async def opened(self) -> Exception | None:
-        """Wait until every folder is watched, or tell why that cannot be."""
+        """Wait until every folder is watched, and return None, or the error if that is not possible."""
         await self._opened.wait()
         return self.error
 
     def end(self) -> None:
-        """Have it end within a step."""
+        """End the session within a step."""
         self._stop.set()
-
-
-_logger = logging.getLogger(__name__)
-_CHECK_SECONDS = 1.0
-"""How often the folders are looked at themselves: no event tells that a disk was mounted over one of them."""
-_PAUSE_SECONDS = 0.1
-_RETIRE_SECONDS = 2.0
-"""A watch that was replaced goes on for so long, to hand on what it has gathered."""
-_RECENT = 256
-"""New folders that are watched apart from all others before they are watched together."""
-_MOST = 50_000
-"""Changes kept for whoever asks; where more come, everything has to be looked at anyway."""
-_FLOOD = 2_000
-"""So many changes at once may be so many that the system dropped some (`max_queued_events`), which is not told."""
-_LONGEST_BACKOFF = 60.0
-_TRIES = 20
-"""Folders may vanish between being listed and being watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What may have changed."""
+    """What may have changed since the last report."""
 
     ids: frozenset[str] = frozenset()
-    """Of images, and of folders that came or went."""
+    """Of images, and of folders that were added or removed."""
     folders: frozenset[str] = frozenset()
-    """Of folders that came: everything below them is to be looked at."""
+    """Of new folders, below which everything has to be scanned."""
     everything: bool = False
-    """Everything is to be looked at: changes may have been missed."""
+    """Everything has to be scanned: changes may have been missed."""
     flood: bool = False
-    """So much came at once that some may have been missed: everything is to be looked at when it is quiet again."""
+    """There were so many changes at once that some may have been missed: scan everything when it is quiet again."""
 
 
 class FolderWatch:
-    """Watches the folders while it runs, and gathers what changes until it is asked for."""
+    """Watches the folders while it runs, and gathers the changes until `next` returns them."""
 
     def __init__(self, tree: OriginalsTree) -> None:
-        """Take the folders to watch."""
         self._tree = tree
         self._ids, self._folders = set[str](), set[str]()
         self._everything = self._flood = False
-        self._told = anyio.Event()
+        self._reported = anyio.Event()
         self._added, self._new = set[str](), set[str]()
         self._work = anyio.Event()
         self._all: WatchSession | None = None
@@ -132,18 +129,18 @@ class FolderWatch:
         self._backoff = 0.0
         self._opened_at = self._not_before = -math.inf
         self.polling = False
-        """The system does not tell of all changes, so that everything has to be looked at again and again."""
+        """Whether the system does not report all changes, so that everything has to be scanned again and again."""
 
     async def next(self) -> Changes:
-        """Wait for changes and take them."""
-        await self._told.wait()
+        """Wait for changes, and return all that were gathered."""
+        await self._reported.wait()
         changes = Changes(frozenset(self._ids), frozenset(self._folders), self._everything, self._flood)
         self._ids, self._folders, self._everything, self._flood = set(), set(), False, False
-        self._told = anyio.Event()
+        self._reported = anyio.Event()
         return changes
 
     def reopen(self) -> None:
-        """Watch everything anew: there were changes that nobody told of."""
+        """Open the sessions again, because there were changes that were not reported."""
         self._reopen = True
         self._work.set()
 
@@ -158,18 +155,18 @@ class FolderWatch:
                     self._work = anyio.Event()
                     await anyio.sleep(_PAUSE_SECONDS)
             finally:
-                for lookout in (self._all, self._recent):
-                    if lookout is not None:
-                        lookout.end()
+                for session in (self._all, self._recent):
+                    if session is not None:
+                        session.end()
 
     async def _turn(self, group: TaskGroup) -> None:
-        """Do what is due."""
+        """Check the folders, and open sessions where that is due."""
         replaced = await to_thread.run_sync(self._tree.remember)
         for prefix in replaced:
-            _logger.warning("the folder of originals %s was taken away or is another one", self._tree.path_of(prefix))
-        failed = [lookout.error for lookout in (self._all, self._recent) if lookout is not None and lookout.error]
+            _logger.warning("the folder of originals %s was removed or is another one", self._tree.path_of(prefix))
+        failed = [session.error for session in (self._all, self._recent) if session is not None and session.error]
         for error in failed:
-            _logger.warning("watching the originals failed and begins anew: %s", _cause(error))
+            _logger.warning("watching the originals failed and starts again: %s", _cause(error))
         if failed:
             self._retire(group, self._all, self._recent)
             self._all = self._recent = None
@@ -186,7 +183,7 @@ class FolderWatch:
             await self._open_new(group)
 
     async def _open_all(self, group: TaskGroup) -> None:
-        """Watch every folder there is, then have everything looked at, since nobody knows what was missed."""
+        """Watch every folder, then report that everything has to be scanned, because changes may have been missed."""
         self._reopen = False
         self._new.clear()
         opened = await self._opened(group, self._tree.prefixes)
@@ -197,10 +194,10 @@ class FolderWatch:
                 _logger.warning("the originals are watched again")
             self.polling, self._opened_at = False, anyio.current_time()
         self._everything = True
-        self._told.set()
+        self._reported.set()
 
     async def _open_new(self, group: TaskGroup) -> None:
-        """Watch new folders too, then have what lies in them looked at."""
+        """Watch new folders too, then report that they have to be scanned."""
         new, self._new = self._new, set()
         before = self._recent.folders if self._recent is not None else {}
         if len(before) > _RECENT:
@@ -213,23 +210,23 @@ class FolderWatch:
             self._all = None
         self._retire(group, *old)
         self._folders |= new
-        self._told.set()
+        self._reported.set()
 
     async def _opened(self, group: TaskGroup, starts: Iterable[str], more: Iterable[str] = ()) -> WatchSession | None:
-        """Watch folders and all below them; None where that cannot be."""
+        """Open a session for folders and all below them; return None if that is not possible."""
         for _ in range(_TRIES):
             folders = await to_thread.run_sync(self._tree.folders, starts)
-            known = await to_thread.run_sync(_those_there, more)
-            lookout = WatchSession([*folders, *known], self._hear)
-            group.start_soon(lookout.run)
+            known = await to_thread.run_sync(_existing, more)
+            session = WatchSession([*folders, *known], self._receive)
+            group.start_soon(session.run)
             try:
-                error = await lookout.opened()
+                error = await session.opened()
                 if error is None:
-                    self._new |= await to_thread.run_sync(self._appeared, starts, lookout.folders)
-                    return lookout
+                    self._new |= await to_thread.run_sync(self._appeared, starts, session.folders)
+                    return session
             except BaseException:
-                # Nobody has it yet who could end it, and its thread would be waited for for ever.
-                lookout.end()
+                # No other task could end the session, and its thread would be waited for without end.
+                session.end()
                 raise
             if not isinstance(error, FileNotFoundError | PermissionError):
                 self._fall_back(error)
@@ -239,7 +236,7 @@ class FolderWatch:
         return None
 
     def _appeared(self, starts: Iterable[str], watched: Iterable[str]) -> set[str]:
-        """Find folders that were made between being listed and being watched."""
+        """Return the folders that were made between being listed and being watched."""
         known = set(watched)
         new = (path for path in self._tree.folders(starts) if path not in known)
         return {image_id for path in new for image_id in self._tree.ids_of(path)}
@@ -250,7 +247,7 @@ class FolderWatch:
     def _fall_back(self, error: Exception) -> None:
         if not self.polling:
             _logger.warning(
-                "the system does not tell of changes in the originals, which are looked through again and again "
+                "the system does not report changes in the originals, which are scanned again and again "
                 "instead: raise fs.inotify.max_user_watches or max_user_instances (%s)",
                 _cause(error),
             )
@@ -262,13 +259,13 @@ class FolderWatch:
         self._backoff = min(_LONGEST_BACKOFF, max(_CHECK_SECONDS, 2 * self._backoff))
         self._not_before = anyio.current_time() + self._backoff
 
-    def _retire(self, group: TaskGroup, *lookouts: WatchSession | None) -> None:
-        for lookout in lookouts:
-            if lookout is not None:
-                group.start_soon(_end_later, lookout)
+    def _retire(self, group: TaskGroup, *sessions: WatchSession | None) -> None:
+        for session in sessions:
+            if session is not None:
+                group.start_soon(_end_later, session)
 
-    def _hear(self, changes: set[tuple[Change, str]]) -> None:
-        """Gather what watchfiles tells; which of several changes of a path was the last, it does not tell."""
+    def _receive(self, changes: set[tuple[Change, str]]) -> None:
+        """Gather what watchfiles reports. It does not say which of several changes of a path was the last one."""
         for change, path in changes:
             ids = self._tree.ids_of(path)
             if any(image_id in self._tree.prefixes for image_id in ids):
@@ -284,22 +281,22 @@ class FolderWatch:
             self._ids.clear()
             self._everything = True
         if self._ids or self._everything or self._flood:
-            self._told.set()
+            self._reported.set()
 
 
-async def _end_later(lookout: WatchSession) -> None:
+async def _end_later(session: WatchSession) -> None:
     try:
         await anyio.sleep(_RETIRE_SECONDS)
     finally:
-        lookout.end()
+        session.end()
 
 
-def _those_there(paths: Iterable[str]) -> list[str]:
+def _existing(paths: Iterable[str]) -> list[str]:
     return [path for path in paths if Path(path).is_dir()]
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Find what was meant in a group of one."""
+    """Return the first error of nested groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals, UnsupportedContent
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
 from imgserve.library.results import Details
-from imgserve.library.upload import Arriving, Receiving, dropped
+from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
 from imgserve.originals.incoming import Incoming
 from imgserve.web.api.requests import Alt, Description, FocalPointIn, RequestModel, Tag, Title, checked_metadata
 from imgserve.web.api.validation import expected, stated
@@ -228,7 +228,7 @@ class ReceivedForm:
 class BodyReceiver:
     """Receives the files of one request; as a context manager it deletes those that are not taken."""
 
-    def __init__(self, receiving: Receiving, *, files: int, request_bytes: int) -> None:
+    def __init__(self, receiving: UploadReceiver, *, files: int, request_bytes: int) -> None:
         """Create one that accepts so many files and bytes in a request."""
         self._receiving = receiving
         self._max_files = files
@@ -315,7 +315,7 @@ class BodyReceiver:
                     file.error = await _error_of(_complete(file, writer))
 
 
-async def _complete(file: ReceivedFile, writer: Arriving) -> None:
+async def _complete(file: ReceivedFile, writer: UploadWriter) -> None:
     file.incoming = await writer.hand_over()
 
 
@@ -340,7 +340,7 @@ async def _part(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def _writer(receiving: Receiving) -> AsyncIterator[Arriving]:
+async def _writer(receiving: UploadReceiver) -> AsyncIterator[UploadWriter]:
     """Yield the writer of a file that is deleted unless it is handed over."""
     writer = receiving.file()
     try:

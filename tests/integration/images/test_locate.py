@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.errors import ImageNotFound, OriginalUnsettled, Unavailable, UnsupportedImage
 from imgserve.images.locate import Found, Locator
 from imgserve.model import Original
 from imgserve.originals.folder import FolderOriginals
@@ -23,10 +23,15 @@ class Counting:
     def __init__(self, root: Path) -> None:
         self._folder = FolderOriginals(root)
         self.looks: list[str] = []
+        self.stems: list[str] = []
 
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         self.looks.append(image_id)
         return self._folder.stat(image_id, known)
+
+    def find_stem(self, stem: str) -> list[str]:
+        self.stems.append(stem)
+        return self._folder.find_stem(stem)
 
     def list(self) -> Iterator[str]:
         return self._folder.list()
@@ -102,6 +107,21 @@ def test_a_path_means_an_original_and_what_to_make_of_it(
 def test_a_path_that_means_nothing_is_absent(originals: Counting, path: str) -> None:
     with pytest.raises(ImageNotFound):
         find(originals, path)
+
+
+def test_an_absent_file_costs_one_lookup_and_one_listing(originals: Counting) -> None:
+    with pytest.raises(ImageNotFound):
+        find(originals, "products/absent.webp")
+    assert (originals.looks, originals.stems) == (["products/absent.webp"], ["products/absent"])
+
+
+def test_a_folder_that_cannot_be_read_is_reported(originals: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_stem: str) -> list[str]:
+        raise Unavailable
+
+    monkeypatch.setattr(originals, "find_stem", fail)
+    with pytest.raises(Unavailable):
+        find(originals, "absent.webp")
 
 
 def test_a_file_that_is_no_picture_is_told_so(originals: Counting, folder: Path) -> None:

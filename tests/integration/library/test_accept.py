@@ -16,7 +16,7 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.library.inspect import FILE_NAME, name_by_content
+from imgserve.library.record import FILE_NAME, name_by_content
 from imgserve.library.results import Details
 from imgserve.model import FocalPoint, Limits, Origin
 from tests.ingests import House, house, kinds_of_notices, later, picture
@@ -218,7 +218,7 @@ async def test_of_many_uploads_to_one_id_at_once_the_last_counts_whole(home: Hou
     assert record is not None
     assert record.sha256 == hashlib.sha256((home.root / "a.png").read_bytes()).hexdigest()
     assert await home.scan() == {"a.png": "unchanged"}
-    assert len(home.door._means.locks) == 0
+    assert len(home.door.locks) == 0
 
 
 async def test_two_doors_of_two_processes_agree_in_the_end(tmp_path: Path, address: str) -> None:

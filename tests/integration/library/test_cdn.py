@@ -114,7 +114,7 @@ def test_what_is_not_taken_is_logged_without_the_token(
 
     with caplog.at_level(logging.ERROR, "imgserve"):
         run(work)
-    assert "cloudflare did not take POST http://127.0.0.1" in caplog.text
+    assert "cloudflare did not accept POST http://127.0.0.1" in caplog.text
     assert status.split(maxsplit=1)[0] in caplog.text
     assert "token" not in caplog.text
 
@@ -145,7 +145,7 @@ def test_a_cache_that_cannot_be_told_hinders_no_other_and_nothing_later(caplog: 
                 await cache.until(number)
 
     run(work)
-    assert "odd could not be told" in caplog.text
+    assert "odd could not be purged" in caplog.text
 
 
 def test_what_still_waits_at_the_end_is_told() -> None:

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgserve.library.deletions import differences
+from imgserve.library.recorder import differences
 from imgserve.originals.tree import OriginalsTree
 from tests.catalogs import record
 from tests.watching import Door
@@ -27,7 +28,8 @@ def anyio_backend() -> str:
 
 
 async def _found(tree: OriginalsTree, door: Door, folder: str = "") -> dict[str, bool]:
-    return {one.image_id: one.version is not None async for one in differences(tree, door.known, folder)}
+    catalog: Any = door
+    return {one.image_id: one.version is not None async for one in differences(tree, catalog, folder)}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

@@ -1,4 +1,4 @@
-"""Who hears of a purge: the pictures of an image, and those that it is shown in."""
+"""Who hears of a change; a listener that fails hinders nobody."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from imgserve.cache import DiskTier, MemoryTier, RenditionKey, TieredCache
 from imgserve.catalog import Notice
+from imgserve.formats import FORMATS
 from imgserve.library.publish import ChangePublisher
 from imgserve.model import Original, Rendition
 from tests.catalogs import opened
@@ -14,6 +15,7 @@ from tests.catalogs import opened
 pytestmark = pytest.mark.anyio
 
 PICTURE = Rendition(b"bytes", "image/png", 4, 3)
+ORIGINAL = Original("logo", "5_7", 7, 5, FORMATS["png"], 4, 3, "/logo")
 
 
 @pytest.fixture
@@ -37,20 +39,17 @@ def key(name: str) -> RenditionKey:
     return RenditionKey(name, "1_1", "w=1", "r", "png")
 
 
-def carriers(ids: Collection[str]) -> list[str]:
-    return ["shoe", "logo"] if "logo" in ids else []
-
-
-async def test_what_shows_an_image_is_purged_with_it_everywhere(tmp_path: Path) -> None:
+async def test_a_change_is_published_to_the_cache_to_other_processes_and_to_listeners(tmp_path: Path) -> None:
     cache, heard = TieredCache(MemoryTier(1_000_000), DiskTier(tmp_path / "cache", 0)), Heard()
-    for name in ("logo", "shoe", "hat"):
+    forgotten = list[str]()
+    for name in ("logo", "hat"):
         await cache.put(key(name), PICTURE)
     async with opened(f"sqlite:///{tmp_path}/catalog.sqlite") as catalog:
-        telling = ChangePublisher(cache, catalog.notices, forget=lambda _: None, listeners=[heard], shown_in=carriers)
-        assert await telling.purge(["logo"]) == 2
-        await telling.publish([Notice("changed", "logo")])
-        await telling.purged(["logo"])
+        publisher = ChangePublisher(cache, catalog.notices, forget=forgotten.append, listeners=[heard])
+        assert await publisher.purge(["logo"]) == 1
+        await publisher.changed(["logo"], purged=["logo"], recorded=[ORIGINAL, ORIGINAL])
         published = [notice for _, notice in await catalog.notices.after(0)]
-    assert [name for name in ("logo", "shoe", "hat") if cache.peek(key(name))] == ["hat"]
-    assert published == [Notice("changed", "logo"), Notice("purged", "shoe")]
-    assert heard.ids == [["logo", "shoe"]]
+    assert [name for name in ("logo", "hat") if cache.peek(key(name))] == ["hat"]
+    assert published == [Notice("changed", "logo")]
+    assert heard.ids == [["logo"]]
+    assert set(forgotten) == {"logo"}

@@ -1,7 +1,6 @@
 """Scans: what is known costs nothing, what is new goes in batches, nothing is lost."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +34,7 @@ async def test_many_new_files_share_transactions_and_the_second_scan_reads_none(
     assert set((await home.scan()).values()) == {"unchanged", "problem"}
     assert len(home.inspected) == 160
     assert len(home.ear.recorded) == 160
-    assert len(home.door._means.locks) == 0
+    assert len(home.door.locks) == 0
 
 
 async def test_a_scan_finds_what_came_went_and_changed(home: House) -> None:
@@ -48,7 +47,7 @@ async def test_a_scan_finds_what_came_went_and_changed(home: House) -> None:
     home.put("changes.png", picture(100))
     home.put("comes.png", picture(101))
     assert await home.scan() == {"changes.png": "replaced", "comes.png": "created", "stays.png": "unchanged"}
-    assert sorted(await home.door.known()) == ["changes.png", "comes.png", "stays.png"]
+    assert sorted(await home.known()) == ["changes.png", "comes.png", "stays.png"]
 
 
 async def test_a_scan_beside_uploads_loses_nothing(home: House) -> None:
@@ -78,10 +77,10 @@ async def test_a_scan_without_a_catalog_fails_and_the_next_goes_on(
     monkeypatch.setattr(home.catalog.images, "merge_many", failing)
     with pytest.raises(CatalogUnavailable):
         await home.scan()
-    known = len(await home.door.known())
+    known = len(await home.known())
     assert 0 < known < 120
     assert list((await home.scan()).values()).count("created") == 120 - known
-    assert len(home.door._means.locks) == 0
+    assert len(home.door.locks) == 0
 
 
 async def test_files_that_cannot_be_told_now_are_told_to_be_tried_later(home: House) -> None:
@@ -94,16 +93,3 @@ async def test_files_that_cannot_be_told_now_are_told_to_be_tried_later(home: Ho
     (home.root / "gone.png").unlink()
     found = await home.door.record_many([*walked, both[1]])
     assert {one.image_id: one.outcome for one in found} == {"a.png": Recording.CREATED, "gone.png": Recording.GONE}
-
-
-async def test_what_is_known_is_told_piece_by_piece_images_and_problems(home: House) -> None:
-    names = ["a.png", "b.txt", "c.png", "d.txt", os.fsdecode(b"\xff.png")]
-    for number, name in enumerate(names):
-        home.put(name, picture(number) if name.endswith("png") else b"text")
-    await home.scan()
-    found, last = list[str](), ""
-    while piece := await home.door.known(after=last, limit=2):
-        found += piece
-        last = list(piece)[-1]
-    assert found == names
-    assert list(await home.door.known("b")) == ["b.txt"]

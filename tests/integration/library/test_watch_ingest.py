@@ -9,7 +9,6 @@ import anyio
 import pytest
 
 from imgserve.cache import LeaderLock
-from imgserve.library.changes import Known
 from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
 from tests.ingests import House, house, picture
@@ -29,12 +28,11 @@ class _Place:
     def __init__(self, parts: House) -> None:
         self.parts = parts
         tree = OriginalsTree({"": parts.root})
-        known = Known(parts.catalog.images, parts.catalog.problems)
-        duty = LeaderLock(parts.root / ".imgserve" / "watch.lock", every=0.1)
-        self.watcher = Watcher(tree, parts.door, known, duty, parts.metrics, at_once=2, rescan=0)
+        leader = LeaderLock(parts.root / ".imgserve" / "watch.lock", every=0.1)
+        self.watcher = Watcher(tree, parts.door, parts.catalog, leader, parts.metrics, at_once=2, rescan=0)
 
     async def known(self) -> dict[str, str]:
-        return await self.parts.door.known()
+        return await self.parts.known()
 
     async def is_in_step(self) -> bool:
         lying = {one.image_id: one.version for one in self.parts.walked()}

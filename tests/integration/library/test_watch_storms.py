@@ -94,7 +94,7 @@ async def test_after_a_storm_everything_is_in_step(folder: Path, tmp_path: Path,
 async def test_nothing_is_forgotten_while_the_folder_is_away(folder: Path, tmp_path: Path) -> None:
     async with watching(folder) as watched:
         folder.rename(tmp_path / "elsewhere")
-        await watched.until(lambda: watched.watcher.state.startswith("degraded: nothing lies in"))
+        await watched.until(lambda: watched.watcher.state.startswith("degraded: no files in"))
         await anyio.sleep(1.5)
         assert set(watched.door.images.rows) == {"a.jpg"}
         (tmp_path / "elsewhere" / "b.jpg").write_bytes(image("b"))
@@ -114,7 +114,7 @@ async def test_an_empty_folder_in_its_place_is_taken_for_a_disk_not_mounted(
         await watched.until(lambda: "is a disk not mounted?" in caplog.text)
         await anyio.sleep(1.0)
         assert set(watched.door.images.rows) == {"a.jpg"}
-        assert watched.watcher.state.startswith("degraded: nothing lies in")
+        assert watched.watcher.state.startswith("degraded: no files in")
         (folder / "new.jpg").write_bytes(image("new"))
         await watched.until(lambda: "new.jpg" in watched.door.images.rows)
 
@@ -200,7 +200,7 @@ async def test_a_flood_of_changes_is_looked_through_once_more(folder: Path) -> N
     async with watching(folder) as watched:
         scans = watched.metrics.registry.get_sample_value("imgserve_watch_scan_seconds_count") or 0
         watched.watcher._watch._flood = True
-        watched.watcher._watch._told.set()
+        watched.watcher._watch._reported.set()
         registry = watched.metrics.registry
         await watched.until(lambda: (registry.get_sample_value("imgserve_watch_scan_seconds_count") or 0) > scans)
 
@@ -241,7 +241,7 @@ from tests.watching import image, watching
 async def main():
     folder = Path(sys.argv[1])
     async with watching(folder) as watched:
-        assert watched.watcher.state.startswith("degraded: the system does not tell"), watched.watcher.state
+        assert watched.watcher.state.startswith("degraded: the system does not report"), watched.watcher.state
         (folder / "3" / "b.jpg").write_bytes(image("b"))
         await watched.until(lambda: "3/b.jpg" in watched.door.images.rows)
 

@@ -2,14 +2,21 @@
 
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from prometheus_client import CollectorRegistry
 
 from imgserve.errors import Busy, CatalogUnavailable, OriginalUnsettled
+from imgserve.library.changes import ChangeQueue, CircuitBreaker, DeletionQueue
+from imgserve.library.recorder import WatchRecorder
+from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord
-from tests.watching import Watched, image, watching
+from imgserve.originals.tree import Look, OriginalsTree
+from tests.watching import PATIENCE, Door, Watched, image, watching
 
 pytestmark = pytest.mark.anyio
 
@@ -220,9 +227,39 @@ async def test_names_that_are_no_text_are_recorded_too(watched: Watched, folder:
 
 async def test_a_lost_event_is_caught_by_the_slow_scan(folder: Path) -> None:
     async with watching(folder, rescan=1.0) as watched:
-        watched.watcher._watch._all._tell = lambda _changes: None  # type: ignore[union-attr]
+        watched.watcher._watch._all._report = lambda _changes: None  # type: ignore[union-attr]
         (folder / "b.jpg").write_bytes(image("b"))
         await watched.until(lambda: "b.jpg" in watched.door.images.rows)
+
+
+class _OddTree(OriginalsTree):
+    """A tree in which one file has a version in no known form."""
+
+    def look(self, image_id: str) -> Look:
+        look = super().look(image_id)
+        return replace(look, version="odd") if image_id == "odd.jpg" else look
+
+
+async def test_a_version_in_no_known_form_fails_no_other_file_of_its_batch(folder: Path) -> None:
+    names = [*(f"{number}.jpg" for number in range(40)), "odd.jpg"]
+    for name in names:
+        (folder / name).write_bytes(image(name))
+    tree, changes, breaker = _OddTree({"": folder}), ChangeQueue(), CircuitBreaker()
+    door = Door(tree)
+    service: Any = door
+    deletions = DeletionQueue(changes, tree, service, service, breaker)
+    recorder = WatchRecorder(changes, deletions, tree, service, breaker, Metrics(CollectorRegistry()))
+    await anyio.sleep(0.5)  # until the files have settled, so that they are recorded together
+    for name in names:
+        changes.add(name)
+    async with anyio.create_task_group() as group:
+        group.start_soon(recorder.run)
+        with anyio.fail_after(PATIENCE):
+            while changes:  # noqa: ASYNC110  nothing reports that a file is recorded
+                await anyio.sleep(0.02)
+        group.cancel_scope.cancel()
+    assert max(door.batches) > 1
+    assert set(door.images.rows) == set(names)
 
 
 def _entitle(watched: Watched, image_id: str) -> None:

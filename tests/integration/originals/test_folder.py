@@ -1,9 +1,12 @@
 """Originals in a real folder: which names mean a file, what is told of it, and that nothing outside is reached."""
 
+import errno
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.formats import BY_EXTENSION
 from imgserve.originals.folder import FolderOriginals
 from tests.pictures import encoded, quarters
 from tests.servers import settled
@@ -196,3 +200,53 @@ def test_no_name_leaves_the_folder_or_fails_in_any_other_way(
     except ImageNotFound:
         return
     assert seen.path.startswith(f"{root}/")
+
+
+def test_the_files_of_one_stem_are_listed_in_the_order_of_formats(root: Path, originals: FolderOriginals) -> None:
+    for name in ("boot.webp", "boot.JPG", "boot.jpg", "boot.Png", "boot.txt", "boots.png", "boot"):
+        settled(root / "deep" / name, PICTURE)
+    assert originals.find_stem("deep/boot") == ["deep/boot.jpg", "deep/boot.JPG", "deep/boot.webp"]
+    assert originals.find_stem("shoe") == ["shoe.png"]
+    assert originals.find_stem("absent/boot") == originals.find_stem("shoe.png/boot") == []
+
+
+@pytest.mark.parametrize("stem", ["", "/shoe", "../outside", ".shoe", ".hidden/shoe", "deep//shoe", "sh\0oe"])
+def test_a_stem_outside_is_absent(originals: FolderOriginals, stem: str) -> None:
+    with pytest.raises(ImageNotFound):
+        originals.find_stem(stem)
+
+
+@pytest.mark.parametrize("files", [0, 3, 600])
+def test_the_files_of_one_stem_are_found_in_one_folder_that_is_listed_once(
+    root: Path, originals: FolderOriginals, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    for number in range(files):
+        (root / f"deep/{number}").touch()
+    (root / "deep/boot.PNG").touch()
+    calls, real = list[str](), {name: getattr(os, name) for name in ("scandir", "listdir", "open", "stat", "lstat")}
+
+    def counted(name: str) -> Callable[..., Any]:
+        def call(*given: Any, **options: Any) -> Any:
+            calls.append(name)
+            return real[name](*given, **options)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(os, name, counted(name))
+    assert originals.find_stem("deep/boot") == ["deep/boot.PNG"]
+    monkeypatch.undo()
+    path_lookups = len(root.parts)  # one for each folder above, and none for the root of the file system
+    assert calls.count("scandir") == 1
+    # A listing of a large folder would take long: names are looked up in it.
+    assert len(calls) == 1 + path_lookups + (0 if files <= 500 else 2 * len(BY_EXTENSION))
+
+
+def test_a_folder_that_cannot_be_listed_contains_every_name_that_can_be_found_in_it(
+    originals: FolderOriginals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: str) -> None:
+        raise PermissionError(errno.EACCES, "not listable")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert "shoe.png" in originals.find_stem("shoe")

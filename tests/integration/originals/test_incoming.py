@@ -13,6 +13,7 @@ from imgserve.model import file_version
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming, move_by_link, move_new
 from imgserve.originals.root import Root
+from tests.folders import walked
 
 Bring = Callable[[FolderOriginals, bytes], Incoming]
 
@@ -186,7 +187,9 @@ def test_one_of_many_gets_a_place_that_all_want(folder: Path, place_of: FolderOr
     assert (folder / "a/b/c.jpg").read_bytes() == b"%d" % won[0]
 
 
-def test_files_come_and_go_in_folders_that_vanish_between(place_of: FolderOriginals, bring: Bring) -> None:
+def test_files_come_and_go_in_folders_that_vanish_between(
+    folder: Path, place_of: FolderOriginals, bring: Bring
+) -> None:
     def come_and_go(number: int) -> None:
         for _ in range(50):
             place_of.place(bring(place_of, b"x"), f"a/b/{number}.jpg", replace=False)
@@ -194,7 +197,7 @@ def test_files_come_and_go_in_folders_that_vanish_between(place_of: FolderOrigin
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(come_and_go, range(4)))
-    assert [file.image_id for file in place_of.walk()] == []
+    assert [file.image_id for file in walked(folder)] == []
 
 
 def test_a_removed_file_takes_its_empty_folders_along(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:

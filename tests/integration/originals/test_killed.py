@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from imgserve.originals.folder import FolderOriginals
+from tests.folders import walked
 
 ROUNDS = 60
 SIZE = 30_000
@@ -57,7 +58,7 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             time.sleep(chance.random() * 0.05)
             worker.kill()
         assert kept_once(originals, tmp_path)
-        for file in originals.walk():
+        for file in walked(tmp_path):
             data = (tmp_path / file.image_id).read_bytes()
             assert len(data) == SIZE
             assert len(set(data)) == 1

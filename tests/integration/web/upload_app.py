@@ -14,12 +14,13 @@ from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog, Database
 from imgserve.download import Downloader, FetchRules
 from imgserve.library.ingest import IngestService
-from imgserve.library.means import Rules
-from imgserve.library.upload import Receiving
+from imgserve.library.inspect import Inspector
+from imgserve.library.publish import ChangePublisher
+from imgserve.library.results import Rules
+from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
-from imgserve.model import Facts, Limits
+from imgserve.model import Limits
 from imgserve.originals.folder import FolderOriginals
-from imgserve.pipeline.facts import InspectJob
 from imgserve.pipeline.jobs import Discipline
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
@@ -43,19 +44,15 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     database = Database(f"sqlite:///{settings['catalog']}")
     catalog, originals = Catalog(database), FolderOriginals(folder)
 
-    async def inspect(path: str, version: str, *, size: int, megapixels: float, background: bool) -> Facts:  # noqa: ARG001  the signature is given
-        job = InspectJob(path, version, discipline, Limits(original_bytes=max_bytes))
-        return await workers.inspect(job, megapixels=megapixels, background=background)
-
+    rules = Rules(duplicates=settings.get("duplicates", "existing"))
     ingest = IngestService(
         originals,
         catalog,
-        cache,
-        inspect=inspect,
-        forget=lambda _image_id: None,
+        Inspector(originals, workers, discipline, Limits(original_bytes=max_bytes), rules),
+        ChangePublisher(cache, catalog.notices, forget=lambda _image_id: None),
         preset_keys=lambda _original, _preset: (),
         metrics=metrics,
-        rules=Rules(duplicates=settings.get("duplicates", "existing")),
+        rules=rules,
     )
     ports = frozenset(settings.get("ports", (80, 443)))
     downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
@@ -64,7 +61,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     uploads = Uploads(
         ingest,
         preconditions,
-        Receiving(originals, downloader, max_bytes=max_bytes),
+        UploadReceiver(originals, downloader, max_bytes=max_bytes),
         UploadLimits(settings.get("files", 5), settings.get("request_bytes", 20_000_000)),
         prefix="/img",
     )

@@ -4,7 +4,7 @@ import logging
 import anyio
 import pytest
 
-from imgserve.library.invalidation import restart_on_failure
+from imgserve.library.publish import restart_on_failure
 
 
 class Work:
@@ -27,7 +27,7 @@ def test_work_that_fails_begins_anew_until_it_is_done(caplog: pytest.LogCaptureF
     run = functools.partial(work.run, *given) if given else work.run
     with caplog.at_level(logging.ERROR, "imgserve"):
         anyio.run(functools.partial(restart_on_failure, run, first_pause=0.0))
-    assert (work.done, caplog.text.count("Work.run failed and begins anew")) == (1, 3)
+    assert (work.done, caplog.text.count("Work.run failed and starts again")) == (1, 3)
     assert "ValueError: odd" in caplog.text
 
 

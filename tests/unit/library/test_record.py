@@ -20,7 +20,8 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
-from imgserve.library.inspect import Finding, decide, is_same_file, name_by_content, tells_of_the_file
+from imgserve.library.inspect import Inspected, is_permanent, is_same_file
+from imgserve.library.record import decide, name_by_content
 from imgserve.library.results import Details
 from imgserve.library.trash import read_sidecar, write_sidecar
 from imgserve.model import Facts, FocalPoint, ImageRecord, Origin, Original, file_version
@@ -42,11 +43,11 @@ FACTS = Facts(
 ORIGINAL = Original("a.png", "5_7", 7, 5, FORMATS["png"], 4, 3, "/a.png")
 
 
-def finding(details: Details | None = None, **given: Any) -> Finding:
-    return replace(Finding(ORIGINAL, FACTS, None, Origin.UPLOAD, "me", details), **given)
+def finding(details: Details | None = None, **given: Any) -> Inspected:
+    return replace(Inspected(ORIGINAL, FACTS, None, Origin.UPLOAD, "me", details), **given)
 
 
-def decided(found: Finding, before: ImageRecord | None = None) -> ImageRecord:
+def decided(found: Inspected, before: ImageRecord | None = None) -> ImageRecord:
     record = decide(found, before, LATER)
     assert record is not None
     return record
@@ -106,8 +107,8 @@ def test_an_image_is_named_by_its_content_in_folders() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_only_what_would_not_pass_by_itself_tells_of_the_file(error: ImgserveError, of_the_file: bool) -> None:
-    assert tells_of_the_file(error) is of_the_file
+def test_only_what_would_not_pass_by_itself_is_permanent(error: ImgserveError, of_the_file: bool) -> None:
+    assert is_permanent(error) is of_the_file
 
 
 def test_the_same_file_is_told_by_its_bytes_whatever_the_focal_point() -> None:
