@@ -1,4 +1,4 @@
-"""The application: what is built is put together, and opened and closed by the lifespan."""
+"""The application: its parts are assembled here, and opened and closed by the lifespan."""
 
 import contextlib
 import functools
@@ -35,7 +35,7 @@ from imgserve.web.routes import PictureDispatch, as_our_error, routes
 
 
 def create_app(config: Config | None = None) -> Starlette:
-    """Build the application; without a configuration, from IMGSERVE_CONFIG, `config.yaml` or defaults."""
+    """Return the application; without a config, of IMGSERVE_CONFIG, `config.yaml` or the built-in defaults."""
     config = config or Config.load()
     data = data_folder(config)
     catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
@@ -97,7 +97,7 @@ def create_app(config: Config | None = None) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Open every part, look after them while serving, close them; a host that mounts the app calls this itself."""
+    """Open every part, run the background work, and close the parts. An app that mounts this one must call it."""
     parts: Parts = app.state.parts
     management: Management = app.state.management
     try:
@@ -122,30 +122,30 @@ async def _check(parts: Parts, management: Management) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class AppFactory:
-    """Builds the application in whichever server process calls it; can be pickled."""
+    """Builds the application in the calling server process; picklable."""
 
     config: Config
 
     def __call__(self) -> Starlette:
-        """Build the application, with logging, which a process of its own does not have yet."""
+        """Return the application, after configuring logging, which a new process lacks."""
         configure_logging(self.config)
         return create_app(self.config)
 
 
 def configure_logging(config: Config) -> None:
-    """Log to standard error, as the settings say."""
+    """Configure logging to standard error."""
     logging.basicConfig(
         level=config.log.level.upper(),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     for library in ("alembic", "httpx2", "watchfiles"):
-        # They tell of every step at the level at which we tell of what happens to the server.
+        # They log every step at the level at which we log events of the server.
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _collected(metrics: Metrics) -> CollectorRegistry:
-    """Choose what /metrics reads: this process, or the files of all where there are several."""
+    """Return the registry of /metrics: this process, or the files of all server processes."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return metrics.registry
     registry = CollectorRegistry()
