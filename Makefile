@@ -11,7 +11,6 @@ CACHE := var/cache
 HOST ?= 127.0.0.1
 PORT ?= 8000
 PHOTOS ?= $(DRAWN)
-# The tests of whole servers have the machine for themselves. Status 5: there is none of what ARGS names among them.
 PARALLEL ?= --numprocesses 2 --dist loadfile --benchmark-disable
 # The lock files name every dependency, so nothing else is resolved. uv takes a third of the time, but pip may know an
 # index that uv does not.
@@ -29,9 +28,11 @@ help: ## print this list
 serve: $(RUNTIME) $(SAMPLES) ## serve sample pictures on 127.0.0.1:8000 (PORT=9000 for another port)
 	$(BIN)/imgserve serve $(SAMPLES) --cache $(CACHE) --host $(HOST) --port $(PORT)
 
+# Most tests share the machine, as they mostly wait. Those marked `alone` run after them, one at a time.
+# Status 5: ARGS selects none of these tests.
 test: $(STAMP) ## run the whole test suite; ARGS="-k words" for a part of it
-	$(BIN)/python -m pytest tests/acceptance $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest tests/unit tests/integration $(PARALLEL) $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "not alone" $(PARALLEL) $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: lint test ## everything that CI checks: lint, then test
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -27,9 +28,11 @@ from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 
-PATIENCE = 8.0
+PATIENCE = 60.0
 PNG = encoded(noise(160, 120), "png")
 RENDER_SETTINGS = RenderSettings(Limits(), EncoderSettings())
+LONG_YOUNG = dataclasses.replace(RENDER_SETTINGS, settle=600.0)
+"""Settings by which a new original stays young for the whole test."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,13 +179,14 @@ def _bury(process: subprocess.Popen[str]) -> None:
 
 
 def until(found: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Wait until something is found, and give it back."""
+    """Return what is found, at the latest by an attempt that begins after this time, however long each takes."""
     deadline = time.monotonic() + seconds
     while True:
+        last = time.monotonic() >= deadline
         value = found()
         if value:
             return value
-        assert time.monotonic() < deadline, "nothing came of it"
+        assert not last, "nothing came of it"
         time.sleep(0.02)
 
 

@@ -1,16 +1,16 @@
-"""The database: transactions, bounded waiting, one error for all failures, recovery."""
+"""Access to the database: transactions, bounded waiting, one error for all failures, recovery."""
 
 import asyncio
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import Connection, inspect, make_url, text
+from sqlalchemy import Connection, Executable, Row, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,27 +23,27 @@ _RETRY_SECONDS = 1.0
 """Pause after a failure, so that requests do not queue up behind a database that is locked or gone."""
 _TROUBLE = (DBAPIError, NoConnection, TimeoutError, OSError)
 _OURS = (IntegrityError, DataError)
-"""What says that a statement was wrong, not the database."""
+"""Errors of a statement, not of the database."""
 _log = logging.getLogger(__name__)
 Way = Literal["reading", "writing"]
 T = TypeVar("T")
 
 
 class Database:
-    """Gives transactions. Whatever is wrong with the database, a caller gets one error, and soon.
+    """Provides transactions, and raises one error, soon, for every failure of the database.
 
-    It comes after `patience` seconds; after twice that where it queued up for a connection and then met a lock, and two
-    seconds later where a server hangs, which is how long a connection is asked to close.
+    It comes after `patience` seconds; after twice that if the caller queued for a connection and then met a lock; two
+    seconds later if a server hangs, because a connection is given that time to close.
 
-    After a failure everything is opened anew, at the earliest a second later, so that a database that is back is used
-    again without anybody's doing.
+    After a failure everything is opened again, at the earliest a second later, so that a database that works again is
+    used again.
     """
 
     def __init__(self, url: str, *, patience: float = 5.0, connections: int = 5) -> None:
-        """Take an address: `sqlite:///folder/file` or `postgresql://user:password@host/name`.
+        """Use an address: `sqlite:///folder/file` or `postgresql://user:password@host/name`.
 
         Raises:
-            ConfigError: it is neither, or the driver of PostgreSQL is not installed.
+            ConfigError: the address is neither, or the driver of PostgreSQL is not installed.
         """
         self._store = _store(url, patience, connections)
         self._trouble: tuple[type[Exception], ...] = (*_TROUBLE, *self._store.driver_errors)
@@ -55,11 +55,11 @@ class Database:
 
     @property
     def dialect(self) -> str:
-        """Which SQL is spoken: `sqlite` or `postgresql`."""
+        """Dialect of SQL: `sqlite` or `postgresql`."""
         return self._store.dialect
 
     async def open(self) -> None:
-        """Make the tables, or make those of an earlier release current; may take long, and is done at first use too.
+        """Create the tables or upgrade those of an earlier release; may take long, and happens at the first use too.
 
         Raises:
             CatalogUnavailable: the database cannot be used now, or a newer release has written it.
@@ -70,27 +70,34 @@ class Database:
             raise self._failed("writing", error) from error
 
     async def close(self) -> None:
-        """Close every connection, after what is being done."""
+        """Close every connection after the running statements."""
         if self._running:
             await asyncio.wait(self._running)
         self._ready = False
         self._store.forget()
         await self._store.close()
 
-    async def ping(self) -> None:
-        """Ask the database for a sign of life.
+    async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+        """Return all rows of one query.
 
         Raises:
-            CatalogUnavailable: there is none.
+            CatalogUnavailable: the database cannot be read now.
         """
-        async with self.reading() as connection:
-            await connection.execute(text("SELECT count(*) FROM images WHERE number < 0"))
+        return await self.finish(self._fetch(statement))
+
+    async def execute(self, statement: Executable) -> int:
+        """Make one change in a transaction of its own; return how many rows it changed.
+
+        Raises:
+            CatalogUnavailable: the database cannot be written now.
+        """
+        return await self.finish(self._execute(statement))
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work to its end, also when the caller is canceled.
+        """Return the result of work that is finished even if the caller is canceled.
 
-        A statement of SQLite runs in a thread, which nothing cancels. A connection that is given up in the middle of
-        one may hold its lock for as long as anything refers to the cursor, such as the traceback of the cancellation.
+        A statement of SQLite runs in a thread, which cannot be canceled. A connection that is abandoned during a
+        statement may hold its lock as long as anything refers to the cursor, such as the traceback.
         """
         task = asyncio.create_task(work)
         self._running.add(task)
@@ -99,7 +106,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection that sees one moment.
+        """Provide a connection that reads one snapshot.
 
         Raises:
             CatalogUnavailable: the database cannot be read now.
@@ -109,10 +116,10 @@ class Database:
 
     @asynccontextmanager
     async def writing(self, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """Give a transaction of which all is kept or nothing; `seconds` for one that has much to do.
+        """Provide a transaction, of at most `seconds` if it is long.
 
         Raises:
-            CatalogUnavailable: the database cannot be written now; nothing was changed, unless it went at the very end.
+            CatalogUnavailable: the database cannot be written now; nothing was changed, unless it failed at the commit.
         """
         async with self._bounded("writing", seconds or self._patience), self._store.writer.begin() as connection:
             yield connection
@@ -132,13 +139,21 @@ class Database:
         except self._trouble as error:
             raise self._failed(way, error) from error
 
+    async def _fetch(self, statement: Executable) -> Sequence[Row[Any]]:
+        async with self.reading() as connection:
+            return (await connection.execute(statement)).all()
+
+    async def _execute(self, statement: Executable) -> int:
+        async with self.writing() as connection:
+            return (await connection.execute(statement)).rowcount
+
     def _failed(self, way: Way, error: Exception) -> CatalogUnavailable:
-        """Log what is wrong, pause, and forget what may be broken."""
-        # The driver's own words: SQLAlchemy would add the statement and what people wrote.
+        """Log the failure, pause, and drop connections that may be broken."""
+        # The message of the driver alone: SQLAlchemy would add the statement and its values.
         cause = error.orig if isinstance(error, DBAPIError) else error
         _log.warning("the catalog failed at %s: %s: %s", way, type(cause).__name__, cause)
         self._failures[way] = time.monotonic() + _RETRY_SECONDS
-        # Where others wait or work on good connections, there is nothing to forget.
+        # If others wait or work, their connections are good.
         if not isinstance(error, NoConnection | TimeoutError) and "locked" not in str(error):
             self._ready = False
             self._store.forget()
@@ -146,7 +161,7 @@ class Database:
         return CatalogUnavailable(detail, retry_after=1)
 
     async def _current(self) -> None:
-        """Have the tables current, and the file the one that they are in."""
+        """Open the catalog unless it is open and its file is still the same."""
         if self._ready and self._store.unchanged():
             return
         if self._ready:
@@ -155,7 +170,7 @@ class Database:
         await self._open_once()
 
     async def _open_once(self) -> None:
-        """Open in a task of its own, for all that wait: a migration goes on when one of them loses patience."""
+        """Open in a separate task for all waiting callers: a migration goes on when one of them gives up."""
         if self._ready:
             return
         if self._opening is None or self._opening.done():
@@ -165,15 +180,15 @@ class Database:
         await asyncio.shield(self._opening)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
-        """Forget work that is done; its failure too, if nobody waits for it any more."""
+        """Forget finished work, and its failure if nobody waits for it any more."""
         self._running.discard(task)
         if not task.cancelled():
             task.exception()
 
     async def _open(self) -> None:
-        # Looked at first without a lock: a catalog that another process writes to can be read.
+        # First without a lock: a catalog that another process writes to can be read.
         if not await self._found_current():
-            # Loaded by name: alembic takes a quarter of a second to load, which a current catalog does not need.
+            # Imported by name: alembic takes a quarter of a second, and a current catalog does not need it.
             migrate = await asyncio.to_thread(importlib.import_module, "imgserve.catalog.migrations.upgrade")
             async with self._store.changing_tables() as connection:
                 await connection.run_sync(migrate.upgrade)
@@ -206,11 +221,11 @@ def _revision(connection: Connection) -> str | None:
 
 
 class Part(Protocol):
-    """What works on a database."""
+    """A part of the catalog."""
 
     @property
     def database(self) -> Database:
-        """The one it works on."""
+        """The database of the part."""
         ...
 
 
@@ -221,7 +236,7 @@ S = TypeVar("S", bound=Part)
 def finished(
     method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
-    """Have a method run to its end; see `Database.finish`."""
+    """Finish a method even if its caller is canceled; see `Database.finish`."""
 
     @wraps(method)
     async def run(part: S, /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""Answers to requests that may be repeated: who sends the same key again gets the answer of the first time."""
+"""Stored responses, so that a repeated request with the same key gets the response of the first one."""
 
 import hashlib
 import json
@@ -16,17 +16,17 @@ from imgserve.catalog.tables import answers, microseconds, moment
 from imgserve.errors import IdempotencyConflict
 
 KEPT = timedelta(hours=24)
-"""How long an answer is given again."""
+"""How long a response is stored."""
 LOST = timedelta(minutes=5)
-"""A request that was not answered for so long never will be: its process is gone."""
+"""A request without a response for so long will not get one: its process is gone."""
 MOST_BYTES = 1_048_576
-"""Of a body that is kept."""
+"""Largest body that is stored."""
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What was answered the first time."""
+    """The response to the first request."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,21 +36,21 @@ class Answered:
 
 
 class IdempotencyKeys:
-    """The keys, for all processes and nodes. A key is whatever tells requests apart, the name of the caller included.
+    """The keys, for all processes and nodes. A key identifies a request and includes the name of the caller.
 
-    Every method raises CatalogUnavailable where the database cannot be used now.
+    Every method raises CatalogUnavailable if the database cannot be used now.
     """
 
     def __init__(self, database: Database) -> None:
-        """Take the database that keeps them."""
+        """Use the keys in a database."""
         self.database = database
 
     @finished
     async def begin(self, key: str, fingerprint: str, *, at: datetime | None = None) -> Answered | None:
-        """Take a key, which only one caller gets: None, and it goes on to `finish` or `abandon`; or give the answer.
+        """Return the stored response of a key, or None to the one caller that then calls `finish` or `abandon`.
 
         Raises:
-            IdempotencyConflict: the key came with another request, or with this one, which is still being answered.
+            IdempotencyConflict: the key came with another request, or with this one, which is still in progress.
         """
         now = at or datetime.now(UTC)
         started = microseconds(now)
@@ -64,45 +64,36 @@ class IdempotencyKeys:
                 held = select(answers).where(answers.c.key == row["key"]).with_for_update()
                 found = (await connection.execute(held)).first()
                 if found is None:
-                    continue  # another one has just abandoned it
+                    continue  # another caller has just abandoned it
                 if _is_over(found, now):
                     await _take_over(connection, row)
                     return None
                 return _answer(found, fingerprint)
         raise IdempotencyConflict("Many requests come with this key at once.")
 
-    @finished
     async def finish(
         self, key: str, status: int, headers: Mapping[str, str], body: bytes, *, body_digest: str = ""
     ) -> bool:
-        """Store an answer and return True; one that is too large is not stored, and its key is free again.
+        """Store a response; return whether it was stored. One that is too large is not, and frees its key.
 
-        `body_digest` is a digest of the request's body, if that was not part of the fingerprint.
+        `body_digest` is a digest of the request body, if that was not part of the fingerprint.
         """
         mine = answers.c.key == _digest(key)
         if len(body) > MOST_BYTES:
-            async with self.database.writing() as connection:
-                await connection.execute(delete(answers).where(mine))
+            await self.database.execute(delete(answers).where(mine))
             return False
         values: dict[str, Any] = {"status": status, "headers": json.dumps(dict(headers)), "body": body}
         if body_digest:
             values["fingerprint"] = answers.c.fingerprint + f" {body_digest}"
-        async with self.database.writing() as connection:
-            return (await connection.execute(update(answers).where(mine).values(values))).rowcount > 0
+        return await self.database.execute(update(answers).where(mine).values(values)) > 0
 
-    @finished
     async def abandon(self, key: str) -> None:
-        """Free a key whose request changed nothing, so that it can be tried again; an answer that is kept stays."""
-        statement = delete(answers).where(answers.c.key == _digest(key), answers.c.status.is_(None))
-        async with self.database.writing() as connection:
-            await connection.execute(statement)
+        """Free a key whose request changed nothing, so that it can be repeated; a stored response stays."""
+        await self.database.execute(delete(answers).where(answers.c.key == _digest(key), answers.c.status.is_(None)))
 
-    @finished
     async def prune(self, before: datetime) -> int:
-        """Forget requests that began before; tell how many."""
-        statement = delete(answers).where(answers.c.started < microseconds(before))
-        async with self.database.writing() as connection:
-            return (await connection.execute(statement)).rowcount
+        """Delete the keys of older requests; return how many."""
+        return await self.database.execute(delete(answers).where(answers.c.started < microseconds(before)))
 
 
 def _is_over(found: Row[Any], now: datetime) -> bool:

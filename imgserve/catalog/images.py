@@ -1,4 +1,4 @@
-"""Records of images: stored, read, changed, renamed and deleted, one by one or in bulk."""
+"""The records of images: read and written, one by one or in bulk."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,48 +13,39 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.catalog.conditions import having_tags, matching
 from imgserve.catalog.database import Database, finished
 from imgserve.catalog.query import ImageQuery
-from imgserve.catalog.rows import pieces, select_records, stored_words, with_tags
-from imgserve.catalog.tables import after_prefix, checked_id, image_id_of, images, microseconds, stored_id, tags
-from imgserve.catalog.writing import Merge, Merged, Outcome, change_rows, known_row, merge_rows, put_rows
+from imgserve.catalog.rows import pieces, select_records, stored_ids, stored_words, versions_between, with_tags
+from imgserve.catalog.tables import checked_id, image_id_of, images, microseconds, stored_id, tags
+from imgserve.catalog.writing import Merge, Merged, Outcome, change_rows, known_rows, merge_rows
 from imgserve.errors import ImageExists, ImageNotFound
 from imgserve.model import FocalPoint, ImageRecord, clean_tags
 
 LONG = 120.0
 """Seconds that a change of many records may take."""
-_PUT_AT_ONCE = 1000
 
 
 class Images:
-    """The records. Every method raises CatalogUnavailable where the database cannot be used now."""
+    """The records. Every method raises CatalogUnavailable if the database cannot be used now."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database that keeps them."""
+        """Use the records in a database."""
         self.database = database
 
     async def put(self, record: ImageRecord) -> Outcome:
-        """Add a record, or change what differs in the one with its id, whose time of creation stays.
+        """Insert a record, or update the one with its id, whose creation time stays.
 
         Raises:
             BadRequest: the image id cannot be stored.
         """
         return (await self.put_many([record]))[record.image_id]
 
-    @finished
     async def put_many(self, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
-        """Put many records in one transaction, which keeps all of them or none; of equal ids the last counts."""
-        wanted = {record.image_id: record for record in records}
-        ids, outcomes = sorted(wanted, key=lambda image_id: stored_id(image_id) or b""), dict[str, Outcome]()
-        if not ids:
-            return outcomes
-        async with self.database.writing(LONG if len(ids) > 1 else None) as connection:
-            for start in range(0, len(ids), _PUT_AT_ONCE):
-                some = [wanted[image_id] for image_id in ids[start : start + _PUT_AT_ONCE]]
-                outcomes |= await put_rows(connection, some)
-        return outcomes
+        """Put many records in one transaction; of equal ids the last counts."""
+        merged = await self.merge_many({record.image_id: _always(record) for record in records})
+        return {image_id: one.outcome for image_id, one in merged.items()}
 
     @finished
     async def merge_many(self, merges: Mapping[str, Merge]) -> dict[str, Merged]:
-        """Write records that follow from what is there, decided in the one transaction that writes them.
+        """Write records that are computed from the existing ones, in the transaction that reads those.
 
         Raises:
             BadRequest: an image id cannot be stored.
@@ -67,14 +58,14 @@ class Images:
         return {image_id_of(key): one for key, one in merged.items()}
 
     async def get(self, image_id: str) -> ImageRecord | None:
-        """Read a record; None where there is none."""
+        """Return a record, or None."""
         return (await self.get_many([image_id])).get(image_id)
 
     @finished
     async def get_many(self, image_ids: Collection[str]) -> dict[str, ImageRecord]:
-        """Read those records that there are, by their ids."""
-        wanted, found = {stored_id(image_id) for image_id in image_ids} - {None}, list[ImageRecord]()
-        if not wanted:
+        """Return the existing records by their ids."""
+        found = list[ImageRecord]()
+        if not (wanted := stored_ids(image_ids)):
             return {}
         async with self.database.reading() as connection:
             for some in pieces(wanted):
@@ -82,103 +73,78 @@ class Images:
                 found += await with_tags(connection, rows)
         return {record.image_id: record for record in found}
 
-    @finished
     async def focal_point(self, image_id: str) -> FocalPoint | None:
-        """Tell what crops of an image keep, where somebody has said it: one look-up in an index."""
+        """Return the focal point of an image, or None: one look-up in an index."""
         stored = stored_id(image_id)
         if stored is None:
             return None
         query = select(images.c.focal_x, images.c.focal_y).where(images.c.id == stored, images.c.focal_x.is_not(None))
-        async with self.database.reading() as connection:
-            row = (await connection.execute(query)).first()
-        return None if row is None else FocalPoint(row.focal_x, row.focal_y)
+        rows = await self.database.fetch(query)
+        return FocalPoint(rows[0].focal_x, rows[0].focal_y) if rows else None
 
-    @finished
     async def versions_of(self, image_ids: Collection[str]) -> dict[str, str]:
-        """Tell the versions of those of these images that are recorded."""
-        wanted, found = {stored_id(image_id) for image_id in image_ids} - {None}, dict[str, str]()
-        async with self.database.reading() as connection:
-            for some in pieces(wanted):
-                query = select(images.c.id, images.c.version).where(images.c.id.in_(some))
-                found |= {image_id_of(row.id): row.version for row in (await connection.execute(query)).all()}
+        """Return the versions of those of these images that are recorded."""
+        found = dict[str, str]()
+        for some in pieces(stored_ids(image_ids)):
+            rows = await self.database.fetch(select(images.c.id, images.c.version).where(images.c.id.in_(some)))
+            found |= {image_id_of(row.id): row.version for row in rows}
         return found
 
-    @finished
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
-        """Tell the versions of images in the order of their ids: what a walk over the originals compares with."""
-        first, least = stored_id(prefix), stored_id(after)
-        if first is None or least is None:
-            return {}
-        query = select(images.c.id, images.c.version).where(images.c.id >= first, images.c.id > least)
-        if end := after_prefix(first):
-            query = query.where(images.c.id < end)
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query.order_by(images.c.id).limit(limit))).all()
-        return {image_id_of(row.id): row.version for row in rows}
+        """Return the versions of images in the order of their ids, to compare with the originals."""
+        return await versions_between(self.database, images, prefix, after, limit)
 
     @finished
     async def change(self, image_id: str, fields: dict[str, Any], *, at: datetime | None = None) -> ImageRecord:
-        """Change these fields of a record and leave all others; tell the record as it is then.
+        """Change these fields of a record; return the new record.
 
         Raises:
-            ImageNotFound: there is none.
+            ImageNotFound: there is no such record.
             ValueError: a field would not be valid.
         """
+        stored = stored_id(image_id)
         async with self.database.writing() as connection:
-            number, old = await _held(connection, image_id)
+            known = {} if stored is None else await known_rows(connection, [stored])
+            if not known:
+                raise ImageNotFound
+            ((number, old),) = known.values()
             new = replace(old, **fields, changed=at or datetime.now(UTC))
             outcome = (await change_rows(connection, [(number, old, new)]))[new.image_id]
         return old if outcome is Outcome.UNCHANGED else new
 
     async def rename(self, image_id: str, new_id: str, *, at: datetime | None = None) -> ImageRecord:
-        """Give a record another id; everything else stays.
+        """Change the id of a record; everything else stays.
 
         Raises:
-            ImageNotFound: there is none.
-            ImageExists: the other id is taken.
-            BadRequest: the other id cannot be stored.
+            ImageNotFound: there is no such record.
+            ImageExists: the new id is in use.
+            BadRequest: the new id cannot be stored.
         """
         try:
             return await self.change(image_id, {"image_id": new_id}, at=at)
         except IntegrityError as error:
             raise ImageExists from error
 
-    @finished
     async def delete(self, image_id: str) -> bool:
-        """Forget an image; tell whether it was known."""
+        """Delete a record; return whether it existed."""
         stored = stored_id(image_id)
-        if stored is None:
-            return False
-        async with self.database.writing() as connection:
-            return (await connection.execute(delete(images).where(images.c.id == stored))).rowcount > 0
+        return stored is not None and await self.database.execute(delete(images).where(images.c.id == stored)) > 0
 
 
-async def _held(connection: AsyncConnection, image_id: str) -> tuple[int, ImageRecord]:
-    stored = stored_id(image_id)
-    found = None if stored is None else await known_row(connection, stored)
-    if found is None:
-        raise ImageNotFound
-    return found
+def _always(record: ImageRecord) -> Merge:
+    return lambda _: record
 
 
 Selection = ImageQuery | Collection[str]
-"""Which images are meant: a query, or their ids."""
+"""A selection of images: a query, or their ids."""
 
 
 class ImageSets:
-    """The changes of many. All of one is kept or nothing, also when the process is killed."""
+    """Changes of many records, each in one transaction."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database that keeps the records."""
+        """Use the records in a database."""
         self.database = database
-
-    async def tag(self, selection: Selection, names: Collection[str], *, at: datetime | None = None) -> int:
-        """Give images these tags; tell how many did not have all of them."""
-        return await self.retag(selection, add=names, at=at)
-
-    async def untag(self, selection: Selection, names: Collection[str], *, at: datetime | None = None) -> int:
-        """Take these tags from images; tell how many had one of them."""
-        return await self.retag(selection, remove=names, at=at)
 
     @finished
     async def retag(
@@ -189,26 +155,26 @@ class ImageSets:
         remove: Collection[str] = (),
         at: datetime | None = None,
     ) -> int:
-        """Take tags from images and give them others; tell how many it changes. What is in both is given."""
-        given = clean_tags(add)
-        taken = tuple(tag for tag in clean_tags(remove) if tag not in given)
-        if not given and not taken:
+        """Remove tags from images and add others; return how many images change. A tag in both is added."""
+        added = clean_tags(add)
+        removed = tuple(tag for tag in clean_tags(remove) if tag not in added)
+        if not added and not removed:
             return 0
-        lacking = [having_tags(given) < len(given)] if given else []
-        having = [having_tags(taken) > 0] if taken else []
+        lacking = [having_tags(added) < len(added)] if added else []
+        having = [having_tags(removed) > 0] if removed else []
         async with self.database.writing(LONG) as connection:
             numbers = await self._numbers(connection, selection, or_(*lacking, *having))
             for some in pieces(numbers):
-                if taken:
-                    await connection.execute(delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(taken)))
-                for name in given:
+                if removed:
+                    await connection.execute(delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(removed)))
+                for name in added:
                     await _add_tag(connection, some, name)
-                await _follow(connection, some, at)
+                await _update_words(connection, some, at)
         return len(numbers)
 
     @finished
     async def delete(self, selection: Selection) -> list[str]:
-        """Forget images; tell the ids of those that were known."""
+        """Delete records; return the ids of those that existed."""
         deleted = list[bytes]()
         async with self.database.writing(LONG) as connection:
             # Locked in the order of ids, like every writer does, so that two of them cannot deadlock.
@@ -220,7 +186,7 @@ class ImageSets:
     async def _numbers(
         self, connection: AsyncConnection, selection: Selection, affected: ColumnElement[bool]
     ) -> Sequence[int]:
-        """Find the rows that are meant and would change, and hold them; the change may undo what chose them."""
+        """Return the rows that would change, locked: the change itself may undo what selected them."""
         numbers = list[int]()
         for condition in self._conditions(selection):
             statement = select(images.c.number).where(condition, affected).order_by(images.c.id).with_for_update()
@@ -230,8 +196,7 @@ class ImageSets:
     def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
         if isinstance(selection, ImageQuery):
             return [matching(selection, self.database.dialect)]
-        ids = sorted({stored for image_id in selection if (stored := stored_id(image_id)) is not None})
-        return [images.c.id.in_(some) for some in pieces(ids)]
+        return [images.c.id.in_(some) for some in pieces(stored_ids(selection))]
 
 
 async def _add_tag(connection: AsyncConnection, numbers: list[int], name: str) -> None:
@@ -240,8 +205,8 @@ async def _add_tag(connection: AsyncConnection, numbers: list[int], name: str) -
     await connection.execute(new.from_select(["image", "tag", "words"], rows).on_conflict_do_nothing())
 
 
-async def _follow(connection: AsyncConnection, numbers: list[int], at: datetime | None) -> None:
-    """Have the words of images follow from their tags."""
+async def _update_words(connection: AsyncConnection, numbers: list[int], at: datetime | None) -> None:
+    """Compute the searched words of images from their tags."""
     joined = select(func.aggregate_strings(tags.c.words, " ")).where(
         tags.c.image == images.c.number, tags.c.words != ""
     )

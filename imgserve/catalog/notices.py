@@ -1,4 +1,4 @@
-"""A small log by which server processes and nodes tell each other what changed; read by number."""
+"""A log of changes, which server processes and nodes read by number."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,64 +20,59 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that others should know."""
+    """A change that other processes should know."""
 
     kind: Literal["changed", "purged", "everything"]
-    """An image is another one or gone; its renditions were removed; all renditions were."""
+    """The image changed or was deleted; its renditions were removed; all renditions were removed."""
     image_id: str = ""
-    """Of which image; empty where it is about all."""
+    """The image; empty for all images."""
 
 
 class Notices:
-    """The log. Numbers rise, and whoever reads on from the last number that it saw misses none.
+    """The log. Numbers rise, and a reader that continues from the last number it saw misses none.
 
-    That takes care in PostgreSQL, where numbers are given out before their transactions end: one with a lower number
-    may become visible after one with a higher. So who publishes holds a lock until its transaction has ended, and
-    takes its number under it. SQLite has one writer at a time anyway.
+    PostgreSQL assigns numbers before their transactions end, so that a lower number may become visible after a higher
+    one. Therefore a publisher holds a lock until the end of its transaction, and gets its numbers under the lock.
+    SQLite has one writer at a time.
     """
 
     def __init__(self, database: Database) -> None:
-        """Take the database that keeps them."""
+        """Use the log in a database."""
         self.database = database
 
     @finished
-    async def publish(self, scopes: Iterable[Notice], *, at: datetime | None = None) -> list[int]:
-        """Tell others; gives the numbers, by which one's own are known. Ids that cannot be stored concern nobody."""
-        known = [(scope, stored_id(scope.image_id)) for scope in scopes]
+    async def publish(self, added: Iterable[Notice], *, at: datetime | None = None) -> list[int]:
+        """Add notices to the log; return their numbers. Notices of ids that cannot be stored are left out."""
+        known = [(notice, stored_id(notice.image_id)) for notice in added]
         now = microseconds(at or datetime.now(UTC))
         rows: list[dict[str, object]] = [
-            {"kind": scope.kind, "id": stored, "published": now} for scope, stored in known if stored is not None
+            {"kind": notice.kind, "id": stored, "published": now} for notice, stored in known if stored is not None
         ]
         if not rows:
             return []
         async with self.database.writing() as connection:
             return await publish_rows(connection, rows)
 
-    @finished
     async def after(self, number: int, limit: int = 1000) -> list[tuple[int, Notice]]:
-        """Read what was published since a number, in order."""
+        """Return the notices that follow a number, in order."""
         query = select(notices).where(notices.c.number > number).order_by(notices.c.number).limit(limit)
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return [(row.number, Notice(row.kind, image_id_of(row.id))) for row in rows]
+        return [(row.number, Notice(row.kind, image_id_of(row.id))) for row in await self.database.fetch(query)]
 
-    @finished
     async def last(self) -> int:
-        """Tell the newest number; 0 where there is none."""
-        async with self.database.reading() as connection:
-            return int((await connection.execute(select(func.coalesce(func.max(notices.c.number), 0)))).scalar_one())
+        """Return the newest number, or 0."""
+        (row,) = await self.database.fetch(select(func.coalesce(func.max(notices.c.number), 0)))
+        return int(row[0])
 
-    @finished
     async def prune(self, before: datetime) -> int:
-        """Forget what was published before; tell how many. The newest stays, so that `last` never goes back."""
+        """Delete older notices; return how many. The newest stays, so that `last` never goes back."""
         newest = select(func.max(notices.c.number)).scalar_subquery()
-        statement = delete(notices).where(notices.c.published < microseconds(before), notices.c.number < newest)
-        async with self.database.writing() as connection:
-            return (await connection.execute(statement)).rowcount
+        return await self.database.execute(
+            delete(notices).where(notices.c.published < microseconds(before), notices.c.number < newest)
+        )
 
 
 async def publish_rows(connection: AsyncConnection, rows: list[dict[str, object]]) -> list[int]:
-    """Add rows within an open transaction, which everybody else who publishes waits for from here on."""
+    """Insert rows in an open transaction, for whose end all other publishers wait from here on."""
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     numbers = list[int]()

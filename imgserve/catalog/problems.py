@@ -1,4 +1,4 @@
-"""Files among the originals that are no image, or none that can be used."""
+"""Files in the folders of originals that are not images, or not usable ones."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ from imgserve.catalog.conditions import beginning
 from imgserve.catalog.database import Database, finished
 from imgserve.catalog.images import LONG
 from imgserve.catalog.query import MOST, read_id, write_id
-from imgserve.catalog.rows import pieces
-from imgserve.catalog.tables import after_prefix, checked_id, image_id_of, microseconds, moment, problems, stored_id
+from imgserve.catalog.rows import pieces, stored_ids, versions_between
+from imgserve.catalog.tables import checked_id, image_id_of, microseconds, moment, problems
 from imgserve.model import Problem, clean_text
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
-    """A piece of the list of problems."""
+    """A page of problems."""
 
     problems: tuple[Problem, ...]
     cursor: str | None
-    """Where the next piece begins; None after the last."""
+    """Start of the next page; None after the last."""
 
 
 class Problems:
-    """The problems. Every method raises CatalogUnavailable where the database cannot be used now."""
+    """The problems. Every method raises CatalogUnavailable if the database cannot be used now."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database that keeps them."""
+        """Use the problems in a database."""
         self.database = database
 
     async def put(self, problem: Problem) -> None:
-        """Add a problem, or change the one with its id; as long as its code stays, so does its beginning.
+        """Insert a problem, or update the one with its id, whose start stays as long as its code stays.
 
         Raises:
             BadRequest: the image id cannot be stored.
@@ -54,27 +54,21 @@ class Problems:
             await connection.execute(statement, [rows[stored] for stored in sorted(rows)])
 
     async def get(self, image_id: str) -> Problem | None:
-        """Read a problem; None where there is none."""
+        """Return a problem, or None."""
         return (await self.get_many([image_id])).get(image_id)
 
-    @finished
     async def get_many(self, image_ids: Collection[str]) -> dict[str, Problem]:
-        """Read those problems that there are, by their ids."""
-        wanted = {stored_id(image_id) for image_id in image_ids} - {None}
-        if not wanted:
-            return {}
-        async with self.database.reading() as connection:
-            rows = [
-                row
-                for some in pieces(wanted)
-                for row in (await connection.execute(select(problems).where(problems.c.id.in_(some)))).all()
-            ]
-        return {found.image_id: found for found in map(_as_problem, rows)}
+        """Return the existing problems by their ids."""
+        found = dict[str, Problem]()
+        for some in pieces(stored_ids(image_ids)):
+            rows = await self.database.fetch(select(problems).where(problems.c.id.in_(some)))
+            found |= {problem.image_id: problem for problem in map(_as_problem, rows)}
+        return found
 
     @finished
     async def forget(self, image_ids: Collection[str]) -> int:
-        """Forget problems; tell how many there were."""
-        wanted, number = sorted({stored_id(image_id) or b"" for image_id in image_ids}), 0
+        """Delete problems; return how many existed."""
+        wanted, number = stored_ids(image_ids), 0
         if not wanted:
             return 0
         async with self.database.writing(LONG if len(wanted) > 1 else None) as connection:
@@ -82,40 +76,28 @@ class Problems:
                 number += (await connection.execute(delete(problems).where(problems.c.id.in_(some)))).rowcount
         return number
 
-    @finished
     async def page(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> ProblemPage:
-        """List problems in the order of their ids, from where a cursor says.
+        """Return a page of the problems in the order of their ids.
 
         Raises:
-            BadCursor: the cursor is none of this list.
+            BadCursor: the cursor does not belong to this list.
         """
         limit = max(1, min(limit, MOST))
         query = select(problems).where(beginning(problems.c.id, prefix)).order_by(problems.c.id).limit(limit + 1)
         if cursor is not None:
             query = query.where(problems.c.id > read_id(cursor))
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self.database.fetch(query)
         found = tuple(map(_as_problem, rows[:limit]))
         return ProblemPage(found, write_id(found[-1].image_id) if len(rows) > limit else None)
 
-    @finished
     async def count(self) -> int:
-        """Count the problems."""
-        async with self.database.reading() as connection:
-            return int((await connection.execute(select(func.count()).select_from(problems))).scalar_one())
+        """Return the number of problems."""
+        (row,) = await self.database.fetch(select(func.count()).select_from(problems))
+        return int(row[0])
 
-    @finished
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
-        """Tell the versions of problems in the order of their ids: what a walk over the originals compares with."""
-        first, least = stored_id(prefix), stored_id(after)
-        if first is None or least is None:
-            return {}
-        query = select(problems.c.id, problems.c.version).where(problems.c.id >= first, problems.c.id > least)
-        if end := after_prefix(first):
-            query = query.where(problems.c.id < end)
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query.order_by(problems.c.id).limit(limit))).all()
-        return {image_id_of(row.id): row.version for row in rows}
+        """Return the versions of problems in the order of their ids, to compare with the originals."""
+        return await versions_between(self.database, problems, prefix, after, limit)
 
 
 def _as_row(problem: Problem) -> dict[str, Any]:

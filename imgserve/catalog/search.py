@@ -1,4 +1,4 @@
-"""Finds images: lists in order, piece by piece, by text, equal bytes or likeness. Changes nothing."""
+"""Searches of images: pages in order, by filters, equal bytes or similarity."""
 
 from collections.abc import Collection
 from typing import Any
@@ -30,10 +30,10 @@ _EVERY = ImageQuery()
 
 
 class ImageSearch:
-    """The questions. Every method raises CatalogUnavailable where the database cannot be used now."""
+    """The searches. Every method raises CatalogUnavailable if the database cannot be used now."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database that keeps the records."""
+        """Use the records in a database."""
         self.database = database
 
     @finished
@@ -46,10 +46,10 @@ class ImageSearch:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        """List what a query means, from where a cursor says; what comes or goes meanwhile moves nothing else.
+        """Return a page of the images that match a query; changes between two pages do not shift the others.
 
         Raises:
-            BadCursor: the cursor is none, or one of another order.
+            BadCursor: the cursor is not valid, or belongs to another order.
         """
         place = None if cursor is None else read_cursor(cursor, sort, descending)
         limit = max(1, min(limit, MOST))
@@ -62,58 +62,49 @@ class ImageSearch:
         last = rows[limit - 1]
         return Page(tuple(records), write_cursor(sort, descending, sort_value(sort, last), image_id_of(last.id)))
 
-    @finished
     async def ids(self, query: ImageQuery = _EVERY, *, after: str = "", limit: int = 1000) -> list[str]:
-        """List the ids of what a query means, in their order, those that follow an id: a walk over any number."""
+        """Return the ids of the images that match a query and follow an id, in their order."""
         least = stored_id(after)
         if least is None:
             return []
         statement = select(images.c.id).where(matching(query, self.database.dialect), images.c.id > least)
-        async with self.database.reading() as connection:
-            found = (await connection.execute(statement.order_by(images.c.id).limit(limit))).scalars().all()
-        return [image_id_of(stored) for stored in found]
+        rows = await self.database.fetch(statement.order_by(images.c.id).limit(limit))
+        return [image_id_of(row.id) for row in rows]
 
-    @finished
     async def totals(self, query: ImageQuery = _EVERY) -> Totals:
-        """Count what a query means."""
-        statement = select(func.count(), func.coalesce(func.sum(images.c.size), 0)).select_from(images)
-        async with self.database.reading() as connection:
-            row = (await connection.execute(statement.where(matching(query, self.database.dialect)))).one()
-        return Totals(int(row[0]), int(row[1]))
+        """Return the number and size of the images that match a query."""
+        statement = select(func.count().label("number"), func.coalesce(func.sum(images.c.size), 0).label("size"))
+        statement = statement.select_from(images)
+        (row,) = await self.database.fetch(statement.where(matching(query, self.database.dialect)))
+        return Totals(int(row.number), int(row.size))
 
-    @finished
     async def tag_counts(self, limit: int = 1000) -> dict[str, int]:
-        """Tell the tags in use and how many images have each, the most used first."""
-        number = func.count()
+        """Return the tags in use with the number of their images, the most used first."""
+        number = func.count().label("number")
         statement = select(tags.c.tag, number).group_by(tags.c.tag).order_by(number.desc(), tags.c.tag).limit(limit)
-        async with self.database.reading() as connection:
-            return {row[0]: int(row[1]) for row in (await connection.execute(statement)).all()}
+        return {row.tag: int(row.number) for row in await self.database.fetch(statement)}
 
     @finished
     async def by_sha256_of(self, digests: Collection[str], *, limit: int = 1000) -> list[ImageRecord]:
-        """List images of exactly the bytes of any of these digests, in the order of their ids."""
+        """Return the images whose original has one of these digests, in the order of their ids."""
         wanted = sorted({bytes.fromhex(digest) for digest in digests})
         statement = select_records().where(images.c.sha256.in_(wanted)).order_by(images.c.id).limit(limit)
         async with self.database.reading() as connection:
             return await with_tags(connection, (await connection.execute(statement)).all())
 
-    @finished
     async def by_sha256(self, sha256: str, *, limit: int = 100) -> list[ImageRecord]:
-        """List images of exactly these bytes, in the order of their ids."""
+        """Return the images whose original has this digest, in the order of their ids."""
         try:
-            digest = bytes.fromhex(sha256)
+            return await self.by_sha256_of([sha256], limit=limit)
         except ValueError:
             return []
-        statement = select_records().where(images.c.sha256 == digest).order_by(images.c.id).limit(limit)
-        async with self.database.reading() as connection:
-            return await with_tags(connection, (await connection.execute(statement)).all())
 
     @finished
     async def duplicates(self, *, limit: int = 50, cursor: str | None = None) -> Duplicates:
-        """List groups of images with the same bytes.
+        """Return a page of groups of images with the same bytes.
 
         Raises:
-            BadCursor: the cursor is none of this list.
+            BadCursor: the cursor does not belong to this list.
         """
         least = b"" if cursor is None else read_digest(cursor)
         limit = max(1, min(limit, MOST))
@@ -127,10 +118,10 @@ class ImageSearch:
 
     @finished
     async def similar(self, perceptual_hash: int, *, distance: int = 10, limit: int = 50) -> list[Similar]:
-        """List images whose perceptual hashes differ from one in at most `distance` bits, the most alike first."""
+        """Return images whose perceptual hashes differ in at most `distance` bits, the most similar first."""
         given = bindparam("hash", as_signed(perceptual_hash), BIGINT)
         bits = _distance(given, self.database.dialect)
-        # The hashes alone are scanned, in their index; the records are read of those that are near.
+        # Only the index of the hashes is scanned; records are read for the near ones.
         near = select(images.c.number, bits.label("distance")).where(bits <= distance)
         near = near.order_by("distance", images.c.number).limit(max(1, min(limit, MOST)))
         async with self.database.reading() as connection:
@@ -150,7 +141,7 @@ class ImageSearch:
 
 
 def _distance(given: ColumnElement[Any], dialect: str) -> ColumnElement[int]:
-    """Count differing bits; a scan, since even at 100,000 images it takes some ten milliseconds on either database."""
+    """Return the number of different bits; a scan of 100,000 images takes some ten milliseconds on either database."""
     if dialect == "sqlite":
         return func.hamming(images.c.perceptual_hash, given, type_=BIGINT)
     differing = images.c.perceptual_hash.bitwise_xor(given)

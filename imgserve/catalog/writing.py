@@ -1,4 +1,4 @@
-"""Insert, update and merge records within an open transaction."""
+"""Insert, update and merge records in an open transaction."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,39 +17,21 @@ from imgserve.model import ImageRecord
 
 _ATTEMPTS = 5
 _KEPT = {"created", "changed"}
-"""What makes no difference between two records: when an image came stays, and a change follows from the rest."""
+"""Fields that are not compared: the creation time never changes, and the change time follows from the rest."""
 
 
 class Outcome(StrEnum):
-    """What putting a record did."""
+    """Effect of writing a record."""
 
     ADDED = "added"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
 
 
-async def put_rows(connection: AsyncConnection, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
-    """Add or change records. Ordered by id, so that two writers never wait for each other in a circle."""
-    left = {row["id"]: (record, row) for record in records for row in [as_row(record)]}
-    left = dict(sorted(left.items()))
-    outcomes = dict[str, Outcome]()
-    for _ in range(_ATTEMPTS):
-        added = await add_rows(connection, left)
-        outcomes |= {left.pop(stored)[0].image_id: Outcome.ADDED for stored in added}
-        known = await known_rows(connection, left)
-        pairs = {stored: (known[stored], left[stored][0]) for stored in known}
-        outcomes |= await change_rows(connection, [(number, old, new) for (number, old), new in pairs.values()])
-        # Left is what another node has deleted between the two statements.
-        left = {stored: pair for stored, pair in left.items() if stored not in known}
-        if not left:
-            return outcomes
-    raise CatalogUnavailable("The same images are being recorded and deleted at once.", retry_after=1)
-
-
 async def change_rows(
     connection: AsyncConnection, changes: Sequence[tuple[int, ImageRecord, ImageRecord]]
 ) -> dict[str, Outcome]:
-    """Write where records differ from what they were, given the numbers of their rows."""
+    """Write the fields in which records differ, by the numbers of their rows."""
     outcomes, updates = dict[str, Outcome](), defaultdict[frozenset[str], list[dict[str, Any]]](list)
     retagged = dict[int, tuple[str, ...]]()
     for number, old, new in changes:
@@ -75,7 +57,7 @@ async def change_rows(
 async def add_rows(
     connection: AsyncConnection, rows: Mapping[bytes, tuple[ImageRecord, dict[str, Any]]]
 ) -> list[bytes]:
-    """Insert what is not there; tell the stored ids."""
+    """Insert the rows that do not exist yet; return their stored ids."""
     if not rows:
         return []
     new = postgresql.insert(images) if connection.dialect.name == "postgresql" else sqlite.insert(images)
@@ -86,7 +68,7 @@ async def add_rows(
 
 
 async def known_rows(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[bytes, tuple[int, ImageRecord]]:
-    """Read what is there, and hold it until the transaction ends."""
+    """Return the existing records with the numbers of their rows, locked until the transaction ends."""
     found = dict[bytes, tuple[int, ImageRecord]]()
     for some in pieces(ids):
         query = select_records().where(images.c.id.in_(some)).order_by(images.c.id).with_for_update()
@@ -94,11 +76,6 @@ async def known_rows(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[
         records = await with_tags(connection, rows)
         found |= {bytes(row.id): (row.number, record) for row, record in zip(rows, records, strict=True)}
     return found
-
-
-async def known_row(connection: AsyncConnection, stored: bytes) -> tuple[int, ImageRecord] | None:
-    """Read one record, and hold it until the transaction ends."""
-    return (await known_rows(connection, [stored])).get(stored)
 
 
 async def _retag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...]]) -> None:
@@ -115,12 +92,12 @@ async def _tag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...
 
 
 Merge = Callable[[ImageRecord | None], ImageRecord | None]
-"""Makes of a record, or of none, what is to be there instead; None to leave it as it is. May be called repeatedly."""
+"""Returns the new record for the existing one, which may be None; None changes nothing. May be called repeatedly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What was there, what is there now, and what was done."""
+    """The record before and after a merge."""
 
     before: ImageRecord | None
     record: ImageRecord | None
@@ -128,13 +105,13 @@ class Merged:
 
 
 async def merge_rows(connection: AsyncConnection, merges: Mapping[bytes, Merge]) -> dict[bytes, Merged]:
-    """Decide and write. Ordered by id, so that two writers never wait for each other in a circle."""
+    """Merge records. Ordered by id, so that two writers never wait for each other in a circle."""
     left, done = dict(sorted(merges.items())), dict[bytes, Merged]()
     for _ in range(_ATTEMPTS):
         known = await known_rows(connection, left)
         done |= await _change(connection, {stored: (*known[stored], left.pop(stored)) for stored in known})
         done |= await _add(connection, left)
-        # Left is what another node has added between the two statements.
+        # Another node has added the rest between the two statements.
         left = {stored: merge for stored, merge in left.items() if stored not in done}
         if not left:
             return done

@@ -119,7 +119,7 @@ class UploadAcceptor:
             found = await self.catalog.search.similar(
                 facts.perceptual_hash, distance=self.rules.near, limit=_MOST_SIMILAR
             )
-            similar = {one.record.image_id: one for one in found} | similar
+            similar |= {one.record.image_id: one for one in found if one.record.image_id not in similar}
         similar.pop(own, None)
         return tuple(similar.values())[:_MOST_SIMILAR]
 

@@ -56,7 +56,7 @@ def _uninterrupted(method: _Method[P, T]) -> _Method[P, T]:
     """Run a method to its end even if the caller is cancelled."""
 
     async def run(self: "IngestService", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.finish(method(self, *args, **kwargs))
+        return await self._finish(method(self, *args, **kwargs))
 
     return functools.update_wrapper(run, method)
 
@@ -94,16 +94,7 @@ class IngestService:
         self._running = set[asyncio.Task[Any]]()
 
     @_uninterrupted
-    async def record(
-        self,
-        image_id: str,
-        *,
-        origin: Origin = Origin.WATCH,
-        who: str = "",
-        background: bool = True,
-        version: str = "",
-        again: bool = False,
-    ) -> Recorded:
+    async def record(self, image_id: str, *, background: bool = True, version: str = "") -> Recorded:
         """Record a file that is in its place already. Nothing of a known file is read.
 
         A file that is not a usable image becomes a problem, and its record is removed. A new file with the bytes of a
@@ -112,34 +103,23 @@ class IngestService:
 
         Args:
             image_id: the file.
-            origin: how it came.
-            who: who brought it.
             background: give way to renditions that clients wait for.
             version: version of the file, if the caller knows it.
-            again: inspect again what is known to be a problem.
 
         Raises:
             OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be recorded now; try again.
         """
         async with self.locks.hold(image_id):
-            return await self._files.record(Candidate(image_id, origin, who, background, version), again=again)
+            return await self._files.record(Candidate(image_id, background=background, version=version))
 
     @_uninterrupted
-    async def record_many(
-        self,
-        walked: Sequence[Walked],
-        *,
-        origin: Origin = Origin.WATCH,
-        who: str = "",
-        background: bool = True,
-        again: bool = False,
-    ) -> list[Recorded]:
+    async def record_many(self, walked: Sequence[Walked], *, background: bool = True) -> list[Recorded]:
         """Record some thousand files of a scan. Nothing of known files is read, and the others are recorded in batches.
 
         Only a failure of the catalog makes the whole call fail. The outcome of a file that cannot be inspected now is
         LATER. Files whose names are too long to be recorded are left out.
         """
-        return await self._files.record_many(walked, Candidate("", origin, who, background), again=again)
+        return await self._files.record_many(walked, background=background)
 
     @_uninterrupted
     async def vanished(self, image_id: str) -> bool:
@@ -263,7 +243,7 @@ class IngestService:
             if await self._inspector.exists(found.image_id):
                 raise ImageExists
             await self._trash.put_back(found)
-            recorded = await self._files.record(Candidate(found.image_id, Origin.WATCH, background=False))
+            recorded = await self._files.record(Candidate(found.image_id, background=False))
             if recorded.outcome is Recording.UNCHANGED and recorded.record is not None:
                 await self._records.announce(recorded.record)
         if recorded.problem is not None:
@@ -343,7 +323,7 @@ class IngestService:
         while self._running:
             await asyncio.wait(set(self._running))
 
-    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end even if the caller is cancelled."""
         task = asyncio.create_task(work)
         self._running.add(task)

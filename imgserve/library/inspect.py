@@ -35,7 +35,7 @@ class Candidate:
     """A file to inspect, and what the catalog knows of it."""
 
     image_id: str
-    origin: Origin
+    origin: Origin = Origin.WATCH
     who: str = ""
     background: bool = True
     """Give way to renditions that clients wait for."""

@@ -30,22 +30,20 @@ class FileRecorder:
     at_once: int
     """Files of a scan that are inspected in parallel."""
 
-    async def record(self, file: Candidate, *, again: bool = False) -> Recorded:
+    async def record(self, file: Candidate) -> Recorded:
         """Record a file; the caller holds the lock of its id.
 
         Raises:
             OriginalChanged: it was replaced each time that it was inspected.
         """
         for _ in range(_ATTEMPTS):
-            recorded = await self._record(file, again=again)
+            recorded = await self._record(file)
             if recorded is not None:
                 return recorded
         raise OriginalChanged(retry_after=1)
 
-    async def record_many(
-        self, walked: Sequence[Walked], template: Candidate, *, again: bool = False
-    ) -> list[Recorded]:
-        """Record the files of a scan; `template` says how they came."""
+    async def record_many(self, walked: Sequence[Walked], *, background: bool) -> list[Recorded]:
+        """Record the files of a scan."""
         files = {file.image_id: file.version for file in walked if stored_id(file.image_id) is not None}
         versions = await self.catalog.images.versions_of(list(files))
         problems = await self.catalog.problems.get_many([one for one in files if one not in versions])
@@ -54,18 +52,18 @@ class FileRecorder:
             known, problem = versions.get(image_id), problems.get(image_id)
             if is_same_file(known, version):
                 results[image_id] = Recorded(image_id, Recording.UNCHANGED)
-            elif problem is not None and problem.version == version and not again:
+            elif problem is not None and problem.version == version:
                 results[image_id] = Recorded(image_id, Recording.PROBLEM, problem=problem)
             else:
-                left.append(replace(template, image_id=image_id, version=version, known=known))
+                left.append(Candidate(image_id, background=background, version=version, known=known))
         results |= await _Scan(self, left).run(self.at_once)
         return [results[image_id] for image_id in files]
 
-    async def _record(self, file: Candidate, *, again: bool) -> Recorded | None:
+    async def _record(self, file: Candidate) -> Recorded | None:
         """Try once; None where the file was replaced meanwhile."""
         started, image_id = time.perf_counter(), file.image_id
         record = await self.catalog.images.get(image_id)
-        problem = None if record or again else await self.catalog.problems.get(image_id)
+        problem = None if record else await self.catalog.problems.get(image_id)
         if problem is not None and problem.version == file.version != "":
             return Recorded(image_id, Recording.PROBLEM, problem=problem)
         file = replace(

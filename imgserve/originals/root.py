@@ -52,7 +52,7 @@ def check_id(image_id: str) -> None:
 def _mistake(image_id: str) -> str:
     parts = image_id.split("/")
     rules = (
-        (not all(parts), "it is empty, begins or ends with a slash, or contains two slashes in a row"),
+        (not all(parts), "it is empty, begins or ends with a slash, or contains //"),
         (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides it or leads upward"),
         ("\\" in image_id, "it contains a backslash; folders are separated by /"),
         (_holds_refused(image_id), "it contains a control character, or bytes that are not UTF-8"),

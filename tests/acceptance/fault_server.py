@@ -9,22 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
 import psutil
 import pyvips
 
 from tests.pictures import encoded, noise
+from tests.servers import PATIENCE, ROOT, until
 
-T = TypeVar("T")
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0
 _OLD = 60.0
 """Seconds since the originals of a test were last changed: they count as settled."""
 
@@ -137,17 +133,17 @@ class FaultServer:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def busy_child(self) -> psutil.Process:
-        """Wait for a child that computes, and name it."""
+        """Wait for a child that computes, and return it."""
+        first: dict[psutil.Process, float] = {}
 
         def found() -> psutil.Process | None:
-            before = {child.pid: sum(child.cpu_times()[:2]) for child in self.children()}
-            time.sleep(0.15)
-            worked = {
-                child: sum(child.cpu_times()[:2]) - before.get(child.pid, 0.0)
-                for child in self.children()
-                if child.pid in before
-            }
-            return next((child for child, seconds in worked.items() if seconds >= 0.05), None)
+            for child in self.children():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    seconds = sum(child.cpu_times()[:2])
+                    # Added up since it was first seen: beside other work, a low priority gets little at a time.
+                    if seconds - first.setdefault(child, seconds) >= 0.05:
+                        return child
+            return None
 
         child = until(found)
         assert child is not None
@@ -218,16 +214,6 @@ def staged(place: Path) -> Iterator[Stage]:
     yield stage
     for server in stage.servers:
         server.close()
-
-
-def until(found: Callable[[], T], seconds: float = PATIENCE) -> T:
-    """Wait for something true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := found():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("nothing came of it")
 
 
 def decodes(data: bytes) -> bool:

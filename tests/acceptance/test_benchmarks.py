@@ -13,6 +13,7 @@ import pytest
 from tests.pictures import encoded, noise
 from tests.servers import PATIENCE, ROOT, command_of, environment, until
 
+pytestmark = pytest.mark.alone
 BENCHMARKS = (sys.executable, "-m", "benchmarks")
 RUN_SECONDS = 4 * PATIENCE
 """A whole measurement, on a machine with other work."""

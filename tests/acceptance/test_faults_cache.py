@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fault_server import Answer, FaultServer, Stage, decodes, gone, staged, until
+from tests.acceptance.fault_server import Answer, FaultServer, Stage, decodes, gone, staged
 from tests.disks import mount
+from tests.servers import until
 
 ROUNDS = 4
 NO_MEMORY = {"CACHE__MEMORY_BYTES": 0}

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from tests import bombs
-from tests.acceptance.fault_server import FaultServer, Stage, decodes, staged, until
+from tests.acceptance.fault_server import FaultServer, Stage, decodes, staged
 from tests.mutations import mutations, seeds
+from tests.servers import until
 
 CLEAN = {200, 413, 415, 422}
 SETTINGS: dict[str, Any] = {"RENDERING__PROCESSES": 2, "RENDERING__TIME_LIMIT": "5s", "RENDERING__WAITING": 500}

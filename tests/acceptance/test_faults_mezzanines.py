@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fault_server import FaultServer, Stage, decodes, staged, until
+from tests.acceptance.fault_server import FaultServer, Stage, decodes, staged
 from tests.disks import mount
 from tests.pictures import encoded, noise
+from tests.servers import until
 
 LARGE = encoded(noise(2400, 1800), "jpg")
 WIDTHS = (120, 240, 360, 480, 600, 720, 840, 960)

@@ -16,10 +16,10 @@ import httpx2
 import psutil
 import pytest
 
-from tests.acceptance.fault_server import FaultServer, Stage, staged, until
+from tests.acceptance.fault_server import FaultServer, Stage, staged
 from tests.management import KEY
 from tests.pictures import encoded, noise
-from tests.servers import command_of
+from tests.servers import command_of, until
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 MANAGED: dict[str, Any] = {"ORIGINALS__WATCH": "true", "ACCESS__ADMIN_KEY": KEY}

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fault_server import SLOW, FaultServer, Stage, decodes, gone, staged, until
+from tests.acceptance.fault_server import SLOW, FaultServer, Stage, decodes, gone, staged
+from tests.servers import until
 
 PLENTY = 500
-DRIP_SECONDS = 4.0
+DRIP_SECONDS = 10.0
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests import bombs
-from tests.acceptance.fault_server import SLOW, FaultServer, Stage, decodes, gone, staged, until
+from tests.acceptance.fault_server import SLOW, FaultServer, Stage, decodes, gone, staged
 from tests.pictures import encoded, noise
+from tests.servers import until
 
 OUTPUTS = ("jpg", "png", "webp", "gif", "avif", "tiff")
 SMALL_MEMORY: dict[str, Any] = {"RENDERING__MEMORY_BYTES": "256MB"}
@@ -83,7 +84,7 @@ def test_a_file_that_crashes_every_process_costs_others_nothing(stage: Stage) ->
     seen = bystander.leave()
     assert seen
     assert set(seen) == {200}
-    assert until(lambda: len(server.children()) == 2, 8)
+    assert until(lambda: len(server.children()) == 2)
 
 
 def test_many_sizes_of_a_crashing_file_asked_for_at_once_do_not_burn_the_pool(stage: Stage) -> None:
@@ -102,15 +103,15 @@ def test_a_process_killed_while_idle_is_noticed_by_the_operator_only(stage: Stag
     until(lambda: gone(child))
     assert server.image("a.png", "w=50").status == 200
     assert server.deaths() == 1
-    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 1, 8)
+    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 1)
 
 
 def test_a_picture_over_time_is_refused_and_its_file_after_two_of_them(stage: Stage) -> None:
-    server = stage.serve(**SLOW, RENDERING__TIME_LIMIT="400ms", RENDERING__PROCESSES=2)
+    server = stage.serve(**SLOW, RENDERING__TIME_LIMIT="1500ms", RENDERING__PROCESSES=2)
     bystander = Bystander(server)
     slow = [server.image("a.png", "w=1150&fm=avif"), server.image("a.png", "w=1149&fm=avif")]
     assert [(one.status, one.code) for one in slow] == [(422, "render_timeout")] * 2
-    assert [one.seconds >= 0.4 for one in slow] == [True] * 2
+    assert [one.seconds >= 1.5 for one in slow] == [True] * 2
     assert b"time_limit" in slow[0].body
     assert server.figure("render_process_deaths_total", reason="timeout") == 2
     for query in ("w=1148&fm=avif", "w=1150&fm=avif", "w=50&fm=png"):
@@ -118,11 +119,11 @@ def test_a_picture_over_time_is_refused_and_its_file_after_two_of_them(stage: St
         assert (refused.status, refused.code) == (422, "render_timeout")
     assert server.figure("renders_total", result="render_timeout") == 2
     assert set(bystander.leave()) == {200}
-    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 2, 8)
+    assert until(lambda: len([child for child in server.children() if not gone(child)]) == 2)
 
 
 def test_one_picture_over_time_does_not_condemn_its_file(stage: Stage) -> None:
-    server = stage.serve(**SLOW, RENDERING__TIME_LIMIT="400ms")
+    server = stage.serve(**SLOW, RENDERING__TIME_LIMIT="1500ms")
     assert server.image("a.png", "w=1150&fm=avif").code == "render_timeout"
     assert server.image("a.png", "w=1150&fm=avif").code == "render_timeout"
     assert server.image("a.png", "w=50&fm=png").status == 200
@@ -130,11 +131,12 @@ def test_one_picture_over_time_does_not_condemn_its_file(stage: Stage) -> None:
 
 
 def test_a_new_process_may_take_longer_to_start_than_a_picture_may_take(stage: Stage) -> None:
-    server = stage.serve(RENDERING__TIME_LIMIT="200ms")
+    stage.put("small.png", encoded(noise(40, 30), "png"))
+    server = stage.serve(RENDERING__TIME_LIMIT="250ms")
     (child,) = server.children()
     child.kill()
     until(lambda: gone(child))
-    assert server.image("a.png", "w=50").status == 200
+    assert server.image("small.png", "w=20").status == 200
 
 
 def test_the_least_memory_that_may_be_set_is_enough_for_ordinary_pictures(stage: Stage) -> None:

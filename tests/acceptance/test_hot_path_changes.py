@@ -16,7 +16,7 @@ from tests.servers import settled, until
 from tests.threads import ThreadServer, thread_server
 
 WITHIN = 1.3
-"""One second is promised; the rest is for a busy machine to send the question and the answer."""
+"""One second is promised, to requests that begin after it. The rest is for the time between a look and its note."""
 TARGET = "/img/noise.jpg?width=100"
 Settings = Mapping[str, Mapping[str, object]]
 
@@ -29,8 +29,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lasting(folder: Path, tmp_path: Path) -> Iterator[ThreadServer]:
-    """Serve with looks that last for the whole test."""
-    with thread_server(folder, tmp_path / "cache", settings={"originals": {"recheck": 600}}) as served:
+    """Serve with looks that last for the whole test, and new originals that are young for as long."""
+    settings: Settings = {"originals": {"recheck": 600, "settle": 600}}
+    with thread_server(folder, tmp_path / "cache", settings=settings) as served:
         yield served
 
 

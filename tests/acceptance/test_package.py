@@ -56,10 +56,10 @@ def test_an_installed_package_finds_its_own_static_files(installed: Path) -> Non
 
 def test_an_installed_package_makes_a_catalog(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import asyncio; from imgserve.catalog import Database\n"
+        "import asyncio; from imgserve.catalog import Database, Problems\n"
         "async def main():\n"
         f"    database = Database('sqlite:///{tmp_path}/catalog.sqlite')\n"
-        "    await database.open(); await database.ping(); await database.close(); print('made')\n"
+        "    await database.open(); await Problems(database).count(); await database.close(); print('made')\n"
         "asyncio.run(main())"
     )
     assert _run(code, installed) == "made"

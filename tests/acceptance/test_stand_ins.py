@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.fault_server import Answer, FaultServer, Stage, staged, until
+from tests.acceptance.fault_server import Answer, FaultServer, Stage, staged
 from tests.pictures import opened
+from tests.servers import until
 
 CHROME = "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"
 AVIF_ONLY = "image/avif,*/*;q=0.5"

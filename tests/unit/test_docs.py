@@ -1,5 +1,7 @@
 """The documents agree with the code and with each other."""
 
+import ast
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,9 @@ import pytest
 
 import imgserve
 from imgserve.cli.main import cli
+from imgserve.client import ImageUrls
 from imgserve.client.api import Imgserve
+from imgserve.config import Config
 from imgserve.transform.parameters import PARAMETERS
 from tests.docs import REFERENCE, TABLES, with_tables
 
@@ -144,9 +148,41 @@ def test_no_file_of_the_project_names(what: str) -> None:
 
 
 def test_every_address_of_the_welcome_page_is_served() -> None:
-    routes = _read("imgserve/web/routes.py") + _read("imgserve/web/api/document.py")
+    routes = "".join(map(_read, ["imgserve/web/routes.py", *_api_modules()]))
     targets = re.findall(r'<[^>]* (?:href|src)="((/[a-z]*)[^"]*)"', _read("static/welcome.html"))
     assert [whole for whole, top in targets if f'"{whole}"' not in routes and f'Mount("{top}"' not in routes] == []
+
+
+def _examples(language: str) -> list[tuple[str, str]]:
+    """Return every example in a language, with the name of its document."""
+    block = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return [(document, example) for document in DOCUMENTS for example in block.findall(_read(document))]
+
+
+@pytest.mark.parametrize(("document", "example"), _examples("yaml"))
+def test_every_example_of_settings_is_valid(document: str, example: str, tmp_path: Path) -> None:
+    file = tmp_path / f"{Path(document).stem}.yaml"
+    file.write_text(example)
+    assert Config.load(file) is not None
+
+
+@pytest.mark.parametrize(("document", "example"), _examples("python"))
+def test_every_example_of_python_imports_what_exists(document: str, example: str) -> None:
+    tree = ast.parse(example, document)
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.ImportFrom):
+            module = importlib.import_module(statement.module or "")
+            assert [name.name for name in statement.names if not hasattr(module, name.name)] == []
+
+
+def test_the_urls_of_the_examples_of_python_are_right() -> None:
+    """A comment below a call shows what it returns."""
+    found = re.findall(r"^(images\.(?:url|srcset)\(.*\))\n# (.*)$", _read("docs/client.md"), re.MULTILINE)
+    base = "https://img.example.com/img"
+    for call, shown in found:
+        url = eval(call, {"images": ImageUrls(base)})  # noqa: S307  an example of our own documents
+        assert url.replace(base, "...") == shown.replace(base, "...")
+    assert found
 
 
 def test_every_table_is_in_the_reference_once() -> None:

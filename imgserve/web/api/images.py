@@ -3,6 +3,7 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -295,17 +296,15 @@ def etag(record: ImageRecord) -> str:
     return f'"{record.version}-{int(record.changed.timestamp() * 1e6):x}"'
 
 
+@dataclass(frozen=True, slots=True)
 class Records:
     """Endpoints of image records."""
 
-    def __init__(
-        self, images: Images, search: ImageSearch, ingest: IngestService, preconditions: Preconditions, *, prefix: str
-    ) -> None:
-        self._images = images
-        self._search = search
-        self._ingest = ingest
-        self._preconditions = preconditions
-        self._prefix = prefix
+    images: Images
+    search: ImageSearch
+    ingest: IngestService
+    preconditions: Preconditions
+    prefix: str
 
     @endpoint("GET", "/api/images", scope=Scope.READ, summary="List images", errors=[BadCursor])
     async def list(self, query: Listing) -> ImagesOut:
@@ -313,7 +312,7 @@ class Records:
 
         Images that are added or deleted between two pages do not move others.
         """
-        page = await self._search.page(
+        page = await self.search.page(
             query.query(), sort=Sort(query.sort), descending=query.descending, limit=query.limit, cursor=query.cursor
         )
         return ImagesOut(images=[self._image(record) for record in page.records], next=page.cursor)
@@ -331,7 +330,7 @@ class Records:
     )
     async def get(self, image_id: str, call: Call) -> Reply | Response:
         """Return the record of an image."""
-        record = await self._images.get(image_id)
+        record = await self.images.get(image_id)
         if record is None and (redirect := moved(call.request.scope)):
             return redirect
         if call.request.scope["query_string"]:
@@ -350,9 +349,9 @@ class Records:
     )
     async def change(self, image_id: str, body: Changes, call: Call) -> Reply:
         """Change the descriptive fields of an image. A new focal point takes effect at once."""
-        async with self._preconditions.lock(image_id):
-            record = _existing(await self._preconditions.record(image_id, call.request))
-            return self._reply(await self._ingest.change(image_id, body.fields(record.metadata)))
+        async with self.preconditions.lock(image_id):
+            record = _existing(await self.preconditions.record(image_id, call.request))
+            return self._reply(await self.ingest.change(image_id, body.fields(record.metadata)))
 
     @endpoint(
         "DELETE",
@@ -364,30 +363,30 @@ class Records:
     )
     async def delete(self, image_id: str, call: Call) -> DeletedOut:
         """Move an original with its record to the trash; without a trash it is deleted permanently."""
-        async with self._preconditions.lock(image_id):
+        async with self.preconditions.lock(image_id):
             if "if-match" in call.request.headers:
-                _existing(await self._preconditions.record(image_id, call.request))
-            return DeletedOut.model_validate({"deleted": [await self._ingest.delete(image_id)]})
+                _existing(await self.preconditions.record(image_id, call.request))
+            return DeletedOut.model_validate({"deleted": [await self.ingest.delete(image_id)]})
 
     @endpoint("GET", "/api/similar/{image_id}", scope=Scope.READ, summary="Find similar images", errors=[ImageNotFound])
     async def similar(self, image_id: str, query: Likeness) -> SimilarOut:
         """Compare the perceptual hash of an image with all others; this finds the same picture in other sizes."""
-        record = _existing(await self._images.get(image_id))
+        record = _existing(await self.images.get(image_id))
         if record.perceptual_hash is None:
             return SimilarOut(images=[])
         # One more, since the image itself is found as well.
-        found = await self._search.similar(record.perceptual_hash, distance=query.distance, limit=query.limit + 1)
+        found = await self.search.similar(record.perceptual_hash, distance=query.distance, limit=query.limit + 1)
         others = [one for one in found if one.record.image_id != image_id][: query.limit]
         return SimilarOut(images=[SimilarOne(distance=one.distance, image=self._image(one.record)) for one in others])
 
     @endpoint("GET", "/api/duplicates", scope=Scope.READ, summary="List duplicates", errors=[BadCursor])
     async def duplicates(self, query: Paging) -> DuplicatesOut:
         """Return groups of images whose originals have the same bytes."""
-        found = await self._search.duplicates(limit=query.limit, cursor=query.cursor)
+        found = await self.search.duplicates(limit=query.limit, cursor=query.cursor)
         return DuplicatesOut(groups=[[self._image(one) for one in group] for group in found.groups], next=found.cursor)
 
     def _image(self, record: ImageRecord) -> ImageOut:
-        return ImageOut.of(record, self._prefix)
+        return ImageOut.of(record, self.prefix)
 
     def _reply(self, record: ImageRecord) -> Reply:
         return Reply(self._image(record), headers={"etag": etag(record)})

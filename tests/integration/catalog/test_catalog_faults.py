@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from imgserve.catalog import Database, ImageQuery, Images
+from imgserve.catalog import Database, ImageQuery, Images, Problems
 from imgserve.errors import CatalogUnavailable, ConfigError
 from tests.catalogs import Catalog, opened, record
 from tests.postgres import Server
@@ -122,7 +122,7 @@ async def test_a_deleted_file_is_missed_at_once_and_not_made_anew(sqlite: Catalo
         part.unlink()
     await refused(lambda: sqlite.images.get("a"))
     await refused(lambda: sqlite.images.put(record("c")))
-    await refused(sqlite.database.ping)
+    await refused(Problems(sqlite.database).count)
     assert not file.exists()
     (tmp_path / "copy").rename(file)
     assert await recovered(lambda: sqlite.images.get("b")) == record("b")
@@ -175,13 +175,13 @@ async def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/file/catalog.sqlite", patience=PATIENCE)
     with pytest.raises(CatalogUnavailable):
         await database.open()
-    await refused(database.ping)
+    await refused(Problems(database).count)
     await database.close()
 
 
 async def test_a_folder_is_made_at_first(tmp_path: Path) -> None:
     async with opened(f"sqlite:///{tmp_path}/new/folder/catalog.sqlite") as catalog:
-        await catalog.database.ping()
+        await catalog.problems.count()
     assert (tmp_path / "new/folder/catalog.sqlite").exists()
 
 
@@ -261,7 +261,7 @@ async def test_a_server_that_hangs_is_an_error_and_used_again_when_it_goes_on(po
 async def test_a_server_that_says_nothing_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         database = Database(f"postgresql://a:secret@127.0.0.1:{silent.getsockname()[1]}/b", patience=PATIENCE)
-        error = await refused(database.ping)
+        error = await refused(Problems(database).count)
         assert "secret" not in str(error)
         await database.close()
 

@@ -119,18 +119,16 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @rule(selection=SELECTIONS, tags=TAGS)
     def tag(self, selection: Selection, tags: list[str]) -> None:
-        self.retag(selection, tags, self.sets.tag, lambda had: had | set(tags))
+        self.retag(selection, {"add": tags}, lambda had: had | set(tags))
 
     @rule(selection=SELECTIONS, tags=TAGS)
     def untag(self, selection: Selection, tags: list[str]) -> None:
-        self.retag(selection, tags, self.sets.untag, lambda had: had - set(tags))
+        self.retag(selection, {"remove": tags}, lambda had: had - set(tags))
 
-    def retag(
-        self, selection: Selection, tags: list[str], work: Callable[..., Any], change: Callable[[set[str]], set[str]]
-    ) -> None:
+    def retag(self, selection: Selection, tags: dict[str, list[str]], change: Callable[[set[str]], set[str]]) -> None:
         moment = self.made("x", "", [], 0).changed
         hit = [one for one in self.model.values() if meant(selection, one) and change(set(one.tags)) != set(one.tags)]
-        assert self.done(work(selection, tags, at=moment)) == len(hit)
+        assert self.done(self.sets.retag(selection, **tags, at=moment)) == len(hit)
         for one in hit:
             self.model[one.image_id] = replace(one, tags=tuple(change(set(one.tags))), changed=moment)
 

@@ -22,7 +22,7 @@ async def main():
         for number in range(150):
             await catalog.images.put(record(f"{sys.argv[2]}/{number}", tags=(sys.argv[2],)))
             await catalog.images.put(record("shared", number, title=f"{sys.argv[2]} {number}"))
-            await catalog.sets.tag(["shared"], [f"{sys.argv[2]}{number}"])
+            await catalog.sets.retag(["shared"], add=[f"{sys.argv[2]}{number}"])
 
 asyncio.run(main())
 """

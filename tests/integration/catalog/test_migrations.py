@@ -121,7 +121,7 @@ async def test_a_current_catalog_is_opened_without_loading_alembic(address: str)
     code = (
         "import asyncio, sys; from tests.catalogs import opened\n"
         "async def main():\n"
-        "    async with opened(sys.argv[1]) as catalog: await catalog.database.ping()\n"
+        "    async with opened(sys.argv[1]) as catalog: await catalog.problems.count()\n"
         "asyncio.run(main()); print('alembic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True, check=True)

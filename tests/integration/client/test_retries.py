@@ -80,7 +80,7 @@ def test_every_upload_has_a_key_of_its_own(api: ApiServer, client: Imgserve) -> 
 def test_a_server_that_stays_busy_is_an_error(api: ApiServer, make: MakeClient) -> None:
     api.first.extend([_busy] * 100)
     with pytest.raises(Busy):
-        make(api.base_url, retries=Retries(seconds=0.3, first=0.05, most=0.1)).stats()
+        make(api.base_url, retries=Retries(seconds=2.0, first=0.5, most=0.8)).stats()
     assert 1 < len(api.seen) < 10
 
 

@@ -72,7 +72,7 @@ def test_a_full_queue_does_not_keep_an_original_from_having_a_mezzanine(tmp_path
 def test_an_original_that_was_too_young_to_prepare_has_a_mezzanine_later(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path, mezzanines=ROOM) as house:
-            original = house.put("a.jpg", LARGE, age=1.5)
+            original = house.put("a.jpg", LARGE, age=0.5)
             assert not await house.renditions.prepare(original)
             await until(lambda: house.renditions.is_settled(original))
             await house.make(original, 200)

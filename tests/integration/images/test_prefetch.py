@@ -62,7 +62,7 @@ def test_the_newest_is_first_and_of_too_many_the_oldest_fall_out(tmp_path: Path)
 def test_what_may_still_be_written_waits_until_it_is_settled(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path, mezzanines=ROOM) as house, preparing(house) as preparer:
-            preparer.add(house.put("a.jpg", LARGE, age=1.0))
+            preparer.add(house.put("a.jpg", LARGE, age=0.5))
             await anyio.sleep(0.3)
             assert (preparer.waiting, prepared(house)) == (1, 0)
             await until(lambda: prepared(house) == 1)

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -14,6 +13,7 @@ from imgserve.cache.key import RenditionKey
 from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.model import Rendition
+from tests.house import until
 from tests.pictures import encoded, quarters
 
 DATA = encoded(quarters(8, 8), "png")
@@ -26,12 +26,6 @@ def key(number: int) -> RenditionKey:
 
 def figure(metrics: Metrics, name: str, tier: str) -> float | None:
     return metrics.registry.get_sample_value(f"imgserve_{name}", {"tier": tier})
-
-
-async def until(found: Callable[[], bool]) -> None:
-    with anyio.fail_after(15):
-        while not found():  # noqa: ASYNC110  what is waited for is a figure or a process, which set no event
-            await anyio.sleep(0.02)
 
 
 def test_figures_of_both_tiers_and_of_memory_are_published(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_new_file_is_recorded_with_its_facts(home: House) -> None:
     home.put("a b/ü.png", picture())
-    recorded = await home.door.record("a b/ü.png", who="folder")
+    recorded = await home.door.record("a b/ü.png")
     assert recorded.outcome is Recording.CREATED
     assert recorded.record == await home.catalog.images.get("a b/ü.png")
     assert recorded.record is not None
-    assert (recorded.record.width, recorded.record.format, recorded.record.who) == (40, "png", "folder")
+    assert (recorded.record.width, recorded.record.format, recorded.record.origin) == (40, "png", Origin.WATCH)
     assert recorded.record.version == home.originals.stat("a b/ü.png").version
     assert [one.image_id for one in home.ear.recorded] == ["a b/ü.png"]
     assert await kinds_of_notices(home.catalog) == [("changed", "a b/ü.png")]
@@ -75,13 +75,14 @@ async def test_what_is_no_usable_image_is_a_problem_and_no_record(home: House, d
     assert home.figure("watch", "problem") == 1
 
 
-async def test_a_problem_can_be_looked_at_again_and_solved(tmp_path: Path, address: str) -> None:
+async def test_a_problem_stays_until_its_file_changes(tmp_path: Path, address: str) -> None:
     async with house(tmp_path, address, limits=Limits(original_pixels=100)) as home:
         home.put("a.png", picture())
         assert (await home.door.record("a.png")).problem is not None
     async with house(tmp_path, address) as home:
         assert await home.scan() == {"a.png": "problem"}
-        assert [one.outcome for one in await home.door.record_many(home.walked(), again=True)] == [Recording.CREATED]
+        home.put("a.png", picture(1))
+        assert await home.scan() == {"a.png": "created"}
         assert await home.catalog.problems.get("a.png") is None
 
 
@@ -187,7 +188,6 @@ async def test_a_listener_that_fails_changes_nothing(home: House, caplog: pytest
 async def test_names_that_are_not_utf_8_are_recorded_as_any_other(home: House) -> None:
     name = os.fsdecode(b"\xff\xfe.png")
     home.put(name, picture())
-    recorded = await home.door.record(name, origin=Origin.IMPORT)
+    recorded = await home.door.record(name)
     assert recorded.record is not None
-    assert recorded.record.origin is Origin.IMPORT
     assert set(await home.known()) == {name}

@@ -246,7 +246,7 @@ def test_a_picture_over_time_costs_its_process_and_is_not_tried_again(tmp_path: 
 
 def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(time_limit=0.1) as (workers, _):
+        async with opened(time_limit=0.25) as (workers, _):
             (child,) = rendering_processes()
             child.kill()
             await until(lambda: child not in rendering_processes())

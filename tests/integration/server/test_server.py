@@ -8,21 +8,17 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pytest
 
 import imgserve
-from tests.servers import command_of
-
-T = TypeVar("T")
+from tests.servers import PATIENCE, command_of, until
 
 SCRIPT = Path(__file__).with_name("serve_app.py")
-PATIENCE = 15.0
 
 
 class Served:
@@ -58,15 +54,6 @@ class Served:
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
-
-
-def until(found: Callable[[], T]) -> T:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if value := found():
-            return value
-        time.sleep(0.02)
-    raise AssertionError("nothing came of it")
 
 
 Start = Callable[..., Served]
@@ -133,12 +120,18 @@ def test_no_connection_is_accepted_after_the_signal(start: Start) -> None:
     busy.sendall(b"GET /sleep/1 HTTP/1.1\r\nHost: a\r\n\r\n")
     served.wait_for("sleeping")
     served.process.send_signal(signal.SIGTERM)
-    time.sleep(0.4)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(address)
+    until(lambda: refused(address))
     assert b"200 OK" in busy.recv(1000)
     busy.close()
     assert served.process.wait(PATIENCE) == 0
+
+
+def refused(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_a_killed_worker_is_replaced(start: Start) -> None:

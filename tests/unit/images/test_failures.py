@@ -91,10 +91,10 @@ def test_the_error_is_the_one_that_was_remembered_without_its_history() -> None:
 
 @pytest.mark.parametrize("error", [RenderCrashed(), UnreadableImage()])
 def test_a_failure_is_forgotten_after_its_time(error: ImgserveError) -> None:
-    failures = FailureCache(0.05)
+    failures = FailureCache(0.5)
     failures.remember(key(), error)
     assert refused(failures, key())
-    time.sleep(0.06)
+    time.sleep(0.51)
     assert not refused(failures, key())
 
 
