@@ -67,7 +67,11 @@ class FaultServer:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._clients = ThreadPoolExecutor(600)
-        self.port = int(until(self._listening).rpartition(":")[2].strip().rstrip("/"))
+        try:
+            self.port = int(until(self._listening).rpartition(":")[2].strip().rstrip("/"))
+        except BaseException:
+            self.close()  # a server that is slow to start would go on beside every later test
+            raise
 
     def _read(self) -> None:
         assert self.process.stderr is not None
