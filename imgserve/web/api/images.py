@@ -22,6 +22,7 @@ from imgserve.library.results import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.requests import (
+    EMPTY,
     Alt,
     Cursor,
     Description,
@@ -34,6 +35,7 @@ from imgserve.web.api.requests import (
     RequestModel,
     Tags,
     Title,
+    editable_fields,
     merged_metadata,
 )
 from imgserve.web.api.responses import Next, Reply, ResponseModel
@@ -212,23 +214,21 @@ class Likeness(RequestModel):
     """Maximum images."""
 
 
-class Changes(RequestModel):
-    """A JSON Merge Patch (RFC 7396) of a record: omitted fields stay, null clears a field."""
+_CHANGE_TYPES: Mapping[object, Any] = {
+    "alt": Alt,
+    "description": Description,
+    str: Title,
+    tuple[str, ...]: Tags,
+    Mapping[str, Any]: Metadata,
+    FocalPoint | None: FocalPointIn,
+}
+_ChangeFields = create_model("_ChangeFields", __base__=RequestModel, **editable_fields(_CHANGE_TYPES, patch=True))
+
+
+class Changes(_ChangeFields):
+    """A JSON Merge Patch (RFC 7396) of a record: omitted fields stay, null clears a field or an entry of metadata."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    title: Title | None = None
-    """The title."""
-    alt: Alt | None = None
-    """The text to read instead of the image."""
-    description: Description | None = None
-    """The description."""
-    tags: Tags | None = None
-    """All tags."""
-    metadata: Metadata | None = None
-    """Entries to add or replace; null removes an entry."""
-    focal_point: FocalPointIn | None = None
-    """The point that crops keep; a change makes a new version of the image."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -242,11 +242,15 @@ class Changes(RequestModel):
         Raises:
             BadRequest: the metadata would become too long.
         """
-        empty = {"title": "", "alt": "", "description": "", "tags": ()}
-        changes: dict[str, Any] = {name: getattr(self, name) or value for name, value in empty.items()}
-        changes["metadata"] = {} if self.metadata is None else merged_metadata(metadata, self.metadata)
-        changes["focal_point"] = None if self.focal_point is None else self.focal_point.point
-        return {name: changes[name] for name in self.model_fields_set}
+        changes = {name: value for name, value in dict(self).items() if name in self.model_fields_set}
+        for name, value in changes.items():
+            if value is None:
+                changes[name] = EMPTY[name]
+            elif isinstance(value, FocalPointIn):
+                changes[name] = value.point
+            elif isinstance(value, dict):
+                changes[name] = merged_metadata(metadata, value)
+        return changes
 
 
 class Preconditions:

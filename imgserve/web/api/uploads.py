@@ -213,8 +213,8 @@ class Uploads:
     async def create(self, query: RawUpload, call: Call) -> Reply:
         """Upload one image or several: a form with files, a body that is the file, or URLs to fetch.
 
-        Descriptive fields are part of the form or the JSON; if the body is the file, they are in the query. An image
-        becomes visible after it was decoded.
+        Descriptive fields are part of the form or the JSON; if the body is the file, they are in the query. Tags may be
+        repeated or text with commas. An image becomes visible after it was decoded.
         """
         request, who = call.request, call.caller.name
         kind = media_type(request)
