@@ -3,7 +3,7 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -253,16 +253,12 @@ class Changes(_ChangeFields):
         return changes
 
 
+@dataclass(frozen=True, slots=True)
 class Preconditions:
     """Checks `If-Match` on records and lets one request at a time change a record."""
 
-    def __init__(self, images: Images) -> None:
-        self._images = images
-        self._locks = NameLocks()
-
-    def lock(self, image_id: str) -> contextlib.AbstractAsyncContextManager[None]:
-        """Prevent changes of a record by other requests."""
-        return self._locks.hold(image_id)
+    images: Images
+    locks: NameLocks = field(default_factory=NameLocks)
 
     async def record(self, image_id: str, request: Request) -> ImageRecord | None:
         """Return the record, or None.
@@ -270,7 +266,7 @@ class Preconditions:
         Raises:
             PreconditionFailed: the record does not match.
         """
-        record = await self._images.get(image_id)
+        record = await self.images.get(image_id)
         if record is not None and not match_holds(request.headers, etag(record)):
             raise PreconditionFailed("The record has changed.")
         return record
@@ -290,7 +286,7 @@ class Preconditions:
         if "if-match" not in request.headers:
             yield
             return
-        async with self.lock(image_id):
+        async with self.locks.hold(image_id):
             await self.check(image_id, request)
             yield
 
@@ -353,7 +349,7 @@ class Records:
     )
     async def change(self, image_id: str, body: Changes, call: Call) -> Reply:
         """Change the descriptive fields of an image. A new focal point takes effect at once."""
-        async with self.preconditions.lock(image_id):
+        async with self.preconditions.locks.hold(image_id):
             record = _existing(await self.preconditions.record(image_id, call.request))
             return self._reply(await self.ingest.change(image_id, body.fields(record.metadata)))
 
@@ -367,7 +363,7 @@ class Records:
     )
     async def delete(self, image_id: str, call: Call) -> DeletedOut:
         """Move an original with its record to the trash; without a trash it is deleted permanently."""
-        async with self.preconditions.lock(image_id):
+        async with self.preconditions.locks.hold(image_id):
             if "if-match" in call.request.headers:
                 _existing(await self.preconditions.record(image_id, call.request))
             return DeletedOut.model_validate({"deleted": [await self.ingest.delete(image_id)]})
