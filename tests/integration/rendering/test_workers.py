@@ -246,11 +246,17 @@ def test_a_picture_over_time_costs_its_process_and_is_not_tried_again(tmp_path: 
 
 def test_the_time_that_a_process_takes_to_start_is_not_the_picture_s(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(time_limit=0.25) as (workers, _):
+        async with opened(time_limit=2.0) as (workers, _):
             (child,) = rendering_processes()
             child.kill()
             await until(lambda: child not in rendering_processes())
-            assert (await workers.render(job(tmp_path))).rendition.width == 20
+            picture = asyncio.create_task(workers.render(job(tmp_path)))
+            await until(lambda: len(rendering_processes()) == 1)
+            (other,) = rendering_processes()
+            other.suspend()
+            await anyio.sleep(2.2)
+            resume(other)
+            assert (await picture).rendition.width == 20
 
     run(body)
 
