@@ -1,5 +1,6 @@
 """Small pictures made for tests: known colors at known places, in every format that is read."""
 
+import functools
 import io
 from collections.abc import Sequence
 
@@ -36,6 +37,12 @@ def encoded(image: pyvips.Image, name: str, **options: object) -> bytes:
         return bytes(image.heifsave_buffer(compression="av1", effort=0, **options))
     suffix = {"jpg": ".jpg", "png": ".png", "webp": ".webp", "gif": ".gif", "tiff": ".tif"}[name]
     return bytes(image.write_to_buffer(suffix, **options))
+
+
+@functools.cache
+def encoded_noise(name: str) -> bytes:
+    """Encode the noise by format name, once for all tests: this takes seconds."""
+    return encoded(noise(), name)
 
 
 def heic(image: pyvips.Image) -> bytes:
