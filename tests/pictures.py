@@ -46,10 +46,10 @@ def encoded_noise(name: str) -> bytes:
 
 
 def heic(image: pyvips.Image) -> bytes:
-    """Encode with HEVC, as a phone does."""
+    """Encode with HEVC, as a phone does, though with its fastest preset: the usual one takes nine times as long."""
     picture = Image.frombytes("RGB", (image.width, image.height), image.write_to_memory())
     buffer = io.BytesIO()
-    pillow_heif.from_pillow(picture).save(buffer, quality=90)
+    pillow_heif.from_pillow(picture).save(buffer, quality=90, enc_params={"preset": "ultrafast"})
     return buffer.getvalue()
 
 
