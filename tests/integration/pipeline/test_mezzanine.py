@@ -147,6 +147,12 @@ ORIGINALS = {
 }
 
 
+@functools.cache
+def original(name: str) -> bytes:
+    """Encode a photograph, once for all tests: this takes seconds."""
+    return ORIGINALS[name](photograph(2100, 1400))
+
+
 @pytest.mark.parametrize("name", ORIGINALS)
 @pytest.mark.parametrize(
     "transform", [Transform(width=640, format="png"), Transform(width=200, height=200, format="png")]
@@ -154,7 +160,7 @@ ORIGINALS = {
 def test_every_kind_of_original_comes_through_its_mezzanine_unchanged(
     tmp_path: Path, name: str, transform: Transform
 ) -> None:
-    data = ORIGINALS[name](photograph(2100, 1400))
+    data = original(name)
     made, direct = reduced(tmp_path, data, transform), render(data, transform)
     assert made is not None
     psnr, ssim = alike(direct.data, made.data)
