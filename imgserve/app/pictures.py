@@ -25,8 +25,7 @@ from imgserve.originals.tree import OriginalsTree
 from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
-from imgserve.web.access_log import AccessLog
-from imgserve.web.metrics import RequestMetrics
+from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
 
 
 def originals_of(config: Config) -> MountedOriginals:
@@ -68,8 +67,7 @@ class Parts:
     stand_ins: FallbackRenditions
     finder: Locator
     metrics: Metrics
-    figures: RequestMetrics
-    access_log: AccessLog
+    requests: RequestLog
 
     async def check(self) -> Mapping[str, str]:
         """Tell the state of each part, for readiness."""
@@ -130,8 +128,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         ),
         locator,
         metrics,
-        RequestMetrics(metrics),
-        AccessLog(config.log.access, config.log.access_style),
+        RequestLog(RequestMetrics(metrics), AccessLog(config.log.access, config.log.access_style)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.server.limits import Timeouts
+from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions, WorkerServer, _config
 from imgserve.server.sockets import bind, unbind
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgserve.http.hosts import Cors
+from imgserve.http.headers import Cors
 
 PAGE = "https://shop.example"
 

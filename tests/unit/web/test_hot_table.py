@@ -13,7 +13,7 @@ from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform
 from imgserve.web import hot_table
 from imgserve.web.hot_table import TARGET, HotEntry, HotTable, without_origin
-from imgserve.web.respond import ImageResponse, Validators, lasting_headers
+from imgserve.web.respond import ImageResponse, Validators, stable_headers
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
@@ -24,9 +24,9 @@ KEY = "0123456789abcdef0123456789abcdef"
 def response() -> ImageResponse:
     validators = Validators(KEY, "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
-    lasting = lasting_headers(validators, CachePolicy(max_age=60), ())
+    stable = stable_headers(validators, CachePolicy(max_age=60), ())
     request = RenditionRequest(ORIGINAL, Transform(), key, ParsedQuery(Transform()))
-    return ImageResponse(request, validators, lasting, "inline", (), [])
+    return ImageResponse(request, validators, stable, "inline", (), [])
 
 
 def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **others: object) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_the_same_picture_is_kept_once_with_the_latest_sights() -> None:
     for stat in (STAT, later):
         table.remember(scope(), "", same, (stat,), PICTURE)
     [entry] = table._entries.values()
-    assert entry.holds(150.0, {})
+    assert entry.is_valid_for(150.0, {})
 
 
 def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,14 +113,14 @@ def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatc
 def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) -> None:
     entry = kept()
     entry.stats = (CachedStat(ORIGINAL, 500.0), STAT)
-    assert entry.holds(now, {}) is holds
+    assert entry.is_valid_for(now, {}) is holds
 
 
 def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
     entry = kept()
     entry.admits = without_origin
-    assert entry.holds(0.0, {b"host": b"a"})
-    assert not entry.holds(0.0, {b"host": b"a", b"origin": b"https://b"})
+    assert entry.is_valid_for(0.0, {b"host": b"a"})
+    assert not entry.is_valid_for(0.0, {b"host": b"a", b"origin": b"https://b"})
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
 def test_one_strong_tag_of_the_picture_is_known_whatever_its_bytes(
     picture: Rendition | None, tag: str, *, known: bool
 ) -> None:
-    assert kept(picture).is_known_as(tag.encode("latin-1")) is known
+    assert kept(picture).has_tag(tag.encode("latin-1")) is known
 
 
 def test_a_head_describes_the_bytes_it_was_made_for_alone() -> None:

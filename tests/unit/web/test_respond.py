@@ -9,7 +9,7 @@ from starlette.types import Message
 from imgserve.errors import RangeNotSatisfiable
 from imgserve.http.headers import CachePolicy
 from imgserve.model import Rendition
-from imgserve.web.respond import Validators, lasting_headers, picture_headers, send_not_modified, send_picture
+from imgserve.web.respond import Validators, picture_headers, send_not_modified, send_picture, stable_headers
 
 VALIDATORS = Validators("tag", "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
 RENDITION = Rendition(bytes(range(100)), "image/webp", 10, 10, ("first frame only",))
@@ -87,10 +87,10 @@ def test_a_304_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("vary", "told"), [((), None), (("Accept",), b"Accept"), (("Accept", "Origin"), b"Accept, Origin")]
 )
-def test_lasting_headers_tell_validators_lifetime_and_what_they_vary_by(
+def test_stable_headers_tell_validators_lifetime_and_what_they_vary_by(
     vary: tuple[str, ...], told: bytes | None
 ) -> None:
-    headers = dict(lasting_headers(VALIDATORS, CachePolicy(max_age=60), vary))
+    headers = dict(stable_headers(VALIDATORS, CachePolicy(max_age=60), vary))
     assert b"etag" not in headers
     assert headers[b"last-modified"] == b"Thu, 01 Jan 2015 00:00:00 GMT"
     assert headers[b"cache-control"] == b"public, max-age=60"
