@@ -19,7 +19,7 @@ _NOT_IN_STRING = re.compile(r"[^\x20-\x7e]")
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """How long caches may keep a response, in seconds; None omits a directive."""
+    """How long caches may store a response, in seconds; None omits a directive."""
 
     max_age: int
     s_maxage: int | None = None

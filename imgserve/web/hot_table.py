@@ -147,20 +147,20 @@ class HotTable:
         target = scope.get("state", {}).get(TARGET)
         if target is None or len(target) > _LONGEST or target != _usual_spelling(scope):
             return
-        slot = (target, accept_class(accept))
-        entry = self._entries.get(slot)
+        index = (target, accept_class(accept))
+        entry = self._entries.get(index)
         if entry is None or entry.response.request is not response.request:
-            entry = self._store(slot, hot_entry(response, stats, self._admits))
+            entry = self._store(index, hot_entry(response, stats, self._admits))
         entry.stats = stats
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
             entry.picture = picture_head(response, rendition)
 
-    def _store(self, slot: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
-        if len(self._entries) >= _MOST and slot not in self._entries:
+    def _store(self, index: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
+        if len(self._entries) >= _MOST and index not in self._entries:
             # Many at once: each removal from the front of a dictionary leaves a gap that the next removal must skip.
             for oldest in list(islice(self._entries, _MOST // 8)):
                 del self._entries[oldest]
-        self._entries[slot] = entry
+        self._entries[index] = entry
         return entry
 
     def _class_of(self, accept: bytes) -> AcceptClass:

@@ -64,7 +64,7 @@ def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
     """Return headers with the fallback's own entity tag, without Last-Modified, which is the real picture's."""
     rendition, key = served.rendition, served.stands_in or response.request.key
     name = rendition.media_type.removeprefix("image/")
-    note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
+    note = f"stand-in: {rendition.width}x{rendition.height} {name} until the requested picture is rendered"
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
@@ -107,8 +107,7 @@ class ImageEndpoint:
         """Handle one request."""
         record: RequestRecord = scope[KEY]
         record.route = "image"
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin", b"").decode("latin-1") or None
+        origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1") or None
         method = scope["method"]
         if method == "OPTIONS":
             await self._send_options(send, origin)
@@ -129,20 +128,25 @@ class ImageEndpoint:
                 raise PreconditionFailed
         served = await self._renditions.cached(response.request.key)
         if served is None:
-            made = await _unless_gone(receive, self._make(scope, accept, response, stats, conditions))
-            if made is None:
+            rendered = await _unless_disconnected(receive, self._make(scope, accept, response, stats, conditions))
+            if rendered is None:
                 record.outcome = "client_gone"
                 return
-            response, stats, served = made
+            response, stats, served = rendered
         record.outcome = served.outcome
         if served.stands_in is not None:
             await send_fallback(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
-        answer = self._headers(response, served)
+        headers = self._headers(response, served)
         await send_picture(
-            send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=response.validators
+            send,
+            served.rendition,
+            headers,
+            head=method == "HEAD",
+            conditions=conditions,
+            validators=response.validators,
         )
         if served.settled:
             self._remember(scope, accept, response, stats, served.rendition)
@@ -216,7 +220,7 @@ def _miss_headers(served: Served) -> RawHeaders:
     return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
 
 
-async def _unless_gone(receive: Receive, work: Awaitable[T]) -> T | None:
+async def _unless_disconnected(receive: Receive, work: Awaitable[T]) -> T | None:
     """Return the result of work, or None if the client disconnects, which frees its slot in the queue."""
     results: list[T] = []
     errors: list[Exception] = []

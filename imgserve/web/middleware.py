@@ -23,7 +23,7 @@ _PROBES = {"/healthz", "/readyz"}
 _ANY_HOST = ("*",)
 """Health checks use the address, whatever hosts are allowed."""
 _LITTLE = 65_536
-"""Unread bytes that are discarded to keep the connection open."""
+"""Unread bytes that are discarded so that the connection stays open."""
 _LINGER = 5.0
 """Seconds for a client that is still sending to notice the response."""
 _SILENCE = 1.0

@@ -64,7 +64,8 @@ def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
     found = [line.removeprefix(f"{tmp_path}/config.yaml:") for line in mistakes(text, tmp_path)]
     assert found == [
         f"4: originals.folders.../up: {NO_IDS} '../up': a part of it begins with a dot, which hides it or leads upward",
-        f"5: originals.folders.: {NO_IDS} '': it is empty, or begins or ends with a slash, or two slashes meet",
+        f"5: originals.folders.: {NO_IDS} '': it is empty, begins or ends with a slash, "
+        "or contains two slashes in a row",
         '6: originals.folders.blank: expected a folder, but received " "',
         '7: originals.folders.list: expected a folder, but received the list "a"',
         f"8: originals.folders.same: {main} is the folder of originals itself",
