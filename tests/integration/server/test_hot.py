@@ -95,7 +95,7 @@ def test_a_head_that_does_not_end_is_waited_for_as_long_as_the_first(
 
 
 @pytest.mark.parametrize("others", [[], [RANGE]], ids=["hot alone", "ordinary ones between"])
-def test_a_connection_that_asks_again_and_again_is_kept(
+def test_a_connection_with_repeated_requests_stays_open(
     quick: ThreadServer, client: socket.socket, others: list[bytes]
 ) -> None:
     for _ in range(12):
@@ -188,7 +188,7 @@ def test_an_answer_on_its_way_is_finished_when_the_server_ends(tmp_path: Path) -
         assert reader.read() == first
 
 
-def test_an_application_that_is_wrapped_in_another_is_always_asked(tmp_path: Path) -> None:
+def test_a_wrapped_application_receives_every_request(tmp_path: Path) -> None:
     settled(tmp_path / "originals/noise.jpg", b"")
     sections = {"originals": {"folder": tmp_path / "originals"}, "cache": {"folder": tmp_path / "cache"}}
     app = create_app(Config.model_validate(sections))

@@ -1,4 +1,4 @@
-"""Cross-origin headers: who is allowed, and what a shared cache is told."""
+"""Cross-origin headers: allowed origins, and Vary for shared caches."""
 
 import pytest
 

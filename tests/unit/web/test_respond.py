@@ -1,4 +1,4 @@
-"""A rendition as an answer: headers, parts, and what HEAD leaves out."""
+"""Responses with a rendition: headers, ranges and HEAD."""
 
 import asyncio
 from collections.abc import Mapping
@@ -106,11 +106,11 @@ def test_a_picture_is_described_and_made_harmless() -> None:
     assert headers[b"x-image-adjusted"] == b"first frame only"
 
 
-def test_what_the_url_did_not_get_is_told_before_what_the_picture_did_not_get() -> None:
+def test_adjustments_of_the_url_are_listed_before_those_of_the_picture() -> None:
     headers = dict(picture_headers(RENDITION, "inline", ("size lowered", "dpr lowered \u2013 to 5")))
     assert headers[b"x-image-adjusted"] == b"size lowered; dpr lowered ? to 5; first frame only"
 
 
-def test_nothing_is_told_where_nothing_was_adjusted() -> None:
+def test_the_header_is_absent_without_adjustments() -> None:
     plain = Rendition(b"x", "image/png", 1, 1)
     assert b"x-image-adjusted" not in dict(picture_headers(plain, "inline", ()))
