@@ -21,17 +21,16 @@ from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
-from imgserve.http.hosts import Cors
+from imgserve.http.headers import Cors
 from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
-from imgserve.web.middleware import RequestIds, RequestMiddleware
+from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
 from imgserve.web.operations import MetricsAccess, Operations
-from imgserve.web.pages import Pages, static_folder
-from imgserve.web.routes import PictureDispatch, as_our_error, routes
+from imgserve.web.pages import Pages, routes, static_folder
 
 
 def create_app(config: Config | None = None) -> Starlette:
@@ -52,20 +51,16 @@ def create_app(config: Config | None = None) -> Starlette:
         options=url_options(config),
         timing_headers=config.http.timing_header,
     )
-    ids = RequestIds()
     ops = Operations(
         functools.partial(_check, parts, management),
         _collected(parts.metrics),
-        parts.figures.fold,
+        parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
-    exchange = Middleware(
+    recording = Middleware(
         RequestMiddleware,
-        metrics=parts.metrics,
-        figures=parts.figures,
-        ids=ids,
-        access_log=parts.access_log,
+        requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
@@ -75,7 +70,7 @@ def create_app(config: Config | None = None) -> Starlette:
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,
-        middleware=[exchange, dispatch],
+        middleware=[recording, dispatch],
         exception_handlers={HTTPException: as_our_error},
         lifespan=lifespan,
     )
@@ -86,9 +81,7 @@ def create_app(config: Config | None = None) -> Starlette:
         table,
         parts.cache.get_ready,
         cors,
-        figures=parts.figures,
-        ids=ids,
-        access_log=parts.access_log,
+        requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
         timing_headers=config.http.timing_header,
     )
@@ -109,11 +102,11 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             yield
             group.cancel_scope.cancel()
     finally:
-        parts.figures.fold()
+        parts.requests.metrics.fold()
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()
-        parts.access_log.close()
+        parts.requests.access_log.close()
 
 
 async def _check(parts: Parts, management: Management) -> Mapping[str, str]:

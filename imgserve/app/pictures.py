@@ -24,8 +24,7 @@ from imgserve.originals.tree import OriginalsTree
 from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
-from imgserve.web.access_log import AccessLog
-from imgserve.web.metrics import RequestMetrics
+from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
 
 
 def originals_of(config: Config) -> MountedOriginals:
@@ -67,8 +66,7 @@ class Parts:
     fallback: FallbackRenditions
     locator: Locator
     metrics: Metrics
-    figures: RequestMetrics
-    access_log: AccessLog
+    requests: RequestLog
 
     async def check(self) -> Mapping[str, str]:
         """Return the state of each part, for readiness."""
@@ -129,8 +127,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         ),
         locator,
         metrics,
-        RequestMetrics(metrics),
-        AccessLog(config.log.access, config.log.access_style),
+        RequestLog(RequestMetrics(metrics), AccessLog(config.log.access, config.log.access_style)),
     )
 
 
