@@ -10,8 +10,7 @@ from imgserve.errors import BadTransform, LimitExceeded, TooLarge, UnreadableIma
 from imgserve.formats import FORMATS
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import color
-from imgserve.pipeline.load import recognize
-from imgserve.pipeline.probe import Header, read_header, upright_size
+from imgserve.pipeline.probe import probe
 from imgserve.pipeline.render import render
 from imgserve.transform import Transform, parse_query
 from tests.pictures import (
@@ -91,12 +90,8 @@ def test_exif_orientation_is_applied(orientation: int, name: str) -> None:
     picture = opened(made(data, "w=200&h=150&fm=png").data)
     assert [near(color_at(picture, x, y), color) for x, y, color in CORNERS] == [True] * 4
     assert not picture.get_typeof("orientation")
-    header = header_of(data)
-    assert (*upright_size(header), header.orientation) == (400, 300, orientation)
-
-
-def header_of(data: bytes) -> Header:
-    return read_header(recognize(data, Limits()), Limits())
+    info = probe(data)
+    assert (info.width, info.height, info.orientation) == (400, 300, orientation)
 
 
 CORNERS = ((0.1, 0.1, RED), (0.9, 0.1, GREEN), (0.1, 0.9, BLUE), (0.9, 0.9, WHITE))
@@ -421,7 +416,7 @@ def test_a_palette_has_at_most_the_asked_colors(output: str, colors: int) -> Non
     assert 2 <= len(seen) <= colors
 
 
-def test_a_header_has_frames_and_alpha() -> None:
-    assert recognize(animation([RED, GREEN]), Limits()).format == "gif"
-    assert header_of(animation([RED, GREEN])).frames == 2
-    assert header_of(encoded(quarters().bandjoin(128), "png")).alpha
+def test_probing_returns_format_frames_and_alpha() -> None:
+    info = probe(animation([RED, GREEN]))
+    assert (info.format, info.frames) == ("gif", 2)
+    assert probe(encoded(quarters().bandjoin(128), "png")).alpha
