@@ -99,7 +99,7 @@ def test_of_what_does_not_pay_no_mezzanine_is_made(tmp_path: Path, name: str, da
 
 def test_of_an_original_that_may_still_be_written_nothing_is_kept(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path, mezzanines=ROOM, recipe=LONG_YOUNG) as house:
+        async with opened(tmp_path, mezzanines=ROOM, render_settings=LONG_YOUNG) as house:
             await all_of(house, house.put("a.jpg", LARGE, age=0), [100, 200])
             assert (made_from(house), files(house)) == ((2, 0), [])
 

@@ -127,7 +127,7 @@ def test_a_crash_is_remembered_for_the_file_until_its_time_is_over(tmp_path: Pat
 
 def test_a_young_original_is_served_and_not_kept(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path, recipe=LONG_YOUNG) as house:
+        async with opened(tmp_path, render_settings=LONG_YOUNG) as house:
             original = house.put(age=0)
             outcomes = [await house.make(original) for _ in range(2)]
             assert [(one.outcome, one.stored) for one in outcomes] == [("render", False)] * 2
@@ -137,7 +137,7 @@ def test_a_young_original_is_served_and_not_kept(tmp_path: Path) -> None:
 
 def test_a_young_original_that_cannot_be_read_is_to_be_asked_for_again(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path, recipe=LONG_YOUNG) as house:
+        async with opened(tmp_path, render_settings=LONG_YOUNG) as house:
             original = house.put(data=PNG[:2000], age=0)
             for _ in range(2):
                 with pytest.raises(OriginalUnsettled) as caught:
