@@ -1,6 +1,6 @@
-"""Every error raised on purpose, in one tree: HTTP status, machine code, client-safe sentence.
+"""The errors of the server: HTTP status, machine code and a sentence for clients.
 
-A class's docstring is its default sentence. Detail that a client must not see belongs in the log.
+The docstring of a class is its default sentence. Details that a client must not see go to the log.
 
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
@@ -25,13 +25,13 @@ class ImgserveError(Exception):
     """The server could not answer this request."""
 
     status: int = 500
-    """Of a class; a client that meets a code unknown to it sets both on the error itself."""
+    """Set on the class; a client sets status and code on the error itself if it does not know the code."""
     code: str = "internal_error"
 
     def __init__(
         self, detail: str = "", *, retry_after: int | None = None, members: Mapping[str, object] | None = None
     ) -> None:
-        """Take a client-safe sentence, seconds until a retry may help, and further members of the answer."""
+        """Use a sentence for clients, seconds until a retry may help, and further members of the response."""
         self.detail = detail or (self.__doc__ or "").strip()
         self.retry_after = retry_after
         self.members = dict(members or {})
@@ -41,10 +41,10 @@ class ImgserveError(Exception):
 def rebuilt(
     kind: type[ImgserveError], detail: str, retry_after: int | None, members: Mapping[str, object]
 ) -> ImgserveError:
-    """Make an error anew from what it told of itself.
+    """Return the error that a response describes.
 
     Raises:
-        ValueError: that is not what such an error tells.
+        ValueError: the response does not describe such an error.
     """
     if issubclass(kind, BadTransform):
         mistakes = members.get("mistakes")
@@ -57,7 +57,7 @@ def rebuilt(
 
 
 def every_error() -> list[type[ImgserveError]]:
-    """List every class of the tree that a server answers with, by status and code."""
+    """Return every error class that a server responds with, by status and code."""
     found, left = set[type[ImgserveError]](), [ImgserveError]
     while left:
         kind = left.pop()
@@ -80,19 +80,19 @@ class BadTransform(BadRequest):
     code = "bad_transform"
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        """Take every mistake found, each a sentence of its own."""
+        """Use all mistakes, each a separate sentence."""
         self.mistakes = list(mistakes)
         super().__init__("; ".join(mistakes), members={"mistakes": list(mistakes)})
 
 
 class BadHost(BadRequest):
-    """The Host header is missing, repeated or not one that this server answers to."""
+    """The Host header is missing, repeated or not a name of this server."""
 
     code = "bad_host"
 
 
 class BadCursor(BadRequest):
-    """The cursor is not one that this server gave for this list."""
+    """The cursor does not belong to this list."""
 
     code = "bad_cursor"
 
@@ -118,7 +118,7 @@ class Forbidden(ImgserveError):
 
 
 class ReadOnlyOriginals(Forbidden):
-    """The folder of this original is not written to by this server."""
+    """The folder of this original is read-only for this server."""
 
     code = "read_only_originals"
 
@@ -143,21 +143,21 @@ class TrashItemNotFound(NotFound):
 
 
 class MethodNotAllowed(ImgserveError):
-    """This address does not take this method."""
+    """This address does not support this method."""
 
     status = 405
     code = "method_not_allowed"
 
 
 class ImageExists(ImgserveError):
-    """There is already an image with this id."""
+    """An image with this id exists already."""
 
     status = 409
     code = "image_exists"
 
 
 class DuplicateImage(ImgserveError):
-    """An image of the same bytes is here already."""
+    """An image with the same bytes exists already."""
 
     status = 409
     code = "duplicate_image"
@@ -178,7 +178,7 @@ class TooLarge(ImgserveError):
 
 
 class BodyTooLarge(ImgserveError):
-    """The body of the request is larger than this address takes."""
+    """The body of the request is larger than this address accepts."""
 
     status = 413
     code = "body_too_large"
@@ -192,14 +192,14 @@ class UnsupportedImage(ImgserveError):
 
 
 class UnsupportedContent(ImgserveError):
-    """The body of the request is not of a type that this address takes."""
+    """The body of the request has a type that this address does not accept."""
 
     status = 415
     code = "unsupported_content"
 
 
 class RangeNotSatisfiable(ImgserveError):
-    """The asked range lies outside the picture."""
+    """The requested range is outside the picture."""
 
     status = 416
     code = "range_not_satisfiable"
@@ -213,7 +213,7 @@ class UnreadableImage(ImgserveError):
 
 
 class LimitExceeded(UnreadableImage):
-    """The original is beyond a limit of this server."""
+    """The original exceeds a limit of this server."""
 
     code = "limit_exceeded"
 
@@ -231,7 +231,7 @@ class RenderCrashed(UnreadableImage):
 
 
 class IdempotencyConflict(ImgserveError):
-    """The same idempotency key came with another request, or with one that is still being answered."""
+    """The same idempotency key came with another request, or with one that is still in progress."""
 
     status = 422
     code = "idempotency_conflict"
@@ -252,26 +252,26 @@ class AddressRefused(ImgserveError):
 
 
 class Unavailable(ImgserveError):
-    """The server cannot answer this right now; ask again shortly."""
+    """The server cannot answer this right now; retry shortly."""
 
     status = 503
     code = "unavailable"
 
 
 class OriginalChanged(Unavailable):
-    """The original was replaced while it was read; ask again."""
+    """The original was replaced while it was read; retry."""
 
     code = "original_changed"
 
 
 class OriginalUnsettled(Unavailable):
-    """The original is still being written; ask again shortly."""
+    """The original is still being written; retry shortly."""
 
     code = "original_unsettled"
 
 
 class Busy(Unavailable):
-    """The server is rendering as many pictures as it can; ask again shortly."""
+    """The server is rendering as many pictures as it can; retry shortly."""
 
     code = "busy"
 
@@ -283,7 +283,7 @@ class CatalogUnavailable(Unavailable):
 
 
 class StorageFull(ImgserveError):
-    """There is no room left for originals."""
+    """There is no space left for originals."""
 
     status = 507
     code = "storage_full"
@@ -295,7 +295,7 @@ class ConfigError(ImgserveError):
     code = "config_error"
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        """Take every mistake found, one line each."""
+        """Use all mistakes, one line each."""
         self.mistakes = list(mistakes)
         super().__init__("\n".join(mistakes))
 

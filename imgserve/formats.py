@@ -1,4 +1,4 @@
-"""The image formats: what they are called, how they begin, what they can hold.
+"""The image formats: names, first bytes and abilities.
 
 A format is decided by the first bytes of a file, never by its name.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 HEAD_BYTES = 4096
-"""How much of a file `sniff` wants to see; SVG may open with a long comment or DOCTYPE."""
+"""Number of bytes that `sniff` needs; SVG may start with a long comment or DOCTYPE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Format:
     animation: bool = False
     lossy: bool = False
     quality: int | None = None
-    """Default encoder quality, where the format has one."""
+    """Default quality of the encoder, if the format has one."""
     fallback: str = "jpg"
-    """What a client gets that does not accept this format."""
+    """Format for a client that does not accept this one."""
 
 
 FORMATS = {
@@ -51,7 +51,7 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 
 
 def _isobmff(head: bytes) -> str | None:
-    """Tell AVIF from HEIC by the brands of the `ftyp` box (ISO/IEC 14496-12, 4.3)."""
+    """Distinguish AVIF from HEIC by the brands of the `ftyp` box (ISO/IEC 14496-12, 4.3)."""
     if head[4:8] != b"ftyp":
         return None
     size = min(int.from_bytes(head[:4], "big"), len(head))
@@ -64,7 +64,7 @@ def _isobmff(head: bytes) -> str | None:
 
 
 def _svg(head: bytes) -> str | None:
-    """Find an `<svg` root after an optional byte order mark, XML declaration, comments and DOCTYPE."""
+    """Detect an `<svg` root after an optional byte order mark, XML declaration, comments and DOCTYPE."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text.startswith(b"<"):
         return None
@@ -76,7 +76,7 @@ def _riff(head: bytes) -> str | None:
 
 
 def _svgz(head: bytes) -> str | None:
-    """Take gzip for a compressed SVG; nothing else that is gzipped is an image."""
+    """Detect gzip, which only a compressed SVG uses."""
     return "svg" if head[:3] == b"\x1f\x8b\x08" else None
 
 
@@ -97,7 +97,7 @@ _SNIFFERS: tuple[Callable[[bytes], str | None], ...] = (
 
 
 def sniff(head: bytes) -> Format | None:
-    """Tell the format from the first bytes of a file; None where it is none that imgserve knows."""
+    """Return the format of the first bytes of a file, or None if it is unknown."""
     for sniffer in _SNIFFERS:
         if name := sniffer(head):
             return FORMATS[name]
@@ -105,5 +105,5 @@ def sniff(head: bytes) -> Format | None:
 
 
 def default_output(original: Format) -> Format:
-    """Choose the format of a rendition where the caller named none: the original's if web-safe."""
+    """Return the default format of a rendition: that of the original if it is web-safe."""
     return original if original.web_safe else FORMATS[original.fallback]

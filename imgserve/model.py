@@ -1,4 +1,4 @@
-"""The nouns, as frozen values that are valid from birth. No behavior beyond arithmetic on themselves."""
+"""The values that all parts share: originals, renditions, limits, and the records of the catalog."""
 
 import hashlib
 import unicodedata
@@ -12,26 +12,26 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 from imgserve.formats import Format
 
 TAG_CHARACTERS = 200
-"""A longer tag is cut: a tag is a word or a few, and an index has to hold it."""
+"""A longer tag is cut, because an index stores it."""
 
 _SHA256_DIGITS = 64
 _HASHES = 1 << 64
 
 
 def file_version(modified_ns: int, size: int) -> str:
-    """Name the state of a file by its modification time and size, which rsync keeps and so nodes agree."""
+    """Return the version of a file: its modification time and size, which rsync preserves, so nodes agree."""
     return f"{modified_ns:x}_{size:x}"
 
 
 @dataclass(frozen=True, slots=True)
 class FocalPoint:
-    """What a crop keeps: fractions of the upright image, from its upper left corner."""
+    """The point that crops keep, in fractions of the upright image from its upper left corner."""
 
     x: float
     y: float
 
     def __post_init__(self) -> None:
-        """Refuse a point outside the image; write equal points alike, for they name versions."""
+        """Reject a point outside the image; make equal points identical, because versions contain them."""
         if not (0 <= self.x <= 1 and 0 <= self.y <= 1):
             raise ValueError("expected a focal point of two fractions from 0 to 1")
         for name in ("x", "y"):
@@ -39,37 +39,37 @@ class FocalPoint:
 
 
 def focused_version(file_version: str, point: FocalPoint | None) -> str:
-    """Name the version of an original with a focal point, or with none."""
+    """Return the version of an original with a focal point, or without one."""
     if point is None:
         return file_version
     return f"{file_version}_{hashlib.blake2b(f'{point.x} {point.y}'.encode()).hexdigest()[:7]}"
 
 
 def bytes_version(version: str) -> str:
-    """Give the part of the version of an original that tells of its bytes: its `file_version`."""
+    """Return the `file_version` in the version of an original."""
     return "_".join(version.split("_")[:2])
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The bytes as supplied, seen at one moment."""
+    """The bytes as supplied, at one moment."""
 
     image_id: str
-    """Public, path-like name; bytes that are not UTF-8 are kept as surrogate escapes."""
+    """Public, path-like name; bytes that are not UTF-8 are surrogate escapes."""
     version: str
-    """Changes with the bytes, and with the focal point where there is one."""
+    """Changes with the bytes, and with the focal point if there is one."""
     size: int
     """Bytes."""
     modified_ns: int
     format: Format
     """By its first bytes."""
     width: int
-    """Pixels as stored, before orientation; 0 where the header does not tell cheaply."""
+    """Pixels as stored, before orientation; 0 if the header does not contain them."""
     height: int
     path: str
-    """Where a rendering process reads it: a resolved path below the originals folder."""
+    """Resolved path below the originals folder, for rendering processes."""
     focal_point: FocalPoint | None = None
-    """What crops keep, where somebody has said it."""
+    """The point that crops keep, if one was set."""
 
     @property
     def file_version(self) -> str:
@@ -77,7 +77,7 @@ class Original:
         return file_version(self.modified_ns, self.size)
 
     def focused(self, point: FocalPoint | None) -> "Original":
-        """Give it a focal point, or none, and with it another version."""
+        """Return this original with another focal point, or None, and so with another version."""
         return replace(self, version=focused_version(self.file_version, point), focal_point=point)
 
     @property
@@ -88,35 +88,35 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """What was made of an original."""
+    """A rendered result."""
 
     data: bytes
     media_type: str
     width: int
     height: int
     notes: tuple[str, ...] = ()
-    """What had to be done differently than asked, for `X-Image-Adjusted`."""
+    """Deviations from the request, for `X-Image-Adjusted`."""
     crc32: int = -1
-    """Of `data`; computed where nobody has done it before."""
+    """Of `data`; computed if it is negative."""
 
     def __post_init__(self) -> None:
-        """Compute the checksum that was not given."""
+        """Compute the checksum if it is missing."""
         if self.crc32 < 0:
             object.__setattr__(self, "crc32", zlib.crc32(self.data))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one picture may cost. Checked on the header, before decoding."""
+    """Limits of one picture, which are checked on the header before decoding."""
 
     original_bytes: int = 64 * 1024 * 1024
     original_pixels: int = 50_000_000
     """Width x height of one frame of a still picture, or of all frames of an animation that is decoded whole."""
     original_side: int = 32_768
     frames: int = 500
-    """Frames or pages that are read; a file may hold more."""
+    """Frames or pages that are read; a file may contain more."""
     animation_pixels: int = 50_000_000
-    """Frames x width x height up to which an animation stays one; beyond it the first frame is served."""
+    """Frames x width x height of an animation; of a larger one the first frame is served."""
     output_side: int = 8192
     output_pixels: int = 40_000_000
     svg_bytes: int = 10 * 1024 * 1024
@@ -190,20 +190,20 @@ class Facts(FileFacts):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file among the originals that is no image, or none that can be used."""
+    """A file in a folder of originals that is not an image, or not a usable one."""
 
     image_id: str
     version: str
-    """`Original.file_version` of the file that was tried."""
+    """`Original.file_version` of the file."""
     code: str
-    """Of the error that it met."""
+    """Machine code of the error."""
     detail: str
     since: datetime
-    """When it was first met; a time zone is required."""
+    """When the error first occurred; a time zone is required."""
 
 
 class Origin(StrEnum):
-    """How an original came."""
+    """How an original arrived."""
 
     UPLOAD = "upload"
     WATCH = "watch"
@@ -239,7 +239,7 @@ class ImageRecord(FileFacts):
     changed: Annotated[datetime, Doc("When its record last changed, in UTC.")]
 
     def __post_init__(self) -> None:
-        """Clean the texts, order the tags, refuse what cannot be recorded."""
+        """Clean the texts, sort the tags, reject values that cannot be stored."""
         for name in ("who", "color_space", "title", "alt", "description"):
             object.__setattr__(self, name, clean_text(getattr(self, name)))
         object.__setattr__(self, "tags", clean_tags(self.tags))
@@ -252,13 +252,13 @@ class ImageRecord(FileFacts):
 
 
 def clean_text(text: str) -> str:
-    """Drop what no database keeps: NUL characters and halves of surrogate pairs."""
+    """Return a text without NUL characters and lone surrogates, which no database stores."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "").encode("utf-8", "ignore").decode()
 
 
 def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """Write tags alike that look alike, each once and in order; empty ones are dropped."""
+    """Return tags in order, each once, with equal spelling if they look alike, without empty ones."""
     cleaned = (" ".join(unicodedata.normalize("NFC", clean_text(tag)).split()) for tag in tags)
     return tuple(sorted({tag[:TAG_CHARACTERS].rstrip() for tag in cleaned if tag}))

@@ -15,14 +15,12 @@ from imgserve.access.keys import Access, Scope, key_digest
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
-from imgserve.web.access_log import AccessLog
 from imgserve.web.api.endpoint import Answer, Body, Call, endpoint
 from imgserve.web.api.responses import Reply
 from imgserve.web.api.router import Api
 from imgserve.web.api.validation import json_value, validated
-from imgserve.web.metrics import RequestMetrics
-from imgserve.web.middleware import RequestIds, RequestMiddleware
-from imgserve.web.routes import as_our_error
+from imgserve.web.middleware import RequestMiddleware, as_our_error
+from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
 
 KEY = "img_a-key-for-tests"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
@@ -116,10 +114,7 @@ def served(api: Api, metrics: Metrics | None = None) -> Starlette:
     metrics = metrics or Metrics(CollectorRegistry())
     exchange = Middleware(
         RequestMiddleware,
-        metrics=metrics,
-        figures=RequestMetrics(metrics),
-        ids=RequestIds(),
-        access_log=AccessLog("off", "text"),
+        requests=RequestLog(RequestMetrics(metrics), AccessLog("off")),
         allowed_hosts=("*",),
         not_found_max_age=10,
     )

@@ -20,16 +20,14 @@ from starlette.types import ASGIApp
 
 from imgserve.access.keys import Access, key_digest
 from imgserve.model import ImageRecord
-from imgserve.web.access_log import AccessLog
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
-from imgserve.web.metrics import RequestMetrics
-from imgserve.web.middleware import RequestIds, RequestMiddleware
+from imgserve.web.middleware import RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
-from imgserve.web.routes import as_our_error
+from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
 from tests.ingests import House, house, picture
 
 KEY = "img_a-key-for-tests"
@@ -57,10 +55,7 @@ def app_of(home: House) -> Starlette:
     document = ApiDocument(api.endpoints, static_folder(), version="1.2.3")
     exchange = Middleware(
         RequestMiddleware,
-        metrics=home.metrics,
-        figures=RequestMetrics(home.metrics),
-        ids=RequestIds(),
-        access_log=AccessLog("off", "text"),
+        requests=RequestLog(RequestMetrics(home.metrics), AccessLog("off")),
         allowed_hosts=("*",),
         not_found_max_age=10,
     )

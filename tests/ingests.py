@@ -1,6 +1,7 @@
 """A door for the tests: real files, real rendering processes, a real catalog and cache."""
 
 import asyncio
+import itertools
 import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -22,11 +23,11 @@ from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.mounted import MountedOriginals
+from imgserve.originals.tree import OriginalsTree
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import InspectJob, ProcessLimits
 from imgserve.rendering.workers import Workers
 from tests.catalogs import opened
-from tests.folders import walked
 from tests.pictures import encoded, quarters
 
 NOTHING = Details()
@@ -83,6 +84,7 @@ class House:
     root: Path
     catalog: Catalog
     originals: WritableOriginals
+    tree: OriginalsTree
     cache: TieredCache
     metrics: Metrics
     door: IngestService
@@ -107,7 +109,8 @@ class House:
         return await self.door.accept(self.incoming(data), image_id, **defaults | given)
 
     def walked(self) -> list[Walked]:
-        return list(walked(self.root))
+        files = (self.tree.walk(prefix) for prefix in self.tree.prefixes)
+        return sorted(itertools.chain(*files), key=lambda file: file.image_id)
 
     async def known(self) -> dict[str, str]:
         """Return the versions of all images and problems."""
@@ -148,6 +151,7 @@ async def house(
     places = {name: folder / name for name in ("originals", *mounts)}
     main, *others = (FolderOriginals(path, settle=rules.settle, refused=rules.refused) for path in places.values())
     originals = MountedOriginals(main, dict(zip(mounts, others, strict=True)))
+    tree = OriginalsTree({"": root} | {name: folder / name for name in mounts})
     cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
     admission = Admission(2, waiting=100, waiting_megapixels=10_000)
     workers = CountingWorkers(2, admission, time_limit=30, process_limits=ProcessLimits(), metrics=metrics)
@@ -165,7 +169,7 @@ async def house(
             rules=rules,
         )
         try:
-            yield House(root, catalog, originals, cache, metrics, door, ear, workers.paths, forgotten)
+            yield House(root, catalog, originals, tree, cache, metrics, door, ear, workers.paths, forgotten)
         finally:
             await door.close()
             await workers.close()

@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 
 from imgserve.app import create_app
 from imgserve.config import Config
+from imgserve.server.connection import Timeouts
 from imgserve.server.hot import HotPath
-from imgserve.server.limits import Timeouts
 from imgserve.server.process import ServerOptions, WorkerServer, _config
 from imgserve.server.sockets import bind, unbind
 from tests.servers import PATIENCE

@@ -33,8 +33,8 @@ def key_digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def made_or_read(folder: Path, *, announce: Callable[[str], None]) -> str:
-    """Return the hash of the key; create the key if there is none yet, and pass it to `announce`.
+def created_or_read(folder: Path, *, announce: Callable[[str], None]) -> str:
+    """Return the hash of the key; create the key if it does not exist, and pass it to `announce`.
 
     If several processes start at once, one of them creates the key.
 
@@ -125,8 +125,8 @@ class Access:
         if credential is None:
             self._failures.labels("missing").inc()
             raise Unauthorized
-        given = key_digest(credential)
-        if self._digest is None or not hmac.compare_digest(given, self._digest):
+        digest = key_digest(credential)
+        if self._digest is None or not hmac.compare_digest(digest, self._digest):
             self._failures.labels("closed" if self._digest is None else "unknown").inc()
             raise Unauthorized
         return Caller("admin")
@@ -135,13 +135,13 @@ class Access:
 def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None]) -> str | None:
     """Return the hash of the admin key: of the setting, else of the key created at first start.
 
-    `announce` is told a key that was made just now, once and nowhere else. Where none can be kept it is None, which
-    closes management, and the log says what to set.
+    `announce` receives a new key, which is not stored in plain text. If no key can be stored, the API is closed: the
+    function returns None and logs the setting that opens it.
     """
     if setting:
         return setting.removeprefix(_DIGEST).lower() if setting.startswith(_DIGEST) else key_digest(setting)
     try:
-        return made_or_read(folder, announce=announce)
+        return created_or_read(folder, announce=announce)
     except KeyFileUnusableError as error:
         _logger.error("the API is closed: %s; set access.admin_key, or make that folder writable", error)  # noqa: TRY400  the sentence says all
         return None
@@ -150,7 +150,7 @@ def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None])
 def announce_admin_key(key: str) -> None:
     """Print a new admin key to standard error, not to the log."""
     sys.stderr.write(
-        f"The admin key of the API, shown this once and kept only as a hash:\n\n    {key}\n\n"
+        f"The admin key of the API, shown only once and stored as a hash:\n\n    {key}\n\n"
         "Send it as `Authorization: Bearer KEY`, or set access.admin_key to choose one.\n"
     )
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The application: what is built is put together, and opened and closed by the lifespan."""
+"""The application: its parts are assembled here, and opened and closed by the lifespan."""
 
 import contextlib
 import functools
@@ -21,21 +21,20 @@ from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
-from imgserve.http.hosts import Cors
+from imgserve.http.headers import Cors
 from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
-from imgserve.web.middleware import RequestIds, RequestMiddleware
+from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
 from imgserve.web.operations import MetricsAccess, Operations
-from imgserve.web.pages import Pages, static_folder
-from imgserve.web.routes import PictureDispatch, as_our_error, routes
+from imgserve.web.pages import Pages, routes, static_folder
 
 
 def create_app(config: Config | None = None) -> Starlette:
-    """Build the application; without a configuration, from IMGSERVE_CONFIG, `config.yaml` or defaults."""
+    """Return the application; without a config, of IMGSERVE_CONFIG, `config.yaml` or the built-in defaults."""
     config = config or Config.load()
     data = data_folder(config)
     catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
@@ -52,20 +51,16 @@ def create_app(config: Config | None = None) -> Starlette:
         options=url_options(config),
         timing_headers=config.http.timing_header,
     )
-    ids = RequestIds()
     ops = Operations(
         functools.partial(_check, parts, management),
         _collected(parts.metrics),
-        parts.figures.fold,
+        parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
-    exchange = Middleware(
+    recording = Middleware(
         RequestMiddleware,
-        metrics=parts.metrics,
-        figures=parts.figures,
-        ids=ids,
-        access_log=parts.access_log,
+        requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
@@ -75,7 +70,7 @@ def create_app(config: Config | None = None) -> Starlette:
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,
-        middleware=[exchange, dispatch],
+        middleware=[recording, dispatch],
         exception_handlers={HTTPException: as_our_error},
         lifespan=lifespan,
     )
@@ -86,9 +81,7 @@ def create_app(config: Config | None = None) -> Starlette:
         table,
         parts.cache.get_ready,
         cors,
-        figures=parts.figures,
-        ids=ids,
-        access_log=parts.access_log,
+        requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
         timing_headers=config.http.timing_header,
     )
@@ -97,7 +90,7 @@ def create_app(config: Config | None = None) -> Starlette:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Open every part, look after them while serving, close them; a host that mounts the app calls this itself."""
+    """Open every part, run the background work, and close the parts. An app that mounts this one must call it."""
     parts: Parts = app.state.parts
     management: Management = app.state.management
     try:
@@ -109,11 +102,11 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             yield
             group.cancel_scope.cancel()
     finally:
-        parts.figures.fold()
+        parts.requests.metrics.fold()
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()
-        parts.access_log.close()
+        parts.requests.access_log.close()
 
 
 async def _check(parts: Parts, management: Management) -> Mapping[str, str]:
@@ -122,30 +115,30 @@ async def _check(parts: Parts, management: Management) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class AppFactory:
-    """Builds the application in whichever server process calls it; can be pickled."""
+    """Builds the application in the calling server process; picklable."""
 
     config: Config
 
     def __call__(self) -> Starlette:
-        """Build the application, with logging, which a process of its own does not have yet."""
+        """Return the application, after configuring logging, which a new process lacks."""
         configure_logging(self.config)
         return create_app(self.config)
 
 
 def configure_logging(config: Config) -> None:
-    """Log to standard error, as the settings say."""
+    """Configure logging to standard error."""
     logging.basicConfig(
         level=config.log.level.upper(),
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     for library in ("alembic", "httpx2", "watchfiles"):
-        # They tell of every step at the level at which we tell of what happens to the server.
+        # They log every step at the level at which we log events of the server.
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _collected(metrics: Metrics) -> CollectorRegistry:
-    """Choose what /metrics reads: this process, or the files of all where there are several."""
+    """Return the registry of /metrics: this process, or the files of all server processes."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return metrics.registry
     registry = CollectorRegistry()

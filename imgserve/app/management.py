@@ -41,34 +41,33 @@ from imgserve.web.api.uploads import UploadLimits, Uploads
 
 _logger = logging.getLogger(__name__)
 _OPENING_SECONDS = 3.0
-"""How long the start waits for the catalog; pictures are served without it."""
+"""Time limit for opening the catalog at start; pictures are served without it."""
 _KEPT = timedelta(days=1)
-"""How long notices and answers to idempotent requests are kept."""
+"""How long notices and responses to idempotent requests are stored."""
 _TIDY_SECONDS = 600.0
 
 
-class Listening:
-    """Tells the caches in front, and whoever prepares pictures, of changes of originals."""
+class ChangeListener:
+    """Passes changes of originals to the caches in front and to the mezzanine prefetcher."""
 
     def __init__(self, purger: CdnPurger, preparer: MezzaninePrefetcher | None) -> None:
-        """Take who tells caches, and who makes mezzanines ahead of the first request, if anybody does."""
         self._purger = purger
         self._preparer = preparer
 
     async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        """Hear that what was made of these images is not to be used any more; None for all images."""
+        """Purge the renditions of these images in the caches in front; None means all images."""
         presets = [preset_tag(tag.removeprefix("preset:")) for tag in tags if tag.startswith("preset:")]
         await self._purger.purged(ids, presets)
 
     async def on_recorded(self, original: Original) -> None:
-        """Hear of a new original, or a new version of one."""
+        """Prefetch the mezzanine of a new original or version."""
         if self._preparer is not None:
             self._preparer.add(original)
 
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """What was built, and how it is opened, run and closed."""
+    """The parts that change originals."""
 
     catalog: Catalog
     ingest: IngestService
@@ -80,7 +79,7 @@ class Management:
     tidying: LeaderLock
 
     async def open(self) -> None:
-        """Open the catalog, if that is soon done; what uses it later opens it otherwise."""
+        """Open the catalog, if that succeeds soon; otherwise its first use opens it."""
         with anyio.move_on_after(_OPENING_SECONDS):
             try:
                 await self.catalog.database.open()
@@ -88,7 +87,7 @@ class Management:
                 _logger.warning("starting without the catalog; pictures are served")
 
     def start(self, group: TaskGroup) -> None:
-        """Begin all that is done beside requests; it ends with the group."""
+        """Start the background work; it ends with the group."""
         group.start_soon(restart_on_failure, self.purger.run)
         group.start_soon(restart_on_failure, self.following.run)
         group.start_soon(restart_on_failure, partial(self.tidying.run, self._tidy))
@@ -97,18 +96,18 @@ class Management:
                 group.start_soon(restart_on_failure, part.run)
 
     async def close(self) -> None:
-        """Finish what is being changed, and let go of the catalog."""
+        """Finish running changes, and close the catalog."""
         await self.ingest.close()
         if self.downloader is not None:
             await self.downloader.close()
         await self.catalog.database.close()
 
     def check(self) -> Mapping[str, str]:
-        """Tell the state of the parts, for readiness."""
+        """Return the state of the parts, for readiness."""
         return {} if self.watcher is None else {"watch": self.watcher.state}
 
     async def _tidy(self) -> None:
-        """Remove what has had its time, in one of the server processes."""
+        """Delete expired trash, notices and responses, in one of the server processes."""
         while True:
             try:
                 await self.ingest.expire_trash()
@@ -119,13 +118,13 @@ class Management:
             except CatalogUnavailable:
                 _logger.debug("the catalog cannot be tidied now")
             except Exception:
-                # The edge of a background task: it is tried again.
-                _logger.exception("what has had its time could not be removed")
+                # The top of a background task, which continues.
+                _logger.exception("expired data could not be deleted")
             await anyio.sleep(_TIDY_SECONDS)
 
 
 def build_management(config: Config, parts: Parts, data: Path) -> Management:
-    """Build every part, opening none."""
+    """Return the parts, without opening them."""
     catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
@@ -145,7 +144,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         rules,
         damaged=config.formats.on_damage == "decode",
     )
-    listeners = [Listening(purger, preparer)]
+    listeners = [ChangeListener(purger, preparer)]
     ingest = IngestService(
         parts.originals,
         catalog,
@@ -177,7 +176,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
 
 
 def build_api(config: Config, parts: Parts, management: Management, data: Path) -> Api:
-    """Build every endpoint; the admin key is made here at the first start, and shown."""
+    """Return the API. At first start this creates and prints the admin key."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
     converter = Converter(parts.locator, parts.resolver, parts.renditions)

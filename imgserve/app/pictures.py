@@ -24,24 +24,23 @@ from imgserve.originals.tree import OriginalsTree
 from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
-from imgserve.web.access_log import AccessLog
-from imgserve.web.metrics import RequestMetrics
+from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
 
 
 def originals_of(config: Config) -> MountedOriginals:
-    """Build the folders of originals as one: the main one, and others below their prefixes."""
+    """Return the folders of originals as one: the main folder, and others below their prefixes."""
     mounts = {prefix: _folder(config, path) for prefix, path in config.originals.folders.items()}
     return MountedOriginals(_folder(config, config.originals.folder), mounts)
 
 
 def tree_of(config: Config) -> OriginalsTree:
-    """Build what is watched: the same folders."""
+    """Return the tree of the same folders, for watching."""
     folders = {"": config.originals.folder, **config.originals.folders}
     return OriginalsTree(folders, follow_links=config.originals.follow_links)
 
 
 def refused_formats(config: Config) -> tuple[str, ...]:
-    """Tell which formats of originals are not served."""
+    """Return the formats of originals that are not served."""
     return ("svg",) if config.formats.svg == "off" else ()
 
 
@@ -56,7 +55,7 @@ def _folder(config: Config, path: Path) -> FolderOriginals:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What was built from one configuration."""
+    """The parts that render and cache pictures."""
 
     originals: MountedOriginals
     catalog: Catalog
@@ -67,11 +66,10 @@ class Parts:
     fallback: FallbackRenditions
     locator: Locator
     metrics: Metrics
-    figures: RequestMetrics
-    access_log: AccessLog
+    requests: RequestLog
 
     async def check(self) -> Mapping[str, str]:
-        """Tell the state of each part, for readiness."""
+        """Return the state of each part, for readiness."""
         tiers = (await self.cache.stats()).values()
         return {
             "originals": "ok" if await to_thread.run_sync(self.originals.readable) else "failed: folder not readable",
@@ -81,7 +79,7 @@ class Parts:
 
 
 def build_pictures(config: Config, catalog: Catalog) -> Parts:
-    """Build every part, opening none; the catalog is asked for focal points."""
+    """Return the parts, without opening them; focal points are read from the catalog."""
     metrics = Metrics(CollectorRegistry())
     cache = _cache(config)
     originals = originals_of(config)
@@ -129,8 +127,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         ),
         locator,
         metrics,
-        RequestMetrics(metrics),
-        AccessLog(config.log.access, config.log.access_style),
+        RequestLog(RequestMetrics(metrics), AccessLog(config.log.access, config.log.access_style)),
     )
 
 
@@ -148,12 +145,12 @@ def _cache(config: Config) -> TieredCache:
 
 
 def _locks(config: Config, folder: str, budget: int) -> KeyLocks:
-    """Keep server processes from making the same thing, where there are several and they share what is made."""
+    """Return the locks by which several server processes avoid rendering the same thing."""
     shared = config.server.workers > 1 and budget > 0
     return KeyLocks(config.cache.folder / folder if shared else None, 2 * config.rendering.time_limit)
 
 
 def processes(config: Config) -> int:
-    """Tell how many rendering processes each server process has: the cores are shared among them."""
+    """Return the number of rendering processes per server process; they share the cores."""
     wanted = config.rendering.processes or len(os.sched_getaffinity(0))
     return max(1, wanted // config.server.workers)

@@ -19,13 +19,13 @@ from imgserve.web.respond import UrlOptions
 
 
 def process_limits(config: Config) -> ProcessLimits:
-    """Read what a rendering process may take from the machine."""
+    """Return the limits of a rendering process."""
     rendering = config.rendering
     return ProcessLimits(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
 
 
 def render_settings(config: Config) -> RenderSettings:
-    """Read how pictures are rendered."""
+    """Return how pictures are rendered."""
     formats = config.formats
     return RenderSettings(
         config.limits.plain(),
@@ -36,7 +36,7 @@ def render_settings(config: Config) -> RenderSettings:
 
 
 def url_options(config: Config) -> UrlOptions:
-    """Read what decides about URLs and their answers."""
+    """Return the settings of URLs and their response headers."""
     http = config.http
     policy = CachePolicy(
         max_age=int(http.max_age),
@@ -53,7 +53,7 @@ def url_options(config: Config) -> UrlOptions:
 
 
 def query_settings(config: Config) -> QuerySettings:
-    """Read what decides about the meaning of a query."""
+    """Return the settings that decide what a query means."""
     return QuerySettings(
         config.plain_presets(),
         config.urls.strict,
@@ -66,7 +66,7 @@ def query_settings(config: Config) -> QuerySettings:
 
 
 def data_folder(config: Config) -> Path:
-    """Return the folder of the catalog, the admin key and lock files, and make it.
+    """Return the folder of the catalog, the admin key and lock files, and create it.
 
     By default it is a hidden folder among the originals, so that it moves with them; if they are read-only, it is one
     below XDG_DATA_HOME that is named by them.
@@ -84,14 +84,14 @@ def data_folder(config: Config) -> Path:
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
     apart = Path(home).expanduser() / "imgserve" / named
-    _made(apart)  # a part that uses it says what it cannot do
+    _made(apart)  # a part that cannot use it reports that
     return apart
 
 
 def _chosen(folder: Path) -> Path:
     new = not folder.exists()
     if not _made(folder):
-        raise ConfigError([f"originals.data_folder: {folder} cannot be made or written to"])
+        raise ConfigError([f"originals.data_folder: {folder} cannot be created or written to"])
     chosen = Path(os.path.realpath(folder))
     if new:  # an ignore file would surprise in a folder that is used for other things too
         _hide(chosen)
@@ -99,8 +99,8 @@ def _chosen(folder: Path) -> Path:
 
 
 def _made(folder: Path) -> bool:
-    """Make a folder; return whether files can be written into it."""
-    with contextlib.suppress(OSError):  # the next line tells
+    """Create a folder; return whether it is writable."""
+    with contextlib.suppress(OSError):  # the next line checks
         folder.mkdir(parents=True, exist_ok=True)
     return os.access(folder, os.W_OK | os.X_OK)
 
@@ -114,12 +114,12 @@ def _hide(folder: Path) -> None:
 
 
 def catalog_url(config: Config, data: Path) -> str:
-    """Tell the address of the catalog's database."""
+    """Return the URL of the catalog's database."""
     return config.catalog.url or f"sqlite:///{data / 'catalog.sqlite'}"
 
 
 def cdn_hooks(config: Config) -> list[Hook]:
-    """Read which caches are told of purges."""
+    """Return the purge hooks of the caches in front."""
     cdn = config.cdn
     hooks: list[Hook] = []
     if cdn.cloudflare.zone:
@@ -133,7 +133,7 @@ def cdn_hooks(config: Config) -> list[Hook]:
 
 
 def fetch_rules(config: Config) -> FetchRules:
-    """Read what may be fetched from other servers."""
+    """Return the limits of downloads."""
     uploads = config.uploads
     return FetchRules(
         config.limits.original_bytes,

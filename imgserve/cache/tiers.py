@@ -179,8 +179,11 @@ class TieredCache:
 
     def get_ready(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
         """Return a rendition that is available without waiting; a miss in memory is not counted, for `get` follows."""
-        found = self._ready(key)
-        return None if found is UNKNOWN else found
+        found = self._memory.get(key)
+        if found is not None:
+            return found, "memory"
+        on_disk = self._from_disk(key)
+        return None if on_disk is None or on_disk is UNKNOWN else (on_disk, "disk")
 
     async def recheck(self, key: RenditionKey, *, on_disk: bool) -> tuple[Rendition, TierName] | None:
         """Return what others may have stored since the last look-up, without counting hits and misses."""
@@ -194,10 +197,14 @@ class TieredCache:
 
     def get_nonblocking(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
         """Return a rendition without waiting, or `UNKNOWN`, which counts as nothing, if only `get` can find it."""
-        found = self._ready(key)
-        if found is None or (found is not UNKNOWN and found[1] == "disk"):
-            self._memory.count_miss()
-        return found
+        found = self._memory.get(key)
+        if found is not None:
+            return found, "memory"
+        on_disk = self._from_disk(key)
+        if on_disk is UNKNOWN:
+            return UNKNOWN
+        self._memory.count_miss()
+        return None if on_disk is None else (on_disk, "disk")
 
     async def get(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
         """Return a rendition and the tier that had it, or None."""
@@ -301,16 +308,12 @@ class TieredCache:
         for tier in (self._disk, self._mezzanines):
             await to_thread.run_sync(tier.close, limiter=self._threads)
 
-    def _ready(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
-        """Return a rendition without waiting; a miss in memory is not counted."""
-        found = self._memory.get(key)
-        if found is not None:
-            return found, "memory"
-        on_disk = self._disk.get_nonblocking(key)
-        if on_disk is None or on_disk is UNKNOWN:
-            return on_disk
-        self._memory.put(key, on_disk)
-        return on_disk, "disk"
+    def _from_disk(self, key: RenditionKey) -> Rendition | Unknown | None:
+        """Return a rendition from disk without waiting, and put it in memory."""
+        found = self._disk.get_nonblocking(key)
+        if found is not None and found is not UNKNOWN:
+            self._memory.put(key, found)
+        return found
 
     def _write(self, key: RenditionKey, rendition: Rendition, flight: _InFlight) -> bool:
         stored = self._disk.put(key, rendition)

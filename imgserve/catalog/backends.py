@@ -1,4 +1,4 @@
-"""The catalog in an SQLite file or in PostgreSQL."""
+"""The two databases of a catalog: an SQLite file or PostgreSQL."""
 
 import asyncio
 import contextlib
@@ -20,23 +20,23 @@ from imgserve.errors import CatalogUnavailable, ConfigError
 _PAUSE = 0.02
 _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
-    # In WAL a power cut may take the last moments, but never damages the file.
+    # In WAL a power cut may lose the last moments, but never damages the file.
     "PRAGMA synchronous=NORMAL",
     "PRAGMA journal_size_limit=16777216",
 )
 
 
 class SqliteStore:
-    """One file. Changes have a single connection, where they queue up instead of running into each other's locks."""
+    """An SQLite file. Changes queue for a single connection instead of waiting for each other's locks."""
 
     dialect = "sqlite"
     can_be_canceled = False
-    """Statements end by themselves, or after the timeouts that are set here."""
+    """Statements end by themselves, or after the timeouts set here."""
     driver_errors: tuple[type[Exception], ...] = ()
     """SQLAlchemy wraps every error of this driver."""
 
     def __init__(self, path: Path, patience: float, connections: int) -> None:
-        """Take the file, how long to wait for other processes, and how many may read at once."""
+        """Use a file with so many connections for reading, and wait so long for other processes."""
         self._path = path
         self._patience = patience
         self._identity: tuple[int, int] | None = None
@@ -46,14 +46,14 @@ class SqliteStore:
         self.writer = self._engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=patience)
 
     def exists(self) -> bool:
-        """Tell whether there is a file; one that was there before is not to be missed."""
+        """Return whether the file exists; one that was opened before must exist."""
         return self._known or self._path.exists()
 
     def unchanged(self) -> bool:
-        """Tell whether the file is still the one that was opened.
+        """Return whether the file is still the one that was opened.
 
         Raises:
-            CatalogUnavailable: it is gone. It is not made anew, which would lose all that people wrote into it.
+            CatalogUnavailable: it is missing. A new file would lose all that people wrote.
         """
         try:
             found = os.stat(self._path)  # noqa: PTH116  before every query, and Path is ten times slower
@@ -63,7 +63,7 @@ class SqliteStore:
 
     @asynccontextmanager
     async def changing_tables(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection that no other process changes anything beside; makes the file if it is the first time."""
+        """Provide a connection that excludes all other writers; the first one creates the file."""
         if not self._known:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         engine = self._engine("BEGIN IMMEDIATE", mode="rw" if self._known else "rwc", poolclass=NullPool)
@@ -75,12 +75,12 @@ class SqliteStore:
             await engine.dispose()
 
     def opened(self) -> None:
-        """Remember the file that was found current."""
+        """Remember the file, whose tables are current."""
         found = self._path.stat()
         self._identity, self._known = (found.st_dev, found.st_ino), True
 
     def forget(self) -> None:
-        """Trust no connection that there is: each is closed instead of being used again."""
+        """Close every connection instead of using it again."""
         self._identity = None
         self._generation += 1
 
@@ -90,7 +90,7 @@ class SqliteStore:
         await self.writer.dispose()
 
     async def _patiently(self, engine: AsyncEngine) -> AsyncConnection:
-        """Open a connection; turning on WAL fails at once, without waiting, while another process opens the file."""
+        """Open a connection; turning on WAL fails without waiting while another process opens the file."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -104,18 +104,18 @@ class SqliteStore:
         uri = f"file:{quote(os.fsencode(self._path.absolute()))}"
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=uri, query={"mode": mode, "uri": "true"}),
-            # A little less than our own patience, so that SQLite gives up first and nothing has to be cancelled.
+            # A little less than our own patience, so that SQLite gives up first and nothing needs to be canceled.
             connect_args={"timeout": self._patience * 0.8, "isolation_level": None},
             **pool,
         )
         event.listen(engine.sync_engine, "connect", self._connected)
         event.listen(engine.sync_engine, "checkout", self._taken)
-        # Transactions begin as we want it, not as Python's module guesses.
+        # Transactions begin in this mode, not in the one that Python's module chooses.
         event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         return engine
 
     def _connected(self, connection: Any, record: Any) -> None:
-        """Have every connection equal."""
+        """Configure a new connection."""
         cursor = connection.cursor()
         for pragma in _PRAGMAS:
             cursor.execute(pragma)
@@ -124,7 +124,7 @@ class SqliteStore:
         record.info["generation"] = self._generation
 
     def _taken(self, _connection: Any, record: Any, _proxy: Any) -> None:
-        """Have the pool open another in place of one that was opened before something went wrong."""
+        """Make the pool replace a connection that was opened before a failure."""
         if record.info["generation"] != self._generation:
             raise DisconnectionError
 
@@ -140,17 +140,17 @@ def _hamming(one: int | None, other: int | None) -> int | None:
 
 
 _MIGRATION_LOCK = 0x696D67736572
-"""Any number that is ours; this one spells imgser."""
+"""An arbitrary number; this one spells imgser."""
 
 
 class PostgresStore:
-    """One database on a server."""
+    """A database on a PostgreSQL server."""
 
     dialect = "postgresql"
     can_be_canceled = True
 
     def __init__(self, url: URL, patience: float, connections: int) -> None:
-        """Take the address, how long to wait for the server and for other nodes, and how many connections to keep.
+        """Use an address with so many connections, and wait so long for the server and for other nodes.
 
         Raises:
             ConfigError: the driver is not installed.
@@ -162,36 +162,36 @@ class PostgresStore:
             pool_size=connections,
             max_overflow=connections,
             pool_timeout=patience,
-            # A server that was started again is then no failure.
+            # So a restart of the server is not a failure.
             pool_pre_ping=True,
             connect_args={
                 "timeout": patience,
                 "server_settings": {"application_name": "imgserve", "lock_timeout": milliseconds, "jit": "off"},
             },
         )
-        # A list and its tags are two queries of one moment.
+        # The two queries for a list and its tags read one snapshot.
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     def exists(self) -> bool:
-        """Tell that there may be tables; only the server knows."""
+        """Return True: only the server knows whether there are tables."""
         return True
 
     def unchanged(self) -> bool:
-        """Tell that nothing shows from here; a lost connection shows when it is used."""
+        """Return True: a lost connection shows when it is used."""
         return True
 
     @asynccontextmanager
     async def changing_tables(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection that no other node makes or changes tables beside."""
+        """Provide a connection that excludes other nodes that create or change tables."""
         async with self.writer.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             yield connection
 
     def opened(self) -> None:
-        """Remember nothing: the server does."""
+        """Do nothing."""
 
     def forget(self) -> None:
-        """Forget nothing: lost connections are found out by themselves."""
+        """Do nothing: lost connections are detected when they are used."""
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,4 +1,4 @@
-"""Turns what a caller asks for into conditions of SQL. Values are bound, never written into the statement."""
+"""SQL conditions and order of a query. Values are bound, never written into the statement."""
 
 import operator
 from collections.abc import Iterator, Sequence
@@ -41,12 +41,12 @@ _COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": op
 
 
 def matching(query: ImageQuery, dialect: str) -> ColumnElement[bool]:
-    """Write a query as one condition on images."""
+    """Return a query as one condition on images."""
     return and_(true(), *_conditions(query, dialect))
 
 
 def in_order(statement: Select[Any], sort: Sort, descending: bool, place: Place | None) -> Select[Any]:
-    """Order images, and begin after a place."""
+    """Return a statement in an order, starting after a place."""
     column = _COLUMNS[sort]
     keys = [images.c.id] if sort is Sort.ID else [column, images.c.id]
     if place is not None:
@@ -58,18 +58,18 @@ def in_order(statement: Select[Any], sort: Sort, descending: bool, place: Place 
 
 
 def sort_value(sort: Sort, row: Row[Any]) -> int:
-    """Read what a row is sorted by."""
+    """Return the value that a row is sorted by."""
     return 0 if sort is Sort.ID else int(getattr(row, _COLUMNS[sort].name))
 
 
 def having_tags(names: Sequence[str]) -> ColumnElement[int]:
-    """Count how many of these tags an image has."""
+    """Return how many of these tags an image has."""
     found = select(func.count()).where(tags.c.image == images.c.number, tags.c.tag.in_(names))
     return found.correlate(images).scalar_subquery()
 
 
 def beginning(column: ColumnElement[bytes], prefix: str) -> ColumnElement[bool]:
-    """Begin so: a range of ids, which their index answers and in which no character is special."""
+    """Return the condition that an id starts with a prefix: a range in its index, without wildcards."""
     first = stored_id(prefix)
     if first is None:
         return false()
@@ -109,7 +109,7 @@ def _comparable(value: StrEnum | datetime | int) -> str | int:
 
 
 def _saying(text: str, dialect: str) -> ColumnElement[bool]:
-    """Hold a word that begins with each word of the text. Words are letters and digits alone: nothing to escape."""
+    """Return the condition that each word starts a stored one. Words are letters and digits: no escaping."""
     words = query_words(text)
     if not words:
         return false()

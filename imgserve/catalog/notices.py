@@ -12,7 +12,7 @@ from imgserve.catalog.database import Database, finished
 from imgserve.catalog.tables import image_id_of, microseconds, notices, stored_id
 
 _LOCK = 0x696D676E6F74
-"""Any number that is ours; this one spells imgnot."""
+"""An arbitrary number; this one spells imgnot."""
 
 _AT_ONCE = 1000
 """Rows of one statement."""

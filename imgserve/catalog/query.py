@@ -17,7 +17,7 @@ MOST = 1000
 
 
 class Sort(StrEnum):
-    """What a list is ordered by; records that are equal in it are ordered by image id."""
+    """The order of a list; equal records are ordered by image id."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -97,11 +97,11 @@ class ImageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A piece of a list."""
+    """A page of images."""
 
     records: tuple[ImageRecord, ...]
     cursor: str | None
-    """Where the next piece begins; None after the last."""
+    """Start of the next page; None after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Duplicates:
 
     groups: tuple[tuple[ImageRecord, ...], ...]
     cursor: str | None
-    """Where the next groups begin; None after the last."""
+    """Start of the next page; None after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,23 +137,23 @@ _LARGEST = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """After which record of a sorted list a piece begins."""
+    """The record of a sorted list that precedes a page."""
 
     value: int
-    """Of what the list is sorted by; 0 where that is the image id."""
+    """Value of the column that the list is sorted by; 0 if that is the image id."""
     id: bytes
 
 
 def write_cursor(sort: Sort, descending: bool, value: int, image_id: str) -> str:
-    """Write down a place in a sorted list."""
+    """Return the cursor of a place in a sorted list."""
     return _pack([sort.value, int(descending), value, image_id])
 
 
 def read_cursor(text: str, sort: Sort, descending: bool) -> Place:
-    """Read a place back.
+    """Return the place of a cursor.
 
     Raises:
-        BadCursor: it is none, or one of a list in another order.
+        BadCursor: it is not valid, or belongs to a list in another order.
     """
     match _unpack(text):
         case [str(given), (0 | 1) as direction, int(value), str(image_id)]:
@@ -169,15 +169,15 @@ def read_cursor(text: str, sort: Sort, descending: bool) -> Place:
 
 
 def write_digest(sha256: str) -> str:
-    """Write down a place in the list of duplicates."""
+    """Return the cursor of a place in the list of duplicates."""
     return _pack([sha256])
 
 
 def read_digest(text: str) -> bytes:
-    """Read a place in the list of duplicates back.
+    """Return the digest of a cursor in the list of duplicates.
 
     Raises:
-        BadCursor: it is none.
+        BadCursor: it is not valid.
     """
     match _unpack(text):
         case [str(digits)] if len(digits) == 64 and not set(digits) - set("0123456789abcdef"):  # noqa: PLR2004  SHA-256
@@ -187,15 +187,15 @@ def read_digest(text: str) -> bytes:
 
 
 def write_id(image_id: str) -> str:
-    """Write down a place in a list that is in the order of ids."""
+    """Return the cursor of a place in a list in the order of ids."""
     return _pack([image_id])
 
 
 def read_id(text: str) -> bytes:
-    """Read a place in a list that is in the order of ids back.
+    """Return the id of a cursor in a list in the order of ids.
 
     Raises:
-        BadCursor: it is none.
+        BadCursor: it is not valid.
     """
     match _unpack(text):
         case [str(image_id)] if (stored := stored_id(image_id)) is not None:

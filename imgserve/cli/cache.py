@@ -53,7 +53,10 @@ def purge(image_id: str, path: Path | None, folder: Path | None) -> None:
 @config_option
 @_cache_option
 def sweep(path: Path | None, folder: Path | None) -> None:
-    """Reconcile ledgers and folders, remove leftovers, and evict down to the budgets."""
+    """Remove leftovers and evict to the budgets.
+
+    The ledgers are compared with the folders first.
+    """
     with _opened(path, folder) as tiers:
         swept = _sweep(tiers.renditions) + _sweep(tiers.mezzanines)
         renditions, mezzanines = tiers.renditions.stats(), tiers.mezzanines.stats()

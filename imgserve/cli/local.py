@@ -28,14 +28,14 @@ def config() -> None:
 @config.command()
 @config_option
 def check(path: Path | None) -> None:
-    """Load the settings like the server does, and list every mistake."""
+    """Check the settings and list every mistake."""
     Config.load(path)
     click.echo("The settings are fine.")
 
 
 @config.command()
 def example() -> None:
-    """Print a settings file with every setting, its meaning and its default."""
+    """Print a settings file with every default."""
     click.echo(example_file(), nl=False)
 
 

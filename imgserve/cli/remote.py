@@ -105,7 +105,7 @@ _DETAILS = {
     "description": click.option("--description"),
     "tags": click.option("--tag", "tags", multiple=True, help="Repeatable."),
     "metadata": click.option("--metadata", type=JsonText(), help="A JSON object."),
-    "focal_point": click.option("--focal-point", type=FocalPointText(), help="The point that crops keep: 0.4,0.3."),
+    "focal_point": click.option("--focal-point", type=FocalPointText(), help="Point that crops show: 0.4,0.3."),
 }
 
 
@@ -123,8 +123,8 @@ def _collected(command: Command, name: str, options: Mapping[str, Callable[[Comm
     @functools.wraps(command)
     def collect(*arguments: Any, **named: Any) -> Any:
         values = {option: _plain(named.pop(option)) for option in options}
-        given = {option: value for option, value in values.items() if value is not None and value != ()}
-        return command(*arguments, **{**named, name: given})
+        selected = {option: value for option, value in values.items() if value is not None and value != ()}
+        return command(*arguments, **{**named, name: selected})
 
     decorated: Command = collect
     for option in reversed(list(options.values())):
@@ -140,7 +140,7 @@ def selection(ids: tuple[str, ...], filters: Filters, *, every: str = '--prefix 
     """Return the selected images as arguments of the client.
 
     Raises:
-        UsageError: neither ids nor filters are given, or both. `every` is the option that selects all images.
+        UsageError: neither ids nor filters are named, or both. `every` is the option that selects all images.
     """
     if not ids and not filters:
         raise click.UsageError(f"which images? Pass ids, or filters such as --prefix; {every} selects all")

@@ -13,7 +13,7 @@ from imgserve.app import AppFactory, configure_logging, data_folder, originals_o
 from imgserve.cli.main import config_option
 from imgserve.client.address import quoted_id
 from imgserve.config import Config
-from imgserve.server.limits import Timeouts
+from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
 

@@ -53,7 +53,10 @@ def quoted_id(image_id: str) -> str:
 
 
 def api_path(image_id: str) -> str:
-    """Return the path of a record in the API; a slash before a segment such as `purge` is escaped.
+    """Return the path of a record in the API.
+
+    Before a segment such as `purge`, the slash is escaped: otherwise a record that does not exist would be redirected
+    to the action.
 
     Raises:
         ValueError: as `encoded_id`.

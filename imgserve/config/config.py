@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imgserve.config.load import load
@@ -30,7 +30,7 @@ from imgserve.config.sections import (
     UploadsConfig,
     UrlsConfig,
 )
-from imgserve.config.values import NAME, mistake, stated
+from imgserve.config.values import NAME, detail, mistake, stated
 from imgserve.errors import BadTransform
 from imgserve.transform import MAX_SIDE, Preset, parse_preset
 
@@ -47,18 +47,14 @@ PRESETS_SCHEMA = {
 
 
 def read_presets(value: object, max_side: int) -> Presets:
-    """Return the presets, with the shipped default if there is none; raise every mistake at once."""
+    """Return the presets, with the shipped default preset unless it is replaced; raise every mistake at once."""
     if not isinstance(value, Mapping):
         raise mistake("presets by name")
     errors = list(_mistakes(value, max_side))
     if errors:
         raise ValidationError.from_exception_data("presets", errors)
-    given = {str(name).lower(): _copy(preset) for name, preset in value.items()}
-    return {**SHIPPED, **given}
-
-
-def _copy(preset: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
-    return preset if isinstance(preset, str) else dict(preset)
+    presets = {str(name).lower(): preset if isinstance(preset, str) else dict(preset) for name, preset in value.items()}
+    return {**SHIPPED, **presets}
 
 
 def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDetails]:
@@ -66,14 +62,14 @@ def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDe
     for name, preset in presets.items():
         key = str(name).lower()
         if not NAME.fullmatch(key):
-            yield _at(
-                (name,),
-                stated("a preset's name consists of letters, digits, - and _, and starts with a letter or digit"),
+            yield detail(
+                stated("a preset's name consists of letters, digits, - and _, and starts with a letter or digit"), name
             )
         elif key in seen:
-            yield _at((name,), stated("another preset has this name in other case"))
+            yield detail(stated("another preset has this name in other case"), name)
         elif not isinstance(preset, str | Mapping):
-            yield _at((name,), mistake("parameters and their values, or a query such as width=400&fit=crop"), preset)
+            expected = mistake("parameters and their values, or a query such as width=400&fit=crop")
+            yield detail(expected, name, received=preset)
         else:
             yield from _preset_mistakes(name, preset, max_side)
         seen.add(key)
@@ -83,11 +79,11 @@ def _preset_mistakes(name: str, preset: str | Mapping[str, Any], max_side: int) 
     """Yield the mistakes of single parameters, or else the contradictions between several."""
     single = {} if isinstance(preset, str) else preset
     found = [
-        _at((name, parameter), stated(sentence.removeprefix(f"{str(parameter).lower()}: ")))
+        detail(stated(sentence.removeprefix(f"{str(parameter).lower()}: ")), name, parameter)
         for parameter, value in single.items()
         for sentence in _sentences({str(parameter): value}, max_side)
     ]
-    yield from found or [_at((name,), stated(sentence)) for sentence in _sentences(preset, max_side)]
+    yield from found or [detail(stated(sentence), name) for sentence in _sentences(preset, max_side)]
 
 
 def _sentences(preset: str | Mapping[str, Any], max_side: int) -> list[str]:
@@ -96,10 +92,6 @@ def _sentences(preset: str | Mapping[str, Any], max_side: int) -> list[str]:
     except BadTransform as error:
         return cast("list[str]", error.members["mistakes"])
     return []
-
-
-def _at(loc: tuple[str, ...], error: PydanticCustomError, received: object = None) -> InitErrorDetails:
-    return {"type": error, "loc": loc, "input": received}
 
 
 class Config(BaseSettings):
@@ -179,9 +171,7 @@ class Config(BaseSettings):
             return cache
         folders = (originals.folder, *originals.folders.values())
         if sentences := list(filter(None, (_overlap(real(folder), real(cache.folder)) for folder in folders))):
-            details: list[InitErrorDetails] = [
-                {"type": stated(sentence), "loc": ("folder",), "input": str(cache.folder)} for sentence in sentences
-            ]
+            details = [detail(stated(sentence), "folder", received=str(cache.folder)) for sentence in sentences]
             raise ValidationError.from_exception_data("cache", details)
         return cache
 

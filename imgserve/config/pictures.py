@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from imgserve.config.values import Duration, Folder, Section, Size, WholeDuration, Words, expand, mistake, stated
+from imgserve.config.values import (
+    Duration,
+    Folder,
+    Section,
+    Size,
+    WholeDuration,
+    Words,
+    detail,
+    expand,
+    mistake,
+    stated,
+)
 from imgserve.errors import BadImageId
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
@@ -26,7 +37,7 @@ def read_folders(value: object, main: Path | None) -> Folders:
     folders = _pairs(value) if isinstance(value, str) else value
     if not isinstance(folders, Mapping):
         raise mistake("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
-    errors = [detail for prefix, folder in folders.items() for detail in _mistakes(prefix, folder, main)]
+    errors = [error for prefix, folder in folders.items() for error in _mistakes(prefix, folder, main)]
     if errors:
         raise ValidationError.from_exception_data("folders", errors)
     return {prefix: expand(Path(folder)) for prefix, folder in folders.items()}
@@ -48,14 +59,14 @@ def _mistakes(prefix: Any, folder: Any, main: Path | None) -> Iterator[InitError
         check_id(str(prefix))
     except BadImageId as error:
         reason = error.detail.partition(": ")[2].rstrip(".")
-        yield _at(prefix, stated(f"no image id can start with {str(prefix)!r}: {reason}"), folder)
+        yield detail(stated(f"no image id can start with {str(prefix)!r}: {reason}"), str(prefix), received=folder)
     try:
         path = _folder(folder)
     except PydanticCustomError as error:
-        yield _at(prefix, error, folder)
+        yield detail(error, str(prefix), received=folder)
     else:
         if main is not None and (sentence := _nested(real(main), real(path))):
-            yield _at(prefix, stated(sentence), folder)
+            yield detail(stated(sentence), str(prefix), received=folder)
 
 
 def _folder(value: Any) -> Path:
@@ -84,10 +95,6 @@ def _nested(main: Path, folder: Path) -> str:
     if main.is_relative_to(folder):
         return f"the folder of originals, {main}, must not be inside {folder}"
     return ""
-
-
-def _at(prefix: Any, error: PydanticCustomError, received: object) -> InitErrorDetails:
-    return {"type": error, "loc": (str(prefix),), "input": received}
 
 
 _LIMITS = Limits()

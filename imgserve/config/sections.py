@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, Field, SecretStr
 
 from imgserve.config.values import (
     WHOLE_DURATION,
@@ -11,15 +11,15 @@ from imgserve.config.values import (
     HostPatterns,
     ListeningHost,
     Networks,
+    Numbers,
     Section,
-    Sides,
     Size,
     WebOrigins,
     WholeDuration,
     Words,
+    each,
     is_network,
     mistake,
-    split_words,
     stated,
 )
 
@@ -52,7 +52,7 @@ _BEGINNINGS = ("sqlite:///", "postgresql://", "postgres://")
 def _database(text: str) -> str:
     """Return a valid database URL; the error does not repeat it, because it may contain a password."""
     if text and not (text.startswith(_BEGINNINGS) and text.partition("//")[2].strip("/")):
-        raise stated(f"expected {_EXPECTED_URL}; what is there is not repeated, for it may hold a password")
+        raise stated(f"expected {_EXPECTED_URL}; the value is not shown, because it may contain a password")
     return text
 
 
@@ -71,31 +71,23 @@ _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.IGNORECASE)
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _is_address(text: str) -> bool:
-    return bool(_ADDRESS.fullmatch(text))
-
-
 def _address(text: str) -> str:
-    if not _is_address(text):
+    if not _ADDRESS.fullmatch(text):
         raise mistake("an address such as https://api.example.com")
     return text.rstrip("/")
 
 
-def _addresses(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(map(_is_address, values)):
-        raise mistake("addresses such as http://127.0.0.1:6081")
+def _without_slashes(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(value.rstrip("/") for value in values)
-
-
-def _headers(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(map(_HEADER.fullmatch, values)):
-        raise mistake("names of headers such as Cache-Tag")
-    return values
 
 
 Address = Annotated[str, AfterValidator(_address)]
 """The URL of an API, without a slash at the end."""
-Addresses = Annotated[Words, AfterValidator(_addresses)]
+Addresses = Annotated[
+    Words,
+    AfterValidator(each(_ADDRESS.fullmatch, "addresses such as http://127.0.0.1:6081")),
+    AfterValidator(_without_slashes),
+]
 """URLs of caches."""
 
 
@@ -126,7 +118,10 @@ class FastlyConfig(Section):
 class CdnConfig(Section):
     """Caches in front of the server."""
 
-    tag_headers: Annotated[Words, AfterValidator(_headers)] = ("Cache-Tag", "Surrogate-Key")
+    tag_headers: Annotated[Words, AfterValidator(each(_HEADER.fullmatch, "names of headers such as Cache-Tag"))] = (
+        "Cache-Tag",
+        "Surrogate-Key",
+    )
     """Headers that carry the cache tags of a picture; an empty list for none."""
     cloudflare: CloudflareConfig = CloudflareConfig()
     fastly: FastlyConfig = FastlyConfig()
@@ -139,7 +134,7 @@ class CdnConfig(Section):
 
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-_TAKEN = {"admin", "api", "docs", "healthz", "metrics", "openapi.json", "readyz", "system-check"}
+_RESERVED = {"admin", "api", "docs", "healthz", "metrics", "openapi.json", "readyz", "system-check"}
 _YEAR = 365 * 86400
 _Timeout = Annotated[Duration, Field(gt=0, le=30)]
 """At most 30 s, or a few hundred idle clients could occupy every connection."""
@@ -150,7 +145,7 @@ def _prefix(text: str) -> str:
     first = path.removeprefix("/").partition("/")[0]
     if not _PREFIX.fullmatch(path) or first in {".", ".."}:
         raise mistake("a path such as /img, or / for none")
-    if first.lower() in _TAKEN:
+    if first.lower() in _RESERVED:
         raise mistake(f"a path other than /{first}, which imgserve uses itself")
     return path
 
@@ -168,7 +163,7 @@ class UrlsConfig(Section):
     """Path before the image id; / for none."""
     strict: bool = False
     """Reject unknown parameters with 400 instead of ignoring them."""
-    sizes: Sides = ()
+    sizes: Numbers = ()
     """The only widths and heights rendered, such as 320, 640, 1280; others round up. Empty allows any."""
 
 
@@ -233,10 +228,8 @@ class LogConfig(Section):
     """Minimum level of log messages on stderr: debug, info, warning or error."""
 
 
-def _metrics_readers(values: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(value in {"loopback", "everyone"} or is_network(value) for value in values):
-        raise mistake("loopback, everyone, or IP addresses and networks such as 10.0.0.0/8")
-    return values
+def _is_metrics_reader(text: str) -> bool:
+    return text in {"loopback", "everyone"} or is_network(text)
 
 
 def _metrics_token(secret: SecretStr) -> SecretStr:
@@ -251,16 +244,13 @@ class MetricsConfig(Section):
 
     enabled: bool = True
     """Collect metrics and serve them at /metrics."""
-    open_to: Annotated[Words, AfterValidator(_metrics_readers)] = ("loopback",)
+    open_to: Annotated[
+        Words,
+        AfterValidator(each(_is_metrics_reader, "loopback, everyone, or IP addresses and networks such as 10.0.0.0/8")),
+    ] = ("loopback",)
     """Who may read them: loopback (direct requests of this machine), networks such as 10.0.0.0/8, or everyone."""
     token: Annotated[SecretStr, AfterValidator(_metrics_token)] = SecretStr("")
     """Bearer token that opens /metrics to its holders, also through a proxy; empty for none."""
-
-
-_PORTS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
-_Ports = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(split_words), WithJsonSchema(_PORTS_SCHEMA)
-]
 
 
 class UploadsConfig(Section):
@@ -276,7 +266,7 @@ class UploadsConfig(Section):
     """Download pictures from URLs that clients name."""
     fetch_networks: Networks = ()
     """Private networks, such as 10.1.0.0/16, that downloads may reach in addition to the public Internet."""
-    fetch_ports: _Ports = (80, 443)
+    fetch_ports: Numbers = (80, 443)
     """Ports that downloads may use."""
     fetch_timeout: Annotated[Duration, Field(gt=0, le=3600)] = 60.0
     """Time limit for one download, from the name lookup to the last byte."""

@@ -33,7 +33,7 @@ class Setting:
 
     @property
     def environment(self) -> str:
-        """The environment variable; NAME stands for a name chosen by the user."""
+        """The environment variable; NAME is replaced by a name that the user chooses."""
         return environment_name((*self.path, "name") if self.open else self.path)
 
     @property

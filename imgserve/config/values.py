@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 _SIZES = {
     "B": 1,
@@ -161,6 +161,11 @@ def stated(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("stated", "{sentence}", {"sentence": sentence})
 
 
+def detail(error: PydanticCustomError, *loc: str, received: object = None) -> InitErrorDetails:
+    """Return an error at a place below the validated value, to be raised together with others."""
+    return {"type": error, "loc": loc, "input": received}
+
+
 def split_words(value: Any) -> Any:
     """Split text at commas, because environment variables cannot contain lists."""
     if isinstance(value, str):
@@ -182,7 +187,9 @@ def _not_blank(value: Any) -> Any:
     return value
 
 
-def _each(accepts: Callable[[str], bool], expected: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+def each(accepts: Callable[[str], object], expected: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Return a validator of every word in a list."""
+
     def check(values: tuple[str, ...]) -> tuple[str, ...]:
         if not all(accepts(value) for value in values):
             raise mistake(expected)
@@ -233,23 +240,23 @@ Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative path starts at the current folder."""
 Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""
-_SIDE_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
-Sides = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(split_words), WithJsonSchema(_SIDE_SCHEMA)
+_NUMBERS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
+Numbers = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(split_words), WithJsonSchema(_NUMBERS_SCHEMA)
 ]
-"""A list of lengths in pixels, or text with commas."""
+"""A list of lengths in pixels or ports, or text with commas."""
 ListeningHost = Annotated[str, AfterValidator(_is_listening_host)]
 """The address on which a server listens."""
 HostPatterns = Annotated[
     Words,
-    AfterValidator(_each(_is_host_pattern, 'host names without port, such as img.example.com, *.example.com or "*"')),
+    AfterValidator(each(_is_host_pattern, 'host names without port, such as img.example.com, *.example.com or "*"')),
 ]
 """Host names that requests may use."""
 WebOrigins = Annotated[
-    Words, AfterValidator(_each(_is_web_origin, 'web origins such as https://www.example.com, or "*"'))
+    Words, AfterValidator(each(_is_web_origin, 'web origins such as https://www.example.com, or "*"'))
 ]
 """Web origins, written like in the Origin header."""
 Networks = Annotated[
-    Words, AfterValidator(_each(is_network, "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8"))
+    Words, AfterValidator(each(is_network, "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8"))
 ]
 """IP addresses and networks."""

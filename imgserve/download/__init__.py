@@ -1,4 +1,4 @@
-"""Pictures fetched from addresses that clients name: guarded, bounded, never from inside the own network."""
+"""Downloads of pictures from URLs that clients name, limited in size and time, and never from the private network."""
 
 from imgserve.download.downloader import Downloader, Fetched, FetchRules
 from imgserve.download.guard import Resolve, resolve

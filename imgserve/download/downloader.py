@@ -17,23 +17,26 @@ from imgserve.formats import HEAD_BYTES, Format, sniff
 
 Write = Callable[[bytes], Awaitable[None]]
 _PIECE = 64 * 1024
-"""Of unpacked bytes: a few packed ones may hold gigabytes."""
+"""Maximum decompressed bytes at once: a few compressed bytes may expand to gigabytes."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 class Picture:
-    """Takes the bytes of a picture: the first ones must look like one, and there is an end to it."""
+    """Writes the bytes of a picture after checking their format and number."""
 
     def __init__(self, write: Write, max_bytes: int) -> None:
-        """Take where the bytes go, and how many there may be."""
         self._write = write
         self._max_bytes = max_bytes
         self._head = b""
         self.format: Format | None = None
         self.size = 0
 
-    async def take(self, data: bytes) -> None:
-        """Take a piece; TooLarge or UnsupportedImage as soon as it is known."""
+    async def write(self, data: bytes) -> None:
+        """Write a piece.
+
+        Raises:
+            TooLarge, UnsupportedImage: as soon as the bytes show it.
+        """
         self.size += len(data)
         if self.size > self._max_bytes:
             raise TooLarge(f"The picture at this address is larger than {self._max_bytes} bytes.")
@@ -45,13 +48,13 @@ class Picture:
             await self._begin()
 
     async def end(self) -> Format:
-        """Write what is left, and tell the format."""
+        """Write the rest, and return the format."""
         return self.format or await self._begin()
 
     async def _begin(self) -> Format:
         found = sniff(self._head[:HEAD_BYTES])
         if found is None or not found.readable:
-            raise UnsupportedImage("What this address gives is not a picture in a format that this server reads.")
+            raise UnsupportedImage("The response is not a picture in a format that this server reads.")
         self.format = found
         head, self._head = self._head, b""
         await self._write(head)
@@ -59,23 +62,23 @@ class Picture:
 
 
 async def unpacked(pieces: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes]:
-    """Undo a content coding, which was not asked for but may come, in pieces of bounded size.
+    """Yield decompressed pieces of limited size. No coding is requested, but servers may use one.
 
     Raises:
-        FetchFailed: the coding is unknown, or the packed bytes are damaged or cut short.
+        FetchFailed: the coding is unknown, or the compressed bytes are damaged or incomplete.
     """
     if coding in {"", "identity"}:
         async for piece in pieces:
             yield piece
         return
     if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise FetchFailed("This address answered in a content coding that was not asked for.")
+        raise FetchFailed("The server responded in a content coding that was not requested.")
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
     async for piece in pieces:
         for inflated in _inflated(unpacker, piece):
             yield inflated
     if not unpacker.eof or unpacker.unused_data:
-        raise FetchFailed("The answer of this address is cut short or damaged.")
+        raise FetchFailed("The response is incomplete or damaged.")
 
 
 def _inflated(unpacker: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
@@ -84,54 +87,59 @@ def _inflated(unpacker: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
             yield unpacker.decompress(packed, _PIECE)
             packed = unpacker.unconsumed_tail
     except zlib.error as error:
-        raise FetchFailed("The answer of this address is cut short or damaged.") from error
+        raise FetchFailed("The response is incomplete or damaged.") from error
 
 
 _OK = 200
 _REDIRECTS = {301, 302, 303, 307, 308}
-_ASKED = ((b"accept", b"image/*,*/*;q=0.1"), (b"accept-encoding", b"identity"), (b"user-agent", b"imgserve"))
-"""All that is ever sent: no cookies, no credentials, nothing of the client's own request."""
+_REQUEST_HEADERS = ((b"accept", b"image/*,*/*;q=0.1"), (b"accept-encoding", b"identity"), (b"user-agent", b"imgserve"))
+"""The only headers sent: no cookies, no credentials, nothing of the client's own request."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRules:
-    """What may be fetched, and what it may cost."""
+    """Limits of downloads."""
 
     max_bytes: int
-    """Of the picture, unpacked."""
+    """Of the picture, decompressed."""
     seconds: float = 60.0
-    """From the first look-up of a name to the last byte."""
+    """From the first name lookup to the last byte."""
     idle_seconds: float = 15.0
     """Longest pause of a server."""
     ports: frozenset[int] = frozenset({80, 443})
     networks: tuple[str, ...] = ()
-    """Allowed beside the public Internet."""
+    """Allowed in addition to the public Internet."""
     redirects: int = 5
     connections: int = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What was fetched."""
+    """A downloaded picture."""
 
     url: str
-    """Where it came from, after redirects."""
+    """The final URL, after redirects."""
     media_type: str
-    """By its bytes, whatever the server said."""
+    """Detected from the bytes, whatever the server said."""
     size: int
     file_name: str
-    """As the server calls it, or its address; unchecked, and maybe empty."""
+    """From Content-Disposition or the URL; unchecked, possibly empty."""
 
 
 class Downloader:
-    """Fetches pictures from the public Internet, and from nowhere inside."""
+    """Downloads pictures from the public Internet only."""
 
     def __init__(
         self, rules: FetchRules, *, resolve: Resolve = resolve, ssl_context: ssl.SSLContext | None = None
     ) -> None:
-        """Take the rules; `resolve` turns names into addresses, the context says whose certificates are believed.
+        """Create a downloader.
 
-        Proxies named by the environment are not asked: they would connect to whatever they like.
+        Proxies of the environment are ignored, because they could connect to any address.
+
+        Args:
+            rules: the limits.
+            resolve: returns the addresses of a host.
+            ssl_context: the trusted certificates.
         """
         self._rules = rules
         self._pool = httpcore2.AsyncConnectionPool(
@@ -142,18 +150,18 @@ class Downloader:
         )
 
     async def fetch(self, url: str, write: Write) -> Fetched:
-        """Fetch a picture and give its bytes to `write`, piece by piece; on an error some may have been written.
+        """Download a picture and pass its bytes to `write`; on an error some may have been written.
 
         Raises:
-            AddressRefused: the address, or one that it redirects to, is not fetched from.
-            FetchFailed: it did not answer with a whole file in time.
+            AddressRefused: the URL, or one that it redirects to, may not be fetched.
+            FetchFailed: the server did not send a whole file in time.
             TooLarge: there are too many bytes.
             UnsupportedImage: it is not a picture.
         """
         seconds = self._rules.seconds
         with anyio.move_on_after(seconds):
             return await self._fetch(url, write)
-        raise FetchFailed(f"This address did not give all of its picture within {seconds:g} seconds.")
+        raise FetchFailed(f"The server did not send the whole picture within {seconds:g} seconds.")
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -171,46 +179,46 @@ class Downloader:
                     name = file_name(asked, headers.get("content-disposition", ""))
                     return Fetched(str(url), found.media_type, picture.size, name)
             url = read_address(headers.get("location", ""), self._rules.ports, base=url)
-        raise FetchFailed(f"This address redirects more than {self._rules.redirects} times.")
+        raise FetchFailed(f"The URL redirects more than {self._rules.redirects} times.")
 
     async def _read(self, answer: httpcore2.Response, headers: Mapping[str, str], picture: Picture) -> None:
         if answer.status != _OK:
-            raise FetchFailed(f"This address answered with status {answer.status}.")
+            raise FetchFailed(f"The server responded with status {answer.status}.")
         coding = headers.get("content-encoding", "").strip().lower()
         length = headers.get("content-length", "")
         if coding in {"", "identity"} and length.isdecimal() and int(length) > self._rules.max_bytes:
             raise TooLarge(f"The picture at this address is larger than {self._rules.max_bytes} bytes.")
         async with contextlib.aclosing(unpacked(_pieces(answer), coding)) as pieces:
             async for piece in pieces:
-                await picture.take(piece)
+                await picture.write(piece)
 
     @contextlib.asynccontextmanager
     async def _answer(self, url: httpx2.URL) -> AsyncIterator[httpcore2.Response]:
-        """Ask an address; what goes wrong on the way, before and after the head, becomes FetchFailed."""
+        """Yield the response of a URL; network errors become FetchFailed."""
         idle = self._rules.idle_seconds
         address = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port_of(url), target=url.raw_path)
         timeouts = {"read": idle, "write": idle}
         try:
             async with self._pool.stream(
-                "GET", address, headers=[(b"host", url.netloc), *_ASKED], extensions={"timeout": timeouts}
+                "GET", address, headers=[(b"host", url.netloc), *_REQUEST_HEADERS], extensions={"timeout": timeouts}
             ) as answer:
                 yield answer
         except httpcore2.TimeoutException as error:
-            raise FetchFailed("This address did not answer in time.") from error
+            raise FetchFailed("The server did not respond in time.") from error
         except httpcore2.ConnectError as error:
-            raise FetchFailed("This address could not be connected to.") from error
+            raise FetchFailed("The server could not be connected to.") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise FetchFailed("The answer of this address is cut short or damaged.") from error
+            raise FetchFailed("The response is incomplete or damaged.") from error
 
 
 async def _pieces(answer: httpcore2.Response) -> AsyncGenerator[bytes]:
     stream = answer.stream
     if not isinstance(stream, AsyncIterable):
-        raise TypeError("an answer of the asynchronous pool that is not asynchronous")
+        raise TypeError("a response of the asynchronous pool is not asynchronous")
     async for piece in stream:
         yield piece
 
 
 def _headers(answer: httpcore2.Response) -> dict[str, str]:
-    """Read the fields of an answer; of repeated ones the last counts."""
+    """Return the header fields of a response; the last of repeated ones counts."""
     return {name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in answer.headers}

@@ -10,17 +10,17 @@ from imgserve.download.networks import Networks
 from imgserve.errors import AddressRefused
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives every address of a host; OSError where it has none."""
+"""Returns every address of a host; raises OSError if there is none."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Ask the system, which also reads 127.1, 0x7f.1 and 2130706433 as it would when connecting."""
+    """Return the addresses of a host from the system, which also parses 127.1, 0x7f.1 and 2130706433."""
     found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-REFUSED = "The host of this address is unknown, or not one that this server fetches from."
-"""The same for a name that is not there and for one inside our network, whose names are nobody's business."""
+REFUSED = "The host is unknown, or this server does not download from it."
+"""The same message for an unknown name and for one inside our network, whose names are not public."""
 _CONNECT_SECONDS = 5.0
 """For each address of a host."""
 
@@ -33,7 +33,6 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """
 
     def __init__(self, networks: Networks, resolve: Resolve) -> None:
-        """Take what may be connected to, and who resolves names."""
         self._networks = networks
         self._resolve = resolve
         self._connector = httpcore2.AnyIOBackend()
@@ -49,7 +48,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         """Connect to the first address of a host that answers.
 
         Raises:
-            AddressRefused: it has none, or one that is not to be connected to.
+            AddressRefused: it has no address, or one that is not allowed.
         """
         error: Exception = AddressRefused(REFUSED)
         for address in await self._addresses(host, port):

@@ -12,41 +12,41 @@ from imgserve.errors import AddressRefused
 
 _LONGEST = 8192
 _HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
-"""A name, IDNA encoded, or an address; no zone, no percent, nothing that two readers may read in two ways."""
+"""An IDNA encoded name or an address, without a zone or percent sign: nothing ambiguous."""
 
 
 def read_address(text: str, ports: Collection[int], base: httpx2.URL | None = None) -> httpx2.URL:
-    """Read an address, relative to `base` where there is one.
+    """Return a URL that may be downloaded, relative to `base`, if given.
 
     Raises:
-        AddressRefused: it is none, or not one that is fetched; the sentence says what was expected.
+        AddressRefused: it is not; the message states the expected form.
     """
     try:
         if len(text) > _LONGEST:
-            raise AddressRefused(f"expected an address of at most {_LONGEST} characters")
+            raise AddressRefused(f"expected a URL of at most {_LONGEST} characters")
         url = httpx2.URL(text) if base is None else base.join(text)
     except httpx2.InvalidURL as error:
-        raise AddressRefused("expected an address such as https://www.example.com/photo.jpg") from error
+        raise AddressRefused("expected a URL such as https://www.example.com/photo.jpg") from error
     if url.scheme not in {"http", "https"} or not _HOST.fullmatch(url.raw_host):
-        raise AddressRefused("expected an address that starts with http:// or https:// and a host name")
+        raise AddressRefused("expected a URL that starts with http:// or https:// and a host name")
     if url.userinfo:
-        raise AddressRefused("expected an address without user name and password")
+        raise AddressRefused("expected a URL without user name and password")
     if port_of(url) not in ports:
-        raise AddressRefused("expected an address without a port, or with " + " or ".join(map(str, sorted(ports))))
+        raise AddressRefused("expected a URL without a port, or with " + " or ".join(map(str, sorted(ports))))
     return url.copy_with(fragment=None)
 
 
 def port_of(url: httpx2.URL) -> int:
-    """Tell the port that is connected to."""
+    """Return the port of a URL."""
     return url.port if url.port is not None else {"http": 80, "https": 443}[url.scheme]
 
 
 def file_name(url: httpx2.URL, disposition: str) -> str:
-    """Name what was fetched: as its server says, else by the last part of the address; may be empty."""
+    """Return the file name of a download, from Content-Disposition or the URL; may be empty."""
     header = Message()
     header["content-disposition"] = disposition.replace("\r", " ").replace("\n", " ")
-    told = header.get_filename() if disposition else None
-    return told or unquote(url.raw_path.partition(b"?")[0].decode("ascii").rpartition("/")[2], errors="replace")
+    named = header.get_filename() if disposition else None
+    return named or unquote(url.raw_path.partition(b"?")[0].decode("ascii").rpartition("/")[2], errors="replace")
 
 
 _REFUSED_V4 = tuple(
@@ -71,9 +71,9 @@ _REFUSED_V4 = tuple(
     )
 )
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-"""The only block that is given to networks of the Internet: RFC 4291, 2.4.
+"""The only block assigned to the Internet: RFC 4291, 2.4.
 
-All else falls to its outside: unspecified, loopback, IPv4-compatible (::/96) and IPv4-mapped (::ffff:0:0/96)
+This excludes unspecified, loopback, IPv4-compatible (::/96) and IPv4-mapped (::ffff:0:0/96)
 addresses (RFC 4291, 2.5), NAT64 (64:ff9b::/96: RFC 6052; 64:ff9b:1::/48: RFC 8215), discard-only (100::/64: RFC 6666),
 segment routing (5f00::/16: RFC 9602), unique local (fc00::/7: RFC 4193), link-local (fe80::/10: RFC 4291, 2.5.6),
 site-local (fec0::/10: RFC 3879), multicast (ff00::/8: RFC 4291, 2.7).
@@ -91,14 +91,13 @@ _REFUSED_V6 = tuple(
 
 
 class Networks:
-    """Tells which addresses may be connected to."""
+    """The addresses that downloads may reach."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
-        """Take the networks that are allowed beside the public Internet, such as 10.1.0.0/16."""
         self._allowed = tuple(ipaddress.ip_network(network, strict=False) for network in allowed)
 
     def admit(self, text: str) -> bool:
-        """Tell whether this is an address that may be connected to; anything that is no address is not."""
+        """Return whether an address is allowed; False for anything else."""
         try:
             address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:

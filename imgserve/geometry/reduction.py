@@ -18,9 +18,9 @@ _MAX_OFFSET = 0.25
 _JPEG_SHRINKS = (8, 4, 2)
 
 
-def is_worthwhile(original: Format, pixels: int) -> bool:
-    """Return whether a mezzanine of an original with so many pixels is worth its space."""
-    return original.name != "svg" and pixels >= _MIN_ORIGINAL_PIXELS
+def is_worthwhile(original: Format, stored: Size) -> bool:
+    """Return whether a mezzanine of an original of this size is worth its space."""
+    return original.name != "svg" and stored.width * stored.height >= _MIN_ORIGINAL_PIXELS
 
 
 def jpeg_shrink(stored: Size) -> int:
@@ -87,7 +87,7 @@ def expects_mezzanine(original: Format, stored: Size, transform: Transform, *, m
 
     Orientation and frames are in the header, which is not read here. The rendering process decides.
     """
-    if not (is_worthwhile(original, stored.pixels) and accepts_mezzanine(transform)):
+    if not (is_worthwhile(original, stored) and accepts_mezzanine(transform)):
         return False
     if transform.animate and original.animation and FORMATS[transform.format or original.name].animation:
         return False

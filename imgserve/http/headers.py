@@ -1,14 +1,16 @@
-"""Cache-Control, Cache-Status (RFC 9211), Server-Timing, Content-Disposition (RFC 6266) and cache tags."""
+"""Response headers: caching, Cache-Status (RFC 9211), Server-Timing, Content-Disposition (RFC 6266), tags, CORS."""
 
 import hashlib
 import posixpath
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
+RawHeaders = list[tuple[bytes, bytes]]
+"""Header fields as in ASGI."""
 Forwarded = Literal["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"]
 """Why the request was forwarded, in the terms of RFC 9211, 2.2."""
 _TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*")
@@ -17,7 +19,7 @@ _NOT_IN_STRING = re.compile(r"[^\x20-\x7e]")
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """How long caches may keep a response, in seconds; None omits a directive."""
+    """How long caches may store a response, in seconds; None omits a directive."""
 
     max_age: int
     s_maxage: int | None = None
@@ -65,7 +67,7 @@ def server_timing(durations: Mapping[str, float]) -> str:
 
 
 _NAMELESS = "image"
-_MAX_STEM = 120  # characters; keeps the header small and the name within what file systems take
+_MAX_STEM = 120  # characters; keeps the header small and the name within the limits of file systems
 _MAX_EXTENSION = 16
 # Control characters, line separators, lone surrogates, and the marks that turn the direction of text: `gpj.exe`.
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
@@ -117,3 +119,53 @@ def tags_of(image_id: str, preset: str | None) -> tuple[str, ...]:
     """Return the tags of a picture."""
     tags = (EVERYTHING, image_tag(image_id))
     return tags if preset is None else (*tags, preset_tag(preset))
+
+
+_EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adjusted, X-Request-Id"
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """The web origins whose scripts may read pictures. An `<img>` needs no permission."""
+
+    origins: Collection[str]
+    """`*` for any page; empty for none."""
+    max_age: int = 86_400
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the response is the same with and without Origin."""
+        return not self.origins or "*" in self.origins
+
+    def headers(self, origin: str | None) -> RawHeaders:
+        """Return the headers of an ordinary response; for `*` they do not depend on Origin."""
+        allowed = self._allowed(origin)
+        if allowed is None:
+            return self._vary()
+        return [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", _EXPOSED),
+            *self._vary(),
+        ]
+
+    def preflight(self, origin: str | None) -> RawHeaders:
+        """Return the headers of the response to OPTIONS."""
+        allowed = self._allowed(origin)
+        if allowed is None:
+            return self._vary()
+        return [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+            (b"access-control-allow-headers", b"Range, If-None-Match, If-Modified-Since, If-Range"),
+            (b"access-control-max-age", b"%d" % self.max_age),
+            *self._vary(),
+        ]
+
+    def _vary(self) -> RawHeaders:
+        """Return Vary: Origin, also for requests without Origin, unless every response is the same."""
+        return [] if self.uniform else [(b"vary", b"Origin")]
+
+    def _allowed(self, origin: str | None) -> bytes | None:
+        if "*" in self.origins:
+            return b"*"
+        return origin.encode("latin-1") if origin is not None and origin in self.origins else None

@@ -16,7 +16,7 @@ _HEADERS = 8
 """Maximum header fields of a part; two are expected."""
 _HEADER_BYTES = 4096
 # The parser logs a warning for each mistake, which clients can cause at will; this logger has no parent.
-_silent = logging.Logger("multipart", logging.CRITICAL)  # noqa: LOG001  getLogger would give one that is heard
+_silent = logging.Logger("multipart", logging.CRITICAL)  # noqa: LOG001  getLogger would return one with handlers
 
 
 @dataclass(frozen=True, slots=True)

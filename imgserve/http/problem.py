@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from imgserve.errors import ImgserveError, NotFound, Unauthorized
+from imgserve.http.headers import RawHeaders
 
-Headers = list[tuple[bytes, bytes]]
 _URI_CHARACTERS = "/:@!$&'()*+,;=~-._%"
 
 
 def problem(
     error: ImgserveError, *, instance: str, request_id: str, not_found_max_age: int = 10
-) -> tuple[int, Headers, bytes]:
+) -> tuple[int, RawHeaders, bytes]:
     """Return status, headers and body of an error; `instance` is the path of the request without its query."""
     body = _body(error, instance, request_id)
     headers = [
@@ -53,8 +53,8 @@ def _cache_control(error: ImgserveError, not_found_max_age: int) -> bytes:
     return b"no-store"
 
 
-def _special_headers(error: ImgserveError) -> Headers:
-    headers: Headers = []
+def _special_headers(error: ImgserveError) -> RawHeaders:
+    headers: RawHeaders = []
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % error.retry_after))
     if isinstance(error, Unauthorized):

@@ -7,7 +7,7 @@ from typing import TypeVar
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
 from imgserve.formats import BY_EXTENSION, FORMATS, default_output
-from imgserve.http.negotiation import AcceptClass
+from imgserve.http.request import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions, Served
@@ -30,7 +30,7 @@ class Steps:
     """Transforms that are applied one after the other, each to the result of the one before."""
 
     queries: tuple[str, ...]
-    asked: tuple[ParsedQuery, ...]
+    parsed: tuple[ParsedQuery, ...]
 
     @property
     def single(self) -> bool:
@@ -42,10 +42,10 @@ class Steps:
 
         If the last step names no format, it inherits format and encoding from the last step that does.
         """
-        *earlier, last = (asked.transform for asked in self.asked)
-        naming = next((asked for asked in reversed(self.asked) if _names_format(asked)), self.asked[-1])
-        if naming is not self.asked[-1]:
-            given = self.asked[-1].given
+        *earlier, last = (parsed.transform for parsed in self.parsed)
+        naming = next((parsed for parsed in reversed(self.parsed) if _names_format(parsed)), self.parsed[-1])
+        if naming is not self.parsed[-1]:
+            given = self.parsed[-1].given
             inherited = {name: getattr(naming.transform, name) for name in _ENCODING if name not in given}
             last = replace(last, **inherited)
         return [*earlier, _with_format(last, original, accepted)]
@@ -59,20 +59,20 @@ def read_steps(queries: Sequence[str], resolver: Resolver) -> Steps:
     """
     if not 1 <= len(queries) <= MOST_STEPS:
         raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
-    asked, mistakes = list[ParsedQuery](), list[str]()
+    parsed, mistakes = list[ParsedQuery](), list[str]()
     for number, query in enumerate(queries, start=1):
         try:
-            asked.append(resolver.parse(query))
+            parsed.append(resolver.parse(query))
         except BadTransform as error:
             prefix = f"step {number}: " if len(queries) > 1 else ""
             mistakes += [prefix + mistake for mistake in error.mistakes]
     if mistakes:
         raise BadTransform(mistakes)
-    return Steps(tuple(queries), tuple(asked))
+    return Steps(tuple(queries), tuple(parsed))
 
 
-def _names_format(asked: ParsedQuery) -> bool:
-    return asked.transform.format is not None or "format" in asked.transform.auto
+def _names_format(parsed: ParsedQuery) -> bool:
+    return parsed.transform.format is not None or "format" in parsed.transform.auto
 
 
 def _with_format(transform: Transform, original: Original, accepted: AcceptClass) -> Transform:
@@ -127,8 +127,8 @@ class Converter:
             known = ", ".join(item.name for item in FORMATS.values() if item.writable)
             raise BadTransform([f"format: expected one of {known}, but received {quoted(extension)}"])
         name = form.name
-        asked = self._resolver.parse(query).transform
-        if "format" in asked.auto or asked.format not in {None, name}:
+        parsed = self._resolver.parse(query).transform
+        if "format" in parsed.auto or parsed.format not in {None, name}:
             raise BadTransform([f"format: the path asks for {name}, and the query for another"])
         return await self._while_it_changes(
             image_id,
@@ -165,7 +165,7 @@ class Converter:
             # The first step is made like any picture, so its mistakes have no number.
             numbered = (mistake if mistake.startswith("step ") else f"step 1: {mistake}" for mistake in error.mistakes)
             raise BadTransform(list(numbered)) from error
-        notes = [note for asked in steps.asked for note in asked.notes]
+        notes = [note for parsed in steps.parsed for note in parsed.notes]
         return Converted(found.original, served.rendition, (*notes, *served.rendition.notes))
 
     async def _one(self, request: RenditionRequest) -> Converted:

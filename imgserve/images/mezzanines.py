@@ -130,7 +130,7 @@ class Mezzanines:
             return False
         size = Size(original.width, original.height)
         if transform is None:
-            return is_worthwhile(original.format, size.pixels)
+            return is_worthwhile(original.format, size)
         return expects_mezzanine(
             original.format, size, transform, max_side=limits.output_side, max_pixels=limits.output_pixels
         )

@@ -7,7 +7,7 @@ from cachetools import LRUCache
 
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS, Format, default_output
-from imgserve.http.negotiation import ACCEPT_CLASSES, AcceptClass
+from imgserve.http.request import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original

@@ -52,7 +52,7 @@ class Mezzanine:
 
 def is_reducible(opened: Recognized, header: Header) -> bool:
     """Return whether a mezzanine is made of an original."""
-    return header.frames == 1 and is_worthwhile(FORMATS[opened.format], header.width * header.height)
+    return header.frames == 1 and is_worthwhile(FORMATS[opened.format], Size(header.width, header.height))
 
 
 def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:

@@ -1,4 +1,4 @@
-"""HTTP connections with time limits."""
+"""HTTP connections with time limits, and the limit of their number."""
 
 import asyncio
 import fcntl
@@ -6,6 +6,7 @@ import logging
 import struct
 import termios
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import httptools
@@ -13,10 +14,11 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from imgserve.errors import BadRequest, Unavailable
+from imgserve.errors import BadRequest, ImgserveError, Unavailable
+from imgserve.http.headers import RawHeaders
+from imgserve.http.problem import problem
 from imgserve.server.hot import HotPath
-from imgserve.server.limits import Gate
-from imgserve.web.hot_table import TARGET
+from imgserve.web.hot_table import TARGET, lines
 
 MAX_HEAD_BYTES = 65_536
 """Limit of a request head that arrives in several parts; the parser itself has none."""
@@ -24,8 +26,74 @@ _NOTICEABLE = 16_384
 """Bytes of a response that a client must read within the time limit for slow readers: about 5 kbit/s."""
 _REFUSED = (type(None), httptools.HttpParserError, ValueError)
 """The causes of a parser error for which the request is to blame, not our callbacks."""
+_PHRASES = {400: b"Bad Request", 503: b"Service Unavailable"}
 _log = logging.getLogger(__name__)
-_NOWHERE: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # keeps nothing of what is appended
+_DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # drops everything that is appended
+
+
+_LINGER = 1.0
+"""Seconds for a rejected client to read the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Time limits for clients, in seconds."""
+
+    headers: float = 15.0
+    """From connecting, or the first byte of a further request, to the complete head."""
+    body_idle: float = 20.0
+    """Between two parts of a request body."""
+    keep_alive: float = 15.0
+    """Between a response and the next request."""
+    slow_reader: float = 25.0
+    """Without reading a noticeable part of the response."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two checks of all connections; every limit may be exceeded by this much."""
+        return min(1.0, min(self.headers, self.body_idle, self.keep_alive, self.slow_reader) / 4)
+
+
+class Gate:
+    """Limits the number of connections and rejects those above it."""
+
+    def __init__(self, timeouts: Timeouts, max_connections: int) -> None:
+        self.timeouts = timeouts
+        self.max_connections = max_connections
+        self._lingering: set[asyncio.Transport] = set()
+
+    def dismiss(self, transport: asyncio.Transport, date: RawHeaders, error: ImgserveError) -> None:
+        """Send an error, and close after the client has read it.
+
+        Closing at once while the client is still sending would reset the connection, and the response would be lost.
+        """
+        transport.set_protocol(_LingeringProtocol(transport, self._lingering))
+        if len(self._lingering) > self.max_connections:  # during a flood the response is not sent
+            transport.abort()
+            return
+        transport.write(_error_response(error, date))
+        if transport.can_write_eof():
+            transport.write_eof()
+
+
+class _LingeringProtocol(asyncio.Protocol):
+    """Discards received bytes until the client closes or the time is over."""
+
+    def __init__(self, transport: asyncio.Transport, lingering: set[asyncio.Transport]) -> None:
+        self._transport = transport
+        self._lingering = lingering
+        lingering.add(transport)
+        self._timer = asyncio.get_running_loop().call_later(_LINGER, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the signature of asyncio
+        self._timer.cancel()
+        self._lingering.discard(self._transport)
+
+
+def _error_response(error: ImgserveError, date: RawHeaders) -> bytes:
+    status, headers, body = problem(error, instance="", request_id="")
+    head = lines([*date, *headers, (b"connection", b"close")])
+    return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, _PHRASES[status], head, body)
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
@@ -74,9 +142,9 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserError as error:
             if not isinstance(error.__context__, _REFUSED):
-                _log.error("a request could not be begun", exc_info=error.__context__)
+                _log.error("a request could not be started", exc_info=error.__context__)
             self.send_400_response("The request is not valid HTTP/1.1.")
-        except httptools.HttpParserUpgrade:  # declined: the request is answered as an ordinary one
+        except httptools.HttpParserUpgrade:  # declined: the request is handled as an ordinary one
             self._finish_after(self.cycle)
         else:
             if self._in_head and not self._begun:
@@ -86,14 +154,16 @@ class TimedHttpProtocol(HttpToolsProtocol):
         """Reject a malformed request without interrupting a response in progress."""
         cycle = self._newest
         if cycle is not None and not cycle.response_complete:
-            if not cycle.more_body:  # requests before the bad one are still being answered
+            if not cycle.more_body:  # responses to earlier requests are in progress
                 self._finish_after(cycle)
                 return
             if self.pipeline or cycle.response_started:
                 self.transport.close()
                 return
         self.gate.dismiss(self.transport, self.server_state.default_headers, BadRequest(msg))
-        self.connection_lost(ConnectionAbortedError(msg))  # the gate has taken over: end the request, forget the rest
+        self.connection_lost(
+            ConnectionAbortedError(msg)
+        )  # the gate owns the transport now: end the request, drop the rest
 
     def on_message_begin(self) -> None:
         """Start a request head; the ASGI scope is built only if the application is called."""
@@ -107,11 +177,11 @@ class TimedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Respond from the hot path or start the application; trailers are discarded."""
-        headers, self.headers = self.headers, _NOWHERE  # type: ignore[assignment]  # else they would join its headers
+        headers, self.headers = self.headers, _DISCARD  # type: ignore[assignment]  # else they would join its headers
         self._in_head = False
         self._head_bytes = 0
         self._heads += 1
-        if self._hot_path is None or not (self._is_free() and self._hot_path.answer(self, headers)):
+        if self._hot_path is None or not (self._is_free() and self._hot_path.respond(self, headers)):
             self._start(headers)
 
     def _is_free(self) -> bool:
@@ -120,7 +190,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         answered = cycle is None or cycle.response_complete
         return answered and not self.flow.write_paused and not self.transport.is_closing()
 
-    def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def _start(self, headers: RawHeaders) -> None:
         """Start the application."""
         url = self.url
         super().on_message_begin()
@@ -132,7 +202,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         if self._hot_path is not None:
             self.scope["state"][TARGET] = url
         super().on_headers_complete()
-        self.headers = _NOWHERE  # type: ignore[assignment]  # as above
+        self.headers = _DISCARD  # type: ignore[assignment]  # as above
 
     def on_message_complete(self) -> None:
         """Note that the request is complete, unless its response is complete already."""
@@ -162,7 +232,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self._waiting = (kind, self._heads)
             self._since = now
         elif limit and now - self._since >= limit:
-            self._give_up(kind)
+            self._disconnect(kind)
 
     def _waits_for(self) -> tuple[str, float]:
         """Return what the client must do and its time limit; ("", 0) while the server is busy."""
@@ -193,12 +263,12 @@ class TimedHttpProtocol(HttpToolsProtocol):
         waiting = self.transport.get_write_buffer_size()
         try:
             queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        except (OSError, ValueError):  # closed this instant, or a socket that cannot tell: our buffer will do
+        except (OSError, ValueError):  # closed meanwhile, or unsupported: use our buffer alone
             return waiting
         return waiting + int(struct.unpack("i", queued)[0])
 
-    def _give_up(self, kind: str) -> None:
-        if kind == "reading":  # close() would wait for the very client that does not read
+    def _disconnect(self, kind: str) -> None:
+        if kind == "reading":  # close() would wait for the client to read
             self.transport.abort()
         else:
             self.transport.close()
@@ -226,7 +296,7 @@ class Sweeper:
     def start(self) -> None:
         """Check all connections now and after each interval, on the running loop."""
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._interval, self.start)  # first of all, so that nothing can end it
+        self._timer = loop.call_later(self._interval, self.start)  # first, so that an error below cannot end the checks
         now = loop.time()
         for connection in list(self._connections):
             if isinstance(connection, TimedHttpProtocol):

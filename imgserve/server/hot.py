@@ -9,13 +9,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imgserve.cache import TierName
 from imgserve.errors import BadHost
-from imgserve.http.headers import cache_status
-from imgserve.http.hosts import Cors, check_host
-from imgserve.web.access_log import AccessLog
+from imgserve.http.headers import Cors, RawHeaders, cache_status
+from imgserve.http.request import check_host
 from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
-from imgserve.web.metrics import STATUSES, QuickOutcome, RequestMetrics
-from imgserve.web.middleware import RequestIds, RequestRecord, access_record
-from imgserve.web.respond import RawHeaders
+from imgserve.web.request_log import STATUSES, QuickOutcome, RequestLog, RequestRecord
 
 _UNUSUAL = frozenset(
     {
@@ -43,30 +40,26 @@ class HotPath:
         look_up: LookUp,
         cors: Cors,
         *,
-        figures: RequestMetrics,
-        ids: RequestIds,
-        access_log: AccessLog,
+        requests: RequestLog,
         allowed_hosts: Collection[str],
         timing_headers: bool,
     ) -> None:
         self._table = table
         self._look_up = look_up
-        self._figures = figures
-        self._ids = ids
-        self._access_log = access_log
+        self._requests = requests
         self._allowed_hosts = allowed_hosts
         self._hosts: set[bytes] = set()
         self._tiers: Mapping[TierName, bytes] = {
-            "memory": _tier_line("memory", told=timing_headers),
-            "disk": _tier_line("disk", told=timing_headers),
+            "memory": _tier_line("memory", shown=timing_headers),
+            "disk": _tier_line("disk", shown=timing_headers),
         }
-        self._last = lines(cors.headers(None)) + b"x-request-id: " + ids.start.encode()
+        self._last = lines(cors.headers(None)) + b"x-request-id: " + requests.ids.start.encode()
         self._dated: RawHeaders = []
         self._ok = self._unmodified = b""
-        self.answered = 0
+        self.responses = 0
         """Number of responses from the hot path."""
 
-    def answer(self, connection: HttpToolsProtocol, headers: RawHeaders) -> bool:
+    def respond(self, connection: HttpToolsProtocol, headers: RawHeaders) -> bool:
         """Respond to a request whose head is complete, on a connection that is free; return whether it was done.
 
         Nothing is sent if the request needs the ordinary path.
@@ -77,8 +70,8 @@ class HotPath:
         if entry is None or len(fields) != len(headers) or not _UNUSUAL.isdisjoint(fields):
             return False
         method = connection.parser.get_method()
-        plain = method in _METHODS and _goes_on(connection.parser) and self._is_for_us(fields)
-        if not (plain and entry.holds(started, fields)):
+        plain = method in _METHODS and _stays_open(connection.parser) and self._is_allowed_host(fields)
+        if not (plain and entry.is_valid_for(started, fields)):
             return False
         self._date(connection.server_state.default_headers)
         ready = self._ready(entry, fields)
@@ -87,28 +80,29 @@ class HotPath:
         outcome, head, body = ready
         if method == b"HEAD":
             body = b""
-        number = next(self._ids.numbers)
+        number = next(self._requests.ids.numbers)
         head = b"%b%08x\r\n\r\n" % (head, number)
         if body:
             connection.transport.writelines((head, body))
         else:
             connection.transport.write(head)
         connection.server_state.total_requests += 1
-        self.answered += 1
+        self.responses += 1
         seconds = time.monotonic() - started
-        self._figures.count_quickly(outcome, seconds, len(body), connection.loop)
-        if self._access_log.enabled:
-            exchange = RequestRecord(f"{self._ids.start}{number:08x}", "image", outcome, STATUSES[outcome], len(body))
-            self._log(connection, headers, exchange, seconds)
+        self._requests.metrics.count_quickly(outcome, seconds, len(body), connection.loop)
+        if self._requests.access_log.enabled:
+            request_id = f"{self._requests.ids.start}{number:08x}"
+            record = RequestRecord(request_id, "image", outcome, STATUSES[outcome], len(body))
+            self._log(connection, headers, record, seconds)
         return True
 
     def _ready(self, entry: HotEntry, fields: Fields) -> tuple[QuickOutcome, bytes, bytes] | None:
         """Return outcome, head (without the last digits) and body, or None if the ordinary path must decide."""
         tag = fields.get(b"if-none-match")
-        if tag is not None:  # then If-Modified-Since is not looked at (RFC 9110, 13.1.3)
-            if not entry.is_known_as(tag):
+        if tag is not None:  # then If-Modified-Since is ignored (RFC 9110, 13.1.3)
+            if not entry.has_tag(tag):
                 return None
-            head = b"".join((self._unmodified, b"etag: ", tag, b"\r\n", entry.lasting, self._last))
+            head = b"".join((self._unmodified, b"etag: ", tag, b"\r\n", entry.stable, self._last))
             return "not_modified", head, b""
         if b"if-modified-since" in fields or entry.picture is None:
             return None
@@ -129,7 +123,7 @@ class HotPath:
             self._ok = b"HTTP/1.1 200 OK\r\n" + lines(headers)
             self._unmodified = b"HTTP/1.1 304 Not Modified\r\n" + lines(headers)
 
-    def _is_for_us(self, fields: Fields) -> bool:
+    def _is_allowed_host(self, fields: Fields) -> bool:
         host = fields.get(b"host")
         return host in self._hosts or self._admit(host)
 
@@ -147,7 +141,7 @@ class HotPath:
             self._hosts.add(host)
         return True
 
-    def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, exchange: RequestRecord, seconds: float) -> None:
+    def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, record: RequestRecord, seconds: float) -> None:
         """Write the same access log line as the ordinary path."""
         path, _, query = connection.url.partition(b"?")
         scope = {
@@ -157,7 +151,7 @@ class HotPath:
             "headers": headers,
             "client": _client(connection, dict(headers)),
         }
-        self._access_log.write(access_record(scope, exchange, time.time() - seconds, seconds, exchange.status))
+        self._requests.write(scope, record, time.time() - seconds, seconds)
 
 
 def hot_path_of(app: object) -> HotPath | None:
@@ -166,7 +160,7 @@ def hot_path_of(app: object) -> HotPath | None:
     return found if isinstance(found, HotPath) else None
 
 
-def _goes_on(parser: httptools.HttpRequestParser) -> bool:
+def _stays_open(parser: httptools.HttpRequestParser) -> bool:
     """Return whether the connection stays open after the response."""
     return bool(parser.should_keep_alive()) and parser.get_http_version() == "1.1"
 
@@ -181,5 +175,5 @@ def _client(connection: HttpToolsProtocol, fields: Fields) -> tuple[str, int] | 
     return client
 
 
-def _tier_line(tier: TierName, *, told: bool) -> bytes:
-    return lines([(b"cache-status", cache_status(detail=tier).encode())]) if told else b""
+def _tier_line(tier: TierName, *, shown: bool) -> bytes:
+    return lines([(b"cache-status", cache_status(detail=tier).encode())]) if shown else b""

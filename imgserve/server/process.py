@@ -16,9 +16,8 @@ from typing import Any
 import uvicorn
 
 from imgserve.errors import ImgserveError
-from imgserve.server.connection import Sweeper, TimedHttpProtocol
+from imgserve.server.connection import Gate, Sweeper, TimedHttpProtocol, Timeouts
 from imgserve.server.hot import hot_path_of
-from imgserve.server.limits import Gate, Timeouts
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[

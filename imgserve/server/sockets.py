@@ -46,9 +46,9 @@ def _bind_host(host: str, port: int) -> list[socket.socket]:
     absent: OSError | None = None
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-        taken = sockets[0].getsockname()[1] if sockets else port
+        actual_port = sockets[0].getsockname()[1] if sockets else port
         try:
-            sockets.append(_bind_address(family, (address[0], taken, *address[2:])))
+            sockets.append(_bind_address(family, (address[0], actual_port, *address[2:])))
         except OSError as error:
             if error.errno not in _NOT_HERE:
                 unbind(sockets, None)
@@ -63,7 +63,7 @@ def _bind_address(family: int, address: tuple[str | int, ...]) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and address[0] != "::":  # `::` stands for every address, IPv4 as well
+        if family == socket.AF_INET6 and address[0] != "::":  # `::` listens on every address, IPv4 as well
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
     except OSError:

@@ -39,7 +39,11 @@ class _Worker:
 
 
 class Supervisor:
-    """Keeps the configured number of workers running."""
+    """Runs the configured number of workers.
+
+    uvicorn's own supervisor neither reports readiness, nor delays the replacement of crashing workers, nor limits the
+    time to stop.
+    """
 
     def __init__(
         self,
@@ -64,14 +68,14 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until a signal, or until the workers fail to start; return the exit status."""
-        with _metrics_folder() as folder, handled_signals(self._ring):
+        with _metrics_folder() as folder, handled_signals(self._signal):
             self._due = [time.monotonic()] * self._options.workers
             while not self._signals and not self._failed:
                 self._start_due()
                 self._watch(folder)
             return self._end()
 
-    def _ring(self, _signal: int, _frame: FrameType | None) -> None:
+    def _signal(self, _signal: int, _frame: FrameType | None) -> None:
         self._signals += 1
         self._bell.send(b"!")
 
@@ -83,12 +87,12 @@ class Supervisor:
         self._due = waiting
 
     def _start(self) -> None:
-        readiness, tell = self._spawn.Pipe(duplex=False)
+        readiness, sender = self._spawn.Pipe(duplex=False)
         process = self._spawn.Process(
-            target=_work, args=(self._app_factory, self._options, self._sockets, tell, self._life)
+            target=_work, args=(self._app_factory, self._options, self._sockets, sender, self._life)
         )
         process.start()
-        tell.close()
+        sender.close()
         self._workers.append(_Worker(process, readiness, time.monotonic()))
 
     def _watch(self, folder: str) -> None:
@@ -99,11 +103,11 @@ class Supervisor:
         happened = wait([self._alarm, *starting, *running], pause)
         for worker in list(self._workers):
             if worker.process.sentinel in happened:
-                self._bury(worker, folder)
+                self._remove(worker, folder)
             elif worker.readiness in happened:
-                self._greet(worker, worker.readiness)
+                self._mark_ready(worker, worker.readiness)
 
-    def _greet(self, worker: _Worker, readiness: Connection) -> None:
+    def _mark_ready(self, worker: _Worker, readiness: Connection) -> None:
         worker.readiness = None
         with readiness, contextlib.suppress(EOFError):  # it ended instead; its sentinel reports that
             worker.ready = readiness.recv()
@@ -111,11 +115,11 @@ class Supervisor:
             self._all_ready = True
             self._on_ready()
 
-    def _bury(self, worker: _Worker, folder: str) -> None:
+    def _remove(self, worker: _Worker, folder: str) -> None:
         worker.process.join()
         self._workers.remove(worker)
         shared_metrics.mark_process_dead(worker.process.pid, folder)  # type: ignore[no-untyped-call]
-        if not self._all_ready and worker.process.exitcode == FAILED:  # the next would fail alike
+        if not self._all_ready and worker.process.exitcode == FAILED:  # the next would fail in the same way
             self._failed = True
             return
         _log.warning("worker %s ended with status %s: replacing it", worker.process.pid, worker.process.exitcode)
@@ -127,10 +131,10 @@ class Supervisor:
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + self._options.grace + _MARGIN
-        asked = self._signals
-        while (alive := self._alive()) and self._signals <= max(asked, 1) and time.monotonic() < deadline:
+        received = self._signals
+        while (alive := self._alive()) and self._signals <= max(received, 1) and time.monotonic() < deadline:
             wait([self._alarm, *(process.sentinel for process in alive)], deadline - time.monotonic())
-            self._silence()
+            self._clear_alarm()
         for process in self._alive():
             _log.error("worker %s did not end: killing it", process.pid)
             process.kill()
@@ -141,7 +145,7 @@ class Supervisor:
     def _alive(self) -> list[SpawnProcess]:
         return [worker.process for worker in self._workers if worker.process.is_alive()]
 
-    def _silence(self) -> None:
+    def _clear_alarm(self) -> None:
         """Clear the alarm, so that the next wait sleeps."""
         self._alarm.setblocking(False)
         with contextlib.suppress(BlockingIOError):
@@ -149,9 +153,9 @@ class Supervisor:
 
 
 def _work(
-    app_factory: AppFactory, options: ServerOptions, sockets: list[socket.socket], tell: Connection, life: Connection
+    app_factory: AppFactory, options: ServerOptions, sockets: list[socket.socket], ready: Connection, life: Connection
 ) -> None:
-    sys.exit(serve(app_factory, options, sockets, on_ready=lambda: tell.send(True), life=life))
+    sys.exit(serve(app_factory, options, sockets, on_ready=lambda: ready.send(True), life=life))
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The table of URL parameters. Parsing, canonical text, messages, client and documentation derive from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from imgserve.formats import FORMATS
@@ -41,11 +41,12 @@ class Parameter:
     example: str
     """A value."""
     aliases: tuple[str, ...] = ()
+    attribute: str = field(init=False)
+    """In `Transform`, or in `ParsedQuery` if it changes no pixel."""
 
-    @property
-    def attribute(self) -> str:
-        """Return its attribute in `Transform`, or in `ParsedQuery` if it changes no pixel."""
-        return self.name.replace("-", "_")
+    def __post_init__(self) -> None:
+        """Derive the attribute from the name."""
+        object.__setattr__(self, "attribute", self.name.replace("-", "_"))
 
 
 def _quality(text: str) -> int:

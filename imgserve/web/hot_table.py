@@ -7,10 +7,11 @@ from itertools import islice
 from starlette.types import Scope
 
 from imgserve.cache import RenditionKey, TierName
-from imgserve.http.negotiation import AcceptClass, accept_class
+from imgserve.http.headers import RawHeaders
+from imgserve.http.request import AcceptClass, accept_class
 from imgserve.images.locate import CachedStat
 from imgserve.model import Rendition
-from imgserve.web.respond import ImageResponse, RawHeaders, picture_headers
+from imgserve.web.respond import ImageResponse, picture_headers
 
 Fields = Mapping[bytes, bytes]
 """The header fields of a request, each once, with names in lower case."""
@@ -50,19 +51,19 @@ class HotEntry:
     """Which requests it is for; None for all."""
     tag_start: bytes
     """First part of the entity tag, from the quote to the dash."""
-    lasting: bytes
+    stable: bytes
     """Header lines shared by 200 and 304, without the entity tag."""
     picture: PictureHead | None
     """None until a picture was sent; revalidation needs none."""
 
-    def holds(self, now: float, fields: Fields) -> bool:
+    def is_valid_for(self, now: float, fields: Fields) -> bool:
         """Return whether the entry is still valid for a request."""
         for stat in self.stats:
             if now >= stat.until:
                 return False
         return self.admits is None or self.admits(fields)
 
-    def is_known_as(self, tag: bytes) -> bool:
+    def has_tag(self, tag: bytes) -> bool:
         """Return whether If-None-Match is a single strong tag of this picture, for any bytes."""
         if self.picture is not None and tag == self.picture.etag:
             return True
@@ -144,22 +145,22 @@ class HotTable:
     ) -> None:
         """Store a response: a picture, or a 304 without a rendition. Its original must be settled."""
         target = scope.get("state", {}).get(TARGET)
-        if target is None or len(target) > _LONGEST or target != _spelled(scope):
+        if target is None or len(target) > _LONGEST or target != _usual_spelling(scope):
             return
-        place = (target, accept_class(accept))
-        entry = self._entries.get(place)
+        index = (target, accept_class(accept))
+        entry = self._entries.get(index)
         if entry is None or entry.response.request is not response.request:
-            entry = self._keep(place, hot_entry(response, stats, self._admits))
+            entry = self._store(index, hot_entry(response, stats, self._admits))
         entry.stats = stats
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
             entry.picture = picture_head(response, rendition)
 
-    def _keep(self, place: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
-        if len(self._entries) >= _MOST and place not in self._entries:
+    def _store(self, index: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
+        if len(self._entries) >= _MOST and index not in self._entries:
             # Many at once: each removal from the front of a dictionary leaves a gap that the next removal must skip.
             for oldest in list(islice(self._entries, _MOST // 8)):
                 del self._entries[oldest]
-        self._entries[place] = entry
+        self._entries[index] = entry
         return entry
 
     def _class_of(self, accept: bytes) -> AcceptClass:
@@ -171,7 +172,7 @@ class HotTable:
         return accepted
 
 
-def _spelled(scope: Scope) -> bytes:
+def _usual_spelling(scope: Scope) -> bytes:
     """Return the target of a request in its usual spelling; other spellings are not cached."""
     path: bytes = scope["raw_path"][len(scope.get("root_path", "")) :]
     query: bytes = scope["query_string"]

@@ -11,24 +11,24 @@ from imgserve.errors import MethodNotAllowed, OriginalChanged, PreconditionFaile
 from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions
 from imgserve.http.headers import (
     CachePolicy,
+    Cors,
+    RawHeaders,
     cache_control,
     cache_status,
     content_disposition,
     file_name_for,
     server_timing,
 )
-from imgserve.http.hosts import Cors
-from imgserve.http.negotiation import accept_class
+from imgserve.http.request import accept_class
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.web.hot_table import HotTable
-from imgserve.web.middleware import KEY, RequestRecord
+from imgserve.web.request_log import KEY, RequestRecord
 from imgserve.web.respond import (
     ImageResponse,
-    RawHeaders,
     UrlOptions,
     image_path,
     image_response,
@@ -64,7 +64,7 @@ def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
     """Return headers with the fallback's own entity tag, without Last-Modified, which is the real picture's."""
     rendition, key = served.rendition, served.fallback_key or response.request.key
     name = rendition.media_type.removeprefix("image/")
-    note = f"stand-in: {rendition.width}x{rendition.height} {name} until the picture asked for is made"
+    note = f"stand-in: {rendition.width}x{rendition.height} {name} until the requested picture is rendered"
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
@@ -88,7 +88,7 @@ class ImageEndpoint:
         self,
         resolver: Resolver,
         renditions: Renditions,
-        stand_ins: FallbackRenditions,
+        fallbacks: FallbackRenditions,
         cors: Cors,
         hot: HotTable,
         *,
@@ -98,22 +98,21 @@ class ImageEndpoint:
         self._resolver = resolver
         self._options = options
         self._renditions = renditions
-        self._stand_ins = stand_ins
+        self._fallbacks = fallbacks
         self._cors = cors
         self._hot = hot
         self._timing_headers = timing_headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        exchange: RequestRecord = scope[KEY]
-        exchange.route = "image"
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin", b"").decode("latin-1") or None
+        record: RequestRecord = scope[KEY]
+        record.route = "image"
+        origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1") or None
         method = scope["method"]
         if method == "OPTIONS":
             await self._send_options(send, origin)
             return
-        exchange.extra_headers += self._cors.headers(origin)
+        record.extra_headers += self._cors.headers(origin)
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
@@ -121,7 +120,7 @@ class ImageEndpoint:
         conditions = request_conditions(scope["headers"])
         match evaluate(conditions, key=response.validators.key, last_modified=response.validators.modified):
             case "not_modified":
-                exchange.outcome = "not_modified"
+                record.outcome = "not_modified"
                 await send_not_modified(send, self._not_modified(response, conditions))
                 self._remember(scope, accept, response, stats, None)
                 return
@@ -129,20 +128,25 @@ class ImageEndpoint:
                 raise PreconditionFailed
         served = await self._renditions.cached(response.request.key)
         if served is None:
-            made = await _unless_gone(receive, self._make(scope, accept, response, stats, conditions))
-            if made is None:
-                exchange.outcome = "client_gone"
+            rendered = await _unless_disconnected(receive, self._make(scope, accept, response, stats, conditions))
+            if rendered is None:
+                record.outcome = "client_gone"
                 return
-            response, stats, served = made
-        exchange.outcome = served.outcome
+            response, stats, served = rendered
+        record.outcome = served.outcome
         if served.fallback_key is not None:
             await send_fallback(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
-        answer = self._headers(response, served)
+        headers = self._headers(response, served)
         await send_picture(
-            send, served.rendition, answer, head=method == "HEAD", conditions=conditions, validators=response.validators
+            send,
+            served.rendition,
+            headers,
+            head=method == "HEAD",
+            conditions=conditions,
+            validators=response.validators,
         )
         if served.settled:
             self._remember(scope, accept, response, stats, served.rendition)
@@ -164,7 +168,7 @@ class ImageEndpoint:
         """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
         for _ in range(_MAX_ATTEMPTS):
             try:
-                served = await self._stand_ins.make(
+                served = await self._fallbacks.make(
                     response.request, may_stand_in=accepts_fallback(response, conditions)
                 )
             except OriginalChanged:
@@ -216,7 +220,7 @@ def _miss_headers(served: Served) -> RawHeaders:
     return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
 
 
-async def _unless_gone(receive: Receive, work: Awaitable[T]) -> T | None:
+async def _unless_disconnected(receive: Receive, work: Awaitable[T]) -> T | None:
     """Return the result of work, or None if the client disconnects, which frees its slot in the queue."""
     results: list[T] = []
     errors: list[Exception] = []

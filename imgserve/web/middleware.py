@@ -1,39 +1,29 @@
-"""The outermost middleware: request id, access log, metrics, errors."""
+"""What every request passes through: the record, errors as problems, and the dispatch to the picture endpoint."""
 
-import itertools
 import logging
-import secrets
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection
 
 import anyio
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imgserve.errors import BadHost, ImgserveError
-from imgserve.http.hosts import check_host
-from imgserve.http.problem import Headers, problem
-from imgserve.metrics import Metrics
-from imgserve.web.access_log import AccessLog, AccessRecord
-from imgserve.web.metrics import RequestMetrics
+from imgserve.errors import BadHost, BadRequest, ImgserveError, MethodNotAllowed, NotFound
+from imgserve.http.headers import RawHeaders
+from imgserve.http.problem import problem
+from imgserve.http.request import check_host
+from imgserve.web.request_log import KEY, RequestLog, RequestRecord
 
-
-class RequestIds:
-    """Request ids of one process: a random prefix and a counter."""
-
-    # A random id for each request would cost as much as a memory hit.
-    def __init__(self) -> None:
-        """Create a random prefix."""
-        self.start = secrets.token_hex(4)
-        self.numbers: Iterator[int] = itertools.count()
-
-    def draw(self) -> str:
-        """Return the next id."""
-        return f"{self.start}{next(self.numbers):08x}"
-
-
+_METHOD_NOT_ALLOWED = 405
+_NOT_FOUND = 404
+_PROBES = {"/healthz", "/readyz"}
+_ANY_HOST = ("*",)
+"""Health checks use the address, whatever hosts are allowed."""
 _LITTLE = 65_536
-"""Unread bytes that are discarded to keep the connection open."""
+"""Unread bytes that are discarded so that the connection stays open."""
 _LINGER = 5.0
 """Seconds for a client that is still sending to notice the response."""
 _SILENCE = 1.0
@@ -64,7 +54,7 @@ class RequestBody:
         """Return whether so much is unread that closing the connection is cheaper."""
         return not self._over and (self._length is None or self._length - self._read > _LITTLE)
 
-    async def refuse(self, status: int, headers: Headers, body: bytes, send: Send) -> None:
+    async def refuse(self, status: int, headers: RawHeaders, body: bytes, send: Send) -> None:
         """Respond to a client that is still sending, wait until it can notice, and close the connection."""
         headers = [*headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -84,27 +74,6 @@ def may_have_body(scope: Scope) -> bool:
 
 
 _logger = logging.getLogger("imgserve.web")
-KEY = "imgserve.exchange"
-_CLIENT_GONE = 499
-"""The status that nginx logs if the client has disconnected."""
-_PROBES = {"/healthz", "/readyz"}
-_ANY_HOST = ("*",)
-"""Health checks use the address, whatever hosts are allowed."""
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """The record of a request that the inner layers fill in."""
-
-    request_id: str
-    route: str = "other"
-    outcome: str = ""
-    status: int = 0
-    sent: int = 0
-    extra_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Added to every response, errors included."""
-    private: bool = False
-    """No part of the response may be cached, not even a 404."""
 
 
 class RequestMiddleware:
@@ -114,19 +83,13 @@ class RequestMiddleware:
         self,
         app: ASGIApp,
         *,
-        metrics: Metrics,
-        figures: RequestMetrics,
-        ids: RequestIds,
-        access_log: AccessLog,
+        requests: RequestLog,
         allowed_hosts: Collection[str],
         not_found_max_age: int,
     ) -> None:
         """Wrap an application; `allowed_hosts` as in the settings, `*` for any."""
         self._app = app
-        self._metrics = metrics
-        self._figures = figures
-        self._ids = ids
-        self._access_log = access_log
+        self._requests = requests
         self._allowed_hosts = allowed_hosts
         self._not_found_max_age = not_found_max_age
 
@@ -136,18 +99,18 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started, arrived = time.perf_counter(), time.time()
-        exchange = RequestRecord(self._ids.draw())
-        scope[KEY] = exchange
-        tail = (b"x-request-id", exchange.request_id.encode())
+        record = RequestRecord(self._requests.ids.draw())
+        scope[KEY] = record
+        tail = (b"x-request-id", record.request_id.encode())
         head = scope["method"] == "HEAD"
         body = RequestBody(scope, receive) if may_have_body(scope) else None
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                message["headers"] = [*message["headers"], *exchange.extra_headers, tail]
+                record.status = message["status"]
+                message["headers"] = [*message["headers"], *record.extra_headers, tail]
             elif not head:
-                exchange.sent += len(message.get("body", b""))
+                record.sent += len(message.get("body", b""))
             await send(message)
 
         try:
@@ -155,26 +118,26 @@ class RequestMiddleware:
             check_host(scope["headers"], scope["http_version"], allowed)
             await self._app(scope, receive if body is None else body.receive, observed)
         except ImgserveError as error:
-            await self._refuse(error, scope, exchange, observed, body)
+            await self._refuse(error, scope, record, observed, body)
         except Exception:
-            _logger.exception("request %s failed", exchange.request_id)
-            await self._refuse(ImgserveError(), scope, exchange, observed, body)
+            _logger.exception("request %s failed", record.request_id)
+            await self._refuse(ImgserveError(), scope, record, observed, body)
         finally:
-            self._record(scope, exchange, arrived, time.perf_counter() - started)
+            self._requests.finish(scope, record, arrived, time.perf_counter() - started)
 
     async def _refuse(
-        self, error: ImgserveError, scope: Scope, exchange: RequestRecord, send: Send, request_body: RequestBody | None
+        self, error: ImgserveError, scope: Scope, record: RequestRecord, send: Send, request_body: RequestBody | None
     ) -> None:
-        exchange.outcome = error.code
-        self._metrics.rejected.labels(error.code).inc()
-        if exchange.status:
+        record.outcome = error.code
+        self._requests.metrics.count_error(error.code)
+        if record.status:
             # Half a response was sent; only closing the connection signals that the rest is missing.
             raise error
         status, headers, body = problem(
             error,
             instance=scope["path"],
-            request_id=exchange.request_id,
-            not_found_max_age=0 if exchange.private else self._not_found_max_age,
+            request_id=record.request_id,
+            not_found_max_age=0 if record.private else self._not_found_max_age,
         )
         if isinstance(error, BadHost):
             headers.append((b"connection", b"close"))
@@ -184,29 +147,35 @@ class RequestMiddleware:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    def _record(self, scope: Scope, exchange: RequestRecord, arrived: float, seconds: float) -> None:
-        status = exchange.status or _CLIENT_GONE
-        self._figures.count(exchange.route, status, exchange.outcome or "ok", seconds, exchange.sent)
-        if self._access_log.enabled:
-            self._access_log.write(access_record(scope, exchange, arrived, seconds, status))
+
+class PictureDispatch:
+    """Passes picture requests, the vast majority, to their endpoint without the router."""
+
+    def __init__(self, app: ASGIApp, *, prefix: str, pictures: ASGIApp, others: Collection[BaseRoute]) -> None:
+        self._app = app
+        self._prefix = prefix
+        self._pictures = pictures
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a picture request, or pass the request to the router."""
+        app = self._pictures if scope["type"] == "http" and self._is_picture(scope) else self._app
+        await app(scope, receive, send)
+
+    def _is_picture(self, scope: Scope) -> bool:
+        if self._prefix:
+            path: str = scope["path"]
+            return path.startswith(f"{scope.get('root_path', '')}{self._prefix}/")
+        return not any(route.matches(scope)[0] is Match.FULL for route in self._others)
 
 
-def access_record(scope: Scope, exchange: RequestRecord, arrived: float, seconds: float, status: int) -> AccessRecord:
-    """Return the access log record of a request."""
-    headers = dict(scope["headers"])
-    query: bytes = scope["query_string"]
-    target: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
-    client = scope.get("client")
-    return AccessRecord(
-        time=arrived,
-        method=scope["method"],
-        path=(target + b"?" + query if query else target).decode("latin-1"),
-        status=status,
-        bytes=exchange.sent,
-        duration=seconds,
-        outcome=exchange.outcome or "ok",
-        referrer=headers.get(b"referer", b"").decode("latin-1"),
-        user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
-        remote=client[0] if client else "",
-        request_id=exchange.request_id,
-    )
+async def as_our_error(_request: Request, error: Exception) -> Response:
+    """Raise our own error for one of the router or a library, so that every error has the same form."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == _METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "GET, HEAD")
+        raise MethodNotAllowed(members={"allow": sorted(allowed.split(", "))})
+    if error.status_code == _NOT_FOUND:
+        raise NotFound
+    raise BadRequest(error.detail) if error.status_code < 500 else ImgserveError  # noqa: PLR2004  client or server

@@ -1,4 +1,4 @@
-"""Welcome page, favicon and robots.txt."""
+"""The welcome page, the error reference and static files, and the table of routes."""
 
 import html
 import itertools
@@ -8,12 +8,13 @@ from pathlib import Path
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from imgserve.client.address import quoted_id
 from imgserve.errors import ConfigError, every_error
 from imgserve.originals.base import Originals
-from imgserve.web.operations import is_local
+from imgserve.web.operations import Operations, is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -84,3 +85,18 @@ class Pages:
 
 def _shown(image_id: str) -> str:
     return image_id.encode("utf-8", "replace").decode()
+
+
+def routes(ops: Operations, pages: Pages, *more: BaseRoute) -> list[BaseRoute]:
+    """Return the routes other than pictures; `more` are those of the API."""
+    return [
+        *more,
+        Route("/healthz", ops.alive),
+        Route("/readyz", ops.ready),
+        Route("/metrics", ops.metrics),
+        Route("/", pages.welcome),
+        Route("/docs/errors", pages.errors),
+        Route("/favicon.ico", pages.favicon),
+        Route("/robots.txt", pages.robots),
+        Mount("/static", app=pages.files),
+    ]

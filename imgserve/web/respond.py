@@ -9,11 +9,9 @@ from starlette.types import Scope, Send
 
 from imgserve.errors import ImageNotFound
 from imgserve.http.conditional import content_range, entity_tag, last_modified_header, parse_range, range_applies
-from imgserve.http.headers import CachePolicy, cache_control, content_disposition, file_name_for, tags_of
+from imgserve.http.headers import CachePolicy, RawHeaders, cache_control, content_disposition, file_name_for, tags_of
 from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
-
-RawHeaders = list[tuple[bytes, bytes]]
 
 # A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
 _SAFETY: RawHeaders = [
@@ -42,7 +40,7 @@ class Validators:
         return entity_tag(self.key, rendition.crc32)
 
 
-def lasting_headers(validators: Validators, policy: CachePolicy, vary: tuple[str, ...]) -> RawHeaders:
+def stable_headers(validators: Validators, policy: CachePolicy, vary: tuple[str, ...]) -> RawHeaders:
     """Return the headers shared by 200, 206, 304 and HEAD of one URL (RFC 9110, 15.4.5), without the entity tag."""
     headers = [
         (b"last-modified", validators.last_modified.encode()),
@@ -74,7 +72,7 @@ class ImageResponse:
 
     request: RenditionRequest
     validators: Validators
-    lasting: RawHeaders
+    stable: RawHeaders
     """Headers that a 200 and a 304 share, without the entity tag."""
     disposition: str
     vary: tuple[str, ...]
@@ -84,8 +82,8 @@ class ImageResponse:
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
         tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
-        lasting = self.lasting if settled else lasting_headers(self.validators, UNSETTLED, self.vary)
-        return [*tagged, *lasting, *self.tags]
+        stable = self.stable if settled else stable_headers(self.validators, UNSETTLED, self.vary)
+        return [*tagged, *stable, *self.tags]
 
 
 def image_response(request: RenditionRequest, options: UrlOptions) -> ImageResponse:
@@ -97,10 +95,10 @@ def image_response(request: RenditionRequest, options: UrlOptions) -> ImageRespo
     validators = Validators(key.tag, last_modified_header(original.modified_ns, now), modified)
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
     vary = ("Accept",) if "format" in query.transform.auto else ()
-    lasting = lasting_headers(validators, options.policy, vary)
+    stable = stable_headers(validators, options.policy, vary)
     disposition = _disposition(original.image_id, query.download, key.extension)
     tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
-    return ImageResponse(request, validators, lasting, disposition, vary, tags)
+    return ImageResponse(request, validators, stable, disposition, vary, tags)
 
 
 def image_path(scope: Scope, prefix: str) -> str:

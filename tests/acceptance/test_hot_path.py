@@ -32,11 +32,11 @@ class Pair:
         """Ask both over a connection each; tell how many requests were answered hot."""
         told = {name: value for name, value in self.tags().items() if any("{" in request for request in requests)}
         octets = [raw(request.format(**told) if told else request) for request in requests]
-        before = self.hot.hot.answered
+        before = self.hot.hot.responses
         with self.hot.connect() as one, self.slow.connect() as other:
             answers = talk(one, octets, splits), talk(other, octets, splits)
-        assert self.slow.hot.answered == 0
-        return *answers, self.hot.hot.answered - before
+        assert self.slow.hot.responses == 0
+        return *answers, self.hot.hot.responses - before
 
     def tags(self) -> dict[str, str]:
         """Give the validators of the picture that most requests are for."""

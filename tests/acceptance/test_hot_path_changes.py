@@ -50,9 +50,9 @@ def ask(served: ThreadServer, target: str = TARGET, *fields: str) -> RawAnswer:
 
 
 def is_hot(served: ThreadServer, target: str = TARGET, *fields: str) -> bool:
-    before = served.hot.answered
+    before = served.hot.responses
     ask(served, target, *fields)
-    return served.hot.answered > before
+    return served.hot.responses > before
 
 
 def warm(served: ThreadServer, target: str = TARGET) -> RawAnswer:

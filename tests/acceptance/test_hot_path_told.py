@@ -84,7 +84,7 @@ def test_every_hot_request_is_counted_as_the_ordinary_path_counts(folder: Path, 
     with both(folder, tmp_path, {}) as (hot, slow):
         for served in (hot, slow):
             ask_variously(served)
-        assert (hot.hot.answered, slow.hot.answered) == (7, 0)
+        assert (hot.hot.responses, slow.hot.responses) == (7, 0)
         one, other = figures(hot), figures(slow)
         assert one == other
         assert one["imgserve_requests_total", "200", "image", "memory"] == 5
@@ -107,7 +107,7 @@ def test_the_access_log_has_the_line_that_the_ordinary_path_writes(folder: Path,
     with both(folder, tmp_path, {"log": {"access": "file", "access_style": style}}) as (hot, slow):
         for served in (hot, slow):
             ask_variously(served)
-        assert hot.hot.answered == 7
+        assert hot.hot.responses == 7
     one, other = ([lasting(line, style) for line in lines_of(tmp_path / f"{name}.log")] for name in ("hot", "slow"))
     assert one == other
     assert len(one) == 11
@@ -139,7 +139,7 @@ def test_where_cors_depends_on_the_origin_only_requests_without_one_are_hot(fold
     with both(folder, tmp_path, settings) as (hot, slow):
         answers = [[ask(served, *fields) for _ in range(2) for fields in cases] for served in (hot, slow)]
         assert answers[0][1:] == answers[1][1:]
-        assert hot.hot.answered == 3
+        assert hot.hot.responses == 3
         assert ask(hot).header("vary") == "Origin"
         assert not ask(hot).header("cache-status")
 

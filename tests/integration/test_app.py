@@ -83,7 +83,7 @@ def test_an_app_that_was_not_opened_is_alive_and_not_ready(config: Config) -> No
         app = create_app(config)
         async with asking(app) as client:
             answers = await client.get("/healthz"), await client.get("/readyz")
-        parts(app).access_log.close()
+        parts(app).requests.access_log.close()
         await parts(app).cache.close()
         return answers
 
@@ -220,5 +220,5 @@ def test_several_server_processes_lock_what_they_share(config: Config, budget: s
     server = config.server.model_copy(update={"workers": 2})
     cache = config.cache.model_copy(update={budget: 0})
     built = parts(create_app(config.model_copy(update={"server": server, "cache": cache})))
-    built.access_log.close()
+    built.requests.access_log.close()
     assert (built.renditions._locks.shared, built.renditions._mezzanines._locks.shared) == shared

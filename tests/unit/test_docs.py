@@ -148,7 +148,7 @@ def test_no_file_of_the_project_names(what: str) -> None:
 
 
 def test_every_address_of_the_welcome_page_is_served() -> None:
-    routes = "".join(map(_read, ["imgserve/web/routes.py", *_api_modules()]))
+    routes = "".join(map(_read, ["imgserve/web/pages.py", *_api_modules()]))
     targets = re.findall(r'<[^>]* (?:href|src)="((/[a-z]*)[^"]*)"', _read("static/welcome.html"))
     assert [whole for whole, top in targets if f'"{whole}"' not in routes and f'Mount("{top}"' not in routes] == []
 

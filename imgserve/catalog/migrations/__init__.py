@@ -1,1 +1,1 @@
-"""How catalogs of earlier releases become current. Run by `catalog.migrate`; imported by alembic alone."""
+"""Upgrades of catalogs of earlier releases."""

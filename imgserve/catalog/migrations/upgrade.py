@@ -15,10 +15,10 @@ _log = logging.getLogger(__name__)
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Bring the tables to a revision, within the transaction of the connection.
+    """Upgrade the tables to a revision, in the transaction of the connection.
 
     Raises:
-        CatalogUnavailable: a newer release has written this catalog; nothing is changed.
+        CatalogUnavailable: a newer release wrote this catalog; nothing is changed.
     """
     config = _config(connection)
     script = ScriptDirectory.from_config(config)
@@ -27,12 +27,12 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
         _log.error("the catalog is at revision %s, this release knows up to %s", found, script.get_current_head())
         raise CatalogUnavailable("The catalog was written by a newer release of imgserve.")
     command.upgrade(config, revision)
-    _log.info("the catalog is made current, from revision %s", found)
+    _log.info("the catalog was upgraded from revision %s", found)
 
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    # The file of settings that alembic comes with expands percent signs.
+    # The configuration of alembic expands percent signs.
     folder = str(Path(__file__).parent).replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.set_main_option("path_separator", "os")

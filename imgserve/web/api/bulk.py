@@ -1,6 +1,7 @@
 """Endpoints that change many images, purge renditions or report on the cache."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -103,11 +104,11 @@ class CacheOut(ResponseModel):
     """Reduced copies that renditions are made from."""
 
 
+@dataclass(frozen=True, slots=True)
 class Bulk:
     """Endpoints that change many images."""
 
-    def __init__(self, ingest: IngestService) -> None:
-        self._ingest = ingest
+    ingest: IngestService
 
     @endpoint(
         "POST",
@@ -119,7 +120,7 @@ class Bulk:
     )
     async def tag(self, body: Retagging) -> ChangedOut:
         """Add and remove tags of images, all or nothing."""
-        return ChangedOut(changed=await self._ingest.tag_many(body.selection, body.add, body.remove))
+        return ChangedOut(changed=await self.ingest.tag_many(body.selection, body.add, body.remove))
 
     @endpoint(
         "POST",
@@ -135,7 +136,7 @@ class Bulk:
 
         After an interruption, the same request deletes the remaining images.
         """
-        return DeletedOut.model_validate({"deleted": await self._ingest.delete_many(body.selection)})
+        return DeletedOut.model_validate({"deleted": await self.ingest.delete_many(body.selection)})
 
     @endpoint(
         "POST",
@@ -147,23 +148,18 @@ class Bulk:
     )
     async def purge(self, body: Selected) -> PurgedOut:
         """Remove the renditions of images; originals and records stay."""
-        return PurgedOut.model_validate(await self._ingest.purge(body.selection))
+        return PurgedOut.model_validate(await self.ingest.purge(body.selection))
 
 
+@dataclass(frozen=True, slots=True)
 class Purges:
     """Endpoints of purges and of the cache."""
 
-    def __init__(
-        self,
-        ingest: IngestService,
-        *,
-        stats: Callable[[], Awaitable[Mapping[str, TierStats]]],
-        presets: Collection[str],
-    ) -> None:
-        """Create the endpoints; `stats` returns the tiers of the cache, `presets` are the names of all presets."""
-        self._ingest = ingest
-        self._stats = stats
-        self._presets = {name.lower(): name for name in presets}
+    ingest: IngestService
+    stats: Callable[[], Awaitable[Mapping[str, TierStats]]]
+    """Returns the tiers of the cache."""
+    presets: Collection[str]
+    """The names of all presets."""
 
     @endpoint(
         "POST",
@@ -174,7 +170,7 @@ class Purges:
     )
     async def image(self, image_id: str) -> PurgedOut:
         """Remove all renditions of an image, also from the configured CDNs."""
-        return PurgedOut.model_validate(await self._ingest.purge([image_id]))
+        return PurgedOut.model_validate(await self.ingest.purge([image_id]))
 
     @endpoint(
         "POST",
@@ -187,24 +183,24 @@ class Purges:
     async def some(self, body: PurgeWhat) -> PurgedOut:
         """Remove renditions of some images, of one preset, or all."""
         if "all" in body.model_fields_set:
-            return PurgedOut.model_validate(await self._ingest.purge_all())
+            return PurgedOut.model_validate(await self.ingest.purge_all())
         if body.preset:
-            return PurgedOut.model_validate(await self._ingest.purge_preset(self._preset(body.preset)))
+            return PurgedOut.model_validate(await self.ingest.purge_preset(self._preset(body.preset)))
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
-        return PurgedOut.model_validate(await self._ingest.purge(query))
+        return PurgedOut.model_validate(await self.ingest.purge(query))
 
     @endpoint("GET", "/api/cache", scope=Scope.READ, summary="Get the statistics of the cache", tag="purge")
     async def cache(self) -> CacheOut:
         """Return size, hits and misses of each tier."""
-        return CacheOut.model_validate(await self._stats())
+        return CacheOut.model_validate(await self.stats())
 
     @endpoint("DELETE", "/api/cache", scope=Scope.PURGE, summary="Purge everything", tag="purge")
     async def clear(self) -> PurgedOut:
         """Remove all renditions of all images."""
-        return PurgedOut.model_validate(await self._ingest.purge_all())
+        return PurgedOut.model_validate(await self.ingest.purge_all())
 
     def _preset(self, name: str) -> str:
-        known = self._presets.get(name.lower())
+        known = {preset.lower(): preset for preset in self.presets}.get(name.lower())
         if known is None:
-            raise BadRequest(f"preset: expected one of {', '.join(self._presets.values()) or 'no preset is set'}")
+            raise BadRequest(f"preset: expected one of {', '.join(self.presets) or 'no preset is set'}")
         return known

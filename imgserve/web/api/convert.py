@@ -1,6 +1,7 @@
 """Endpoints that convert, transform and warm pictures."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
@@ -25,7 +26,7 @@ from imgserve.errors import (
 )
 from imgserve.formats import FORMATS
 from imgserve.http.headers import content_disposition, file_name_for
-from imgserve.http.negotiation import AcceptClass, accept_class
+from imgserve.http.request import AcceptClass, accept_class
 from imgserve.images.archive import archive_name, zipped
 from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
 from imgserve.images.warm import Progress, Warmer
@@ -165,23 +166,15 @@ class WarmedLine(ResponseModel):
     """True in the last line."""
 
 
+@dataclass(frozen=True, slots=True)
 class Conversions:
     """Endpoints that make pictures of one image or of many."""
 
-    def __init__(
-        self,
-        converter: Converter,
-        bulk: BulkConverter,
-        ingest: IngestService,
-        receiving: UploadReceiver,
-        *,
-        prefix: str,
-    ) -> None:
-        self._converter = converter
-        self._bulk = bulk
-        self._ingest = ingest
-        self._receiving = receiving
-        self._prefix = prefix
+    converter: Converter
+    bulk: BulkConverter
+    ingest: IngestService
+    receiving: UploadReceiver
+    prefix: str
 
     @endpoint(
         "GET",
@@ -198,7 +191,7 @@ class Conversions:
         The picture is cached as for a request of its URL.
         """
         query = call.request.scope["query_string"].decode("latin-1")
-        return _picture(await self._converter.convert(image_id, ext, query, _accepted(call.request)))
+        return _picture(await self.converter.convert(image_id, ext, query, _accepted(call.request)))
 
     @endpoint(
         "POST",
@@ -222,13 +215,13 @@ class Conversions:
 
         A picture of several steps is not cached.
         """
-        steps = self._converter.read(body.steps)
+        steps = self.converter.read(body.steps)
         if body.output == "url":
-            return Reply(UrlOut(url=self._url(image_id, await self._converter.query(image_id, steps))))
+            return Reply(UrlOut(url=self._url(image_id, await self.converter.query(image_id, steps))))
         if body.output == "picture":
-            return _picture(await self._converter.picture(image_id, steps, _accepted(call.request)))
+            return _picture(await self.converter.picture(image_id, steps, _accepted(call.request)))
         accepted = await self._store(image_id, steps, body.id, call.caller.name)
-        return uploaded(call.request, accepted, self._prefix)
+        return uploaded(call.request, accepted, self.prefix)
 
     @endpoint(
         "POST",
@@ -246,18 +239,18 @@ class Conversions:
         A ZIP is sent while it is made. Its file names are those of the images with other extensions; errors are in an
         `errors.json` at its end.
         """
-        steps, request, selection = self._converter.read(body.steps), call.request, body.selection
-        await self._bulk.check(selection)
+        steps, request, selection = self.converter.read(body.steps), call.request, body.selection
+        await self.bulk.check(selection)
         if body.output == "zip":
             accepted = _accepted(request)
-            pictures = self._bulk.each(selection, lambda image_id: self._converter.picture(image_id, steps, accepted))
+            pictures = self.bulk.each(selection, lambda image_id: self.converter.picture(image_id, steps, accepted))
             disposition = content_disposition("attachment", archive_name())
             return Streamed(zipped(pictures), _ZIP, {"content-disposition": disposition})
         if body.output == "urls":
-            urls = self._bulk.each(selection, lambda image_id: self._converter.query(image_id, steps))
+            urls = self.bulk.each(selection, lambda image_id: self.converter.query(image_id, steps))
             return Reply(MadeManyOut(results=[self._result(request, *one) async for one in urls]))
         who = call.caller.name
-        stored = self._bulk.each(selection, lambda image_id: self._store(image_id, steps, None, who))
+        stored = self.bulk.each(selection, lambda image_id: self._store(image_id, steps, None, who))
         return Reply(MadeManyOut(results=[self._result(request, *one) async for one in stored]))
 
     def _result(
@@ -267,14 +260,14 @@ class Conversions:
             return NotMade(id=image_id, problem=error_within(result, request))
         if isinstance(result, str):
             return MadeUrl(id=image_id, url=self._url(image_id, result))
-        return MadeOriginal(id=image_id, image=ImageOut.of(result.record, self._prefix), outcome=result.outcome)
+        return MadeOriginal(id=image_id, image=ImageOut.of(result.record, self.prefix), outcome=result.outcome)
 
     async def _store(self, image_id: str, steps: Steps, new_id: str | None, who: str) -> Accepted:
         """Store a picture as a new original; without an id, its id is derived from the content."""
         if new_id is not None:
-            self._receiving.check_id(new_id)
-        converted = await self._converter.picture(image_id, steps)
-        writer = self._receiving.file()
+            self.receiving.check_id(new_id)
+        converted = await self.converter.picture(image_id, steps)
+        writer = self.receiving.file()
         try:
             await writer.write(converted.rendition.data)
             incoming = await writer.hand_over()
@@ -283,18 +276,18 @@ class Conversions:
         stem = image_id.rpartition("/")[2].rpartition(".")[0]
         details = Details(metadata={"made_from": image_id, "steps": list(steps.queries)})
         name = f"{stem}.{converted.extension}"
-        return await self._ingest.accept(incoming, new_id, details=details, who=who, replace=False, name=name)
+        return await self.ingest.accept(incoming, new_id, details=details, who=who, replace=False, name=name)
 
     def _url(self, image_id: str, query: str) -> str:
-        path = f"{self._prefix}/{quoted_id(image_id)}"
+        path = f"{self.prefix}/{quoted_id(image_id)}"
         return f"{path}?{query}" if query else path
 
 
+@dataclass(frozen=True, slots=True)
 class Warming:
     """The endpoint that warms the cache."""
 
-    def __init__(self, warmer: Warmer) -> None:
-        self._warmer = warmer
+    warmer: Warmer
 
     @endpoint(
         "POST",
@@ -311,9 +304,9 @@ class Warming:
         Cached renditions are skipped, so the same request continues after an interruption. Warming stops when the
         caller disconnects.
         """
-        queries = self._warmer.queries(body.presets, body.transforms)
-        total = await self._warmer.total(body.selection, queries)
-        progress = self._warmer.warm(body.selection, queries, total=total)
+        queries = self.warmer.queries(body.presets, body.transforms)
+        total = await self.warmer.total(body.selection, queries)
+        progress = self.warmer.warm(body.selection, queries, total=total)
         return Streamed(lines(_progress_lines(progress, call.request)), NDJSON, {})
 
 

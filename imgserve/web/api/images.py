@@ -3,6 +3,7 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -21,6 +22,7 @@ from imgserve.library.results import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.requests import (
+    EMPTY,
     Alt,
     Cursor,
     Description,
@@ -33,6 +35,7 @@ from imgserve.web.api.requests import (
     RequestModel,
     Tags,
     Title,
+    editable_fields,
     merged_metadata,
 )
 from imgserve.web.api.responses import Next, Reply, ResponseModel
@@ -211,23 +214,21 @@ class Likeness(RequestModel):
     """Maximum images."""
 
 
-class Changes(RequestModel):
-    """A JSON Merge Patch (RFC 7396) of a record: omitted fields stay, null clears a field."""
+_CHANGE_TYPES: Mapping[object, Any] = {
+    "alt": Alt,
+    "description": Description,
+    str: Title,
+    tuple[str, ...]: Tags,
+    Mapping[str, Any]: Metadata,
+    FocalPoint | None: FocalPointIn,
+}
+_ChangeFields = create_model("_ChangeFields", __base__=RequestModel, **editable_fields(_CHANGE_TYPES, patch=True))
+
+
+class Changes(_ChangeFields):
+    """A JSON Merge Patch (RFC 7396) of a record: omitted fields stay, null clears a field or an entry of metadata."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
-
-    title: Title | None = None
-    """The title."""
-    alt: Alt | None = None
-    """The text to read instead of the image."""
-    description: Description | None = None
-    """The description."""
-    tags: Tags | None = None
-    """All tags."""
-    metadata: Metadata | None = None
-    """Entries to add or replace; null removes an entry."""
-    focal_point: FocalPointIn | None = None
-    """The point that crops keep; a change makes a new version of the image."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -241,23 +242,23 @@ class Changes(RequestModel):
         Raises:
             BadRequest: the metadata would become too long.
         """
-        empty = {"title": "", "alt": "", "description": "", "tags": ()}
-        changes: dict[str, Any] = {name: getattr(self, name) or value for name, value in empty.items()}
-        changes["metadata"] = {} if self.metadata is None else merged_metadata(metadata, self.metadata)
-        changes["focal_point"] = None if self.focal_point is None else self.focal_point.point
-        return {name: changes[name] for name in self.model_fields_set}
+        changes = {name: value for name, value in dict(self).items() if name in self.model_fields_set}
+        for name, value in changes.items():
+            if value is None:
+                changes[name] = EMPTY[name]
+            elif isinstance(value, FocalPointIn):
+                changes[name] = value.point
+            elif isinstance(value, dict):
+                changes[name] = merged_metadata(metadata, value)
+        return changes
 
 
+@dataclass(frozen=True, slots=True)
 class Preconditions:
     """Checks `If-Match` on records and lets one request at a time change a record."""
 
-    def __init__(self, images: Images) -> None:
-        self._images = images
-        self._locks = NameLocks()
-
-    def lock(self, image_id: str) -> contextlib.AbstractAsyncContextManager[None]:
-        """Prevent changes of a record by other requests."""
-        return self._locks.hold(image_id)
+    images: Images
+    locks: NameLocks = field(default_factory=NameLocks)
 
     async def record(self, image_id: str, request: Request) -> ImageRecord | None:
         """Return the record, or None.
@@ -265,7 +266,7 @@ class Preconditions:
         Raises:
             PreconditionFailed: the record does not match.
         """
-        record = await self._images.get(image_id)
+        record = await self.images.get(image_id)
         if record is not None and not match_holds(request.headers, etag(record)):
             raise PreconditionFailed("The record has changed.")
         return record
@@ -285,7 +286,7 @@ class Preconditions:
         if "if-match" not in request.headers:
             yield
             return
-        async with self.lock(image_id):
+        async with self.locks.hold(image_id):
             await self.check(image_id, request)
             yield
 
@@ -295,17 +296,15 @@ def etag(record: ImageRecord) -> str:
     return f'"{record.version}-{int(record.changed.timestamp() * 1e6):x}"'
 
 
+@dataclass(frozen=True, slots=True)
 class Records:
     """Endpoints of image records."""
 
-    def __init__(
-        self, images: Images, search: ImageSearch, ingest: IngestService, preconditions: Preconditions, *, prefix: str
-    ) -> None:
-        self._images = images
-        self._search = search
-        self._ingest = ingest
-        self._preconditions = preconditions
-        self._prefix = prefix
+    images: Images
+    search: ImageSearch
+    ingest: IngestService
+    preconditions: Preconditions
+    prefix: str
 
     @endpoint("GET", "/api/images", scope=Scope.READ, summary="List images", errors=[BadCursor])
     async def list(self, query: Listing) -> ImagesOut:
@@ -313,7 +312,7 @@ class Records:
 
         Images that are added or deleted between two pages do not move others.
         """
-        page = await self._search.page(
+        page = await self.search.page(
             query.query(), sort=Sort(query.sort), descending=query.descending, limit=query.limit, cursor=query.cursor
         )
         return ImagesOut(images=[self._image(record) for record in page.records], next=page.cursor)
@@ -331,7 +330,7 @@ class Records:
     )
     async def get(self, image_id: str, call: Call) -> Reply | Response:
         """Return the record of an image."""
-        record = await self._images.get(image_id)
+        record = await self.images.get(image_id)
         if record is None and (redirect := moved(call.request.scope)):
             return redirect
         if call.request.scope["query_string"]:
@@ -350,9 +349,9 @@ class Records:
     )
     async def change(self, image_id: str, body: Changes, call: Call) -> Reply:
         """Change the descriptive fields of an image. A new focal point takes effect at once."""
-        async with self._preconditions.lock(image_id):
-            record = _existing(await self._preconditions.record(image_id, call.request))
-            return self._reply(await self._ingest.change(image_id, body.fields(record.metadata)))
+        async with self.preconditions.locks.hold(image_id):
+            record = _existing(await self.preconditions.record(image_id, call.request))
+            return self._reply(await self.ingest.change(image_id, body.fields(record.metadata)))
 
     @endpoint(
         "DELETE",
@@ -364,30 +363,30 @@ class Records:
     )
     async def delete(self, image_id: str, call: Call) -> DeletedOut:
         """Move an original with its record to the trash; without a trash it is deleted permanently."""
-        async with self._preconditions.lock(image_id):
+        async with self.preconditions.locks.hold(image_id):
             if "if-match" in call.request.headers:
-                _existing(await self._preconditions.record(image_id, call.request))
-            return DeletedOut.model_validate({"deleted": [await self._ingest.delete(image_id)]})
+                _existing(await self.preconditions.record(image_id, call.request))
+            return DeletedOut.model_validate({"deleted": [await self.ingest.delete(image_id)]})
 
     @endpoint("GET", "/api/similar/{image_id}", scope=Scope.READ, summary="Find similar images", errors=[ImageNotFound])
     async def similar(self, image_id: str, query: Likeness) -> SimilarOut:
         """Compare the perceptual hash of an image with all others; this finds the same picture in other sizes."""
-        record = _existing(await self._images.get(image_id))
+        record = _existing(await self.images.get(image_id))
         if record.perceptual_hash is None:
             return SimilarOut(images=[])
         # One more, since the image itself is found as well.
-        found = await self._search.similar(record.perceptual_hash, distance=query.distance, limit=query.limit + 1)
+        found = await self.search.similar(record.perceptual_hash, distance=query.distance, limit=query.limit + 1)
         others = [one for one in found if one.record.image_id != image_id][: query.limit]
         return SimilarOut(images=[SimilarOne(distance=one.distance, image=self._image(one.record)) for one in others])
 
     @endpoint("GET", "/api/duplicates", scope=Scope.READ, summary="List duplicates", errors=[BadCursor])
     async def duplicates(self, query: Paging) -> DuplicatesOut:
         """Return groups of images whose originals have the same bytes."""
-        found = await self._search.duplicates(limit=query.limit, cursor=query.cursor)
+        found = await self.search.duplicates(limit=query.limit, cursor=query.cursor)
         return DuplicatesOut(groups=[[self._image(one) for one in group] for group in found.groups], next=found.cursor)
 
     def _image(self, record: ImageRecord) -> ImageOut:
-        return ImageOut.of(record, self._prefix)
+        return ImageOut.of(record, self.prefix)
 
     def _reply(self, record: ImageRecord) -> Reply:
         return Reply(self._image(record), headers={"etag": etag(record)})

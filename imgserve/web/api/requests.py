@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -20,7 +21,7 @@ from pydantic.config import JsonDict
 
 from imgserve.catalog import ImageQuery, Selection
 from imgserve.formats import FORMATS
-from imgserve.model import TAG_CHARACTERS, Doc, FocalPoint, Origin, clean_tags, described_fields
+from imgserve.model import TAG_CHARACTERS, Doc, FocalPoint, ImageRecord, Origin, clean_tags, described_fields
 from imgserve.web.api.validation import bad_request, expected, stated
 
 METADATA_CHARACTERS = 65_536
@@ -171,6 +172,33 @@ class FocalPointIn(RequestModel):
     def point(self) -> FocalPoint:
         """The point as a value."""
         return FocalPoint(self.x, self.y)
+
+
+EDITABLE = {name: doc for name, doc in described_fields(ImageRecord, Doc).items() if doc.editable}
+"""The fields of a record that clients can change."""
+EMPTY: Mapping[str, Any] = {
+    one.name: one.default if one.default_factory is MISSING else one.default_factory()
+    for one in fields(ImageRecord)
+    if one.name in EDITABLE
+}
+"""Their values if nothing was set."""
+
+
+def editable_fields(types: Mapping[object, Any], *, patch: bool = False) -> dict[str, Any]:
+    """Return the fields of a model with all editable fields; in a patch, each is optional and may be null.
+
+    `types` are the types of the model by name, or by their type in `ImageRecord`.
+    """
+    hints, model = get_type_hints(ImageRecord), dict[str, Any]()
+    for name, doc in EDITABLE.items():
+        kind, empty = types.get(name) or types[hints[name]], EMPTY[name]
+        if patch:
+            model[name] = (kind | None, Field(None, description=doc.text))
+        elif isinstance(empty, dict):
+            model[name] = (kind, Field(default_factory=dict, description=doc.text))
+        else:
+            model[name] = (kind, Field(empty, description=doc.text))
+    return model
 
 
 _FILTERS = {name: one.name for name, one in described_fields(ImageQuery, Doc).items()}

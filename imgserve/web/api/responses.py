@@ -14,7 +14,7 @@ from starlette.types import Send
 from imgserve.errors import ImgserveError
 from imgserve.http.problem import problem_members
 from imgserve.web.api.endpoint import JSON
-from imgserve.web.middleware import KEY, RequestRecord
+from imgserve.web.request_log import KEY, RequestRecord
 
 NDJSON = "application/x-ndjson"
 _NOSNIFF = {"x-content-type-options": "nosniff"}

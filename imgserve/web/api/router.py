@@ -20,7 +20,7 @@ from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import once
 from imgserve.web.api.responses import Reply, as_response
 from imgserve.web.api.validation import bad_request, checked, json_value, query_values
-from imgserve.web.middleware import KEY, RequestRecord
+from imgserve.web.request_log import KEY, RequestRecord
 
 PREFIX = "/api/"
 ROUTE = "api"

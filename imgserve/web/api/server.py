@@ -1,5 +1,6 @@
 """Endpoints of the trash, and of tags, problems and statistics of the server."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import Field
@@ -109,17 +110,17 @@ class StatsOut(ResponseModel):
     """The version of imgserve."""
 
 
+@dataclass(frozen=True, slots=True)
 class Trash:
     """Endpoints of the trash."""
 
-    def __init__(self, ingest: IngestService, *, prefix: str) -> None:
-        self._ingest = ingest
-        self._prefix = prefix
+    ingest: IngestService
+    prefix: str
 
     @endpoint("GET", "/api/trash", scope=Scope.READ, summary="List the trash", tag="trash")
     async def list(self) -> TrashOut:
         """Return the deleted images that can be restored."""
-        return TrashOut.model_validate({"items": await self._ingest.trash()})
+        return TrashOut.model_validate({"items": await self.ingest.trash()})
 
     @endpoint(
         "POST",
@@ -131,7 +132,7 @@ class Trash:
     )
     async def restore(self, item: str) -> ImageOut:
         """Restore a deleted original under its id, with its record."""
-        return ImageOut.of(await self._ingest.restore(item), self._prefix)
+        return ImageOut.of(await self.ingest.restore(item), self.prefix)
 
     @endpoint(
         "DELETE",
@@ -143,7 +144,7 @@ class Trash:
     )
     async def destroy(self, item: str) -> DestroyedOut:
         """Delete an item of the trash permanently."""
-        await self._ingest.destroy(item)
+        await self.ingest.destroy(item)
         return DestroyedOut(destroyed=1)
 
     @endpoint(
@@ -156,21 +157,21 @@ class Trash:
     )
     async def empty(self) -> DestroyedOut:
         """Delete all items of the trash permanently."""
-        return DestroyedOut(destroyed=await self._ingest.empty_trash())
+        return DestroyedOut(destroyed=await self.ingest.empty_trash())
 
 
+@dataclass(frozen=True, slots=True)
 class Reports:
     """Endpoints of tags, problems and statistics."""
 
-    def __init__(self, search: ImageSearch, problems: Problems, *, version: str) -> None:
-        self._search = search
-        self._problems = problems
-        self._version = version
+    search: ImageSearch
+    files: Problems
+    version: str
 
     @endpoint("GET", "/api/tags", scope=Scope.READ, summary="List the tags in use")
     async def tags(self) -> TagsOut:
         """Return the thousand most frequent tags with their numbers of images."""
-        counts = await self._search.tag_counts(_TAGS)
+        counts = await self.search.tag_counts(_TAGS)
         return TagsOut(tags=[TagOut(tag=tag, images=number) for tag, number in counts.items()])
 
     @endpoint(
@@ -183,12 +184,12 @@ class Reports:
     )
     async def problems(self, query: PrefixPaging) -> ProblemsOut:
         """Return the files among the originals that cannot be served, until they are repaired or removed."""
-        page = await self._problems.page(query.prefix, limit=query.limit, cursor=query.cursor)
+        page = await self.files.page(query.prefix, limit=query.limit, cursor=query.cursor)
         return ProblemsOut.model_validate(page)
 
     @endpoint("GET", "/api/stats", scope=Scope.READ, summary="Get statistics of the server", tag="server")
     async def stats(self) -> StatsOut:
         """Return the number of images, the size of their originals, and the number of problems."""
-        totals = await self._search.totals()
-        number = await self._problems.count()
-        return StatsOut(images=totals.images, bytes=totals.size, problems=number, version=self._version)
+        totals = await self.search.totals()
+        number = await self.files.count()
+        return StatsOut(images=totals.images, bytes=totals.size, problems=number, version=self.version)

@@ -3,19 +3,39 @@
 import contextlib
 import json
 import unicodedata
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, RootModel, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
 from starlette.requests import Request
 
 from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals, UnsupportedContent
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
 from imgserve.library.results import Details
 from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
+from imgserve.model import FocalPoint
 from imgserve.originals.incoming import Incoming
-from imgserve.web.api.requests import Alt, Description, FocalPointIn, RequestModel, Tag, Title, checked_metadata
+from imgserve.web.api.requests import (
+    EDITABLE,
+    Alt,
+    Description,
+    FocalPointIn,
+    RequestModel,
+    Tag,
+    Title,
+    checked_metadata,
+    editable_fields,
+)
 from imgserve.web.api.validation import expected, stated
 
 _FIELDS = 100
@@ -69,28 +89,31 @@ _Id = Annotated[str | None, Field(max_length=4000)]
 _Url = Annotated[str, Field(max_length=8192)]
 
 
-class UploadDetails(RequestModel):
-    """Descriptive fields of an upload; empty fields are filled from the metadata of the file."""
+_DETAIL_TYPES: Mapping[object, Any] = {
+    "alt": Alt,
+    "description": Description,
+    str: Title,
+    tuple[str, ...]: _Tags,
+    Mapping[str, Any]: _Metadata,
+    FocalPoint | None: _Point,
+}
+_DetailFields = create_model("_DetailFields", __base__=RequestModel, **editable_fields(_DETAIL_TYPES))
+
+
+class UploadDetails(_DetailFields):
+    """Descriptive fields of an upload; empty fields are filled from the metadata of the file.
+
+    Tags may be text with commas, and the focal point text such as `0.3,0.7`.
+    """
 
     model_config = ConfigDict(strict=False)
 
-    title: Title = ""
-    """The title."""
-    alt: Alt = ""
-    """The text to read instead of the image."""
-    description: Description = ""
-    """The description."""
-    tags: _Tags = ()
-    """Tags: a list, or text with commas."""
-    metadata: _Metadata = Field(default_factory=dict)
-    """Any JSON object."""
-    focal_point: _Point = None
-    """The point that crops keep, as an object or as text such as `0.3,0.7`."""
-
     def details(self) -> Details:
         """Return the fields for the ingest service."""
-        point = None if self.focal_point is None else self.focal_point.point
-        return Details(self.title, self.alt, self.description, self.tags, self.metadata, point)
+        values: dict[str, Any] = {name: value for name, value in dict(self).items() if name in EDITABLE}
+        if (point := values["focal_point"]) is not None:
+            values["focal_point"] = point.point
+        return Details(**values)
 
 
 class TextDetails(UploadDetails):

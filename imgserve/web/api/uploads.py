@@ -187,23 +187,15 @@ class UploadLimits:
     request_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
 class Uploads:
     """Endpoints of uploads."""
 
-    def __init__(
-        self,
-        ingest: IngestService,
-        preconditions: Preconditions,
-        receiving: UploadReceiver,
-        limits: UploadLimits,
-        *,
-        prefix: str,
-    ) -> None:
-        self._ingest = ingest
-        self._preconditions = preconditions
-        self._receiving = receiving
-        self._limits = limits
-        self._prefix = prefix
+    ingest: IngestService
+    preconditions: Preconditions
+    receiving: UploadReceiver
+    limits: UploadLimits
+    prefix: str
 
     @endpoint(
         "POST",
@@ -221,8 +213,8 @@ class Uploads:
     async def create(self, query: RawUpload, call: Call) -> Reply:
         """Upload one image or several: a form with files, a body that is the file, or URLs to fetch.
 
-        Descriptive fields are part of the form or the JSON; if the body is the file, they are in the query. An image
-        becomes visible after it was decoded.
+        Descriptive fields are part of the form or the JSON; if the body is the file, they are in the query. Tags may be
+        repeated or text with commas. An image becomes visible after it was decoded.
         """
         request, who = call.request, call.caller.name
         kind = media_type(request)
@@ -233,7 +225,7 @@ class Uploads:
             _reject_query(query)
             return await self._create_from_form(request, who)
         self._chosen_id(query)
-        check_length(request, self._receiving.max_bytes, TooLarge)
+        check_length(request, self.receiving.max_bytes, TooLarge)
         async with self._receiver(1) as receiver:
             file = await receiver.raw(body_pieces(request), query.filename)
             return self._reply(request, await self._accept(file, query, who))
@@ -258,10 +250,10 @@ class Uploads:
         """Upload one image under an id, or replace it; descriptive fields that are not sent stay."""
         request = call.request
         replace = request.headers.get("if-none-match", "").strip() != "*"
-        image_id = await self._receiving.replaceable(image_id)
-        if not replace and await self._receiving.is_taken(image_id):
+        image_id = await self.receiving.replaceable(image_id)
+        if not replace and await self.receiving.is_taken(image_id):
             raise PreconditionFailed("There is an image with this id already.")
-        await self._preconditions.check(image_id, request)
+        await self.preconditions.check(image_id, request)
         try:
             accepted = await self._put(request, image_id, query, call.caller.name, replace=replace)
         except ImageExists as error:
@@ -281,21 +273,21 @@ class Uploads:
                 file, details = await receiver.fetched(address.url), address
             elif kind == FORM:
                 _reject_query(query)
-                check_length(request, self._receiving.max_bytes + _FORM_ROOM, TooLarge)
+                check_length(request, self.receiving.max_bytes + _FORM_ROOM, TooLarge)
                 form = await receiver.form(body_pieces(request), request.headers["content-type"])
                 details = validated(TextDetails, form_values(form.fields))
                 if not form.files:
                     raise BadRequest("expected a file in the form")
                 file = form.files[0]
             else:
-                check_length(request, self._receiving.max_bytes, TooLarge)
+                check_length(request, self.receiving.max_bytes, TooLarge)
                 file, details = await receiver.raw(body_pieces(request), query.filename), query
-            async with self._preconditions.hold(image_id, request):
+            async with self.preconditions.hold(image_id, request):
                 return await self._ingest_file(file, image_id, details, who, replace=replace)
 
     async def _create_from_form(self, request: Request, who: str) -> Reply:
-        check_length(request, self._limits.request_bytes)
-        async with self._receiver(self._limits.files) as receiver:
+        check_length(request, self.limits.request_bytes)
+        async with self._receiver(self.limits.files) as receiver:
             form = await receiver.form(body_pieces(request), request.headers["content-type"])
             placed = validated(PlacedText, form_values(form.fields))
             if not form.files:
@@ -313,8 +305,8 @@ class Uploads:
         if not (isinstance(value, dict) and "items" in value):
             return self._reply(request, await self._fetch(validated(Address, value), who))
         items = validated(Addresses, value).items
-        if len(items) > self._limits.files:
-            raise BadRequest(f"items: expected at most {self._limits.files}")
+        if len(items) > self.limits.files:
+            raise BadRequest(f"items: expected at most {self.limits.files}")
         return await self._several(request, [(item.url, partial(self._fetch, item, who)) for item in items])
 
     async def _several(
@@ -328,7 +320,7 @@ class Uploads:
             except ImgserveError as error:
                 results.append(RefusedFile(status=error.status, name=name, problem=error_within(error, request)))
                 continue
-            single = UploadedOut.of(accepted, self._prefix)
+            single = UploadedOut.of(accepted, self.prefix)
             results.append(TakenFile(**dict(single), status=_STATUSES[accepted.outcome], name=name))
         return Reply(UploadsOut(results=results), 207)
 
@@ -344,7 +336,7 @@ class Uploads:
     async def _ingest_file(
         self, file: ReceivedFile, image_id: str | None, details: UploadDetails, who: str, *, replace: bool
     ) -> Accepted:
-        return await self._ingest.accept(
+        return await self.ingest.accept(
             file.take(),
             image_id,
             details=details.details(),
@@ -359,14 +351,14 @@ class Uploads:
         if placed.id is None:
             return None
         image_id = new_id(placed.id)
-        self._receiving.check_id(image_id)
+        self.receiving.check_id(image_id)
         return image_id
 
     def _receiver(self, files: int) -> BodyReceiver:
-        return BodyReceiver(self._receiving, files=files, request_bytes=self._limits.request_bytes)
+        return BodyReceiver(self.receiving, files=files, request_bytes=self.limits.request_bytes)
 
     def _reply(self, request: Request, accepted: Accepted) -> Reply:
-        return uploaded(request, accepted, self._prefix)
+        return uploaded(request, accepted, self.prefix)
 
 
 def _reject_query(query: UploadDetails) -> None:

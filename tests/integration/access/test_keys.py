@@ -1,4 +1,4 @@
-"""The admin key: from the settings, or made once however many processes begin, and never kept as it is."""
+"""The admin key: from the settings, or created once by several starting processes, and stored only as a hash."""
 
 import logging
 import multiprocessing
@@ -38,14 +38,14 @@ def test_without_any_key_nobody_may_do_anything() -> None:
 
 
 @pytest.mark.parametrize("setting", [KEY, f"sha256:{key_digest(KEY)}", f"sha256:{key_digest(KEY).upper()}"])
-def test_a_key_of_the_settings_is_taken_as_it_is_or_by_its_hash(tmp_path: Path, setting: str) -> None:
+def test_the_settings_contain_the_key_or_its_hash(tmp_path: Path, setting: str) -> None:
     shown = list[str]()
     assert admin_digest(setting, tmp_path, announce=shown.append) == key_digest(KEY)
     assert not shown
     assert not list(tmp_path.iterdir())
 
 
-def test_a_key_is_made_at_first_start_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
+def test_a_key_is_created_at_first_start_shown_once_and_stored_as_a_hash(tmp_path: Path) -> None:
     shown = list[str]()
     digests = {admin_digest("", tmp_path / "data", announce=shown.append) for _ in range(3)}
     (key,) = shown
@@ -105,7 +105,7 @@ def _fifo(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_folder_is_a_file, _writable_by_others, _no_hash, _link, _fifo])
-def test_where_no_key_can_be_kept_management_is_closed_and_the_log_says_what_to_set(
+def test_the_api_is_closed_if_no_key_can_be_stored_and_the_log_names_the_setting(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: object
 ) -> None:
     assert callable(spoil)
@@ -118,7 +118,7 @@ def test_where_no_key_can_be_kept_management_is_closed_and_the_log_says_what_to_
     assert str(tmp_path / "data") in caplog.text
 
 
-def test_a_new_key_is_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_key_is_printed_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     announce_admin_key(KEY)
     told = capsys.readouterr()
     assert (told.out, KEY in told.err) == ("", True)

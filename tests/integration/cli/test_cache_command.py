@@ -1,4 +1,4 @@
-"""`imgserve cache`: both tiers on disk, told, purged and tidied."""
+"""`imgserve cache`: statistics, purge and sweep of both tiers on disk."""
 
 from pathlib import Path
 

@@ -32,7 +32,7 @@ def test_a_folder_is_uploaded_with_the_paths_below_it(api: ApiServer, run: Run, 
     assert (refused.returncode, "pass --recursive" in refused.stderr) == (2, True)
 
 
-def test_a_refused_file_is_told_and_does_not_stop_the_others(api: ApiServer, run: Run, tmp_path: Path) -> None:
+def test_a_rejected_file_is_reported_and_does_not_stop_the_others(api: ApiServer, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"1")
     (tmp_path / "b.jpg").write_bytes(b"2")
     api.first.append(lambda: told(UnsupportedImage()))
@@ -119,7 +119,9 @@ def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) ->
         (["--all"], "/api/purge", {"all": True}),
     ],
 )
-def test_what_is_purged_is_told(api: ApiServer, run: Run, arguments: list[str], path: str, document: object) -> None:
+def test_the_purged_renditions_are_reported(
+    api: ApiServer, run: Run, arguments: list[str], path: str, document: object
+) -> None:
     api.answers[path] = JSONResponse({"images": 1, "renditions": 5})
     assert run("purge", *arguments).stdout == "5 renditions of 1 image purged\n"
     assert (api.seen[-1].document if api.seen[-1].body else None) == document
@@ -171,7 +173,7 @@ def test_warming_tells_its_end_and_what_failed(api: ApiServer, run: Run) -> None
         (["change", "a.jpg"], "nothing to change: pass an option such as --title"),
     ],
 )
-def test_what_is_not_said_is_asked_for_in_words_of_the_command_line(
+def test_a_missing_selection_is_reported_in_terms_of_the_command_line(
     api: ApiServer, run: Run, command: list[str], message: str
 ) -> None:
     done = run(*command)
@@ -179,7 +181,7 @@ def test_what_is_not_said_is_asked_for_in_words_of_the_command_line(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "img.example.com", "ftp://img.example.com"])
-def test_an_address_that_is_none_is_told(tmp_path: Path, address: str) -> None:
+def test_an_invalid_address_is_reported(tmp_path: Path, address: str) -> None:
     done = imgserve("--server", address, "stats", cwd=tmp_path)
     assert (done.returncode, "server: expected an address such as https://img.example.com" in done.stderr) == (2, True)
 
@@ -206,7 +208,7 @@ def test_the_server_may_stand_in_the_environment(api: ApiServer, tmp_path: Path)
         (["--key", "two words"], 2, "key: expected an API key"),
     ],
 )
-def test_a_key_that_is_missing_or_wrong_is_told(
+def test_a_missing_or_wrong_key_is_reported(
     api: ApiServer, tmp_path: Path, options: list[str], status: int, message: str
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(b"1")

@@ -77,7 +77,7 @@ async def test_hosts_inside_are_refused_alike_and_not_connected_to(there: Remote
 async def test_spellings_that_are_no_host_are_refused_as_such(there: Remote, host: str) -> None:
     downloader = Downloader(FetchRules(1_000_000, ports=frozenset({there.port})))
     error = await refusal(downloader, f"http://{host}:{there.port}/a.jpg")
-    assert error.detail.startswith("expected an address")
+    assert error.detail.startswith("expected a URL")
     assert there.connections == 0
 
 

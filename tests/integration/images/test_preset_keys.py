@@ -7,7 +7,7 @@ import pytest
 from imgserve.app import Parts, create_app
 from imgserve.config import Config
 from imgserve.errors import BadTransform
-from imgserve.http.negotiation import ACCEPT_CLASSES, AcceptClass
+from imgserve.http.request import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import Found
 from imgserve.model import FocalPoint
 from tests.pictures import encoded, quarters

@@ -265,11 +265,7 @@ async def test_a_version_in_no_known_form_fails_no_other_file_of_its_batch(folde
 def _entitle(watched: Watched, image_id: str) -> None:
     record = watched.door.images.rows[image_id]
     assert isinstance(record, ImageRecord)
-    watched.door.images.rows[image_id] = _with_title(record)
-
-
-def _with_title(record: ImageRecord) -> ImageRecord:
-    return ImageRecord(**{name: getattr(record, name) for name in record.__slots__} | {"title": "kept"})
+    watched.door.images.rows[image_id] = replace(record, title="kept")
 
 
 def _title(watched: Watched, image_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.server.limits import Timeouts
+from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions, WorkerServer, _config
 from imgserve.server.sockets import bind, unbind
 from tests.servers import PATIENCE, until
@@ -136,7 +136,7 @@ def read_until(client: socket.socket, end: bytes) -> bytes:
 
 
 def drip(client: socket.socket, data: bytes, pause: float = 0.1) -> float:
-    """Send byte by byte until the server closes; tell after how many seconds it did."""
+    """Send byte by byte until the server closes; return the seconds until then."""
     begun = time.monotonic()
     client.settimeout(pause)
     for value in data * 1000:
@@ -189,7 +189,7 @@ def test_a_body_that_pauses_is_closed(quick: Connect) -> None:
     assert read_all(client) == b""
 
 
-def test_a_body_that_comes_slowly_but_steadily_is_taken(steady: Connect) -> None:
+def test_a_slow_but_steady_body_is_accepted(steady: Connect) -> None:
     client = steady()
     client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
     for _ in range(10):
@@ -235,7 +235,7 @@ def test_an_answer_that_takes_long_to_make_is_waited_for(quick: Connect) -> None
     assert read_until(client, b"/slow").startswith(b"HTTP/1.1 200")
 
 
-def test_connections_are_kept_alive_and_requests_may_be_pipelined(patient: Connect) -> None:
+def test_connections_stay_open_and_requests_may_be_pipelined(patient: Connect) -> None:
     client = patient()
     for _ in range(3):
         client.sendall(get("/one"))
@@ -306,7 +306,7 @@ def test_an_offer_to_upgrade_is_declined_by_an_ordinary_answer(patient: Connect)
     assert received.endswith(b"/one")
 
 
-def test_a_connection_too_many_is_told_so_and_room_is_made_again() -> None:
+def test_a_connection_above_the_limit_receives_503_until_another_closes() -> None:
     with serving(PATIENT, max_connections=2) as connect:
         guests = [connect(), connect()]
         for guest in guests:

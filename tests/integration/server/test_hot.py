@@ -10,9 +10,8 @@ import pytest
 
 from imgserve.app import create_app
 from imgserve.config import Config
-from imgserve.server.connection import TimedHttpProtocol
+from imgserve.server.connection import TimedHttpProtocol, Timeouts
 from imgserve.server.hot import hot_path_of
-from imgserve.server.limits import Timeouts
 from tests.pictures import encoded, noise
 from tests.raw_http import AnswerReader, raw, talk
 from tests.servers import settled, until
@@ -65,10 +64,10 @@ def steady_client(steady: ThreadServer) -> Iterator[socket.socket]:
 
 def hot(served: ThreadServer, client: socket.socket, request: bytes = SMALL) -> float:
     """Ask, make sure that the answer was hot, and return the time just before."""
-    before, began = served.hot.answered, time.monotonic()
+    before, began = served.hot.responses, time.monotonic()
     [answer] = talk(client, [request])
     assert answer.status == "HTTP/1.1 200 OK"
-    assert served.hot.answered == before + 1
+    assert served.hot.responses == before + 1
     return began
 
 
@@ -111,7 +110,7 @@ def test_a_head_that_does_not_end_is_waited_for_as_long_as_the_first(
 
 
 @pytest.mark.parametrize("others", [[], [RANGE]], ids=["hot alone", "ordinary ones between"])
-def test_a_connection_that_asks_again_and_again_is_kept(
+def test_a_connection_with_repeated_requests_stays_open(
     steady: ThreadServer, steady_client: socket.socket, others: list[bytes]
 ) -> None:
     for _ in range(12):
@@ -135,7 +134,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_takes_no_memory(quick: Threa
     hot(quick, client)
     open_ones = [one for one in quick.server.server_state.connections if isinstance(one, TimedHttpProtocol)]
     [connection] = [one for one in open_ones if one.client == client.getsockname()]
-    before = quick.hot.answered
+    before = quick.hot.responses
     with contextlib.suppress(BlockingIOError, ConnectionError):
         client.setblocking(False)
         for _ in range(400):
@@ -145,7 +144,7 @@ def test_a_client_that_does_not_read_is_cut_off_and_takes_no_memory(quick: Threa
         waiting = max(waiting, connection.transport.get_write_buffer_size())
         time.sleep(0.02)
     assert 0 < waiting < 3_000_000
-    assert quick.hot.answered - before < 30
+    assert quick.hot.responses - before < 30
 
 
 def test_a_client_that_reads_slowly_but_steadily_gets_everything(
@@ -167,19 +166,19 @@ def test_a_client_that_reads_slowly_but_steadily_gets_everything(
 
 
 def test_a_burst_of_requests_in_one_packet_is_answered_in_order(quick: ThreadServer, client: socket.socket) -> None:
-    before = quick.hot.answered
+    before = quick.hot.responses
     answers = talk(client, [SMALL, LARGE, RANGE, SMALL, LARGE] * 20)
-    assert quick.hot.answered > before
+    assert quick.hot.responses > before
     assert len(answers) == 100
     assert {answer.body for answer in answers[::5]} == {answers[3].body}
     assert [len(answer.body) for answer in answers[2::5]] == [10] * 20
 
 
 def test_heads_in_pieces_do_not_add_up_over_requests(quick: ThreadServer, client: socket.socket) -> None:
-    before, padded = quick.hot.answered, SMALL[:-2] + b"X-Padding: " + b"x" * 3000 + b"\r\n\r\n"
+    before, padded = quick.hot.responses, SMALL[:-2] + b"X-Padding: " + b"x" * 3000 + b"\r\n\r\n"
     for _ in range(25):
         talk(client, [padded], splits=(20, 3000))
-    assert quick.hot.answered == before + 25
+    assert quick.hot.responses == before + 25
 
 
 def test_the_server_ends_at_once_with_idle_hot_connections(tmp_path: Path) -> None:
@@ -199,7 +198,7 @@ def test_an_answer_on_its_way_is_finished_when_the_server_ends(tmp_path: Path) -
     with contextlib.ExitStack() as clients, serving(tmp_path, patient) as served:
         client = clients.enter_context(served.connect())
         client.sendall(LARGE * 3)
-        until(lambda: served.hot.answered >= 2)
+        until(lambda: served.hot.responses >= 2)
         served.server.should_exit = True
         reader = AnswerReader(client)
         first = reader.read()
@@ -207,7 +206,7 @@ def test_an_answer_on_its_way_is_finished_when_the_server_ends(tmp_path: Path) -
         assert reader.read() == first
 
 
-def test_an_application_that_is_wrapped_in_another_is_always_asked(tmp_path: Path) -> None:
+def test_a_wrapped_application_receives_every_request(tmp_path: Path) -> None:
     settled(tmp_path / "originals/noise.jpg", b"")
     sections = {"originals": {"folder": tmp_path / "originals"}, "cache": {"folder": tmp_path / "cache"}}
     app = create_app(Config.model_validate(sections))

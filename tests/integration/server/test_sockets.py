@@ -36,7 +36,7 @@ def test_an_address_that_is_not_here_is_a_mistake_in_the_configuration(host: str
         bind(host, 8000, None)
 
 
-def test_the_path_of_a_socket_is_taken_over_from_the_dead_but_not_from_the_living(tmp_path: Path) -> None:
+def test_the_path_of_a_socket_is_reused_after_a_dead_server_but_not_from_a_running_one(tmp_path: Path) -> None:
     path = str(tmp_path / "web.sock")
     living = bind("", 0, path)
     living[0].listen()

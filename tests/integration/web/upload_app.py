@@ -24,7 +24,7 @@ from imgserve.originals.folder import FolderOriginals
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import ProcessLimits
 from imgserve.rendering.workers import Workers
-from imgserve.server.limits import Timeouts
+from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
 from imgserve.web.api.images import Preconditions, Records

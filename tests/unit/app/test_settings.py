@@ -47,7 +47,7 @@ def test_a_data_folder_that_is_named_is_made_and_used(tmp_path: Path) -> None:
 def test_a_data_folder_that_is_named_and_cannot_be_written_to_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (Path("/proc/data"), tmp_path / "file/data"):
-        with pytest.raises(ConfigError, match=f"originals.data_folder: {folder} cannot be made or written to"):
+        with pytest.raises(ConfigError, match=f"originals.data_folder: {folder} cannot be created or written to"):
             data_folder(config(tmp_path / "photos", data=folder))
 
 

@@ -9,7 +9,7 @@ KEY = "img_0123456789abcdef"
 
 
 @pytest.mark.parametrize("key", [KEY, "x" * 16, f"sha256:{hashlib.sha256(b'x').hexdigest()}", ""])
-def test_a_key_or_its_hash_is_taken_and_never_shown(key: str) -> None:
+def test_a_key_or_its_hash_is_accepted_and_never_shown(key: str) -> None:
     config = Config.load(environ={"IMGSERVE_ACCESS__ADMIN_KEY": key})
     assert config.access.admin_key.get_secret_value() == key
     assert not key or key not in repr(config)

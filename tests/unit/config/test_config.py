@@ -33,7 +33,7 @@ def test_an_unknown_section_is_refused() -> None:
         Config.model_validate({"typo": 1})
 
 
-def test_presets_keep_the_shipped_default_unless_it_is_given() -> None:
+def test_presets_include_the_shipped_default_unless_it_is_replaced() -> None:
     assert Config(presets={"Card": "w=400"}).presets == {
         "default": {"width": 2048, "height": 2048, "fit": "max"},
         "card": "w=400",
@@ -59,7 +59,7 @@ def test_presets_become_values_of_the_transform_layer() -> None:
         ("w=1", [("presets",)]),
     ],
 )
-def test_every_mistake_in_presets_is_told_where_it_stands(presets: object, locations: list[tuple[str, ...]]) -> None:
+def test_every_mistake_in_presets_is_reported_at_its_place(presets: object, locations: list[tuple[str, ...]]) -> None:
     with pytest.raises(ValidationError) as caught:
         Config.model_validate({"presets": presets})
     assert [error["loc"] for error in caught.value.errors()] == locations

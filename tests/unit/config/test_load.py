@@ -35,7 +35,7 @@ def test_each_source_is_stronger_than_the_one_before(write: Write) -> None:
     assert (server.host, server.port, server.workers, server.grace) == ("10.0.0.1", 3, 5, 20.0)
 
 
-def test_the_file_is_the_given_one_else_the_named_one_else_the_one_at_hand(write: Write, tmp_path: Path) -> None:
+def test_the_file_is_named_by_argument_or_environment_else_config_yaml(write: Write, tmp_path: Path) -> None:
     assert Config.load(environ={}).server.port == 8000
     write("server: {port: 1}")
     named, given = tmp_path / "named.yaml", tmp_path / "given.yaml"
@@ -91,7 +91,7 @@ def test_variables_of_others_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             "cache:\n  disk_bytes: lots",
@@ -132,12 +132,12 @@ def test_variables_of_others_are_left_alone() -> None:
         ),
     ],
 )
-def test_a_mistake_in_the_file_is_told_with_its_line(write: Write, text: str, told: str) -> None:
-    assert any(sentence.startswith(told) for sentence in mistakes(write(text)))
+def test_a_mistake_in_the_file_is_reported_with_its_line(write: Write, text: str, expected: str) -> None:
+    assert any(sentence.startswith(expected) for sentence in mistakes(write(text)))
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "expected"),
     [
         ("IMGSERVE_CACHE__DISK_BYTES", "lots", 'expected a size such as 10GB, but received "lots"'),
         ("IMGSERVE_CASHE__DISK_BYTES", "1", 'no setting has this name, did you mean "IMGSERVE_CACHE__DISK_BYTES"?'),
@@ -151,9 +151,9 @@ def test_a_mistake_in_the_file_is_told_with_its_line(write: Write, text: str, to
         ("IMGSERVE_HTTP__CORS_ORIGINS", '["*"]', "expected web origins such as https://www.example.com"),
     ],
 )
-def test_a_mistake_in_the_environment_names_the_variable(name: str, value: str, told: str) -> None:
+def test_a_mistake_in_the_environment_names_the_variable(name: str, value: str, expected: str) -> None:
     [sentence] = mistakes(environ={name: value})
-    assert sentence.startswith(f"{name}: {told}")
+    assert sentence.startswith(f"{name}: {expected}")
 
 
 def test_a_cache_home_among_the_originals_names_the_variable(tmp_path: Path) -> None:
@@ -163,15 +163,15 @@ def test_a_cache_home_among_the_originals_names_the_variable(tmp_path: Path) -> 
 
 def test_a_mistake_on_the_command_line_names_the_option() -> None:
     overrides = {"server.port": "x", "server.hots": "x", "server.workers": "0"}
-    told = mistakes(overrides=overrides, options={"server.port": "--port"})
-    assert told == [
+    found = mistakes(overrides=overrides, options={"server.port": "--port"})
+    assert found == [
         '--port: expected a whole number, but received "x"',
         'command line: server.workers: expected at least 1, but received "0"',
         'command line: server.hots: no setting has this name, did you mean "server.host"?',
     ]
 
 
-def test_every_mistake_of_every_source_is_told_at_once_in_order(write: Write) -> None:
+def test_every_mistake_of_every_source_is_reported_at_once_in_order(write: Write) -> None:
     file = write(
         """\
         server:
@@ -184,8 +184,8 @@ def test_every_mistake_of_every_source_is_told_at_once_in_order(write: Write) ->
         """
     )
     environ = {"IMGSERVE_TYPO": "1", "IMGSERVE_SERVER__WORKERS": "0"}
-    told = mistakes(file, environ, overrides={"log.level": "loud"})
-    assert [sentence.split(" ")[0] for sentence in told] == [
+    found = mistakes(file, environ, overrides={"log.level": "loud"})
+    assert [sentence.split(" ")[0] for sentence in found] == [
         "config.yaml:2:",
         "config.yaml:3:",
         "config.yaml:5:",

@@ -8,6 +8,7 @@ from imgserve.config import Config
 from imgserve.errors import ConfigError
 
 NO_IDS = "no image id can start with"
+EMPTY_ID = "it is empty, begins or ends with a slash, or contains //"
 
 
 def mistakes(text: str, tmp_path: Path, **environ: str) -> list[str]:
@@ -18,7 +19,7 @@ def mistakes(text: str, tmp_path: Path, **environ: str) -> list[str]:
     return raised.value.mistakes
 
 
-def test_folders_are_given_by_prefix(tmp_path: Path) -> None:
+def test_folders_are_set_by_prefix(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("originals:\n  folders: {archive/2024: ~/old, press: relative}\n", encoding="utf-8")
     config = Config.load(file, environ={"IMGSERVE_ORIGINALS__FOLDER": str(tmp_path)})
@@ -47,7 +48,7 @@ def test_a_variable_for_one_prefix_is_refused_with_the_name_of_the_right_one() -
         Config.load(environ={"IMGSERVE_ORIGINALS__FOLDERS__ARCHIVE": "/mnt/a"})
 
 
-def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_with_its_line(tmp_path: Path) -> None:
     main = tmp_path / "main"
     text = f"""originals:
   folder: {main}
@@ -64,7 +65,7 @@ def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
     found = [line.removeprefix(f"{tmp_path}/config.yaml:") for line in mistakes(text, tmp_path)]
     assert found == [
         f"4: originals.folders.../up: {NO_IDS} '../up': a part of it begins with a dot, which hides it or leads upward",
-        f"5: originals.folders.: {NO_IDS} '': it is empty, begins or ends with a slash, or contains //",
+        f"5: originals.folders.: {NO_IDS} '': {EMPTY_ID}",
         '6: originals.folders.blank: expected a folder, but received " "',
         '7: originals.folders.list: expected a folder, but received the list "a"',
         f"8: originals.folders.same: {main} is the folder of originals itself",
@@ -80,7 +81,7 @@ def test_a_link_does_not_hide_that_folders_lie_in_each_other(tmp_path: Path) -> 
     assert "is inside the folder of originals" in mistakes(text, tmp_path)[0]
 
 
-def test_renditions_are_not_kept_among_further_originals(tmp_path: Path) -> None:
+def test_renditions_are_not_stored_among_further_originals(tmp_path: Path) -> None:
     text = f"originals: {{folder: /srv/o, folders: {{a: {tmp_path}/a, b: {tmp_path}/cache/b}}}}\n"
     found = mistakes(text, tmp_path, IMGSERVE_CACHE__FOLDER=f"{tmp_path}/a/cache")
     assert len(found) == 1
@@ -88,7 +89,7 @@ def test_renditions_are_not_kept_among_further_originals(tmp_path: Path) -> None
     assert "must not be inside" in mistakes(text, tmp_path, IMGSERVE_CACHE__FOLDER=f"{tmp_path}/cache")[0]
 
 
-def test_the_trash_is_kept_for_a_week_or_as_long_as_is_said() -> None:
+def test_the_trash_is_kept_for_a_week_or_the_configured_time() -> None:
     assert Config().originals.trash == 7 * 86400
     assert Config.load(environ={"IMGSERVE_ORIGINALS__TRASH": "0"}).originals.trash == 0
     with pytest.raises(ConfigError, match="whole seconds"):

@@ -41,7 +41,7 @@ def test_the_qualities_are_those_of_the_formats() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "name", "given", "kept"),
+    ("section", "name", "value", "expected"),
     [
         (OriginalsConfig, "folder", "photos", Path("photos")),
         (OriginalsConfig, "folder", "~/photos", Path.home() / "photos"),
@@ -72,13 +72,13 @@ def test_the_qualities_are_those_of_the_formats() -> None:
         (LogConfig, "access", "/var/log/imgserve.log", "/var/log/imgserve.log"),
     ],
 )
-def test_a_good_value_is_kept(section: type[Section], name: str, given: Any, kept: Any) -> None:
-    value = getattr(section.model_validate({name: given}), name)
-    assert isinstance(value, tuple) if kept is None and given is not None else value == kept
+def test_a_valid_value_is_accepted(section: type[Section], name: str, value: Any, expected: Any) -> None:
+    actual = getattr(section.model_validate({name: value}), name)
+    assert isinstance(actual, tuple) if expected is None and value is not None else actual == expected
 
 
 @pytest.mark.parametrize(
-    ("section", "name", "given"),
+    ("section", "name", "value"),
     [
         (OriginalsConfig, "folder", ""),
         (OriginalsConfig, "folder", "~no_such_user_here/photos"),
@@ -124,9 +124,9 @@ def test_a_good_value_is_kept(section: type[Section], name: str, given: Any, kep
         (LogConfig, "level", "loud"),
     ],
 )
-def test_a_value_that_would_hurt_is_refused(section: type[Section], name: str, given: Any) -> None:
+def test_a_harmful_value_is_rejected(section: type[Section], name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
-        section.model_validate({name: given})
+        section.model_validate({name: value})
     assert [error["loc"][0] for error in caught.value.errors()] == [name]
 
 

@@ -49,13 +49,13 @@ def test_every_value_stays_text_and_empty_ones_say_nothing(text: bytes, values: 
         (b"a: " + b"[" * 5000, 1, "nested too deeply"),
     ],
 )
-def test_a_mistake_of_form_is_told_with_its_line(text: bytes, line: int, sentence: str) -> None:
+def test_a_syntax_mistake_is_reported_with_its_line(text: bytes, line: int, sentence: str) -> None:
     [(found, told)] = read_yaml(text).mistakes
     assert found == line
     assert told.startswith(sentence)
 
 
-def test_every_duplicate_is_told() -> None:
+def test_every_duplicate_is_reported() -> None:
     file = read_yaml(b"a: 1\na: 2\nb: {c: 1, c: 2}\n")
     assert file.mistakes == [(2, "a: already given in line 1"), (3, "b.c: already given in line 3")]
 

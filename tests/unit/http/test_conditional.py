@@ -101,7 +101,7 @@ def test_if_match_means_exactly_these_bytes(match: str | None, holds: bool) -> N
         ({"if-match": '"a-1"'}, None),
     ],
 )
-def test_the_tag_that_a_client_has_is_given_as_it_was_sent(headers: dict[str, str], expected: str | None) -> None:
+def test_the_tag_of_a_client_is_returned_as_sent(headers: dict[str, str], expected: str | None) -> None:
     assert known_tag(headers, "a") == expected
 
 

@@ -1,8 +1,8 @@
-"""Cross-origin headers: who is allowed, and what a shared cache is told."""
+"""Cross-origin headers: allowed origins, and Vary for shared caches."""
 
 import pytest
 
-from imgserve.http.hosts import Cors
+from imgserve.http.headers import Cors
 
 PAGE = "https://shop.example"
 

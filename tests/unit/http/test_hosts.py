@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.errors import BadHost
-from imgserve.http.hosts import check_host
+from imgserve.http.request import check_host
 
 ANY = ["*"]
 
 
-def refused(*hosts: bytes, allowed: list[str] | None = None, version: str = "1.1") -> bool:
+def is_rejected(*hosts: bytes, allowed: list[str] | None = None, version: str = "1.1") -> bool:
     headers = [(b"accept", b"*/*"), *((b"host", host) for host in hosts)]
     try:
         check_host(headers, version, allowed or ANY)
@@ -35,8 +35,8 @@ def refused(*hosts: bytes, allowed: list[str] | None = None, version: str = "1.1
         b"",
     ],
 )
-def test_a_well_formed_host_is_taken(host: bytes) -> None:
-    assert not refused(host)
+def test_a_well_formed_host_is_accepted(host: bytes) -> None:
+    assert not is_rejected(host)
 
 
 @pytest.mark.parametrize(
@@ -66,21 +66,21 @@ def test_a_well_formed_host_is_taken(host: bytes) -> None:
     ],
 )
 def test_a_malformed_host_is_refused(host: bytes) -> None:
-    assert refused(host)
+    assert is_rejected(host)
 
 
 def test_a_missing_host_is_refused_but_of_the_old_protocol() -> None:
-    assert refused()
-    assert not refused(version="1.0")
-    assert refused(version="1.0", allowed=["example.com"])
+    assert is_rejected()
+    assert not is_rejected(version="1.0")
+    assert is_rejected(version="1.0", allowed=["example.com"])
 
 
 def test_a_repeated_host_is_refused_even_if_it_is_the_same() -> None:
-    assert refused(b"example.com", b"example.com")
+    assert is_rejected(b"example.com", b"example.com")
 
 
 @pytest.mark.parametrize(
-    ("host", "taken"),
+    ("host", "accepted"),
     [
         (b"img.example", True),
         (b"IMG.EXAMPLE:443", True),
@@ -96,10 +96,10 @@ def test_a_repeated_host_is_refused_even_if_it_is_the_same() -> None:
         (b".", False),
     ],
 )
-def test_only_allowed_hosts_are_answered(host: bytes, *, taken: bool) -> None:
-    assert refused(host, allowed=["img.example", "*.cdn.example", "[::1]"]) is not taken
+def test_only_allowed_hosts_are_answered(host: bytes, *, accepted: bool) -> None:
+    assert is_rejected(host, allowed=["img.example", "*.cdn.example", "[::1]"]) is not accepted
 
 
 @given(st.binary(max_size=40))
-def test_any_bytes_are_taken_or_refused_and_nothing_else(host: bytes) -> None:
-    assert refused(host) in {True, False}
+def test_any_bytes_are_accepted_or_rejected_without_another_error(host: bytes) -> None:
+    assert is_rejected(host) in {True, False}

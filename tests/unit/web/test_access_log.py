@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.errors import ConfigError
-from imgserve.web.access_log import _CONTROL, AccessLog, AccessRecord, Style, _json_line, _quoted, _text_line
+from imgserve.web.request_log import _CONTROL, AccessLog, AccessRecord, Style, _json_line, _quoted, _text_line
 
 RECORD = AccessRecord(
     time=784111777.5,

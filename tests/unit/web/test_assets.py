@@ -23,7 +23,7 @@ def test_every_file_that_pages_name_is_there() -> None:
     assert all((static_folder() / name).is_file() for name in FILES)
 
 
-def test_a_checkout_has_the_static_files_beside_the_package(tmp_path: Path) -> None:
+def test_a_checkout_has_the_static_files_next_to_the_package(tmp_path: Path) -> None:
     beside = _lay(tmp_path / "static")
     assert static_folder(tmp_path / "imgserve") == beside
 
@@ -34,7 +34,7 @@ def test_an_installed_package_has_them_inside_and_prefers_those(tmp_path: Path) 
     assert static_folder(tmp_path / "imgserve") == inside
 
 
-def test_a_package_without_them_says_where_it_looked(tmp_path: Path) -> None:
+def test_a_package_without_static_files_names_the_searched_folders(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="static files of imgserve are missing: expected"):
         static_folder(tmp_path / "imgserve")
 

@@ -1,4 +1,4 @@
-"""What is kept of answers: for which targets, how many, and which tags and bytes it speaks for."""
+"""The hot table: stored targets, their number, and the tags and bytes that an entry matches."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform
 from imgserve.web import hot_table
 from imgserve.web.hot_table import TARGET, HotEntry, HotTable, without_origin
-from imgserve.web.respond import ImageResponse, Validators, lasting_headers
+from imgserve.web.respond import ImageResponse, Validators, stable_headers
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
@@ -24,9 +24,9 @@ KEY = "0123456789abcdef0123456789abcdef"
 def response() -> ImageResponse:
     validators = Validators(KEY, "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
-    lasting = lasting_headers(validators, CachePolicy(max_age=60), ())
+    stable = stable_headers(validators, CachePolicy(max_age=60), ())
     request = RenditionRequest(ORIGINAL, Transform(), key, ParsedQuery(Transform()))
-    return ImageResponse(request, validators, lasting, "inline", (), [])
+    return ImageResponse(request, validators, stable, "inline", (), [])
 
 
 def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **others: object) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **oth
     return {"raw_path": path, "query_string": query, "state": {TARGET: told or target}, **others}
 
 
-def kept(picture: Rendition | None = PICTURE) -> HotEntry:
+def entry_of(picture: Rendition | None = PICTURE) -> HotEntry:
     table = HotTable(None)
     table.remember(scope(), "", response(), (STAT,), picture)
     entry = table.find(b"/img/a.jpg?w=1", None)
@@ -50,7 +50,7 @@ def kept(picture: Rendition | None = PICTURE) -> HotEntry:
         ({**scope(b"/base/img/a.jpg", told=b"/img/a.jpg"), "root_path": "/base"}, b"/img/a.jpg"),
     ],
 )
-def test_an_answer_is_kept_for_the_target_that_was_sent(request_scope: dict[str, Any], target: bytes) -> None:
+def test_a_response_is_stored_for_the_target_as_sent(request_scope: dict[str, Any], target: bytes) -> None:
     table = HotTable(None)
     table.remember(request_scope, "", response(), (STAT,), PICTURE)
     assert table.find(target, None) is not None
@@ -67,7 +67,7 @@ def test_an_answer_is_kept_for_the_target_that_was_sent(request_scope: dict[str,
         scope(b"/img/" + b"a" * 1020),
     ],
 )
-def test_nothing_is_kept_for_a_server_that_tells_no_target_or_an_unusual_one(request_scope: dict[str, Any]) -> None:
+def test_nothing_is_stored_without_a_target_or_for_an_unusual_one(request_scope: dict[str, Any]) -> None:
     table = HotTable(None)
     table.remember(request_scope, "", response(), (STAT,), PICTURE)
     assert not table._entries
@@ -80,12 +80,12 @@ def test_each_class_of_clients_has_its_own_answer() -> None:
     assert [entry is not None for entry in found] == [False, False, True, True]
 
 
-def test_the_same_picture_is_kept_once_with_the_latest_sights() -> None:
+def test_the_same_picture_is_stored_once_with_the_latest_stats() -> None:
     table, same, later = HotTable(None), response(), CachedStat(ORIGINAL, 200.0)
     for stat in (STAT, later):
         table.remember(scope(), "", same, (stat,), PICTURE)
     [entry] = table._entries.values()
-    assert entry.holds(150.0, {})
+    assert entry.is_valid_for(150.0, {})
 
 
 def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,16 +111,16 @@ def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(("now", "holds"), [(99.9, True), (100.0, False), (101.0, False)])
 def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) -> None:
-    entry = kept()
+    entry = entry_of()
     entry.stats = (CachedStat(ORIGINAL, 500.0), STAT)
-    assert entry.holds(now, {}) is holds
+    assert entry.is_valid_for(now, {}) is holds
 
 
 def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
-    entry = kept()
+    entry = entry_of()
     entry.admits = without_origin
-    assert entry.holds(0.0, {b"host": b"a"})
-    assert not entry.holds(0.0, {b"host": b"a", b"origin": b"https://b"})
+    assert entry.is_valid_for(0.0, {b"host": b"a"})
+    assert not entry.is_valid_for(0.0, {b"host": b"a", b"origin": b"https://b"})
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
 def test_one_strong_tag_of_the_picture_is_known_whatever_its_bytes(
     picture: Rendition | None, tag: str, *, known: bool
 ) -> None:
-    assert kept(picture).is_known_as(tag.encode("latin-1")) is known
+    assert entry_of(picture).has_tag(tag.encode("latin-1")) is known
 
 
 def test_a_head_describes_the_bytes_it_was_made_for_alone() -> None:
-    head = kept().picture
+    head = entry_of().picture
     assert head is not None
     assert head.describes(Rendition(b"pixels", "image/jpeg", 4, 3))
     for other in (

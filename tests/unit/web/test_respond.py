@@ -1,4 +1,4 @@
-"""A rendition as an answer: headers, parts, and what HEAD leaves out."""
+"""Responses with a rendition: headers, ranges and HEAD."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from starlette.types import Message
 from imgserve.errors import RangeNotSatisfiable
 from imgserve.http.headers import CachePolicy
 from imgserve.model import Rendition
-from imgserve.web.respond import Validators, lasting_headers, picture_headers, send_not_modified, send_picture
+from imgserve.web.respond import Validators, picture_headers, send_not_modified, send_picture, stable_headers
 
 VALIDATORS = Validators("tag", "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
 RENDITION = Rendition(bytes(range(100)), "image/webp", 10, 10, ("first frame only",))
@@ -87,10 +87,10 @@ def test_a_304_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("vary", "told"), [((), None), (("Accept",), b"Accept"), (("Accept", "Origin"), b"Accept, Origin")]
 )
-def test_lasting_headers_tell_validators_lifetime_and_what_they_vary_by(
+def test_stable_headers_tell_validators_lifetime_and_what_they_vary_by(
     vary: tuple[str, ...], told: bytes | None
 ) -> None:
-    headers = dict(lasting_headers(VALIDATORS, CachePolicy(max_age=60), vary))
+    headers = dict(stable_headers(VALIDATORS, CachePolicy(max_age=60), vary))
     assert b"etag" not in headers
     assert headers[b"last-modified"] == b"Thu, 01 Jan 2015 00:00:00 GMT"
     assert headers[b"cache-control"] == b"public, max-age=60"
@@ -106,11 +106,11 @@ def test_a_picture_is_described_and_made_harmless() -> None:
     assert headers[b"x-image-adjusted"] == b"first frame only"
 
 
-def test_what_the_url_did_not_get_is_told_before_what_the_picture_did_not_get() -> None:
+def test_adjustments_of_the_url_are_listed_before_those_of_the_picture() -> None:
     headers = dict(picture_headers(RENDITION, "inline", ("size lowered", "dpr lowered \u2013 to 5")))
     assert headers[b"x-image-adjusted"] == b"size lowered; dpr lowered ? to 5; first frame only"
 
 
-def test_nothing_is_told_where_nothing_was_adjusted() -> None:
+def test_the_header_is_absent_without_adjustments() -> None:
     plain = Rendition(b"x", "image/png", 1, 1)
     assert b"x-image-adjusted" not in dict(picture_headers(plain, "inline", ()))

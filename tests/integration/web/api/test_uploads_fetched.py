@@ -89,7 +89,7 @@ async def test_addresses_inside_are_refused_alike(fetching: UploadServer) -> Non
     hosts = ("10.0.0.1", "[::1]", "nowhere.invalid", "169.254.169.254")
     answers = [await ask(fetching, "POST", "/api/images", {"url": f"http://{host}/a.jpg"}) for host in hosts]
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(422, "address_refused")}
-    sentence = "The host of this address is unknown, or not one that this server fetches from."
+    sentence = "The host is unknown, or this server does not download from it."
     assert {answer.json()["detail"] for answer in answers} == {sentence}
     assert fetching.files() == []
 

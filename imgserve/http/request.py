@@ -1,12 +1,42 @@
-"""Which formats a client accepts: the Accept header by RFC 9110, section 12.5.1."""
+"""Request headers: Host (RFC 9112, section 3.2) and Accept (RFC 9110, section 12.5.1)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
+from imgserve.errors import BadHost
 from imgserve.formats import FORMATS
+
+# A name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without pct-encoding).
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
+
+
+def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowed: Collection[str]) -> None:
+    """Check that Host is present once, well formed and allowed.
+
+    Raises:
+        BadHost: it is not.
+    """
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1:
+        raise BadHost("The Host header is repeated.")
+    if not hosts:
+        if http_version == "1.0" and "*" in allowed:
+            return
+        raise BadHost("The Host header is missing.")
+    matched = _HOST.fullmatch(hosts[0].decode("latin-1"))
+    if matched is None:
+        raise BadHost("The Host header is malformed.")
+    if "*" not in allowed and not _is_allowed(matched["name"].lower().rstrip("."), allowed):
+        raise BadHost("This server does not answer to this host.")
+
+
+def _is_allowed(name: str, allowed: Collection[str]) -> bool:
+    """Return whether a name is listed, or matches a pattern such as `*.example.com`."""
+    return any(name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in allowed)
+
 
 AcceptClass = tuple[Literal["avif", "webp"], ...]
 """Modern formats that a client prefers to the web-safe fallback, best first."""
@@ -33,9 +63,9 @@ def _classify(accept: str) -> AcceptClass:
     weights = _weights(accept)
     fallback = max(_weight_of(FORMATS[name].media_type, weights) for name in _FALLBACKS)
     # Only an explicit mention counts: `*/*` says nothing about what a client decodes.
-    asked = {name: weights.get(FORMATS[name].media_type, 0.0) for name in _MODERN}
-    taken = [name for name in _MODERN if asked[name] > 0 and asked[name] >= fallback]
-    return tuple(sorted(taken, key=lambda name: -asked[name]))
+    accepted = {name: weights.get(FORMATS[name].media_type, 0.0) for name in _MODERN}
+    preferred = [name for name in _MODERN if accepted[name] > 0 and accepted[name] >= fallback]
+    return tuple(sorted(preferred, key=lambda name: -accepted[name]))
 
 
 _memoized = lru_cache(maxsize=256)(_classify)
