@@ -2,6 +2,7 @@
 
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -85,8 +86,9 @@ class Endpoints(Connected[S]):
         self._pictures = ImageUrls(prefix)
         self.sender = self._sender_of(self._settings)
 
+    @abstractmethod
     def _sender_of(self, settings: TransportSettings) -> S:
-        raise NotImplementedError
+        """Return the sender of this kind of client."""
 
     @property
     def urls(self) -> ImageUrls:

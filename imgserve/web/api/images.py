@@ -325,7 +325,7 @@ class Records:
         errors=[ImageNotFound],
         answers={
             200: Answer("The record.", ImageOut, headers=_ETAG),
-            308: Answer("An action at its path of release 0.1; there is no image with this id.", media_types=[]),
+            308: Answer("An action at its path of earlier versions; there is no image with this id.", media_types=[]),
         },
     )
     async def get(self, image_id: str, call: Call) -> Reply | Response:

@@ -36,7 +36,7 @@ Every request needs a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. R
 
 An image id is the end of a path. Its slashes are written as they are or as `%2F`, bytes that are not UTF-8 as `%XX`.
 
-Actions followed the image id in release 0.1. For one release, those paths redirect with 308:
+In earlier versions, actions followed the image id. For one release, those paths redirect with 308:
 `POST /api/images/ID/purge` and `/transform` always, since a record has no `POST`; `GET /api/images/ID/similar` and
 `/convert/EXT` unless there is an image with this whole id. `PUT`, `PATCH` and `DELETE /api/images/ID` never redirect,
 and neither does an id whose last slashes are written as `%2F`.

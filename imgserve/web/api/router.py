@@ -25,7 +25,7 @@ from imgserve.web.request_log import KEY, RequestRecord
 PREFIX = "/api/"
 ROUTE = "api"
 """The route label of all requests in the metrics."""
-# In release 0.1, actions followed the image id: /api/images/a.jpg/purge.
+# In earlier versions, actions followed the image id: /api/images/a.jpg/purge.
 _OLD_ACTIONS = {
     "GET": re.compile(r"/api/images/(.+)/(similar|convert/[^/]+)", re.DOTALL),
     "POST": re.compile(r"/api/images/(.+)/(purge|transform)", re.DOTALL),
@@ -134,7 +134,7 @@ class Routes:
 
 
 def moved(scope: Scope) -> Response | None:
-    """Return a redirect for an action at its path of release 0.1, or None for any other request.
+    """Return a redirect for an action at its path of earlier versions, or None for any other request.
 
     A slash that is written as %2F never preceded an action.
     """
