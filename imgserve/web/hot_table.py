@@ -11,7 +11,7 @@ from imgserve.http.headers import RawHeaders
 from imgserve.http.request import AcceptClass, accept_class
 from imgserve.images.locate import CachedStat
 from imgserve.model import Rendition
-from imgserve.web.respond import ImageResponse, picture_headers
+from imgserve.web.respond import ImageResponse
 
 Fields = Mapping[bytes, bytes]
 """The header fields of a request, each once, with names in lower case."""
@@ -96,14 +96,10 @@ def hot_entry(response: ImageResponse, stats: tuple[CachedStat, ...], admits: Gu
 
 def picture_head(response: ImageResponse, rendition: Rendition) -> PictureHead:
     """Return the head that describes these bytes."""
-    headers = [
-        *response.shared_headers(response.validators.etag(rendition), settled=True),
-        *picture_headers(rendition, response.disposition, response.request.query.notes),
-    ]
     size = len(rendition.data)
-    length: RawHeaders = [(b"content-length", b"%d" % size)]
     etag = response.validators.etag(rendition).encode()
-    return PictureHead(rendition.crc32, size, rendition.notes, etag, lines(headers), lines(length))
+    before = lines(response.headers(rendition, settled=True))
+    return PictureHead(rendition.crc32, size, rendition.notes, etag, before, b"content-length: %d\r\n" % size)
 
 
 def lines(headers: RawHeaders) -> bytes:

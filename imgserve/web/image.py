@@ -33,8 +33,8 @@ from imgserve.web.respond import (
     image_path,
     image_response,
     picture_headers,
-    send_not_modified,
     send_picture,
+    send_response,
 )
 
 _FALLBACK_POLICY = CachePolicy(max_age=5)
@@ -56,8 +56,7 @@ async def send_fallback(
     if timing_headers:
         headers.append((b"cache-status", cache_status("miss", detail="stand-in").encode()))
         headers.append((b"server-timing", server_timing(served.seconds).encode()))
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await send_response(send, 200, headers, b"" if head else body)
 
 
 def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
@@ -121,7 +120,7 @@ class ImageEndpoint:
         match evaluate(conditions, key=response.validators.key, last_modified=response.validators.modified):
             case "not_modified":
                 record.outcome = "not_modified"
-                await send_not_modified(send, self._not_modified(response, conditions))
+                await send_response(send, 304, self._not_modified(response, conditions))
                 self._remember(scope, accept, response, stats, None)
                 return
             case "precondition_failed":
@@ -201,18 +200,14 @@ class ImageEndpoint:
         return response.shared_headers(etag, settled=self._renditions.is_settled(response.request.original))
 
     def _headers(self, response: ImageResponse, served: Served) -> RawHeaders:
-        headers = [
-            *response.shared_headers(response.validators.etag(served.rendition), settled=served.settled),
-            *picture_headers(served.rendition, response.disposition, response.request.query.notes),
-        ]
+        headers = response.headers(served.rendition, settled=served.settled)
         if self._timing_headers:
             headers += [_HITS[served.outcome]] if served.outcome in _HITS else _miss_headers(served)
         return headers
 
     async def _send_options(self, send: Send, origin: str | None) -> None:
         headers = [(b"allow", ", ".join(_METHODS).encode()), *self._cors.preflight(origin)]
-        await send({"type": "http.response.start", "status": 204, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        await send_response(send, 204, headers)
 
 
 def _miss_headers(served: Served) -> RawHeaders:

@@ -16,6 +16,7 @@ from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
 from imgserve.http.request import check_host
 from imgserve.web.request_log import KEY, RequestLog, RequestRecord
+from imgserve.web.respond import send_response
 
 _METHOD_NOT_ALLOWED = 405
 _NOT_FOUND = 404
@@ -144,8 +145,7 @@ class RequestMiddleware:
         if request_body is not None and request_body.much_unread:
             await request_body.refuse(status, headers, body, send)
             return
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send_response(send, status, headers, b"" if scope["method"] == "HEAD" else body)
 
 
 class PictureDispatch:

@@ -85,6 +85,13 @@ class ImageResponse:
         stable = self.stable if settled else stable_headers(self.validators, UNSETTLED, self.vary)
         return [*tagged, *stable, *self.tags]
 
+    def headers(self, rendition: Rendition, *, settled: bool) -> RawHeaders:
+        """Return the headers of a 200 with a rendition, without its length."""
+        return [
+            *self.shared_headers(self.validators.etag(rendition), settled=settled),
+            *picture_headers(rendition, self.disposition, self.request.query.notes),
+        ]
+
 
 def image_response(request: RenditionRequest, options: UrlOptions) -> ImageResponse:
     """Return the headers for a request."""
@@ -134,10 +141,10 @@ def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ..
     return headers
 
 
-async def send_not_modified(send: Send, headers: RawHeaders) -> None:
-    """Send a 304."""
-    await send({"type": "http.response.start", "status": 304, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+async def send_response(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:
+    """Send a response as a whole."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def send_picture(
@@ -165,5 +172,4 @@ async def send_picture(
         status, body = 206, body[first : last + 1]
         headers = [*headers, (b"content-range", content_range(first, last, size).encode())]
     headers = [*headers, (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await send_response(send, status, headers, b"" if head else body)

@@ -9,7 +9,7 @@ from starlette.types import Message
 from imgserve.errors import RangeNotSatisfiable
 from imgserve.http.headers import CachePolicy
 from imgserve.model import Rendition
-from imgserve.web.respond import Validators, picture_headers, send_not_modified, send_picture, stable_headers
+from imgserve.web.respond import Validators, picture_headers, send_picture, send_response, stable_headers
 
 VALIDATORS = Validators("tag", "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
 RENDITION = Rendition(bytes(range(100)), "image/webp", 10, 10, ("first frame only",))
@@ -79,7 +79,7 @@ def test_a_304_has_no_body() -> None:
     async def send(message: Message) -> None:
         messages.append(message)
 
-    asyncio.run(send_not_modified(send, [(b"etag", b'"tag"')]))
+    asyncio.run(send_response(send, 304, [(b"etag", b'"tag"')]))
     assert [message.get("status") for message in messages] == [304, None]
     assert (messages[0]["headers"], messages[1]["body"]) == ([(b"etag", b'"tag"')], b"")
 
