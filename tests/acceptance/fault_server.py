@@ -137,15 +137,19 @@ class FaultServer:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def busy_child(self) -> psutil.Process:
-        """Wait for a child that computes, and return it."""
+        """Wait for a child that computes, and return it; one that is still starting does not count."""
         first: dict[psutil.Process, float] = {}
+        niceness = psutil.Process(self.process.pid).nice()
 
         def found() -> psutil.Process | None:
             for child in self.children():
                 with contextlib.suppress(psutil.NoSuchProcess):
+                    # A process lowers its priority at the end of its start.
+                    if child.nice() <= niceness:
+                        continue
                     seconds = sum(child.cpu_times()[:2])
                     # Added up since it was first seen: beside other work, a low priority gets little at a time.
-                    if seconds - first.setdefault(child, seconds) >= 0.05:
+                    if seconds - first.setdefault(child, seconds) >= 0.1:
                         return child
             return None
 

@@ -42,8 +42,8 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    monkeypatch.setattr(locate, "_PATIENCE", 0.01)
-    monkeypatch.setattr(locate, "_PAUSE", 0.0)
+    monkeypatch.setattr(locate, "_FOCUS_TIMEOUT", 0.01)
+    monkeypatch.setattr(locate, "_FOCUS_PAUSE", 0.0)
     return Catalog()
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_is_replaced_while_the_catalog_is_away_keeps_its_point(place
 def test_a_catalog_in_trouble_is_left_alone_for_a_while(
     place: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locate, "_PAUSE", 60.0)
+    monkeypatch.setattr(locate, "_FOCUS_PAUSE", 60.0)
     catalog.trouble = CatalogUnavailable()
 
     async def looks() -> None:
