@@ -6,7 +6,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
-from imgserve.model import Limits
 from imgserve.transform import canonical, normalize, parse_query
 
 QUERIES = {
@@ -31,5 +30,5 @@ def test_parse_settle_and_canonical_text(benchmark: BenchmarkFixture, query: str
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 def test_plan(benchmark: BenchmarkFixture, query: str) -> None:
     transform = normalize(parse_query(query).transform, JPG, WEBP)
-    made = benchmark(plan, Size(3000, 2000), transform, Limits(), orientation=6)
+    made = benchmark(plan, Size(3000, 2000), transform, orientation=6)
     assert made.size.width

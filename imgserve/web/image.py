@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 import anyio
+from cachetools import LRUCache
 from starlette.types import Receive, Scope, Send
 
 from imgserve.errors import MethodNotAllowed, OriginalChanged, PreconditionFailed
@@ -76,6 +77,7 @@ def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
 T = TypeVar("T")
 _HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
 _METHODS = ("GET", "HEAD", "OPTIONS")
+_MAX_RESPONSES = 8192
 _MAX_ATTEMPTS = 3
 """How often an original may change during one request before the client receives a 503."""
 
@@ -101,6 +103,7 @@ class ImageEndpoint:
         self._cors = cors
         self._hot = hot
         self._timing_headers = timing_headers
+        self._responses: LRUCache[int, ImageResponse] = LRUCache(_MAX_RESPONSES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -154,7 +157,11 @@ class ImageEndpoint:
         """Return the response to a URL, and the stats of files that it depends on."""
         path = image_path(scope, self._options.prefix)
         request, stats = await self._resolver.resolve(path, scope["query_string"], accept_class(accept))
-        return image_response(request, self._options), stats
+        # By identity, which is cheap: the resolver returns the same request for the same URL and original.
+        response = self._responses.get(id(request))
+        if response is None or response.request is not request:
+            response = self._responses[id(request)] = image_response(request, self._options)
+        return response, stats
 
     async def _make(
         self,
