@@ -41,7 +41,12 @@ class Connect:
 
     def wait_for_end(self, address: tuple[str, int]) -> None:
         """Wait until the server has nothing to do any more with the client at this address."""
-        until(lambda: address not in [one.client for one in list(self.server.server_state.connections)])  # type: ignore[union-attr]  # no websockets
+        until(lambda: not self.is_open(address))
+
+    def is_open(self, address: tuple[str, int]) -> bool:
+        """Return whether the server has a connection with the client at this address."""
+        connections = list(self.server.server_state.connections)
+        return address in [one.client for one in connections]  # type: ignore[union-attr]  # no websockets
 
 
 async def app(
@@ -208,6 +213,7 @@ def test_the_ignored_body_of_an_answered_request_cannot_be_dripped_for_ever(quic
 def test_a_client_that_does_not_read_is_aborted(quick: Connect) -> None:
     client = quick()
     client.sendall(get("/large"))
+    until(lambda: quick.is_open(client.getsockname()))
     quick.wait_for_end(client.getsockname())
     assert len(read_all(client)) < LARGE
 
@@ -215,6 +221,7 @@ def test_a_client_that_does_not_read_is_aborted(quick: Connect) -> None:
 def test_a_client_that_asks_to_close_and_does_not_read_is_aborted(quick: Connect) -> None:
     client = quick()
     client.sendall(get("/large", "Connection: close"))
+    until(lambda: quick.is_open(client.getsockname()))
     quick.wait_for_end(client.getsockname())
     assert len(read_all(client)) < LARGE
 
