@@ -14,7 +14,7 @@ from benchmarks.load import request
 from benchmarks.managed import Api, cost, managed, settle, stamped
 from benchmarks.rounds import Rounds
 from benchmarks.steady import Generator, RepeatedRequest
-from tests.ingests import picture
+from tests.library_rig import picture
 
 _HIT = "/img/hit.jpg?width=400"
 _SECONDS = 2

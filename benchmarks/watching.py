@@ -17,7 +17,7 @@ from pathlib import Path
 from imgserve.cache import LeaderLock, RenditionKey
 from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
-from tests.ingests import House, house, picture
+from tests.library_rig import Rig, open_rig, picture
 
 _LONGEST = 600.0
 
@@ -28,7 +28,7 @@ async def main() -> None:
     options.add_argument("--files", type=int, default=10_000)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        async with house(Path(folder), f"sqlite:///{folder}/catalog.sqlite", settle=2.0) as parts:
+        async with open_rig(Path(folder), f"sqlite:///{folder}/catalog.sqlite", settle=2.0) as parts:
             print(f"{'':28}{'median':>10}{'p95':>10}")
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(_watcher(parts).run())
@@ -39,14 +39,14 @@ async def main() -> None:
             await _second_start(parts, given.files)
 
 
-def _watcher(parts: House) -> Watcher:
+def _watcher(parts: Rig) -> Watcher:
     leader = LeaderLock(parts.root / ".imgserve" / "watch.lock")
     return Watcher(
-        OriginalsTree({"": parts.root}), parts.door, parts.catalog, leader, parts.metrics, at_once=2, rescan=0
+        OriginalsTree({"": parts.root}), parts.ingest, parts.catalog, leader, parts.metrics, at_once=2, rescan=0
     )
 
 
-async def _latencies(parts: House, rounds: int) -> None:
+async def _latencies(parts: Rig, rounds: int) -> None:
     seconds: dict[str, list[float]] = {"dropped to recorded": [], "replaced to purged": [], "deleted to forgotten": []}
     for number in range(rounds):
         name = f"{number % 7}/{number}.png"
@@ -63,19 +63,19 @@ async def _latencies(parts: House, rounds: int) -> None:
         print(f"{what:28}{statistics.median(times) * 1000:8.0f}ms{p95 * 1000:8.0f}ms")
 
 
-async def _recorded(parts: House, name: str) -> bool:
+async def _recorded(parts: Rig, name: str) -> bool:
     return await parts.catalog.images.get(name) is not None
 
 
-async def _forgotten(parts: House, name: str) -> bool:
+async def _forgotten(parts: Rig, name: str) -> bool:
     return await parts.catalog.images.get(name) is None
 
 
-async def _missing(parts: House, key: RenditionKey) -> bool:
+async def _missing(parts: Rig, key: RenditionKey) -> bool:
     return await parts.cache.get(key) is None
 
 
-async def _many(parts: House, files: int) -> None:
+async def _many(parts: Rig, files: int) -> None:
     pictures = [picture(number) for number in range(files)]
     before = _memory()
     began = time.perf_counter()
@@ -114,7 +114,7 @@ async def _tick(waits: list[float]) -> None:
         waits.append(time.perf_counter() - began - 0.002)
 
 
-async def _second_start(parts: House, files: int) -> None:
+async def _second_start(parts: Rig, files: int) -> None:
     read, began = len(parts.inspected), time.perf_counter()
     watcher = _watcher(parts)
     task = asyncio.create_task(watcher.run())

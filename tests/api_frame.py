@@ -66,7 +66,7 @@ class Things:
 
     @endpoint("GET", "/api/things/{image_id}", scope=Scope.READ, summary="Get", tag="things", errors=[ImageNotFound])
     async def get(self, image_id: str) -> Echo:
-        """Tell of a thing.
+        """Report a thing.
 
         Raises:
             ImageNotFound: it is called nothing.
@@ -132,7 +132,7 @@ def api_of(parts: Iterable[object], keys: IdempotencyKeys) -> Api:
 
 
 async def asked(app: Starlette, method: str, target: str, **options: Any) -> httpx2.Response:
-    """Ask an application once, with the key unless `headers` are given."""
+    """Request an application once, with the key unless `headers` are given."""
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     options.setdefault("headers", AUTHORIZED)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:

@@ -29,7 +29,7 @@ def png(width: int, height: int, *, color_type: int = 0, interlaced: bool = Fals
 
 
 def _passes(width: int, height: int, *, interlaced: bool) -> list[tuple[int, int]]:
-    """Tell columns and rows of the passes of Adam7 (PNG, 8.2)."""
+    """Return columns and rows of the passes of Adam7 (PNG, 8.2)."""
     if not interlaced:
         return [(width, height)]
     steps = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2))

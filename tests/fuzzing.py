@@ -29,7 +29,7 @@ _BEYOND = {
 
 
 def fuzz(base_url: str, key: str, folder: Path, *, examples: int = 10) -> None:
-    """Ask a server with its admin key, always the same; whatever it answers against its document is an AssertionError.
+    """Send the same requests with the admin key; an answer that its document does not allow is an AssertionError.
 
     All checks of schemathesis are made. `folder` takes what it writes.
     """

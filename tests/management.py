@@ -58,12 +58,12 @@ class Api:
             cursor = f"&cursor={page['next']}"
 
     def problem(self, image_id: str) -> dict[str, Any] | None:
-        """Tell what is wrong with a file, if anything is."""
+        """Return what is wrong with a file, if anything is."""
         problems = self.get(f"/api/problems?prefix={quote(image_id)}")["problems"]
         return next((problem for problem in problems if problem["id"] == image_id), None)
 
     def picture(self, target: str) -> httpx2.Response:
-        """Ask for a picture, as anybody may."""
+        """Request a picture, as anybody may."""
         return self.served.get(f"/img/{target}")
 
     def lines(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:

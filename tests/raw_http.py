@@ -21,7 +21,7 @@ class RawAnswer:
     request_id: str = field(default="", compare=False)
 
     def header(self, name: str) -> str:
-        """Give the value of a header, or nothing."""
+        """Return the value of a header, or nothing."""
         return dict(self.headers).get(name, "")
 
 
@@ -56,7 +56,7 @@ class AnswerReader:
     """Cuts answers out of what a server sends."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Take the connection."""
+        """Accept the connection."""
         self._connection = connection
         self._received = b""
 

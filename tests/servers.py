@@ -32,7 +32,7 @@ _LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Give the environment of a command: the caller's own without any setting of imgserve, and `settings`."""
+    """Return the environment of a command: the caller's own without any setting of imgserve, and `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 
@@ -72,12 +72,12 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Tell host and port."""
+        """Return host and port."""
         host, _, port = self.base_url.removeprefix("http://").rpartition(":")
         return host.strip("[]"), int(port)
 
     def get(self, target: str, **headers: str) -> httpx2.Response:
-        """Ask for a path with its query; underscores in header names stand for dashes."""
+        """Request a path with its query; underscores in header names stand for dashes."""
         return self.ask("GET", target, **headers)
 
     def ask(self, method: str, target: str, **headers: str) -> httpx2.Response:
@@ -86,7 +86,7 @@ class Server:
         return self.client.request(method, self.base_url + target, headers=fields)
 
     def get_exactly(self, target: str | bytes) -> Answer:
-        """Ask for a target as it is spelled; other clients tidy up dots and escapes."""
+        """Request a target as it is spelled; other clients tidy up dots and escapes."""
         octets = target if isinstance(target, bytes) else target.encode()
         return self.send(b"GET " + octets + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 
@@ -205,7 +205,7 @@ def rendering_processes() -> list[psutil.Process]:
 
 
 def command_of(process: psutil.Process) -> str:
-    """Tell the command of a process, or nothing of one that is gone meanwhile."""
+    """Return the command of a process, or nothing of one that is gone meanwhile."""
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:

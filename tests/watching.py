@@ -1,4 +1,4 @@
-"""A watcher over real folders, and the one door as it looks from there: what it keeps, it keeps in memory."""
+"""A watcher over real folders, and an ingest service that keeps its records in memory."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def image(text: str = "") -> bytes:
-    """Make what the door takes for a picture: whole where it ends as it should."""
+    """Make a file that the ingest service of these tests accepts as a picture."""
     return f"image {text} end".encode()
 
 
@@ -124,17 +124,17 @@ class Watched:
 
     def __init__(self, folders: Mapping[str, Path], lock: Path, *, rescan: float = 0.0) -> None:
         self.tree = OriginalsTree(folders)
-        self.door = Door(self.tree)
+        self.ingest = Door(self.tree)
         self.metrics = Metrics(CollectorRegistry())
         self.watcher = self.another(lock, rescan=rescan)
 
     def another(self, lock: Path, *, rescan: float = 0.0) -> Watcher:
         leader = LeaderLock(lock, every=0.1)
-        door: Any = self.door  # the service and the catalog at once
-        return Watcher(self.tree, door, door, leader, self.metrics, at_once=2, rescan=rescan)
+        ingest: Any = self.ingest  # the service and the catalog at once
+        return Watcher(self.tree, ingest, ingest, leader, self.metrics, at_once=2, rescan=rescan)
 
     def lying(self) -> dict[str, str]:
-        """Tell what lies in the folders."""
+        """Return what lies in the folders."""
         return {file.image_id: file.version for prefix in self.tree.prefixes for file in self.tree.walk(prefix)}
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -146,9 +146,9 @@ class Watched:
     async def in_step(self) -> None:
         """Wait until what is known is what lies there, and nothing is left to do."""
         try:
-            await self.until(lambda: self.watcher.idle and self.door.versions == self.lying())
+            await self.until(lambda: self.watcher.idle and self.ingest.versions == self.lying())
         except TimeoutError:
-            lying, known = self.lying(), self.door.versions
+            lying, known = self.lying(), self.ingest.versions
             assert known == lying, f"left to do: {self.watcher.state}"
             raise
 

@@ -64,7 +64,7 @@ class Balloon:
         return self.radius * 2.36
 
     def half_width(self, down: float) -> float:
-        """Tell how wide the envelope is on its way down, 0..1."""
+        """Return how wide the envelope is on its way down, 0..1."""
         if not 0 < down < 1:
             return 0
         bulge = 0.43

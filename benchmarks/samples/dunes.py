@@ -81,5 +81,5 @@ def _profile(offset: float, left: float, right: float) -> float:
 
 
 def _wave(angle: pyvips.Image) -> pyvips.Image:
-    """Take the sine of radians; libvips counts in degrees."""
+    """Return the sine of radians; libvips counts in degrees."""
     return (angle * (180 / math.pi)).sin()

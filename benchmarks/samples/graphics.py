@@ -92,7 +92,7 @@ def tide(width: int, height: int) -> pyvips.Image:
 
 
 def _swell(x: float, time: float, layer: int) -> float:
-    """Give the height of one layer of waves; whole turns in time make the film endless."""
+    """Return the height of one layer of waves; whole turns in time make the film endless."""
     turn = math.tau * time * (1 if layer % 2 else -1)
     return 15 * math.sin(x / 74 + layer * 1.7 + turn) + 5 * math.sin(x / 31 + layer * 2.9 - 2 * turn)
 

@@ -55,7 +55,7 @@ def stretched(size: tuple[int, int], factor: float, cell: float, seed: int, *, o
 
 
 def clip(image: pyvips.Image, low: float = 0, high: float = 1) -> pyvips.Image:
-    """Keep every value within bounds."""
+    """Clamp every value to bounds."""
     return (image < low).ifthenelse(low, (image > high).ifthenelse(high, image))
 
 
@@ -72,7 +72,7 @@ def mix(under: pyvips.Image, over: pyvips.Image | Sequence[float], mask: pyvips.
 
 
 def grid(size: tuple[int, int]) -> tuple[pyvips.Image, pyvips.Image]:
-    """Give x and y of every pixel, both in fractions of the width."""
+    """Return x and y of every pixel, both in fractions of the width."""
     width, height = size
     places = pyvips.Image.xyz(width, height) / width
     return places[0], places[1]

@@ -76,7 +76,7 @@ class Forest:
     seed: int
 
     def over(self, ground: Sequence[float]) -> list[float]:
-        """Give the line of tree tops above the ground."""
+        """Return the line of tree tops above the ground."""
         rng = random.Random(self.seed)
         line = list(ground)
         for _ in range(self.trees):

@@ -38,7 +38,7 @@ class Candidate:
     origin: Origin = Origin.WATCH
     who: str = ""
     background: bool = True
-    """Give way to renditions that clients wait for."""
+    """Wait while clients wait for renditions."""
     version: str = ""
     """Version of the file, if the caller knows it. A file in an unknown format has no other."""
     known: str | None = None

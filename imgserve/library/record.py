@@ -224,7 +224,7 @@ class RecordWriter:
         return renamed
 
     async def _follow(self, found: Inspected, old: ImageRecord) -> Recorded | None:
-        """Give a record the new id of its file; None where the record is being changed, or its file is back."""
+        """Return the renamed file's record; None where the record is being changed, or its file is back."""
         async with AsyncExitStack() as stack:
             free = await stack.enter_async_context(self.locks.hold_if_free(old.image_id))
             if not free or await self.inspector.exists(old.image_id):

@@ -1,4 +1,4 @@
-"""Keep the catalog in step with the folders of originals."""
+"""Synchronize the catalog with the folders of originals."""
 
 import logging
 import math

@@ -56,7 +56,7 @@ class Slot:
         return self.background and not self._admission.background_may_run
 
     def leave(self) -> None:
-        """Give the slot to the next waiter; further calls have no effect."""
+        """Release the slot to the next waiter; further calls have no effect."""
         if not self._left:
             self._left = True
             self._admission._leave(self)  # noqa: SLF001  the other half of one mechanism

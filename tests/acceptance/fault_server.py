@@ -84,7 +84,7 @@ class FaultServer:
         return next((line for line in self.lines if "listening on http://" in line), "")
 
     def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask over a connection of its own and read the answer to its end; `_` in names of headers stands for `-`."""
+        """Request over a new connection and read the whole answer; `_` in names of headers stands for `-`."""
         started = time.monotonic()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
@@ -98,19 +98,19 @@ class FaultServer:
             connection.close()
 
     def image(self, name: str, query: str = "", method: str = "GET", **headers: str) -> Answer:
-        """Ask for a picture."""
+        """Request a picture."""
         return self.get(f"/img/{quote(name)}?{query}", method, **headers)
 
     def begin(self, name: str, query: str = "", **headers: str) -> Future[Answer]:
-        """Ask for a picture without waiting for it."""
+        """Request a picture without waiting for it."""
         return self._clients.submit(self.image, name, query, **headers)
 
     def begin_many(self, name: str, queries: list[str]) -> list[Future[Answer]]:
-        """Ask for many pictures at once."""
+        """Request many pictures at once."""
         return [self.begin(name, query) for query in queries]
 
     def leave(self, name: str, query: str = "") -> http.client.HTTPConnection:
-        """Ask for a picture on a connection that the test closes whenever it likes."""
+        """Request a picture on a connection that the test closes whenever it likes."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("GET", f"/img/{quote(name)}?{query}")
         return connection
@@ -233,7 +233,7 @@ def decodes(data: bytes) -> bool:
 
 
 def gone(process: psutil.Process) -> bool:
-    """Tell whether a process has ended."""
+    """Return whether a process has ended."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -31,7 +31,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> dict[str, str]:
-    """Give an environment in which few peers are found, with a temporary folder of its own."""
+    """Return an environment in which few peers are found, with a temporary folder of its own."""
     return environment(PATH=str(tmp_path), TMPDIR=str(tmp_path))
 
 
@@ -98,7 +98,7 @@ def test_what_was_started_is_gone_when_the_benchmark_is_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_peer_that_does_not_start_is_told_and_nothing_is_left(
+def test_a_peer_that_does_not_start_is_reported_and_nothing_is_left(
     photographs: Path, tmp_path: Path, alone: dict[str, str]
 ) -> None:
     broken = tmp_path / "broken"
@@ -118,7 +118,7 @@ def test_a_peer_that_does_not_start_is_told_and_nothing_is_left(
 @pytest.mark.parametrize(
     ("arguments", "told"), [(("--only", "hots"), "received hots"), ((), "no upright JPEG"), (("--rounds", "0"), "0")]
 )
-def test_a_mistake_is_told_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_a_mistake_is_reported_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
     done = subprocess.run(
         [*BENCHMARKS, str(tmp_path), *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True,
         timeout=PATIENCE, check=False,

@@ -78,7 +78,7 @@ def test_a_replaced_original_is_served_new_within_a_second(
 
 
 @pytest.mark.parametrize("extension", ["png", "webp"])
-def test_a_size_first_asked_for_right_after_a_replacement_is_made_of_the_new_original(
+def test_a_size_first_requested_right_after_a_replacement_is_made_of_the_new_original(
     changing: Server, folder: Path, extension: str
 ) -> None:
     path = settled(folder / f"switch-{extension}.png", plain(RED))

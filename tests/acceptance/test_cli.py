@@ -71,7 +71,7 @@ def test_render_obeys_the_settings(shoe: Path, tmp_path: Path) -> None:
         ("half.jpg", "width=100", "damaged"),
     ],
 )
-def test_render_tells_a_mistake_in_one_sentence(
+def test_render_reports_a_mistake_in_one_sentence(
     shoe: Path, tmp_path: Path, name: str, parameters: str, told: str
 ) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
@@ -84,14 +84,14 @@ def test_render_tells_a_mistake_in_one_sentence(
     assert not (tmp_path / "out.png").exists()
 
 
-def test_render_tells_where_it_cannot_write(shoe: Path, tmp_path: Path) -> None:
+def test_render_reports_where_it_cannot_write(shoe: Path, tmp_path: Path) -> None:
     done = imgserve("render", shoe, tmp_path / "absent/out.png", "width=10", cwd=tmp_path)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert "absent/out.png" in done.stderr
 
 
-def test_render_tells_that_there_is_no_original(tmp_path: Path) -> None:
+def test_render_reports_that_there_is_no_original(tmp_path: Path) -> None:
     done = imgserve("render", "absent.jpg", "out.png", cwd=tmp_path)
     assert done.returncode == 2
     assert "absent.jpg" in done.stderr
@@ -144,14 +144,14 @@ def test_serve_needs_a_folder_that_is_there(tmp_path: Path) -> None:
         (["--cache", "."], "inside"),
     ],
 )
-def test_serve_tells_which_option_is_wrong(tmp_path: Path, options: list[str], told: str) -> None:
+def test_serve_reports_which_option_is_wrong(tmp_path: Path, options: list[str], told: str) -> None:
     done = imgserve("serve", tmp_path, *options, cwd=tmp_path)
     assert done.returncode == 1
     assert told in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_serve_tells_that_a_port_is_in_use(tmp_path: Path) -> None:
+def test_serve_reports_that_a_port_is_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = imgserve("serve", tmp_path, "--port", port, cwd=tmp_path, IMGSERVE_CACHE__FOLDER=str(tmp_path / ".c"))
@@ -160,7 +160,7 @@ def test_serve_tells_that_a_port_is_in_use(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_serve_tells_what_to_open(shoe: Path) -> None:
+def test_serve_reports_what_to_open(shoe: Path) -> None:
     with server(shoe.parent) as served:
         served.wait_for(f"{served.base_url}/img/shoe.jpg?")
         shown = [word for line in served.lines for word in line.split() if "/img/" in word]
@@ -199,7 +199,7 @@ def test_an_empty_folder_is_served(tmp_path: Path) -> None:
         assert [served.get(target).status_code for target in ("/", "/readyz", "/img/a.jpg")] == [200, 200, 404]
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
+def test_the_version_is_reported(tmp_path: Path) -> None:
     done = imgserve("--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"imgserve, version {package.__version__}\n")
 
@@ -211,7 +211,7 @@ def test_help_is_given(tmp_path: Path, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_command_is_told(tmp_path: Path) -> None:
+def test_an_unknown_command_is_reported(tmp_path: Path) -> None:
     done = imgserve("sevre", cwd=tmp_path)
     assert done.returncode == 2
     assert "sevre" in done.stderr

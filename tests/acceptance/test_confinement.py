@@ -121,7 +121,7 @@ def guarded(places: tuple[Path, Path]) -> Iterator[Server]:
 
 
 def _told(answer: Answer) -> tuple[int, dict[str, str], dict[str, object]]:
-    """Give all that a client is told, but for what names its own request."""
+    """Return all that a client is told, but for what names its own request."""
     body = json.loads(answer.body)
     assert body.pop("request_id") == answer.headers["x-request-id"]
     body.pop("instance")
@@ -132,7 +132,7 @@ def _told(answer: Answer) -> tuple[int, dict[str, str], dict[str, object]]:
 
 @pytest.mark.parametrize("query", ["", "?width=20", "?width=20&auto=format"])
 @pytest.mark.parametrize("path", [*CLIMBING, *NOT_FOR_THE_PUBLIC])
-def test_what_must_not_be_served_is_told_apart_from_nothing_by_nothing(
+def test_what_must_not_be_served_is_indistinguishable_from_a_missing_one(
     guarded: Server, places: tuple[Path, Path], path: str, query: str
 ) -> None:
     root, outside = places
@@ -176,7 +176,7 @@ def test_a_picture_that_becomes_a_link_to_the_outside_is_gone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("path", ["inside", "fifo.jpg", "socket.jpg", "to-null.jpg", "to-root", "absent.jpg"])
-def test_asking_for_what_is_no_picture_leaves_no_file_open(guarded: Server, path: str) -> None:
+def test_requesting_what_is_no_picture_leaves_no_file_open(guarded: Server, path: str) -> None:
     process = psutil.Process(guarded.process.pid)
     guarded.get_exactly(f"/img/{path}")
     before = process.num_fds()

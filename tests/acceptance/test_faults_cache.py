@@ -29,7 +29,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def small_disk(stage: Stage) -> Iterator[Path]:
-    """Give the cache a file system with room for a few small pictures."""
+    """Put the cache on a file system with room for a few small pictures."""
     stage.cache.mkdir()
     mount("-t", "tmpfs", "-o", "size=400k", "tmpfs", str(stage.cache))
     yield stage.cache
@@ -54,7 +54,7 @@ def stored(stage: Stage) -> list[Path]:
 
 
 def whole(answer: Future[Answer]) -> bool:
-    """Tell whether an answer that came is right; one that a kill has cut off has no Content-Length that is met."""
+    """Return whether an answer that came is right; one that a kill has cut off has no Content-Length that is met."""
     with contextlib.suppress(OSError, HTTPException):
         got = answer.result()
         return got.status == 200 and decodes(got.body) and int(got.headers["content-length"]) == len(got.body)

@@ -28,7 +28,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def small_disk(stage: Stage) -> Iterator[Path]:
-    """Give the cache a file system that holds no mezzanine."""
+    """Put the cache on a file system that holds no mezzanine."""
     stage.cache.mkdir()
     mount("-t", "tmpfs", "-o", "size=6m", "tmpfs", str(stage.cache))
     yield stage.cache
@@ -46,7 +46,7 @@ def mezzanines(stage: Stage) -> list[Path]:
 
 
 def burst(server: FaultServer, name: str = "large.jpg") -> None:
-    """Ask for every width at once and look at every answer."""
+    """Request every width at once and look at every answer."""
     answers = server.begin_many(name, [f"w={width}" for width in WIDTHS])
     assert all(answer.result().status == 200 and decodes(answer.result().body) for answer in answers)
 

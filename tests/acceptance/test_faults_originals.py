@@ -37,13 +37,13 @@ def ask(server: FaultServer, method: str, path: str, **options: object) -> httpx
 
 
 def recorded(server: FaultServer) -> dict[str, str]:
-    """Tell the SHA-256 of every image that is known."""
+    """Return the SHA-256 of every image that is known."""
     answer = ask(server, "GET", "/api/images?limit=1000")
     return {image["id"]: image["sha256"] for image in answer.json()["images"]} if answer.is_success else {}
 
 
 def lying(stage: Stage) -> dict[str, str]:
-    """Tell the SHA-256 of every picture that lies among the originals."""
+    """Return the SHA-256 of every picture that lies among the originals."""
     found = dict[str, str]()
     for path in stage.folder.rglob("*"):
         name = path.relative_to(stage.folder)
@@ -58,7 +58,7 @@ def agree(server: FaultServer, stage: Stage) -> bool:
 
 
 def served(server: FaultServer, *widths: int) -> bool:
-    """Tell whether pictures that were not asked for before are served."""
+    """Return whether pictures that were not asked for before are served."""
     return all(server.image(name, f"w={width}").status == 200 for name in ("a.png", "b.jpg") for width in widths)
 
 
@@ -153,7 +153,7 @@ def test_pictures_are_served_without_the_catalog_and_the_next_start_makes_it_ane
     until(lambda: agree(server, stage))
 
 
-def test_after_a_storm_of_renames_the_catalog_tells_what_is_there(stage: Stage) -> None:
+def test_after_a_storm_of_renames_the_catalog_reports_what_is_there(stage: Stage) -> None:
     chance, server = random.Random(6), stage.serve(**MANAGED)
     data = pictures(12)
     for _ in range(300):

@@ -29,7 +29,7 @@ def rendering(server: FaultServer, number: int) -> bool:
     return until(lambda: server.figure("rendering") == number)
 
 
-def test_beyond_the_queue_clients_are_told_at_once_to_come_back_and_hits_go_on(stage: Stage) -> None:
+def test_beyond_the_queue_clients_are_reported_at_once_to_come_back_and_hits_go_on(stage: Stage) -> None:
     server = stage.serve(RENDERING__WAITING=2)
     assert server.image("b.jpg", "w=10").status == 200
     with server.frozen():
@@ -79,7 +79,7 @@ def test_one_of_several_who_leaves_takes_nothing_from_the_others(stage: Stage) -
     assert server.renders() == 1
 
 
-def test_a_client_who_asks_again_for_what_is_under_way_joins_it(stage: Stage) -> None:
+def test_a_client_who_requests_again_for_what_is_under_way_joins_it(stage: Stage) -> None:
     server = stage.serve(RENDERING__PROCESSES=2)
     with server.frozen():
         leaver = server.leave("a.png", "w=20")

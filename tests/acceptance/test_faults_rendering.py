@@ -87,7 +87,7 @@ def test_a_file_that_crashes_every_process_costs_others_nothing(stage: Stage) ->
     assert until(lambda: len(server.children()) == 2)
 
 
-def test_many_sizes_of_a_crashing_file_asked_for_at_once_do_not_burn_the_pool(stage: Stage) -> None:
+def test_many_sizes_of_a_crashing_file_requested_at_once_do_not_burn_the_pool(stage: Stage) -> None:
     stage.put("poison.svg", bombs.many_elements())
     server = stage.serve(**SMALL_MEMORY, RENDERING__PROCESSES=2, RENDERING__CRASH_MEMORY="1h")
     answers = server.begin_many("poison.svg", [f"w={width}" for width in range(50, 56)])

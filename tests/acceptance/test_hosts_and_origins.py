@@ -111,7 +111,7 @@ def test_a_preflight_is_answered_with_what_is_allowed(site: Server) -> None:
         ("POST", TARGET),
     ],
 )
-def test_listed_pages_may_read_and_what_may_be_kept_varies_by_who_asks(
+def test_listed_pages_may_read_and_what_may_be_kept_varies_by_who_requests(
     strict: Server, method: str, target: str, origin: str | None, allowed: str | None
 ) -> None:
     answer = strict.ask(method, target, **({"origin": origin} if origin else {}))

@@ -29,7 +29,7 @@ class Pair:
     slow: ThreadServer
 
     def ask(self, *requests: str, splits: tuple[int, ...] = ()) -> tuple[list[RawAnswer], list[RawAnswer], int]:
-        """Ask both over a connection each; tell how many requests were answered hot."""
+        """Request both over a connection each; tell how many requests were answered hot."""
         told = {name: value for name, value in self.tags().items() if any("{" in request for request in requests)}
         octets = [raw(request.format(**told) if told else request) for request in requests]
         before = self.hot.hot.responses
@@ -39,7 +39,7 @@ class Pair:
         return *answers, self.hot.hot.responses - before
 
     def tags(self) -> dict[str, str]:
-        """Give the validators of the picture that most requests are for."""
+        """Return the validators of the picture that most requests are for."""
         with self.slow.connect() as connection:
             [answer] = talk(connection, [raw(get())])
         etag = answer.header("etag")

@@ -56,7 +56,7 @@ def is_hot(served: ThreadServer, target: str = TARGET, *fields: str) -> bool:
 
 
 def warm(served: ThreadServer, target: str = TARGET) -> RawAnswer:
-    """Ask until it is answered hot; with short looks a slow machine may need a few times."""
+    """Request until it is answered hot; with short looks a slow machine may need a few times."""
     ask(served, target)
     until(lambda: is_hot(served, target))
     return ask(served, target)

@@ -35,7 +35,7 @@ def test_head_is_get_without_a_body(site: Server, target: str) -> None:
     assert int(head.headers["content-length"]) == len(get.content)
 
 
-def test_a_head_for_a_picture_not_made_yet_tells_its_exact_length(site: Server) -> None:
+def test_a_head_for_a_picture_not_made_yet_reports_its_exact_length(site: Server) -> None:
     head, get = site.ask("HEAD", "/img/noise.jpg?width=211"), site.get("/img/noise.jpg?width=211")
     assert int(head.headers["content-length"]) == len(get.content)
     assert "hit" in get.headers["cache-status"]
@@ -75,7 +75,7 @@ def test_if_none_match_decides_whether_a_picture_is_sent(
 
 
 @pytest.mark.parametrize("form", ["{etag}", "W/{etag}", '"{key}-00000000"', '"{key}"'])
-def test_a_304_tells_the_tag_under_which_the_client_has_the_picture(
+def test_a_304_reports_the_tag_under_which_the_client_has_the_picture(
     site: Server, whole: httpx2.Response, form: str
 ) -> None:
     sent = form.format(etag=whole.headers["etag"], key=key_of(whole))
@@ -84,7 +84,7 @@ def test_a_304_tells_the_tag_under_which_the_client_has_the_picture(
 
 
 @pytest.mark.parametrize("condition", ["if_none_match", "if_modified_since"])
-def test_a_304_to_a_client_without_a_tag_tells_ours_if_the_picture_is_at_hand(site: Server, condition: str) -> None:
+def test_a_304_to_a_client_without_a_tag_reports_ours_if_the_picture_is_at_hand(site: Server, condition: str) -> None:
     whole, absent = site.get(TARGET), site.get("/img/noise.jpg?width=219", if_none_match="*")
     sent = {"if_none_match": "*", "if_modified_since": whole.headers["last-modified"]}[condition]
     answer = site.get(TARGET, **{condition: sent})
@@ -190,7 +190,7 @@ def test_any_other_range_is_the_whole_picture(site: Server, whole: httpx2.Respon
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0"])
-def test_a_range_outside_the_picture_is_a_416_that_tells_the_size(
+def test_a_range_outside_the_picture_is_a_416_that_reports_the_size(
     site: Server, whole: httpx2.Response, asked: str
 ) -> None:
     answer = site.get(TARGET, range=asked)
@@ -210,7 +210,7 @@ def test_a_range_outside_the_picture_is_a_416_that_tells_the_size(
         ("Thu, 01 Jan 2015 00:00:00 GMT", 200),
     ],
 )
-def test_if_range_asks_for_the_rest_of_the_same_picture_only(
+def test_if_range_requests_the_rest_of_the_same_picture_only(
     site: Server, whole: httpx2.Response, form: str, status: int
 ) -> None:
     fields = whole.headers
@@ -236,7 +236,7 @@ def test_a_304_comes_before_a_range(site: Server, whole: httpx2.Response) -> Non
         ("/healthz", {"GET", "HEAD"}),
     ],
 )
-def test_another_method_is_a_405_that_tells_which_are_allowed(
+def test_another_method_is_a_405_that_reports_which_are_allowed(
     site: Server, method: str, target: str, allowed: set[str]
 ) -> None:
     answer = site.ask(method, target)
@@ -264,7 +264,7 @@ def test_a_picture_is_not_dated_after_its_answer(whole: httpx2.Response) -> None
     assert modified <= date
 
 
-def test_an_answer_tells_where_it_came_from(site: Server) -> None:
+def test_an_answer_reports_where_it_came_from(site: Server) -> None:
     made, again = site.get("/img/noise.jpg?width=222"), site.get("/img/noise.jpg?width=222")
     assert made.headers["cache-status"] == "imgserve; fwd=miss; stored"
     assert again.headers["cache-status"] == "imgserve; hit; detail=memory"

@@ -96,7 +96,7 @@ def test_a_conversion_is_the_picture_of_the_url_with_another_extension(api: Api)
         ("png/bad/broken.jpg", 422, "unreadable_image"),
     ],
 )
-def test_what_cannot_be_converted_is_told(api: Api, path: str, status: int, code: str) -> None:
+def test_what_cannot_be_converted_is_reported(api: Api, path: str, status: int, code: str) -> None:
     answer = api.ask("GET", f"/api/convert/{path}")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
@@ -120,7 +120,7 @@ def test_the_last_step_that_names_a_format_decides_it(api: Api) -> None:
     assert opened(moving.content, n=-1).get("n-pages") == 3
 
 
-def test_every_mistake_in_every_step_is_told(api: Api) -> None:
+def test_every_mistake_in_every_step_is_reported(api: Api) -> None:
     answer = api.ask("POST", "/api/transform/a.jpg", json={"steps": ["width=x&nix=1", "", "fit=no"]})
     told = answer.json()["mistakes"]
     assert [mistake[:6] for mistake in told] == ["step 1", "step 1", "step 3"]
@@ -129,14 +129,14 @@ def test_every_mistake_in_every_step_is_told(api: Api) -> None:
         assert api.ask("POST", "/api/transform/a.jpg", json=body).status_code == 400
 
 
-def test_a_picture_that_lacks_what_a_step_asks_for_is_told_with_the_step(api: Api) -> None:
+def test_a_picture_that_lacks_what_a_step_requests_is_reported_with_the_step(api: Api) -> None:
     for number, steps in ((1, ["rect=900,900,9,9", "flip=h"]), (2, ["width=40", "rect=100,100,50,50"])):
         answer = api.ask("POST", "/api/transform/a.jpg", json={"steps": steps})
         assert answer.status_code == 400
         assert [told[:12] for told in answer.json()["mistakes"]] == [f"step {number}: rect"]
 
 
-def test_the_url_of_a_picture_is_the_shortest_that_asks_for_it(api: Api) -> None:
+def test_the_url_of_a_picture_is_the_shortest_that_requests_it(api: Api) -> None:
     path = "/api/transform/shoes%2Fr%C3%A4d%20one.png"
     made = posted(api, path, steps=["h=90&w=120&fm=webp&q=84"], output="url")
     assert made["url"] == "/img/shoes/r%C3%A4d%20one.png?format=webp&height=90&quality=84&width=120"
@@ -170,7 +170,7 @@ def test_without_an_id_a_new_original_is_named_by_its_content(api: Api) -> None:
     assert made["image"]["id"].endswith(".webp")
 
 
-def test_many_pictures_come_in_a_zip_that_tells_what_is_missing(api: Api) -> None:
+def test_many_pictures_come_in_a_zip_that_reports_what_is_missing(api: Api) -> None:
     ids = ["shoes/räd one.png", "a.jpg", "moving.gif", "bad/broken.jpg", "none.jpg"]
     files, problems = unpacked(api, ids=ids, steps=["width=80&format=webp"])
     assert list(files) == ["shoes/räd one.webp", "a.webp", "moving.webp"]
@@ -218,7 +218,7 @@ def test_after_warming_every_browser_finds_its_picture(api: Api, query: str) -> 
             assert [one.headers["content-type"] for one in seen] == ["image/jpeg", "image/webp", "image/avif"]
 
 
-def test_warming_again_makes_nothing_and_what_fails_is_told(api: Api) -> None:
+def test_warming_again_makes_nothing_and_what_fails_is_reported(api: Api) -> None:
     body = {"ids": ["a.jpg", "bad/broken.jpg", "none.jpg"], "presets": ["card"], "transforms": ["w=48&format=png"]}
     first, again = api.lines("/api/warm", body), api.lines("/api/warm", body)
     assert [line["done"] for line in first] == [1, 2, 3, 4, 5, 6, 6]

@@ -155,7 +155,7 @@ def test_a_purge_removes_renditions_and_nothing_else(api: Api) -> None:
     assert api.served.figure("imgserve_renders_total") == before + 1
 
 
-def test_a_large_photograph_has_its_mezzanine_before_anybody_asks(api: Api, folder: Path) -> None:
+def test_a_large_photograph_has_its_mezzanine_before_anybody_requests(api: Api, folder: Path) -> None:
     settled(folder / "photo.jpg", encoded(noise(4000, 3000), "jpg"))
     until_there(api, "photo.jpg")
     until(lambda: api.served.figure("imgserve_mezzanines_total", result="kept"))
@@ -191,7 +191,7 @@ def test_a_chain_of_transforms_and_a_zip(api: Api) -> None:
     ("method", "path"),
     [("GET", "/api/images"), ("POST", "/api/images"), ("DELETE", "/api/cache"), ("GET", "/api/nothing")],
 )
-def test_strangers_are_told_nothing(api: Api, key: str | None, method: str, path: str) -> None:
+def test_strangers_are_reported_nothing(api: Api, key: str | None, method: str, path: str) -> None:
     answer = api.served.ask(method, path, **({} if key is None else {"x_api_key": key}))
     assert answer.status_code == (404 if path == "/api/nothing" else 401)
     assert answer.headers["content-type"] == "application/problem+json"

@@ -129,7 +129,7 @@ def test_a_shared_disk_tier_is_counted_once(counted: Server) -> None:
     assert counted.figure("imgserve_cache_limit_bytes", tier="memory") == 2 * 256e6
 
 
-def test_metrics_are_for_this_machine_and_a_trusted_proxy_tells_who_asks(site: Server) -> None:
+def test_metrics_are_for_this_machine_and_a_trusted_proxy_reports_who_requests(site: Server) -> None:
     assert site.get("/metrics").status_code == 200
     forwarded = site.get("/metrics", x_forwarded_for="192.0.2.7")
     assert (forwarded.status_code, forwarded.json()["code"]) == (404, "not_found")

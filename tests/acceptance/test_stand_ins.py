@@ -26,7 +26,7 @@ def stands_in(answer: Answer) -> bool:
 
 
 def itself(server: FaultServer, name: str, query: str, **headers: str) -> Answer:
-    """Ask until the answer is the picture that was asked for."""
+    """Request until the answer is the picture that was asked for."""
 
     def found() -> Answer | None:
         answer = server.image(name, query, **headers)
@@ -38,7 +38,7 @@ def itself(server: FaultServer, name: str, query: str, **headers: str) -> Answer
 
 
 def waits(server: FaultServer, name: str, query: str, **headers: str) -> bool:
-    """Tell whether the picture itself is waited for, which is known when half a second was not enough."""
+    """Return whether the picture itself is waited for, which is known when half a second was not enough."""
     with server.frozen():
         asked = server.begin(name, query, **headers)
         time.sleep(0.5)
@@ -49,7 +49,7 @@ def waits(server: FaultServer, name: str, query: str, **headers: str) -> bool:
     return waited
 
 
-def test_a_smaller_picture_is_served_while_the_wanted_one_is_made(stage: Stage) -> None:
+def test_a_smaller_picture_is_served_while_the_requested_one_is_made(stage: Stage) -> None:
     server = stage.serve(RENDERING__STAND_IN=SOON)
     small = server.image("b.jpg", "w=200")
     with server.frozen():
@@ -177,7 +177,7 @@ def test_nothing_else_stands_in(stage: Stage, query: str) -> None:
     assert waits(server, "b.jpg", query)
 
 
-def test_who_asks_for_the_bytes_themselves_waits_for_them(stage: Stage) -> None:
+def test_who_requests_the_bytes_themselves_waits_for_them(stage: Stage) -> None:
     server = stage.serve(RENDERING__STAND_IN=SOON)
     server.image("b.jpg", "w=200")
     assert waits(server, "b.jpg", "w=300", range="bytes=0-9")
@@ -196,7 +196,7 @@ def test_head_is_answered_as_get_is(stage: Stage) -> None:
     assert all(head.headers[name] == get.headers[name] for name in head.headers.keys() - changing)
 
 
-def test_who_has_the_stand_in_and_asks_again_gets_the_picture(stage: Stage) -> None:
+def test_who_has_the_stand_in_and_requests_again_gets_the_picture(stage: Stage) -> None:
     server = stage.serve(RENDERING__STAND_IN=SOON)
     server.image("b.jpg", "w=200")
     with server.frozen():

@@ -74,7 +74,7 @@ def test_without_a_format_the_originals_is_kept_if_browsers_show_it(site: Server
         ("quality=40", (400, 300)),
     ],
 )
-def test_a_picture_has_the_asked_size(site: Server, query: str, wanted: tuple[int, int]) -> None:
+def test_a_picture_has_the_requested_size(site: Server, query: str, wanted: tuple[int, int]) -> None:
     answer = site.get(f"/img/shoe.jpg?{query}")
     assert answer.status_code == 200, answer.text
     assert size(answer.content) == wanted
@@ -143,7 +143,7 @@ def test_a_preset_that_is_not_known_is_a_mistake_in_a_query_and_no_picture_in_a_
         ("kinds/svg.webp", "image/webp"),
     ],
 )
-def test_another_extension_asks_for_another_format_of_the_same_original(
+def test_another_extension_requests_another_format_of_the_same_original(
     site: Server, path: str, media_type: str
 ) -> None:
     answer = site.get(f"/img/{path}?width=40")
@@ -155,7 +155,7 @@ def test_an_extension_that_cannot_be_written_finds_nothing(site: Server, path: s
     assert site.get(f"/img/{path}").status_code == 404
 
 
-def test_without_parameters_a_picture_is_upright_bounded_and_tells_nothing_private(site: Server) -> None:
+def test_without_parameters_a_picture_is_upright_bounded_and_reveals_nothing_private(site: Server) -> None:
     answer = site.get("/img/phone.jpg")
     image = opened(answer.content)
     assert (image.width, image.height) == (1024, 2048)
@@ -178,7 +178,7 @@ def limited(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield served
 
 
-def test_a_size_beyond_the_cap_is_lowered_and_told_each_time(limited: Server) -> None:
+def test_a_size_beyond_the_cap_is_lowered_and_reported_each_time(limited: Server) -> None:
     answers = [limited.get("/img/shoe.jpg?width=4000") for _ in range(2)]
     assert [size(answer.content) for answer in answers] == [(200, 150)] * 2
     assert "200" in answers[0].headers["x-image-adjusted"]
@@ -208,7 +208,7 @@ def test_an_original_over_a_limit_is_refused_with_the_limit_named(
     assert limit in answer.json()["detail"]
 
 
-def test_an_animation_stays_one_through_a_resize_unless_a_still_is_asked_for(site: Server) -> None:
+def test_an_animation_stays_one_through_a_resize_unless_a_still_is_requested(site: Server) -> None:
     moving, still = (site.get(f"/img/kinds/moving.gif?width=32{more}") for more in ("", "&animate=0"))
     frames = opened(moving.content, n=-1)
     assert frames.get("n-pages") == 3
@@ -233,11 +233,11 @@ def test_transparency_falls_on_the_background_where_a_format_has_none(site: Serv
         ("format=png", 'inline; filename="shoe.png"'),
     ],
 )
-def test_a_saved_picture_has_the_name_that_was_asked_for(site: Server, query: str, told: str) -> None:
+def test_a_saved_picture_has_the_name_that_was_requested(site: Server, query: str, told: str) -> None:
     assert site.get(f"/img/shoe.jpg?{query}").headers["content-disposition"] == told
 
 
-def test_every_mistake_of_a_query_is_told_at_once_and_as_data(site: Server) -> None:
+def test_every_mistake_of_a_query_is_reported_at_once_and_as_data(site: Server) -> None:
     query = "width=-3&fit=krop&quality=900&crop=<script>&dpr=x&rotate=1e9&width=5&background=%00&format=bmp"
     answer = site.get_exactly(f"/img/shoe.jpg?{query}")
     assert answer.status == 400

@@ -138,7 +138,7 @@ def test_requests_that_come_together_share_one_rendering(config: Config) -> None
     assert coalesced > 0
 
 
-def test_an_unforeseen_error_is_a_500_that_tells_nothing_of_the_inside(
+def test_an_unforeseen_error_is_a_500_that_reveals_nothing_of_the_inside(
     config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story(app: Starlette, client: httpx2.AsyncClient) -> httpx2.Response:

@@ -54,7 +54,7 @@ def test_a_server_that_is_not_there_ends_the_benchmark() -> None:
         drive("http://127.0.0.1:1", [request("/")], 1)
 
 
-def test_our_own_generator_tells_rate_and_latency(address: str) -> None:
+def test_our_own_generator_reports_rate_and_latency(address: str) -> None:
     done = Generator(None).run(RepeatedRequest(address, "/same", 304, {"if_none_match": '"a"'}), 2, 0.05)
     assert done.answers > 0
     assert 0 < done.p50 <= done.p99

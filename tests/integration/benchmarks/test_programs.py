@@ -34,7 +34,7 @@ def _alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_program_that_ends_early_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_program_that_ends_early_is_reported_with_its_last_words(tmp_path: Path) -> None:
     with (
         pytest.raises(BenchmarkFailed, match=r"(?s)ended with 3.*no such luck"),
         serving([sys.executable, "-c", "print('no such luck'); raise SystemExit(3)"], tmp_path / "program"),

@@ -42,7 +42,7 @@ def test_a_hit_has_every_field_and_is_counted_and_marked_as_used(tier: DiskTier,
     assert again.used > used.used
 
 
-def test_what_is_not_there_is_told_at_once(tier: DiskTier, key: Key) -> None:
+def test_what_is_not_there_is_reported_at_once(tier: DiskTier, key: Key) -> None:
     before = tier.stats().misses
     assert tier.get_nonblocking(key("b")) is UNKNOWN
     assert tier.get(key("b")) is None
@@ -212,7 +212,7 @@ def test_a_ledger_made_anew_is_opened_again(tier: DiskTier, tmp_path: Path, key:
 @pytest.mark.parametrize(
     ("number", "tries"), [(errno.EOPNOTSUPP, 1), (errno.EINVAL, 1), (errno.EAGAIN, 2), (errno.EIO, 2)]
 )
-def test_a_file_system_that_cannot_tell_is_not_asked_again(
+def test_a_file_system_that_cannot_report_is_not_requested_again(
     tier: DiskTier, png: Png, key: Key, monkeypatch: pytest.MonkeyPatch, number: int, tries: int
 ) -> None:
     asked = []
@@ -272,7 +272,7 @@ def test_a_get_takes_a_thread_only_where_it_has_to(tmp_path: Path, png: Png, key
     anyio.run(body)
 
 
-def test_the_tiers_tell_at_once_and_a_disk_hit_moves_up(tmp_path: Path, png: Png, key: Key) -> None:
+def test_the_tiers_report_at_once_and_a_disk_hit_moves_up(tmp_path: Path, png: Png, key: Key) -> None:
     async def body() -> Sequence[object]:
         cache = TieredCache(MemoryTier(0), DiskTier(tmp_path, 1_000_000))
         await cache.put(key("a"), png(500))

@@ -82,7 +82,7 @@ class Scanned:
         self.steps = 0
 
     def evict_to_budget(self) -> None:
-        """Keep everything."""
+        """Store everything."""
 
     def sweep(self) -> int:
         return 0

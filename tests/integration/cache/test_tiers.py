@@ -134,7 +134,7 @@ async def test_a_purge_of_another_image_changes_nothing(tmp_path: Path, png: Png
     await cache.close()
 
 
-async def test_many_requests_at_once_get_what_they_asked_for(tmp_path: Path, png: Png, key: Key) -> None:
+async def test_many_requests_at_once_get_what_they_requested(tmp_path: Path, png: Png, key: Key) -> None:
     cache = TieredCache(MemoryTier(100_000), DiskTier(tmp_path, 10_000_000))
     answers: dict[int, bool] = {}
 

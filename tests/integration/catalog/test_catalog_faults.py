@@ -45,7 +45,7 @@ async def refused(work: Callable[[], Awaitable[Any]]) -> CatalogUnavailable:
 
 
 async def recovered(work: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask until there is an answer."""
+    """Request until there is an answer."""
     async with asyncio.timeout(LONG):
         while True:
             with contextlib.suppress(CatalogUnavailable):

@@ -33,7 +33,7 @@ def stored(image_id: str) -> bytes:
 
 
 def meant(selection: Selection, one: ImageRecord) -> bool:
-    """Tell what a selection means, in the plainest words."""
+    """Return what a selection means, in the plainest words."""
     if not isinstance(selection, ImageQuery):
         return one.image_id in selection
     said = " ".join([one.image_id.replace("/", " "), one.title, *one.tags]).lower().replace("è", "e").split()

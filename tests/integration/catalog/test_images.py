@@ -99,7 +99,7 @@ async def test_of_equal_ids_the_last_counts(catalog: Catalog) -> None:
     assert ((await catalog.images.get_many(["a", "a"]))["a"]).title == "two"
 
 
-async def test_nothing_asked_is_nothing_done(catalog: Catalog) -> None:
+async def test_nothing_requested_is_nothing_done(catalog: Catalog) -> None:
     assert await catalog.images.put_many([]) == {}
     assert await catalog.images.get_many([]) == {}
     assert await catalog.sets.delete([]) == []
@@ -145,7 +145,7 @@ async def test_a_deleted_image_leaves_nothing(catalog: Catalog) -> None:
     assert await catalog.images.get("a") == record("a")
 
 
-async def test_versions_are_told_in_the_order_of_ids_piece_by_piece(catalog: Catalog) -> None:
+async def test_versions_are_reported_in_the_order_of_ids_piece_by_piece(catalog: Catalog) -> None:
     names = ["a/1", "a/2", "a/\udcff", "a/é", "b/1"]
     await catalog.images.put_many([record(name, version=f"v{name[-1]!a}") for name in names])
     first = await catalog.images.versions("a/", limit=2)

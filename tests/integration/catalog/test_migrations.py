@@ -128,7 +128,7 @@ async def test_a_current_catalog_is_opened_without_loading_alembic(address: str)
     assert done.stdout.strip() == "False"
 
 
-async def test_the_indexed_expression_is_the_one_that_is_asked(postgres: Server) -> None:
+async def test_the_indexed_expression_is_the_one_that_is_requested(postgres: Server) -> None:
     async with opened(postgres.new_database()) as catalog, catalog.database.reading() as connection:
         await connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = await connection.execute(text(f"EXPLAIN SELECT 1 FROM images WHERE {VECTOR_SQL} @@ 'a'::tsquery"))  # noqa: S608  ours

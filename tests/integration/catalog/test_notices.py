@@ -28,7 +28,7 @@ async def test_notices_are_read_in_order_from_a_number_on(catalog: Catalog) -> N
     assert await catalog.notices.after(numbers[-1]) == []
 
 
-async def test_what_no_file_can_be_called_is_not_told(catalog: Catalog) -> None:
+async def test_what_no_file_can_be_called_is_not_reported(catalog: Catalog) -> None:
     assert await catalog.notices.publish([Notice("changed", "\ud800")]) == []
     assert await catalog.notices.publish([]) == []
 

@@ -49,7 +49,7 @@ async def test_no_tags_change_nothing(catalog: Catalog) -> None:
     assert await catalog.images.get("a") == record("a", tags=("x",))
 
 
-async def test_deleting_tells_what_was_there(catalog: Catalog) -> None:
+async def test_deleting_reports_what_was_there(catalog: Catalog) -> None:
     await catalog.images.put_many([record(name, tags=("x",)) for name in ("a", "b\udcff", "c")])
     assert await catalog.sets.delete(["b\udcff", "absent", "a"]) == ["a", "b\udcff"]
     assert await catalog.sets.delete(ImageQuery(tags=("x",))) == ["c"]

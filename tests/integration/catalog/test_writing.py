@@ -59,13 +59,13 @@ async def test_the_focal_point_of_an_image_is_one_look_up(catalog: Catalog) -> N
     assert [await catalog.images.focal_point(name) for name in ("b", "absent", "\ud800")] == [None] * 3
 
 
-async def test_the_versions_of_some_images_are_told(catalog: Catalog) -> None:
+async def test_the_versions_of_some_images_are_reported(catalog: Catalog) -> None:
     await catalog.images.put_many([record("a", version="2_2"), record("b")])
     assert await catalog.images.versions_of(["a", "b", "c", "\ud800"]) == {"a": "2_2", "b": "1_1"}
     assert await catalog.images.versions_of([]) == {}
 
 
-async def test_the_ids_of_a_query_are_told_piece_by_piece(catalog: Catalog) -> None:
+async def test_the_ids_of_a_query_are_reported_piece_by_piece(catalog: Catalog) -> None:
     await catalog.images.put_many([record(name, tags=("x",)) for name in ("a/2", "a/1", "a/\udcff")] + [record("a/3")])
     query = ImageQuery(tags=("x",))
     assert await catalog.search.ids(query, limit=2) == ["a/1", "a/2"]

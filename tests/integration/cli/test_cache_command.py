@@ -37,7 +37,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> list[str]:
     return done.output.splitlines()
 
 
-def test_stats_tell_both_tiers_and_their_budgets(cache: Path) -> None:
+def test_stats_report_both_tiers_and_their_budgets(cache: Path) -> None:
     renditions, mezzanines = run(cache, "stats", IMGSERVE_CACHE__MEZZANINE_BYTES="3GB")
     assert renditions.startswith("2 renditions, ")
     assert renditions.endswith(" of 10GB")

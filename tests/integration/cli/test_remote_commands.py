@@ -45,7 +45,7 @@ def test_a_rejected_file_is_reported_and_does_not_stop_the_others(api: ApiServer
     assert run("upload", "a.txt").stderr.startswith("imgserve: a.txt: The original is not in an image format")
 
 
-def test_a_file_replaces_what_has_its_id_only_where_that_is_said(api: ApiServer, run: Run, tmp_path: Path) -> None:
+def test_a_file_replaces_what_has_its_id_only_where_that_is_declared(api: ApiServer, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"1")
     api.images["x.jpg"] = record("x.jpg", b"older")
     assert run("upload", "a.jpg", "--id", "x.jpg").returncode == 1
@@ -152,7 +152,7 @@ def test_a_picture_is_converted_into_a_file_or_to_standard_output(api: ApiServer
     assert (run("convert", "a.jpg", "-").returncode, run("convert", "a.jpg", "b.webp", "widht=3").returncode) == (2, 1)
 
 
-def test_warming_tells_its_end_and_what_failed(api: ApiServer, run: Run) -> None:
+def test_warming_reports_its_end_and_what_failed(api: ApiServer, run: Run) -> None:
     bad = {"done": 2, "total": 2, "failed": 1, "made": 3, "id": "b.jpg", "problem": {"code": "busy", "detail": "Busy."}}
     lines = [{"done": 1, "total": 2, "failed": 0, "made": 3, "id": "a.jpg"}, bad]
     api.answers["/api/warm"] = ndjson(*lines, {"done": 2, "total": 2, "failed": 1, "made": 3, "finished": True})

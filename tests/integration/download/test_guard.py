@@ -43,7 +43,7 @@ async def there() -> AsyncIterator[Remote]:
 
 
 async def nowhere(_piece: bytes) -> None:
-    """Take bytes and forget them."""
+    """Discard bytes."""
 
 
 async def refusal(downloader: Downloader, url: str) -> ImgserveError:
@@ -105,7 +105,7 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse(there: 
     assert there.connections == 0
 
 
-async def test_a_name_that_changes_its_answer_is_asked_once_and_gains_nothing(there: Remote) -> None:
+async def test_a_name_that_changes_its_answer_is_requested_once_and_gains_nothing(there: Remote) -> None:
     resolve = Answering(["127.0.0.9"], ["127.0.0.1"])
     rules = FetchRules(1_000_000, ports=frozenset({there.port}), networks=("127.0.0.9",))
     downloader = Downloader(rules, resolve=resolve)

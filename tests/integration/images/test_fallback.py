@@ -38,13 +38,13 @@ def wanted(query: str) -> Transform:
     return normalize(transform, FORMATS["jpg"], FORMATS[transform.format or "jpg"])
 
 
-async def keep(house: Parts, query: str, orientation: int) -> None:
+async def keep(open_rig: Parts, query: str, orientation: int) -> None:
     """Put something of the right size and format under the name that a rendition would have."""
     transform = wanted(query)
     size = plan(Size(ORIGINAL.width, ORIGINAL.height), transform, orientation=orientation).size
     data = b"\xff\xd8\xff" + zlib.crc32(query.encode()).to_bytes(4, "big")
     rendition = Rendition(data, f"image/{transform.format}", size.width, size.height)
-    assert await house.cache.put(house.renditions.key(ORIGINAL, transform), rendition)
+    assert await open_rig.cache.put(open_rig.renditions.key(ORIGINAL, transform), rendition)
 
 
 def chosen(
@@ -57,19 +57,19 @@ def chosen(
     orientation: int = 1,
     disk: bool = True,
 ) -> str | None:
-    """Tell which of the kept ones is taken."""
+    """Return which of the kept ones is taken."""
 
     async def body() -> str | None:
-        house = parts(place, disk=disk)
+        open_rig = parts(place, disk=disk)
         try:
             for one in kept:
-                await keep(house, one, orientation)
+                await keep(open_rig, one, orientation)
             transform = wanted(query)
-            key = house.renditions.key(ORIGINAL, transform)
+            key = open_rig.renditions.key(ORIGINAL, transform)
             request = RenditionRequest(ORIGINAL, transform, key, ParsedQuery(transform), tuple(formats))
-            found = await house.fallback._find(request, min_share=least)
+            found = await open_rig.fallback._find(request, min_share=least)
         finally:
-            await house.cache.close()
+            await open_rig.cache.close()
         by_name = {canonical(wanted(one)): one for one in kept}
         return None if found is None else by_name[found[0].canonical]
 
@@ -149,28 +149,28 @@ def test_a_rendering_that_is_cancelled_at_the_end_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float
 ) -> None:
     async def body() -> None:
-        house = parts(tmp_path)
-        house.fallback._after = after
-        monkeypatch.setattr(house.renditions, "make", cancelled_work)
+        open_rig = parts(tmp_path)
+        open_rig.fallback._after = after
+        monkeypatch.setattr(open_rig.renditions, "make", cancelled_work)
         with pytest.raises(Unavailable) as caught:
-            await house.fallback.make(request(), may_stand_in=True)
+            await open_rig.fallback.make(request(), may_stand_in=True)
         assert caught.value.retry_after == 1
-        await house.cache.close()
+        await open_rig.cache.close()
 
     asyncio.run(body())
 
 
 def test_a_request_that_is_cancelled_itself_stays_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
-        house = parts(tmp_path)
-        house.fallback._after = 0.1
-        monkeypatch.setattr(house.renditions, "make", endless_work)
+        open_rig = parts(tmp_path)
+        open_rig.fallback._after = 0.1
+        monkeypatch.setattr(open_rig.renditions, "make", endless_work)
         for pause in (0.0, 0.3):  # before and after the time to wait is over
-            task = asyncio.create_task(house.fallback.make(request(), may_stand_in=True))
+            task = asyncio.create_task(open_rig.fallback.make(request(), may_stand_in=True))
             await asyncio.sleep(pause)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        await house.cache.close()
+        await open_rig.cache.close()
 
     asyncio.run(body())

@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_read_is_reported(originals: Counting, monkeypat
         find(originals, "absent.webp")
 
 
-def test_a_file_that_is_no_picture_is_told_so(originals: Counting, folder: Path) -> None:
+def test_a_file_that_is_no_picture_is_reported(originals: Counting, folder: Path) -> None:
     settled(folder / "notes.txt", b"no picture")
     (folder / "young.jpg").write_bytes(b"not yet")
     with pytest.raises(UnsupportedImage):

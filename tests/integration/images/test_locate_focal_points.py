@@ -55,7 +55,7 @@ async def seen(locator: Locator) -> Original:
     return (await locator.find("shoe.png")).original
 
 
-def test_an_original_carries_its_focal_point_and_is_not_asked_about_again(place: Path, catalog: Catalog) -> None:
+def test_an_original_carries_its_focal_point_and_is_not_looked_up_again(place: Path, catalog: Catalog) -> None:
     async def looks() -> tuple[Original, Original]:
         a_finder = locator(place, catalog)
         return await seen(a_finder), await seen(a_finder)
@@ -67,7 +67,7 @@ def test_an_original_carries_its_focal_point_and_is_not_asked_about_again(place:
     assert catalog.asked == 1
 
 
-def test_after_forgetting_it_is_asked_about_again(place: Path, catalog: Catalog) -> None:
+def test_after_forgetting_it_is_looked_up_again(place: Path, catalog: Catalog) -> None:
     async def looks() -> tuple[Original, Original]:
         a_finder = locator(place, catalog, recheck=60)
         first = await seen(a_finder)

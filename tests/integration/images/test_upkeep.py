@@ -13,8 +13,8 @@ from imgserve.cache.key import RenditionKey
 from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.model import Rendition
-from tests.house import until
 from tests.pictures import encoded, quarters
+from tests.rendition_rig import until
 
 DATA = encoded(quarters(8, 8), "png")
 PICTURE = Rendition(DATA, "image/png", 8, 8)

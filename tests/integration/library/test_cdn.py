@@ -89,7 +89,7 @@ def test_purges_of_one_moment_are_one_call() -> None:
     run(work)
 
 
-def test_a_cache_that_is_in_trouble_is_told_again() -> None:
+def test_a_cache_that_is_in_trouble_is_reported_again() -> None:
     async def work() -> None:
         cache = Cache("503 Busy", "429 Slow", "500 Oh")
         async with purging(cache, cloudflare) as a_purger:
@@ -119,7 +119,7 @@ def test_what_is_not_taken_is_logged_without_the_token(
     assert "token" not in caplog.text
 
 
-def test_an_address_that_cannot_be_asked_for_hinders_no_other() -> None:
+def test_an_address_that_cannot_be_requested_blocks_no_other() -> None:
     async def work() -> None:
         cache = Cache()
         async with purging(cache, lambda url: [PlainPurge(url, "")]) as a_purger:
@@ -130,7 +130,7 @@ def test_an_address_that_cannot_be_asked_for_hinders_no_other() -> None:
     run(work)
 
 
-def test_a_cache_that_cannot_be_told_hinders_no_other_and_nothing_later(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cache_that_cannot_be_reported_blocks_no_other_and_nothing_later(caplog: pytest.LogCaptureFixture) -> None:
     class Odd:
         name = "odd"
 
@@ -148,7 +148,7 @@ def test_a_cache_that_cannot_be_told_hinders_no_other_and_nothing_later(caplog: 
     assert "odd could not be purged" in caplog.text
 
 
-def test_what_still_waits_at_the_end_is_told() -> None:
+def test_what_still_waits_at_the_end_is_reported() -> None:
     async def work() -> None:
         cache = Cache()
         async with purging(cache, cloudflare) as a_purger:

@@ -27,8 +27,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def _found(tree: OriginalsTree, door: Door, folder: str = "") -> dict[str, bool]:
-    catalog: Any = door
+async def _found(tree: OriginalsTree, ingest: Door, folder: str = "") -> dict[str, bool]:
+    catalog: Any = ingest
     return {one.image_id: one.version is not None async for one in differences(tree, catalog, folder)}
 
 
@@ -40,12 +40,12 @@ async def test_each_id_of_one_side_alone_is_a_difference(
     folder = tmp_path_factory.mktemp("originals")
     tree = OriginalsTree({"": folder})
     there = {image_id for image_id in lying if _put(folder, image_id)}
-    door = Door(tree)
+    ingest = Door(tree)
     versions = {file.image_id: file.version for file in tree.walk("")}
     for image_id in known:
-        door.images.rows[image_id] = record(image_id, version=versions.get(image_id, "1_1") + "_focal")
+        ingest.images.rows[image_id] = record(image_id, version=versions.get(image_id, "1_1") + "_focal")
     assert set(versions) == there
-    assert await _found(tree, door) == {one: one in there for one in there ^ known}
+    assert await _found(tree, ingest) == {one: one in there for one in there ^ known}
 
 
 def _put(folder: Path, image_id: str) -> bool:
@@ -70,10 +70,10 @@ async def test_a_mounted_folder_is_compared_by_itself(tmp_path: Path, folder: st
     for path in (main / "a.jpg", main / "m" / "n" / "covered.jpg", mounted / "b.jpg"):
         path.write_bytes(b"")
     tree = OriginalsTree({"": main, "m/n": mounted})
-    door = Door(tree)
+    ingest = Door(tree)
     for image_id in ("gone.jpg", "m/n/gone.jpg"):
-        door.images.rows[image_id] = record(image_id)
-    assert await _found(tree, door, folder) == wanted
+        ingest.images.rows[image_id] = record(image_id)
+    assert await _found(tree, ingest, folder) == wanted
 
 
 def test_nothing_is_gone_from_a_folder_that_is_another_one(tmp_path: Path) -> None:

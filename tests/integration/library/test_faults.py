@@ -8,7 +8,7 @@ import pytest
 
 from imgserve.errors import CatalogUnavailable, ImageNotFound
 from imgserve.library.results import Recording
-from tests.ingests import House, house, picture
+from tests.library_rig import Rig, open_rig, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -19,53 +19,53 @@ PAUSE = 1.1
 async def test_while_the_catalog_is_locked_changes_fail_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.ingests.PATIENCE", 1)
-    async with house(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite", trash_seconds=60) as home:
-        kept = (await home.upload(picture(), "a.png")).record
-        home.put("b.png", picture(1))
+    monkeypatch.setattr("tests.library_rig.PATIENCE", 1)
+    async with open_rig(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite", trash_seconds=60) as rig:
+        kept = (await rig.upload(picture(), "a.png")).record
+        rig.put("b.png", picture(1))
         with sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None) as other:
             other.execute("BEGIN IMMEDIATE")
             for change in (
-                lambda: home.door.record("b.png"),
-                lambda: home.door.change("a.png", {"title": "T"}),
-                lambda: home.upload(picture(2), "c.png"),
-                lambda: home.door.delete("a.png"),
+                lambda: rig.ingest.record("b.png"),
+                lambda: rig.ingest.change("a.png", {"title": "T"}),
+                lambda: rig.upload(picture(2), "c.png"),
+                lambda: rig.ingest.delete("a.png"),
             ):
                 with pytest.raises(CatalogUnavailable):
                     await change()
                 await asyncio.sleep(PAUSE)
             other.execute("ROLLBACK")
         other.close()
-        (item,) = await home.door.trash()
-        assert await home.scan() == {"b.png": "created", "c.png": "created"}
-        assert await home.catalog.images.get("a.png") is None
-        assert await home.door.restore(item.item) == kept
+        (item,) = await rig.ingest.trash()
+        assert await rig.scan() == {"b.png": "created", "c.png": "created"}
+        assert await rig.catalog.images.get("a.png") is None
+        assert await rig.ingest.restore(item.item) == kept
 
 
 async def test_a_catalog_that_is_deleted_is_missed_and_made_anew_only_by_a_new_start(tmp_path: Path) -> None:
     address = f"sqlite:///{tmp_path}/catalog.sqlite"
-    async with house(tmp_path, address) as home:
-        await home.upload(picture(), "a.png")
+    async with open_rig(tmp_path, address) as rig:
+        await rig.upload(picture(), "a.png")
         (tmp_path / "catalog.sqlite").unlink()
-        await refused(home)
-        assert {one.image_id for one in home.walked()} == {"a.png"}
+        await refused(rig)
+        assert {one.image_id for one in rig.walked()} == {"a.png"}
         assert not (tmp_path / "catalog.sqlite").exists()
-    async with house(tmp_path, address) as home:
-        assert (await home.door.record("a.png")).outcome is Recording.CREATED
+    async with open_rig(tmp_path, address) as rig:
+        assert (await rig.ingest.record("a.png")).outcome is Recording.CREATED
         with pytest.raises(ImageNotFound):
-            await home.door.delete("b.png")
+            await rig.ingest.delete("b.png")
 
 
-async def refused(home: House) -> None:
+async def refused(rig: Rig) -> None:
     """Try every kind of change, each of which says the same."""
     for change in (
-        lambda: home.door.record("a.png"),
-        lambda: home.door.record_many(home.walked()),
-        lambda: home.upload(picture(1)),
-        lambda: home.door.delete("a.png"),
-        lambda: home.door.delete_many(["a.png"]),
-        lambda: home.door.change("a.png", {"title": "T"}),
-        lambda: home.door.tag_many(["a.png"], ["x"], []),
+        lambda: rig.ingest.record("a.png"),
+        lambda: rig.ingest.record_many(rig.walked()),
+        lambda: rig.upload(picture(1)),
+        lambda: rig.ingest.delete("a.png"),
+        lambda: rig.ingest.delete_many(["a.png"]),
+        lambda: rig.ingest.change("a.png", {"title": "T"}),
+        lambda: rig.ingest.tag_many(["a.png"], ["x"], []),
     ):
         with pytest.raises(CatalogUnavailable):
             await change()

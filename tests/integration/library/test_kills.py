@@ -10,7 +10,7 @@ import pytest
 
 from imgserve.library.trash import read_sidecar
 from imgserve.model import FocalPoint
-from tests.ingests import House, house, picture
+from tests.library_rig import Rig, open_rig, picture
 
 pytestmark = pytest.mark.anyio
 
@@ -20,12 +20,12 @@ DELETER = """
 import asyncio, sys
 from pathlib import Path
 from imgserve.catalog import ImageQuery
-from tests.ingests import house
+from tests.library_rig import open_rig
 
 async def main():
-    async with house(Path(sys.argv[1]), sys.argv[2], trash_seconds=3600) as home:
+    async with open_rig(Path(sys.argv[1]), sys.argv[2], trash_seconds=3600) as rig:
         print("ready", flush=True)
-        await home.door.delete_many(ImageQuery())
+        await rig.ingest.delete_many(ImageQuery())
         print("done", flush=True)
 
 asyncio.run(main())
@@ -35,14 +35,14 @@ UPLOADER = """
 import asyncio, itertools, sys
 from pathlib import Path
 from imgserve.library.results import Details
-from tests.ingests import house, picture
+from tests.library_rig import open_rig, picture
 
 async def main():
-    async with house(Path(sys.argv[1]), sys.argv[2]) as home:
+    async with open_rig(Path(sys.argv[1]), sys.argv[2]) as rig:
         print("ready", flush=True)
         for number in itertools.count():
             said = Details(title=f"{number}")
-            await home.upload(picture(number % 250), f"{number % 5}.png", details=said, replace=True)
+            await rig.upload(picture(number % 250), f"{number % 5}.png", details=said, replace=True)
 
 asyncio.run(main())
 """
@@ -58,48 +58,48 @@ async def killed(code: str, tmp_path: Path, address: str, seconds: float) -> Non
         process.kill()
 
 
-async def whole(home: House) -> None:
+async def whole(rig: Rig) -> None:
     """Scan, and hold every record against its file."""
-    home.originals.sweep()
-    await home.scan()
-    assert set((await home.scan()).values()) <= {"unchanged"}
-    walked = {one.image_id: one for one in home.walked()}
-    records = await home.catalog.images.get_many(list(walked))
-    assert set(await home.catalog.images.versions()) == set(walked) == set(records)
+    rig.originals.sweep()
+    await rig.scan()
+    assert set((await rig.scan()).values()) <= {"unchanged"}
+    walked = {one.image_id: one for one in rig.walked()}
+    records = await rig.catalog.images.get_many(list(walked))
+    assert set(await rig.catalog.images.versions()) == set(walked) == set(records)
     for image_id, record in records.items():
-        assert record.version == home.originals.stat(image_id).focused(record.focal_point).version
-    assert await home.catalog.problems.count() == 0
-    assert home.leftovers() == []
+        assert record.version == rig.originals.stat(image_id).focused(record.focal_point).version
+    assert await rig.catalog.problems.count() == 0
+    assert rig.leftovers() == []
 
 
 @pytest.mark.parametrize("turn", range(4))
 async def test_a_bulk_delete_that_is_killed_leaves_each_image_or_its_item_whole(
     tmp_path: Path, address: str, turn: int
 ) -> None:
-    async with house(tmp_path, address, trash_seconds=3600) as home:
+    async with open_rig(tmp_path, address, trash_seconds=3600) as rig:
         for number in range(NUMBER):
-            home.put(f"{number:02}.png", picture(number))
-        await home.scan()
-        await home.door.tag_many([f"{number:02}.png" for number in range(NUMBER)], ["x"], [])
-        await home.door.change("00.png", {"focal_point": FocalPoint(0, 1)})
-        before = await home.catalog.images.get_many([f"{number:02}.png" for number in range(NUMBER)])
+            rig.put(f"{number:02}.png", picture(number))
+        await rig.scan()
+        await rig.ingest.tag_many([f"{number:02}.png" for number in range(NUMBER)], ["x"], [])
+        await rig.ingest.change("00.png", {"focal_point": FocalPoint(0, 1)})
+        before = await rig.catalog.images.get_many([f"{number:02}.png" for number in range(NUMBER)])
         await killed(DELETER, tmp_path, address, random.Random(turn).uniform(0, 0.12))
-        await whole(home)
-        trashed = home.originals.trashed()
-        assert len(trashed) + len(home.walked()) == NUMBER
-        assert {one.image_id for one in trashed} | {one.image_id for one in home.walked()} == set(before)
+        await whole(rig)
+        trashed = rig.originals.trashed()
+        assert len(trashed) + len(rig.walked()) == NUMBER
+        assert {one.image_id for one in trashed} | {one.image_id for one in rig.walked()} == set(before)
         for one in trashed:
             assert read_sidecar(one.sidecar) == before[one.image_id]
-        for item in await home.door.trash():
-            await home.door.restore(item.item)
-        assert await home.catalog.images.get_many(list(before)) == before
+        for item in await rig.ingest.trash():
+            await rig.ingest.restore(item.item)
+        assert await rig.catalog.images.get_many(list(before)) == before
 
 
 @pytest.mark.parametrize("turn", range(4))
 async def test_uploads_that_are_killed_leave_whole_images(tmp_path: Path, address: str, turn: int) -> None:
     await killed(UPLOADER, tmp_path, address, random.Random(turn).uniform(0.1, 0.5))
-    async with house(tmp_path, address) as home:
-        await whole(home)
-        records = await home.catalog.images.get_many([f"{number}.png" for number in range(5)])
+    async with open_rig(tmp_path, address) as rig:
+        await whole(rig)
+        records = await rig.catalog.images.get_many([f"{number}.png" for number in range(5)])
         pictures = {picture(number) for number in range(250)}
-        assert all((home.root / image_id).read_bytes() in pictures for image_id in records)
+        assert all((rig.root / image_id).read_bytes() in pictures for image_id in records)

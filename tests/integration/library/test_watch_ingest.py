@@ -1,4 +1,4 @@
-"""The watcher before the real door: real pictures, real rendering processes, a real catalog and cache."""
+"""The watcher with the real ingest service: real pictures, real rendering processes, a real catalog and cache."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 from imgserve.cache import LeaderLock
 from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
-from tests.ingests import House, house, picture
+from tests.library_rig import Rig, open_rig, picture
 from tests.watching import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -23,13 +23,13 @@ def anyio_backend() -> str:
 
 
 class _Place:
-    """A house whose folder is watched."""
+    """A rig whose folder is watched."""
 
-    def __init__(self, parts: House) -> None:
+    def __init__(self, parts: Rig) -> None:
         self.parts = parts
         tree = OriginalsTree({"": parts.root})
         leader = LeaderLock(parts.root / ".imgserve" / "watch.lock", every=0.1)
-        self.watcher = Watcher(tree, parts.door, parts.catalog, leader, parts.metrics, at_once=2, rescan=0)
+        self.watcher = Watcher(tree, parts.ingest, parts.catalog, leader, parts.metrics, at_once=2, rescan=0)
 
     async def known(self) -> dict[str, str]:
         return await self.parts.known()
@@ -51,7 +51,7 @@ class _Place:
 
 @contextlib.asynccontextmanager
 async def watched(folder: Path, address: str) -> AsyncIterator[_Place]:
-    async with house(folder, address, settle=2.0) as parts:
+    async with open_rig(folder, address, settle=2.0) as parts:
         place = _Place(parts)
         async with anyio.create_task_group() as group:
             group.start_soon(place.watcher.run)
@@ -88,7 +88,7 @@ async def test_what_people_wrote_follows_a_folder_that_is_renamed(tmp_path: Path
             parts.put(f"before/{number}.png", picture(number))
         await place.in_step()
         for number in range(30):
-            await parts.door.change(f"before/{number}.png", {"title": f"number {number}"})
+            await parts.ingest.change(f"before/{number}.png", {"title": f"number {number}"})
         (parts.root / "before").rename(parts.root / "after")
         await place.in_step()
         records = await parts.catalog.images.get_many([f"after/{number}.png" for number in range(30)])

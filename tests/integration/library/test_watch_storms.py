@@ -96,12 +96,12 @@ async def test_nothing_is_forgotten_while_the_folder_is_away(folder: Path, tmp_p
         folder.rename(tmp_path / "elsewhere")
         await watched.until(lambda: watched.watcher.state.startswith("degraded: no files in"))
         await anyio.sleep(1.5)
-        assert set(watched.door.images.rows) == {"a.jpg"}
+        assert set(watched.ingest.images.rows) == {"a.jpg"}
         (tmp_path / "elsewhere" / "b.jpg").write_bytes(image("b"))
         (tmp_path / "elsewhere").rename(folder)
         await watched.until(lambda: watched.watcher.state == "ok")
         await watched.in_step()
-        assert set(watched.door.images.rows) == {"a.jpg", "b.jpg"}
+        assert set(watched.ingest.images.rows) == {"a.jpg", "b.jpg"}
 
 
 async def test_an_empty_folder_in_its_place_is_taken_for_a_disk_not_mounted(
@@ -113,16 +113,16 @@ async def test_an_empty_folder_in_its_place_is_taken_for_a_disk_not_mounted(
         folder.mkdir()
         await watched.until(lambda: "is a disk not mounted?" in caplog.text)
         await anyio.sleep(1.0)
-        assert set(watched.door.images.rows) == {"a.jpg"}
+        assert set(watched.ingest.images.rows) == {"a.jpg"}
         assert watched.watcher.state.startswith("degraded: no files in")
         (folder / "new.jpg").write_bytes(image("new"))
-        await watched.until(lambda: "new.jpg" in watched.door.images.rows)
+        await watched.until(lambda: "new.jpg" in watched.ingest.images.rows)
 
 
 async def test_what_is_deleted_one_by_one_is_forgotten_to_the_last(folder: Path) -> None:
     async with watching(folder) as watched:
         (folder / "a.jpg").unlink()
-        await watched.until(lambda: not watched.door.images.rows)
+        await watched.until(lambda: not watched.ingest.images.rows)
         assert watched.watcher.state == "ok"
 
 
@@ -133,14 +133,14 @@ async def test_mounted_folders_are_watched_under_their_prefix(folder: Path, tmp_
     (folder / "far").mkdir()
     (folder / "far" / "covered.jpg").write_bytes(image("covered"))
     async with watching(folder, mounts={"far": mounted}) as watched:
-        assert set(watched.door.images.rows) == {"a.jpg", "far/1.jpg"}
+        assert set(watched.ingest.images.rows) == {"a.jpg", "far/1.jpg"}
         (mounted / "2.jpg").write_bytes(image("2"))
-        await watched.until(lambda: "far/2.jpg" in watched.door.images.rows)
+        await watched.until(lambda: "far/2.jpg" in watched.ingest.images.rows)
         mounted.rename(tmp_path / "unmounted")
         await watched.until(lambda: watched.watcher.state.startswith("degraded"))
         (folder / "b.jpg").write_bytes(image("b"))
-        await watched.until(lambda: "b.jpg" in watched.door.images.rows)
-        assert {"far/1.jpg", "far/2.jpg"} <= set(watched.door.images.rows)
+        await watched.until(lambda: "b.jpg" in watched.ingest.images.rows)
+        assert {"far/1.jpg", "far/2.jpg"} <= set(watched.ingest.images.rows)
 
 
 async def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ async def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: 
     async with watching(folder) as watched:
         (tmp_path / "secret" / "t.jpg").write_bytes(image("secret"))
         (folder / "b.jpg").write_bytes(image("b"))
-        await watched.until(lambda: "b.jpg" in watched.door.images.rows)
-        assert set(watched.door.images.rows) == {"a.jpg", "b.jpg"}
+        await watched.until(lambda: "b.jpg" in watched.ingest.images.rows)
+        assert set(watched.ingest.images.rows) == {"a.jpg", "b.jpg"}
 
 
 async def test_another_process_takes_over_when_the_one_that_watches_is_killed(folder: Path) -> None:
@@ -166,12 +166,12 @@ async def test_another_process_takes_over_when_the_one_that_watches_is_killed(fo
     async with anyio.create_task_group() as group:
         group.start_soon(watched.watcher.run)
         await anyio.sleep(1.0)
-        assert not watched.door.read
+        assert not watched.ingest.read
         assert watched.watcher.state == "ok"
         holder.kill()
         await watched.in_step()
         (folder / "b.jpg").write_bytes(image("b"))
-        await watched.until(lambda: "b.jpg" in watched.door.images.rows)
+        await watched.until(lambda: "b.jpg" in watched.ingest.images.rows)
         group.cancel_scope.cancel()
     await holder.aclose()
 
@@ -193,7 +193,7 @@ async def test_a_lock_file_that_is_removed_is_made_again(folder: Path) -> None:
         await watched.until((folder / ".imgserve" / "watch.lock").exists)
         await watched.until(lambda: watched.watcher.idle)
         (folder / "b.jpg").write_bytes(image("b"))
-        await watched.until(lambda: "b.jpg" in watched.door.images.rows)
+        await watched.until(lambda: "b.jpg" in watched.ingest.images.rows)
 
 
 async def test_a_flood_of_changes_is_looked_through_once_more(folder: Path) -> None:
@@ -210,7 +210,7 @@ async def test_more_than_may_wait_is_found_by_a_scan(folder: Path, monkeypatch: 
     async with watching(folder) as watched:
         for number in range(200):
             (folder / f"{number}.jpg").write_bytes(image(str(number)))
-        await watched.until(lambda: len(watched.door.images.rows) == 201)
+        await watched.until(lambda: len(watched.ingest.images.rows) == 201)
 
 
 @pytest.mark.parametrize("limit", ["max_inotify_watches", "max_inotify_instances"])
@@ -243,7 +243,7 @@ async def main():
     async with watching(folder) as watched:
         assert watched.watcher.state.startswith("degraded: the system does not report"), watched.watcher.state
         (folder / "3" / "b.jpg").write_bytes(image("b"))
-        await watched.until(lambda: "3/b.jpg" in watched.door.images.rows)
+        await watched.until(lambda: "3/b.jpg" in watched.ingest.images.rows)
 
 asyncio.run(main())
 """

@@ -31,7 +31,7 @@ def test_a_disk_without_room_for_folders_keeps_none_of_them(small_disk: Callable
     assert [path.name for path in folder.iterdir()] == [".imgserve"]
 
 
-def test_a_read_only_disk_is_told(small_disk: Callable[[str], Path]) -> None:
+def test_a_read_only_disk_is_reported(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=1m")
     originals = FolderOriginals(folder)
     with originals.incoming() as incoming:

@@ -36,7 +36,7 @@ def originals(root: Path) -> FolderOriginals:
     return FolderOriginals(root)
 
 
-def test_an_original_is_told_by_its_file(root: Path, originals: FolderOriginals) -> None:
+def test_an_original_is_reported_by_its_file(root: Path, originals: FolderOriginals) -> None:
     seen = originals.stat("deep/er/shoe.png")
     state = (root / "deep/er/shoe.png").stat()
     assert (seen.image_id, seen.format.name, seen.width, seen.height) == ("deep/er/shoe.png", "png", 40, 30)

@@ -30,7 +30,7 @@ for number in itertools.count(begin):
 
 
 def kept_once(originals: FolderOriginals, folder: Path) -> bool:
-    """Tell whether the original that travels is in its place or in the trash; a restored one is no longer there."""
+    """Return whether the original that travels is in its place or in the trash; a restored one is no longer there."""
     at_place = (folder / "old/deep/kept.jpg").is_file()
     trashed = originals.trashed()
     for item in trashed:

@@ -33,7 +33,7 @@ class OriginalsMachine(RuleBasedStateMachine):
         self.gone: list[str] = []
 
     def in_the_way(self, image_id: str) -> bool:
-        """Tell whether a file is where a folder must be, or the other way round."""
+        """Return whether a file is where a folder must be, or the other way round."""
         return any(image_id.startswith(f"{other}/") or other.startswith(f"{image_id}/") for other in self.there)
 
     def expected(self, image_id: str, *, replace: bool) -> type[Exception] | None:

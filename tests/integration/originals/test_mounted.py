@@ -46,7 +46,7 @@ def test_all_folders_are_gone_through_as_one(mounted: WritableOriginals) -> None
 
 
 @pytest.mark.parametrize("image_id", IDS)
-def test_an_original_is_told_by_its_whole_id(mounted: WritableOriginals, image_id: str) -> None:
+def test_an_original_is_reported_by_its_whole_id(mounted: WritableOriginals, image_id: str) -> None:
     seen = mounted.stat(image_id)
     assert (seen.image_id, seen.width) == (image_id, 40)
     assert mounted.stat(image_id, seen) is seen

@@ -248,7 +248,7 @@ print([file.image_id for file in OriginalsTree({"": Path("root")}).walk("")])
 """
 
 
-def test_without_permission_nothing_is_written_and_what_was_not_seen_is_told() -> None:
+def test_without_permission_nothing_is_written_and_what_was_not_seen_is_reported() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "root"
         settled(folder / "a.jpg", b"x")

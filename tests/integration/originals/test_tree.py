@@ -21,7 +21,7 @@ def ids(walk: Iterator[Walked]) -> list[str]:
     return [file.image_id for file in walk]
 
 
-def test_files_are_told_with_their_state_whatever_their_extension(folder: Path) -> None:
+def test_files_are_reported_with_their_state_whatever_their_extension(folder: Path) -> None:
     state = settled(folder / "a/notes.txt", b"four").stat()
     (found,) = walked(folder)
     assert (found.image_id, found.version) == ("a/notes.txt", f"{state.st_mtime_ns:x}_4")
@@ -124,7 +124,7 @@ def with_folders(root: Path, parts: list[str]) -> None:
 
 
 def served(originals: FolderOriginals, image_id: str) -> bool:
-    """Tell whether a look at it finds a file, if no picture."""
+    """Return whether a look at it finds a file, if no picture."""
     try:
         originals.stat(image_id)
     except ImgserveError as error:

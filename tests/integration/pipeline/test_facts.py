@@ -30,7 +30,7 @@ def facts(data: bytes, *, limits: Limits | None = None, damaged: bool = False) -
 
 
 @pytest.mark.parametrize("name", STILL)
-def test_a_file_of_every_format_tells_its_facts(name: str) -> None:
+def test_a_file_of_every_format_reports_its_facts(name: str) -> None:
     data = encoded(quarters(400, 300), name)
     read = facts(data)
     assert (read.version, read.format, read.size) == ("1_2", name, len(data))
@@ -49,13 +49,13 @@ def test_a_drawing_is_rasterized_for_its_facts() -> None:
 
 
 @pytest.mark.parametrize("name", ["gif", "webp"])
-def test_an_animation_tells_its_frames_and_shows_the_first(name: str) -> None:
+def test_an_animation_reports_its_frames_and_shows_the_first(name: str) -> None:
     read = facts(animation([RED, GREEN, BLUE], name))
     assert (read.frames, read.width, read.height) == (3, 64, 64)
     assert near(tuple(bytes.fromhex(read.dominant_color[1:])), RED, 6)
 
 
-def test_a_tiff_tells_its_pages() -> None:
+def test_a_tiff_reports_its_pages() -> None:
     assert facts(bombs.tiff(7)).frames == 7
 
 
@@ -74,7 +74,7 @@ def with_alpha(alpha: pyvips.Image) -> pyvips.Image:
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "tiff"])
-def test_alpha_is_told_where_a_pixel_is_not_opaque(name: str) -> None:
+def test_alpha_is_reported_where_a_pixel_is_not_opaque(name: str) -> None:
     solid = pyvips.Image.black(600, 400) + 255
     assert not facts(encoded(with_alpha(solid), name)).alpha
     one = solid.cast("uchar").draw_rect(0, 300, 200, 1, 1, fill=True)
@@ -82,7 +82,7 @@ def test_alpha_is_told_where_a_pixel_is_not_opaque(name: str) -> None:
     assert facts(encoded(with_alpha(one), name, **lossless)).alpha
 
 
-def test_alpha_of_sixteen_bits_is_told() -> None:
+def test_alpha_of_sixteen_bits_is_reported() -> None:
     deep = with_alpha(pyvips.Image.black(600, 400) + 255).cast("ushort") * 257
     deep = deep.cast("ushort").copy(interpretation="rgb16")
     assert not facts(encoded(deep, "png")).alpha
@@ -92,7 +92,7 @@ def test_alpha_of_sixteen_bits_is_told() -> None:
     assert read.color_space == "srgb"
 
 
-def test_alpha_of_a_later_frame_is_told() -> None:
+def test_alpha_of_a_later_frame_is_reported() -> None:
     first = with_alpha(pyvips.Image.black(600, 400) + 255)
     roll = pyvips.Image.arrayjoin([first, with_alpha(pyvips.Image.black(600, 400))], across=1).copy()
     roll.set_type(pyvips.GValue.gint_type, "page-height", 400)
@@ -115,7 +115,7 @@ def test_alpha_of_a_later_frame_is_told() -> None:
         ("lab", None, "tiff", "lab"),
     ],
 )
-def test_the_color_space_is_told(interpretation: str, profile: str | None, name: str, expected: str) -> None:
+def test_the_color_space_is_reported(interpretation: str, profile: str | None, name: str, expected: str) -> None:
     options = {"profile": profile} if profile else {}
     image = quarters(80, 60)
     if interpretation == "cmyk":
@@ -219,14 +219,14 @@ def test_an_animation_that_is_damaged_behind_its_first_frame_is_refused() -> Non
         facts(data[:last] + b"\xff" * (len(data) - last))
 
 
-def test_of_a_damaged_file_what_can_be_decoded_is_taken_where_that_is_asked_for() -> None:
+def test_of_a_damaged_file_what_can_be_decoded_is_taken_where_that_is_requested() -> None:
     data = encoded(quarters(400, 300), "jpg")
     read = facts(data[: int(len(data) * 0.8)], damaged=True)
     assert (read.width, read.height) == (400, 300)
 
 
 def outcome(work: object) -> str:
-    """Tell whether something succeeds, or by which error of ours it fails."""
+    """Return whether something succeeds, or by which error of ours it fails."""
     assert callable(work)
     try:
         work()

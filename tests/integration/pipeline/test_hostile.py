@@ -66,7 +66,7 @@ def child() -> Iterator[Child]:
 
 
 def sound(made: bytes | str) -> bool:
-    """Tell whether an outcome is a picture that decodes, or a refusal."""
+    """Return whether an outcome is a picture that decodes, or a refusal."""
     if isinstance(made, bytes):
         options = {"n": -1} if made[:3] == b"GIF" else {}
         return bool(pyvips.Image.new_from_buffer(made, "", **options).copy_memory().width)

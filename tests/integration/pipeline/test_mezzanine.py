@@ -54,7 +54,7 @@ def reduced(place: Path, data: bytes, transform: Transform) -> Rendition | None:
 
 
 def alike(one: bytes, other: bytes) -> tuple[float, float]:
-    """Tell PSNR in dB (of all bands, on white) and mean SSIM."""
+    """Return PSNR in dB (of all bands, on white) and mean SSIM."""
     first, second = opened(one), opened(other)
     assert (first.width, first.height, first.bands) == (second.width, second.height, second.bands)
     error = float(((flattened(first).cast("float") - flattened(second)) ** 2).avg())
@@ -124,7 +124,7 @@ def sixteen_bits(image: pyvips.Image) -> pyvips.Image:
 
 
 def gray(image: pyvips.Image) -> pyvips.Image:
-    """Take the colors away."""
+    """Remove the colors."""
     return image.colourspace("b-w")
 
 
@@ -294,7 +294,7 @@ def test_a_mezzanine_that_cannot_be_mapped_or_touched_costs_no_picture(
 
 
 @pytest.mark.parametrize("torn", [False, True])
-def test_a_mezzanine_that_cannot_be_written_is_told_in_one_line(
+def test_a_mezzanine_that_cannot_be_written_is_reported_in_one_line(
     tmp_path: Path, jpeg: bytes, caplog: pytest.LogCaptureFixture, torn: bool
 ) -> None:
     original = recognize(jpeg[: len(jpeg) // 2] if torn else jpeg, Limits())

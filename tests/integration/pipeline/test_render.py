@@ -128,7 +128,7 @@ def test_turns_go_clockwise_and_flips_come_last(query: str, corners: tuple[tuple
         ("w=20&h=20&rect=0.0,0.5,0.5,0.5", (0.1, 0.1), BLUE),
     ],
 )
-def test_crops_take_the_asked_part(query: str, place: tuple[float, float], color: tuple[int, ...]) -> None:
+def test_crops_take_the_requested_part(query: str, place: tuple[float, float], color: tuple[int, ...]) -> None:
     assert near(color_at(opened(made(encoded(quarters(), "png"), query).data), *place), color)
 
 
@@ -157,7 +157,7 @@ def test_slanted_rotation_shows_the_background_in_the_corners() -> None:
         ("fit=clamp", RED),
     ],
 )
-def test_a_canvas_is_filled_as_asked(query: str, corner: tuple[int, ...]) -> None:
+def test_a_canvas_is_filled_as_requested(query: str, corner: tuple[int, ...]) -> None:
     picture = opened(made(encoded(quarters(), "png"), f"w=200&h=300&{query}").data)
     assert (picture.width, picture.height) == (200, 300)
     assert near(color_at(picture, 0.01, 0.01), corner)
@@ -231,7 +231,7 @@ def test_pages_of_a_tiff_are_counted_from_one() -> None:
         made(data, "page=3")
 
 
-def test_an_svg_is_drawn_sharp_at_the_asked_size() -> None:
+def test_an_svg_is_drawn_sharp_at_the_requested_size() -> None:
     rendition = made(SVG, "w=1200&h=900")
     picture = opened(rendition.data)
     assert (picture.width, picture.height, rendition.media_type) == (1200, 900, "image/png")
@@ -409,7 +409,7 @@ def test_heic_orientation_is_applied_once() -> None:
 
 @pytest.mark.parametrize("output", ["png", "gif"])
 @pytest.mark.parametrize("colors", [2, 3, 8, 31, 64, 200, 256])
-def test_a_palette_has_at_most_the_asked_colors(output: str, colors: int) -> None:
+def test_a_palette_has_at_most_the_requested_colors(output: str, colors: int) -> None:
     picture = opened(made(encoded(noise(200, 200), "png"), f"fm={output}&colors={colors}").data)
     pixels, bands = picture.write_to_memory(), picture.bands
     seen = {bytes(pixels[at : at + bands]) for at in range(0, len(pixels), bands)}

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from imgserve.metrics import Metrics
 from imgserve.rendering.pool import ProcessPool, RecyclePolicy
 from imgserve.rendering.wire import ProcessLimits
-from tests.house import PATIENCE
+from tests.rendition_rig import PATIENCE
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -47,7 +47,7 @@ def original(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_file_is_rendered_and_the_time_told(process: ProcessPoolExecutor, original: Path) -> None:
+def test_a_file_is_rendered_and_the_time_reported(process: ProcessPoolExecutor, original: Path) -> None:
     made = process.submit(render_file, job(original)).result()
     assert (made.rendition.width, made.rendition.height, made.rendition.media_type) == (20, 15, "image/png")
     assert made.seconds > 0

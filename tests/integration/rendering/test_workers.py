@@ -24,8 +24,8 @@ from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
-from tests.house import PATIENCE, deadly, until
 from tests.pictures import encoded, noise
+from tests.rendition_rig import PATIENCE, deadly, until
 from tests.servers import rendering_processes, resume
 
 SMALL = encoded(noise(160, 120), "png")
@@ -137,7 +137,7 @@ def test_an_error_keeps_its_fields_on_the_way_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("waiting", [0, 1, 3])
-def test_as_many_wait_as_may_and_the_next_is_told_that_we_are_busy(tmp_path: Path, waiting: int) -> None:
+def test_as_many_wait_as_may_and_the_next_is_reported_that_we_are_busy(tmp_path: Path, waiting: int) -> None:
     outcomes: list[str] = []
 
     async def ask(workers: Workers, asked: RenderJob) -> None:

@@ -20,8 +20,8 @@ from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
-from tests.house import PATIENCE, until
 from tests.pictures import encoded, noise
+from tests.rendition_rig import PATIENCE, until
 from tests.servers import rendering_processes
 
 SMALL = encoded(noise(160, 120), "png")

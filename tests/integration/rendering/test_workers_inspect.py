@@ -28,8 +28,8 @@ from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import InspectJob, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
-from tests.house import PATIENCE, deadly, run, until
 from tests.pictures import encoded, noise
+from tests.rendition_rig import PATIENCE, deadly, run, until
 from tests.servers import rendering_processes, resume
 
 SMALL = encoded(noise(160, 120), "png")
@@ -135,7 +135,7 @@ def test_clients_pass_what_is_inspected_in_the_background(tmp_path: Path) -> Non
     run(body)
 
 
-def test_a_full_queue_is_told_at_once(tmp_path: Path) -> None:
+def test_a_full_queue_is_reported_at_once(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(waiting=0) as (workers, metrics):
             (child,) = rendering_processes()
@@ -192,7 +192,7 @@ def test_an_original_that_hangs_its_process_is_given_up_in_time(tmp_path: Path) 
     run(body)
 
 
-def test_whoever_waits_when_all_is_ended_is_told(tmp_path: Path) -> None:
+def test_whoever_waits_when_all_is_ended_is_reported(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened() as (workers, metrics):
             (child,) = rendering_processes()

@@ -218,7 +218,7 @@ def test_a_client_that_does_not_read_is_aborted(quick: Connect) -> None:
     assert len(read_all(client)) < LARGE
 
 
-def test_a_client_that_asks_to_close_and_does_not_read_is_aborted(quick: Connect) -> None:
+def test_a_client_that_requests_to_close_and_does_not_read_is_aborted(quick: Connect) -> None:
     client = quick()
     client.sendall(get("/large", "Connection: close"))
     until(lambda: quick.is_open(client.getsockname()))

@@ -63,7 +63,7 @@ def steady_client(steady: ThreadServer) -> Iterator[socket.socket]:
 
 
 def hot(served: ThreadServer, client: socket.socket, request: bytes = SMALL) -> float:
-    """Ask, make sure that the answer was hot, and return the time just before."""
+    """Request, make sure that the answer was hot, and return the time just before."""
     before, began = served.hot.responses, time.monotonic()
     [answer] = talk(client, [request])
     assert answer.status == "HTTP/1.1 200 OK"

@@ -192,7 +192,7 @@ def test_forwarded_addresses_are_believed_of_trusted_proxies_only(start: Start) 
     assert wary.get("/", **forwarded)["client"][0] == "127.0.0.1"
 
 
-def test_answers_tell_the_date_and_not_the_server(start: Start) -> None:
+def test_answers_report_the_date_and_not_the_server(start: Start) -> None:
     connection = http.client.HTTPConnection(*start().address, timeout=PATIENCE)
     connection.request("GET", "/")
     answer = connection.getresponse()

@@ -7,7 +7,7 @@ from imgserve.errors import ConfigError
 from imgserve.server.sockets import address_of, bind, unbind
 
 
-def test_port_0_takes_a_free_port_and_the_address_tells_it() -> None:
+def test_port_0_takes_a_free_port_and_the_address_reports_it() -> None:
     sockets = bind("127.0.0.1", 0, None)
     port = sockets[0].getsockname()[1]
     assert address_of(sockets, "127.0.0.1") == f"http://127.0.0.1:{port}"

@@ -40,7 +40,7 @@ class UploadServer:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
 
     def memory(self) -> int:
-        """Tell what memory of its own the server takes, without its rendering processes."""
+        """Return what memory of its own the server takes, without its rendering processes."""
         return int(psutil.Process(self.served.process.pid).memory_info().rss)
 
 

@@ -59,7 +59,7 @@ def test_git_ignores_a_data_folder_inside_a_working_tree(tmp_path: Path) -> None
         assert (data / ".gitignore").read_text() == "*\n"
 
 
-def test_git_may_be_told_otherwise(tmp_path: Path) -> None:
+def test_git_may_be_reported_otherwise(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (data_folder(config(tmp_path)) / ".gitignore").write_text("mine")
     data_folder(config(tmp_path))

@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, Figures, Wanted, at_least, at_most, exact
         ((12_345.6, 99.94, 10.26), exactly(1), "| hit | 99.9 | 10.3 .. 12,346 | ms | = 1 | **no** |"),
     ],
 )
-def test_a_row_tells_median_spread_and_whether_it_is_what_is_wanted(
+def test_a_row_reports_median_spread_and_whether_it_is_what_is_requested(
     values: tuple[float, ...], wanted: Wanted | None, row: str
 ) -> None:
     assert Figure("hit", "ms", values, wanted).row() == row
@@ -42,7 +42,7 @@ def test_a_percentile_is_what_so_many_percent_do_not_exceed(values: list[float],
     assert percentile(values, percent) == pytest.approx(printed)
 
 
-def test_figures_are_told_at_once_and_written_with_their_circumstances(tmp_path: Path) -> None:
+def test_figures_are_reported_at_once_and_written_with_their_circumstances(tmp_path: Path) -> None:
     printed: list[str] = []
     figures = Figures(printed.append)
     figures.add("hit / bare", "ratio", [0.75, 1.25], at_least(0.9))

@@ -18,6 +18,6 @@ def test_widths_are_distinct_and_none_is_enlarged(widths: tuple[int, ...]) -> No
     assert 0 < min(*page, *more) <= max(*page, *more) <= min(widths)
 
 
-def test_small_photographs_are_asked_for_in_smaller_sizes() -> None:
+def test_small_photographs_are_requested_in_smaller_sizes() -> None:
     assert gallery_of(5760, 2400).scaled(800) == 800
     assert gallery_of(5760, 1200).scaled(800) == 400

@@ -11,5 +11,5 @@ class Program:
         return next(self._told)
 
 
-def test_processor_time_is_told_once_a_program_has_nothing_more_to_do() -> None:
+def test_processor_time_is_reported_once_a_program_has_nothing_more_to_do() -> None:
     assert settled_seconds(Program(1.0, 1.2, 1.3, 1.301)) == 1.301

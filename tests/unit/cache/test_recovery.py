@@ -51,5 +51,5 @@ def test_width_and_height_are_read_from_the_header(extension: str) -> None:
     assert size_in_pixels(picture(extension)) == (48, 32)
 
 
-def test_no_size_is_told_of_what_is_no_picture() -> None:
+def test_no_size_is_reported_what_is_no_picture() -> None:
     assert size_in_pixels(b"nothing") == (0, 0)

@@ -83,7 +83,7 @@ def test_the_budget_holds_and_the_index_follows(steps: list[tuple[str, str, int]
         assert indexed == set(tier._entries)
 
 
-def test_who_asks_elsewhere_next_counts_and_uses_what_is_found_but_misses_nothing() -> None:
+def test_who_requests_elsewhere_next_counts_and_uses_what_is_found_but_misses_nothing() -> None:
     tier = MemoryTier(10 * (ENTRY_BYTES + 1000))
     for number in range(8):
         tier.put(key(str(number)), picture(990))

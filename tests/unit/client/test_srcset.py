@@ -26,7 +26,7 @@ def offered(srcset: str) -> list[tuple[str, str]]:
 
 
 def longer(size: Size) -> int:
-    """Tell the longer side; the other of a sliver is a whole pixel where its share would be less."""
+    """Return the longer side; the other of a sliver is a whole pixel where its share would be less."""
     return max(size.width, size.height)
 
 

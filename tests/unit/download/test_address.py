@@ -18,7 +18,7 @@ PORTS = {80, 443}
         ("http://[2606:4700::1111]/x", "http://[2606:4700::1111]/x"),
     ],
 )
-def test_addresses_are_read_as_they_are_asked(text: str, read: str) -> None:
+def test_addresses_are_read_as_they_are_requested(text: str, read: str) -> None:
     assert str(read_address(text, PORTS)) == read
 
 

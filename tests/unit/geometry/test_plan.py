@@ -61,7 +61,7 @@ def planned(stored: Size, *, limits: Limits | None = None, orientation: int = 1,
         (Size(1, 1), {"width": 100, "height": 50}, (1, 1)),
     ],
 )
-def test_the_output_has_the_asked_size(stored: Size, fields: dict[str, Any], expected: tuple[int, int]) -> None:
+def test_the_output_has_the_requested_size(stored: Size, fields: dict[str, Any], expected: tuple[int, int]) -> None:
     assert planned(stored, **fields).size == Size(*expected)
 
 
@@ -83,7 +83,7 @@ def test_the_output_has_the_asked_size(stored: Size, fields: dict[str, Any], exp
         ({"rect": (1000, 1000, 2000, 1000)}, Box(1500, 1000, 1000, 1000)),
     ],
 )
-def test_a_square_crop_takes_the_asked_part(fields: dict[str, Any], region: Box) -> None:
+def test_a_square_crop_takes_the_requested_part(fields: dict[str, Any], region: Box) -> None:
     assert planned(LANDSCAPE, width=400, height=400, **fields).region == region
 
 
@@ -165,7 +165,7 @@ transforms = st.builds(
 
 
 def _meets(stored: Size, transform: Transform, orientation: int) -> bool:
-    """Tell whether anything of the rect is inside."""
+    """Return whether anything of the rect is inside."""
     try:
         plan(stored, transform, orientation=orientation)
     except BadTransform:
@@ -189,7 +189,7 @@ def test_every_box_lies_inside_its_picture(stored: Size, transform: Transform, o
 
 
 @given(sizes, transforms, st.integers(1, 8))
-def test_nothing_is_enlarged_unless_asked(stored: Size, transform: Transform, orientation: int) -> None:
+def test_nothing_is_enlarged_unless_requested(stored: Size, transform: Transform, orientation: int) -> None:
     assume(not transform.enlarge and _meets(stored, transform, orientation))
     made = plan(stored, transform, orientation=orientation).capped(LOOSE.output_side, LOOSE.output_pixels)
     assert made.scaled_stored().width <= made.region.width

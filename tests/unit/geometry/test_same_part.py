@@ -74,7 +74,7 @@ def test_another_part_or_place_is_not(large: str, small: str) -> None:
     orientation=st.integers(1, 8),
     more=st.sampled_from(["", "&rotate=90", "&rotate=7", "&crop=left,top", "&flip=v", "&rect=100,200,3000,2000"]),
 )
-def test_whatever_is_asked_for_scaled_down_is_alike(
+def test_whatever_is_requested_scaled_down_is_alike(
     width: int, height: int, factor: float, fit: str, orientation: int, more: str
 ) -> None:
     small = (max(1, round(width * factor)), max(1, round(height * factor)))

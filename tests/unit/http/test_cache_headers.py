@@ -30,7 +30,7 @@ def test_a_policy_becomes_cache_control(policy: CachePolicy, expected: str) -> N
         ({"detail": 'a "b" \\ ü'}, 'imgserve; hit; detail="a \\"b\\" \\\\ ?"'),
     ],
 )
-def test_cache_status_tells_where_an_answer_came_from(arguments: dict[str, Any], expected: str) -> None:
+def test_cache_status_reports_where_an_answer_came_from(arguments: dict[str, Any], expected: str) -> None:
     assert cache_status(**arguments) == expected
 
 

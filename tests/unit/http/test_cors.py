@@ -33,19 +33,19 @@ def test_of_listed_pages_exactly_those_are_allowed(origin: str | None, allowed: 
         assert headers[b"vary"] == b"Origin"
 
 
-def test_where_no_page_is_allowed_nothing_is_said() -> None:
+def test_where_no_page_is_allowed_nothing_is_declared() -> None:
     assert Cors([]).headers(PAGE) == []
     assert Cors([]).preflight(PAGE) == []
 
 
-def test_a_preflight_tells_methods_request_headers_and_for_how_long() -> None:
+def test_a_preflight_reports_methods_request_headers_and_for_how_long() -> None:
     headers = dict(Cors(["*"], max_age=60).preflight(PAGE))
     assert headers[b"access-control-allow-methods"] == b"GET, HEAD, OPTIONS"
     assert b"Range" in headers[b"access-control-allow-headers"].split(b", ")
     assert headers[b"access-control-max-age"] == b"60"
 
 
-def test_script_may_read_the_headers_that_tell_of_a_picture() -> None:
+def test_script_may_read_the_headers_that_report_of_a_picture() -> None:
     exposed = dict(Cors(["*"]).headers(PAGE))[b"access-control-expose-headers"].split(b", ")
     assert {b"ETag", b"X-Image-Adjusted", b"X-Request-Id", b"Cache-Status"} <= set(exposed)
 

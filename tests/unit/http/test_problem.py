@@ -19,7 +19,7 @@ def answer(error: ImgserveError, instance: str = "/img/a.jpg", **more: int) -> t
     return status, {name.decode(): value.decode() for name, value in headers}, body
 
 
-def test_a_problem_tells_type_title_status_detail_code_and_request_id() -> None:
+def test_a_problem_reports_type_title_status_detail_code_and_request_id() -> None:
     status, headers, body = answer(BadTransform(["width: expected 1..8192"]))
     assert status == 400
     assert json.loads(body) == {

@@ -37,7 +37,7 @@ def test_a_single_range_is_read_and_all_else_means_the_whole(
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=99-", "bytes=-0"])
-def test_a_range_outside_tells_the_size(header: str) -> None:
+def test_a_range_outside_reports_the_size(header: str) -> None:
     with pytest.raises(RangeNotSatisfiable) as caught:
         parse_range(header, 10)
     assert caught.value.members == {"size": 10}

@@ -25,7 +25,7 @@ def test_a_tag_is_short_and_safe_whatever_the_id(image_id: str) -> None:
     assert re.fullmatch(r"i-[0-9a-f]{16}", image_tag(image_id))
 
 
-def test_cloudflare_is_told_tags_thirty_at_a_time() -> None:
+def test_cloudflare_is_reported_tags_thirty_at_a_time() -> None:
     hook = Cloudflare("zone/1", "secret")
     calls = list(hook.calls(Drop(tuple(map(str, range(61))))))
     assert [len(json.loads(call.body)["tags"]) for call in calls] == [30, 30, 1]
@@ -35,14 +35,14 @@ def test_cloudflare_is_told_tags_thirty_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("soft", [True, False])
-def test_fastly_is_told_keys(soft: bool) -> None:
+def test_fastly_is_reported_keys(soft: bool) -> None:
     [call] = Fastly("svc", "secret", soft).calls(Drop(("products/shoe.jpg",), ("p-card",)))
     assert (call.method, call.url) == ("POST", "https://api.fastly.com/service/svc/purge")
     assert json.loads(call.body) == {"surrogate_keys": [SHOE, "p-card"]}
     assert (("fastly-soft-purge", "1") in call.headers) == soft
 
 
-def test_varnish_is_told_a_pattern_that_matches_whole_tags() -> None:
+def test_varnish_is_reported_a_pattern_that_matches_whole_tags() -> None:
     [call] = Varnish("http://varnish").calls(Drop(("products/shoe.jpg",), (preset_tag("card"),)))
     [(name, pattern)] = call.headers
     assert (call.method, name) == ("BAN", "x-cache-tag")
@@ -52,7 +52,7 @@ def test_varnish_is_told_a_pattern_that_matches_whole_tags() -> None:
     assert not re.search(pattern, f"{EVERYTHING}, {SHOE}0, p-cards")
 
 
-def test_a_plain_cache_is_told_paths() -> None:
+def test_a_plain_cache_is_reported_paths() -> None:
     hook = PlainPurge("http://cache", "/img")
     assert told(hook, Drop(("a b/ü.jpg",))) == [
         ("PURGE", "http://cache/img/a%20b/%C3%BC.jpg", ""),
@@ -64,11 +64,11 @@ def test_a_plain_cache_is_told_paths() -> None:
     ("image_id", "beginning"),
     [("a.b/c", "a.b/c*"), ("a.b.jpg", "a.b.*"), ("c", "c*"), ("\udcff.jpg", "%FF.*"), (".c", ".c*")],
 )
-def test_a_plain_cache_is_told_of_all_formats_of_a_picture(image_id: str, beginning: str) -> None:
+def test_a_plain_cache_is_reported_all_formats_of_a_picture(image_id: str, beginning: str) -> None:
     assert told(PlainPurge("http://cache", ""), Drop((image_id,)))[1][1] == f"http://cache/{beginning}"
 
 
-def test_what_no_address_can_name_hinders_nothing_else() -> None:
+def test_what_no_address_can_name_blocks_nothing_else() -> None:
     drop = Drop(("\ud800", "a"))
     assert len(told(PlainPurge("http://cache", ""), drop)) == 2
     for hook in (Cloudflare("z", "t"), Fastly("s", "t"), Varnish("http://v")):
@@ -76,7 +76,7 @@ def test_what_no_address_can_name_hinders_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("drop", [Drop(everything=True), Drop(tags=("p-card",))])
-def test_a_plain_cache_drops_everything_where_it_cannot_tell(drop: Drop) -> None:
+def test_a_plain_cache_drops_everything_where_it_cannot_report(drop: Drop) -> None:
     assert told(PlainPurge("http://cache", ""), drop) == [("PURGE", "http://cache/*", "")]
 
 

@@ -22,14 +22,14 @@ async def _taken(pending: ChangeQueue) -> str:
     return (await pending.take())[0].image_id
 
 
-async def test_what_was_told_of_comes_in_order_and_once(pending: ChangeQueue) -> None:
+async def test_what_was_reported_comes_in_order_and_once(pending: ChangeQueue) -> None:
     for image_id in ("b", "a", "b"):
         pending.add(image_id)
     assert [await _taken(pending), await _taken(pending)] == ["b", "a"]
     assert len(pending) == 2
 
 
-async def test_what_is_told_of_again_while_it_is_looked_at_is_looked_at_again(pending: ChangeQueue) -> None:
+async def test_what_is_reported_again_while_it_is_looked_at_is_looked_at_again(pending: ChangeQueue) -> None:
     pending.add("a")
     [item] = await pending.take()
     pending.add("a")
@@ -37,7 +37,7 @@ async def test_what_is_told_of_again_while_it_is_looked_at_is_looked_at_again(pe
     assert await _taken(pending) == "a"
 
 
-async def test_what_a_walk_found_is_taken_apart_until_it_is_told_of(pending: ChangeQueue) -> None:
+async def test_what_a_walk_found_is_taken_apart_until_it_is_reported(pending: ChangeQueue) -> None:
     await pending.add_found("a", "1_1")
     await pending.add_found("b", "1_1")
     pending.add("b")
@@ -45,7 +45,7 @@ async def test_what_a_walk_found_is_taken_apart_until_it_is_told_of(pending: Cha
     assert [item.image_id for item in await pending.take_many(9)] == ["a"]
 
 
-async def test_many_that_are_told_of_are_taken_together(pending: ChangeQueue) -> None:
+async def test_many_that_are_reported_are_taken_together(pending: ChangeQueue) -> None:
     for number in range(30):
         pending.add(str(number))
     assert len(await pending.take_many(25)) == 25
@@ -115,7 +115,7 @@ async def test_what_was_put_off_twice_keeps_nobody_waiting(pending: ChangeQueue)
 
 
 @pytest.mark.parametrize(("waiting", "taken"), [(1, 1), (20, 1), (21, 21), (100, 50)])
-async def test_a_crowd_that_was_told_of_is_taken_together(pending: ChangeQueue, waiting: int, taken: int) -> None:
+async def test_a_crowd_that_was_reported_is_taken_together(pending: ChangeQueue, waiting: int, taken: int) -> None:
     ids = [f"{number:03}" for number in range(waiting)]
     for image_id in ids:
         pending.add(image_id)

@@ -53,7 +53,7 @@ def decided(found: Inspected, before: ImageRecord | None = None) -> ImageRecord:
     return record
 
 
-def test_what_the_file_tells_fills_what_nobody_said() -> None:
+def test_what_the_file_reports_fills_what_nobody_said() -> None:
     record = decided(finding(Details(title="Said", tags=("x",), metadata={"creator": "Said", "a": 1})))
     assert (record.title, record.description, record.tags) == ("Said", "File text", ("x",))
     assert record.metadata == {"copyright": "Me", "creator": "Said", "a": 1}
@@ -88,7 +88,7 @@ def test_a_record_of_these_bytes_is_left_to_whoever_was_faster() -> None:
     assert decide(finding(), replace(before, sha256="c" * 64), LATER) is not None
 
 
-def test_the_name_of_an_uploaded_file_is_kept_beside_what_the_file_tells() -> None:
+def test_the_name_of_an_uploaded_file_is_kept_beside_what_the_file_reports() -> None:
     assert decided(finding(name="x.png")).metadata == {"copyright": "Me", "creator": "You", "file_name": "x.png"}
 
 
@@ -111,7 +111,7 @@ def test_only_what_would_not_pass_by_itself_is_permanent(error: ImgserveError, o
     assert is_permanent(error) is of_the_file
 
 
-def test_the_same_file_is_told_by_its_bytes_whatever_the_focal_point() -> None:
+def test_the_same_file_is_reported_by_its_bytes_whatever_the_focal_point() -> None:
     version = file_version(5, 7)
     assert is_same_file(version, version)
     assert is_same_file(ORIGINAL.focused(FocalPoint(0, 0)).version, version)

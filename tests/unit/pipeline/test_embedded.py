@@ -136,7 +136,7 @@ def test_a_time_is_iso_8601_or_nothing(text: str, expected: str) -> None:
         FULL_XMP + b" " * (1 << 20),
     ],
 )
-def test_a_packet_that_is_no_xmp_or_too_long_tells_nothing(packet: bytes) -> None:
+def test_a_packet_that_is_no_xmp_or_too_long_reveals_nothing(packet: bytes) -> None:
     assert read_xmp(packet) == EmbeddedText()
 
 
@@ -153,7 +153,7 @@ def test_texts_are_bounded_and_without_control_characters() -> None:
 
 
 def is_sound(read: EmbeddedText) -> bool:
-    """Tell whether texts are what a record may hold."""
+    """Return whether texts are what a record may hold."""
     texts = [read.title, read.description, read.copyright, read.creator, read.credit, read.taken, *read.keywords]
     kept = all(unicodedata.category(each) not in {"Cc", "Cs"} or each == "\n" for text in texts for each in text)
     return kept and all(len(text) <= TEXT_CHARACTERS for text in texts) and len(read.keywords) <= KEYWORDS

@@ -42,7 +42,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 async def order_of(admission: Admission, clock: Clock, arrivals: Sequence[tuple[float, float]]) -> list[int]:
-    """Queue (seconds after the one before, megapixels) behind a full house, then tell who entered in which order."""
+    """Queue (seconds after the one before, megapixels) behind a full queue, and return who entered in which order."""
     holding = [await admission.enter(0) for _ in range(admission.free)]
     tasks = []
     for after, megapixels in arrivals:
@@ -83,12 +83,12 @@ def test_the_earliest_deadline_enters_first(arrivals: list[tuple[float, float]],
 def test_a_giant_is_passed_only_by_who_comes_within_its_allowance() -> None:
     async def test() -> None:
         clock = Clock()
-        house = admission(1, clock)
-        current = await house.enter(1)
-        giant = await queue(house, GIANT)
+        open_rig = admission(1, clock)
+        current = await open_rig.enter(1)
+        giant = await queue(open_rig, GIANT)
         passed = 0
         while not giant.done():
-            small = await queue(house, 1)
+            small = await queue(open_rig, 1)
             current.leave()
             await settle()
             if small.done():
@@ -102,11 +102,11 @@ def test_a_giant_is_passed_only_by_who_comes_within_its_allowance() -> None:
 
 def test_one_place_is_kept_from_giants() -> None:
     async def test() -> None:
-        house = admission(2)
-        first = await house.enter(GIANT)
-        second = await queue(house, GIANT)
-        assert (house.free, house.waiting, house.waiting_megapixels) == (1, 1, GIANT)
-        with await house.enter(2):
+        open_rig = admission(2)
+        first = await open_rig.enter(GIANT)
+        second = await queue(open_rig, GIANT)
+        assert (open_rig.free, open_rig.waiting, open_rig.waiting_megapixels) == (1, 1, GIANT)
+        with await open_rig.enter(2):
             assert not second.done()
         assert not second.done()
         first.leave()
@@ -118,44 +118,44 @@ def test_one_place_is_kept_from_giants() -> None:
 @pytest.mark.parametrize("megapixels", [0, 24, GIANT_MEGAPIXELS])
 def test_what_cameras_deliver_is_no_giant(megapixels: float) -> None:
     async def test() -> None:
-        house = admission(2)
+        open_rig = admission(2)
         for _ in range(2):
-            await house.enter(megapixels)
-        assert house.free == 0
+            await open_rig.enter(megapixels)
+        assert open_rig.free == 0
 
     run(test)
 
 
 def test_where_there_is_one_place_a_giant_may_have_it() -> None:
     async def test() -> None:
-        house = admission(1)
-        with await house.enter(GIANT):
-            assert house.free == 0
+        open_rig = admission(1)
+        with await open_rig.enter(GIANT):
+            assert open_rig.free == 0
 
     run(test)
 
 
 def test_background_work_begins_only_when_no_client_waits() -> None:
     async def test() -> None:
-        house = admission(1)
-        current = await house.enter(1)
-        background, client = await queue(house, 0.1, background=True), await queue(house, 24)
-        assert (house.waiting, house.background_waiting, house.background_may_run) == (1, 1, False)
+        open_rig = admission(1)
+        current = await open_rig.enter(1)
+        background, client = await queue(open_rig, 0.1, background=True), await queue(open_rig, 24)
+        assert (open_rig.waiting, open_rig.background_waiting, open_rig.background_may_run) == (1, 1, False)
         current.leave()
         await settle()
-        assert (client.done(), background.done(), house.background_may_run) == (True, False, True)
+        assert (client.done(), background.done(), open_rig.background_may_run) == (True, False, True)
         client.result().leave()
         assert (await background).background
 
     run(test)
 
 
-def test_background_work_is_told_to_yield_while_a_client_waits() -> None:
+def test_background_work_is_reported_to_yield_while_a_client_waits() -> None:
     async def test() -> None:
-        house = admission(1)
-        background = await house.enter(1, background=True)
+        open_rig = admission(1)
+        background = await open_rig.enter(1, background=True)
         assert not background.should_yield
-        client = await queue(house, 1)
+        client = await queue(open_rig, 1)
         assert background.should_yield
         background.leave()
         assert not (await client).should_yield
@@ -165,11 +165,11 @@ def test_background_work_is_told_to_yield_while_a_client_waits() -> None:
 
 def test_one_place_is_kept_from_background_work() -> None:
     async def test() -> None:
-        house = admission(2)
-        background, other = await house.enter(1, background=True), await queue(house, 1, background=True)
+        open_rig = admission(2)
+        background, other = await open_rig.enter(1, background=True), await queue(open_rig, 1, background=True)
         assert not other.done()
-        with await house.enter(1):
-            assert house.free == 0
+        with await open_rig.enter(1):
+            assert open_rig.free == 0
         background.leave()
         await other
 
@@ -193,9 +193,9 @@ def test_as_many_and_as_many_megapixels_wait_as_may(
     waiting: int, megapixels: float, arrivals: list[float], refused: list[int]
 ) -> None:
     async def test() -> None:
-        house = admission(1, waiting=waiting, megapixels=megapixels)
-        await house.enter(1)
-        tasks = [await queue(house, size) for size in arrivals]
+        open_rig = admission(1, waiting=waiting, megapixels=megapixels)
+        await open_rig.enter(1)
+        tasks = [await queue(open_rig, size) for size in arrivals]
         assert [number for number, task in enumerate(tasks) if task.done()] == refused
         for number in refused:
             with pytest.raises(Busy):
@@ -208,12 +208,12 @@ def test_as_many_and_as_many_megapixels_wait_as_may(
 
 def test_background_work_takes_no_room_from_clients() -> None:
     async def test() -> None:
-        house = admission(1, waiting=1, megapixels=10)
-        current = await house.enter(1)
-        background = await queue(house, 10, background=True)
+        open_rig = admission(1, waiting=1, megapixels=10)
+        current = await open_rig.enter(1)
+        background = await queue(open_rig, 10, background=True)
         with pytest.raises(Busy):
-            await house.enter(1, background=True)
-        client = await queue(house, 10)
+            await open_rig.enter(1, background=True)
+        client = await queue(open_rig, 10)
         assert (background.done(), client.done()) == (False, False)
         for slot in (current, background, client):
             (await slot if isinstance(slot, asyncio.Task) and slot is client else current).leave()
@@ -226,20 +226,20 @@ def test_background_work_takes_no_room_from_clients() -> None:
     ("slots", "seconds", "waiting", "told"),
     [(1, 0.0, [1], range(1, 2)), (1, 1.0, [10] * 20, range(15, 26)), (4, 1.0, [10] * 20, range(4, 8))],
 )
-def test_whoever_is_refused_is_told_when_what_waits_will_be_done(
+def test_whoever_is_refused_is_reported_when_what_waits_will_be_done(
     slots: int, seconds: float, waiting: list[float], told: range
 ) -> None:
     async def test() -> None:
         clock = Clock()
-        house = admission(slots, clock, waiting=len(waiting))
+        open_rig = admission(slots, clock, waiting=len(waiting))
         for _ in range(100):
-            with await house.enter(10):
+            with await open_rig.enter(10):
                 clock.now += seconds
         for _ in range(slots):
-            await house.enter(10)
-        tasks = [await queue(house, megapixels) for megapixels in waiting]
+            await open_rig.enter(10)
+        tasks = [await queue(open_rig, megapixels) for megapixels in waiting]
         with pytest.raises(Busy) as caught:
-            await house.enter(10)
+            await open_rig.enter(10)
         assert caught.value.retry_after in told
         for task in tasks:
             task.cancel()
@@ -249,16 +249,16 @@ def test_whoever_is_refused_is_told_when_what_waits_will_be_done(
 
 def test_a_client_that_leaves_frees_its_room() -> None:
     async def test() -> None:
-        house = admission(1, waiting=1)
-        current = await house.enter(1)
-        gone = await queue(house, 7.7)
+        open_rig = admission(1, waiting=1)
+        current = await open_rig.enter(1)
+        gone = await queue(open_rig, 7.7)
         gone.cancel()
         await settle()
-        assert (house.waiting, house.waiting_megapixels) == (0, 0)
-        other = await queue(house, 1)
+        assert (open_rig.waiting, open_rig.waiting_megapixels) == (0, 0)
+        other = await queue(open_rig, 1)
         current.leave()
         (await other).leave()
-        assert house.free == 1
+        assert open_rig.free == 1
 
     run(test)
 
@@ -266,9 +266,9 @@ def test_a_client_that_leaves_frees_its_room() -> None:
 @pytest.mark.parametrize("cancelled_first", [True, False])
 def test_a_place_given_to_a_client_that_leaves_in_the_same_moment_goes_to_the_next(*, cancelled_first: bool) -> None:
     async def test() -> None:
-        house = admission(1)
-        current = await house.enter(1)
-        gone, other = await queue(house, 1), await queue(house, 1)
+        open_rig = admission(1)
+        current = await open_rig.enter(1)
+        gone, other = await queue(open_rig, 1), await queue(open_rig, 1)
         for act in (gone.cancel, current.leave) if cancelled_first else (current.leave, gone.cancel):
             act()
         await settle()
@@ -280,23 +280,23 @@ def test_a_place_given_to_a_client_that_leaves_in_the_same_moment_goes_to_the_ne
 
 def test_a_waiter_that_is_closed_with_its_loop_leaves_nothing_behind() -> None:
     async def test() -> None:
-        house = admission(1)
-        current = await house.enter(1)
-        entering = house.enter(1)
+        open_rig = admission(1)
+        current = await open_rig.enter(1)
+        entering = open_rig.enter(1)
         entering.send(None)
         entering.close()
-        assert (house.waiting, house.waiting_megapixels) == (0, 0)
+        assert (open_rig.waiting, open_rig.waiting_megapixels) == (0, 0)
         current.leave()
-        assert house.free == 1
+        assert open_rig.free == 1
 
     run(test)
 
 
 def test_a_giant_that_gives_up_waiting_lets_background_work_begin() -> None:
     async def test() -> None:
-        house = admission(2)
-        await house.enter(GIANT)
-        giant, background = await queue(house, GIANT), await queue(house, 1, background=True)
+        open_rig = admission(2)
+        await open_rig.enter(GIANT)
+        giant, background = await queue(open_rig, GIANT), await queue(open_rig, 1, background=True)
         assert not background.done()
         giant.cancel()
         await background
@@ -306,10 +306,10 @@ def test_a_giant_that_gives_up_waiting_lets_background_work_begin() -> None:
 
 def test_leaving_twice_is_leaving_once() -> None:
     async def test() -> None:
-        house = admission(2)
-        slot, _ = await house.enter(1), await house.enter(1)
+        open_rig = admission(2)
+        slot, _ = await open_rig.enter(1), await open_rig.enter(1)
         with slot:
             slot.leave()
-        assert (house.slots, house.free) == (2, 1)
+        assert (open_rig.slots, open_rig.free) == (2, 1)
 
     run(test)

@@ -26,7 +26,7 @@ class Client:
         self.due = (arrived + ALLOWANCE * megapixels, number)
 
     def waits_in_the_way_of(self, other: "Client") -> bool:
-        """Tell whether this one may enter wherever the other may."""
+        """Return whether this one may enter wherever the other may."""
         return self.background == other.background and (self.giant <= other.giant)
 
 

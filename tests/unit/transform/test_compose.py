@@ -206,7 +206,9 @@ def served(query: str, default: Preset | None) -> ParsedQuery:
 
 @settings(max_examples=400)
 @given(asked(), st.sampled_from([None, DEFAULT]))
-def test_a_server_reads_what_was_composed_as_what_was_asked(parameters: dict[str, Any], default: Preset | None) -> None:
+def test_a_server_reads_what_was_composed_as_what_was_requested(
+    parameters: dict[str, Any], default: Preset | None
+) -> None:
     query = composed(**parameters)
     plain, short = served(plainly(parameters), default), served(query, default)
     assert (short.transform, short.download, short.preset) == (plain.transform, plain.download, plain.preset)

@@ -73,7 +73,7 @@ def test_scale_and_encoding_make_no_difference(one: str, other: str, original: s
         ("metadata=strip", "", "jpg"),
     ],
 )
-def test_whatever_else_is_asked_for_makes_one(one: str, other: str, original: str) -> None:
+def test_whatever_else_is_requested_makes_one(one: str, other: str, original: str) -> None:
     assert not alike(one, other, original)
 
 

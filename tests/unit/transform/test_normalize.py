@@ -162,7 +162,7 @@ def test_inside_a_rect_the_middle_of_the_picture_is_a_point() -> None:
 
 
 @pytest.mark.parametrize(("query", "text"), FRAMES)
-def test_the_frame_is_said_in_one_way(query: str, text: str) -> None:
+def test_the_frame_is_declared_in_one_way(query: str, text: str) -> None:
     assert settled(query) == text
 
 

@@ -184,7 +184,7 @@ def test_a_mistake_says_what_was_expected(query: str, sentence: str) -> None:
     assert sentence in told
 
 
-def test_every_mistake_is_told_at_once() -> None:
+def test_every_mistake_is_reported_at_once() -> None:
     told = mistakes("w=abc&fit=corp&q=300&unknown=1&bg=f", strict=True)
     assert [sentence.split(":")[0] for sentence in told] == [
         "width",

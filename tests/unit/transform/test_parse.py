@@ -134,7 +134,7 @@ def test_a_query_is_laid_over_its_preset(query: str, text: str) -> None:
     assert canonical(parse_query(query, presets=PRESETS).transform) == text
 
 
-def test_given_names_what_the_query_or_the_preset_asked_for() -> None:
+def test_given_names_what_the_query_or_the_preset_requested() -> None:
     asked = parse_query("preset=card&q=70&dl", presets=PRESETS)
     assert asked.given == {"width", "height", "format", "auto", "quality"}
     assert asked.preset == "card"
@@ -153,14 +153,14 @@ def test_an_unknown_preset_is_a_mistake_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize("query", ["", "utm_source=x", "dl=a.jpg", f"s={HEX32}", "dpr=2", "preset=empty"])
-def test_a_query_that_asks_for_no_pixels_gets_the_default_preset(query: str) -> None:
+def test_a_query_that_requests_no_pixels_gets_the_default_preset(query: str) -> None:
     asked = parse_query(query, presets=PRESETS, default=PRESETS["default"])
     assert canonical(asked.transform) == "fit=max&height=2048&width=2048"
     assert asked.given == {"width", "height", "fit"}
 
 
 @pytest.mark.parametrize("query", ["w=10", "animate=1", "preset=icon"])
-def test_a_query_that_asks_for_pixels_does_not(query: str) -> None:
+def test_a_query_that_requests_pixels_does_not(query: str) -> None:
     asked = parse_query(query, presets=PRESETS, default=PRESETS["default"])
     assert asked.transform.height is None
 
@@ -176,7 +176,7 @@ def test_a_query_that_asks_for_pixels_does_not(query: str) -> None:
         ("w=x", "width: "),
     ],
 )
-def test_a_mistake_in_a_preset_is_told(source: dict[str, object] | str, sentence: str) -> None:
+def test_a_mistake_in_a_preset_is_reported(source: dict[str, object] | str, sentence: str) -> None:
     with pytest.raises(BadTransform, match=sentence):
         parse_preset(source)
 

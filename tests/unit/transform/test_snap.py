@@ -24,6 +24,6 @@ def test_a_side_becomes_the_next_of_the_ladder(query: str, expected: str) -> Non
     assert canonical(snapped(parse_query(query), LADDER).transform) == expected
 
 
-def test_a_changed_side_is_told() -> None:
+def test_a_changed_side_is_reported() -> None:
     assert snapped(parse_query("w=300"), LADDER).notes == ("width: 300 is not a size of this server, made 320",)
     assert snapped(parse_query("w=320"), LADDER).notes == ()

@@ -87,7 +87,7 @@ def test_a_304_has_no_body() -> None:
 @pytest.mark.parametrize(
     ("vary", "told"), [((), None), (("Accept",), b"Accept"), (("Accept", "Origin"), b"Accept, Origin")]
 )
-def test_stable_headers_tell_validators_lifetime_and_what_they_vary_by(
+def test_stable_headers_report_validators_lifetime_and_what_they_vary_by(
     vary: tuple[str, ...], told: bytes | None
 ) -> None:
     headers = dict(stable_headers(VALIDATORS, CachePolicy(max_age=60), vary))

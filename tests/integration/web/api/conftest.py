@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api_house import Caller, calling
+from tests.api_rig import Caller, calling
 from tests.integration.catalog.conftest import address, anyio_backend, postgres
 
 __all__ = ["address", "anyio_backend", "api", "postgres"]

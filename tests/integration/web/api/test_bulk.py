@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_house import Caller
+from tests.api_rig import Caller
 
 pytestmark = pytest.mark.anyio
 NO_FILTER = 'query: expected at least one filter; "prefix": "" selects all images'
@@ -30,7 +30,7 @@ async def test_many_are_deleted_and_those_that_are_not_there_passed_over(api: Ca
     assert (await api.get("/api/images")).json()["images"] == []
 
 
-async def test_many_are_meant_by_names_that_are_not_utf8(api: Caller) -> None:
+async def test_many_are_selected_by_names_that_are_not_utf8(api: Caller) -> None:
     await api.record("\udcff/a", 1)
     await api.record("b", 2)
     assert [one["id"] for one in (await api.get("/api/images?prefix=%FF/")).json()["images"]] == ["\udcff/a"]
@@ -60,7 +60,7 @@ def escaped(document: object) -> dict[str, Any]:
         ({"query": {"prefx": "a"}}, "query.prefx: there is no such name here"),
     ],
 )
-async def test_a_selection_that_might_mean_more_than_is_said_is_refused(
+async def test_a_selection_that_might_mean_more_than_is_declared_is_refused(
     api: Caller, body: object, mistake: str
 ) -> None:
     await api.record("a", 1)
@@ -75,8 +75,8 @@ async def test_purges_remove_what_was_made_and_nothing_else(api: Caller) -> None
 
     async def render() -> None:
         for image_id in ("a/1", "a/2", "b/1"):
-            await api.home.render(image_id)
-            await api.home.render(image_id, "Card")
+            await api.rig.render(image_id)
+            await api.rig.render(image_id, "Card")
 
     for target, body, purged in [
         ("/api/purge/a/1", None, {"images": 1, "renditions": 2}),
@@ -130,10 +130,10 @@ async def test_an_image_is_not_restored_over_another(api: Caller) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "image_exists")
 
 
-async def test_files_that_are_no_images_are_told_page_by_page(api: Caller) -> None:
+async def test_files_that_are_no_images_are_reported_page_by_page(api: Caller) -> None:
     for name in ("a/1.jpg", "a/2.jpg", "b.jpg"):
-        api.home.put(name, b"\xff\xd8\xff no picture")
-        await api.home.door.record(name, background=False)
+        api.rig.put(name, b"\xff\xd8\xff no picture")
+        await api.rig.ingest.record(name, background=False)
     page = (await api.get("/api/problems?prefix=a/&limit=1")).json()
     assert [one["id"] for one in page["problems"]] == ["a/1.jpg"]
     assert page["problems"][0]["code"] == "unreadable_image"

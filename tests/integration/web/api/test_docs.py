@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 class Hostile:
     @endpoint("GET", "/api/<b>/{image_id}", scope=Scope.READ, summary="<script>", tag="<i>")
     async def get(self, image_id: str) -> Echo:
-        """Tell `<img src=x>` & "more"."""
+        """Return `<img src=x>` & "more"."""
         raise NotImplementedError(image_id)
 
 

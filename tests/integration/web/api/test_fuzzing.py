@@ -7,7 +7,7 @@ import pytest
 from anyio import to_thread
 from openapi_spec_validator import validate
 
-from tests.api_house import KEY, Caller, calling, listening
+from tests.api_rig import KEY, Caller, calling, listening
 from tests.fuzzing import fuzz
 
 pytestmark = pytest.mark.anyio
@@ -23,8 +23,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Caller]:
 async def test_every_answer_is_as_the_document_says(api: Caller, tmp_path: Path) -> None:
     for number, image_id in enumerate(("shoes/red.jpg", "a", "b/c d", "0")):
         await api.record(image_id, number, title="Röd", tags=("x",))
-    api.home.put("broken.jpg", b"\xff\xd8\xff no picture")
-    await api.home.door.record("broken.jpg", background=False)
+    api.rig.put("broken.jpg", b"\xff\xd8\xff no picture")
+    await api.rig.ingest.record("broken.jpg", background=False)
     async with listening(api.app) as url:
         await to_thread.run_sync(fuzz, url, KEY, tmp_path)
 

@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.client.address import api_path
 from imgserve.model import FocalPoint
-from tests.api_house import Caller
+from tests.api_rig import Caller
 
 pytestmark = pytest.mark.anyio
 ODD = os.fsdecode(b"odd \xff/p\xc3\xbcrge")
@@ -19,7 +19,7 @@ async def ids(api: Caller, query: str = "") -> list[str]:
     return [image["id"] for image in answer.json()["images"]]
 
 
-async def test_a_record_is_told_with_every_field_of_the_contract(api: Caller) -> None:
+async def test_a_record_is_reported_with_every_field_of_the_contract(api: Caller) -> None:
     record = await api.record("a/b.png", title="T", tags=("x", "y"), focal_point=FocalPoint(0.25, 1))
     answer = await api.get("/api/images/a/b.png")
     told = answer.json()
@@ -129,7 +129,7 @@ async def test_pages_follow_each_other_until_none_is_left(api: Caller) -> None:
     assert (wrong.status_code, wrong.json()["code"]) == (400, "bad_cursor")
 
 
-async def test_every_mistake_of_a_query_is_told_at_once(api: Caller) -> None:
+async def test_every_mistake_of_a_query_is_reported_at_once(api: Caller) -> None:
     answer = await api.get("/api/images?limit=0&min_width=-1&formt=jpg&sort=size&created_from=yesterday&format=doc")
     assert answer.status_code == 400
     assert answer.json()["mistakes"] == [
@@ -196,7 +196,7 @@ def nested(levels: int) -> dict[str, object]:
         ({"a": "x" * 65_536}, "expected at most 65536 characters of JSON"),
     ],
 )
-async def test_metadata_that_could_not_be_told_again_are_refused(
+async def test_metadata_that_could_not_be_reported_again_are_refused(
     api: Caller, metadata: dict[str, object], mistake: str
 ) -> None:
     await api.record("a")
@@ -230,12 +230,12 @@ async def test_a_deleted_image_can_be_had_back(api: Caller) -> None:
     await api.record("a/b", title="T")
     (deleted,) = (await api.delete("/api/images/a/b")).json()["deleted"]
     assert deleted["id"] == "a/b"
-    assert not (api.home.root / "a/b").exists()
+    assert not (api.rig.root / "a/b").exists()
     (item,) = (await api.get("/api/trash")).json()["items"]
     assert (item["item"], item["id"], item["until"]) == (deleted["trash_item"], "a/b", pytest.approx(item["until"]))
     restored = await api.post(f"/api/trash/{item['item']}/restore")
     assert (restored.status_code, restored.json()["title"]) == (200, "T")
-    assert (api.home.root / "a/b").exists()
+    assert (api.rig.root / "a/b").exists()
 
 
 async def test_what_looks_alike_and_what_is_the_same_is_found(api: Caller) -> None:

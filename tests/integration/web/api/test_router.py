@@ -121,7 +121,7 @@ async def test_other_methods_and_addresses_are_refused_in_json(
         ("a%2Fwish", "a/wish"),
     ],
 )
-async def test_a_piece_of_the_path_is_told_as_it_was_meant(app: Starlette, path: str, image_id: str) -> None:
+async def test_a_piece_of_the_path_is_reported_as_it_was_selected(app: Starlette, path: str, image_id: str) -> None:
     assert (await asked(app, "GET", f"/api/things/{path}")).json()["told"]["id"] == image_id
 
 
@@ -164,7 +164,7 @@ async def test_a_body_of_another_type_is_refused(app: Starlette, media_type: str
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content")
 
 
-async def test_all_mistakes_of_query_and_body_are_told_at_once(app: Starlette) -> None:
+async def test_all_mistakes_of_query_and_body_are_reported_at_once(app: Starlette) -> None:
     body = {"title": "much too long", "numbers": [1, "x", True, 1.5], "titel": ""}
     answer = await asked(app, "POST", "/api/wish/x?limit=0&limit=1&all=1&tag=a", json=body)
     assert answer.json()["mistakes"] == [
@@ -253,7 +253,7 @@ async def test_requests_are_counted_as_those_of_the_api(catalog: Catalog) -> Non
     assert figure("imgserve_requests_total", {"route": "api", "status": "404", "outcome": "not_found"}) == 1
 
 
-async def test_the_document_tells_what_was_declared(catalog: Catalog) -> None:
+async def test_the_document_reports_what_was_declared(catalog: Catalog) -> None:
     api = api_of([Things()], IdempotencyKeys(catalog.database))
     document: Any = json.loads(json.dumps(openapi(api.endpoints, version="1")))
     wish = document["paths"]["/api/wish/{image_id}"]["post"]

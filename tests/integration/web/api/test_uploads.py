@@ -80,7 +80,7 @@ def test_an_id_may_be_chosen_and_is_taken_then(taking: UploadServer) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "image_exists")
 
 
-def test_an_image_whose_id_ends_as_an_action_is_told_where_it_is(taking: UploadServer) -> None:
+def test_an_image_whose_id_ends_as_an_action_is_reported_where_it_is(taking: UploadServer) -> None:
     answer = taking.put("loc%2Fpurge", content=picture())
     assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/loc%2Fpurge")
 
@@ -186,7 +186,7 @@ def test_a_request_that_cannot_be_understood_is_a_bad_one(taking: UploadServer, 
     assert taking.files() == before
 
 
-def test_every_mistake_is_told_at_once(taking: UploadServer) -> None:
+def test_every_mistake_is_reported_at_once(taking: UploadServer) -> None:
     answer = taking.post(content=b"x", params={"titel": "x", "focal_point": "7,7", "id": "a", "folder": "b"})
     assert answer.status_code == 400
     assert len(answer.json()["mistakes"]) >= 3

@@ -94,7 +94,7 @@ async def test_addresses_inside_are_refused_alike(fetching: UploadServer) -> Non
     assert fetching.files() == []
 
 
-async def test_an_id_that_no_image_can_have_is_told_before_anything_is_fetched(
+async def test_an_id_that_no_image_can_have_is_reported_before_anything_is_fetched(
     fetching: UploadServer, there: Remote
 ) -> None:
     url = f"http://127.0.0.1:{there.port}/a"

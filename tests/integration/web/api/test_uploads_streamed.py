@@ -68,7 +68,7 @@ def test_a_body_that_says_that_it_is_too_large_is_not_read(
         assert connection.recv(1) == b""
 
 
-def test_a_client_that_asks_first_is_told_before_it_sends(taking: UploadServer) -> None:
+def test_a_client_that_requests_first_is_reported_before_it_sends(taking: UploadServer) -> None:
     fields = ["Content-Type: image/jpeg", "Expect: 100-continue"]
     with connected(taking) as connection:
         connection.sendall(head(*fields, f"Content-Length: {LIMIT + 1}"))
@@ -164,7 +164,7 @@ def test_a_server_that_is_killed_in_the_middle_leaves_nothing_that_is_seen(tmp_p
 
 
 @pytest.mark.parametrize("way", ["raw", "form", "put"])
-def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, way: str) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_left(tmp_path: Path, way: str) -> None:
     folder = tmp_path / "originals"
     folder.mkdir()
     mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder))

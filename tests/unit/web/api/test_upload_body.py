@@ -68,7 +68,7 @@ def test_mistakes_are_refused(value: dict[str, Any]) -> None:
         Placed.model_validate(value)
 
 
-def test_a_number_that_is_none_is_told_in_plain_words() -> None:
+def test_a_number_that_is_none_is_reported_in_plain_words() -> None:
     with pytest.raises(BadRequest) as raised:
         validated(Placed, {"focal_point": "nan,0"})
     assert raised.value.members == {"mistakes": ['focal_point.x: expected a finite number, but received "nan"']}

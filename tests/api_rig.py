@@ -28,34 +28,34 @@ from imgserve.web.api.server import Reports, Trash
 from imgserve.web.middleware import RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
 from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
-from tests.ingests import House, house, picture
+from tests.library_rig import Rig, open_rig, picture
 
 KEY = "img_a-key-for-tests"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 PREFIX = "/img"
 
 
-def api_of(home: House) -> Api:
-    """Build the endpoints over a house."""
-    catalog = home.catalog
+def api_of(rig: Rig) -> Api:
+    """Build the endpoints over a rig."""
+    catalog = rig.catalog
     parts = [
-        Records(catalog.images, catalog.search, home.door, Preconditions(catalog.images), prefix=PREFIX),
-        Bulk(home.door),
-        Purges(home.door, stats=home.cache.stats, presets=["Card"]),
-        Trash(home.door, prefix=PREFIX),
+        Records(catalog.images, catalog.search, rig.ingest, Preconditions(catalog.images), prefix=PREFIX),
+        Bulk(rig.ingest),
+        Purges(rig.ingest, stats=rig.cache.stats, presets=["Card"]),
+        Trash(rig.ingest, prefix=PREFIX),
         Reports(catalog.search, catalog.problems, version="1.2.3"),
     ]
-    access = Access(key_digest(KEY), metrics=home.metrics)
+    access = Access(key_digest(KEY), metrics=rig.metrics)
     return Api(parts, access=access, keys=catalog.idempotency)
 
 
-def app_of(home: House) -> Starlette:
+def app_of(rig: Rig) -> Starlette:
     """Build the application, as the server does, without pictures."""
-    api = api_of(home)
+    api = api_of(rig)
     document = ApiDocument(api.endpoints, static_folder(), version="1.2.3")
     exchange = Middleware(
         RequestMiddleware,
-        requests=RequestLog(RequestMetrics(home.metrics), AccessLog("off")),
+        requests=RequestLog(RequestMetrics(rig.metrics), AccessLog("off")),
         allowed_hosts=("*",),
         not_found_max_age=10,
     )
@@ -71,7 +71,7 @@ class Caller:
     """Asks an application, with the key."""
 
     app: Starlette
-    home: House
+    rig: Rig
 
     async def ask(self, method: str, target: str, **options: Any) -> httpx2.Response:
         transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
@@ -80,21 +80,21 @@ class Caller:
             return await client.request(method, target, **options)
 
     def __getattr__(self, name: str) -> Any:
-        """Ask by a method of HTTP: get, post, patch, delete."""
+        """Request by a method of HTTP: get, post, patch, delete."""
         return functools.partial(self.ask, name.upper())
 
     async def record(self, image_id: str, number: int = 0, **fields: Any) -> ImageRecord:
         """Put a picture in the folder and have it recorded."""
-        self.home.put(image_id, picture(number))
-        await self.home.door.record(image_id, background=False)
-        return await self.home.door.change(image_id, fields)
+        self.rig.put(image_id, picture(number))
+        await self.rig.ingest.record(image_id, background=False)
+        return await self.rig.ingest.change(image_id, fields)
 
 
 @asynccontextmanager
 async def calling(folder: Path, address: str, **given: Any) -> AsyncIterator[Caller]:
     """Build everything over a folder, and take it down."""
-    async with house(folder, address, **{"trash_seconds": 3600} | given) as home:
-        yield Caller(app_of(home), home)
+    async with open_rig(folder, address, **{"trash_seconds": 3600} | given) as rig:
+        yield Caller(app_of(rig), rig)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the server tells of hot requests: figures, access log, ids, and headers that settings change."""
+"""What the server reports about hot requests: metrics, access log, ids, and headers that settings change."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def both(folder: Path, place: Path, settings: Settings) -> Iterator[list[ThreadS
 
 
 def log(settings: Settings, cache: Path) -> Mapping[str, object]:
-    """Give each server a log of its own."""
+    """Configure a log for each server."""
     section = settings.get("log", {"access": "off"})
     return section if section["access"] == "off" else {**section, "access": str(cache.with_suffix(".log"))}
 
@@ -55,7 +55,7 @@ def ask(served: ThreadServer, *fields: str, method: str = "GET", target: str = T
 
 
 def ask_variously(served: ThreadServer) -> None:
-    """Ask eleven times, seven of them for what can be answered hot."""
+    """Request eleven times, seven of them for what can be answered hot."""
     tag = ask(served).header("etag")
     for _ in range(3):
         ask(served, "X-Forwarded-For: 192.0.2.7", "Referer: https://b/?key=x", "User-Agent: é")

@@ -1,4 +1,4 @@
-"""Renditions with a real cache and real processes, without a web server: a house to try them in."""
+"""Renditions with a real cache and real processes, without a web server."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ LONG_YOUNG = dataclasses.replace(RENDER_SETTINGS, settle=600.0)
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Rig:
     """The parts, and a folder to put originals in."""
 
     place: Path
@@ -53,7 +53,7 @@ class House:
         return FolderOriginals(self.place, settle=0).stat(name)
 
     async def make(self, original: Original, width: int = 20) -> Served:
-        """Ask for a width, in the cache first, as the endpoint does."""
+        """Request a width, in the cache first, as the endpoint does."""
         transform = Transform(width=width, format="png")
         key = self.renditions.key(original, transform)
         return await self.renditions.cached(key) or await self.renditions.make(original, transform, key)
@@ -80,7 +80,7 @@ async def opened(
     mezzanines: int = 0,
     shared: bool = False,
     render_settings: RenderSettings = RENDER_SETTINGS,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Rig]:
     metrics = Metrics(CollectorRegistry())
     cache = TieredCache(
         MemoryTier(memory), DiskTier(place / ".cache", disk), MezzanineTier(place / ".cache", mezzanines)
@@ -94,7 +94,7 @@ async def opened(
     )  # fmt: skip
     await renditions.open()
     try:
-        yield House(place, renditions, cache, metrics)
+        yield Rig(place, renditions, cache, metrics)
     finally:
         await renditions.close()
         await cache.close()

@@ -1,4 +1,4 @@
-"""A door for the tests: real files, real rendering processes, a real catalog and cache."""
+"""An ingest service for the tests: real files, real rendering processes, a real catalog and cache."""
 
 import asyncio
 import itertools
@@ -78,8 +78,8 @@ class CountingWorkers(Workers):
 
 
 @dataclass
-class House:
-    """Everything behind and before a door."""
+class Rig:
+    """The ingest service, and the parts before and behind it."""
 
     root: Path
     catalog: Catalog
@@ -87,7 +87,7 @@ class House:
     tree: OriginalsTree
     cache: TieredCache
     metrics: Metrics
-    door: IngestService
+    ingest: IngestService
     ear: Ear
     inspected: list[str]
     forgotten: list[str]
@@ -106,7 +106,7 @@ class House:
 
     async def upload(self, data: bytes, image_id: str | None = None, **given: Any) -> Accepted:
         defaults: dict[str, Any] = {"details": NOTHING, "replace": False}
-        return await self.door.accept(self.incoming(data), image_id, **defaults | given)
+        return await self.ingest.accept(self.incoming(data), image_id, **defaults | given)
 
     def walked(self) -> list[Walked]:
         files = (self.tree.walk(prefix) for prefix in self.tree.prefixes)
@@ -119,13 +119,13 @@ class House:
     async def scan(self) -> dict[str, str]:
         """Do what a scan does: record what is there, forget what is not."""
         there = self.walked()
-        found = await self.door.record_many(there)
+        found = await self.ingest.record_many(there)
         for image_id in set(await self.known()) - {one.image_id for one in there}:
-            await self.door.vanished(image_id)
+            await self.ingest.vanished(image_id)
         return {one.image_id: one.outcome.value for one in found}
 
     async def render(self, image_id: str, canonical: str = "w=9") -> RenditionKey:
-        """Keep something that was made of an image as it is now."""
+        """Store something that was made of an image as it is now."""
         point = await self.catalog.images.focal_point(image_id)
         key = rendition_key(image_id, self.originals.stat(image_id).focused(point).version, canonical)
         await self.cache.put(key, Rendition(b"x" * 100, "image/png", 1, 1))
@@ -141,9 +141,9 @@ class House:
 
 
 @asynccontextmanager
-async def house(
+async def open_rig(
     folder: Path, address: str, *, limits: Limits | None = None, mounts: Collection[str] = (), **given: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Rig]:
     """Build everything over a folder, and others beside it that are only read, and take it down."""
     rules = Rules(**{"settle": 0.0} | given)
     root, metrics, ear = folder / "originals", Metrics(CollectorRegistry()), Ear()
@@ -159,7 +159,7 @@ async def house(
     inspector = Inspector(originals, workers, limits or Limits(), rules)
     async with opened(address, patience=PATIENCE) as catalog:
         await workers.open()
-        door = IngestService(
+        ingest = IngestService(
             originals,
             catalog,
             inspector,
@@ -169,9 +169,9 @@ async def house(
             rules=rules,
         )
         try:
-            yield House(root, catalog, originals, tree, cache, metrics, door, ear, workers.paths, forgotten)
+            yield Rig(root, catalog, originals, tree, cache, metrics, ingest, ear, workers.paths, forgotten)
         finally:
-            await door.close()
+            await ingest.close()
             await workers.close()
             await cache.close()
 
