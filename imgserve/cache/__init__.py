@@ -3,8 +3,7 @@
 from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.key import RenditionKey, Sibling, image_folder
-from imgserve.cache.locks import KeyLocks, LeaderLock
-from imgserve.cache.singleflight import SingleFlight
+from imgserve.cache.locks import KeyLocks, LeaderLock, SingleFlight
 from imgserve.cache.stats import TierStats
 from imgserve.cache.tiers import MemoryTier, TieredCache, TierName
 

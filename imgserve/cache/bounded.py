@@ -2,90 +2,58 @@
 
 import errno
 import itertools
-import sqlite3
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from imgserve.cache.files import Found, RenditionFiles
-from imgserve.cache.key import image_folder
-from imgserve.cache.ledger import Entry, Ledger, Recency, Rows, Totals
-from imgserve.cache.locks import LeaderLock
+from imgserve.cache.key import RenditionKey, image_folder
+from imgserve.cache.ledger import Entry, Ledger, Rows, Totals
 from imgserve.cache.stats import Faults, Tally, TierStats
+from imgserve.cache.upkeep import Upkeep
 
-_STEP_SECONDS = 0.05
-"""Share of a call that a scan may take: five percent of a core if it is called every second."""
-_HASTY_STEP_SECONDS = 0.3
-"""The same while files are found that have no row, since they are missing from the budget."""
-_REST = 2.0
-"""Pause after a step, in times the step: Python threads hardly yield, and requests would wait for each of many."""
-_SWEEP_EVERY = 60.0
-_SCAN_EVERY = 6 * 3600.0
-"""Files that rsync brought and nobody requested are not counted before a scan finds them."""
-_RETRY_SECONDS = 60.0
+_RECENT_BATCH = 512
+"""Uses after which they are written to the ledger."""
+_RECENT_SECONDS = 5.0
+"""Time after which they are written at the latest; a crash loses this much recency."""
 
 
-class _Maintained(Protocol):
+class Recency:
+    """Collects uses; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used: dict[str, int] = {}
+        self._taken_at = time.monotonic()
+        self._last = 0
+
     @property
-    def openings(self) -> int: ...
-    def evict_to_budget(self) -> None: ...
-    def sweep(self) -> int: ...
-    def scan(self) -> Iterator[int]: ...
+    def due(self) -> bool:
+        """Whether the uses should be written now."""
+        full = len(self._used) >= _RECENT_BATCH
+        return full or (bool(self._used) and time.monotonic() - self._taken_at >= _RECENT_SECONDS)
 
+    def now(self) -> int:
+        """Return the time in nanoseconds, which rises in this process even if the clock is set back."""
+        with self._lock:
+            self._last = max(time.time_ns(), self._last + 1)
+            return self._last
 
-class Upkeep:
-    """Does the maintenance that is due, in the process that is the leader."""
+    def touch(self, path: str) -> None:
+        """Record that a file is used now."""
+        at = self.now()
+        with self._lock:
+            self._used[path] = at
 
-    def __init__(self, lock: Path) -> None:
-        """Use a lock file by which processes agree on the leader."""
-        self.leader = LeaderLock(lock)
-        self._steps: Iterator[int] | None = None
-        self._scanned_opening = -1
-        self._next_scan = 0.0
-        self._next_sweep = 0.0
-
-    def run(self, tier: _Maintained) -> None:
-        """Sweep, scan a little and evict, if this process is the leader."""
-        if not self.leader.acquire():
-            return
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + _SWEEP_EVERY
-            tier.sweep()
-        try:
-            self._scan_some(tier)
-        finally:
-            tier.evict_to_budget()
-
-    def close(self) -> None:
-        """Let another process become the leader."""
-        self._steps = None
-        self.leader.release()
-
-    def _scan_some(self, tier: _Maintained) -> None:
-        if self._steps is None:
-            # A ledger that was opened again may be a new one, in which no file has a row.
-            if tier.openings == self._scanned_opening and time.monotonic() < self._next_scan:
-                return
-            self._scanned_opening = tier.openings
-            self._next_scan = time.monotonic() + _SCAN_EVERY
-            self._steps = tier.scan()
-        started, worked = time.monotonic(), 0.0
-        steps, self._steps = self._steps, None
-        try:
-            for unknown in steps:
-                took = time.monotonic() - started
-                worked += took
-                if worked >= (_HASTY_STEP_SECONDS if unknown else _STEP_SECONDS):
-                    self._steps = steps
-                    return
-                time.sleep(took * _REST)
-                started = time.monotonic()
-        except (OSError, sqlite3.Error):
-            self._next_scan = time.monotonic() + _RETRY_SECONDS
-            raise
+    def take(self) -> dict[str, int]:
+        """Return all recorded uses and start over."""
+        with self._lock:
+            used, self._used = self._used, {}
+            self._taken_at = time.monotonic()
+        return used
 
 
 EVICTION_BATCH = 50
@@ -152,25 +120,41 @@ class BoundedFolder(ABC):
     def settle(self, path: str) -> object:
         """Make one file and its row agree, in a transaction."""
 
-    @property
-    def openings(self) -> int:
-        """How often the ledger was opened; a new number means that it may be a new one."""
-        return self._ledger.openings
-
-    def discard_path(self, path: str) -> None:
-        """Remove one file."""
+    def discard(self, *keys: RenditionKey) -> int:
+        """Remove single files; return how many had a row."""
+        removed = 0
         if self.off:
-            return
-        with self._faults.guard("purging"), self._ledger.changing() as rows:
-            self._remove(rows, path)
+            return removed
+        for start in range(0, len(keys), _DISCARD_BATCH):
+            with self._faults.guard("purging"), self._ledger.changing() as rows:
+                for path in (key.path_in(self._files.top) for key in keys[start : start + _DISCARD_BATCH]):
+                    known = rows.find(path) is not None
+                    if known or self._files.find(path):
+                        self._remove(rows, path)
+                    removed += known
+        return removed
 
-    def purge(self, image_id: str) -> int:
-        """Remove every file of an image; return how many had a row."""
-        return self._purge(image_folder(image_id, self._files.top))
+    def purge(self, image_id: str | None) -> int:
+        """Remove every file of an image, or all files with None; return how many had a row."""
+        number, aside, done = 0, None, False
+        if self.off:
+            return number
+        folder = self._files.top if image_id is None else image_folder(image_id, self._files.top)
+        with self._faults.guard("purging"):
+            with self._ledger.changing() as rows:
+                number = rows.drop_all() if image_id is None else rows.drop_folder(folder)
+                aside = self._files.set_aside(folder)
+            done = True
+        if not done and aside is None:
+            # A purge may be about privacy: the files are removed even if the ledger fails.
+            with self._faults.guard("purging"):
+                aside = self._files.set_aside(folder)
+        self._files.empty(aside)
+        return number
 
     def purge_all(self) -> int:
         """Remove every file; return how many had a row."""
-        return self._purge(self._files.top)
+        return self.purge(None)
 
     def evict_some(self) -> int:
         """Remove a batch of the least recently used while the budget is exceeded; return how many were removed."""
@@ -178,8 +162,19 @@ class BoundedFolder(ABC):
         with self._faults.guard("evicting"):
             self.flush()
             with self._ledger.changing() as rows:
-                removed = self._evict(rows)
-                totals = rows.totals()
+                totals, removed = rows.totals(), 0
+                for entry in rows.oldest(EVICTION_BATCH):
+                    if not self._bounds.exceeded_by(totals):
+                        break
+                    try:
+                        self._files.remove(entry.path)
+                    except OSError as error:
+                        # Counted as used, so that the next batch does not consist of the same undeletable files.
+                        self._faults.record("evicting", error)
+                        rows.touch({entry.path: self._recency.now()})
+                        continue
+                    rows.drop(entry.path)
+                    totals, removed = Totals(totals.entries - 1, totals.size - entry.size), removed + 1
             # Only after the commit: callers that repeat this until it returns 0 would otherwise never end.
             self._totals, evicted = totals, removed
         self._tally.evicted(evicted)
@@ -207,9 +202,9 @@ class BoundedFolder(ABC):
             yield self._scan_folders(some)
         known = self._ledger.next_folder("")
         while known is not None:
-            if not self._files.exists(known):
+            if not self._files.find(known):
                 with self._ledger.changing() as rows:
-                    if not self._files.exists(known):
+                    if not self._files.find(known):
                         rows.drop_folder(known)
             yield 0
             known = self._ledger.next_folder(known)
@@ -226,7 +221,7 @@ class BoundedFolder(ABC):
                 self.flush()
             self._totals = self._ledger.totals()
             self._ledger.prepare()
-            self._upkeep.run(self)
+            self._upkeep.run(self, self._ledger.openings)
 
     def stats(self) -> TierStats:
         """Return entries and bytes of the shared folder, and the counters of this process."""
@@ -300,52 +295,6 @@ class BoundedFolder(ABC):
     def _remove(self, rows: Rows, path: str) -> None:
         self._files.remove(path)
         rows.drop(path)
-
-    def _discard_paths(self, paths: Sequence[str]) -> int:
-        """Remove files, a batch in one transaction; return how many had a row."""
-        removed = 0
-        if self.off:
-            return removed
-        for start in range(0, len(paths), _DISCARD_BATCH):
-            with self._faults.guard("purging"), self._ledger.changing() as rows:
-                for path in paths[start : start + _DISCARD_BATCH]:
-                    known = rows.find(path) is not None
-                    if known or self._files.exists(path):
-                        self._remove(rows, path)
-                    removed += known
-        return removed
-
-    def _purge(self, folder: str) -> int:
-        number, aside, done = 0, None, False
-        if self.off:
-            return number
-        with self._faults.guard("purging"):
-            with self._ledger.changing() as rows:
-                number = rows.drop_all() if folder == self._files.top else rows.drop_folder(folder)
-                aside = self._files.set_aside(folder)
-            done = True
-        if not done and aside is None:
-            # A purge may be about privacy: the files are removed even if the ledger fails.
-            with self._faults.guard("purging"):
-                aside = self._files.set_aside(folder)
-        self._files.empty(aside)
-        return number
-
-    def _evict(self, rows: Rows) -> int:
-        totals, evicted = rows.totals(), 0
-        for entry in rows.oldest(EVICTION_BATCH):
-            if not self._bounds.exceeded_by(totals):
-                break
-            try:
-                self._files.remove(entry.path)
-            except OSError as error:
-                # Counted as used, so that the next batch does not consist of the same undeletable files.
-                self._faults.record("evicting", error)
-                rows.touch({entry.path: self._recency.now()})
-                continue
-            rows.drop(entry.path)
-            totals, evicted = Totals(totals.entries - 1, totals.size - entry.size), evicted + 1
-        return evicted
 
     def _scan_folders(self, folders: Iterable[str]) -> int:
         unknown: list[Found] = []

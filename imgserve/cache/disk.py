@@ -3,7 +3,8 @@
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from imgserve.cache.bounded import BoundedFolder, Bounds
@@ -18,9 +19,9 @@ from imgserve.cache.key import (
     name_range,
     siblings,
 )
-from imgserve.cache.ledger import Entry, Ledger, Rows
-from imgserve.cache.recovery import begins_as_named, expected_format, is_whole, size_in_pixels
+from imgserve.cache.ledger import Entry, Ledger
 from imgserve.cache.stats import Faults
+from imgserve.cache.upkeep import named_format, size_in_pixels, whole_format
 from imgserve.formats import HEAD_BYTES
 from imgserve.model import Rendition
 
@@ -109,14 +110,6 @@ class DiskTier(BoundedFolder):
             self._make_room()
         return stored
 
-    def discard(self, key: RenditionKey) -> None:
-        """Remove one rendition."""
-        self.discard_path(key.path)
-
-    def discard_many(self, keys: Iterable[RenditionKey]) -> int:
-        """Remove renditions; return how many had a row."""
-        return self._discard_paths([key.path for key in keys])
-
     def settle(self, path: str) -> tuple[Entry, bytes] | None:
         """Write the row of a good file, remove a bad file, delete a row without a file.
 
@@ -126,8 +119,11 @@ class DiskTier(BoundedFolder):
         with self._ledger.changing() as rows:
             entry, data = rows.find(path), self._files.read(path)
             if data is not None:
-                entry = _accepted(path, data, entry, self._recency.now())
-                if entry is not None:
+                if entry is None or entry.crc32 is None:
+                    known, size = whole_format(path, data), size_in_pixels(data)
+                    crc32, used = zlib.crc32(data), self._recency.now()
+                    entry = Entry(path, len(data), crc32, known.media_type, *size, (), used) if known else None
+                if entry is not None and _matches(entry, data):
                     rows.put(entry)
                     return entry, data
             self._remove(rows, path)
@@ -140,8 +136,13 @@ class DiskTier(BoundedFolder):
         with self._ledger.changing() as rows:
             for file, entry in zip(found, entries, strict=True):
                 # It may have been replaced, purged, or written to the ledger since it was listed.
-                if self._files.find(file.path) == file:
-                    self._adopt(rows, file, entry)
+                if self._files.find(file.path) != file:
+                    continue
+                if entry is not None:
+                    rows.add(entry)
+                elif rows.find(file.path) is None:
+                    named = file.regular and is_rendition_path(file.path)
+                    (self._files.remove if named else self._files.remove_stray)(file.path)
 
     def _read(self, path: str) -> Rendition | None:
         entry, data = self._ledger.find(path), self._files.read(path)
@@ -175,26 +176,13 @@ class DiskTier(BoundedFolder):
 
     def _unverified(self, file: Found) -> Entry | None:
         """Return the row of a file that looks like what its name promises."""
-        expected = expected_format(file.path)
-        if expected is None or not file.regular or not is_rendition_path(file.path):
+        if not file.regular or not is_rendition_path(file.path):
             return None
         try:
-            head = self._files.read_head(file.path, HEAD_BYTES)
+            known = named_format(file.path, self._files.read_head(file.path, HEAD_BYTES))
         except FileNotFoundError:
             return None
-        if not begins_as_named(file.path, head):
-            return None
-        return Entry(file.path, file.size, None, expected.media_type, 0, 0, (), file.modified_ns)
-
-    def _adopt(self, rows: Rows, file: Found, entry: Entry | None) -> None:
-        if entry is not None:
-            rows.add(entry)
-        elif rows.find(file.path) is not None:
-            return
-        elif file.regular and is_rendition_path(file.path):
-            self._files.remove(file.path)
-        else:
-            self._files.remove_stray(file.path)
+        return Entry(file.path, file.size, None, known.media_type, 0, 0, (), file.modified_ns) if known else None
 
 
 def _rendition(entry: Entry, data: bytes) -> Rendition:
@@ -205,17 +193,6 @@ def _rendition(entry: Entry, data: bytes) -> Rendition:
 def _matches(entry: Entry, data: bytes) -> bool:
     """Return whether a file still is what was written."""
     return len(data) == entry.size and zlib.crc32(data) == entry.crc32
-
-
-def _accepted(path: str, data: bytes, entry: Entry | None, used: int) -> Entry | None:
-    """Return the row of a file that may be served, or None."""
-    if entry is not None and entry.crc32 is not None:
-        return entry if _matches(entry, data) else None
-    expected = expected_format(path)
-    if expected is None or not is_whole(path, data):
-        return None
-    width, height = size_in_pixels(data)
-    return Entry(path, len(data), zlib.crc32(data), expected.media_type, width, height, (), used)
 
 
 _LARGEST_SHARE = 4
@@ -253,18 +230,22 @@ class MezzanineTier(BoundedFolder):
 
     def adopt(self, key: RenditionKey, temporary: Path) -> bool:
         """Store a written file under a key; return whether it was stored. If not, the file is removed."""
-        entry, stored = None, False
+        size, acceptable, stored = 0, False, False
         with self._faults.guard("writing"):
-            entry = self._entry(key, temporary)
-            if entry is not None:
+            with suppress(FileNotFoundError):
+                status = temporary.lstat()
+                size = status.st_size if stat.S_ISREG(status.st_mode) and not self.off else 0
+            acceptable = 0 < size <= self._bounds.size // _LARGEST_SHARE
+            if acceptable:
+                entry = Entry(key.path_in(MEZZANINES), size, None, "", 0, 0, (), self._recency.now())
                 self._publish(entry, temporary)
                 stored = True
         if stored:
             self._make_room()
         else:
             self.withdraw(temporary)
-        if entry is not None and not stored:
-            self._writable_at = time.monotonic() + _PAUSE_SECONDS
+            if acceptable:
+                self._writable_at = time.monotonic() + _PAUSE_SECONDS
         return stored
 
     def withdraw(self, temporary: Path) -> None:
@@ -281,16 +262,12 @@ class MezzanineTier(BoundedFolder):
             entry, size = self._ledger.find(path), self._files.size(path)
             if entry is not None and entry.size == size:
                 found = True
-            elif entry is not None or self._files.exists(path):
+            elif entry is not None or self._files.find(path):
                 found = self.settle(path)
         if found:
             self._recency.touch(path)
         self._looked_up(found=found)
         return self._root / path if found else None
-
-    def discard(self, key: RenditionKey) -> None:
-        """Remove one mezzanine."""
-        self.discard_path(key.path_in(MEZZANINES))
 
     def settle(self, path: str) -> bool:
         """Return whether file and row agree; otherwise both are removed, since a mezzanine can be made again."""
@@ -308,14 +285,3 @@ class MezzanineTier(BoundedFolder):
                 self.settle(file.path)
             else:
                 self._files.remove_stray(file.path)
-
-    def _entry(self, key: RenditionKey, temporary: Path) -> Entry | None:
-        """Return the row of a written file, or None if the file is missing, empty or too large."""
-        try:
-            status = temporary.lstat()
-        except FileNotFoundError:
-            return None
-        size = status.st_size if stat.S_ISREG(status.st_mode) and not self.off else 0
-        if not 0 < size <= self._bounds.size // _LARGEST_SHARE:
-            return None
-        return Entry(key.path_in(MEZZANINES), size, None, "", 0, 0, (), self._recency.now())

@@ -179,7 +179,7 @@ class RenditionFiles:
             os.close(descriptor)
 
     def find(self, path: str) -> Found | None:
-        """Return what is at a path, or None."""
+        """Return what is at a path, be it a link, or None."""
         try:
             return _found(path, os.lstat(f"{self._root}/{path}"))
         except (FileNotFoundError, NotADirectoryError):
@@ -189,10 +189,6 @@ class RenditionFiles:
         """Return the size of a regular file, or None."""
         found = self.find(path)
         return found.size if found and found.regular else None
-
-    def exists(self, path: str) -> bool:
-        """Return whether there is anything at a path."""
-        return os.path.lexists(self._root / path)
 
     def remove(self, path: str) -> None:
         """Remove a file if it exists, and its folder with the last one."""
@@ -235,8 +231,10 @@ class RenditionFiles:
         """Remove temporary files of writers that died; return how many."""
         swept = 0
         for item in _listing(self._temporary):
-            if _writer_alive(item.name) and not _older(item, _STALE_SECONDS):
-                continue
+            with suppress(FileNotFoundError):
+                old = time.time() - item.stat(follow_symlinks=False).st_mtime > _STALE_SECONDS
+                if _writer_alive(item.name) and not old:
+                    continue
             if item.is_dir(follow_symlinks=False):
                 shutil.rmtree(item.path, ignore_errors=True)
             else:
@@ -291,13 +289,6 @@ def _sorted(folder: Path) -> list[os.DirEntry[str]]:
 
 def _found(path: str, status: os.stat_result) -> Found:
     return Found(path, status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
-
-
-def _older(item: os.DirEntry[str], seconds: float) -> bool:
-    try:
-        return time.time() - item.stat(follow_symlinks=False).st_mtime > seconds
-    except FileNotFoundError:
-        return False
 
 
 def _writer_alive(name: str) -> bool:

@@ -1,13 +1,16 @@
-"""Locks between server processes: one per rendition key, and the lock of a leader."""
+"""Who does the work: single flight in one process, a lock per key and the lock of a leader between processes."""
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from pathlib import Path
+from types import TracebackType
+from typing import Generic, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -18,6 +21,9 @@ _LOOK_EVERY = 0.25
 """Wait for a release that is not reported: on a file system without FIFOs, and while an older release runs too."""
 _HELD = {errno.EAGAIN, errno.EACCES}
 _log = logging.getLogger("imgserve.cache")
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class KeyLocks:
@@ -67,8 +73,8 @@ class KeyLocks:
 
 def _lock_path(folder: Path, key: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    stripe = int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).digest(), "big")
-    return folder / f"{stripe % _STRIPES:03x}"
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).digest()
+    return folder / f"{int.from_bytes(digest, 'big') % _STRIPES:03x}"
 
 
 async def _wait(lock: int, fifo: Path) -> bool:
@@ -132,8 +138,10 @@ class LeaderLock:
         # stays the leader, because no other process can acquire the lock meanwhile.
         if self.mine and not self._path.parent.parent.is_dir():
             return True
-        if self._descriptor is not None and self._is_current(self._descriptor):
-            return True
+        # The folder with the lock file may have been deleted.
+        with contextlib.suppress(FileNotFoundError):
+            if self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+                return True
         self.release()
         self._path.parent.mkdir(exist_ok=True)
         descriptor = _open(self._path, os.O_RDWR | os.O_CREAT)
@@ -179,9 +187,87 @@ class LeaderLock:
             self._failing = False
         return self.mine
 
-    def _is_current(self, descriptor: int) -> bool:
-        """Return whether the locked file is still at its path: the folder may have been deleted."""
+
+class _Flight(Generic[T]):
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.landed = asyncio.Event()
+        self.waiters = 0
+        self.committed = False
+        self.results: list[T] = []
+        """One result, or none if the call failed."""
+        self.failure: tuple[BaseException, TracebackType | None] | None = None
+
+
+class SingleFlight(Generic[K, T]):
+    """Runs one call a key at a time and returns its outcome to every caller that came meanwhile.
+
+    Why no caller waits for ever or is cancelled by another, and no key remains:
+
+    1. All steps between two awaits are atomic, since there is one event loop.
+    2. A flight is in the table from its launch until it lands or its last waiter leaves, whichever is first. So
+       nobody joins a flight that is being cancelled: a newcomer launches the next one.
+    3. Waiters wait for an event, each on a future of its own. Cancelling a waiter, by anyio or by `Task.cancel`,
+       touches neither the work nor the other waiters.
+    4. A committed call is finished without waiters too, and can be joined until it lands.
+    5. The work runs in a task of its own. It is cancelled through its scope only, so a shielded part of the factory
+       finishes first.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[K, _Flight[T]] = {}
+        # The event loop itself holds tasks by weak references only.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def is_flying(self, key: K) -> bool:
+        """Return whether there is a flight that can be joined."""
+        return key in self._flights
+
+    async def do(self, key: K, factory: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+        """Return the outcome of the factory, and whether it was another caller's."""
+        flight = self._flights.get(key)
+        shared = flight is not None
+        if flight is None:
+            flight = self._flights[key] = _Flight[T]()
+            task = asyncio.create_task(self._fly(key, flight, factory))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        flight.waiters += 1
         try:
-            return os.path.samestat(os.fstat(descriptor), self._path.stat())
-        except FileNotFoundError:
-            return False
+            await flight.landed.wait()
+        finally:
+            flight.waiters -= 1
+            if not (flight.waiters or flight.committed or flight.landed.is_set()):
+                self._forget(key, flight)
+                flight.scope.cancel()
+        if flight.failure is not None:
+            # Every raise adds frames to the traceback of the exception, which would grow with each of 500 waiters. So
+            # each starts from the factory's.
+            error, traceback = flight.failure
+            raise error.with_traceback(traceback)
+        return flight.results[0], shared
+
+    def commit(self, key: K) -> None:
+        """Let a flight finish even if all its waiters leave, once it is not worth interrupting."""
+        if key in self._flights:
+            self._flights[key].committed = True
+
+    async def _fly(self, key: K, flight: _Flight[T], factory: Callable[[], Awaitable[T]]) -> None:
+        try:
+            with flight.scope:
+                if not flight.scope.cancel_called:
+                    flight.results.append(await factory())
+        except Exception as error:  # noqa: BLE001  the waiters raise it
+            flight.failure = error, error.__traceback__
+            if not flight.waiters:
+                _log.warning("a call without waiters failed: %r", error)
+        except BaseException as error:
+            flight.failure = error, error.__traceback__
+            raise
+        finally:
+            self._forget(key, flight)
+            flight.landed.set()
+
+    def _forget(self, key: K, flight: _Flight[T]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]

@@ -83,8 +83,15 @@ class Faults:
             yield
         except (OSError, sqlite3.Error) as error:
             self.record(action, error)
-        else:
-            self._recovered(action)
+            return
+        if not self._failing:
+            return
+        with self._lock:
+            self._failing = {item for item in self._failing if item[0] != action}
+            over = self._logged - {kind for _, kind in self._failing}
+            self._logged -= over
+        for kind in sorted(over):
+            _LOGGER.info("%s: %s is over, %s works again", self._tier, kind, action)
 
     def record(self, action: str, error: OSError | sqlite3.Error) -> None:
         """Count an error, and log it unless its kind is failing already."""
@@ -98,16 +105,6 @@ class Faults:
             self._logged.add(kind)
             self._logged_at[kind] = time.monotonic()
         _LOGGER.warning("%s: %s fails with %s (%s); requests go on without it", self._tier, action, kind, error)
-
-    def _recovered(self, action: str) -> None:
-        if not self._failing:
-            return
-        with self._lock:
-            self._failing = {item for item in self._failing if item[0] != action}
-            over = self._logged - {kind for _, kind in self._failing}
-            self._logged -= over
-        for kind in sorted(over):
-            _LOGGER.info("%s: %s is over, %s works again", self._tier, kind, action)
 
 
 def _kind(error: OSError | sqlite3.Error) -> str:

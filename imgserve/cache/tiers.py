@@ -22,29 +22,22 @@ _LARGEST_SHARE = 8
 """A rendition above an eighth of the budget would displace too many others for what it saves."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    rendition: Rendition
-    folder: str
-    cost: int
-
-
-class MemoryTier:
-    """Stores renditions in memory and evicts the least recently used; for the event loop only."""
+class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
+    """Stores renditions with their cost in memory and evicts the least recently used; for the event loop only."""
 
     def __init__(self, budget: int) -> None:
         """Use at most so many bytes; 0 turns the tier off."""
-        self._budget = budget
+        super().__init__(budget, getsizeof=lambda entry: entry[1])
         self._tally = Tally()
-        self._entries = _Entries(budget, self._tally)
+        self._by_folder: dict[str, set[RenditionKey]] = {}
+        """So that a purge visits the entries of one image only."""
 
-    def get(self, key: RenditionKey) -> Rendition | None:
+    def look_up(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition and count a hit, or return None without counting a miss."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._tally.looked_up(found=True)
-        return entry.rendition
+        found = self.peek(key)
+        if found is not None:
+            self._tally.looked_up(found=True)
+        return found
 
     def count_miss(self) -> None:
         """Count a look-up that found nothing here."""
@@ -52,90 +45,58 @@ class MemoryTier:
 
     def peek(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition, or None, without counting a hit or a miss."""
-        entry = self._entries.get(key)
-        return entry.rendition if entry else None
+        entry = self.get(key)
+        return entry[0] if entry else None
 
     def siblings(self, key: RenditionKey) -> list[Sibling]:
         """Return the other stored renditions of an original, without counting hits or misses."""
-        return siblings(key, self._entries.in_folder(key.folder))
+        # Not by `self[key]`, which would mark them as used.
+        found = [(key, Cache.__getitem__(self, key)[0]) for key in self._by_folder.get(key.folder, ())]
+        return siblings(key, [(key.path, rendition.width, rendition.height) for key, rendition in found])
 
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:
         """Store a rendition unless it is too large for this tier; return whether it was stored."""
         names = len(key.image_id) + len(key.canonical) + sum(map(len, rendition.notes))
         cost = len(rendition.data) + names + ENTRY_BYTES
-        if cost * _LARGEST_SHARE > self._budget:
+        if cost * _LARGEST_SHARE > self.maxsize:
             return False
-        self._entries[key] = _Entry(rendition, key.folder, cost)
+        self[key] = rendition, cost
+        self._by_folder.setdefault(key.folder, set()).add(key)
         return True
 
     def purge(self, image_id: str) -> int:
         """Remove every rendition of an image; return how many there were."""
-        return self._entries.purge(image_folder(image_id))
+        return sum(self.discard(key) for key in list(self._by_folder.get(image_folder(image_id), ())))
 
     def discard(self, key: RenditionKey) -> bool:
         """Remove one rendition; return whether it was stored."""
-        known = key in self._entries
-        if known:
-            del self._entries[key]
-        return known
+        return self.pop(key, None) is not None
 
     def purge_all(self) -> int:
         """Remove everything; return how many renditions there were."""
-        number = len(self._entries)
-        self._entries.clear()
+        number = len(self)
+        self.clear()
+        self._by_folder.clear()
         return number
 
     def stats(self) -> TierStats:
         """Return entries, bytes and the counters of look-ups."""
+        tally = self._tally
         return TierStats(
-            entries=len(self._entries),
-            bytes=int(self._entries.currsize),
-            limit_bytes=self._budget,
-            hits=self._tally.hits,
-            misses=self._tally.misses,
-            evictions=self._tally.evictions,
+            len(self), int(self.currsize), int(self.maxsize), tally.hits, tally.misses, evictions=tally.evictions
         )
 
-
-class _Entries(LRUCache[RenditionKey, _Entry]):
-    """An LRU with an index by image folder, so that a purge visits the entries of one image only."""
-
-    def __init__(self, budget: int, tally: Tally) -> None:
-        super().__init__(budget, getsizeof=lambda entry: entry.cost)
-        self._tally = tally
-        self._by_folder: dict[str, set[RenditionKey]] = {}
-
-    def __setitem__(self, key: RenditionKey, entry: _Entry) -> None:
-        super().__setitem__(key, entry)
-        self._by_folder.setdefault(entry.folder, set()).add(key)
-
     def __delitem__(self, key: RenditionKey) -> None:
+        """Remove an entry from the index too."""
         super().__delitem__(key)
-        folder = key.folder
-        keys = self._by_folder[folder]
-        keys.discard(key)
-        if not keys:
-            del self._by_folder[folder]
+        self._by_folder[key.folder].discard(key)
+        if not self._by_folder[key.folder]:
+            del self._by_folder[key.folder]
 
-    def popitem(self) -> tuple[RenditionKey, _Entry]:
+    def popitem(self) -> tuple[RenditionKey, tuple[Rendition, int]]:
+        """Evict the least recently used entry."""
         self._tally.evicted(1)
         return super().popitem()
-
-    def clear(self) -> None:
-        super().clear()
-        self._by_folder.clear()
-
-    def in_folder(self, folder: str) -> list[tuple[str, int, int]]:
-        keys = self._by_folder.get(folder, ())
-        # Not by `[]`, which would mark them as used.
-        entries = [(key, Cache.__getitem__(self, key).rendition) for key in keys]
-        return [(key.path, rendition.width, rendition.height) for key, rendition in entries]
-
-    def purge(self, folder: str) -> int:
-        keys = list(self._by_folder.get(folder, ()))
-        for key in keys:
-            del self[key]
-        return len(keys)
 
 
 TierName = Literal["memory", "disk"]
@@ -179,7 +140,7 @@ class TieredCache:
 
     def get_ready(self, key: RenditionKey) -> tuple[Rendition, TierName] | None:
         """Return a rendition that is available without waiting; a miss in memory is not counted, for `get` follows."""
-        found = self._memory.get(key)
+        found = self._memory.look_up(key)
         if found is not None:
             return found, "memory"
         on_disk = self._from_disk(key)
@@ -197,7 +158,7 @@ class TieredCache:
 
     def get_nonblocking(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
         """Return a rendition without waiting, or `UNKNOWN`, which counts as nothing, if only `get` can find it."""
-        found = self._memory.get(key)
+        found = self._memory.look_up(key)
         if found is not None:
             return found, "memory"
         on_disk = self._from_disk(key)
@@ -234,8 +195,15 @@ class TieredCache:
         stored = self._memory.put(key, rendition) if in_memory or self._disk.off else False
         if self._disk.off:
             return stored
+
+        def write() -> bool:
+            written = self._disk.put(key, rendition)
+            if flight.purged:
+                self._disk.discard(key)
+            return written
+
         with self._flying(key.folder) as flight:
-            return await to_thread.run_sync(self._write, key, rendition, flight, limiter=self._threads) or stored
+            return await to_thread.run_sync(write, limiter=self._threads) or stored
 
     async def mezzanine(self, key: RenditionKey) -> Path | None:
         """Return the path of a mezzanine, or None; it may be evicted before it is opened."""
@@ -252,10 +220,17 @@ class TieredCache:
 
     async def keep_mezzanine(self, key: RenditionKey, temporary: Path) -> bool:
         """Store a written file as a mezzanine; return whether it was stored. If not, the file is removed."""
-        # The caller may be cancelled; the file may not be left behind.
         stored = False
+
+        def adopt() -> bool:
+            adopted = self._mezzanines.adopt(key, temporary)
+            if flight.purged:
+                self._mezzanines.discard(key)
+            return adopted
+
+        # The caller may be cancelled; the file may not be left behind.
         with CancelScope(shield=True), self._flying(key.folder) as flight:
-            stored = await to_thread.run_sync(self._adopt, key, temporary, flight, limiter=self._threads)
+            stored = await to_thread.run_sync(adopt, limiter=self._threads)
         return stored and not flight.purged
 
     async def drop_mezzanine(self, temporary: Path) -> None:
@@ -263,21 +238,30 @@ class TieredCache:
         with CancelScope(shield=True):
             await to_thread.run_sync(self._mezzanines.withdraw, temporary, limiter=self._threads)
 
-    async def purge(self, image_id: str, *, mezzanines: bool = True) -> int:
-        """Remove every rendition of an image; return how many there were.
+    async def purge(self, image_id: str | None, *, mezzanines: bool = True) -> int:
+        """Remove every rendition of an image, or of all with None; return how many there were.
 
         Its mezzanines are removed too, unless renditions are still made from them: after a change of the focal point.
         """
-        return await self._purge(image_id, mezzanines)
+
+        def purge_disk() -> int:
+            if mezzanines:
+                self._mezzanines.purge(image_id)
+            return self._disk.purge(image_id)
+
+        in_memory = self.forget(image_id)
+        on_disk = await to_thread.run_sync(purge_disk, limiter=self._threads)
+        self.forget(image_id)
+        return max(in_memory, on_disk)
 
     async def purge_all(self) -> int:
         """Remove every rendition and every mezzanine; return how many renditions there were."""
-        return await self._purge(None, mezzanines=True)
+        return await self.purge(None)
 
     async def purge_keys(self, keys: Sequence[RenditionKey]) -> int:
         """Remove these renditions; return how many were stored."""
         in_memory = self._discard_from_memory(keys)
-        on_disk = await to_thread.run_sync(self._disk.discard_many, keys, limiter=self._threads)
+        on_disk = await to_thread.run_sync(self._disk.discard, *keys, limiter=self._threads)
         self._discard_from_memory(keys)
         return max(in_memory, on_disk)
 
@@ -315,38 +299,12 @@ class TieredCache:
             self._memory.put(key, found)
         return found
 
-    def _write(self, key: RenditionKey, rendition: Rendition, flight: _InFlight) -> bool:
-        stored = self._disk.put(key, rendition)
-        if flight.purged:
-            self._disk.discard(key)
-        return stored
-
-    def _adopt(self, key: RenditionKey, temporary: Path, flight: _InFlight) -> bool:
-        stored = self._mezzanines.adopt(key, temporary)
-        if flight.purged:
-            self._mezzanines.discard(key)
-        return stored
-
     def _discard_from_memory(self, keys: Sequence[RenditionKey]) -> int:
         """Remove renditions; others of their images that are in transfer are not stored either, merely made again."""
         for folder in {key.folder for key in keys}:
             for flight in self._in_flight.get(folder, ()):
                 flight.purged = True
         return sum(self._memory.discard(key) for key in keys)
-
-    async def _purge(self, image_id: str | None, mezzanines: bool) -> int:
-        in_memory = self.forget(image_id)
-        on_disk = await to_thread.run_sync(self._purge_disk, image_id, mezzanines, limiter=self._threads)
-        self.forget(image_id)
-        return max(in_memory, on_disk)
-
-    def _purge_disk(self, image_id: str | None, mezzanines: bool) -> int:
-        if image_id is None:
-            self._mezzanines.purge_all()
-            return self._disk.purge_all()
-        if mezzanines:
-            self._mezzanines.purge(image_id)
-        return self._disk.purge(image_id)
 
     @contextmanager
     def _flying(self, folder: str) -> Iterator[_InFlight]:

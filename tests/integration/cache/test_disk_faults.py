@@ -19,7 +19,7 @@ import pytest
 
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey
-from imgserve.cache.ledger import Rows, Totals
+from imgserve.cache.ledger import Rows
 from imgserve.model import Rendition
 from tests.disks import mount
 
@@ -287,7 +287,7 @@ def test_an_eviction_that_cannot_be_written_down_ends_and_heals(
     tier.close()
     tier = make_tier(tmp_path, 1000)
     with monkeypatch.context() as patch:
-        patch.setattr(Rows, "totals", _fail_at(2, Rows.totals))
+        patch.setattr(Rows, "drop", _fail_at(2, Rows.drop))
         tier.evict_to_budget()
     assert tier.stats().evictions == 0
     assert tier.stats().entries == 10
@@ -306,13 +306,13 @@ def test_a_picture_whose_row_finds_no_room_does_not_stay(
     assert (tier.stats().entries, tier.stats().bytes) == folder_figures(tmp_path) == (0, 0)
 
 
-def _fail_at(number: int, real: Callable[[Rows], Totals]) -> Callable[[Rows], Totals]:
+def _fail_at(number: int, real: Callable[..., object]) -> Callable[..., object]:
     calls = itertools.count(1)
 
-    def fail(rows: Rows) -> Totals:
+    def fail(rows: Rows, *arguments: object) -> object:
         if next(calls) == number:
             raise sqlite3.OperationalError("database or disk is full")
-        return real(rows)
+        return real(rows, *arguments)
 
     return fail
 

@@ -175,18 +175,18 @@ def test_a_change_under_way_is_not_waited_for(tier: DiskTier, tmp_path: Path, pn
 
 
 def test_a_ledger_in_use_by_another_thread_is_not_waited_for(tier: DiskTier, key: Key) -> None:
-    with tier._ledger._nonblocking_file._lock:
+    with tier._ledger._nonblocking._lock:
         assert tier.get_nonblocking(key("a")) is UNKNOWN
 
 
 def test_a_busy_ledger_is_not_slept_for(tier: DiskTier) -> None:
-    connection = tier._ledger._nonblocking_file._connection
+    connection = tier._ledger._nonblocking._connection
     assert connection
     assert connection.execute("PRAGMA busy_timeout").fetchone() == (0,)
 
 
 def test_a_ledger_that_fails_is_left_to_a_thread(tier: DiskTier, key: Key) -> None:
-    connection = tier._ledger._nonblocking_file._connection
+    connection = tier._ledger._nonblocking._connection
     assert connection
     connection.close()
     assert tier.get_nonblocking(key("a")) is UNKNOWN
@@ -200,11 +200,11 @@ def test_while_the_disk_fails_only_threads_look(tier: DiskTier, png: Png, key: K
 
 
 def test_a_ledger_made_anew_is_opened_again(tier: DiskTier, tmp_path: Path, key: Key) -> None:
-    first = tier._ledger._nonblocking_file._identity
+    first = tier._ledger._nonblocking._identity
     for part in tmp_path.glob("ledger.sqlite*"):
         part.unlink()
     tier.maintain()
-    assert tier._ledger._nonblocking_file._identity != first
+    assert tier._ledger._nonblocking._identity != first
     tier.get(key("a"))
     assert isinstance(tier.get_nonblocking(key("a")), Rendition)
 
@@ -250,7 +250,7 @@ class Counting(DiskTier):
         self.gets += 1
         return super().get(key)
 
-    def purge(self, image_id: str) -> int:
+    def purge(self, image_id: str | None) -> int:
         self.reached.set()
         assert self.go.wait(5)
         return super().purge(image_id)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cache.bounded import Upkeep
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.files import Found
 from imgserve.cache.key import RenditionKey
+from imgserve.cache.upkeep import Upkeep
 from imgserve.model import Rendition
 
 Png = Callable[..., Rendition]
@@ -75,8 +75,6 @@ def test_a_file_that_was_entered_since_it_was_looked_at_keeps_its_row(
 class Scanned:
     """A tier whose scan has steps that find so many files."""
 
-    openings = 1
-
     def __init__(self, unknown: int) -> None:
         self.unknown = unknown
         self.steps = 0
@@ -97,11 +95,11 @@ class Scanned:
 def test_more_of_a_second_is_given_to_files_that_no_ledger_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown: int, steps: list[int]
 ) -> None:
-    monkeypatch.setattr("imgserve.cache.bounded._STEP_SECONDS", 0.0)
-    monkeypatch.setattr("imgserve.cache.bounded._HASTY_STEP_SECONDS", 60.0)
+    monkeypatch.setattr("imgserve.cache.upkeep._STEP_SECONDS", 0.0)
+    monkeypatch.setattr("imgserve.cache.upkeep._HASTY_STEP_SECONDS", 60.0)
     upkeep, tier, done = Upkeep(tmp_path / "janitor.lock"), Scanned(unknown), []
     for _ in range(3):
-        upkeep.run(tier)
+        upkeep.run(tier, 1)
         done.append(tier.steps)
     upkeep.close()
     assert done == steps

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from imgserve.cache.singleflight import SingleFlight
+from imgserve.cache.locks import SingleFlight
 
 pytestmark = pytest.mark.anyio
 

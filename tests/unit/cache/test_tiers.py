@@ -20,8 +20,8 @@ def picture(size: int) -> Rendition:
 def test_what_was_put_is_found_again() -> None:
     tier = MemoryTier(1_000_000)
     assert tier.put(key("a"), picture(10))
-    assert tier.get(key("a")) == picture(10)
-    assert tier.get(key("b")) is None
+    assert tier.look_up(key("a")) == picture(10)
+    assert tier.look_up(key("b")) is None
     tier.count_miss()
     assert (tier.stats().hits, tier.stats().misses, tier.stats().entries) == (1, 1, 1)
 
@@ -29,7 +29,7 @@ def test_what_was_put_is_found_again() -> None:
 def test_a_budget_of_nothing_keeps_nothing() -> None:
     tier = MemoryTier(0)
     assert not tier.put(key("a"), picture(10))
-    assert tier.get(key("a")) is None
+    assert tier.look_up(key("a")) is None
 
 
 @pytest.mark.parametrize(("size", "kept"), [(100_000 // 8 - ENTRY_BYTES - 2, True), (100_000 // 8, False)])
@@ -41,10 +41,10 @@ def test_the_least_recently_used_goes_first() -> None:
     tier = MemoryTier(10 * (ENTRY_BYTES + 1000))
     for name in "abcdefghi":
         tier.put(key(name), picture(1000))
-    tier.get(key("a"))
+    tier.look_up(key("a"))
     tier.put(key("j"), picture(1000))
-    assert tier.get(key("a"))
-    assert tier.get(key("b")) is None
+    assert tier.look_up(key("a"))
+    assert tier.look_up(key("b")) is None
     assert tier.stats().evictions == 1
 
 
@@ -63,7 +63,7 @@ def test_a_purge_takes_every_rendition_of_one_image_only() -> None:
     tier.put(key("b"), picture(10))
     assert tier.purge("a") == 3
     assert tier.purge("a") == 0
-    assert tier.get(key("b"))
+    assert tier.look_up(key("b"))
     assert tier.purge_all() == 1
     assert tier.stats().bytes == 0
 
@@ -77,18 +77,18 @@ def test_the_budget_holds_and_the_index_follows(steps: list[tuple[str, str, int]
         elif action == "purge":
             tier.purge(name)
         else:
-            tier.get(key(name, str(size % 4)))
+            tier.look_up(key(name, str(size % 4)))
         assert tier.stats().bytes <= 20_000
-        indexed = {item for keys in tier._entries._by_folder.values() for item in keys}
-        assert indexed == set(tier._entries)
+        indexed = {item for keys in tier._by_folder.values() for item in keys}
+        assert indexed == set(tier)
 
 
 def test_who_requests_elsewhere_next_counts_and_uses_what_is_found_but_misses_nothing() -> None:
     tier = MemoryTier(10 * (ENTRY_BYTES + 1000))
     for number in range(8):
         tier.put(key(str(number)), picture(990))
-    assert tier.get(key("0")) == picture(990)
-    assert tier.get(key("absent")) is None
+    assert tier.look_up(key("0")) == picture(990)
+    assert tier.look_up(key("absent")) is None
     assert (tier.stats().hits, tier.stats().misses) == (1, 0)
     for number in range(8, 12):
         tier.put(key(str(number)), picture(990))

@@ -3,7 +3,7 @@
 import pytest
 import pyvips
 
-from imgserve.cache.recovery import begins_as_named, is_whole, size_in_pixels
+from imgserve.cache.upkeep import named_format, size_in_pixels, whole_format
 
 EXTENSIONS = ["jpg", "png", "webp", "avif", "gif", "tiff"]
 
@@ -15,7 +15,7 @@ def picture(extension: str) -> bytes:
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_a_picture_is_whole(extension: str) -> None:
-    assert is_whole(f"a.{extension}", picture(extension))
+    assert whole_format(f"a.{extension}", picture(extension))
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -23,7 +23,7 @@ def test_a_picture_is_whole(extension: str) -> None:
 def test_a_picture_cut_short_is_not_whole(extension: str, missing: float) -> None:
     data = picture(extension)
     cut = missing if isinstance(missing, int) else int(len(data) * missing)
-    assert not is_whole(f"a.{extension}", data[:-cut])
+    assert not whole_format(f"a.{extension}", data[:-cut])
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
@@ -32,18 +32,18 @@ def test_a_picture_whose_end_was_never_written_is_not_whole(extension: str) -> N
     half = len(data) // 2
     torn = data[:half] + bytes(len(data) - half)
     # Only the length of a WebP or AVIF is told in its header; nulls of the right length are for the checksum to find.
-    assert is_whole(f"a.{extension}", torn) is (extension in {"webp", "avif"})
+    assert (whole_format(f"a.{extension}", torn) is not None) is (extension in {"webp", "avif"})
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_an_empty_file_is_not_whole(extension: str) -> None:
-    assert not is_whole(f"a.{extension}", b"")
+    assert not whole_format(f"a.{extension}", b"")
 
 
 @pytest.mark.parametrize(("path", "held"), [("a.png", "jpg"), ("a.jpg", "png"), ("a.txt", "jpg"), ("a", "jpg")])
 def test_a_picture_under_another_name_is_refused(path: str, held: str) -> None:
-    assert not begins_as_named(path, picture(held))
-    assert not is_whole(path, picture(held))
+    assert not named_format(path, picture(held))
+    assert not whole_format(path, picture(held))
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

@@ -1,0 +1,154 @@
+"""Maintenance of a tier on disk: when it is done, and whether a file without a row is what its name promises."""
+
+import io
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, Protocol
+
+import imagesize
+
+from imgserve.cache.locks import LeaderLock
+from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
+
+_STEP_SECONDS = 0.05
+"""Share of a call that a scan may take: five percent of a core if it is called every second."""
+_HASTY_STEP_SECONDS = 0.3
+"""The same while files are found that have no row, since they are missing from the budget."""
+_REST = 2.0
+"""Pause after a step, in times the step: Python threads hardly yield, and requests would wait for each of many."""
+_SWEEP_EVERY = 60.0
+_SCAN_EVERY = 6 * 3600.0
+"""Files that rsync brought and nobody requested are not counted before a scan finds them."""
+_RETRY_SECONDS = 60.0
+
+
+class _Maintained(Protocol):
+    def evict_to_budget(self) -> None: ...
+    def sweep(self) -> int: ...
+    def scan(self) -> Iterator[int]: ...
+
+
+class Upkeep:
+    """Does the maintenance that is due, in the process that is the leader."""
+
+    def __init__(self, lock: Path) -> None:
+        """Use a lock file by which processes agree on the leader."""
+        self.leader = LeaderLock(lock)
+        self._steps: Iterator[int] | None = None
+        self._scanned_opening = -1
+        self._next_scan = 0.0
+        self._next_sweep = 0.0
+
+    def run(self, tier: _Maintained, openings: int) -> None:
+        """Sweep, scan a little and evict, if this process is the leader; scan anew when the ledger was opened again."""
+        if not self.leader.acquire():
+            return
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + _SWEEP_EVERY
+            tier.sweep()
+        try:
+            self._scan_some(tier, openings)
+        finally:
+            tier.evict_to_budget()
+
+    def close(self) -> None:
+        """Let another process become the leader."""
+        self._steps = None
+        self.leader.release()
+
+    def _scan_some(self, tier: _Maintained, openings: int) -> None:
+        if self._steps is None:
+            # A ledger that was opened again may be a new one, in which no file has a row.
+            if openings == self._scanned_opening and time.monotonic() < self._next_scan:
+                return
+            self._scanned_opening, self._next_scan = openings, time.monotonic() + _SCAN_EVERY
+            self._steps = tier.scan()
+        started, worked = time.monotonic(), 0.0
+        steps, self._steps = self._steps, None
+        try:
+            for unknown in steps:
+                took = time.monotonic() - started
+                worked += took
+                if worked >= (_HASTY_STEP_SECONDS if unknown else _STEP_SECONDS):
+                    self._steps = steps
+                    return
+                time.sleep(took * _REST)
+                started = time.monotonic()
+        except (OSError, sqlite3.Error):
+            self._next_scan = time.monotonic() + _RETRY_SECONDS
+            raise
+
+
+def named_format(path: str, head: bytes) -> Format | None:
+    """Return the format that a file's name promises, or None if the first bytes are of another one."""
+    expected = BY_EXTENSION.get(path.rpartition(".")[2])
+    return expected if expected is not None and sniff(head[:HEAD_BYTES]) is expected else None
+
+
+def whole_format(path: str, data: bytes) -> Format | None:
+    """Return the format of a complete file, or None for a copy in progress, a torn file or another format."""
+    expected = named_format(path, data)
+    if expected is None:
+        return None
+    ends_well = _ENDINGS.get(expected.name)
+    return expected if ends_well is None or ends_well(data) else None
+
+
+def size_in_pixels(data: bytes) -> tuple[int, int]:
+    """Return width and height from the header, or 0, 0 if it does not contain them."""
+    width, height = imagesize.get(io.BytesIO(data), exif_rotation=False)
+    return max(0, int(width)), max(0, int(height))
+
+
+def _riff_is_whole(data: bytes) -> bool:
+    size = int.from_bytes(data[4:8], "little") + 8
+    return len(data) in {size, size + size % 2}
+
+
+def _boxes_are_whole(data: bytes) -> bool:
+    """Walk the outer boxes of ISO/IEC 14496-12, 4.2: size 0 reaches to the end, size 1 means a 64-bit size follows."""
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size == 0:
+            return True
+        if size < 8:  # noqa: PLR2004  the length of a box header
+            return False
+        at += size
+    return at == len(data)
+
+
+_TIFF_VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+"""Bytes of a value by its type (TIFF 6.0, section 2)."""
+
+
+def _tiff_is_whole(data: bytes) -> bool:
+    """Check the first directory and its values, which libtiff writes behind the pixels."""
+    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
+    try:
+        magic, at = struct.unpack_from(f"{order}2xHI", data)
+        (entries,) = struct.unpack_from(f"{order}H", data, at)
+        ends: list[int] = [at + 2 + entries * 12 + 4]
+        for entry in range(at + 2, at + 2 + entries * 12, 12):
+            kind, count, offset = struct.unpack_from(f"{order}2xHII", data, entry)
+            size = int(_TIFF_VALUE_BYTES.get(kind, 1) * count)
+            ends.append(entry + 12 if size <= 4 else offset + size)  # noqa: PLR2004  small values are in the entry
+    except struct.error:
+        return False
+    # Number 43 is BigTIFF, for files beyond 4 GB, which no rendition is.
+    return magic == 42 and entries > 0 and max(ends) <= len(data)  # noqa: PLR2004  TIFF
+
+
+_ENDINGS: dict[str, Callable[[bytes], bool]] = {
+    "jpg": lambda data: data.endswith(b"\xff\xd9"),
+    "png": lambda data: data.endswith(b"IEND\xae\x42\x60\x82"),
+    "gif": lambda data: data.endswith(b"\x3b"),
+    "webp": _riff_is_whole,
+    "avif": _boxes_are_whole,
+    "tiff": _tiff_is_whole,
+}
