@@ -29,8 +29,6 @@ _REFUSED = (type(None), httptools.HttpParserError, ValueError)
 _PHRASES = {400: b"Bad Request", 503: b"Service Unavailable"}
 _log = logging.getLogger(__name__)
 _DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)  # drops everything that is appended
-
-
 _LINGER = 1.0
 """Seconds for a rejected client to read the response."""
 
@@ -71,7 +69,9 @@ class Gate:
         if len(self._lingering) > self.max_connections:  # during a flood the response is not sent
             transport.abort()
             return
-        transport.write(_error_response(error, date))
+        status, headers, body = problem(error, instance="", request_id="")
+        head = lines([*date, *headers, (b"connection", b"close")])
+        transport.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, _PHRASES[status], head, body))
         if transport.can_write_eof():
             transport.write_eof()
 
@@ -88,12 +88,6 @@ class _LingeringProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the signature of asyncio
         self._timer.cancel()
         self._lingering.discard(self._transport)
-
-
-def _error_response(error: ImgserveError, date: RawHeaders) -> bytes:
-    status, headers, body = problem(error, instance="", request_id="")
-    head = lines([*date, *headers, (b"connection", b"close")])
-    return b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, _PHRASES[status], head, body)
 
 
 class TimedHttpProtocol(HttpToolsProtocol):
@@ -147,8 +141,9 @@ class TimedHttpProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:  # declined: the request is handled as an ordinary one
             self._finish_after(self.cycle)
         else:
-            if self._in_head and not self._begun:
-                self._count_head(len(data))
+            self._head_bytes += len(data) if self._in_head and not self._begun else 0
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response(f"The request head is larger than {MAX_HEAD_BYTES} bytes.")
 
     def send_400_response(self, msg: str) -> None:
         """Reject a malformed request without interrupting a response in progress."""
@@ -181,14 +176,12 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._heads += 1
-        if self._hot_path is None or not (self._is_free() and self._hot_path.respond(self, headers)):
-            self._start(headers)
-
-    def _is_free(self) -> bool:
-        """Return whether a response may be written now: the previous one is complete and the client reads."""
         cycle = self._newest
         answered = cycle is None or cycle.response_complete
-        return answered and not self.flow.write_paused and not self.transport.is_closing()
+        # A response may be written now if the previous one is complete and the client reads.
+        free = answered and not self.flow.write_paused and not self.transport.is_closing()
+        if not (free and self._hot_path is not None and self._hot_path.respond(self, headers)):
+            self._start(headers)
 
     def _start(self, headers: RawHeaders) -> None:
         """Start the application."""
@@ -232,7 +225,8 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self._waiting = (kind, self._heads)
             self._since = now
         elif limit and now - self._since >= limit:
-            self._disconnect(kind)
+            # close() would wait for the client to read
+            (self.transport.abort if kind == "reading" else self.transport.close)()
 
     def _waits_for(self) -> tuple[str, float]:
         """Return what the client must do and its time limit; ("", 0) while the server is busy."""
@@ -267,22 +261,11 @@ class TimedHttpProtocol(HttpToolsProtocol):
             return waiting
         return waiting + int(struct.unpack("i", queued)[0])
 
-    def _disconnect(self, kind: str) -> None:
-        if kind == "reading":  # close() would wait for the client to read
-            self.transport.abort()
-        else:
-            self.transport.close()
-
     def _finish_after(self, cycle: RequestResponseCycle) -> None:
         """Close the connection after this response."""
         cycle.keep_alive = False
         if cycle.response_complete:
             self.transport.close()
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self.send_400_response(f"The request head is larger than {MAX_HEAD_BYTES} bytes.")
 
 
 class Sweeper:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Collection, Mapping
 
-import httptools
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -70,10 +69,16 @@ class HotPath:
         if entry is None or len(fields) != len(headers) or not _UNUSUAL.isdisjoint(fields):
             return False
         method = connection.parser.get_method()
-        plain = method in _METHODS and _stays_open(connection.parser) and self._is_allowed_host(fields)
+        parser, host = connection.parser, fields.get(b"host")
+        stays_open = parser.should_keep_alive() and parser.get_http_version() == "1.1"
+        plain = method in _METHODS and stays_open and (host in self._hosts or self._admit(host))
         if not (plain and entry.is_valid_for(started, fields)):
             return False
-        self._date(connection.server_state.default_headers)
+        dated = connection.server_state.default_headers
+        if dated is not self._dated:  # uvicorn replaces them once per second
+            self._dated = dated
+            self._ok = b"HTTP/1.1 200 OK\r\n" + lines(dated)
+            self._unmodified = b"HTTP/1.1 304 Not Modified\r\n" + lines(dated)
         ready = self._ready(entry, fields)
         if ready is None:
             return False
@@ -116,17 +121,6 @@ class HotPath:
         head = b"".join((self._ok, picture.before, self._tiers[tier], picture.length, self._last))
         return tier, head, rendition.data
 
-    def _date(self, headers: RawHeaders) -> None:
-        """Update the start of heads when uvicorn has replaced its default headers, once per second."""
-        if headers is not self._dated:
-            self._dated = headers
-            self._ok = b"HTTP/1.1 200 OK\r\n" + lines(headers)
-            self._unmodified = b"HTTP/1.1 304 Not Modified\r\n" + lines(headers)
-
-    def _is_allowed_host(self, fields: Fields) -> bool:
-        host = fields.get(b"host")
-        return host in self._hosts or self._admit(host)
-
     def _admit(self, host: bytes | None) -> bool:
         """Check a new Host; only valid ones are remembered."""
         if host is None:
@@ -158,11 +152,6 @@ def hot_path_of(app: object) -> HotPath | None:
     """Return the hot path of our application, or None if the application is wrapped in another one."""
     found = getattr(getattr(app, "state", None), "hot_path", None)
     return found if isinstance(found, HotPath) else None
-
-
-def _stays_open(parser: httptools.HttpRequestParser) -> bool:
-    """Return whether the connection stays open after the response."""
-    return bool(parser.should_keep_alive()) and parser.get_http_version() == "1.1"
 
 
 def _client(connection: HttpToolsProtocol, fields: Fields) -> tuple[str, int] | None:

@@ -100,9 +100,13 @@ def serve(
         signals.append(number)
 
     def ready() -> None:
-        if life is not None:
-            _at_end_of(life, functools.partial(stop, signal.SIGTERM))
+        if life is not None:  # a killed supervisor leaves no worker behind
+            asyncio.get_running_loop().add_reader(life.fileno(), ended, life.fileno())
         on_ready()
+
+    def ended(descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        stop(signal.SIGTERM)
 
     with handled_signals(stop):
         try:
@@ -136,17 +140,6 @@ def handled_signals(handler: Callable[[int, FrameType | None], None]) -> Iterato
 def log_to_stderr() -> None:
     """Log to standard error, unless the program has configured logging."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-
-def _at_end_of(life: Connection, call: Callable[[], None]) -> None:
-    """Call a function when the other end of a pipe closes, so that a killed supervisor leaves no worker behind."""
-    loop = asyncio.get_running_loop()
-
-    def ended() -> None:
-        loop.remove_reader(life.fileno())
-        call()
-
-    loop.add_reader(life.fileno(), ended)
 
 
 def _config(app: AsgiApp, options: ServerOptions) -> uvicorn.Config:

@@ -83,17 +83,13 @@ class Supervisor:
         now = time.monotonic()
         waiting = [moment for moment in self._due if moment > now]
         for _ in range(len(self._due) - len(waiting)):
-            self._start()
+            readiness, sender = self._spawn.Pipe(duplex=False)
+            arguments = (self._app_factory, self._options, self._sockets, sender, self._life)
+            process = self._spawn.Process(target=_work, args=arguments)
+            process.start()
+            sender.close()
+            self._workers.append(_Worker(process, readiness, time.monotonic()))
         self._due = waiting
-
-    def _start(self) -> None:
-        readiness, sender = self._spawn.Pipe(duplex=False)
-        process = self._spawn.Process(
-            target=_work, args=(self._app_factory, self._options, self._sockets, sender, self._life)
-        )
-        process.start()
-        sender.close()
-        self._workers.append(_Worker(process, readiness, time.monotonic()))
 
     def _watch(self, folder: str) -> None:
         """Wait for a signal, a worker that became ready or died, or a replacement that is due."""
@@ -132,9 +128,11 @@ class Supervisor:
             worker.process.terminate()
         deadline = time.monotonic() + self._options.grace + _MARGIN
         received = self._signals
+        self._alarm.setblocking(False)
         while (alive := self._alive()) and self._signals <= max(received, 1) and time.monotonic() < deadline:
             wait([self._alarm, *(process.sentinel for process in alive)], deadline - time.monotonic())
-            self._clear_alarm()
+            with contextlib.suppress(BlockingIOError):
+                self._alarm.recv(64)  # so that the next wait sleeps
         for process in self._alive():
             _log.error("worker %s did not end: killing it", process.pid)
             process.kill()
@@ -144,12 +142,6 @@ class Supervisor:
 
     def _alive(self) -> list[SpawnProcess]:
         return [worker.process for worker in self._workers if worker.process.is_alive()]
-
-    def _clear_alarm(self) -> None:
-        """Clear the alarm, so that the next wait sleeps."""
-        self._alarm.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            self._alarm.recv(64)
 
 
 def _work(
