@@ -17,13 +17,13 @@ import uvloop
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import jpeg_shrink
-from imgserve.model import Limits, file_version
+from imgserve.model import Limits, Rendition, file_version
 from imgserve.pipeline import load, metadata
 from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, render_reduced, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import Header, read_header
-from imgserve.pipeline.render import Order, render
+from imgserve.pipeline.render import Order, finished, render
 from imgserve.pipeline.stages import Job, staged
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.wire import ProcessLimits, RenderJob
@@ -83,7 +83,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
             ("mezzanine: half level", _least(mezzanine.halved)),
             ("mezzanine: write, half level included", _least(lambda: _written(place, mezzanine))),
             ("another width, from the mezzanine: map", _least(lambda: read_mezzanine(place))),
-            ("another width: all of it", _least(lambda: render_reduced(_mapped(place), order))),
+            ("another width: all of it", _least(lambda: _reduced(place, order))),
         ]
     return steps
 
@@ -102,10 +102,12 @@ def _written(place: Path, mezzanine: Mezzanine) -> None:
     write_mezzanine(place, mezzanine)
 
 
-def _mapped(place: Path) -> Mezzanine:
-    found = read_mezzanine(place)
-    assert found is not None
-    return found
+def _reduced(place: Path, order: Order) -> Rendition:
+    mezzanine = read_mezzanine(place)
+    assert mezzanine is not None
+    drafted = draft_reduced(mezzanine, order)
+    assert drafted is not None
+    return finished(drafted, order.encoders)
 
 
 def _round_trip(path: Path) -> float:

@@ -48,7 +48,7 @@ def step_by_step(timed: Stopwatch, data: bytes, limits: Limits) -> None:
     header = read_header(opened, limits)
     image = timed("open", lambda: open_small(opened, header))
     timed("texts", lambda: (read_embedded(image, opened), color_space(image)))
-    small = timed("decode", lambda: decode_small(image, opened, header, limits).image)
+    small = timed("decode", lambda: decode_small(image, opened, header, limits)[0])
     timed("likeness", lambda: perceptual_hash(small))
     timed("color", lambda: dominant_color(small))
     timed("thumbhash", lambda: thumbhash(small))

@@ -21,12 +21,12 @@ from typing import Any
 import pyvips
 
 from benchmarks.ssim import Likeness, flattened
-from imgserve.model import Limits
+from imgserve.model import Limits, Rendition
 from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Mezzanine, read_mezzanine, render_reduced, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, render
+from imgserve.pipeline.render import Order, finished, render
 from imgserve.transform import Transform
 
 _RUNS = 5
@@ -75,14 +75,19 @@ def _measure(path: Path) -> None:
             )
 
 
+def _reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
+    drafted = draft_reduced(mezzanine, order)
+    return None if drafted is None else finished(drafted, order.encoders)
+
+
 def _cell(data: bytes, form: Form, order: Order) -> str:
-    made = render_reduced(form.open(order.transform), order)
+    made = _reduced(form.open(order.transform), order)
     if made is None:
         return " - | | |"
-    spent = _least(lambda: render_reduced(form.open(order.transform), order))
+    spent = _least(lambda: _reduced(form.open(order.transform), order))
     lossless = replace(order, transform=replace(order.transform, format="png"))
     direct = render(data, lossless.transform)
-    reduced = render_reduced(form.open(order.transform), lossless)
+    reduced = _reduced(form.open(order.transform), lossless)
     assert reduced is not None
     first, second = (pyvips.Image.new_from_buffer(picture.data, "") for picture in (direct, reduced))
     error = float(((flattened(first).cast("float") - flattened(second)) ** 2).avg())

@@ -52,11 +52,6 @@ def inside(size: Size, box: Size) -> Size:
     return Size(min(box.width, whole(size.width * box.height / size.height)), box.height)
 
 
-def largest(size: Size, ratio: Size) -> Size:
-    """Return the largest part of a size that has the ratio."""
-    return inside(ratio, size)
-
-
 def cover(size: Size, box: Size) -> Size:
     """Return the smallest size of the same ratio that covers the box; the limiting side is exact."""
     if size.width * box.height >= size.height * box.width:
@@ -80,15 +75,8 @@ def rescaled(box: Box, stored: Size, loaded: Size) -> Box:
 
 # EXIF 2.32, 4.6.4 A, tag 0x0112: mirrored first (left to right), then turned clockwise by quarters.
 _EXIF = {
-    1: (0, False),
-    2: (0, True),
-    3: (2, False),
-    4: (2, True),
-    5: (3, True),
-    6: (1, False),
-    7: (1, True),
-    8: (3, False),
-}
+    1: (0, False), 2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (1, False), 7: (1, True), 8: (3, False)
+}  # fmt: skip
 _DEGREES = {90: 1, 180: 2, 270: 3}
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from imgserve.errors import BadTransform
-from imgserve.geometry.box import Box, Size, Turn, cover, inside, largest, slide, whole
+from imgserve.geometry.box import Box, Size, Turn, cover, inside, slide, whole
 from imgserve.geometry.coordinates import Coordinates, coordinates_of
 from imgserve.transform.value import Transform
 
 Extend = Literal["none", "solid", "blur", "copy"]
 Interest = Literal["", "entropy", "attention"]
+_INTERESTS: dict[str, Interest] = {"entropy": "entropy", "edges": "attention"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _fit(coordinates: Coordinates, transform: Transform) -> Plan:  # noqa: PLR09
     width, height = _requested(transform, size)
     if width is None and height is None:
         if transform.aspect and transform.fit in {None, "crop", "min"}:
-            return _crop(coordinates, transform, largest(size, Size(*transform.aspect)), enlarge=False)
+            return _crop(coordinates, transform, inside(Size(*transform.aspect), size), enlarge=False)
         return _whole_picture(coordinates, size)
     if width is None or height is None:
         box = Size(width or _OPEN, height or _OPEN)
@@ -187,13 +188,15 @@ def _whole_picture(coordinates: Coordinates, out: Size) -> Plan:
 
 
 def _crop(coordinates: Coordinates, transform: Transform, box: Size, *, enlarge: bool) -> Plan:
-    region = largest(coordinates.size, box)
+    region = inside(box, coordinates.size)
     out = box if enlarge or box.within(region) else region
-    interest = _interest(transform)
-    if interest:
-        return _interesting(coordinates, out, interest)
+    gravity = transform.crop[0] if transform.crop else ""
+    if interest := _INTERESTS.get(gravity):
+        covering = cover(coordinates.size, out)
+        placed = _whole_picture(coordinates, covering)
+        return placed if covering == out else replace(placed, cut=Box(0, 0, out.width, out.height), interest=interest)
     center = _center(coordinates, transform)
-    if _gravity(transform) == "focalpoint":
+    if gravity == "focalpoint":
         room = math.inf if enlarge else max(1.0, min(region.width / out.width, region.height / out.height))
         zoom = min(transform.focus_zoom, room)
         # The visible part has the requested ratio to within one pixel and is never smaller than the output.
@@ -215,12 +218,6 @@ def _crop(coordinates: Coordinates, transform: Transform, box: Size, *, enlarge:
     )
 
 
-def _interesting(coordinates: Coordinates, out: Size, interest: Interest) -> Plan:
-    covering = cover(coordinates.size, out)
-    placed = _whole_picture(coordinates, covering)
-    return placed if covering == out else replace(placed, cut=Box(0, 0, out.width, out.height), interest=interest)
-
-
 def _angled(coordinates: Coordinates, outer: Size, cut: Box) -> Plan:
     """Plan to scale, rotate and cut in this order, so that the slow rotation handles few pixels."""
     scaled = Size(
@@ -228,15 +225,6 @@ def _angled(coordinates: Coordinates, outer: Size, cut: Box) -> Plan:
         whole(coordinates.shown.height * outer.height / coordinates.size.height),
     )
     return Plan(coordinates.part, scaled, coordinates.turn, angle=coordinates.angle, cut=cut)
-
-
-def _gravity(transform: Transform) -> str:
-    return transform.crop[0] if transform.crop else ""
-
-
-def _interest(transform: Transform) -> Interest:
-    interests: dict[str, Interest] = {"entropy": "entropy", "edges": "attention"}
-    return interests.get(_gravity(transform), "")
 
 
 def _center(coordinates: Coordinates, transform: Transform) -> tuple[float, float]:
@@ -266,7 +254,8 @@ def shows_same_part(large: Plan, small: Plan) -> bool:
     pixel = max(small.region.width / stored.width, small.region.height / stored.height)
     return (
         _near(_corners(large.region), _corners(small.region), 1 + pixel)
-        and _same_proportions(large.size, small.size)
+        and abs(large.size.width * small.size.height - large.size.height * small.size.width)
+        <= max(large.size.width, large.size.height)
         and _near(_across(large), _across(small), _EDGES / base.width)
         and _near(_down(large), _down(small), _EDGES / base.height)
     )
@@ -287,10 +276,6 @@ def _down(plan: Plan) -> tuple[float, ...]:
     if plan.canvas:
         return 0.0, plan.scaled.height / plan.canvas.height
     return (plan.cut.top / plan.scaled.height, plan.cut.bottom / plan.scaled.height) if plan.cut else (0.0, 1.0)
-
-
-def _same_proportions(one: Size, other: Size) -> bool:
-    return abs(one.width * other.height - one.height * other.width) <= max(one.width, one.height)
 
 
 def _near(one: tuple[float, ...], other: tuple[float, ...], tolerance: float) -> bool:

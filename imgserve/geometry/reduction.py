@@ -57,29 +57,16 @@ def accepts_mezzanine(transform: Transform) -> bool:
     )
 
 
-def detail(plan: Plan, upright: Size, level: Size) -> float:
-    """Return how many times the needed pixels a side a reduced picture has; below 1 it has too few."""
-    needed, region = plan.scaled_stored(), plan.region
-    across = region.width * level.width / upright.width / (needed.width - 0.5)
-    down = region.height * level.height / upright.height / (needed.height - 0.5)
-    return min(across, down)
-
-
 def serves(plan: Plan, upright: Size, level: Size, *, spare: float = 1.0) -> bool:
     """Return whether a reduced picture has `spare` times the needed detail, and the region in the right place."""
-    return detail(plan, upright, level) >= spare and _offset(plan, upright, level) <= _MAX_OFFSET
-
-
-def _offset(plan: Plan, upright: Size, level: Size) -> float:
-    """Return how far rounding to whole pixels of a level moves the edges of a region, in pixels of the rendition."""
     region, box, needed = plan.region, rescaled(plan.region, upright, level), plan.scaled_stored()
     across, down = level.width / upright.width, level.height / upright.height
-    return max(
-        abs(box.left - region.left * across) * needed.width / box.width,
-        abs(box.right - region.right * across) * needed.width / box.width,
-        abs(box.top - region.top * down) * needed.height / box.height,
-        abs(box.bottom - region.bottom * down) * needed.height / box.height,
-    )
+    detail = min(region.width * across / (needed.width - 0.5), region.height * down / (needed.height - 0.5))
+    # How far rounding to whole pixels of the level moves the edges, in pixels of the rendition.
+    aside = max(abs(box.left - region.left * across), abs(box.right - region.right * across))
+    downward = max(abs(box.top - region.top * down), abs(box.bottom - region.bottom * down))
+    offset = max(aside * needed.width / box.width, downward * needed.height / box.height)
+    return detail >= spare and offset <= _MAX_OFFSET
 
 
 def expects_mezzanine(original: Format, stored: Size, transform: Transform, *, max_side: int, max_pixels: int) -> bool:

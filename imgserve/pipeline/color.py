@@ -5,6 +5,7 @@ import struct
 
 import pyvips
 
+from imgserve.pipeline.metadata import without
 from imgserve.transform.value import Color, Transform
 
 _DIRECT = {"srgb", "b-w", "rgb"}
@@ -13,8 +14,6 @@ WHITE: Color = (255, 255, 255, 255)
 _MAX_PROFILE = 4096
 """Bytes; sRGB profiles have 400 to 3,200."""
 _STEPS = 9
-_VISIBLE = 1
-"""Steps of 255 that rounding may change in a color that is the same."""
 
 
 def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
@@ -22,10 +21,15 @@ def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
     if transform.profile == "origin" and image.get_typeof("icc-profile-data") and image.interpretation != "cmyk":
         return _eight_bits(image)
     if transform.profile == "strip" and image.interpretation in _DIRECT | _WIDE:
-        return _eight_bits(_without_profile(image))
+        return _eight_bits(without(image, "icc-profile-data"))
     if image.interpretation == "cmyk" or (image.get_typeof("icc-profile-data") and not has_srgb_profile(image)):
-        image = _through_profile(image)
-    return _eight_bits(_without_profile(image))
+        fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
+        try:
+            image = _converted(image, fallback)
+        except pyvips.Error:
+            # A damaged profile, or one for another number of channels: the values are taken for sRGB, as in browsers.
+            image = image if image.interpretation in _DIRECT | _WIDE else image.colourspace("srgb")
+    return _eight_bits(without(image, "icc-profile-data"))
 
 
 def has_srgb_profile(image: pyvips.Image) -> bool:
@@ -49,31 +53,14 @@ def _changes_nothing(profile: bytes) -> bool:
         converted = _converted(tagged, "srgb").copy_memory()
     except pyvips.Error:
         return False
-    return bool((converted.cast("short") - cube.cast("short")).abs().max() <= _VISIBLE)
-
-
-def _through_profile(image: pyvips.Image) -> pyvips.Image:
-    gray = image.interpretation in {"b-w", "grey16"}
-    fallback = "cmyk" if image.interpretation == "cmyk" else "srgb"
-    try:
-        return _converted(image, fallback)
-    except pyvips.Error:
-        # A damaged profile, or one for another number of channels: the values are taken for sRGB, as in browsers.
-        return image if gray or image.interpretation in _DIRECT | _WIDE else image.colourspace("srgb")
+    # Rounding may change a color that is the same by a step.
+    return bool((converted.cast("short") - cube.cast("short")).abs().max() <= 1)
 
 
 def _converted(image: pyvips.Image, fallback: str) -> pyvips.Image:
     return image.icc_transform(
         "srgb", embedded=True, input_profile=fallback, intent="relative", black_point_compensation=True, depth=8
     )
-
-
-def _without_profile(image: pyvips.Image) -> pyvips.Image:
-    if not image.get_typeof("icc-profile-data"):
-        return image
-    image = image.copy()
-    image.remove("icc-profile-data")
-    return image
 
 
 def _eight_bits(image: pyvips.Image) -> pyvips.Image:

@@ -1,10 +1,11 @@
 """Read texts from IPTC-IIM and XMP (ISO 16684-1), bounded and without control characters."""
 
+import itertools
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
+from unicodedata import category
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -50,8 +51,8 @@ def line(text: str) -> str:
 def block(text: str) -> str:
     """Return a cleaned text of several lines."""
     lines = text[:_MAX_READ].replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    kept = (each for each in lines if each == "\n" or _is_allowed(each))
-    return "".join(kept)[:TEXT_CHARACTERS].strip()
+    kept = (each == "\n" or (category(each) not in _DROPPED and each not in _DIRECTION) for each in lines)
+    return "".join(itertools.compress(lines, kept))[:TEXT_CHARACTERS].strip()
 
 
 def keywords(words: Iterable[str]) -> tuple[str, ...]:
@@ -83,10 +84,6 @@ def decoded(data: bytes) -> str:
         return data.decode("cp1252", "replace").replace("\ufffd", "")
 
 
-def _is_allowed(character: str) -> bool:
-    return unicodedata.category(character) not in _DROPPED and character not in _DIRECTION
-
-
 _PHOTOSHOP_BLOCK, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
 _MARKER, _CHARSET, _APPLICATION = 0x1C, (1, 90), 2
 _UTF8 = b"\x1b%G"
@@ -112,6 +109,9 @@ def read_iptc(data: bytes) -> EmbeddedText:
     def first(*numbers: int) -> str:
         return next((text for number in numbers for text in texts(number) if text.strip()), "")
 
+    date, time = first(_DATE), first(_TIME)  # CCYYMMDD and HHMMSS±HHMM
+    day = f"{date[:4]}-{date[4:6]}-{date[6:8]}"
+    offset = f"{time[6:9]}:{time[9:11]}" if len(time) >= len("HHMMSS+HHMM") else ""
     return EmbeddedText(
         title=line(first(_OBJECT_NAME, _HEADLINE)),
         description=block(first(_CAPTION)),
@@ -119,15 +119,8 @@ def read_iptc(data: bytes) -> EmbeddedText:
         copyright=line(first(_COPYRIGHT)),
         creator=line(", ".join(texts(_BYLINE))),
         credit=line(first(_CREDIT)),
-        taken=_taken(first(_DATE), first(_TIME)),
+        taken=moment(f"{day}T{time[:2]}:{time[2:4]}:{time[4:6]}{offset}") or moment(day),
     )
-
-
-def _taken(date: str, time: str) -> str:
-    """Return the ISO 8601 time of CCYYMMDD and HHMMSS±HHMM."""
-    day = f"{date[:4]}-{date[4:6]}-{date[6:8]}"
-    offset = f"{time[6:9]}:{time[9:11]}" if len(time) >= len("HHMMSS+HHMM") else ""
-    return moment(f"{day}T{time[:2]}:{time[2:4]}:{time[4:6]}{offset}") or moment(day)
 
 
 def _unwrapped(data: bytes) -> bytes:

@@ -82,30 +82,26 @@ def _texts(found: Mapping[int, bytes], *, little: bool) -> EmbeddedText:
         """Return a text of Windows, which is always UTF-16 in little endian."""
         return _until_end(found.get(tag, b"").decode("utf-16-le", "ignore"))
 
-    descriptions = (ascii_of(_IMAGE_DESCRIPTION), wide(_XP_COMMENT), _comment(found.get(_USER_COMMENT, b""), little))
+    comment = _comment(found.get(_USER_COMMENT, b""), little)
+    descriptions = map(block, (ascii_of(_IMAGE_DESCRIPTION), wide(_XP_COMMENT), comment))
+    # Photographer and editor are separated by a zero byte and may be blank.
+    rights = (decoded(part).strip() for part in found.get(_COPYRIGHT, b"").split(b"\0")[:2])
+    # `2024:05:17 10:30:00` and `+02:00`.
+    day, _, time = ascii_of(_TAKEN).strip().partition(" ")
+    taken = f"{day.replace(':', '-')}T{time.strip()}"
     artist = ascii_of(_ARTIST).replace(";", ", ")
     return EmbeddedText(
         title=line(wide(_XP_TITLE)),
-        description=next((text for each in descriptions if (text := _without_boilerplate(block(each)))), ""),
+        description=next((text for text in descriptions if text and text.casefold() not in _BOILERPLATE), ""),
         keywords=keywords(wide(_XP_KEYWORDS).split(";")),
-        copyright=line(_rights(found.get(_COPYRIGHT, b""))),
+        copyright=line(", ".join(filter(None, rights))),
         creator=line(artist),
-        taken=_taken(ascii_of(_TAKEN), ascii_of(_OFFSET)),
+        taken=moment(taken + ascii_of(_OFFSET).strip()) or moment(taken),
     )
-
-
-def _without_boilerplate(text: str) -> str:
-    return "" if text.casefold() in _BOILERPLATE else text
 
 
 def _until_end(text: str) -> str:
     return text.partition("\0")[0]
-
-
-def _rights(value: bytes) -> str:
-    """Return photographer and editor, which are separated by a zero byte and may be blank."""
-    parts = (decoded(part).strip() for part in value.split(b"\0")[:2])
-    return ", ".join(part for part in parts if part)
 
 
 def _comment(value: bytes, little: bool) -> str:
@@ -116,10 +112,3 @@ def _comment(value: bytes, little: bool) -> str:
     if code.startswith(b"JIS"):
         return ""
     return decoded(text.partition(b"\0")[0]) if code.startswith(b"ASCII") or not code.strip(b"\0") else ""
-
-
-def _taken(text: str, offset: str) -> str:
-    """Return the ISO 8601 time of `2024:05:17 10:30:00` and `+02:00`."""
-    day, _, time = text.strip().partition(" ")
-    plain = f"{day.replace(':', '-')}T{time.strip()}"
-    return moment(plain + offset.strip()) or moment(plain)

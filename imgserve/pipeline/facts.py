@@ -1,7 +1,6 @@
 """The facts of an original for the catalog: size, format, colors, hashes, metadata."""
 
 import hashlib
-from dataclasses import dataclass
 
 import pyvips
 
@@ -23,16 +22,6 @@ _TOLERANCE = 1e-5
 """Share of the opaque value: more than the error of float sums, less than one clear pixel among 100,000."""
 
 
-@dataclass(frozen=True, slots=True)
-class SmallPicture:
-    """Pixels in memory, and facts that need decoding."""
-
-    image: pyvips.Image
-    """8-bit sRGB or gray, with alpha if the original has it; no side over `SIDE`, none enlarged."""
-    alpha: bool
-    """Some pixel is not fully opaque."""
-
-
 def open_small(opened: Recognized, header: Header) -> pyvips.Image:
     """Return an original at the greatest reduction of its loader that leaves enough pixels; nothing is decoded yet."""
     side, least = max(header.width, header.height), min(header.width, header.height)
@@ -46,8 +35,10 @@ def open_small(opened: Recognized, header: Header) -> pyvips.Image:
     return opened.open(**options)
 
 
-def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits: Limits) -> SmallPicture:
-    """Return the small picture of an original, which is decoded once and completely.
+def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits: Limits) -> tuple[pyvips.Image, bool]:
+    """Return a small picture of an original, which is decoded once and completely, and whether it has transparency.
+
+    The picture is 8-bit sRGB or gray, with alpha if the original has it; no side is over `SIDE`, none enlarged.
 
     Raises:
         UnreadableImage: it is damaged.
@@ -57,15 +48,14 @@ def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits
         small = color.to_output(small, Transform())
         if header.orientation > 1:
             small = small.autorot()
-        # All frames of an animation, for their errors and their alpha; only one is in memory at a time.
-        if opened.animated and _is_served_whole(header, limits):
-            opaque = _all_opaque(opened.open(n=header.frames, access="sequential"))
-        return SmallPicture(small.copy_memory(), not opaque)
-
-
-def _is_served_whole(header: Header, limits: Limits) -> bool:
-    pixels = header.frames * header.width * header.height
-    return 1 < header.frames <= limits.frames and pixels <= limits.animation_pixels
+        pixels = header.frames * header.width * header.height
+        if opened.animated and 1 < header.frames <= limits.frames and pixels <= limits.animation_pixels:
+            # All frames of an animation, for their errors and their alpha; only one is in memory at a time.
+            roll = opened.open(n=header.frames, access="sequential")
+            alpha = roll[roll.bands - 1] if roll.hasalpha() else None
+            least = roll.avg() if alpha is None else alpha.min()
+            opaque = alpha is None or least >= _OPAQUE.get(roll.format, 255.0)
+        return small.copy_memory(), not opaque
 
 
 def _reduced(image: pyvips.Image) -> tuple[pyvips.Image, bool]:
@@ -91,13 +81,6 @@ def _shrunk(image: pyvips.Image, size: Size) -> pyvips.Image:
     return image.shrink(max(1.0, across), max(1.0, down))
 
 
-def _all_opaque(roll: pyvips.Image) -> bool:
-    if roll.hasalpha():
-        return bool(roll[roll.bands - 1].min() >= _OPAQUE.get(roll.format, 255.0))
-    roll.avg()
-    return True
-
-
 def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False) -> Facts:
     """Return the facts of an original.
 
@@ -108,7 +91,7 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
     header = read_header(opened, limits)
     image = open_small(opened, header)
     texts = read_embedded(image, opened)
-    small = decode_small(image, opened, header, limits)
+    small, alpha = decode_small(image, opened, header, limits)
     width, height = upright_size(header)
     return Facts(
         version=version,
@@ -118,11 +101,11 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
         height=height,
         size=len(data),
         frames=header.frames,
-        alpha=small.alpha,
+        alpha=alpha,
         color_space=color_space(image),
-        perceptual_hash=perceptual_hash(small.image),
-        dominant_color=dominant_color(small.image),
-        thumbhash=thumbhash(small.image),
+        perceptual_hash=perceptual_hash(small),
+        dominant_color=dominant_color(small),
+        thumbhash=thumbhash(small),
         title=texts.title,
         description=texts.description,
         keywords=texts.keywords,

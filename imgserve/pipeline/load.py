@@ -47,37 +47,33 @@ def translated(format_name: str) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        raise _as_error(error, format_name) from error
+        lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
+        said = lines[0][:160] if lines else "no detail"
+        if "out of memory" in said:
+            text = f"The original needs more memory than one picture may take ({format_name})."
+            raise LimitExceeded(text) from error
+        raise UnreadableImage(f"The original is damaged and cannot be decoded ({format_name}: {said}).") from error
 
 
-def _as_error(error: pyvips.Error, format_name: str) -> UnreadableImage:
-    """Return an error for clients with one line of the message of libvips."""
-    lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
-    said = lines[0][:160] if lines else "no detail"
-    if "out of memory" in said:
-        return LimitExceeded(f"The original needs more memory than one picture may take ({format_name}).")
-    return UnreadableImage(f"The original is damaged and cannot be decoded ({format_name}: {said}).")
-
-
-_BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-
-
-def open_image(data: bytes) -> pyvips.Image:
+def _open_heic(data: bytes) -> pyvips.Image:
     """Return the primary image of a HEIC, decoded and upright: libheif applies the rotation of the file."""
     with _errors_translated():
         image = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
         pixels, stride, info = bytes(image.data), image.stride, image.info
         width, height = image.size
-        bands = _BANDS[image.mode]
+        bands = len(image.mode)  # L, LA, RGB, RGBA
     rows = pyvips.Image.new_from_memory(pixels, stride, height, 1, "uchar")
     if stride != width * bands:
         rows = rows.crop(0, 0, width * bands, height)
     picture = pyvips.Image.new_from_memory(rows.write_to_memory(), width, height, bands, "uchar")
-    color = "b-w" if bands < _BANDS["RGB"] else "srgb"
-    return _with_metadata(picture.copy(interpretation=color).copy_memory(), info)
+    picture = picture.copy(interpretation="srgb" if image.mode.startswith("RGB") else "b-w").copy_memory().copy()
+    for name, field in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
+        if info.get(name):
+            picture.set_type(pyvips.GValue.blob_type, field, info[name])
+    return picture
 
 
-def size(data: bytes) -> tuple[int, int]:
+def heic_size(data: bytes) -> tuple[int, int]:
     """Return the size of the primary image of a HEIC without decoding it."""
     with _errors_translated():
         width, height = pi_heif.open_heif(data).size
@@ -94,17 +90,6 @@ def _errors_translated() -> Iterator[None]:
         raise UnreadableImage(f"The original is damaged and cannot be decoded ({said}).") from error
 
 
-def _with_metadata(picture: pyvips.Image, info: dict[str, object]) -> pyvips.Image:
-    """Return the picture with color profile, EXIF and XMP; the orientation in EXIF is applied already."""
-    picture = picture.copy()
-    if info.get("icc_profile"):
-        picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", info["icc_profile"])
-    for name in ("exif", "xmp"):
-        if info.get(name):
-            picture.set_type(pyvips.GValue.blob_type, f"{name}-data", info[name])
-    return picture
-
-
 _NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 _MAX_ENTRIES = 512
 
@@ -117,25 +102,17 @@ def refuse_camera_raw(data: bytes) -> None:
     """
     if data[8:10] == b"CR":
         raise UnsupportedImage("Camera RAW originals (CR2) are not read.")
-    tags = _first_directory(data)
+    # Values or offsets of the first directory by tag (TIFF 6.0, section 2); none of a BigTIFF or a damaged file.
+    order = "<" if data[:2] == b"II" else ">"
+    tags: dict[int, int] = {}
+    with contextlib.suppress(struct.error):
+        magic, offset = struct.unpack_from(order + "HI", data, 2)
+        (count,) = struct.unpack_from(order + "H", data, offset) if magic == 42 else (0,)  # noqa: PLR2004  classic TIFF
+        for at in range(min(count, _MAX_ENTRIES)):
+            tag, _kind, _length, value = struct.unpack_from(order + "HHII", data, offset + 2 + 12 * at)
+            tags[tag] = value
     if _DNG_VERSION in tags or (tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags):
         raise UnsupportedImage("Camera RAW originals are not read.")
-
-
-def _first_directory(data: bytes) -> dict[int, int]:
-    """Return the values or offsets of the first directory by tag (TIFF 6.0, section 2); none for BigTIFF."""
-    order = "<" if data[:2] == b"II" else ">"
-    try:
-        magic, offset = struct.unpack_from(order + "HI", data, 2)
-        if magic != 42:  # noqa: PLR2004  classic TIFF
-            return {}
-        (count,) = struct.unpack_from(order + "H", data, offset)
-        entries = (
-            struct.unpack_from(order + "HHII", data, offset + 2 + 12 * at) for at in range(min(count, _MAX_ENTRIES))
-        )
-        return {tag: value for tag, _kind, _length, value in entries}
-    except struct.error:
-        return {}
 
 
 _LOADERS: dict[str, Callable[..., pyvips.Image]] = {
@@ -162,7 +139,7 @@ class Recognized:
     def open(self, **options: object) -> pyvips.Image:
         """Return the image, opened with loader options such as `shrink`, `scale`, `page` or `n`."""
         if self.format == "heic":
-            return open_image(self.data)
+            return _open_heic(self.data)
         with translated(self.format):
             return _LOADERS[self.format](self.data, fail_on=self.fail_on, **options)
 

@@ -40,45 +40,38 @@ _DESCRIPTIONS = ("exif-", "xmp-", "iptc-")
 _FRAMES = ("page-height", "n-pages", "delay", "loop", "gif-delay", "gif-loop")
 
 
-def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str]:
-    """Return an image without private metadata, and the value of libvips' `keep` for the rest."""
+def without(image: pyvips.Image, *names: str) -> pyvips.Image:
+    """Return an image without some fields."""
     image = image.copy()
-    for name in _STALE:
+    for name in names:
         if image.get_typeof(name):
             image.remove(name)
+    return image
+
+
+def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str]:
+    """Return an image without private metadata, and the value of libvips' `keep` for the rest."""
+    image = without(image, *_STALE)
     profile = ["icc"] if image.get_typeof("icc-profile-data") else []
+    fields = set(image.get_fields())
     if transform.metadata == "keep":
-        _remove(image, {name for name in image.get_fields() if name == "exif-ifd0-Orientation"})
-        return image, ":".join(["exif", "xmp", "iptc", "other", *profile])
-    rights = _RIGHTS & set(image.get_fields()) if transform.metadata == "copyright" else set()
-    _remove(image, {name for name in image.get_fields() if name.startswith("exif-")} - rights)
+        return without(image, "exif-ifd0-Orientation"), ":".join(["exif", "xmp", "iptc", "other", *profile])
+    rights = _RIGHTS & fields if transform.metadata == "copyright" else set()
+    image = without(image, *(name for name in fields - rights if name.startswith("exif-")))
     return image, ":".join((["exif"] if rights else []) + profile) or "none"
 
 
 def for_next_step(image: pyvips.Image, transform: Transform) -> pyvips.Image:
     """Return an image without the metadata that is wrong or unwanted after this step."""
-    image = image.copy()
-    unwanted = transform.metadata == "strip"
-    for name in image.get_fields():
-        if name in _STALE or name == "exif-ifd0-Orientation" or (unwanted and name.startswith(_DESCRIPTIONS)):
-            image.remove(name)
-    return image
+    unwanted = _DESCRIPTIONS if transform.metadata == "strip" else ("exif-ifd0-Orientation",)
+    return without(image, *_STALE, *(name for name in image.get_fields() if name.startswith(unwanted)))
 
 
 def still(image: pyvips.Image) -> pyvips.Image:
     """Return an image without the metadata of an animation."""
-    image = image.copy()
-    for name in _FRAMES:
-        if image.get_typeof(name):
-            image.remove(name)
-    return image
+    return without(image, *_FRAMES)
 
 
 def rights(image: pyvips.Image) -> dict[str, str]:
     """Return copyright and artist by their names in libvips."""
     return {name: image.get(name) for name in sorted(_RIGHTS & set(image.get_fields()))}
-
-
-def _remove(image: pyvips.Image, names: set[str]) -> None:
-    for name in names:
-        image.remove(name)

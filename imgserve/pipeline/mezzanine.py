@@ -1,6 +1,7 @@
 """Mezzanines: reduced, upright sRGB copies of originals, and their memory-mapped files."""
 
 import contextlib
+import functools
 import json
 import logging
 import mmap
@@ -10,18 +11,17 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyvips
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import accepts_mezzanine, is_worthwhile, jpeg_shrink, mezzanine_plan, serves
-from imgserve.model import Rendition
 from imgserve.pipeline import load, metadata
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
-from imgserve.pipeline.render import Draft, Order, draft, finished
+from imgserve.pipeline.render import Draft, Order, draft
 from imgserve.pipeline.stages import Job, resized, staged, weighted
 from imgserve.transform.value import Transform
 
@@ -55,12 +55,6 @@ def is_reducible(opened: Recognized, header: Header) -> bool:
     return header.frames == 1 and is_worthwhile(FORMATS[opened.format], Size(header.width, header.height))
 
 
-def render_reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
-    """Return a rendition of a mezzanine, or None if the original is needed."""
-    drafted = draft_reduced(mezzanine, order)
-    return None if drafted is None else finished(drafted, order.encoders)
-
-
 def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     """Return the draft of a rendition from a level of a mezzanine, or None if the original is needed."""
     transform, output = order.normalized(FORMATS[mezzanine.original])
@@ -72,8 +66,10 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     if not serves(made, upright, sizes[0]):
         return None
     level = mezzanine.levels[-1 if serves(made, upright, sizes[-1], spare=_SPARE) else 0]
-    job = Job(made, transform, output, upright)
-    return Draft([_with_rights(level, mezzanine.rights)], job, mezzanine.original)
+    level = level.copy()
+    for name, text in mezzanine.rights.items():
+        level.set_type(pyvips.GValue.gstr_type, name, text)
+    return Draft([level], Job(made, transform, output, upright), mezzanine.original)
 
 
 class Decoded:
@@ -110,8 +106,12 @@ class Decoded:
         """
         if self._mezzanine is None:
             image = self._jpeg() if self._shrink else self._opened.open(access="sequential")
+            made = mezzanine_plan(self._stored, Size(image.width, image.height), self._header.orientation)
+            job = Job(made, Transform(format="png"), FORMATS["png"], self._stored)
             with load.translated(self._opened.format):
-                self._mezzanine = self._reduced(image)
+                full = staged(image, job).copy_memory()
+            width, height = (int(side) for side in made.turn.size(self._stored.width, self._stored.height))
+            self._mezzanine = Mezzanine(self._opened.format, width, height, [full], metadata.rights(full))
             self._image = None
         return self._mezzanine
 
@@ -130,21 +130,6 @@ class Decoded:
             loaded = mezzanine_plan(self._stored, loaded, 1).scaled
         return output.name != "svg" and serves(made, self._stored, loaded)
 
-    def _reduced(self, image: pyvips.Image) -> Mezzanine:
-        made = mezzanine_plan(self._stored, Size(image.width, image.height), self._header.orientation)
-        full = staged(image, Job(made, Transform(format="png"), FORMATS["png"], self._stored)).copy_memory()
-        width, height = made.turn.size(self._stored.width, self._stored.height)
-        return Mezzanine(self._opened.format, int(width), int(height), [full], metadata.rights(full))
-
-
-def _with_rights(level: pyvips.Image, rights: Mapping[str, str]) -> pyvips.Image:
-    if not rights:
-        return level
-    level = level.copy()
-    for name, text in rights.items():
-        level.set_type(pyvips.GValue.gstr_type, name, text)
-    return level
-
 
 _logger = logging.getLogger("imgserve.render")
 _NAME = b"imgserve mezzanine 1\n"
@@ -159,37 +144,28 @@ def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
         OSError: the disk is full, or similar; no file is left.
         ValueError: the rights are too long.
     """
-    file = path.open("xb")
-    try:
-        with file:
-            _write(file, mezzanine)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path.stat().st_size
-
-
-def _write(file: BinaryIO, mezzanine: Mezzanine) -> None:
-    levels, checksum = [mezzanine.levels[0], mezzanine.halved()], 0
-    file.seek(_HEAD_BYTES)
-    for level in levels:
-        pixels = level.write_to_memory()
-        checksum = zlib.crc32(pixels, checksum)
-        file.write(pixels)
+    levels = [mezzanine.levels[0], mezzanine.halved()]
+    pixels = [level.write_to_memory() for level in levels]
     values = {
         "original": mezzanine.original,
         "size": [mezzanine.width, mezzanine.height],
         "bands": levels[0].bands,
         "interpretation": levels[0].interpretation,
         "levels": [[level.width, level.height] for level in levels],
-        "crc32": checksum,
+        "crc32": functools.reduce(lambda checksum, data: zlib.crc32(data, checksum), pixels, 0),
         "rights": dict(mezzanine.rights),
     }
     head = _NAME + json.dumps(values).encode() + b"\n"
     if len(head) > _HEAD_BYTES:
         raise ValueError(f"the rights take {len(head)} bytes")
-    file.seek(0)
-    file.write(head.ljust(_HEAD_BYTES, b"\0"))
+    file = path.open("xb")
+    try:
+        with file:
+            file.writelines((head.ljust(_HEAD_BYTES, b"\0"), *pixels))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path.stat().st_size
 
 
 def read_mezzanine(path: Path) -> Mezzanine | None:
@@ -216,36 +192,17 @@ def read_mezzanine(path: Path) -> Mezzanine | None:
 
 def _mapped(descriptor: int) -> Mezzanine:
     mapped = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-    if _may_be_lost(descriptor):
-        _check(mapped)
-        # On a read-only disk it is checked each time.
-        with contextlib.suppress(OSError):
-            os.utime(descriptor)
-    return _parsed(mapped)
-
-
-def _may_be_lost(descriptor: int) -> bool:
-    """Return whether the machine restarted after a file was written, when pages that were not on disk are lost."""
-    started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return os.fstat(descriptor).st_mtime <= started
-
-
-def _check(mapped: mmap.mmap) -> None:
-    expected = _head(mapped)["crc32"]
-    if zlib.crc32(memoryview(mapped)[_HEAD_BYTES:]) != expected:
-        raise ValueError("the checksum differs")
-
-
-def _head(mapped: mmap.mmap) -> dict[str, Any]:
     name, text, _ = mapped[:_HEAD_BYTES].split(b"\n", 2)
     if name + b"\n" != _NAME:
         raise ValueError("it is no mezzanine")
     head: dict[str, Any] = json.loads(text)
-    return head
-
-
-def _parsed(mapped: mmap.mmap) -> Mezzanine:
-    head = _head(mapped)
+    # Pages of a file that were not on disk are lost when the machine restarts.
+    if os.fstat(descriptor).st_mtime <= time.time() - time.clock_gettime(time.CLOCK_BOOTTIME):
+        if zlib.crc32(memoryview(mapped)[_HEAD_BYTES:]) != head["crc32"]:
+            raise ValueError("the checksum differs")
+        # On a read-only disk it is checked each time.
+        with contextlib.suppress(OSError):
+            os.utime(descriptor)
     bands, sizes = head["bands"], head["levels"]
     width, height = head["size"]
     needed = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
@@ -253,9 +210,8 @@ def _parsed(mapped: mmap.mmap) -> Mezzanine:
         raise ValueError(f"it has {len(mapped)} bytes instead of {needed}")
     levels, start = [], _HEAD_BYTES
     for across, down in sizes:
-        end = start + across * down * bands
-        pixels = memoryview(mapped)[start:end]
+        pixels = memoryview(mapped)[start : start + across * down * bands]
         level = pyvips.Image.new_from_memory(pixels, across, down, bands, "uchar")
         levels.append(level.copy(interpretation=head["interpretation"]))
-        start = end
+        start += len(pixels)
     return Mezzanine(head["original"], width, height, levels, head["rights"])

@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import add, mul, sub
 
@@ -52,6 +52,9 @@ _HASH_SIDE = 32
 _FREQUENCIES = 9
 """On each side, of which the 64 lowest are used: the coarse shapes, which survive new sizes and formats."""
 _BITS = 64
+# Without the constant, which is the brightness.
+_PAIRS = [(x, y) for x in range(_FREQUENCIES) for y in range(_FREQUENCIES) if x or y]
+_LOWEST = sorted(_PAIRS, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:_BITS]
 _BLACK: Color = (0, 0, 0, 255)
 _MIN_CONTRAST = 1.0
 """Steps of 255 of the greatest coefficient: below it the bits would be noise, and all plain pictures similar."""
@@ -82,15 +85,8 @@ def _coefficients(opaque: pyvips.Image) -> list[float]:
     values = memoryview(bytes(gray.cast("float").write_to_memory())).cast("f")
     rows = [values[at : at + _HASH_SIDE] for at in range(0, _HASH_SIDE * _HASH_SIDE, _HASH_SIDE)]
     across, tables = dct_of_rows(rows, _FREQUENCIES), cosines(_FREQUENCIES, _HASH_SIDE)
-    found = [sum(map(mul, across[x], tables[y])) * (2 / _HASH_SIDE) ** 2 for x, y in _lowest()]
+    found = [sum(map(mul, across[x], tables[y])) * (2 / _HASH_SIDE) ** 2 for x, y in _LOWEST]
     return found if max(map(abs, found)) >= _MIN_CONTRAST else []
-
-
-@functools.cache
-def _lowest() -> list[tuple[int, int]]:
-    """Return the lowest frequencies, without the constant, which is the brightness."""
-    pairs = [(x, y) for x in range(_FREQUENCIES) for y in range(_FREQUENCIES) if x or y]
-    return sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:_BITS]
 
 
 _COLOR_SIDE = 48
@@ -166,7 +162,7 @@ class _Channel:
         found = [
             sum(map(mul, partly[x], table)) / (width * height)
             for y, table in enumerate(cosines(down, height))
-            for x in _triangle(y, across, down)
+            for x in range(-(-across * (down - y) // down))
         ]
         constant, *rest = found
         scale = max(map(abs, rest), default=0.0)
@@ -192,7 +188,10 @@ def thumbhash_of(width: int, height: int, pixels: bytes) -> bytes:
     sides = [pixels[at::bands] for at in range(bands)]
     planes, alphas = sides[:3], [alpha / 255 for side in sides[3:] for alpha in side]
     transparent = sum(alphas) < len(alphas)
-    lightness, yellow, red = _opponents(_on_mean(planes, alphas) if transparent else _plain(planes))
+    colors = _on_mean(planes, alphas) if transparent else [[_PARTS[value] for value in plane] for plane in planes]
+    lightness = [(red + green + blue) / 3 for red, green, blue in zip(*colors, strict=True)]
+    yellow = [(red + green) / 2 - blue for red, green, blue in zip(*colors, strict=True)]  # against blue
+    red = [red - green for red, green, _ in zip(*colors, strict=True)]  # against green
     most = _MAX_FREQUENCIES_WITH_ALPHA if transparent else _MAX_FREQUENCIES
     across = max(1, _rounded(most * width / max(width, height)))
     down = max(1, _rounded(most * height / max(width, height)))
@@ -214,11 +213,9 @@ def thumbhash_of(width: int, height: int, pixels: bytes) -> bytes:
         alpha = _Channel.of(alphas, size, (5, 5))
         written += bytes([_rounded(15 * alpha.constant) | _rounded(15 * alpha.scale) << 4])
         channels.append(alpha)
-    return written + _packed(value for channel in channels for value in channel.coefficients)
-
-
-def _plain(planes: list[bytes]) -> list[list[float]]:
-    return [list(map(_PARTS.__getitem__, plane)) for plane in planes]
+    nibbles = [_rounded(15 * value) for channel in channels for value in channel.coefficients]
+    nibbles += [0] * (len(nibbles) % 2)
+    return written + bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 
 def _on_mean(planes: list[bytes], alphas: list[float]) -> list[list[float]]:
@@ -229,29 +226,6 @@ def _on_mean(planes: list[bytes], alphas: list[float]) -> list[list[float]]:
         [mean * (1 - alpha) + alpha / 255 * value for value, alpha in zip(plane, alphas, strict=True)]
         for plane, mean in zip(planes, means, strict=True)
     ]
-
-
-def _opponents(planes: list[list[float]]) -> tuple[list[float], list[float], list[float]]:
-    """Return lightness, yellow against blue, and red against green."""
-    together = list(zip(*planes, strict=True))
-    return (
-        [(red + green + blue) / 3 for red, green, blue in together],
-        [(red + green) / 2 - blue for red, green, blue in together],
-        [red - green for red, green, _ in together],
-    )
-
-
-def _triangle(y: int, across: int, down: int) -> Iterator[int]:
-    x = 0
-    while x * down < across * (down - y):
-        yield x
-        x += 1
-
-
-def _packed(values: Iterator[float]) -> bytes:
-    nibbles = [_rounded(15 * value) for value in values]
-    nibbles += [0] * (len(nibbles) % 2)
-    return bytes(low | high << 4 for low, high in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 
 def _rounded(value: float) -> int:

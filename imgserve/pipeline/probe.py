@@ -43,9 +43,8 @@ def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
     Raises:
         UnsupportedImage, UnreadableImage, LimitExceeded: as the names say.
     """
-    limits = limits or Limits()
-    opened = load.recognize(data, limits)
-    header = read_header(opened, limits)
+    opened = load.recognize(data, limits or Limits())
+    header = read_header(opened, limits or Limits())
     return ImageInfo(opened.format, *upright_size(header), header.frames, header.alpha, header.orientation)
 
 
@@ -62,22 +61,14 @@ def read_header(opened: Recognized, limits: Limits) -> Header:
         UnreadableImage, LimitExceeded: as the names say.
     """
     if opened.format == "heic":
-        width, height = load.size(opened.data)
-        return _checked(Header(width, height, 1, alpha=False, orientation=1), opened, limits)
-    image = opened.open()
-    field = {name: image.get(name) for name in ("n-pages", "orientation", "palette") if image.get_typeof(name)}
-    header = Header(
-        image.width,
-        image.height,
-        max(1, int(field.get("n-pages", 1))) if opened.animated or opened.paged else 1,
-        image.hasalpha(),
+        header = Header(*load.heic_size(opened.data), 1, alpha=False, orientation=1)
+    else:
+        image = opened.open()
+        field = {name: int(image.get(name)) for name in ("n-pages", "orientation") if image.get_typeof(name)}
+        frames = max(1, field.get("n-pages", 1)) if opened.animated or opened.paged else 1
         # libheif turns an AVIF upright while loading, whatever its EXIF says (ISO/IEC 23008-12, 6.5.10).
-        1 if opened.format in {"avif", "svg"} else int(field.get("orientation", 1)),
-    )
-    return _checked(header, opened, limits)
-
-
-def _checked(header: Header, opened: Recognized, limits: Limits) -> Header:
+        orientation = 1 if opened.format in {"avif", "svg"} else field.get("orientation", 1)
+        header = Header(image.width, image.height, frames, image.hasalpha(), orientation)
     if header.width < 1 or header.height < 1:
         raise UnreadableImage("The original has no pixels.")
     size, vector = f"{header.width}x{header.height}", opened.format == "svg"

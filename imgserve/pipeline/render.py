@@ -62,15 +62,7 @@ def render(
     focal_point: tuple[float, float] | None = None,
     damaged: bool = False,
 ) -> Rendition:
-    """Return a rendition of an original's bytes.
-
-    Args:
-        data: the whole file.
-        transform: the transform; its default format is the original's if web-safe.
-        limits: limits of the picture.
-        encoders: default qualities and efforts.
-        focal_point: the stored focal point, as fractions of the upright picture.
-        damaged: decode a broken file as far as possible instead of refusing it.
+    """Return a rendition of the bytes of an original; the options are those of an `Order`.
 
     Raises:
         UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
@@ -103,11 +95,7 @@ def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition
 def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None) -> Draft:
     """Return the draft of a rendition of an original.
 
-    Args:
-        opened: the original.
-        header: its header.
-        order: what to render.
-        decoded: its only frame if that is decoded already, at any reduction with enough detail.
+    `decoded` is its only frame if that is decoded already, at any reduction with enough detail.
     """
     transform, output = order.normalized(FORMATS[opened.format])
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
@@ -128,7 +116,12 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
     """
     job = draft.job
     with load.translated(draft.original):
-        image, keep = metadata.select(_joined([staged(frame, job) for frame in draft.frames]), job.transform)
+        pictures = [staged(frame, job) for frame in draft.frames]
+        image = pictures[0]
+        if len(pictures) > 1:
+            image = pyvips.Image.arrayjoin(pictures, across=1).copy()
+            image.set_type(pyvips.GValue.gint_type, "page-height", pictures[0].height)
+        image, keep = metadata.select(image, job.transform)
         encoded = encode(image, job.output, job.transform, encoders, keep=keep)
     size = job.plan.size
     return Rendition(encoded, job.output.media_type, size.width, size.height, (*draft.notes, *job.plan.notes))
@@ -143,15 +136,6 @@ def _planning_size(header: Header, opened: Recognized, transform: Transform) -> 
         return size
     finer = max(1, math.ceil(_VECTOR_SIDE / max(size.width, size.height)))
     return Size(size.width * finer, size.height * finer)
-
-
-def _joined(pictures: list[pyvips.Image]) -> pyvips.Image:
-    if len(pictures) == 1:
-        return pictures[0]
-    height = pictures[0].height
-    roll = pyvips.Image.arrayjoin(pictures, across=1).copy()
-    roll.set_type(pyvips.GValue.gint_type, "page-height", height)
-    return roll
 
 
 def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> list[pyvips.Image]:
@@ -184,23 +168,15 @@ def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dic
             return {}
 
 
-BETWEEN = "webp"
-"""The format for which all steps except the last are normalized: it can have transparency and frames."""
-_STILL, _ANIMATED = FORMATS["png"], FORMATS["webp"]
-
-
 def between(transform: Transform) -> Transform:
-    """Return a transform for a step that another follows: the same picture without loss."""
-    return replace(transform, format=BETWEEN, lossless=True, quality=None, colors=None, auto=frozenset())
+    """Return a transform for a step that another follows: the same picture without loss, in a format of frames."""
+    return replace(transform, format="webp", lossless=True, quality=None, colors=None, auto=frozenset())
 
 
 def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendition:
     """Return the rendition of the last of several transforms, each of the result of the one before.
 
-    Args:
-        first: the draft of the first one, which `between` returned if others follow.
-        then: the others; all except the last were returned by `between`.
-        order: limits and encoders.
+    `first` is the draft of the first one. All except the last were returned by `between`.
 
     Raises:
         UnreadableImage: the original is damaged.
@@ -208,7 +184,9 @@ def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendi
     """
     draft = first
     for number, transform in enumerate(then, start=2):
-        frames = _pixels(draft)
+        with load.translated(draft.original):
+            pixels = [staged(frame, draft.job).copy_memory() for frame in draft.frames]
+        frames = [metadata.for_next_step(frame, draft.job.transform) for frame in pixels]
         try:
             draft = _next(frames, replace(order, transform=transform, focal_point=None), draft)
         except BadTransform as error:
@@ -216,17 +194,8 @@ def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendi
     return finished(draft, order.encoders)
 
 
-def _pixels(draft: Draft) -> list[pyvips.Image]:
-    """Return the frames of a draft, each on its own, with the metadata for the next step."""
-    with load.translated(draft.original):
-        return [
-            metadata.for_next_step(staged(frame, draft.job).copy_memory(), draft.job.transform)
-            for frame in draft.frames
-        ]
-
-
 def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
-    transform, output = order.normalized(_ANIMATED if len(frames) > 1 else _STILL)
+    transform, output = order.normalized(FORMATS["webp" if len(frames) > 1 else "png"])
     if transform.frame is not None:
         frames = [frames[numbered("frame", transform.frame, len(frames))]]
     elif not (output.animation and transform.animate):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyvips
 
 from imgserve.formats import Format
-from imgserve.geometry.box import Box, Size, cover, rescaled
+from imgserve.geometry.box import Size, cover, rescaled
 from imgserve.geometry.plan import Plan
 from imgserve.pipeline import color
 from imgserve.transform.value import Color, Transform
@@ -99,11 +99,7 @@ def cut(image: pyvips.Image, job: Job) -> pyvips.Image:
         image = image.copy_memory()
         if image.width >= box.width and image.height >= box.height:
             return image.smartcrop(box.width, box.height, interesting=job.plan.interest)
-    return _window(image, box)
-
-
-def _window(image: pyvips.Image, box: Box) -> pyvips.Image:
-    """Return a box of an image; rounding may have moved it a pixel over the edge."""
+    # Rounding may have moved the box a pixel over the edge.
     left = max(0, min(box.left, image.width - box.width))
     top = max(0, min(box.top, image.height - box.height))
     return image.embed(-left, -top, box.width, box.height, extend="copy")
@@ -121,16 +117,12 @@ def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
         # Read twice, for the backdrop and for itself; a streamed picture can only be read once.
         image = color.flatten(image, color.WHITE).copy_memory()
         return _blurred(image, size).insert(image, left, top)
-    paint = _fill(image, job)
+    default = CLEAR if image.hasalpha() and job.output.alpha else color.WHITE
+    paint = job.transform.fill_color or job.transform.background or default
     image = color.colorful(image, paint)
     if paint[3] < 255 and job.output.alpha:  # noqa: PLR2004  not opaque
         image = color.with_alpha(image)
     return image.embed(left, top, size.width, size.height, extend="background", background=color.ink(image, paint))
-
-
-def _fill(image: pyvips.Image, job: Job) -> Color:
-    default = CLEAR if image.hasalpha() and job.output.alpha else color.WHITE
-    return job.transform.fill_color or job.transform.background or default
 
 
 def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:

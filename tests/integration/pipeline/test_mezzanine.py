@@ -17,10 +17,11 @@ from imgserve.geometry.box import Size, rescaled
 from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import serves
 from imgserve.model import Limits, Rendition
+from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, read_mezzanine, render_reduced, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, render
+from imgserve.pipeline.render import Order, finished, render
 from imgserve.rendering import worker
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise, opened, quarters
@@ -50,7 +51,8 @@ def reduced(place: Path, data: bytes, transform: Transform) -> Rendition | None:
     """Make a rendition from the mezzanine of an original."""
     mezzanine = read_mezzanine(kept(place, data))
     assert mezzanine is not None
-    return render_reduced(mezzanine, Order(transform))
+    drafted = draft_reduced(mezzanine, Order(transform))
+    return None if drafted is None else finished(drafted, EncoderSettings())
 
 
 def alike(one: bytes, other: bytes) -> tuple[float, float]:
