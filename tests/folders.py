@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgserve.originals.base import Walked
-from imgserve.originals.tree import OriginalsTree
+from imgserve.originals.tree import OriginalsTree, Walked
 
 
 def walked(folder: Path, *, follow_links: bool = True) -> Iterator[Walked]:

@@ -19,11 +19,9 @@ from imgserve.library.publish import ChangePublisher
 from imgserve.library.results import Accepted, Details, Rules
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
-from imgserve.originals.base import Walked, WritableOriginals
-from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
-from imgserve.originals.mounted import MountedOriginals
-from imgserve.originals.tree import OriginalsTree
+from imgserve.originals.tree import OriginalsTree, Walked
+from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import InspectJob, ProcessLimits
 from imgserve.rendering.workers import Workers
@@ -148,10 +146,9 @@ async def open_rig(
     rules = Rules(**{"settle": 0.0} | given)
     root, metrics, ear = folder / "originals", Metrics(CollectorRegistry()), Ear()
     root.mkdir(exist_ok=True)
-    places = {name: folder / name for name in ("originals", *mounts)}
-    main, *others = (FolderOriginals(path, settle=rules.settle, refused=rules.refused) for path in places.values())
-    originals = MountedOriginals(main, dict(zip(mounts, others, strict=True)))
-    tree = OriginalsTree({"": root} | {name: folder / name for name in mounts})
+    places = {name: folder / name for name in mounts}
+    originals = WritableOriginals(root, places, settle=rules.settle, refused=rules.refused)
+    tree = OriginalsTree({"": root} | places)
     cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
     admission = Admission(2, waiting=100, waiting_megapixels=10_000)
     workers = CountingWorkers(2, admission, time_limit=30, process_limits=ProcessLimits(), metrics=metrics)

@@ -19,7 +19,7 @@ from imgserve.images.mezzanines import Mezzanines
 from imgserve.images.renditions import FailureCache, RenderSettings, Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.queue import Admission
@@ -50,7 +50,7 @@ class Rig:
         path.write_bytes(data)
         moment = time.time() - age
         os.utime(path, (moment, moment))
-        return FolderOriginals(self.place, settle=0).stat(name)
+        return WritableOriginals(self.place, settle=0).stat(name)
 
     async def make(self, original: Original, width: int = 20) -> Served:
         """Request a width, in the cache first, as the endpoint does."""

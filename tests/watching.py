@@ -18,8 +18,7 @@ from imgserve.library.results import Recorded, Recording
 from imgserve.library.watcher import Watcher
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version
-from imgserve.originals.base import Walked
-from imgserve.originals.tree import OriginalsTree
+from imgserve.originals.tree import OriginalsTree, Walked
 from tests.catalogs import record
 
 PATIENCE = 60.0

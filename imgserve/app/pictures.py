@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
@@ -18,19 +17,23 @@ from imgserve.images.mezzanines import Mezzanines
 from imgserve.images.renditions import FailureCache, Renditions
 from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
-from imgserve.originals.folder import FolderOriginals
-from imgserve.originals.mounted import MountedOriginals
 from imgserve.originals.tree import OriginalsTree
+from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
 from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
 
 
-def originals_of(config: Config) -> MountedOriginals:
-    """Return the folders of originals as one: the main folder, and others below their prefixes."""
-    mounts = {prefix: _folder(config, path) for prefix, path in config.originals.folders.items()}
-    return MountedOriginals(_folder(config, config.originals.folder), mounts)
+def originals_of(config: Config) -> WritableOriginals:
+    """Return the folders of originals: the main folder, and others below their prefixes."""
+    return WritableOriginals(
+        config.originals.folder,
+        config.originals.folders,
+        settle=config.originals.settle,
+        follow_links=config.originals.follow_links,
+        refused=refused_formats(config),
+    )
 
 
 def tree_of(config: Config) -> OriginalsTree:
@@ -44,20 +47,11 @@ def refused_formats(config: Config) -> tuple[str, ...]:
     return ("svg",) if config.formats.svg == "off" else ()
 
 
-def _folder(config: Config, path: Path) -> FolderOriginals:
-    return FolderOriginals(
-        path,
-        settle=config.originals.settle,
-        follow_links=config.originals.follow_links,
-        refused=refused_formats(config),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts that render and cache pictures."""
 
-    originals: MountedOriginals
+    originals: WritableOriginals
     catalog: Catalog
     cache: TieredCache
     workers: Workers

@@ -23,7 +23,7 @@ from imgserve.config.values import (
 from imgserve.errors import BadImageId
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
-from imgserve.originals.root import check_id
+from imgserve.originals.folder import check_id
 
 Folders = Mapping[str, Path]
 """Folders by the prefix of their image ids, without a slash at the end."""

@@ -12,7 +12,7 @@ from imgserve.cache import SingleFlight
 from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError
 from imgserve.formats import BY_EXTENSION
 from imgserve.model import FocalPoint, Original
-from imgserve.originals.base import Originals
+from imgserve.originals.folder import Originals
 
 _MAX_CACHED = 20_000
 """Images; a flood of names only makes others be read again."""

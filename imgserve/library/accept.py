@@ -21,8 +21,8 @@ from imgserve.library.record import RecordWriter, merged, name_by_content
 from imgserve.library.results import Accepted, Details, NameLocks, Rules
 from imgserve.library.scan import FileRecorder
 from imgserve.model import Facts, ImageRecord, Origin
-from imgserve.originals.base import WritableOriginals
 from imgserve.originals.incoming import Incoming
+from imgserve.originals.writable import WritableOriginals
 
 _MOST_SIMILAR = 20
 _DIGEST = "\0"

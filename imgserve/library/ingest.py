@@ -39,8 +39,9 @@ from imgserve.library.scan import FileRecorder
 from imgserve.library.trash import Trash
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Origin, Original
-from imgserve.originals.base import Walked, WritableOriginals
 from imgserve.originals.incoming import Incoming
+from imgserve.originals.tree import Walked
+from imgserve.originals.writable import WritableOriginals
 
 _logger = logging.getLogger(__name__)
 _DELETED_AT_ONCE = 50

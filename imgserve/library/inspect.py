@@ -19,8 +19,8 @@ from imgserve.errors import (
 )
 from imgserve.library.results import Details, Rules
 from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version
-from imgserve.originals.base import WritableOriginals
 from imgserve.originals.incoming import Incoming
+from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 

@@ -17,8 +17,7 @@ from imgserve.library.ingest import IngestService
 from imgserve.library.results import Recorded, Recording
 from imgserve.metrics import Metrics
 from imgserve.model import bytes_version
-from imgserve.originals.base import Walked
-from imgserve.originals.tree import Kind, Look, OriginalsTree
+from imgserve.originals.tree import Kind, Look, OriginalsTree, Walked
 
 _logger = logging.getLogger(__name__)
 _SETTLED_SECONDS = 0.25

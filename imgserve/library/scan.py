@@ -11,7 +11,7 @@ from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, Missing, Unchanged, is_same_file
 from imgserve.library.record import RecordWriter
 from imgserve.library.results import NameLocks, Recorded, Recording
-from imgserve.originals.base import Walked
+from imgserve.originals.tree import Walked
 
 _ATTEMPTS = 3
 _BATCH = 50

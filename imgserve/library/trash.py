@@ -14,7 +14,8 @@ from imgserve.errors import ImageNotFound, TrashItemNotFound
 from imgserve.library.inspect import Inspector
 from imgserve.library.results import Deleted, Rules, TrashItem
 from imgserve.model import FocalPoint, ImageRecord, Origin
-from imgserve.originals.base import Trashed, WritableOriginals
+from imgserve.originals.trash import Trashed
+from imgserve.originals.writable import WritableOriginals
 
 _RECORD = "record"
 
@@ -90,7 +91,7 @@ class Trash:
     async def items(self) -> list[TrashItem]:
         """List the trash, oldest first."""
         until = self.rules.until
-        found = await to_thread.run_sync(self.originals.trashed)
+        found = await to_thread.run_sync(self.originals.trash.items)
         return [TrashItem(one.item, one.image_id, one.deleted, until(one.deleted), one.size) for one in found]
 
     async def find(self, item: str) -> Trashed:
@@ -99,7 +100,7 @@ class Trash:
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        return await to_thread.run_sync(self.originals.trash_item, item)
+        return await to_thread.run_sync(self.originals.trash.find, item)
 
     async def put_back(self, found: Trashed) -> None:
         """Put back the record, then the file: a process that dies in between leaves everything in the trash."""
@@ -107,7 +108,7 @@ class Trash:
         if record is not None:
             await self.images.merge_many({found.image_id: lambda _: record})
         try:
-            await to_thread.run_sync(self.originals.restore, found.item)
+            await to_thread.run_sync(self.originals.trash.restore, found.item)
         except BaseException:
             if record is not None and not await self.inspector.exists(found.image_id):
                 await self.images.delete(found.image_id)
@@ -119,12 +120,12 @@ class Trash:
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        await to_thread.run_sync(self.originals.destroy, item)
+        await to_thread.run_sync(self.originals.trash.destroy, item)
 
     async def empty(self, older_than: float) -> int:
         """Delete for good what was deleted at least so many seconds ago; return how many items."""
         now, number = self.rules.clock(), 0
-        for one in await to_thread.run_sync(self.originals.trashed):
+        for one in await to_thread.run_sync(self.originals.trash.items):
             if (now - one.deleted).total_seconds() >= older_than:
                 try:
                     await self.destroy(one.item)

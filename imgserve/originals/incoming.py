@@ -5,7 +5,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Self
 
 from imgserve.errors import BadImageId, ImageNotFound, ReadOnlyOriginals, StorageFull, Unavailable
 from imgserve.model import file_version
-from imgserve.originals.root import OWN, Root, check_id, names_in, parts_of
+from imgserve.originals.folder import Root
 
 ABANDONED_SECONDS = 86_400.0
 """On a file system without locks, an older file was left behind: no upload takes a day."""
@@ -121,9 +120,6 @@ def move_by_link(source: int, name: str, target: int, new_name: str) -> None:
     os.unlink(name, dir_fd=source)
 
 
-_FOLDER = "incoming"
-
-
 class Incoming:
     """A new file that is not visible yet, written by one thread at a time. A `with` block drops it at its end."""
 
@@ -196,84 +192,6 @@ class Incoming:
         self.drop()
 
 
-def open_incoming(root: Root) -> Incoming:
-    """Open a new file below a root.
-
-    Raises:
-        StorageFull, ReadOnlyOriginals, Unavailable: it cannot be created.
-    """
-    with writing(), root.own(_FOLDER, make=True) as folder:
-        descriptor = None
-        while descriptor is None:
-            name = f"{time.time_ns():x}-{secrets.token_hex(6)}"
-            descriptor = claim(folder, name)
-        return Incoming(Path(f"{root.path}/{OWN}/{_FOLDER}/{name}"), os.dup(folder), descriptor)
-
-
-def sweep_incoming(root: Root) -> int:
-    """Delete files that no process writes any more; return how many."""
-    with writing(), contextlib.suppress(FileNotFoundError), root.own(_FOLDER, make=False) as folder:
-        return sum(_swept(folder, name) for name in names_in(folder))
-    return 0
-
-
-def _swept(folder: int, name: str) -> bool:
-    descriptor = hold_abandoned(folder, name)
-    if descriptor is None:
-        return False
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def place(root: Root, incoming: Incoming, image_id: str, *, replace: bool) -> str:
-    """Move a complete incoming file to its place, and return its file version.
-
-    Raises:
-        BadImageId: no file can have this id.
-        ImageExists: a file or folder is in the way.
-    """
-    if parts_of(image_id) is None or not os.path.lexists(f"{root.path}/{image_id}"):
-        check_id(image_id)  # an existing file may be replaced under an id that no new file can have
-
-    def move(folder: int, name: str) -> None:
-        if not replace:
-            move_new(incoming.folder, incoming.path.name, folder, name)
-            return
-        if (version := _version(folder, name)) is not None:
-            incoming.differ(version)
-        os.rename(incoming.path.name, name, src_dir_fd=incoming.folder, dst_dir_fd=folder)
-
-    incoming.close()
-    with writing():
-        root.put(image_id, move)
-        version = incoming.version
-    incoming.placed()
-    return version
-
-
-def remove(root: Root, image_id: str) -> None:
-    """Delete a file for good, and the folders that are empty then.
-
-    Raises:
-        ImageNotFound: it does not exist.
-    """
-    file_size(root, image_id)
-    *above, name = image_id.split("/")
-    with writing():
-        try:
-            with root.folder(above, make=False) as folder:
-                os.unlink(name, dir_fd=folder.descriptor)
-                os.fsync(folder.descriptor)
-                folder.prune()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise ImageNotFound from error
-
-
 def file_size(root: Root, image_id: str) -> int:
     """Return the size in bytes of a file that may be served.
 
@@ -288,11 +206,3 @@ def file_size(root: Root, image_id: str) -> int:
     if not stat.S_ISREG(state.st_mode):
         raise ImageNotFound
     return state.st_size
-
-
-def _version(folder: int, name: str) -> str | None:
-    try:
-        state = os.stat(name, dir_fd=folder)  # of the target of a link, because that was served
-    except OSError:  # no file, or one that was not served
-        return None
-    return file_version(state.st_mtime_ns, state.st_size)

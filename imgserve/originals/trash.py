@@ -11,13 +11,13 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imgserve.errors import ImageNotFound, TrashItemNotFound
-from imgserve.originals.base import Trashed
+from imgserve.originals.folder import FOLDER_FLAGS, Root, names_in, parts_of
 from imgserve.originals.incoming import claim, file_size, hold_abandoned, move_new, writing
-from imgserve.originals.root import Root, names_in, parts_of
 
 _FOLDER = "trash"
 _RECORD = "record.json"
@@ -29,11 +29,29 @@ _RECORD_BYTES = 64 * 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Trashed:
+    """An original in the trash."""
+
+    item: str
+    """Its name in the trash; names sort by the time of deletion."""
+    image_id: str
+    """Its id before the deletion and after a restore."""
+    deleted: datetime
+    """With a time zone."""
+    size: int
+    """Bytes."""
+    sidecar: Mapping[str, object]
+    """What the caller of `discard` needs when it is restored."""
+
+
 class Trash:
     """The trash below one root. Its folder is created for the first original."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, check_writable: Callable[[str], None]) -> None:
+        """Create the trash; `check_writable` raises for an id to which nothing may be restored."""
         self._root = root
+        self._check_writable = check_writable
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
         """Move an original to the trash with a sidecar, and return the name of the item.
@@ -41,30 +59,27 @@ class Trash:
         Raises:
             ImageNotFound: it does not exist.
         """
-        trashed = Trashed("", image_id, datetime.now(UTC), file_size(self._root, image_id), sidecar)
-        record = _written(trashed)
-        with writing(), self._root.own(_FOLDER, make=True) as trash, _new_item(trash, trashed.deleted) as made:
-            item, folder, descriptor = made
+        moment, size = datetime.now(UTC), file_size(self._root, image_id)
+        fields = {"image_id": image_id, "deleted": moment.isoformat(), "size": size, "sidecar": dict(sidecar)}
+        record = json.dumps(fields).encode()  # ASCII, which preserves the bytes of names that are not UTF-8
+        *above, name = image_id.split("/")
+        with writing(), self._root.own(_FOLDER, make=True) as trash, _new_item(trash, moment) as (item, folder, file):
             try:
-                _write(descriptor, record)
-                os.fsync(folder)
-                os.fsync(trash)
-                self._move_in(image_id, folder)
-            except BaseException:
+                with open(file, "wb", closefd=False) as stream:
+                    stream.write(record)
+                for descriptor in (file, folder, trash):
+                    os.fsync(descriptor)
+                with self._root.folder(above, make=False) as source:
+                    os.rename(name, _ORIGINAL, src_dir_fd=source.descriptor, dst_dir_fd=folder)
+                    os.fsync(folder)
+                    os.fsync(source.descriptor)
+                    source.prune()
+            except BaseException as error:
                 _forget(trash, item, folder)
+                if isinstance(error, FileNotFoundError | NotADirectoryError):
+                    raise ImageNotFound from error
                 raise
         return item
-
-    def _move_in(self, image_id: str, item: int) -> None:
-        *above, name = image_id.split("/")
-        try:
-            with self._root.folder(above, make=False) as folder:
-                os.rename(name, _ORIGINAL, src_dir_fd=folder.descriptor, dst_dir_fd=item)
-                os.fsync(item)
-                os.fsync(folder.descriptor)
-                folder.prune()
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ImageNotFound from error
 
     def items(self) -> list[Trashed]:
         """Return the items with a record and an original, oldest first."""
@@ -90,8 +105,10 @@ class Trash:
         Raises:
             TrashItemNotFound: it does not exist.
             ImageExists: there is something at its place again.
+            ReadOnlyOriginals: a folder was mounted there since.
         """
         found = self.find(item)
+        self._check_writable(found.image_id)
         with self._opened(item) as (trash, folder):
 
             def move(target: int, name: str) -> None:
@@ -137,7 +154,7 @@ class Trash:
 
 @contextlib.contextmanager
 def _folder(trash: int, item: str) -> Iterator[int]:
-    descriptor = os.open(item, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=trash)
+    descriptor = os.open(item, FOLDER_FLAGS, dir_fd=trash)
     try:
         yield descriptor
     finally:
@@ -148,41 +165,15 @@ def _folder(trash: int, item: str) -> Iterator[int]:
 def _new_item(trash: int, moment: datetime) -> Iterator[tuple[str, int, int]]:
     """Create an item, and yield its name, its folder and its record, which is claimed until the end."""
     with contextlib.ExitStack() as opened:
-        made = None
-        while made is None:
-            made = _claimed_item(opened, trash, f"{moment:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(6)}")
-        yield made
-
-
-def _claimed_item(opened: contextlib.ExitStack, trash: int, item: str) -> tuple[str, int, int] | None:
-    """Create an item; None if a sweep removed it before it was claimed."""
-    os.mkdir(item, 0o700, dir_fd=trash)
-    try:
-        folder = opened.enter_context(_folder(trash, item))
-        record = claim(folder, _RECORD)
-    except FileNotFoundError:
-        return None
-    if record is None:
-        return None
-    opened.callback(os.close, record)
-    return item, folder, record
-
-
-def _written(trashed: Trashed) -> bytes:
-    fields = {
-        "image_id": trashed.image_id,
-        "deleted": trashed.deleted.isoformat(),
-        "size": trashed.size,
-        "sidecar": dict(trashed.sidecar),
-    }
-    return json.dumps(fields).encode()  # ASCII, which preserves the bytes of names that are not UTF-8
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
+        record = None
+        while record is None:
+            item = f"{moment:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(6)}"
+            os.mkdir(item, 0o700, dir_fd=trash)
+            with contextlib.suppress(FileNotFoundError):  # a sweep removed it before it was claimed
+                folder = opened.enter_context(_folder(trash, item))
+                record = claim(folder, _RECORD)
+        opened.callback(os.close, record)
+        yield item, folder, record
 
 
 def _look(trash: int, item: str) -> Trashed | None:

@@ -11,12 +11,20 @@ from pathlib import Path
 
 from imgserve.errors import ImgserveError
 from imgserve.model import file_version
-from imgserve.originals.base import Walked
-from imgserve.originals.root import Root
+from imgserve.originals.folder import FOLDER_FLAGS, Root
 
 _logger = logging.getLogger(__name__)
 _GONE = (FileNotFoundError, NotADirectoryError)
 """Deleted or replaced during the walk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """A file that a walk has met; it may be any file."""
+
+    image_id: str
+    version: str
+    """As `Original.file_version`."""
 
 
 def walk(root: Root, below: str = "") -> Iterator[Walked]:
@@ -37,14 +45,25 @@ def walk(root: Root, below: str = "") -> Iterator[Walked]:
 
 
 def _listing(root: Root, prefix: str) -> Iterator[str]:
+    """Return the ids in a folder; those of folders have a trailing slash, because the ids below them sort like that."""
     try:
-        names = _names(f"{root.path}/{prefix}".rstrip("/") or "/")
+        descriptor = os.open(f"{root.path}/{prefix}".rstrip("/") or "/", FOLDER_FLAGS)
+        try:
+            with os.scandir(descriptor) as entries:
+                names = [
+                    f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                ]
+        finally:
+            os.close(descriptor)
     except OSError as error:
         # Without its root a walk has seen nothing, which is not the same as an empty folder.
         if not prefix or not isinstance(error, _GONE):
             _warn(prefix, error)
         return iter(())
-    return (prefix + name for name in names)
+    # By bytes, as in the catalog: names that are not UTF-8 text would sort differently as text.
+    return (prefix + name for name in sorted(names, key=os.fsencode))
 
 
 def _file(root: Root, image_id: str) -> Walked | None:
@@ -67,22 +86,6 @@ def _file(root: Root, image_id: str) -> Walked | None:
 def _warn(prefix: str, error: OSError) -> None:
     place = ascii(prefix) if prefix else "all"
     _logger.warning("%s in the folder of originals cannot be read: %s", place, error.strerror)
-
-
-def _names(path: str) -> list[str]:
-    """Return the names that are not hidden; folders get a trailing slash, because the ids below them sort like that."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with os.scandir(descriptor) as entries:
-            names = (
-                f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-            )
-            # By bytes, as in the catalog: names that are not UTF-8 text would sort differently as text.
-            return sorted(names, key=os.fsencode)
-    finally:
-        os.close(descriptor)
 
 
 _GONE_ERRNOS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
@@ -151,7 +154,8 @@ class OriginalsTree:
             elif path.startswith(f"{root.path}/"):
                 inner = path[len(root.path) + 1 :]
                 image_id = f"{prefix}/{inner}" if prefix else inner
-                if not _hidden(inner) and self.prefix_of(image_id) == prefix:
+                hidden = inner.startswith(".") or "/." in inner  # as temporary files and the data of programs
+                if not hidden and self.prefix_of(image_id) == prefix:
                     found.append(image_id)
         return found
 
@@ -170,7 +174,11 @@ class OriginalsTree:
     def is_gone(self, image_id: str) -> bool:
         """Return whether an image id points to nothing, in a folder that is the remembered one."""
         # The folder is checked last: it may have gone, and everything in it, before the first look.
-        return self.look(image_id).kind is Kind.GONE and self._is_remembered(self.prefix_of(image_id))
+        if self.look(image_id).kind is not Kind.GONE:
+            return False
+        prefix = self.prefix_of(image_id)
+        remembered = self._identities.get(prefix)
+        return remembered is not None and self._identity(prefix) == remembered
 
     def remember(self) -> list[str]:
         """Remember the present identities of the folders; return the prefixes of those that changed.
@@ -200,19 +208,20 @@ class OriginalsTree:
         found, left = dict[str, None](), [self.path_of(folder).rstrip("/") or "/" for folder in starts]
         while left:
             path = left.pop()
-            if path in found or not _can_be_named(path) or not os.access(path, os.R_OK | os.X_OK):
+            # watchfiles accepts only UTF-8 text, so files below other folders are left to scans.
+            if path in found or not os.access(path, os.R_OK | os.X_OK) or any("\ud800" <= c <= "\udfff" for c in path):
                 continue
             try:
                 with os.scandir(path) as entries:
-                    left += [entry.path for entry in entries if _is_folder(entry)]
+                    left += [
+                        entry.path
+                        for entry in entries
+                        if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                    ]
             except OSError:
                 continue  # gone, or not a folder any more
             found[path] = None
         return list(found)
-
-    def _is_remembered(self, prefix: str) -> bool:
-        remembered = self._identities.get(prefix)
-        return remembered is not None and self._identity(prefix) == remembered
 
     def _identity(self, prefix: str) -> tuple[int, int] | None:
         try:
@@ -220,21 +229,3 @@ class OriginalsTree:
         except OSError:
             return None
         return (state.st_dev, state.st_ino) if stat.S_ISDIR(state.st_mode) else None
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-
-
-def _can_be_named(path: str) -> bool:
-    """Return whether a path is UTF-8 text. watchfiles accepts no other, so files below others are left to scans."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _hidden(inner: str) -> bool:
-    """Return whether a part begins with a dot, like temporary files and the data of programs."""
-    return inner.startswith(".") or "/." in inner

@@ -35,23 +35,20 @@ _TRIES = 20
 """Folders may vanish between being listed and being watched."""
 
 
-class _Stop:
+class _Stop(threading.Event):
     """The stop event of watchfiles. Its thread checks it at every step, first when all folders are watched."""
 
     def __init__(self, opened: asyncio.Event) -> None:
+        super().__init__()
         self._loop = asyncio.get_running_loop()
-        self._opened = opened
-        self._checked = False
-        self._stopped = threading.Event()
+        self._opened: asyncio.Event | None = opened
 
     def is_set(self) -> bool:
-        if not self._checked:
-            self._checked = True
-            self._loop.call_soon_threadsafe(self._opened.set)
-        return self._stopped.is_set()
-
-    def set(self) -> None:
-        self._stopped.set()
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            self._loop.call_soon_threadsafe(opened.set)
+            self.is_set = super().is_set  # type: ignore[method-assign]  # from the next look-up on, without this test
+        return super().is_set()
 
 
 class WatchSession:
@@ -175,7 +172,9 @@ class FolderWatch:
             self._back_off()
         self._reopen = self._reopen or bool(replaced)
         added, self._added = self._added, set()
-        self._new |= await to_thread.run_sync(self._folders_among, added)
+        self._new |= await to_thread.run_sync(
+            lambda: {image_id for image_id in added if self._tree.look(image_id).kind is Kind.FOLDER}
+        )
         waits = self._all is None or self._reopen
         if waits and anyio.current_time() >= self._not_before:
             await self._open_all(group)
@@ -216,7 +215,7 @@ class FolderWatch:
         """Open a session for folders and all below them; return None if that is not possible."""
         for _ in range(_TRIES):
             folders = await to_thread.run_sync(self._tree.folders, starts)
-            known = await to_thread.run_sync(_existing, more)
+            known = await to_thread.run_sync(lambda: [path for path in more if Path(path).is_dir()])
             session = WatchSession([*folders, *known], self._receive)
             group.start_soon(session.run)
             try:
@@ -229,8 +228,14 @@ class FolderWatch:
                 session.end()
                 raise
             if not isinstance(error, FileNotFoundError | PermissionError):
-                self._fall_back(error)
-                return None
+                if not self.polling:
+                    _logger.warning(
+                        "the system does not report changes in the originals, which are scanned again and again "
+                        "instead: raise fs.inotify.max_user_watches or max_user_instances (%s)",
+                        _cause(error),
+                    )
+                self.polling, self._backoff = True, _LONGEST_BACKOFF
+                break
             await anyio.sleep(_PAUSE_SECONDS)
         self._back_off()
         return None
@@ -240,20 +245,6 @@ class FolderWatch:
         known = set(watched)
         new = (path for path in self._tree.folders(starts) if path not in known)
         return {image_id for path in new for image_id in self._tree.ids_of(path)}
-
-    def _folders_among(self, ids: Iterable[str]) -> set[str]:
-        return {image_id for image_id in ids if self._tree.look(image_id).kind is Kind.FOLDER}
-
-    def _fall_back(self, error: Exception) -> None:
-        if not self.polling:
-            _logger.warning(
-                "the system does not report changes in the originals, which are scanned again and again "
-                "instead: raise fs.inotify.max_user_watches or max_user_instances (%s)",
-                _cause(error),
-            )
-        self.polling = True
-        self._backoff = _LONGEST_BACKOFF
-        self._back_off()
 
     def _back_off(self) -> None:
         self._backoff = min(_LONGEST_BACKOFF, max(_CHECK_SECONDS, 2 * self._backoff))
@@ -289,10 +280,6 @@ async def _end_later(session: WatchSession) -> None:
         await anyio.sleep(_RETIRE_SECONDS)
     finally:
         session.end()
-
-
-def _existing(paths: Iterable[str]) -> list[str]:
-    return [path for path in paths if Path(path).is_dir()]
 
 
 def _cause(error: BaseException) -> BaseException:

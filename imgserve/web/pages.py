@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from imgserve.client.address import quoted_id
 from imgserve.errors import ConfigError, every_error
-from imgserve.originals.base import Originals
+from imgserve.originals.folder import Originals
 from imgserve.web.operations import Operations, is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent

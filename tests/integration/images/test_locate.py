@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,31 +10,28 @@ import pytest
 from imgserve.errors import ImageNotFound, OriginalUnsettled, Unavailable, UnsupportedImage
 from imgserve.images.locate import Found, Locator
 from imgserve.model import Original
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.folder import Originals
 from tests.pictures import encoded, quarters
 from tests.servers import settled
 
 PICTURE = encoded(quarters(40, 30), "png")
 
 
-class Counting:
+class Counting(Originals):
     """A folder that counts the looks at it."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = FolderOriginals(root)
+        super().__init__(root)
         self.looks: list[str] = []
         self.stems: list[str] = []
 
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         self.looks.append(image_id)
-        return self._folder.stat(image_id, known)
+        return super().stat(image_id, known)
 
     def find_stem(self, stem: str) -> list[str]:
         self.stems.append(stem)
-        return self._folder.find_stem(stem)
-
-    def list(self) -> Iterator[str]:
-        return self._folder.list()
+        return super().find_stem(stem)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from imgserve.errors import CatalogUnavailable
 from imgserve.images import locate
 from imgserve.images.locate import Locator
 from imgserve.model import FocalPoint, Original
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.pictures import encoded, quarters
 from tests.servers import settled
 
@@ -48,7 +48,7 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
 
 
 def locator(place: Path, catalog: Catalog, recheck: float = 0.0) -> Locator:
-    return Locator(FolderOriginals(place.parent), recheck=recheck, presets=(), focal_point=catalog.focal_point)
+    return Locator(WritableOriginals(place.parent), recheck=recheck, presets=(), focal_point=catalog.focal_point)
 
 
 async def seen(locator: Locator) -> Original:

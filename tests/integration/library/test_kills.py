@@ -85,7 +85,7 @@ async def test_a_bulk_delete_that_is_killed_leaves_each_image_or_its_item_whole(
         before = await rig.catalog.images.get_many([f"{number:02}.png" for number in range(NUMBER)])
         await killed(DELETER, tmp_path, address, random.Random(turn).uniform(0, 0.12))
         await whole(rig)
-        trashed = rig.originals.trashed()
+        trashed = rig.originals.trash.items()
         assert len(trashed) + len(rig.walked()) == NUMBER
         assert {one.image_id for one in trashed} | {one.image_id for one in rig.walked()} == set(before)
         for one in trashed:

@@ -9,7 +9,7 @@ import pytest
 from imgserve.download import Downloader, FetchRules
 from imgserve.errors import AddressRefused, FetchFailed, ImgserveError, StorageFull, TooLarge, UnsupportedImage
 from imgserve.library.upload import UploadReceiver, UploadWriter
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.disks import mount
 from tests.pictures import encoded, quarters
 from tests.remote import Remote, ok, remote
@@ -31,7 +31,7 @@ def left(folder: Path) -> list[str]:
 
 async def arrived(folder: Path, *pieces: bytes, max_bytes: int = 1_000_000) -> bytes:
     """Let a file arrive, and give what came of it."""
-    file = UploadWriter(FolderOriginals(folder), max_bytes)
+    file = UploadWriter(WritableOriginals(folder), max_bytes)
     try:
         for piece in pieces:
             await file.write(piece)
@@ -60,7 +60,7 @@ async def test_what_does_not_begin_as_an_image_is_refused(tmp_path: Path, pieces
 
 
 async def test_a_film_is_refused_at_its_beginning(tmp_path: Path) -> None:
-    file = UploadWriter(FolderOriginals(tmp_path), 1 << 30)
+    file = UploadWriter(WritableOriginals(tmp_path), 1 << 30)
     with pytest.raises(UnsupportedImage):
         await file.write(b"\0\0\0\x20ftypisom" + bytes(5000))
 
@@ -83,7 +83,7 @@ async def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_canceled_arrival_leaves_nothing(tmp_path: Path) -> None:
-    file = UploadWriter(FolderOriginals(tmp_path), 1 << 30)
+    file = UploadWriter(WritableOriginals(tmp_path), 1 << 30)
 
     async def arrive() -> None:
         try:
@@ -108,7 +108,7 @@ async def there() -> AsyncIterator[Remote]:
 
 def receiving(folder: Path, there: Remote, max_bytes: int = 1_000_000) -> UploadReceiver:
     rules = FetchRules(max_bytes, ports=frozenset({there.port}), networks=("127.0.0.1",))
-    return UploadReceiver(FolderOriginals(folder), Downloader(rules), max_bytes=max_bytes)
+    return UploadReceiver(WritableOriginals(folder), Downloader(rules), max_bytes=max_bytes)
 
 
 async def test_a_fetched_picture_lies_where_others_come_in(tmp_path: Path, there: Remote) -> None:
@@ -139,4 +139,4 @@ async def test_what_cannot_be_fetched_leaves_nothing(
 
 async def test_fetching_may_be_turned_off(tmp_path: Path) -> None:
     with pytest.raises(AddressRefused, match="does not fetch"):
-        await UploadReceiver(FolderOriginals(tmp_path), None, max_bytes=1).fetch("http://example.com/a.jpg")
+        await UploadReceiver(WritableOriginals(tmp_path), None, max_bytes=1).fetch("http://example.com/a.jpg")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.originals.folder import FolderOriginals
 from imgserve.originals.incoming import Incoming
+from imgserve.originals.writable import WritableOriginals
 from tests.disks import mount
 
 
@@ -18,11 +18,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def place_of(folder: Path) -> FolderOriginals:
-    return FolderOriginals(folder)
+def place_of(folder: Path) -> WritableOriginals:
+    return WritableOriginals(folder)
 
 
-Bring = Callable[[FolderOriginals, bytes], Incoming]
+Bring = Callable[[WritableOriginals, bytes], Incoming]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def bring() -> Iterator[Bring]:
     """Write an incoming file; what a test leaves is dropped."""
     brought: list[Incoming] = []
 
-    def bring(originals: FolderOriginals, data: bytes) -> Incoming:
+    def bring(originals: WritableOriginals, data: bytes) -> Incoming:
         incoming = originals.incoming()
         brought.append(incoming)
         incoming.write(data)

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import ReadOnlyOriginals, StorageFull
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.disks import mount
 from tests.folders import walked
 
 
 def test_a_full_disk_takes_nothing_and_shows_nothing(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=256k")
-    originals = FolderOriginals(folder)
+    originals = WritableOriginals(folder)
     with originals.incoming() as small:
         small.write(bytes(50_000))
         originals.place(small, "kept.jpg", replace=False)
@@ -25,7 +25,7 @@ def test_a_full_disk_takes_nothing_and_shows_nothing(small_disk: Callable[[str],
 
 def test_a_disk_without_room_for_folders_keeps_none_of_them(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=1m,nr_inodes=8")  # of which the disk itself, .imgserve, incoming and the file take four
-    originals = FolderOriginals(folder)
+    originals = WritableOriginals(folder)
     with originals.incoming() as incoming, pytest.raises(StorageFull):
         originals.place(incoming, "a/b/c/d/e/f.jpg", replace=False)
     assert [path.name for path in folder.iterdir()] == [".imgserve"]
@@ -33,7 +33,7 @@ def test_a_disk_without_room_for_folders_keeps_none_of_them(small_disk: Callable
 
 def test_a_read_only_disk_is_reported(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=1m")
-    originals = FolderOriginals(folder)
+    originals = WritableOriginals(folder)
     with originals.incoming() as incoming:
         originals.place(incoming, "a.jpg", replace=False)
     item = originals.discard("a.jpg", {})
@@ -43,24 +43,24 @@ def test_a_read_only_disk_is_reported(small_disk: Callable[[str], Path]) -> None
         originals.incoming,
         lambda: originals.discard("b.jpg", {}),
         lambda: originals.remove("b.jpg"),
-        lambda: originals.restore(item),
-        lambda: originals.destroy(item),
+        lambda: originals.trash.restore(item),
+        lambda: originals.trash.destroy(item),
     ]
     for call in calls:
         with pytest.raises(ReadOnlyOriginals):
             call()
     assert [file.image_id for file in walked(folder)] == ["b.jpg"]
-    assert [trashed.item for trashed in originals.trashed()] == [item]
+    assert [trashed.item for trashed in originals.trash.items()] == [item]
     assert originals.sweep() == 0
 
 
 def test_a_folder_on_another_disk_is_only_read(small_disk: Callable[[str], Path]) -> None:
     other = small_disk("size=1m")
-    originals = FolderOriginals(other.parent)
+    originals = WritableOriginals(other.parent)
     (other / "a.jpg").write_bytes(b"a")
     with originals.incoming() as incoming, pytest.raises(ReadOnlyOriginals, match="another disk"):
         originals.place(incoming, "disk/b.jpg", replace=False)
     with pytest.raises(ReadOnlyOriginals, match="another disk"):
         originals.discard("disk/a.jpg", {})
     assert [path.name for path in other.iterdir()] == ["a.jpg"]
-    assert originals.trashed() == []
+    assert originals.trash.items() == []

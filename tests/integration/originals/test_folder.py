@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from imgserve.errors import ImageNotFound, OriginalUnsettled, UnsupportedImage
 from imgserve.formats import BY_EXTENSION
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.pictures import encoded, quarters
 from tests.servers import settled
 
@@ -32,11 +32,11 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def originals(root: Path) -> FolderOriginals:
-    return FolderOriginals(root)
+def originals(root: Path) -> WritableOriginals:
+    return WritableOriginals(root)
 
 
-def test_an_original_is_reported_by_its_file(root: Path, originals: FolderOriginals) -> None:
+def test_an_original_is_reported_by_its_file(root: Path, originals: WritableOriginals) -> None:
     seen = originals.stat("deep/er/shoe.png")
     state = (root / "deep/er/shoe.png").stat()
     assert (seen.image_id, seen.format.name, seen.width, seen.height) == ("deep/er/shoe.png", "png", 40, 30)
@@ -45,13 +45,13 @@ def test_an_original_is_reported_by_its_file(root: Path, originals: FolderOrigin
 
 
 @pytest.mark.parametrize("name", ["jpg", "png", "webp", "gif", "tiff"])
-def test_a_size_is_read_from_the_header(root: Path, originals: FolderOriginals, name: str) -> None:
+def test_a_size_is_read_from_the_header(root: Path, originals: WritableOriginals, name: str) -> None:
     settled(root / "any name", encoded(quarters(64, 48), name))
     seen = originals.stat("any name")
     assert (seen.format.name, seen.width, seen.height) == (name, 64, 48)
 
 
-def test_a_size_that_cannot_be_read_is_no_mistake(root: Path, originals: FolderOriginals) -> None:
+def test_a_size_that_cannot_be_read_is_no_mistake(root: Path, originals: WritableOriginals) -> None:
     settled(root / "broken.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 9)
     settled(root / "drawing.svg", b"<svg/>")
     for name in ("broken.png", "drawing.svg"):
@@ -59,7 +59,7 @@ def test_a_size_that_cannot_be_read_is_no_mistake(root: Path, originals: FolderO
         assert (seen.width, seen.height) == (0, 0)
 
 
-def test_a_version_changes_with_time_and_size_and_with_nothing_else(root: Path, originals: FolderOriginals) -> None:
+def test_a_version_changes_with_time_and_size_and_with_nothing_else(root: Path, originals: WritableOriginals) -> None:
     first = originals.stat("shoe.png")
     assert originals.stat("shoe.png").version == first.version
     os.utime(root / "shoe.png", ns=(0, first.modified_ns + 1))
@@ -70,7 +70,7 @@ def test_a_version_changes_with_time_and_size_and_with_nothing_else(root: Path, 
     assert len({first.version, touched.version, longer.version}) == 3
 
 
-def test_what_is_known_is_given_back_as_long_as_the_file_is_the_same(root: Path, originals: FolderOriginals) -> None:
+def test_what_is_known_is_given_back_as_long_as_the_file_is_the_same(root: Path, originals: WritableOriginals) -> None:
     known = originals.stat("shoe.png")
     assert originals.stat("shoe.png", known) is known
     os.utime(root / "shoe.png", ns=(0, known.modified_ns + 1))
@@ -103,12 +103,12 @@ def test_what_is_known_is_given_back_as_long_as_the_file_is_the_same(root: Path,
     ],
     ids=lambda image_id: repr(image_id[:24]),
 )
-def test_what_names_no_file_of_the_folder_is_absent(originals: FolderOriginals, image_id: str) -> None:
+def test_what_names_no_file_of_the_folder_is_absent(originals: WritableOriginals, image_id: str) -> None:
     with pytest.raises(ImageNotFound):
         originals.stat(image_id)
 
 
-def test_what_is_no_file_is_absent_and_leaves_nothing_open(root: Path, originals: FolderOriginals) -> None:
+def test_what_is_no_file_is_absent_and_leaves_nothing_open(root: Path, originals: WritableOriginals) -> None:
     os.mkfifo(root / "fifo.png")
     with socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(root / "s.png"))
@@ -120,7 +120,7 @@ def test_what_is_no_file_is_absent_and_leaves_nothing_open(root: Path, originals
 
 
 @pytest.mark.parametrize("name", [".hidden.png", ".folder/shoe.png", "deep/.hidden.png"])
-def test_what_is_hidden_is_absent_also_by_a_link(root: Path, originals: FolderOriginals, name: str) -> None:
+def test_what_is_hidden_is_absent_also_by_a_link(root: Path, originals: WritableOriginals, name: str) -> None:
     hidden = settled(root / name, PICTURE)
     (root / "link.png").symlink_to(hidden)
     for image_id in (name, "link.png"):
@@ -129,50 +129,50 @@ def test_what_is_hidden_is_absent_also_by_a_link(root: Path, originals: FolderOr
 
 
 @pytest.mark.parametrize("target", ["../outside.png", "/etc/passwd", "/dev/zero", "link.png", "nothing", "../root"])
-def test_a_link_to_elsewhere_is_absent(root: Path, originals: FolderOriginals, target: str) -> None:
+def test_a_link_to_elsewhere_is_absent(root: Path, originals: WritableOriginals, target: str) -> None:
     (root / "link.png").symlink_to(target)
     with pytest.raises(ImageNotFound):
         originals.stat("link.png")
 
 
-def test_a_link_inside_is_followed_unless_that_is_off(root: Path, originals: FolderOriginals) -> None:
+def test_a_link_inside_is_followed_unless_that_is_off(root: Path, originals: WritableOriginals) -> None:
     (root / "link.png").symlink_to("deep/er/shoe.png")
     (root / "folder").symlink_to("deep")
     for image_id in ("link.png", "folder/er/shoe.png"):
         assert originals.stat(image_id).path == str(root / "deep/er/shoe.png")
         with pytest.raises(ImageNotFound):
-            FolderOriginals(root, follow_links=False).stat(image_id)
+            WritableOriginals(root, follow_links=False).stat(image_id)
 
 
 def test_the_folder_itself_may_be_a_link_and_hidden(root: Path, tmp_path: Path) -> None:
     (tmp_path / ".link").symlink_to(root)
-    assert FolderOriginals(tmp_path / ".link", follow_links=False).stat("shoe.png").width == 40
+    assert WritableOriginals(tmp_path / ".link", follow_links=False).stat("shoe.png").width == 40
 
 
 def test_the_whole_disk_may_be_the_folder(root: Path) -> None:
-    assert FolderOriginals(Path("/")).stat(str(root / "shoe.png").removeprefix("/")).width == 40
+    assert WritableOriginals(Path("/")).stat(str(root / "shoe.png").removeprefix("/")).width == 40
 
 
 def test_a_file_that_is_no_picture_is_unsupported_once_it_is_settled(root: Path) -> None:
     (root / "notes.png").write_bytes(b"no picture")
     with pytest.raises(OriginalUnsettled) as young:
-        FolderOriginals(root, settle=60).stat("notes.png")
+        WritableOriginals(root, settle=60).stat("notes.png")
     assert young.value.retry_after
     with pytest.raises(UnsupportedImage):
-        FolderOriginals(root, settle=0).stat("notes.png")
+        WritableOriginals(root, settle=0).stat("notes.png")
 
 
 def test_an_empty_file_is_unsettled_while_young(root: Path) -> None:
     (root / "empty.png").touch()
     with pytest.raises(OriginalUnsettled):
-        FolderOriginals(root, settle=60).stat("empty.png")
+        WritableOriginals(root, settle=60).stat("empty.png")
     old = time.time() - 100
     os.utime(root / "empty.png", (old, old))
     with pytest.raises(UnsupportedImage):
-        FolderOriginals(root, settle=60).stat("empty.png")
+        WritableOriginals(root, settle=60).stat("empty.png")
 
 
-def test_a_walk_gives_what_can_be_served_in_order(root: Path, originals: FolderOriginals) -> None:
+def test_a_walk_gives_what_can_be_served_in_order(root: Path, originals: WritableOriginals) -> None:
     for name in ("b.jpg", "a.JPG", ".hidden.png", ".git/a.png", "notes.txt", "deep/c.webp", "no extension"):
         settled(root / name, PICTURE)
     settled(root / os.fsdecode(b"\xff.png"), PICTURE)
@@ -180,7 +180,7 @@ def test_a_walk_gives_what_can_be_served_in_order(root: Path, originals: FolderO
     assert all(originals.stat(image_id).width == 40 for image_id in originals.list())
 
 
-def test_a_folder_is_readable_while_it_is_there(root: Path, originals: FolderOriginals, tmp_path: Path) -> None:
+def test_a_folder_is_readable_while_it_is_there(root: Path, originals: WritableOriginals, tmp_path: Path) -> None:
     assert originals.readable()
     root.rename(tmp_path / "elsewhere")
     assert not originals.readable()
@@ -193,7 +193,7 @@ def test_a_folder_is_readable_while_it_is_there(root: Path, originals: FolderOri
 @example("shoe.png")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_name_leaves_the_folder_or_fails_in_any_other_way(
-    root: Path, originals: FolderOriginals, image_id: str
+    root: Path, originals: WritableOriginals, image_id: str
 ) -> None:
     try:
         seen = originals.stat(image_id)
@@ -202,7 +202,7 @@ def test_no_name_leaves_the_folder_or_fails_in_any_other_way(
     assert seen.path.startswith(f"{root}/")
 
 
-def test_the_files_of_one_stem_are_listed_in_the_order_of_formats(root: Path, originals: FolderOriginals) -> None:
+def test_the_files_of_one_stem_are_listed_in_the_order_of_formats(root: Path, originals: WritableOriginals) -> None:
     for name in ("boot.webp", "boot.JPG", "boot.jpg", "boot.Png", "boot.txt", "boots.png", "boot"):
         settled(root / "deep" / name, PICTURE)
     assert originals.find_stem("deep/boot") == ["deep/boot.jpg", "deep/boot.JPG", "deep/boot.webp"]
@@ -211,14 +211,14 @@ def test_the_files_of_one_stem_are_listed_in_the_order_of_formats(root: Path, or
 
 
 @pytest.mark.parametrize("stem", ["", "/shoe", "../outside", ".shoe", ".hidden/shoe", "deep//shoe", "sh\0oe"])
-def test_a_stem_outside_is_absent(originals: FolderOriginals, stem: str) -> None:
+def test_a_stem_outside_is_absent(originals: WritableOriginals, stem: str) -> None:
     with pytest.raises(ImageNotFound):
         originals.find_stem(stem)
 
 
 @pytest.mark.parametrize("files", [0, 3, 600])
 def test_the_files_of_one_stem_are_found_in_one_folder_that_is_listed_once(
-    root: Path, originals: FolderOriginals, monkeypatch: pytest.MonkeyPatch, files: int
+    root: Path, originals: WritableOriginals, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
     for number in range(files):
         (root / f"deep/{number}").touch()
@@ -243,7 +243,7 @@ def test_the_files_of_one_stem_are_found_in_one_folder_that_is_listed_once(
 
 
 def test_a_folder_that_cannot_be_listed_contains_every_name_that_can_be_found_in_it(
-    originals: FolderOriginals, monkeypatch: pytest.MonkeyPatch
+    originals: WritableOriginals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_path: str) -> None:
         raise PermissionError(errno.EACCES, "not listable")

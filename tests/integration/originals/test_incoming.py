@@ -10,12 +10,12 @@ import pytest
 
 from imgserve.errors import BadImageId, ImageExists, ImageNotFound
 from imgserve.model import file_version
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.folder import Root
 from imgserve.originals.incoming import Incoming, move_by_link, move_new
-from imgserve.originals.root import Root
+from imgserve.originals.writable import WritableOriginals
 from tests.folders import walked
 
-Bring = Callable[[FolderOriginals, bytes], Incoming]
+Bring = Callable[[WritableOriginals, bytes], Incoming]
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -29,7 +29,7 @@ def version_of(path: Path) -> str:
 
 
 def test_an_incoming_file_is_seen_by_nobody_until_it_is_placed(
-    folder: Path, place_of: FolderOriginals, bring: Bring
+    folder: Path, place_of: WritableOriginals, bring: Bring
 ) -> None:
     incoming = bring(place_of, b"one ")
     incoming.write(b"two")
@@ -43,7 +43,7 @@ def test_an_incoming_file_is_seen_by_nobody_until_it_is_placed(
 
 
 def test_a_placed_file_is_readable_by_all_and_writable_by_its_owner(
-    folder: Path, place_of: FolderOriginals, bring: Bring
+    folder: Path, place_of: WritableOriginals, bring: Bring
 ) -> None:
     before = os.umask(0)
     try:
@@ -55,7 +55,7 @@ def test_a_placed_file_is_readable_by_all_and_writable_by_its_owner(
     assert (folder / ".imgserve").stat().st_mode & 0o777 == 0o700
 
 
-def test_what_is_dropped_or_left_leaves_nothing(folder: Path, place_of: FolderOriginals) -> None:
+def test_what_is_dropped_or_left_leaves_nothing(folder: Path, place_of: WritableOriginals) -> None:
     with place_of.incoming() as incoming:
         incoming.write(b"x")
     incoming.drop()
@@ -65,7 +65,7 @@ def test_what_is_dropped_or_left_leaves_nothing(folder: Path, place_of: FolderOr
     assert tree(folder) == {"a.jpg": b""}
 
 
-def test_a_closed_file_takes_nothing_more(place_of: FolderOriginals, bring: Bring) -> None:
+def test_a_closed_file_takes_nothing_more(place_of: WritableOriginals, bring: Bring) -> None:
     incoming = bring(place_of, b"x")
     incoming.close()
     with pytest.raises(ValueError, match="closed"):
@@ -73,7 +73,7 @@ def test_a_closed_file_takes_nothing_more(place_of: FolderOriginals, bring: Brin
 
 
 def test_what_is_there_keeps_its_place_unless_it_is_to_be_replaced(
-    folder: Path, place_of: FolderOriginals, bring: Bring
+    folder: Path, place_of: WritableOriginals, bring: Bring
 ) -> None:
     place_of.place(bring(place_of, b"old"), "a.jpg", replace=False)
     incoming = bring(place_of, b"newer")
@@ -86,7 +86,7 @@ def test_what_is_there_keeps_its_place_unless_it_is_to_be_replaced(
 
 @pytest.mark.parametrize("data", [b"new", b"longer"])
 def test_a_replaced_file_has_another_version_even_of_the_same_time_and_size(
-    folder: Path, place_of: FolderOriginals, bring: Bring, data: bytes
+    folder: Path, place_of: WritableOriginals, bring: Bring, data: bytes
 ) -> None:
     place_of.place(bring(place_of, b"old"), "a.jpg", replace=False)
     incoming = bring(place_of, data)
@@ -114,7 +114,7 @@ def test_a_replaced_file_has_another_version_even_of_the_same_time_and_size(
     ],
 )
 def test_what_can_have_no_place_gets_none_and_changes_nothing(
-    folder: Path, place_of: FolderOriginals, bring: Bring, *, image_id: str, error: type, sentence: str, replace: bool
+    folder: Path, place_of: WritableOriginals, bring: Bring, *, image_id: str, error: type, sentence: str, replace: bool
 ) -> None:
     (folder / "a.jpg").write_bytes(b"a")
     (folder / "album").mkdir()
@@ -145,17 +145,17 @@ def test_a_folder_that_is_changed_to_a_link_is_not_followed(folder: Path) -> Non
     assert list(outside.iterdir()) == []
 
 
-def test_a_link_inside_the_folder_leads_to_its_target(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+def test_a_link_inside_the_folder_leads_to_its_target(folder: Path, place_of: WritableOriginals, bring: Bring) -> None:
     (folder / "albums/2024").mkdir(parents=True)
     (folder / "now").symlink_to("albums/2024")
     place_of.place(bring(place_of, b"x"), "now/a.jpg", replace=False)
     assert (folder / "albums/2024/a.jpg").read_bytes() == b"x"
-    strict = FolderOriginals(folder, follow_links=False)
+    strict = WritableOriginals(folder, follow_links=False)
     with pytest.raises(BadImageId):
         strict.place(bring(strict, b"x"), "now/b.jpg", replace=False)
 
 
-def test_a_replaced_link_leaves_its_target_alone(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+def test_a_replaced_link_leaves_its_target_alone(folder: Path, place_of: WritableOriginals, bring: Bring) -> None:
     outside = folder.parent / "outside.jpg"
     outside.write_bytes(b"theirs")
     (folder / "a.jpg").symlink_to(outside)
@@ -166,14 +166,14 @@ def test_a_replaced_link_leaves_its_target_alone(folder: Path, place_of: FolderO
     assert outside.read_bytes() == b"theirs"
 
 
-def test_an_oddly_named_file_that_lies_there_is_replaced(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+def test_an_oddly_named_file_is_replaced(folder: Path, place_of: WritableOriginals, bring: Bring) -> None:
     for name in ("cafe\u0301.jpg", "caf\udce9.jpg", "new\nline.jpg"):
         (folder / name).write_bytes(b"old")
         place_of.place(bring(place_of, b"new"), name, replace=True)
         assert (folder / name).read_bytes() == b"new"
 
 
-def test_one_of_many_gets_a_place_that_all_want(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+def test_one_of_many_gets_a_place_that_all_want(folder: Path, place_of: WritableOriginals, bring: Bring) -> None:
     def attempt(number: int) -> bool:
         try:
             place_of.place(bring(place_of, b"%d" % number), "a/b/c.jpg", replace=False)
@@ -188,7 +188,7 @@ def test_one_of_many_gets_a_place_that_all_want(folder: Path, place_of: FolderOr
 
 
 def test_files_come_and_go_in_folders_that_vanish_between(
-    folder: Path, place_of: FolderOriginals, bring: Bring
+    folder: Path, place_of: WritableOriginals, bring: Bring
 ) -> None:
     def come_and_go(number: int) -> None:
         for _ in range(50):
@@ -200,7 +200,7 @@ def test_files_come_and_go_in_folders_that_vanish_between(
     assert [file.image_id for file in walked(folder)] == []
 
 
-def test_a_removed_file_takes_its_empty_folders_along(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+def test_a_removed_file_takes_its_empty_folders_along(folder: Path, place_of: WritableOriginals, bring: Bring) -> None:
     for name in ("a/b/c/d.jpg", "a/e.jpg"):
         place_of.place(bring(place_of, b"x"), name, replace=False)
     place_of.remove("a/b/c/d.jpg")
@@ -211,7 +211,7 @@ def test_a_removed_file_takes_its_empty_folders_along(folder: Path, place_of: Fo
 
 
 @pytest.mark.parametrize("image_id", ["absent", "album", "pipe", "../root/a.jpg", "", "out.jpg", "a.jpg/b"])
-def test_what_is_no_original_is_not_removed(folder: Path, place_of: FolderOriginals, image_id: str) -> None:
+def test_what_is_no_original_is_not_removed(folder: Path, place_of: WritableOriginals, image_id: str) -> None:
     (folder / "a.jpg").write_bytes(b"a")
     (folder / "album").mkdir()
     os.mkfifo(folder / "pipe")
@@ -240,7 +240,7 @@ def test_a_move_never_replaces(tmp_path: Path, move: Callable[[int, str, int, st
     assert tree(tmp_path) == {"b": b"b", "c": b"a"}
 
 
-def test_git_ignores_the_own_folder_of_a_working_tree(folder: Path, place_of: FolderOriginals, bring: Bring) -> None:
+def test_git_ignores_the_own_folder_of_a_working_tree(folder: Path, place_of: WritableOriginals, bring: Bring) -> None:
     (folder / ".git").mkdir()
     place_of.place(bring(place_of, b"x"), "a.jpg", replace=False)
     assert (folder / ".imgserve/.gitignore").read_text() == "*\n"

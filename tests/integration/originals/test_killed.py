@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.folders import walked
 
 ROUNDS = 60
@@ -15,8 +15,8 @@ SIZE = 30_000
 WORK = """
 import itertools, sys
 from pathlib import Path
-from imgserve.originals.folder import FolderOriginals
-originals = FolderOriginals(Path(sys.argv[1]))
+from imgserve.originals.writable import WritableOriginals
+originals = WritableOriginals(Path(sys.argv[1]))
 begin = int(sys.argv[2])
 print("ready", flush=True)
 for number in itertools.count(begin):
@@ -25,14 +25,14 @@ for number in itertools.count(begin):
             incoming.write(bytes([number % 256]) * 10_000)
         originals.place(incoming, "new/a/b/x.jpg", replace=True)
     item = originals.discard("old/deep/kept.jpg", {"number": number})
-    originals.restore(item)
+    originals.trash.restore(item)
 """
 
 
-def kept_once(originals: FolderOriginals, folder: Path) -> bool:
+def kept_once(originals: WritableOriginals, folder: Path) -> bool:
     """Return whether the original that travels is in its place or in the trash; a restored one is no longer there."""
     at_place = (folder / "old/deep/kept.jpg").is_file()
-    trashed = originals.trashed()
+    trashed = originals.trash.items()
     for item in trashed:
         assert item.image_id == "old/deep/kept.jpg"
         assert item.size == SIZE
@@ -47,7 +47,7 @@ def left(folder: Path, kind: str) -> list[Path]:
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / "old/deep").mkdir(parents=True)
     (tmp_path / "old/deep/kept.jpg").write_bytes(bytes(SIZE))
-    originals = FolderOriginals(tmp_path)
+    originals = WritableOriginals(tmp_path)
     chance = random.Random(4)
     in_trash = 0
     for round_number in range(ROUNDS):
@@ -64,9 +64,9 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             assert len(set(data)) == 1
         originals.sweep()
         assert left(tmp_path, "incoming") == []
-        for item in originals.trashed():
+        for item in originals.trash.items():
             in_trash += 1
-            originals.restore(item.item)
+            originals.trash.restore(item.item)
         assert left(tmp_path, "trash") == []
         assert (tmp_path / "old/deep/kept.jpg").read_bytes() == bytes(SIZE)
     assert in_trash  # or the moments were not random enough to show anything

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from imgserve.errors import BadImageId, ImageExists, ImageNotFound, TrashItemNotFound
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.folders import walked
 
 IDS = st.sampled_from(["a", "a/b", "a/b/c", "a/d", "e", "e/é", ".x", "../y", "a//b", "caf\udce9"])
@@ -26,7 +26,7 @@ class OriginalsMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp())
-        self.originals = FolderOriginals(self.root)
+        self.originals = WritableOriginals(self.root)
         self.there: dict[str, bytes] = {}
         self.versions: dict[str, str] = {}
         self.trash: dict[str, tuple[str, bytes, int]] = {}
@@ -80,7 +80,7 @@ class OriginalsMachine(RuleBasedStateMachine):
         item = self.item(number)
         image_id, data, sidecar = self.trash.get(item, ("", b"", 0))
         try:
-            trashed = self.originals.restore(item)
+            trashed = self.originals.trash.restore(item)
         except TrashItemNotFound:
             assert item not in self.trash
         except ImageExists:
@@ -96,7 +96,7 @@ class OriginalsMachine(RuleBasedStateMachine):
     def destroy(self, number: int) -> None:
         item = self.item(number)
         try:
-            self.originals.destroy(item)
+            self.originals.trash.destroy(item)
         except TrashItemNotFound:
             assert item not in self.trash
         else:
@@ -113,8 +113,8 @@ class OriginalsMachine(RuleBasedStateMachine):
         assert found == self.there
         assert list(found) == sorted(found)
         assert {file.image_id: file.version for file in walked(self.root)} == self.versions
-        assert [trashed.item for trashed in self.originals.trashed()] == sorted(self.trash)
-        assert {trashed.item: trashed.image_id for trashed in self.originals.trashed()} == {
+        assert [trashed.item for trashed in self.originals.trash.items()] == sorted(self.trash)
+        assert {trashed.item: trashed.image_id for trashed in self.originals.trash.items()} == {
             item: image_id for item, (image_id, _, _) in self.trash.items()
         }
 

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals
-from imgserve.originals.base import WritableOriginals
-from imgserve.originals.folder import FolderOriginals
-from imgserve.originals.mounted import MountedOriginals
+from imgserve.originals.writable import WritableOriginals
 from tests.pictures import encoded, quarters
 from tests.servers import settled
 
@@ -34,8 +32,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mounted(base: Path) -> WritableOriginals:
-    folders = {name: FolderOriginals(base / name) for name in ("main", "old", "new")}
-    return MountedOriginals(folders["main"], {"archive": folders["old"], "archive/2024": folders["new"]})
+    return WritableOriginals(base / "main", {"archive": base / "old", "archive/2024": base / "new"})
 
 
 IDS = ["a.png", "archive/2024/d.png", "archive/2025/c.png", "archive/b.png", "archives.png", "z.png"]
@@ -70,8 +67,7 @@ def test_what_a_prefix_covers_is_not_there(mounted: WritableOriginals, image_id:
 
 
 def test_a_mounted_folder_that_cannot_be_read_is_left_out(base: Path) -> None:
-    main = FolderOriginals(base / "main")
-    mounted = MountedOriginals(main, {"archive": FolderOriginals(base / "absent")})
+    mounted = WritableOriginals(base / "main", {"archive": base / "absent"})
     assert list(mounted.list()) == ["a.png", "archives.png", "z.png"]
     assert mounted.readable()
 
@@ -101,7 +97,7 @@ def test_what_is_mounted_is_not_written_to(base: Path, mounted: WritableOriginal
 
 @pytest.mark.parametrize("image_id", ["archive", "archive/2024"])
 def test_no_new_image_gets_the_name_of_a_mount(base: Path, image_id: str) -> None:
-    mounted = MountedOriginals(FolderOriginals(base / "main"), {"archive/2024/x": FolderOriginals(base / "old")})
+    mounted = WritableOriginals(base / "main", {"archive/2024/x": base / "old"})
     with pytest.raises(ImageExists, match="folder"):
         mounted.check_id(image_id)
     with mounted.incoming() as incoming, pytest.raises(ImageExists, match="folder"):
@@ -115,21 +111,20 @@ def test_the_main_folder_is_written_to_as_alone(base: Path, mounted: WritableOri
         version = mounted.place(incoming, "new/e.png", replace=False)
     assert mounted.stat("new/e.png").version == version
     first, second = mounted.discard("new/e.png", {"title": "E"}), mounted.discard("a.png", {})
-    assert [trashed.image_id for trashed in mounted.trashed()] == ["new/e.png", "a.png"]
-    assert mounted.restore(first).sidecar == {"title": "E"}
+    assert [trashed.image_id for trashed in mounted.trash.items()] == ["new/e.png", "a.png"]
+    assert mounted.trash.restore(first).sidecar == {"title": "E"}
     mounted.remove("new/e.png")
-    mounted.destroy(second)
+    mounted.trash.destroy(second)
     assert not (base / "main/a.png").exists()
     assert mounted.sweep() == 0
 
 
 def test_nothing_is_restored_to_where_a_folder_was_mounted_since(base: Path) -> None:
-    main = FolderOriginals(base / "main")
-    item = main.discard("archive/hidden.png", {})
-    mounted = MountedOriginals(main, {"archive": FolderOriginals(base / "old")})
+    item = WritableOriginals(base / "main").discard("archive/hidden.png", {})
+    mounted = WritableOriginals(base / "main", {"archive": base / "old"})
     with pytest.raises(ReadOnlyOriginals):
-        mounted.restore(item)
-    assert mounted.trash_item(item).image_id == "archive/hidden.png"
+        mounted.trash.restore(item)
+    assert mounted.trash.find(item).image_id == "archive/hidden.png"
 
 
 def test_the_files_of_one_stem_are_those_of_the_folder_that_its_prefix_means(mounted: WritableOriginals) -> None:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgserve.errors import ImageNotFound, ImgserveError
-from imgserve.originals.base import Walked
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.tree import Walked
+from imgserve.originals.writable import WritableOriginals
 from tests.folders import walked
 from tests.servers import settled
 
@@ -27,7 +27,7 @@ def test_files_are_reported_with_their_state_whatever_their_extension(folder: Pa
     assert (found.image_id, found.version) == ("a/notes.txt", f"{state.st_mtime_ns:x}_4")
 
 
-def test_a_version_is_that_of_a_look_at_the_file(folder: Path, place_of: FolderOriginals) -> None:
+def test_a_version_is_that_of_a_look_at_the_file(folder: Path, place_of: WritableOriginals) -> None:
     settled(folder / "a.svg", b"<svg/>")
     (found,) = walked(folder)
     assert place_of.stat("a.svg").file_version == found.version
@@ -108,7 +108,7 @@ def test_a_walk_meets_what_is_there(tmp_path: Path, paths: list[list[str]]) -> N
     for parts in paths:
         with_folders(tmp_path / "root", parts)
     there = (path for path in (tmp_path / "root").rglob("*") if path.is_file())
-    originals = FolderOriginals(tmp_path / "root")
+    originals = WritableOriginals(tmp_path / "root")
     assert ids(walked(tmp_path / "root")) == sorted(str(path.relative_to(tmp_path / "root")) for path in there)
     assert all(served(originals, image_id) for image_id in ids(walked(tmp_path / "root")))
 
@@ -123,7 +123,7 @@ def with_folders(root: Path, parts: list[str]) -> None:
         return
 
 
-def served(originals: FolderOriginals, image_id: str) -> bool:
+def served(originals: WritableOriginals, image_id: str) -> bool:
     """Return whether a look at it finds a file, if no picture."""
     try:
         originals.stat(image_id)

@@ -20,7 +20,7 @@ from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
 from imgserve.model import Limits
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import ProcessLimits
 from imgserve.rendering.workers import Workers
@@ -45,7 +45,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     )
     cache = TieredCache(MemoryTier(0), DiskTier(folder / ".cache", 0, 0), MezzanineTier(folder / ".cache", 0))
     database = Database(f"sqlite:///{settings['catalog']}")
-    catalog, originals = Catalog(database), FolderOriginals(folder)
+    catalog, originals = Catalog(database), WritableOriginals(folder)
 
     rules = Rules(duplicates=settings.get("duplicates", "existing"))
     ingest = IngestService(

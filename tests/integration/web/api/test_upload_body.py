@@ -5,7 +5,7 @@ import pytest
 
 from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedImage
 from imgserve.library.upload import UploadReceiver
-from imgserve.originals.folder import FolderOriginals
+from imgserve.originals.writable import WritableOriginals
 from imgserve.web.api.upload_body import BodyReceiver
 from tests.forms import FORM, Part, closing, form, opening
 from tests.pictures import encoded, quarters
@@ -30,7 +30,7 @@ def collector(
     folder: Path, *, files: int = 10, request_bytes: int = 1_000_000, file_bytes: int = 100_000
 ) -> BodyReceiver:
     return BodyReceiver(
-        UploadReceiver(FolderOriginals(folder), None, max_bytes=file_bytes), files=files, request_bytes=request_bytes
+        UploadReceiver(WritableOriginals(folder), None, max_bytes=file_bytes), files=files, request_bytes=request_bytes
     )
 
 

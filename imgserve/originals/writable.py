@@ -1,0 +1,137 @@
+"""Originals that are added, replaced and deleted."""
+
+import contextlib
+import functools
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from imgserve.errors import ImageExists, ImageNotFound, OriginalUnsettled, ReadOnlyOriginals, UnsupportedImage
+from imgserve.model import file_version
+from imgserve.originals.folder import OWN, Originals, check_id, names_in, parts_of
+from imgserve.originals.incoming import Incoming, claim, file_size, hold_abandoned, move_new, writing
+from imgserve.originals.trash import Trash
+
+_INCOMING = "incoming"
+
+
+class WritableOriginals(Originals):
+    """Originals whose main folder is written to; the mounted folders are read-only.
+
+    Every writing method may raise StorageFull, ReadOnlyOriginals, and Unavailable for other failures of the disk.
+    """
+
+    @functools.cached_property
+    def trash(self) -> Trash:
+        """The trash of the main folder."""
+        return Trash(self._root, self._check_writable)
+
+    def check_id(self, image_id: str) -> None:
+        """Check an id for a new image. Existing files may have other ids.
+
+        Raises:
+            BadImageId: it is hidden, climbs, is too long or not clean text.
+            ReadOnlyOriginals, ImageExists: it is below a mounted folder, or a folder with one.
+        """
+        self._check_placeable(image_id)
+        check_id(image_id)
+
+    def incoming(self) -> Incoming:
+        """Open a new file that is not visible yet."""
+        with writing(), self._root.own(_INCOMING, make=True) as folder:
+            descriptor = None
+            while descriptor is None:
+                name = f"{time.time_ns():x}-{secrets.token_hex(6)}"
+                descriptor = claim(folder, name)
+            return Incoming(Path(f"{self._root.path}/{OWN}/{_INCOMING}/{name}"), os.dup(folder), descriptor)
+
+    def place(self, incoming: Incoming, image_id: str, *, replace: bool) -> str:
+        """Move a complete incoming file to its place, create its folders, and return its file version.
+
+        An existing file stays unless `replace` is set. If this fails, nothing has changed.
+
+        Raises:
+            BadImageId: no file can have this id.
+            ImageExists: there is a file or a folder, or a file where a folder is needed.
+        """
+        self._check_placeable(image_id)
+        if parts_of(image_id) is None or not os.path.lexists(f"{self._root.path}/{image_id}"):
+            check_id(image_id)  # an existing file may be replaced under an id that no new file can have
+
+        def move(folder: int, name: str) -> None:
+            if not replace:
+                move_new(incoming.folder, incoming.path.name, folder, name)
+                return
+            try:
+                state = os.stat(name, dir_fd=folder)  # of the target of a link, because that was served
+            except OSError:  # no file, or one that was not served
+                pass
+            else:
+                incoming.differ(file_version(state.st_mtime_ns, state.st_size))
+            os.rename(incoming.path.name, name, src_dir_fd=incoming.folder, dst_dir_fd=folder)
+
+        incoming.close()
+        with writing():
+            self._root.put(image_id, move)
+            version = incoming.version
+        incoming.placed()
+        return version
+
+    def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
+        """Move an original to the trash with a sidecar, and return the name of the item.
+
+        Raises:
+            ImageNotFound: it does not exist.
+        """
+        self._check_deletable(image_id)
+        return self.trash.discard(image_id, sidecar)
+
+    def remove(self, image_id: str) -> None:
+        """Delete an original for good, and the folders that are empty then.
+
+        Raises:
+            ImageNotFound: it does not exist.
+        """
+        self._check_deletable(image_id)
+        file_size(self._root, image_id)
+        *above, name = image_id.split("/")
+        with writing():
+            try:
+                with self._root.folder(above, make=False) as folder:
+                    os.unlink(name, dir_fd=folder.descriptor)
+                    os.fsync(folder.descriptor)
+                    folder.prune()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                raise ImageNotFound from error
+
+    def sweep(self) -> int:
+        """Remove the incomplete files that processes left when they died; return how many."""
+        swept = 0
+        with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_INCOMING, make=False) as folder:
+            for name in names_in(folder):
+                descriptor = hold_abandoned(folder, name)
+                if descriptor is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=folder)
+                        swept += 1
+                    os.close(descriptor)
+        return swept + self.trash.sweep()
+
+    def _check_writable(self, image_id: str) -> None:
+        if self._prefix(image_id):
+            raise ReadOnlyOriginals
+
+    def _check_placeable(self, image_id: str) -> None:
+        """Raise for an id below a prefix, or one that is a folder of a prefix."""
+        self._check_writable(image_id)
+        if any(prefix.startswith(f"{image_id}/") for prefix in self._roots):
+            raise ImageExists("There is a folder of this name.")
+
+    def _check_deletable(self, image_id: str) -> None:
+        """Raise for an id of a read-only folder: ImageNotFound if there is nothing to delete."""
+        if self._prefix(image_id):
+            with contextlib.suppress(UnsupportedImage, OriginalUnsettled):  # a file, but not an image
+                self.stat(image_id)
+            raise ReadOnlyOriginals
