@@ -57,7 +57,8 @@ class Parts:
     workers: Workers
     renditions: Renditions
     resolver: Resolver
-    fallback: FallbackRenditions
+    fallback: FallbackRenditions | None
+    """Only if set."""
     locator: Locator
     metrics: Metrics
     requests: RequestLog
@@ -118,7 +119,9 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
             after=config.rendering.stand_in,
             limits=config.limits.plain(),
             loaded=lambda: admission.waiting > 0,
-        ),
+        )
+        if config.rendering.stand_in
+        else None,
         locator,
         metrics,
         RequestLog(RequestMetrics(metrics), AccessLog(config.log.access, config.log.access_style)),

@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 import unicodedata
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from anyio import to_thread
@@ -31,7 +31,13 @@ class ArchiveNames:
     def name(self, image_id: str, extension: str) -> str:
         """Return the name of the image with another extension."""
         *folders, last = [_safe(part) for part in image_id.split("/") if part not in {"", ".", ".."}] or ["image"]
-        folder = self._folder(folders)
+        folder = ""
+        for part in folders:
+            folder += part
+            while _folded(folder) in self._files:
+                folder += "_"
+            self._folders.add(_folded(folder))
+            folder += "/"
         stem = last.rpartition(".")[0] or last
         name, number = f"{folder}{stem}.{extension}", 1
         while _folded(name) in self._files or _folded(name) in self._folders:
@@ -40,28 +46,13 @@ class ArchiveNames:
         self._files.add(_folded(name))
         return name
 
-    def _folder(self, parts: list[str]) -> str:
-        """Return the path of folders, none of which has the name of a file."""
-        path = ""
-        for part in parts:
-            free = part
-            while _folded(path + free) in self._files:
-                free += "_"
-            path += free
-            self._folders.add(_folded(path))
-            path += "/"
-        return path
-
 
 def _safe(part: str) -> str:
     name = _UNSAFE.sub("_", part)
     stem, dot, extension = name.rpartition(".")
     if len(name) > _LONGEST:
-        name = (
-            stem[: _LONGEST - len(extension) - 1] + dot + extension
-            if len(extension) < _LONGEST // 2
-            else name[:_LONGEST]
-        )
+        end = dot + extension if len(extension) < _LONGEST // 2 else ""
+        name = (stem if end else name)[: _LONGEST - len(end)] + end
     name = name.rstrip(". ").lstrip(" ") or "_"
     return f"_{name}" if _DEVICES.match(name) else name
 
@@ -90,7 +81,7 @@ async def zipped(
                 continue
             archive.add(result.rendition.data, names.name(image_id, result.extension))
             # A checksum over megabytes would block the event loop.
-            for piece in await to_thread.run_sync(_file_of, archive):
+            for piece in await to_thread.run_sync(lambda: list[bytes](archive.file())):
                 yield piece
     if problems:
         archive.comment = f"{len(problems)} images are missing; see {ERRORS}."
@@ -102,8 +93,3 @@ async def zipped(
 def archive_name() -> str:
     """Return a file name with the current date."""
     return f"images-{datetime.now(UTC):%Y-%m-%d}.zip"
-
-
-def _file_of(archive: ZipStream) -> list[bytes]:
-    pieces: Iterator[bytes] = archive.file()
-    return list(pieces)

@@ -32,12 +32,10 @@ async def map_ordered(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-_TRANSIENT = (Busy, OriginalChanged, OriginalUnsettled, Unavailable)
-_TRIES = 10
 _MAX_PAUSE = 10
 
 
-async def retry_transient(work: Callable[[], Awaitable[T]], *, tries: int = _TRIES) -> T:
+async def retry_transient(work: Callable[[], Awaitable[T]], *, tries: int = 10) -> T:
     """Return the result of work, repeated after a pause while it fails with a transient error.
 
     Raises:
@@ -46,18 +44,13 @@ async def retry_transient(work: Callable[[], Awaitable[T]], *, tries: int = _TRI
     for _ in range(tries - 1):
         try:
             return await work()
-        except _TRANSIENT as error:
+        except (Busy, OriginalChanged, OriginalUnsettled, Unavailable) as error:
             await asyncio.sleep(min(error.retry_after or 1, _MAX_PAUSE))
     return await work()
 
 
 BATCH = 500
 """Ids in one batch: little memory, and few queries."""
-
-
-def distinct_ids(selection: Selection) -> list[str] | None:
-    """Return the ids of a list, each once and in order; None for a query."""
-    return None if isinstance(selection, ImageQuery) else list(dict.fromkeys(selection))
 
 
 async def count(selection: Selection, search: ImageSearch) -> int:
@@ -68,7 +61,7 @@ async def count(selection: Selection, search: ImageSearch) -> int:
     """
     if isinstance(selection, ImageQuery):
         return (await search.totals(selection)).images
-    return len(distinct_ids(selection) or ())
+    return len(set(selection))
 
 
 async def batches(selection: Selection, search: ImageSearch) -> AsyncIterator[list[str]]:
@@ -78,7 +71,7 @@ async def batches(selection: Selection, search: ImageSearch) -> AsyncIterator[li
         CatalogUnavailable: a query cannot be answered now.
     """
     if not isinstance(selection, ImageQuery):
-        ids = distinct_ids(selection) or []
+        ids = list(dict.fromkeys(selection))
         for start in range(0, len(ids), BATCH):
             yield ids[start : start + BATCH]
         return

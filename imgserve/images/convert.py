@@ -1,6 +1,6 @@
 """Convert and transform images for API clients, one image or a selection of them."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from imgserve.formats import BY_EXTENSION, FORMATS, default_output
 from imgserve.http.request import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
-from imgserve.images.renditions import Renditions, Served
+from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
 from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
@@ -32,56 +32,25 @@ class Steps:
     queries: tuple[str, ...]
     parsed: tuple[ParsedQuery, ...]
 
-    @property
-    def single(self) -> bool:
-        """Whether the steps can be written as a URL."""
-        return len(self.queries) == 1
-
     def transforms(self, original: Original, accepted: AcceptClass) -> list[Transform]:
         """Return the transforms; the last one has the format of the result.
 
         If the last step names no format, it inherits format and encoding from the last step that does.
         """
         *earlier, last = (parsed.transform for parsed in self.parsed)
-        naming = next((parsed for parsed in reversed(self.parsed) if _names_format(parsed)), self.parsed[-1])
+        named = (item for item in reversed(self.parsed) if item.transform.format or "format" in item.transform.auto)
+        naming = next(named, self.parsed[-1])
         if naming is not self.parsed[-1]:
             given = self.parsed[-1].given
             inherited = {name: getattr(naming.transform, name) for name in _ENCODING if name not in given}
             last = replace(last, **inherited)
-        return [*earlier, _with_format(last, original, accepted)]
-
-
-def read_steps(queries: Sequence[str], resolver: Resolver) -> Steps:
-    """Parse the steps of a transform.
-
-    Raises:
-        BadTransform: with every mistake in every step.
-    """
-    if not 1 <= len(queries) <= MOST_STEPS:
-        raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
-    parsed, mistakes = list[ParsedQuery](), list[str]()
-    for number, query in enumerate(queries, start=1):
-        try:
-            parsed.append(resolver.parse(query))
-        except BadTransform as error:
-            prefix = f"step {number}: " if len(queries) > 1 else ""
-            mistakes += [prefix + mistake for mistake in error.mistakes]
-    if mistakes:
-        raise BadTransform(mistakes)
-    return Steps(tuple(queries), tuple(parsed))
-
-
-def _names_format(parsed: ParsedQuery) -> bool:
-    return parsed.transform.format is not None or "format" in parsed.transform.auto
-
-
-def _with_format(transform: Transform, original: Original, accepted: AcceptClass) -> Transform:
-    name = transform.format
-    if "format" in transform.auto:
-        # The size of the result is not known here, so AVIF is only used if it is named.
-        chosen = choose_format(accepted, original.format, 0, 0)
-        name = chosen.name if chosen.name in accepted or name is None else name
-    return replace(transform, format=name or default_output(original.format).name, auto=transform.auto - {"format"})
+        name = last.format
+        if "format" in last.auto:
+            # The size of the result is not known here, so AVIF is only used if it is named.
+            chosen = choose_format(accepted, original.format, 0, 0)
+            name = chosen.name if chosen.name in accepted or name is None else name
+        name = name or default_output(original.format).name
+        return [*earlier, replace(last, format=name, auto=last.auto - {"format"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +82,18 @@ class Converter:
         Raises:
             BadTransform: with every mistake in every step.
         """
-        return read_steps(queries, self._resolver)
+        if not 1 <= len(queries) <= MOST_STEPS:
+            raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
+        parsed, mistakes = list[ParsedQuery](), list[str]()
+        for number, query in enumerate(queries, start=1):
+            try:
+                parsed.append(self._resolver.parse(query))
+            except BadTransform as error:
+                prefix = f"step {number}: " if len(queries) > 1 else ""
+                mistakes += [prefix + mistake for mistake in error.mistakes]
+        if mistakes:
+            raise BadTransform(mistakes)
+        return Steps(tuple(queries), tuple(parsed))
 
     async def convert(self, image_id: str, extension: str, query: str, accepted: AcceptClass) -> Converted:
         """Return a picture in the format of an extension.
@@ -151,13 +131,13 @@ class Converter:
             BadTransform: there are several steps, which no URL can express.
             ImageNotFound: there is no such image.
         """
-        if not steps.single:
+        if len(steps.queries) > 1:
             raise BadTransform([f"steps: expected one for a URL, but received {len(steps.queries)}"])
         await self._locator.find_exactly(image_id)
         return compose(read_parameters(steps.queries[0]))
 
     async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Converted:
-        if steps.single:
+        if len(steps.queries) == 1:
             return await self._one(self._resolver.request(found, steps.queries[0], accepted, strict=True))
         try:
             served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
@@ -169,9 +149,9 @@ class Converter:
         return Converted(found.original, served.rendition, (*notes, *served.rendition.notes))
 
     async def _one(self, request: RenditionRequest) -> Converted:
-        served: Served | None = await self._renditions.cached(request.key)
-        if served is None:
-            served = await self._renditions.make(request.original, request.transform, request.key)
+        served = await self._renditions.cached(request.key) or await self._renditions.make(
+            request.original, request.transform, request.key
+        )
         return Converted(request.original, served.rendition, (*request.query.notes, *served.rendition.notes))
 
     async def _while_it_changes(self, image_id: str, work: Callable[[Found], Awaitable[T]]) -> T:
@@ -188,7 +168,7 @@ class BulkConverter:
     """Works on every image of a selection, several at a time; an error of one image does not stop the others."""
 
     def __init__(self, search: ImageSearch, *, at_once: int, most: int) -> None:
-        """Create one that works on `at_once` images at a time and accepts at most `most` in a selection."""
+        """Work on `at_once` images at a time, and accept at most `most` in a selection."""
         self._search = search
         self._at_once = at_once
         self._most = most

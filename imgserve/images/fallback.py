@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from anyio import to_thread
 
 from imgserve.cache import RenditionKey, Sibling, TieredCache
-from imgserve.errors import BadTransform, Busy, Unavailable
+from imgserve.errors import BadTransform, Busy
+from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.images.renditions import Renditions, Served
@@ -36,15 +37,7 @@ class FallbackRenditions:
         limits: Limits,
         loaded: Callable[[], bool],
     ) -> None:
-        """Create the fallback.
-
-        Args:
-            renditions: renders pictures.
-            cache: where renditions are stored.
-            after: seconds to wait for the requested picture; 0: for ever.
-            limits: caps on the output.
-            loaded: returns whether pictures wait in the queue.
-        """
+        """Wait `after` seconds for the requested picture; `loaded` returns whether pictures wait in the queue."""
         self._renditions = renditions
         self._cache = cache
         self._after = after
@@ -59,29 +52,24 @@ class FallbackRenditions:
             ImgserveError: the picture cannot be rendered.
         """
         work = self._renditions.make(request.original, request.transform, request.key)
-        if not (self._after and may_stand_in and request.original.megapixels):
-            return await _result(work)
-        making = asyncio.create_task(work)
+        if not (may_stand_in and request.original.megapixels):
+            return await work
+        started, found, making = time.perf_counter(), None, asyncio.create_task(work)
         # Nobody reads the result once a fallback was returned or the client has left.
         making.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            return await self._first(request, making)
+            if request.transform.format == _SLOW_FORMAT and len(request.formats) > 1 and self._loaded():
+                found = await self._find(request, min_share=1.0)
+            if found is None:
+                await asyncio.wait({making}, timeout=self._after)
+                if not making.done() or _is_refused(making):
+                    found = await self._find(request, min_share=_MIN_SHARE)
+            if found is None or (making.done() and not _is_refused(making)):
+                return await making
+            self._renditions.finish(request.key)
         finally:
             making.cancel()
-
-    async def _first(self, request: RenditionRequest, making: asyncio.Task[Served]) -> Served:
-        started = time.perf_counter()
-        found = None
-        if request.transform.format == _SLOW_FORMAT and len(request.formats) > 1 and self._loaded():
-            found = await self._find(request, min_share=1.0)
-        if found is None:
-            await asyncio.wait({making}, timeout=self._after)
-            if not making.done() or _is_refused(making):
-                found = await self._find(request, min_share=_MIN_SHARE)
-        if found is None or (making.done() and not _is_refused(making)):
-            return await _result(making)
         key, served = found
-        self._renditions.finish(request.key)
         waited = time.perf_counter() - started
         return Served(served.rendition, "stand_in", seconds={"wait": waited}, fallback_key=key)
 
@@ -95,7 +83,7 @@ class FallbackRenditions:
     def _best(self, request: RenditionRequest, siblings: list[Sibling], min_share: float) -> Sibling | None:
         """Return the nearest in size, preferring the requested format."""
         plans = self._plans(request.original, request.transform)
-        formats = {self._renditions.extension(name): name for name in request.formats}
+        formats = {FORMATS[name].extensions[0]: name for name in request.formats}
         sized = [
             sibling
             for sibling in siblings
@@ -133,17 +121,6 @@ class FallbackRenditions:
                 continue  # a rect outside this orientation
             plans[orientation] = uncapped.capped(self._limits.output_side, self._limits.output_pixels)
         return plans
-
-
-async def _result(work: Awaitable[Served]) -> Served:
-    """Return the result of work; if it is cancelled while this request is not, the server is being stopped."""
-    try:
-        return await work
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if current is not None and not current.cancelling():
-            raise Unavailable(retry_after=1) from None
-        raise
 
 
 def _is_refused(making: asyncio.Task[Served]) -> bool:

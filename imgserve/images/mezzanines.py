@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +70,7 @@ class Mezzanines:
     ) -> AsyncIterator[Start]:
         """Yield the input of a rendering, after waiting for a useful mezzanine that is being made.
 
-        Args:
-            original: the original.
-            transform: a normalized transform.
-            limits: limits of the rendition.
-            off: start from the original and store no mezzanine, since the original may still be written.
+        With `off` that is the original, which may still be written, and no mezzanine is stored.
         """
         key = self.key(original)
         from_original = Start(megapixels=_megapixels(original, limits))
@@ -111,7 +107,7 @@ class Mezzanines:
                 # Without a slot nothing was written, and the next request tries again. With one, the caller has its
                 # picture, has failed or has left, and the mezzanine may still be being written.
                 if start.stored is not None:
-                    self._begin(self._adopt(key, place, start.stored, stack.pop_all()))
+                    self._adopt(key, place, start.stored, stack.pop_all())
 
     async def peek(self, original: Original, transform: Transform, limits: Limits) -> Start:
         """Return the input of a rendering that makes no mezzanine, after waiting for one that is being made."""
@@ -161,7 +157,7 @@ class Mezzanines:
             if start.stored is not None:
                 stack = contextlib.AsyncExitStack()
                 stack.callback(self._done, key)
-                self._begin(self._adopt(key, start.store, start.stored, stack))
+                self._adopt(key, start.store, start.stored, stack)
 
     def claim(self, original: Original, start: Start, stored: asyncio.Future[int]) -> None:
         """Begin background work that has its slot now.
@@ -175,10 +171,16 @@ class Mezzanines:
         start.stored = stored
         self._making[path] = asyncio.Event()
 
-    async def _adopt(
+    def _adopt(
         self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack
     ) -> None:
-        """Enter a mezzanine in the cache once it is written; then let waiting requests start."""
+        """Begin to wait until a mezzanine is written, to enter it in the cache and to let waiting requests start."""
+        self._tasks.add(task := asyncio.create_task(self._enter(key, place, written, stack)))
+        task.add_done_callback(self._tasks.discard)
+
+    async def _enter(
+        self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack
+    ) -> None:
         async with stack:
             result = "none"
             try:
@@ -198,10 +200,6 @@ class Mezzanines:
 
     def _done(self, key: RenditionKey) -> None:
         self._making.pop(key.path).set()
-
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        self._tasks.add(task := asyncio.create_task(work))
-        task.add_done_callback(self._tasks.discard)
 
 
 def _megapixels(original: Original, limits: Limits) -> float:

@@ -5,7 +5,7 @@ import heapq
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 
 from imgserve.cache import TierStats
 from imgserve.errors import Busy, ImgserveError, Unavailable
@@ -72,19 +72,13 @@ class MezzaninePrefetcher:
             heapq.heappop(self._young)
         self._added.set()
 
-    async def on_recorded(self, original: Original) -> None:
-        """Add a new original, or a new version of one."""
-        self.add(original)
-
-    async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        """Do nothing: purged mezzanines are made on demand."""
-
     async def run(self) -> None:
         """Make mezzanines until cancelled."""
         while True:
             original = await self._next()
             try:
-                await self._prepare(original)
+                if self._renditions.can_prepare(original):
+                    await self._prepare(original)
             except Exception:
                 # The edge of a background task: the next original may succeed.
                 _logger.exception("the mezzanine of %s could not be prepared", original.image_id)
@@ -101,7 +95,8 @@ class MezzaninePrefetcher:
             now = time.monotonic()
             while self._young and self._young[0][0] <= now:
                 self._push(heapq.heappop(self._young)[2])
-            bulk_seconds = self._bulk_lasts(now)
+            bulk = len(self._arrivals) == _BULK and self._arrivals[-1] - self._arrivals[0] <= _BULK_SECONDS
+            bulk_seconds = self._arrivals[-1] + _BULK_SECONDS - now if bulk else 0.0
             if self._ready and bulk_seconds <= 0:
                 return self._ready.popitem()[1]
             self._added.clear()
@@ -112,19 +107,16 @@ class MezzaninePrefetcher:
             except TimeoutError:
                 continue
 
-    def _bulk_lasts(self, now: float) -> float:
-        """Return the seconds until a bulk upload is over if nothing more is added."""
-        if len(self._arrivals) < _BULK or self._arrivals[-1] - self._arrivals[0] > _BULK_SECONDS:
-            return 0.0
-        return self._arrivals[-1] + _BULK_SECONDS - now
-
     async def _prepare(self, original: Original) -> None:
-        if not self._renditions.can_prepare(original):
-            return
         size, tier = mezzanine_bytes(original.format, original.width, original.height), await self._tier_stats()
         full = tier.bytes + size > tier.limit_bytes
-        if full and not self._may_evict(original, size, tier.limit_bytes):
-            return
+        if full:
+            now = time.time()
+            while self._evicting and self._evicting[0][0] < now - self._new_seconds:
+                self._evicting.popleft()
+            new = abs(now - original.modified_ns / 1e9) <= self._new_seconds
+            if not new or sum(made for _, made in self._evicting) + size > tier.limit_bytes // _SHARE:
+                return
         try:
             if await self._renditions.prepare(original) and full:
                 self._evicting.append((time.time(), size))
@@ -136,11 +128,3 @@ class MezzaninePrefetcher:
         except ImgserveError as error:
             # A client that requests a picture of it gets the error; here it only means that there is no mezzanine.
             _logger.debug("no mezzanine of %s: %r", original.image_id, error)
-
-    def _may_evict(self, original: Original, size: int, limit: int) -> bool:
-        """Return whether other mezzanines may be evicted for this one."""
-        now = time.time()
-        while self._evicting and self._evicting[0][0] < now - self._new_seconds:
-            self._evicting.popleft()
-        new = abs(now - original.modified_ns / 1e9) <= self._new_seconds
-        return new and sum(bytes_ for _, bytes_ in self._evicting) + size <= limit // _SHARE

@@ -17,6 +17,7 @@ from imgserve.errors import (
     RenderCrashed,
     RenderTimeout,
     TooLarge,
+    Unavailable,
     UnreadableImage,
     UnsupportedImage,
 )
@@ -65,13 +66,7 @@ class RenderSettings:
     def job(
         self, original: Original, transform: Transform | None, start: Start, then: tuple[Transform, ...] = ()
     ) -> RenderJob:
-        """Return the job for a rendering process.
-
-        Args:
-            original: the original.
-            transform: the transform; None: only the mezzanine is written.
-            start: the mezzanine to start from or to write.
-            then: transforms of the result.
+        """Return the job for a rendering process; without a transform it only writes the mezzanine.
 
         Raises:
             TooLarge: the original has more bytes than allowed.
@@ -93,16 +88,10 @@ class RenderSettings:
 
     def revision(self, pipeline: str) -> str:
         """Return a hash of everything except original and transform that decides the bytes of a rendition."""
-        limits = self.limits
-        return _digest(
-            (
-                pipeline,
-                sorted(self.encoders.quality.items()),
-                sorted(self.encoders.effort.items()),
-                (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels),
-                self.damaged,
-            )
-        )
+        limits, encoders = self.limits, self.encoders
+        caps = (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels)
+        settings = (sorted(encoders.quality.items()), sorted(encoders.effort.items()))
+        return _digest((pipeline, *settings, caps, self.damaged))
 
     def mezzanine_revision(self, pipeline: str) -> str:
         """Return a hash of everything except the original that decides the bytes of a mezzanine."""
@@ -190,12 +179,8 @@ class Renditions:
         return self._key(original, canonical(transform), transform.format)
 
     def _key(self, original: Original, text: str, output: str | None) -> RenditionKey:
-        extension = self.extension(output or original.format.name)
+        extension = FORMATS[output or original.format.name].extensions[0]
         return RenditionKey(original.image_id, original.version, text, self._revision, extension)
-
-    def extension(self, name: str) -> str:
-        """Return the file name extension of a format."""
-        return FORMATS[name].extensions[0]
 
     def output_pixels(self, original: Original, transform: Transform) -> int:
         """Return the number of pixels of a rendition, or 0 if the original's size is not known cheaply."""
@@ -234,7 +219,16 @@ class Renditions:
             OriginalChanged: the original has another version now; find it again.
             ImgserveError: it cannot be rendered.
         """
-        return await self._shared(key, lambda: self._make(original, transform, key))
+
+        async def work() -> Served:
+            async with self._locks.hold(key.path):
+                # Looked up again, since another caller may have rendered it after this caller's look-up:
+                #   1. A misses, B misses;  2. A flies, stores, lands;  3. B finds no flight of A and flies.
+                # With several server processes A and B may be processes, and only the disk has the picture.
+                hit = await self._cache.recheck(key, on_disk=self._locks.shared)
+                return await self._render(original, transform, key) if hit is None else Served(*hit)
+
+        return await self._shared(key, work)
 
     async def make_chain(self, original: Original, steps: Sequence[Transform]) -> Served:
         """Return the result of several transforms, each of the result of the one before; it is not stored.
@@ -251,7 +245,13 @@ class Renditions:
     async def _shared(self, key: RenditionKey, work: Callable[[], Awaitable[Served]]) -> Served:
         self._failures.check(key)
         started = time.perf_counter()
-        served, shared = await self._flights.do(key.path, work)
+        try:
+            served, shared = await self._flights.do(key.path, work)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and not current.cancelling():
+                raise Unavailable(retry_after=1) from None  # not this request was cancelled: the server is stopped
+            raise
         if not shared or served.outcome != "render":
             return served
         self._metrics.coalesced.inc()
@@ -261,16 +261,6 @@ class Renditions:
     def finish(self, key: RenditionKey) -> None:
         """Finish and store a picture that is being rendered, even if nobody waits for it any more."""
         self._flights.commit(key.path)
-
-    async def _make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
-        async with self._locks.hold(key.path):
-            # Looked up again, since another caller may have rendered it after this caller's look-up:
-            #   1. A misses, B misses;  2. A flies, stores, lands;  3. B finds no flight of A and flies.
-            # With several server processes A and B may be processes, and only the disk has the picture.
-            hit = await self._cache.recheck(key, on_disk=self._locks.shared)
-            if hit is not None:
-                return Served(*hit)
-            return await self._render(original, transform, key)
 
     async def _render(
         self, original: Original, transform: Transform, key: RenditionKey, then: tuple[Transform, ...] = ()
@@ -340,13 +330,6 @@ class Renditions:
         if self._mezzanines.is_useful(original, transform, self._settings.limits):
             await self.prepare(original)
         start = await self._mezzanines.peek(original, transform, self._settings.limits)
-        try:
-            await self._warm(original, transform, key, start)
-        except OvertakenError:
-            return False
-        return True
-
-    async def _warm(self, original: Original, transform: Transform, key: RenditionKey, start: Start) -> None:
         admitted = False
 
         def on_turn(_stored: asyncio.Future[int]) -> None:
@@ -359,6 +342,8 @@ class Renditions:
         job = self._settings.job(original, transform, start)
         try:
             rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn, background=True)
+        except OvertakenError:
+            return False
         except ImgserveError as error:
             if admitted:
                 self._fail(original, transform, key, error)
@@ -366,6 +351,7 @@ class Renditions:
         self._count(key.extension, rendered)
         # Not in memory, where it would evict requested pictures.
         await self._cache.put(key, rendered.rendition, in_memory=False)
+        return True
 
     def _count(self, output: str, rendered: Rendered) -> None:
         self._metrics.renders.labels(output, "ok").inc()

@@ -83,11 +83,7 @@ class Resolver:
     ) -> RenditionRequest:
         """Return the rendition that a query means for an original and a class of clients.
 
-        Args:
-            found: the original, with the preset or format in the path.
-            query: parameters.
-            accepted: formats in the Accept header.
-            strict: whether an unknown parameter is a mistake; None: as set.
+        `strict` says whether an unknown parameter is a mistake; None: as set.
 
         Raises:
             BadTransform: with every mistake in the query.
@@ -115,7 +111,11 @@ class Resolver:
                 focal_point=original.focal_point is not None,
             )
         key = self._renditions.key(original, transform)
-        return RenditionRequest(original, transform, key, parsed, _formats(original, parsed, accepted, transform))
+        formats: tuple[str, ...] = (transform.format or original.format.name,)
+        if "format" in parsed.transform.auto:
+            fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
+            formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
+        return RenditionRequest(original, transform, key, parsed, formats)
 
     def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
         """Return the renditions that a query means for all classes of clients, each once."""
@@ -162,12 +162,3 @@ def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pix
         if name == "webp" or (0 < pixels <= avif_pixels and not original.animation):
             return FORMATS[name]
     return original if original.name in _FALLBACKS else FORMATS[original.fallback]
-
-
-def _formats(original: Original, parsed: ParsedQuery, accepted: AcceptClass, chosen: Transform) -> tuple[str, ...]:
-    """Return the possible formats: the named one, or all that the client accepts if the format is negotiated."""
-    named = chosen.format or original.format.name
-    if "format" not in parsed.transform.auto:
-        return (named,)
-    fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
-    return tuple(dict.fromkeys((named, *accepted, fallback)))

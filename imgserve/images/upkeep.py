@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 import psutil
@@ -22,7 +22,7 @@ class Upkeep:
     def __init__(self, cache: TieredCache, metrics: Metrics) -> None:
         self._cache = cache
         self._metrics = metrics
-        self._before: dict[str, TierStats] = {}
+        self._before: Mapping[str, TierStats] = {}
 
     async def run(self) -> None:
         """Run every task at its interval."""
@@ -32,26 +32,21 @@ class Upkeep:
 
     async def publish(self) -> None:
         """Update the metrics of cache and memory."""
-        for tier, stats in (await self._cache.stats()).items():
-            self._publish_tier(tier, stats)
+        metrics, before = self._metrics, self._before
+        self._before = await self._cache.stats()
+        for tier, stats in self._before.items():
+            last = before.get(tier, TierStats())
+            metrics.cache_hits.labels(tier).inc(stats.hits - last.hits)
+            metrics.cache_misses.labels(tier).inc(stats.misses - last.misses)
+            metrics.cache_evictions.labels(tier).inc(stats.evictions - last.evictions)
+            metrics.cache_errors.labels(tier).inc(stats.errors - last.errors)
+            # Server processes share one disk tier and their gauges are summed: only one of them reports it.
+            own = 1 if stats.mine else 0
+            metrics.cache_bytes.labels(tier).set(stats.bytes * own)
+            metrics.cache_entries.labels(tier).set(stats.entries * own)
+            metrics.cache_limit_bytes.labels(tier).set(stats.limit_bytes * own)
         for kind, size in (await to_thread.run_sync(_resident)).items():
-            self._metrics.memory_bytes.labels(kind).set(size)
-
-    def _publish_tier(self, tier: str, stats: TierStats) -> None:
-        metrics, before = self._metrics, self._before.get(tier, TierStats())
-        self._before[tier] = stats
-        for counter, now, then in (
-            (metrics.cache_hits, stats.hits, before.hits),
-            (metrics.cache_misses, stats.misses, before.misses),
-            (metrics.cache_evictions, stats.evictions, before.evictions),
-            (metrics.cache_errors, stats.errors, before.errors),
-        ):
-            counter.labels(tier).inc(now - then)
-        # Server processes share one disk tier and their gauges are summed: only one of them reports it.
-        own = 1 if stats.mine else 0
-        metrics.cache_bytes.labels(tier).set(stats.bytes * own)
-        metrics.cache_entries.labels(tier).set(stats.entries * own)
-        metrics.cache_limit_bytes.labels(tier).set(stats.limit_bytes * own)
+            metrics.memory_bytes.labels(kind).set(size)
 
 
 def _resident() -> dict[str, int]:

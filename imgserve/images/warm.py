@@ -3,13 +3,14 @@
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Locator
 from imgserve.images.renditions import Renditions
-from imgserve.images.resolve import RenditionRequest, Resolver
+from imgserve.images.resolve import Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,6 @@ class Progress:
     error: ImgserveError | None = None
     """Why this query failed."""
     finished: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Warmed:
-    image_id: str
-    made: int
-    error: ImgserveError | None = None
 
 
 class Warmer:
@@ -82,29 +76,33 @@ class Warmer:
         )
         async with contextlib.aclosing(images):
             async for warmed in images:
-                for one in warmed:
-                    done, made, failed = done + 1, made + one.made, failed + (one.error is not None)
-                    total = max(total, done)
-                    yield Progress(done, total, failed, made, one.image_id, one.error)
+                for image_id, result in warmed:
+                    error = result if isinstance(result, ImgserveError) else None
+                    done, failed = done + 1, failed + (error is not None)
+                    made, total = made + (0 if isinstance(result, ImgserveError) else result), max(total, done)
+                    yield Progress(done, total, failed, made, image_id, error)
         yield Progress(done, done, failed, made, finished=True)
 
-    async def _image(self, image_id: str, queries: Sequence[str]) -> list[_Warmed]:
+    async def _image(self, image_id: str, queries: Sequence[str]) -> list[tuple[str, int | ImgserveError]]:
+        """Return the number of rendered pictures, or the error, for each query."""
+        results = list[tuple[str, int | ImgserveError]]()
         # One after the other: the first may write the mezzanine that the others start from.
-        return [await self._query(image_id, query) for query in queries]
-
-    async def _query(self, image_id: str, query: str) -> _Warmed:
-        try:
-            return _Warmed(image_id, await retry_transient(lambda: self._pictures(image_id, query)))
-        except ImgserveError as error:
-            return _Warmed(image_id, 0, error)
+        for query in queries:
+            try:
+                results.append((image_id, await retry_transient(partial(self._pictures, image_id, query))))
+            except ImgserveError as error:
+                results.append((image_id, error))
+        return results
 
     async def _pictures(self, image_id: str, query: str) -> int:
         found = await self._locator.find_exactly(image_id)
-        return sum([await self._picture(request) for request in self._resolver.requests(found, query)])
-
-    async def _picture(self, request: RenditionRequest) -> bool:
         try:
-            return await self._renditions.warm(request.original, request.transform, request.key)
+            return sum(
+                [
+                    await self._renditions.warm(request.original, request.transform, request.key)
+                    for request in self._resolver.requests(found, query)
+                ]
+            )
         except OriginalChanged:
-            self._locator.forget(request.original.image_id)
+            self._locator.forget(image_id)
             raise

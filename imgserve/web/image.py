@@ -89,7 +89,7 @@ class ImageEndpoint:
         self,
         resolver: Resolver,
         renditions: Renditions,
-        fallbacks: FallbackRenditions,
+        fallbacks: FallbackRenditions | None,
         cors: Cors,
         hot: HotTable,
         *,
@@ -174,9 +174,12 @@ class ImageEndpoint:
         """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
         for _ in range(_MAX_ATTEMPTS):
             try:
-                served = await self._fallbacks.make(
-                    response.request, may_stand_in=accepts_fallback(response, conditions)
-                )
+                if self._fallbacks is None:
+                    request = response.request
+                    served = await self._renditions.make(request.original, request.transform, request.key)
+                else:
+                    may_stand_in = accepts_fallback(response, conditions)
+                    served = await self._fallbacks.make(response.request, may_stand_in=may_stand_in)
             except OriginalChanged:
                 self._resolver.forget(response.request.original.image_id)
                 response, stats = await self._resolve(scope, accept)

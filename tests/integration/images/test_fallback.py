@@ -14,6 +14,7 @@ from imgserve.errors import Unavailable
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
+from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Original, Rendition
@@ -25,12 +26,21 @@ ORIGINAL = Original("a.jpg", "1_2", 100, 0, FORMATS["jpg"], 4000, 3000, "/nowher
 
 def parts(place: Path, *, disk: bool = True) -> Parts:
     settled(place / "originals/a.txt", b"")
-    overrides: dict[str, object] = {"originals.folder": str(place / "originals"), "cache.folder": str(place / "cache")}
+    overrides: dict[str, object] = {
+        "originals.folder": str(place / "originals"),
+        "cache.folder": str(place / "cache"),
+        "rendering.stand_in": 0.1,
+    }
     found = create_app(
         Config.load(environ={}, overrides={**overrides, **({} if disk else {"cache.disk_bytes": 0})})
     ).state.parts
     assert isinstance(found, Parts)
     return found
+
+
+def fallback_of(house: Parts) -> FallbackRenditions:
+    assert house.fallback is not None
+    return house.fallback
 
 
 def wanted(query: str) -> Transform:
@@ -67,7 +77,7 @@ def chosen(
             transform = wanted(query)
             key = open_rig.renditions.key(ORIGINAL, transform)
             request = RenditionRequest(ORIGINAL, transform, key, ParsedQuery(transform), tuple(formats))
-            found = await open_rig.fallback._find(request, min_share=least)
+            found = await fallback_of(open_rig)._find(request, min_share=least)
         finally:
             await open_rig.cache.close()
         by_name = {canonical(wanted(one)): one for one in kept}
@@ -144,17 +154,19 @@ def request() -> RenditionRequest:
     return RenditionRequest(ORIGINAL, transform, RenditionKey("a", "1", "w=800", "r", "jpg"), ParsedQuery(transform))
 
 
-@pytest.mark.parametrize("after", [0, 0.1])
 def test_a_rendering_that_is_cancelled_at_the_end_is_unavailable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body() -> None:
-        open_rig = parts(tmp_path)
-        open_rig.fallback._after = after
-        monkeypatch.setattr(open_rig.renditions, "make", cancelled_work)
-        with pytest.raises(Unavailable) as caught:
-            await open_rig.fallback.make(request(), may_stand_in=True)
-        assert caught.value.retry_after == 1
+        open_rig, one = parts(tmp_path), request()
+        monkeypatch.setattr(open_rig.renditions, "_render", cancelled_work)
+        for making in (
+            open_rig.renditions.make(one.original, one.transform, one.key),
+            fallback_of(open_rig).make(one, may_stand_in=True),
+        ):
+            with pytest.raises(Unavailable) as caught:
+                await making
+            assert caught.value.retry_after == 1
         await open_rig.cache.close()
 
     asyncio.run(body())
@@ -163,10 +175,9 @@ def test_a_rendering_that_is_cancelled_at_the_end_is_unavailable(
 def test_a_request_that_is_cancelled_itself_stays_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body() -> None:
         open_rig = parts(tmp_path)
-        open_rig.fallback._after = 0.1
         monkeypatch.setattr(open_rig.renditions, "make", endless_work)
         for pause in (0.0, 0.3):  # before and after the time to wait is over
-            task = asyncio.create_task(open_rig.fallback.make(request(), may_stand_in=True))
+            task = asyncio.create_task(fallback_of(open_rig).make(request(), may_stand_in=True))
             await asyncio.sleep(pause)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -38,7 +38,7 @@ def test_the_first_picture_of_what_was_added_comes_from_its_mezzanine(tmp_path: 
     async def body() -> None:
         async with opened(tmp_path, mezzanines=ROOM) as open_rig, preparing(open_rig) as preparer:
             original = open_rig.put("a.jpg", LARGE)
-            await preparer.on_recorded(original)
+            preparer.add(original)
             await until(lambda: prepared(open_rig) == 1)
             await open_rig.make(original, 700)
             assert open_rig.figure("renders_made_from_total", what="mezzanine") == 1
