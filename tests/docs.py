@@ -10,7 +10,7 @@ from imgserve.config import markdown_table as settings_table
 from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
-from imgserve.transform import markdown_table as parameters_table
+from imgserve.transform import PARAMETERS
 
 REFERENCE = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -24,6 +24,23 @@ def _rows(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 def _yes(value: object) -> str:
     return "yes" if value else "-"
+
+
+def parameters_table() -> str:
+    """Return the table of URL parameters."""
+    return _rows(
+        ("name", "short", "value", "default", "meaning"),
+        (
+            (
+                f"`{row.name}`",
+                ", ".join(f"`{alias}`" for alias in row.aliases) or "-",
+                row.kind.expects.replace("{max_side}", "8192"),
+                row.default,
+                f"{row.meaning} E.g. `{row.name}={row.example}`",
+            )
+            for row in PARAMETERS
+        ),
+    )
 
 
 def formats_table() -> str:

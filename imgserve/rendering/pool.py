@@ -35,7 +35,9 @@ class RenderingProcess:
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         """Wrap a running child; see `launch`."""
-        self._child = child
+        if child.stdin is None or child.stdout is None:
+            raise ValueError("a child without pipes")
+        self._child, self._input, self._output = child, child.stdin, child.stdout
         self.pipeline = ""
         """Version of its pipeline and libvips."""
         self.jobs = 0
@@ -132,18 +134,6 @@ class RenderingProcess:
             raise RenderCrashed from error
         return await self.next_answer()
 
-    @property
-    def _input(self) -> asyncio.StreamWriter:
-        if self._child.stdin is None:
-            raise LookupError("stdin")
-        return self._child.stdin
-
-    @property
-    def _output(self) -> asyncio.StreamReader:
-        if self._child.stdout is None:
-            raise LookupError("stdout")
-        return self._child.stdout
-
 
 _START_SECONDS = 30.0
 _MEMORY_CHECK_EVERY = 16
@@ -199,9 +189,8 @@ class ProcessPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(process.end() for process in self._running))
-        for processes in (self._members, self._running, self._worn, self._leaving):
+        for processes in (self._members, self._running, self._worn, self._leaving, self._idle):
             processes.clear()
-        self._idle.clear()
 
     async def acquire(self) -> RenderingProcess:
         """Return an idle process, or a new one if one is missing.
@@ -214,7 +203,7 @@ class ProcessPool:
             if process is not None:
                 self._idle.remove(process)
                 return process
-            if self._count < self._size:
+            if len(self._members) + self._starting < self._size:
                 try:
                     await self._launch()
                 except (RenderCrashed, RenderTimeout) as error:
@@ -234,15 +223,13 @@ class ProcessPool:
             return
         self._idle.append(process)
         self._changed.set()
-        if process not in self._worn and self._is_worn(process):
+        policy, done = self._recycle, process.jobs
+        old = policy.pictures and done >= policy.pictures
+        if not old and policy.growth and done % _MEMORY_CHECK_EVERY == 1:
+            old = process.growth > policy.growth
+        if old and process not in self._worn:
             self._worn.add(process)
             self._begin(self._replace(process))
-
-    def _is_worn(self, process: RenderingProcess) -> bool:
-        policy, done = self._recycle, process.jobs
-        if policy.pictures and done >= policy.pictures:
-            return True
-        return bool(policy.growth) and done % _MEMORY_CHECK_EVERY == 1 and process.growth > policy.growth
 
     async def _replace(self, worn: RenderingProcess) -> None:
         """Start a successor before the worn process is ended, so that no picture waits for it."""
@@ -262,7 +249,7 @@ class ProcessPool:
 
     async def refill(self) -> None:
         """Start missing processes."""
-        while self._count < self._size:
+        while len(self._members) + self._starting < self._size:
             try:
                 await self._launch()
             except ImgserveError:
@@ -310,10 +297,6 @@ class ProcessPool:
         self._members.discard(process)
         self._leaving.discard(process)
         self._changed.set()
-
-    @property
-    def _count(self) -> int:
-        return len(self._members) + self._starting
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.add(task := asyncio.create_task(work))

@@ -7,13 +7,12 @@ import time
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from imgserve.errors import Busy
 
 GIANT_MEGAPIXELS = 25.0
 """Above what today's cameras deliver: 22 megapixels of JPEG decode in 0.1 s, 50 of PNG in over a second."""
+_GIANT_PIXELS = GIANT_MEGAPIXELS * 1e6
 ALLOWANCE = 0.05
 """Seconds for each megapixel in which smaller pictures may overtake one: 0.1 s for 2 megapixels, 2.5 s for 50."""
 _SECONDS_PER_PICTURE, _SECONDS_PER_MEGAPIXEL = 0.02, 0.01
@@ -36,7 +35,7 @@ class _Waiter:
 
     @property
     def giant(self) -> bool:
-        return _is_giant(self.pixels)
+        return self.pixels > _GIANT_PIXELS
 
 
 class Slot:
@@ -45,29 +44,14 @@ class Slot:
     def __init__(self, admission: "Admission", pixels: int, *, background: bool, entered: float) -> None:
         """Create a slot in use; called by `Admission.enter` only."""
         self._admission = admission
-        self._left = False
         self.pixels = pixels
+        self.giant = pixels > _GIANT_PIXELS
         self.background = background
         self.entered = entered
 
-    @property
-    def should_yield(self) -> bool:
-        """Return whether this is background work and a client's picture waits."""
-        return self.background and not self._admission.background_may_run
-
     def leave(self) -> None:
         """Release the slot to the next waiter; further calls have no effect."""
-        if not self._left:
-            self._left = True
-            self._admission._leave(self)  # noqa: SLF001  the other half of one mechanism
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.leave()
+        self._admission._leave(self)  # noqa: SLF001  the other half of one mechanism
 
 
 class Admission:
@@ -91,7 +75,7 @@ class Admission:
         self._share = max(1, slots - 1)
         """Slots that giants may hold, or background work."""
         self._max_waiting = waiting
-        self._max_pixels = _pixels(waiting_megapixels)
+        self._max_pixels = round(waiting_megapixels * 1e6)
         self._clock = clock
         self._numbers = itertools.count()
         self._inside: set[Slot] = set()
@@ -105,11 +89,6 @@ class Admission:
         """Seconds of the last pictures in their slots."""
 
     @property
-    def slots(self) -> int:
-        """Return the number of slots."""
-        return self._slots
-
-    @property
     def free(self) -> int:
         """Return the number of free slots."""
         return self._slots - len(self._inside)
@@ -119,31 +98,19 @@ class Admission:
         """Return the number of clients' pictures that wait."""
         return self._count(background=False)
 
-    @property
-    def waiting_megapixels(self) -> float:
-        """Return their megapixels."""
-        return self._pixels[False] / 1e6
-
-    @property
-    def background_waiting(self) -> int:
-        """Return the number of background jobs that wait, which do not count towards the bounds for clients."""
-        return self._count(background=True)
-
-    @property
-    def background_may_run(self) -> bool:
-        """Return whether no client's picture waits; otherwise background work starts nothing and ends soon."""
-        return not self.waiting
-
     async def enter(self, megapixels: float, *, background: bool = False) -> Slot:
         """Wait for a slot and return it; a background job lets all clients pass.
 
         Raises:
             Busy: the queue is full; raised at once.
         """
-        pixels = _pixels(megapixels)
-        if self._may_enter(giant=_is_giant(pixels), background=background):
+        pixels = round(megapixels * 1e6)
+        if self._may_enter(giant=pixels > _GIANT_PIXELS, background=background):
             return self._admit(pixels, background=background)
-        self._refuse_beyond_bounds(pixels, background=background)
+        count = self._count(background=background)
+        # Alone, a picture of any size may wait: otherwise one larger than the bound could never be rendered.
+        if count >= self._max_waiting or (count and self._pixels[background] + pixels > self._max_pixels):
+            raise Busy(retry_after=self._retry_after())
         deadline = self._clock() + ALLOWANCE * megapixels
         waiter = _Waiter(deadline, next(self._numbers), pixels, background, asyncio.get_running_loop().create_future())
         insort(self._lines[background, waiter.giant], waiter)
@@ -160,32 +127,29 @@ class Admission:
             raise
 
     def _leave(self, slot: Slot) -> None:
-        self._inside.discard(slot)
+        if slot not in self._inside:
+            return
+        self._inside.remove(slot)
         self._estimated = _DECAY * self._estimated + _estimate(1, slot.pixels)
         self._measured = _DECAY * self._measured + max(0.0, self._clock() - slot.entered)
         self._admit_waiting()
 
     def _admit_waiting(self) -> None:
-        while (waiter := self._next()) is not None:
+        while ready := [
+            line[0] for (background, giant), line in self._lines.items()
+            if line and self._may_enter(giant=giant, background=background)
+        ]:  # fmt: skip
+            waiter = min(ready)
             self._forget(waiter)
             if not waiter.admitted.done():
                 waiter.admitted.set_result(self._admit(waiter.pixels, background=waiter.background))
 
-    def _next(self) -> _Waiter | None:
-        first = (line[0] for line in self._lines.values() if line)
-        return min(
-            (waiter for waiter in first if self._may_enter(giant=waiter.giant, background=waiter.background)),
-            default=None,
-        )
-
     def _may_enter(self, *, giant: bool, background: bool) -> bool:
         if not self.free:
             return False
-        if giant and sum(_is_giant(slot.pixels) for slot in self._inside) >= self._share:
+        if giant and sum(slot.giant for slot in self._inside) >= self._share:
             return False
-        return not background or (
-            self.background_may_run and sum(slot.background for slot in self._inside) < self._share
-        )
+        return not background or (not self.waiting and sum(slot.background for slot in self._inside) < self._share)
 
     def _admit(self, pixels: int, *, background: bool) -> Slot:
         slot = Slot(self, pixels, background=background, entered=self._clock())
@@ -200,12 +164,6 @@ class Admission:
             del line[at]
             self._pixels[waiter.background] -= waiter.pixels
 
-    def _refuse_beyond_bounds(self, pixels: int, *, background: bool) -> None:
-        count = self._count(background=background)
-        # Alone, a picture of any size may wait: otherwise one larger than the bound could never be rendered.
-        if count >= self._max_waiting or (count and self._pixels[background] + pixels > self._max_pixels):
-            raise Busy(retry_after=self._retry_after())
-
     def _retry_after(self) -> int:
         """Return the seconds until all waiting and current pictures are estimated to be done."""
         count = self.waiting + len(self._inside)
@@ -215,14 +173,6 @@ class Admission:
 
     def _count(self, *, background: bool) -> int:
         return len(self._lines[background, False]) + len(self._lines[background, True])
-
-
-def _pixels(megapixels: float) -> int:
-    return round(megapixels * 1e6)
-
-
-def _is_giant(pixels: int) -> bool:
-    return pixels > GIANT_MEGAPIXELS * 1e6
 
 
 def _estimate(pictures: int, pixels: int) -> float:

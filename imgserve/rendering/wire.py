@@ -53,14 +53,12 @@ class RenderJob:
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
-    """One original to read the facts of."""
+    """One original to read the facts of; fields as in `RenderJob`."""
 
     path: str
     version: str
-    """`Original.file_version` of the file."""
     limits: Limits = field(default_factory=Limits)
     damaged: bool = False
-    """Read what can be decoded of a broken file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +122,13 @@ def write_job(job: Job) -> bytes:
     return len(packed).to_bytes(_JOB_LENGTH_BYTES, "big") + packed
 
 
-def read_job(stream: BinaryIO) -> object:
+def read_job(stream: BinaryIO) -> Job | None:
     """Return the next job, or None at the end."""
     head = stream.read(_JOB_LENGTH_BYTES)
     if len(head) < _JOB_LENGTH_BYTES:
         return None
-    return pickle.loads(stream.read(int.from_bytes(head, "big")))  # noqa: S301  written by the server
+    job: Job = pickle.loads(stream.read(int.from_bytes(head, "big")))  # noqa: S301  written by the server
+    return job
 
 
 def write_answer(answer: Answer) -> bytes:
@@ -188,7 +187,10 @@ def read_answer(head: bytes, body: bytes) -> Answer:
         case "inspected":
             return Inspected(_facts(values), _value(values, "seconds", float))
         case "failed":
-            return Failed(_error(values))
+            kind, retry_after = _ERRORS.get(_value(values, "error", str)), values.get("retry_after")
+            if kind is None or not (retry_after is None or type(retry_after) is int):
+                raise ValueError("an unknown error")
+            return Failed(rebuilt(kind, _value(values, "detail", str), retry_after, _value(values, "members", dict)))
         case "rendered":
             return _rendered(values, body)
     raise ValueError("an answer of an unknown kind")
@@ -236,13 +238,6 @@ def _text(value: object, max_length: int = TEXT_CHARACTERS) -> str:
         raise ValueError("invalid text")
     value.encode()
     return value
-
-
-def _error(values: dict[str, Any]) -> ImgserveError:
-    kind, retry_after = _ERRORS.get(_value(values, "error", str)), values.get("retry_after")
-    if kind is None or not (retry_after is None or type(retry_after) is int):
-        raise ValueError("an unknown error")
-    return rebuilt(kind, _value(values, "detail", str), retry_after, _value(values, "members", dict))
 
 
 def _value(values: dict[str, Any], name: str, kind: type[T]) -> T:

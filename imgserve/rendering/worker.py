@@ -1,6 +1,5 @@
 """The main loop of a rendering process, and how it works on a job."""
 
-import contextlib
 import ctypes
 import functools
 import logging
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
-from imgserve.model import Rendition, file_version
+from imgserve.model import file_version
 from imgserve.original_file import reading_original
 from imgserve.pipeline import load
 from imgserve.pipeline.facts import facts_of
@@ -26,6 +25,7 @@ from imgserve.rendering.wire import (
     Failed,
     Inspected,
     InspectJob,
+    Job,
     ProcessLimits,
     Ready,
     Rendered,
@@ -49,23 +49,29 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     while (job := read_job(jobs)) is not None:
-        for answer in _answers(job):
+        for answer in answers_to(job):
             answers.write(write_answer(answer))
             answers.flush()
 
 
-def _answers(job: object) -> Iterator[Answer]:
+def answers_to(job: Job) -> Iterator[Answer]:
+    """Work on a job and return its answers; every error is an ImgserveError, since this is the edge of the process."""
+    if isinstance(job, ProcessLimits):
+        yield Ready(start(job))
+        return
     try:
-        if isinstance(job, ProcessLimits):
-            yield Ready(start(job))
-        elif isinstance(job, RenderJob):
-            yield from render(job)
-        elif isinstance(job, InspectJob):
-            yield inspect(job)
+        if isinstance(job, InspectJob):
+            yield _inspect(job)
         else:
-            raise TypeError(job)
+            yield from _render(job)
     except ImgserveError as error:
         yield Failed(error.with_traceback(None))
+    except MemoryError:
+        yield Failed(LimitExceeded("The original needs more memory than one picture may take."))
+    except Exception as error:
+        # The bindings raise errors of many kinds for hostile metadata.
+        _logger.exception("rendering %s failed", job.path)
+        yield Failed(UnreadableImage(f"The original cannot be rendered ({type(error).__name__})."))
 
 
 @functools.cache
@@ -86,57 +92,23 @@ def start(limits: ProcessLimits) -> str:
     return f"{REVISION}/{load.version()}"
 
 
-@contextlib.contextmanager
-def _only_own_errors(path: str) -> Iterator[None]:
-    """Raise every exception of the block as an ImgserveError: this is the edge of the process."""
-    try:
-        yield
-    except ImgserveError:
-        raise
-    except MemoryError as error:
-        raise LimitExceeded("The original needs more memory than one picture may take.") from error
-    except Exception as error:
-        # The bindings raise errors of many kinds for hostile metadata.
-        _logger.exception("rendering %s failed", path)
-        raise UnreadableImage(f"The original cannot be rendered ({type(error).__name__}).") from error
-
-
-def inspect(job: InspectJob) -> Inspected:
-    """Return the facts of an original; what rendering would refuse is refused.
-
-    Raises:
-        OriginalChanged: the file is another version.
-        ImageNotFound: the file does not exist.
-        ImgserveError: the original is at fault.
-    """
+def _inspect(job: InspectJob) -> Inspected:
+    """Return the facts of an original; what rendering would refuse is refused."""
     started = time.perf_counter()
-    with _only_own_errors(job.path):
-        data = _read_version(job.path, job.version, job.limits.original_bytes)
-        facts = facts_of(data, job.version, job.limits, damaged=job.damaged)
+    data = _read_version(job.path, job.version, job.limits.original_bytes)
+    facts = facts_of(data, job.version, job.limits, damaged=job.damaged)
     return Inspected(facts, time.perf_counter() - started)
 
 
-def render(job: RenderJob) -> Iterator[Rendered | Stored]:
-    """Render an original, or its mezzanine; then write a mezzanine if the job says so. Raises as `inspect` does."""
-    with _only_own_errors(job.path):
-        yield from _rendered(job)
-
-
-def render_file(job: RenderJob) -> Rendered:
-    """Render one picture and return it; raises as `inspect` does."""
-    for answer in render(job):
-        if isinstance(answer, Rendered):
-            return answer
-    raise LookupError(job)
-
-
-def _rendered(job: RenderJob) -> Iterator[Rendered | Stored]:
+def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
+    """Render an original, or its mezzanine; then write a mezzanine if the job says so."""
     started = time.perf_counter()
     point = None if job.focal_point is None else (job.focal_point.x, job.focal_point.y)
     order = Order(job.transform or Transform(), job.limits, job.encoders, point, damaged=job.damaged)
-    rendition = _from_mezzanine(job, order)
-    if rendition is not None:
-        yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
+    mezzanine = read_mezzanine(job.mezzanine) if job.mezzanine and job.transform else None
+    reduced = None if mezzanine is None else draft_reduced(mezzanine, order)
+    if reduced is not None:
+        yield Rendered(render_chain(reduced, job.then, order), time.perf_counter() - started, "mezzanine")
         return
     opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged)
     header = read_header(opened, job.limits)
@@ -154,12 +126,6 @@ def _rendered(job: RenderJob) -> Iterator[Rendered | Stored]:
         yield _stored(job.store, decoded)
     elif job.transform is None:
         yield Stored(0, 0.0)
-
-
-def _from_mezzanine(job: RenderJob, order: Order) -> Rendition | None:
-    mezzanine = read_mezzanine(job.mezzanine) if job.mezzanine and job.transform else None
-    first = None if mezzanine is None else draft_reduced(mezzanine, order)
-    return None if first is None else render_chain(first, job.then, order)
 
 
 def _stored(path: Path, decoded: Decoded) -> Stored:

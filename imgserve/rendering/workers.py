@@ -16,10 +16,6 @@ OnTurn = Callable[[asyncio.Future[int]], None]
 """Called when a job has its slot, with the future bytes of its mezzanine: 0 for none."""
 
 
-def _ignore(_stored: asyncio.Future[int]) -> None:
-    """Do nothing when a job has its slot."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Task:
     """A job and the futures of its answers."""
@@ -69,7 +65,7 @@ class Workers:
         return pipeline
 
     async def render(
-        self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn = _ignore, background: bool = False
+        self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn | None = None, background: bool = False
     ) -> Rendered:
         """Return a rendered picture; if its process dies, it is rendered once more in another.
 
@@ -91,7 +87,7 @@ class Workers:
             raise RenderCrashed("A rendering process answered without a picture.")
         return first
 
-    async def prepare(self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn = _ignore) -> int:
+    async def prepare(self, job: RenderJob, *, megapixels: float = 0.0, on_turn: OnTurn | None = None) -> int:
         """Write a mezzanine in the background and return its bytes, 0 for none; raises as `render` does."""
         first = await self._run(replace(job, transform=None), megapixels=megapixels, background=True, on_turn=on_turn)
         return first.size if isinstance(first, Stored) else 0
@@ -99,7 +95,7 @@ class Workers:
     async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
         """Return the facts of an original, its pixels decoded; arguments and errors are those of `render`."""
         try:
-            first = await self._run(job, megapixels=megapixels, background=background, on_turn=_ignore)
+            first = await self._run(job, megapixels=megapixels, background=background, on_turn=None)
             if not isinstance(first, Inspected):
                 raise RenderCrashed("A rendering process answered without facts.")
         except ImgserveError as error:
@@ -110,7 +106,7 @@ class Workers:
         return first.facts
 
     async def _run(
-        self, job: RenderJob | InspectJob, *, megapixels: float, background: bool, on_turn: OnTurn
+        self, job: RenderJob | InspectJob, *, megapixels: float, background: bool, on_turn: OnTurn | None
     ) -> Rendered | Stored | Inspected:
         arrived = time.perf_counter()
         with self._metrics.render_queue.track_inprogress():
@@ -121,13 +117,14 @@ class Workers:
 
         def done(_: object) -> None:
             slot.leave()
-            task.fail(Unavailable(retry_after=1))  # has no effect if it was answered
+            if not (task.first.done() and task.stored.done()):
+                task.fail(Unavailable(retry_after=1))
 
-        if self._closed:
-            slot.leave()
-            raise Unavailable(retry_after=1)
         try:
-            on_turn(task.stored)
+            if self._closed:
+                raise Unavailable(retry_after=1)  # noqa: TRY301  the slot is left in one place
+            if on_turn is not None:
+                on_turn(task.stored)
         except BaseException:
             slot.leave()
             raise
@@ -148,7 +145,12 @@ class Workers:
         await self._pool.refill()
 
     async def _process(self, task: _Task) -> None:
-        process, answer = await self._first_answer(task.job)
+        try:
+            process, answer = await self._try(task.job)
+        except RenderCrashed:
+            # Not from the same mezzanine, which may be the cause.
+            job = replace(task.job, mezzanine=None) if isinstance(task.job, RenderJob) else task.job
+            process, answer = await self._try(job)
         if not isinstance(answer, Rendered | Stored | Inspected):
             self._pool.mark_dead(process, "crash")
             raise RenderCrashed
@@ -157,13 +159,6 @@ class Workers:
             answer = await self._within_time(process, process.next_answer())
         task.stored.set_result(answer.size if isinstance(answer, Stored) else 0)
         self._pool.release(process)
-
-    async def _first_answer(self, job: RenderJob | InspectJob) -> tuple[RenderingProcess, Answer]:
-        try:
-            return await self._try(job)
-        except RenderCrashed:
-            # Not from the same mezzanine, which may be the cause.
-            return await self._try(replace(job, mezzanine=None) if isinstance(job, RenderJob) else job)
 
     async def _try(self, job: RenderJob | InspectJob) -> tuple[RenderingProcess, Answer]:
         process = await self._pool.acquire()
@@ -178,17 +173,14 @@ class Workers:
             raise RenderTimeout(
                 f"Rendering took longer than the limit time_limit of {self._time_limit:g} s."
             ) from error
-        except RenderCrashed:
-            self._pool.mark_dead(process, "crash")
-            raise
-        except ImgserveError:
-            self._pool.release(process)
-            raise
         except asyncio.CancelledError:
             self._pool.dismiss(process)  # the workers are being closed
             raise
-        except BaseException:
-            self._pool.mark_dead(process, "crash")
+        except BaseException as error:
+            if isinstance(error, ImgserveError) and not isinstance(error, RenderCrashed):
+                self._pool.release(process)
+            else:
+                self._pool.mark_dead(process, "crash")
             raise
 
     async def close(self) -> None:

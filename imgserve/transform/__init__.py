@@ -3,11 +3,10 @@
 Parsing, presets, canonical text, error messages and the documentation derive from the table of parameters.
 """
 
-from imgserve.transform.canonical import canonical, likeness
 from imgserve.transform.compose import compose, read_parameters, transform_of
 from imgserve.transform.kinds import DECIMALS
-from imgserve.transform.normalize import effective_fit, normalize, snapped
-from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter, markdown_table
+from imgserve.transform.normalize import canonical, effective_fit, likeness, normalize, snapped
+from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter
 from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_preset, parse_query
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
@@ -27,7 +26,6 @@ __all__ = [
     "compose",
     "effective_fit",
     "likeness",
-    "markdown_table",
     "normalize",
     "parse_preset",
     "parse_query",

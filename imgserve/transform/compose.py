@@ -1,29 +1,26 @@
 """Write parameters as the shortest query that means the same."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from imgserve.errors import BadTransform
-from imgserve.transform.canonical import canonical
 from imgserve.transform.kinds import DECIMALS, write_length
+from imgserve.transform.normalize import canonical
 from imgserve.transform.parameters import BY_NAME, PARAMETERS
 from imgserve.transform.parse import MAX_SIDE, NO_PRESETS, Pair, Reading, contradictions, merge, overlay, split
 from imgserve.transform.value import Transform
 
 _NO_CAP = 10**9
 """Above the cap of any server, which lowers sizes itself and reports it."""
-_SIGNED = "s"
-"""A signature for the server, not a parameter of a caller."""
 _TEXTS = ("download", "preset")
 _WITHOUT_EFFECT_ALONE = frozenset({"dpr", *_TEXTS})
 _ROWS = sorted(PARAMETERS, key=lambda row: row.name)
 _PLAIN_IN_QUERY = ",:"
-_NOTHING: Mapping[str, Any] = NO_PRESETS
 
 
-def read_parameters(source: Mapping[str, Any] | str, below: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+def read_parameters(source: Mapping[str, Any] | str, below: Mapping[str, Any] = NO_PRESETS) -> dict[str, Any]:
     """Return values by attribute from parameters laid over others; an unknown name is a mistake.
 
     Args:
@@ -34,12 +31,13 @@ def read_parameters(source: Mapping[str, Any] | str, below: Mapping[str, Any] = 
         BadTransform: with every mistake.
     """
     reading = Reading(MAX_SIDE, strict=True)
-    pairs = split(source) if isinstance(source, str) else _pairs(source)
+    named = [] if isinstance(source, str) else [(key.replace("_", "-").lower(), source[key]) for key in source]
+    pairs = split(source) if isinstance(source, str) else _pairs(named)
     reading.add(pairs)
     for pair in pairs:
-        if pair.name == _SIGNED:
+        if pair.name == "s":  # a signature for the server, not a parameter of a caller
             reading.mistake('unknown parameter "s"')
-    removed = frozenset[str]() if isinstance(source, str) else _removed(source)
+    removed = {row.attribute for name, value in named if value is None for row in BY_NAME.get(name, ())}
     values = overlay(reading.values, {name: value for name, value in below.items() if name not in removed})
     if mistakes := [*reading.mistakes, *contradictions(values)]:
         raise BadTransform(mistakes)
@@ -60,18 +58,17 @@ def compose(values: Mapping[str, Any], *, over_preset: bool = False) -> str:
         BadTransform: it is longer than a server accepts.
     """
     texts = [f"{name}={quote(values[name], safe='')}" for name in _TEXTS if values.get(name) is not None]
-    stated = _stated(values) if over_preset or "preset" in values else _shortest(values)
+    shortest = "" if over_preset or "preset" in values else canonical(transform_of(values))
+    if shortest:
+        stated = shortest.split("&")
+    # All values may be defaults, but for an empty query the server would apply its default preset.
+    elif over_preset or "preset" in values or not values.keys() <= _WITHOUT_EFFECT_ALONE:
+        stated = _stated(values)
+    else:
+        stated = []
     text = "&".join(sorted([*stated, *texts], key=lambda part: part.partition("=")[0]))
     split(text)
     return text
-
-
-def _shortest(values: Mapping[str, Any]) -> list[str]:
-    text = canonical(transform_of(values))
-    if text:
-        return text.split("&")
-    # All values are defaults, but for an empty query the server would apply its default preset.
-    return [] if values.keys() <= _WITHOUT_EFFECT_ALONE else _stated(values)
 
 
 def _stated(values: Mapping[str, Any]) -> list[str]:
@@ -90,23 +87,12 @@ def _stated(values: Mapping[str, Any]) -> list[str]:
     return [f"{name}={quote(text, safe=_PLAIN_IN_QUERY)}" for name, text in pairs]
 
 
-def _name(keyword: str) -> str:
-    return keyword.replace("_", "-").lower()
-
-
-def _removed(parameters: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(
-        row.attribute for name, value in parameters.items() if value is None for row in BY_NAME.get(_name(name), ())
-    )
-
-
-def _pairs(parameters: Mapping[str, Any]) -> list[Pair]:
+def _pairs(named: Iterable[tuple[str, Any]]) -> list[Pair]:
     """Return each value as a query has it; a None only if its name is a mistake."""
-    texts = {name: _text(_name(name), value) for name, value in parameters.items()}
     return [
-        Pair(_name(name), (text or "").encode("utf-8", "surrogatepass"))
-        for name, text in texts.items()
-        if text is not None or _name(name) not in BY_NAME
+        Pair(name, (text or "").encode("utf-8", "surrogatepass"))
+        for name, text in ((name, _text(name, value)) for name, value in named)
+        if text is not None or name not in BY_NAME
     ]
 
 

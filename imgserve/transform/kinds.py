@@ -55,11 +55,6 @@ def read_number(text: str) -> float:
     return round(float(text), DECIMALS)
 
 
-def write_number(value: float) -> str:
-    """Return the shortest text of a number, without an exponent and without `.0`."""
-    return write_length(value).removesuffix(".0")
-
-
 def read_length(text: str) -> int | float:
     """Return an integer as pixels, or a number with a decimal point as a fraction."""
     return read_integer(text) if "." not in text else read_number(text)
@@ -73,17 +68,16 @@ def write_length(value: float) -> str:
     return text if "." in text else f"{text}.0"
 
 
-def integer(low: int, high: int | None = None, expects: str = "") -> Kind[int]:
+def integer(low: int, high: int) -> Kind[int]:
     """Return the kind of an integer between two bounds."""
 
     def read(text: str) -> int:
         value = read_integer(text)
-        if value < low or (high is not None and value > high):
+        if not low <= value <= high:
             raise ReadError
         return value
 
-    span = f"an integer {low}..{high}" if high is not None else f"an integer of {low} or more"
-    return Kind(expects or span, read, str)
+    return Kind(f"an integer {low}..{high}", read, str)
 
 
 def number(expects: str, fits: Callable[[float], bool]) -> Kind[float]:
@@ -95,11 +89,7 @@ def number(expects: str, fits: Callable[[float], bool]) -> Kind[float]:
             raise ReadError
         return value
 
-    return Kind(expects, read, write_number)
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)
+    return Kind(expects, read, lambda value: write_length(value).removesuffix(".0"))
 
 
 def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, unbuilt: Iterable[str] = ()) -> Kind[str]:
@@ -115,12 +105,7 @@ def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, un
             raise NotBuiltError
         raise ReadError(suggestion(word, sorted(known)))
 
-    return Kind(f"one of {_listed(words)}", read, str, known)
-
-
-def converted(kind: Kind[str], read: Callable[[str], V], write: Callable[[V], str] = str) -> Kind[V]:
-    """Return a kind of words with values of another type."""
-    return Kind(kind.expects, lambda text: read(kind.read(text)), write, kind.known, kind.bare)
+    return Kind(f"one of {', '.join(words)}", read, str, known)
 
 
 def switch() -> Kind[bool]:
@@ -136,7 +121,7 @@ def listing(words: tuple[str, ...]) -> Kind[tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(word.read(item) for item in text.split(",")))
 
-    return Kind(f"a comma list of {_listed(words)}", read, ",".join)
+    return Kind(f"a comma list of {', '.join(words)}", read, ",".join)
 
 
 def merging(words: tuple[str, ...]) -> Kind[frozenset[str]]:
@@ -158,9 +143,6 @@ def text_kind(expects: str, pattern: str, bare: str | None = None) -> Kind[str]:
 
 
 AnyKind = Kind[Any]
-"""Any kind."""
-
-
 Rect = tuple[int | float, int | float, int | float, int | float]
 MAX_RATIO = 1000
 MAX_TERM = 10_000
@@ -180,21 +162,16 @@ def _side(text: str) -> int | float:
 SIDE: Kind[int | float] = Kind("an integer 1..{max_side} or a fraction 0 < x <= 1", _side, write_length)
 
 
-def _lowest_terms(ratio: Fraction) -> tuple[int, int]:
-    """Return the nearest ratio with both terms below the bound."""
-    if ratio <= 1:
-        near = ratio.limit_denominator(MAX_TERM)
-        return near.numerator, near.denominator
-    near = (1 / ratio).limit_denominator(MAX_TERM)
-    return near.denominator, near.numerator
-
-
 def _aspect(text: str) -> tuple[int, int]:
+    """Return the nearest ratio with both terms below the bound, in lowest terms."""
     match = _ASPECT.fullmatch(text)
     width, height = (Fraction(match[1]), Fraction(match[2])) if match else (Fraction(0), Fraction(0))
     if not (width and height) or not Fraction(1, MAX_RATIO) <= width / height <= MAX_RATIO:
         raise ReadError
-    return _lowest_terms(width / height)
+    small, large = sorted((width, height))
+    near = (small / large).limit_denominator(MAX_TERM)
+    terms = near.numerator, near.denominator
+    return terms if width <= height else terms[::-1]
 
 
 ASPECT: Kind[tuple[int, int]] = Kind(
@@ -202,16 +179,11 @@ ASPECT: Kind[tuple[int, int]] = Kind(
 )
 
 
-def _part(text: str) -> int | float:
-    value = read_length(text)
-    if value > (1 if isinstance(value, float) else MAX_RECT_PIXELS):
-        raise ReadError
-    return value
-
-
 def _rect(text: str) -> Rect:
-    parts = [_part(item) for item in text.split(",", _RECT_PARTS)]
+    parts = [read_length(item) for item in text.split(",", _RECT_PARTS)]
     if len(parts) != _RECT_PARTS or not (parts[2] and parts[3]):
+        raise ReadError
+    if any(part > (1 if isinstance(part, float) else MAX_RECT_PIXELS) for part in parts):
         raise ReadError
     if any(isinstance(part, float) and part >= 1 for part in parts[:2]):
         raise ReadError
@@ -253,7 +225,6 @@ _CSS = """
     springgreen=00ff7f steelblue=4682b4 tan=d2b48c teal=008080 thistle=d8bfd8 tomato=ff6347 turquoise=40e0d0
     violet=ee82ee wheat=f5deb3 white=ffffff whitesmoke=f5f5f5 yellow=ffff00 yellowgreen=9acd32
 """
-_OPAQUE = 255
 _HEX = re.compile(r"#?((?:[0-9a-f]{3,4})|(?:[0-9a-f]{6})|(?:[0-9a-f]{8}))")
 
 
@@ -281,7 +252,7 @@ def _read(text: str) -> Color:
 def _write(color: Color) -> str:
     red, green, blue, alpha = color
     digits = bytes((red, green, blue)).hex()
-    return digits if alpha == _OPAQUE else f"{alpha:02x}{digits}"
+    return digits if alpha == 255 else f"{alpha:02x}{digits}"  # noqa: PLR2004  opaque
 
 
 COLOR: Kind[Color] = Kind("a CSS color name, RGB, RRGGBB, ARGB or AARRGGBB", _read, _write)

@@ -1,41 +1,36 @@
-"""Normalize a transform for one original and one output format: parameters without effect are dropped."""
+"""The canonical text of a transform, in which parameters without effect for original and output are dropped."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import quote
 
 from imgserve.errors import BadTransform
-from imgserve.formats import Format
+from imgserve.formats import FORMATS, Format
 from imgserve.transform.kinds import RECT
-from imgserve.transform.parameters import MAX_COLORS, MAX_QUALITY
+from imgserve.transform.parameters import MAX_COLORS, MAX_QUALITY, PARAMETERS
 from imgserve.transform.parse import ParsedQuery, contradictions
-from imgserve.transform.value import Fit, Gravity, Transform
+from imgserve.transform.value import Color, Fit, Gravity, Transform
 
-Shape = Literal["free", "side", "ratio", "box"]
+_NO_FOCUS: Mapping[str, Any] = {"focus_x": None, "focus_y": None, "focus_zoom": 1.0}
 _WHOLE = "0,0,1.0,1.0"  # as text: the tuple equals one pixel
-_CENTER = 0.5
 _ROWS = ("top", "bottom")
 _COLUMNS = ("left", "right")
 _SIDES = frozenset((*_ROWS, *_COLUMNS, "center"))
 FILLS: tuple[Fit, ...] = ("fill", "fillmax")
 """Fits with a colored canvas."""
-_NEEDS_NO_SIZE = (None, "crop", "min")
 _NEVER_ENLARGES = frozenset(("max", "min", "fillmax"))
 _STILL: dict[Fit, Fit] = {"clip": "max", "min": "crop", "fillmax": "fill"}
 """The name of a fit when nothing is enlarged."""
-_VECTOR_FITS: dict[Fit, Fit] = {"min": "crop"}
-"""The name of a fit for a vector, which has any size without being enlarged."""
-
-
-def normalize_frame(transform: Transform, *, vector: bool, focal_point: bool) -> Transform:
-    """Return a transform without the parameters that have no effect on sizes and crops."""
-    sized = _sides(transform)
-    normalized = _vector_fit(sized) if vector else _fit(sized)
-    cropped = effective_fit(normalized) == "crop"
-    normalized = _focus(normalized, focal_point=focal_point) if cropped else _without_crop(normalized)
-    return normalized if normalized.fit in FILLS else replace(normalized, fill="solid", fill_color=None)
+_SAME_PICTURE: dict[Fit, Fit] = {"clip": "max", "min": "crop"}
+"""Fits that show the same part in the same proportions and differ in size at most."""
+COMPRESS_STEP = 15
+"""How far `auto=compress` lowers the default quality."""
+_QUARTER_TURN = 90
+_WHITE: Color = (255, 255, 255, 255)
+_NO_QUALITIES: Mapping[str, int] = MappingProxyType({})
 
 
 def effective_fit(transform: Transform) -> Fit:
@@ -45,7 +40,7 @@ def effective_fit(transform: Transform) -> Fit:
     return "crop" if _shape(transform) in ("box", "ratio") else "max"
 
 
-def _shape(transform: Transform) -> Shape:
+def _shape(transform: Transform) -> Literal["free", "side", "ratio", "box"]:
     """Return which sides are requested: none, one, a ratio without size, or both."""
     sides = (transform.width is not None) + (transform.height is not None)
     if transform.aspect is None:
@@ -53,62 +48,32 @@ def _shape(transform: Transform) -> Shape:
     return "box" if sides else "ratio"
 
 
-def _sides(transform: Transform) -> Transform:
-    both = transform.width is not None and transform.height is not None
-    sized = transform.width is not None or transform.height is not None
-    # A ratio alone is a box without a size: it can be cropped to, but not be fitted inside or filled.
-    pointless = not sized and transform.fit not in _NEEDS_NO_SIZE
-    return replace(
-        transform,
-        aspect=None if both or pointless else transform.aspect,
-        dpr=transform.dpr if sized else 1.0,
-        enlarge=transform.enlarge and sized,
-        rect=None if transform.rect and RECT.write(transform.rect) == _WHOLE else transform.rect,
-    )
-
-
-def _fit(transform: Transform) -> Transform:
-    """Return one name for each way of fitting; without a box, only `enlarge` remains."""
-    shape, enlarge = _shape(transform), transform.enlarge and transform.fit not in _NEVER_ENLARGES
-    if shape == "free":
-        return replace(transform, fit=None)
-    if shape == "side":
-        return replace(transform, fit="clip" if enlarge else None, enlarge=enlarge)
-    fit = transform.fit if enlarge or transform.fit is None else _STILL.get(transform.fit, transform.fit)
-    return replace(transform, fit=None if fit == "crop" else fit, enlarge=enlarge)
-
-
-def _vector_fit(transform: Transform) -> Transform:
-    """Return one name for each way of fitting a vector, which needs no `enlarge`; `max` still forbids it."""
+def _fit(transform: Transform, *, vector: bool) -> tuple[Fit | None, bool]:
+    """Return one name for each way of fitting, and whether enlarging makes a difference to it."""
     shape, fit = _shape(transform), transform.fit
-    if shape == "free" or (shape == "side" and fit != "max"):
+    enlarge = transform.enlarge and not vector and fit not in _NEVER_ENLARGES
+    if shape == "free":
         fit = None
-    elif fit is not None:
-        fit = _VECTOR_FITS.get(fit, fit)
-    return replace(transform, fit=None if fit == "crop" else fit, enlarge=False)
+    elif shape == "side":
+        # A vector has any size without being enlarged; `max` still forbids it.
+        fit = (fit if fit == "max" else None) if vector else ("clip" if enlarge else None)
+    elif fit is not None and not enlarge:
+        fit = ("crop" if fit == "min" else fit) if vector else _STILL.get(fit, fit)
+    return None if fit == "crop" else fit, enlarge
 
 
-def _without_crop(transform: Transform) -> Transform:
-    return replace(transform, crop=(), focus_x=None, focus_y=None, focus_zoom=1.0)
-
-
-def _focus(transform: Transform, *, focal_point: bool) -> Transform:
+def _crop(transform: Transform, *, focal_point: bool) -> Transform:
     """Return only the gravity that decides, and the focal point only if it does."""
-    crop = _decisive(transform.crop)
+    crop, x, y, zoom = _decisive(transform.crop), transform.focus_x, transform.focus_y, transform.focus_zoom
     if crop == ("center",) and not focal_point:
         crop = ()
     elif crop in ((), ("focalpoint",)):
-        return _focal_point(transform, focal_point=focal_point)
-    return replace(_without_crop(transform), crop=crop)
-
-
-def _focal_point(transform: Transform, *, focal_point: bool) -> Transform:
-    """Remove coordinates of the center, which has no effect unless there is a rect or a stored point."""
-    x, y = transform.focus_x, transform.focus_y
-    if transform.rect is None and not focal_point:
-        x, y = (None if place == _CENTER else place for place in (x, y))
-    named = (x, y, transform.focus_zoom) != (None, None, 1.0)
-    return replace(transform, crop=("focalpoint",) if named else (), focus_x=x, focus_y=y)
+        if transform.rect is None and not focal_point:
+            # The center has no effect.
+            x, y = (None if place == 0.5 else place for place in (x, y))  # noqa: PLR2004
+        named = (x, y, zoom) != (None, None, 1.0)
+        return replace(transform, crop=("focalpoint",) if named else (), focus_x=x, focus_y=y)
+    return replace(transform, crop=crop, **_NO_FOCUS)
 
 
 def _decisive(crop: tuple[Gravity, ...]) -> tuple[Gravity, ...]:
@@ -119,20 +84,6 @@ def _decisive(crop: tuple[Gravity, ...]) -> tuple[Gravity, ...]:
     vertical = [word for word in usable if word in _ROWS]
     horizontal = [word for word in usable if word in _COLUMNS]
     return tuple(word for words in (vertical, horizontal) if len(words) == 1 for word in words) or ("center",)
-
-
-COMPRESS_STEP = 15
-"""How far `auto=compress` lowers the default quality."""
-_LOSSLESS = frozenset({"webp", "avif"})
-_PROGRESSIVE = frozenset({"jpg"})
-_CHROMA = frozenset({"jpg", "avif"})
-_PALETTE = frozenset({"png", "gif"})
-_PAGED = frozenset({"tiff"})
-_VECTOR = "svg"
-_FRAMED = frozenset({"gif", "webp"})
-_QUARTER_TURN = 90
-_WHITE = (255, 255, 255, 255)
-_NO_QUALITIES: Mapping[str, int] = MappingProxyType({})
 
 
 def normalize(
@@ -158,46 +109,58 @@ def normalize(
     named = replace(transform, format=output.name)
     if mistakes := contradictions({"quality": named.quality, "format": output.name}):
         raise BadTransform(mistakes)
-    normalized = _output(_quality(named, output, qualities), output)
-    normalized = _frames(normalized, original, output)
-    normalized = normalize_frame(normalized, vector=original.name == _VECTOR, focal_point=focal_point)
+    normalized = _frames(_output(named, output, qualities), original, output)
+    normalized = _size(normalized, vector=original.name == "svg", focal_point=focal_point)
     return _background(normalized, original, output)
 
 
-def _quality(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
-    quality, colors = transform.quality, transform.colors
+def _size(transform: Transform, *, vector: bool, focal_point: bool) -> Transform:
+    both = transform.width is not None and transform.height is not None
+    sized = transform.width is not None or transform.height is not None
+    # A ratio alone is a box without a size: it can be cropped to, but not be fitted inside or filled.
+    pointless = not sized and transform.fit not in (None, "crop", "min")
+    sides = replace(
+        transform,
+        aspect=None if both or pointless else transform.aspect,
+        dpr=transform.dpr if sized else 1.0,
+        enlarge=transform.enlarge and sized,
+        rect=None if transform.rect and RECT.write(transform.rect) == _WHOLE else transform.rect,
+    )
+    fit, enlarge = _fit(sides, vector=vector)
+    normalized = replace(sides, fit=fit, enlarge=enlarge)
+    if effective_fit(normalized) == "crop":
+        normalized = _crop(normalized, focal_point=focal_point)
+    else:
+        normalized = replace(normalized, crop=(), **_NO_FOCUS)
+    return normalized if fit in FILLS else replace(normalized, fill="solid", fill_color=None)
+
+
+def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
+    name, quality, colors = output.name, transform.quality, transform.colors
     if quality is not None and quality > MAX_QUALITY:
         colors = colors or quality
-    lossless = transform.lossless and output.name in _LOSSLESS
-    default = qualities.get(output.name, output.quality)
+    lossless = transform.lossless and name in ("webp", "avif")
+    default = qualities.get(name, output.quality)
     if default is None or output.quality is None or lossless:
         quality = None
     elif quality is None and "compress" in transform.auto:
         quality = max(1, default - COMPRESS_STEP)
+    # A GIF has at most 256 colors anyway, and a lossless picture has full chroma.
+    everything = name == "gif" and colors == MAX_COLORS
     return replace(
         transform,
         quality=None if quality == default else quality,
-        colors=colors,
+        colors=colors if name in ("png", "gif") and not everything else None,
         lossless=lossless,
         auto=frozenset(),
-    )
-
-
-def _output(transform: Transform, output: Format) -> Transform:
-    name = output.name
-    # A GIF has at most 256 colors anyway, and a lossless picture has full chroma.
-    everything = name == "gif" and transform.colors == MAX_COLORS
-    return replace(
-        transform,
-        progressive=transform.progressive or name not in _PROGRESSIVE,
-        chroma=transform.chroma if name in _CHROMA and not transform.lossless else "420",
-        colors=transform.colors if name in _PALETTE and not everything else None,
+        progressive=transform.progressive or name != "jpg",
+        chroma=transform.chroma if name in ("jpg", "avif") and not lossless else "420",
     )
 
 
 def _frames(transform: Transform, original: Format, output: Format) -> Transform:
-    page = transform.page if original.name in _PAGED else 1
-    if original.name not in _FRAMED:
+    page = transform.page if original.name == "tiff" else 1
+    if original.name not in ("gif", "webp"):
         return replace(transform, page=page, frame=None, animate=True)
     # `animate=0` means the first frame as a still, which is the default of a still output.
     first = transform.frame == 1 or (transform.frame is None and not transform.animate)
@@ -217,6 +180,60 @@ def _background(transform: Transform, original: Format, output: Format) -> Trans
     # Compared again, now with the remaining background.
     return replace(
         transform, background=background, fill_color=None if fill_color == (background or plain) else fill_color
+    )
+
+
+_DEFAULTS = {item.name: item.default for item in fields(Transform)}
+_TABLE = [
+    (row.name, row.attribute, row.kind.write, _DEFAULTS[row.attribute])
+    for row in sorted(PARAMETERS, key=lambda row: row.name)
+    if row.attribute in _DEFAULTS
+]
+_SAFE = ",:"  # readable in a URL and allowed in a file name, unlike the slash
+
+
+def canonical(transform: Transform) -> str:
+    """Return a text that is the same for equal transforms; parsing it returns the transform."""
+    pairs = []
+    for name, attribute, write, default in _TABLE:
+        value = getattr(transform, attribute)
+        if value != default:
+            pairs.append(f"{name}={quote(write(value), safe=_SAFE)}")
+    return "&".join(pairs)
+
+
+def likeness(transform: Transform, original: Format) -> Transform:
+    """Return a normalized transform without scale and encoding, with the defaults of its formats written out.
+
+    Two transforms of equal likeness show the same picture if their geometry agrees. A field that is not named here
+    makes a difference.
+    """
+    output = FORMATS[transform.format] if transform.format else original
+    fit = effective_fit(transform)
+    solid = fit in FILLS and transform.fill == "solid"
+    filled = solid and transform.fill_color is None
+    ground = transform.background
+    # For a format without alpha it is white by default.
+    if ground is None and not output.alpha and (original.alpha or transform.rotate % _QUARTER_TURN or filled):
+        ground = _WHITE
+    moves = original.animation and output.animation and transform.animate and transform.frame is None
+    return replace(
+        transform,
+        width=None,
+        height=None,
+        aspect=None,
+        dpr=1.0,
+        fit=_SAME_PICTURE.get(fit, fit),
+        enlarge=False,
+        format=None,
+        auto=frozenset(),
+        quality=None,
+        lossless=False,
+        progressive=True,
+        chroma="420",
+        background=ground,
+        fill_color=(transform.fill_color or ground) if solid else None,
+        animate=moves,
     )
 
 

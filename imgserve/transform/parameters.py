@@ -13,7 +13,6 @@ from imgserve.transform.kinds import (
     Kind,
     NotBuiltError,
     choice,
-    converted,
     integer,
     listing,
     merging,
@@ -65,7 +64,8 @@ _FORMAT = choice(
     unbuilt=("jxl", "json", "blurhash", "thumbhash"),
 )
 _QUALITY = Kind(f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}", _quality, str)
-_ORIENT = converted(choice(("0", *"12345678", "90", "180", "270"), synonyms={"0": "1"}), int)
+_TURNS = choice(("0", *"12345678", "90", "180", "270"), synonyms={"0": "1"})
+_ORIENT = Kind(_TURNS.expects, lambda text: int(_TURNS.read(text)), str)
 _PLACE = number("a number 0..1", lambda x: x <= 1)
 _ZOOM = number("a number 1..100", lambda x: 1 <= x <= 100)  # noqa: PLR2004  the range is the rule itself
 _DPR = number(f"a number 0 < x <= {MAX_DPR}", lambda x: x > 0)
@@ -152,25 +152,8 @@ PARAMETERS = (
 """Every parameter, in the order of the documentation."""
 
 
-def _by_name() -> dict[str, tuple[Parameter, ...]]:
-    names: dict[str, tuple[Parameter, ...]] = {}
-    for row in PARAMETERS:
-        for name in (row.name, *row.aliases):
-            names[name] = (*names.get(name, ()), row)
-    return names
-
-
-BY_NAME = _by_name()
+BY_NAME: dict[str, tuple[Parameter, ...]] = {}
 """The parameters of each name; more than one if the value decides."""
-
-
-def markdown_table() -> str:
-    """Return the table as Markdown for the documentation."""
-    lines = ["| name | short | value | default | meaning |", "|---|---|---|---|---|"]
-    for row in PARAMETERS:
-        short = ", ".join(f"`{alias}`" for alias in row.aliases) or "-"
-        expects = row.kind.expects.replace("{max_side}", "8192")
-        lines.append(
-            f"| `{row.name}` | {short} | {expects} | {row.default} | {row.meaning} E.g. `{row.name}={row.example}` |"
-        )
-    return "\n".join(lines) + "\n"
+for _row in PARAMETERS:
+    for _name in (_row.name, *_row.aliases):
+        BY_NAME[_name] = (*BY_NAME.get(_name, ()), _row)

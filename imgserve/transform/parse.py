@@ -26,9 +26,6 @@ _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
 _SIGNATURE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]+(\.[0-9]+)?([kmg]i?)?b?")
 _ATTRIBUTES = frozenset(item.name for item in fields(Transform))
-_HALF = Fraction(1, 2)
-Values = dict[str, Any]
-"""Requested values by attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,12 @@ def parse_query(
 def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:
     """Return a preset written as parameters and values or as a query; raises as a strict `parse_query` does."""
     reading = Reading(max_side, strict=True)
-    reading.add(split(source) if isinstance(source, str) else [_pair(*item) for item in source.items()])
+    if isinstance(source, str):
+        reading.add(split(source))
+    else:
+        reading.add(
+            Pair(name.lower(), _plain(value).encode("utf-8", "surrogatepass")) for name, value in source.items()
+        )
     if reading.values.pop("preset", None) is not None:
         reading.mistake("preset: a preset cannot name another")
     _finished(reading, reading.values)
@@ -116,17 +118,8 @@ def split(raw: bytes | str) -> list[Pair]:
     parts = [part for part in data.split(b"&") if part]
     if len(parts) > MAX_PAIRS:
         raise BadTransform([f"query: expected at most {MAX_PAIRS} parameters, but received {len(parts)}"])
-    pairs = ([_decode(piece) for piece in part.partition(b"=")] for part in parts)
+    pairs = ([unquote_to_bytes(piece) for piece in part.replace(b"+", b" ").partition(b"=")] for part in parts)
     return [Pair(name.decode("utf-8", "backslashreplace").lower(), value) for name, _, value in pairs]
-
-
-def _decode(part: bytes) -> bytes:
-    return unquote_to_bytes(part.replace(b"+", b" "))
-
-
-def _pair(name: str, value: object) -> Pair:
-    """Return a pair as a query would have it, from a value in the configuration."""
-    return Pair(name.lower(), _plain(value).encode("utf-8", "surrogatepass"))
 
 
 def _plain(value: object) -> str:
@@ -143,7 +136,8 @@ class Reading:
 
     max_side: int
     strict: bool
-    values: Values = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    """By attribute."""
     signature: str | None = None
     mistakes: list[str] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
@@ -153,7 +147,13 @@ class Reading:
         """Read pairs into values."""
         for pair in pairs:
             self._add(pair)
-        _merge_format(self.values)
+        # Some formats stand for other parameters, within the query or preset that names them.
+        if self.values.get("format") == "auto":
+            self.values["format"] = None
+            self.values["auto"] = self.values.get("auto", frozenset()) | {"format"}
+        if self.values.get("format") == "pjpg":
+            self.values["format"] = "jpg"
+            self.values.setdefault("progressive", True)
 
     def mistake(self, sentence: str) -> None:
         """Add a mistake once."""
@@ -161,9 +161,10 @@ class Reading:
             self.mistakes.append(sentence)
 
     def _add(self, pair: Pair) -> None:
-        name, encoded = _plain_name(pair.name)
-        rows = BY_NAME.get(name, ())
-        if rows:
+        plain = pair.name.removesuffix("64")
+        encoded = plain != pair.name and plain in BY_NAME and plain != "auto"  # `auto` has no base64 form
+        name = plain if encoded else pair.name
+        if rows := BY_NAME.get(name, ()):
             self._read(name, rows, pair.value, encoded=encoded)
         elif not self._is_signature(name, pair.value) and self.strict:
             near = suggestion(pair.name, BY_NAME) if len(self.mistakes) < MAX_SUGGESTIONS else ""
@@ -185,19 +186,20 @@ class Reading:
         if title in self.unreadable:
             return
         try:
-            text = _as_text(_from_base64(value) if encoded else value)
+            text = (_from_base64(value) if encoded else value).decode()
             row = _by_value(rows, text)
-            self._store(row, _value_of(row, text))
-        except ReadError as error:
+            if not text and row.kind.bare is None:
+                raise ReadError  # noqa: TRY301  a mistake like that of a reader
+            self._store(row, row.kind.read(text or row.kind.bare or ""))
+        except (ReadError, UnicodeDecodeError) as error:
             self.unreadable.add(title)
-            self.mistake(f"{title}: {self._complaint(rows, value, error)}")
-
-    def _complaint(self, rows: tuple[Parameter, ...], value: bytes, error: ReadError) -> str:
-        received = quoted(value.decode("utf-8", "backslashreplace")) if value else "nothing"
-        if isinstance(error, NotBuiltError):
-            return f"{received} is not available on this server"
-        expects = " or ".join(row.kind.expects for row in rows).replace("{max_side}", str(self.max_side))
-        return f"expected {expects}, but received {received}{error}"
+            received = quoted(value.decode("utf-8", "backslashreplace")) if value else "nothing"
+            if isinstance(error, NotBuiltError):
+                self.mistake(f"{title}: {received} is not available on this server")
+                return
+            expects = " or ".join(row.kind.expects for row in rows).replace("{max_side}", str(self.max_side))
+            hint = error if isinstance(error, ReadError) else ", which is not UTF-8"
+            self.mistake(f"{title}: expected {expects}, but received {received}{hint}")
 
     def _store(self, row: Parameter, value: Any) -> None:
         known = self.values.get(row.attribute, value)
@@ -206,20 +208,6 @@ class Reading:
         elif repr(known) != repr(value):  # 1 pixel equals 1.0 of the original, but is not the same
             self.mistake(f"{row.name}: given twice with different values")
         self.values[row.attribute] = value
-
-
-def _plain_name(name: str) -> tuple[str, bool]:
-    """Return a name without the ending of its base64 form, and whether it had one; `auto` has none."""
-    plain = name.removesuffix("64")
-    encoded = plain != name and plain in BY_NAME and plain != "auto"
-    return (plain, True) if encoded else (name, False)
-
-
-def _as_text(value: bytes) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise ReadError(", which is not UTF-8") from None
 
 
 def _from_base64(value: bytes) -> bytes:
@@ -242,24 +230,6 @@ def _by_value(rows: tuple[Parameter, ...], text: str) -> Parameter:
         if word in row.kind.known:
             return row
     raise ReadError(suggestion(word, (known for row in rows for known in sorted(row.kind.known))))
-
-
-def _value_of(row: Parameter, text: str) -> Any:
-    if text:
-        return row.kind.read(text)
-    if row.kind.bare is None:
-        raise ReadError
-    return row.kind.read(row.kind.bare) if row.kind.bare else ""
-
-
-def _merge_format(values: Values) -> None:
-    """Replace the formats that stand for other parameters, within the query or preset that names them."""
-    if values.get("format") == "auto":
-        values["format"] = None
-        values["auto"] = values.get("auto", frozenset()) | {"format"}
-    if values.get("format") == "pjpg":
-        values["format"] = "jpg"
-        values.setdefault("progressive", True)
 
 
 def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, tuple[str, ...]]:
@@ -285,7 +255,7 @@ def _preset_of(
     return None, {}
 
 
-def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> Values:
+def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
     """Return values over a preset or defaults; a named format ends the choice by Accept made below."""
     merged = {**below, **values}
     if values.get("format") and "auto" in below and "auto" not in values:
@@ -314,7 +284,7 @@ def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[st
 
 def _rounded(value: Fraction) -> int:
     """Return a value rounded half up, at least 1."""
-    return max(1, int(value + _HALF))
+    return max(1, int(value + Fraction(1, 2)))
 
 
 def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[str, ...]]:

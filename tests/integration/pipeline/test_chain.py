@@ -12,9 +12,9 @@ from imgserve.pipeline.mezzanine import Decoded, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import between
 from imgserve.rendering.wire import RenderJob
-from imgserve.rendering.worker import render_file
 from imgserve.transform import parse_query
 from tests.pictures import BLUE, GREEN, RED, WHITE, animation, color_at, encoded, near, noise, opened, quarters
+from tests.worker import render_file
 
 
 def chained(

@@ -17,9 +17,10 @@ import pytest
 from imgserve.errors import ImageNotFound, OriginalChanged, TooLarge
 from imgserve.model import Limits, file_version
 from imgserve.rendering.wire import ProcessLimits, RenderJob
-from imgserve.rendering.worker import render_file, start
+from imgserve.rendering.worker import start
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
+from tests.worker import render_file
 
 PROCESS_LIMITS = ProcessLimits(niceness=6, memory_bytes=1_500_000_000)
 PNG = encoded(noise(80, 60), "png")

@@ -51,8 +51,8 @@ class AdmissionModel(RuleBasedStateMachine):
             for client in self.inside:
                 client.task.result().leave()
             assert self.admission.free == self.slots
-            assert (self.admission.waiting, self.admission.background_waiting) == (0, 0)
-            assert self.admission.waiting_megapixels == 0
+            assert self.admission.waiting == 0
+            assert self.admission._pixels == {False: 0, True: 0}
         finally:
             self.runner.close()
 
@@ -109,7 +109,7 @@ class AdmissionModel(RuleBasedStateMachine):
         clients = [client for client in self.waiting if not client.background]
         assert self.admission.free == self.slots - len(self.inside) >= 0
         assert self.admission.waiting == len(clients) <= WAITING
-        assert self.admission.waiting_megapixels == round(sum(client.megapixels for client in clients), 6)
+        assert self.admission._pixels[False] == round(sum(client.megapixels for client in clients) * 1e6)
         giants, lows = sum(client.giant for client in self.inside), sum(client.background for client in self.inside)
         share = max(1, self.slots - 1)
         assert max(giants, lows) <= share
