@@ -11,7 +11,7 @@ import click
 
 from imgserve.app import AppFactory, configure_logging, data_folder, originals_of
 from imgserve.cli.main import config_option
-from imgserve.client.address import quoted_id
+from imgserve.client.urls import quoted_id
 from imgserve.config import Config
 from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions

@@ -1,11 +1,14 @@
 """Keyword arguments about images as typed dictionaries, and their form in queries and JSON."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from imgserve.client.call import Pairs
+from imgserve.client.files import File, Progress
 from imgserve.transform import compose, read_parameters
 
 FocalPoint = tuple[float, float]
@@ -64,6 +67,28 @@ class Listing(Filters, total=False):
     order: Literal["asc", "desc"]
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to upload, with arguments of its own among many."""
+
+    file: File
+    image_id: str | None = None
+    folder: str | None = None
+    progress: Progress | None = None
+    details: Details = field(default_factory=Details, hash=False)
+    replace: bool = False
+    """Replace the image that has the id."""
+
+    @property
+    def name(self) -> str:
+        """The name of its result."""
+        if isinstance(self.file, tuple):
+            return self.file[0]
+        if isinstance(self.file, (str, os.PathLike)):
+            return os.fspath(self.file)
+        return self.image_id or str(getattr(self.file, "name", ""))
+
+
 _IDS_PER_REQUEST = 500
 """The longest ids fill half of the JSON that a server accepts."""
 
@@ -75,7 +100,20 @@ def encoded(arguments: Mapping[str, Any]) -> dict[str, Any]:
         TypeError: one is a text instead of several.
         ValueError: one is a time without a time zone, which servers elsewhere would read differently.
     """
-    return {name: _encoded(name, value) for name, value in arguments.items()}
+    values = dict(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise ValueError(f"{name}: expected a time with a time zone, but received {value!r}")
+            values[name] = value.isoformat()
+        elif name == "focal_point" and value is not None:
+            x, y = value
+            values[name] = {"x": float(x), "y": float(y)}
+        elif name in {"tags", "formats"} and value is not None:
+            values[name] = texts(name, value)
+        elif isinstance(value, Mapping):
+            values[name] = dict(value)
+    return values
 
 
 def encoded_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,18 +181,3 @@ def texts(name: str, values: Iterable[str]) -> list[str]:
     if isinstance(values, str):
         raise TypeError(f"{name}: expected several, such as [{values!r}], but received {values!r}")
     return list(values)
-
-
-def _encoded(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError(f"{name}: expected a time with a time zone, but received {value!r}")
-        return value.isoformat()
-    if name == "focal_point":
-        x, y = value
-        return {"x": float(x), "y": float(y)}
-    if name in {"tags", "formats"}:
-        return texts(name, value)
-    return dict(value) if isinstance(value, Mapping) else value

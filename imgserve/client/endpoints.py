@@ -1,20 +1,24 @@
-"""Every method of both clients that calls the API, as the call that it sends. `senders` explains the decorators."""
+"""Every method of both clients that calls the API. `transport` explains the decorators."""
 
+import functools
 import json
+import operator
 import re
-from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Unpack
+from urllib.parse import quote
 
-from imgserve.client import address
+import httpx2
+
 from imgserve.client.arguments import (
     Changes,
     Details,
     Filters,
     Listing,
     Step,
+    Upload,
     encoded,
     encoded_filters,
     query,
@@ -23,9 +27,9 @@ from imgserve.client.arguments import (
     step_texts,
     texts,
 )
-from imgserve.client.call import Batch, Call, Lines, Page, Pages, Response, T, json_call, once, parsed
+from imgserve.client.call import Call, T, json_reader, parsed, query_text
 from imgserve.client.errors import ServerUnreachable
-from imgserve.client.files import File, Progress
+from imgserve.client.files import File, Form, Progress, file_body
 from imgserve.client.parameters import Parameters
 from imgserve.client.records import (
     Deleted,
@@ -34,6 +38,7 @@ from imgserve.client.records import (
     Picture,
     Problem,
     Purged,
+    Sent,
     Similar,
     Stats,
     TagCount,
@@ -44,15 +49,16 @@ from imgserve.client.records import (
     page_reader,
     reader,
 )
-from imgserve.client.senders import Connected, S, endpoint, stream
-from imgserve.client.transport import Retries, TransportSettings
-from imgserve.client.uploads import Upload
-from imgserve.client.urls import ImageUrls
+from imgserve.client.transport import Connected, Retries, S, Sender, endpoint, stream
+from imgserve.client.urls import ImageUrls, api_path, encoded_id
+from imgserve.errors import Forbidden, ImgserveError, Unauthorized
 from imgserve.transform import compose, read_parameters
 
 _PAGE = 500
 """Records per request."""
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")
+_LONG_QUERY = 2000
+"""Bytes; proxies accept URLs of 4 or 8 KB."""
 
 
 class Endpoints(Connected[S]):
@@ -60,6 +66,8 @@ class Endpoints(Connected[S]):
 
     Every method raises the errors of `imgserve.errors` that the server responds with, and ServerUnreachable.
     """
+
+    _http: type[httpx2.Client] | type[httpx2.AsyncClient]
 
     def __init__(
         self,
@@ -77,26 +85,21 @@ class Endpoints(Connected[S]):
             key: the API key; by default the environment's IMGSERVE_KEY, if set.
             prefix: of the server's pictures, `urls.prefix` in its settings.
             timeout: seconds without any bytes of the server before a call fails.
-            retries: how long to repeat calls to a server that is busy or cannot be reached.
+            retries: how long to repeat calls to a server that is busy or cannot be reached any more.
 
         Raises:
             ValueError: the URL or the key is malformed.
         """
-        self._settings = TransportSettings.of(base_url, key, timeout, retries)
         self._pictures = ImageUrls(prefix)
-        self.sender = self._sender_of(self._settings)
-
-    @abstractmethod
-    def _sender_of(self, settings: TransportSettings) -> S:
-        """Return the sender of this kind of client."""
+        self.sender = Sender(self._http(follow_redirects=False), base_url, key, timeout, retries)
 
     @property
     def urls(self) -> ImageUrls:
         """The URL builder for the server's pictures."""
-        return ImageUrls(self._settings.base + self._pictures.base)
+        return ImageUrls(self.sender.base + self._pictures.base)
 
     @endpoint
-    def upload(
+    async def upload(
         self,
         file: File,
         *,
@@ -104,21 +107,20 @@ class Endpoints(Connected[S]):
         folder: str | None = None,
         progress: Progress | None = None,
         **details: Unpack[Details],
-    ) -> Call[Uploaded]:
+    ) -> Uploaded:
         """Upload a file, under a chosen id, in a folder by its own name, or by default under an id of its content."""
-        return Upload(file, image_id, folder, progress, details).call()
+        return await self._upload(Upload(file, image_id, folder, progress, details))
 
     @endpoint
-    def upload_url(
+    async def upload_url(
         self, url: str, *, image_id: str | None = None, folder: str | None = None, **details: Unpack[Details]
-    ) -> Call[Uploaded]:
+    ) -> Uploaded:
         """Let the server download a picture from a URL."""
-        values = {"url": url, "id": image_id, "folder": folder, **encoded(details)}
-        document = {name: value for name, value in values.items() if value is not None}
-        return json_call("POST", address.IMAGES, reader(Uploaded), document=document, slow=True)
+        document = _given({"url": url, "id": image_id, "folder": folder, **encoded(details)})
+        return await self._json("POST", "/api/images", reader(Uploaded), document=document, slow=True)
 
     @endpoint
-    def put(
+    async def put(
         self,
         image_id: str,
         file: File,
@@ -126,71 +128,71 @@ class Endpoints(Connected[S]):
         create_only: bool = False,
         progress: Progress | None = None,
         **details: Unpack[Details],
-    ) -> Call[Uploaded]:
+    ) -> Uploaded:
         """Upload a file under a chosen id, replacing the image there, or with `create_only` a PreconditionFailed."""
-        call = Upload(file, image_id, None, progress, details, replace=True).call()
-        return replace(call, headers={"if-none-match": "*"}) if create_only else call
+        headers = {"if-none-match": "*"} if create_only else {}
+        return await self._upload(Upload(file, image_id, None, progress, details, replace=True), headers)
 
     @endpoint
-    def get(self, image_id: str) -> Call[Image]:
+    async def get(self, image_id: str) -> Image:
         """Return the record of an image."""
-        return json_call("GET", address.api_path(image_id), reader(Image))
+        return await self._json("GET", api_path(image_id), reader(Image))
 
     @stream
-    def find(self, *, limit: int | None = None, **listing: Unpack[Listing]) -> Pages[Image]:
+    def find(self, *, limit: int | None = None, **listing: Unpack[Listing]) -> AsyncGenerator[Image]:
         """Iterate over the images that meet all conditions, at most `limit`, requesting pages as needed."""
         size = _PAGE if limit is None else max(1, min(limit, _PAGE))
-        return _pages(address.IMAGES, "images", Image, {**encoded_filters(listing), "limit": size}, limit)
+        return self._pages("/api/images", "images", Image, {**encoded_filters(listing), "limit": size}, limit)
 
     @endpoint
-    def similar(self, image_id: str, *, distance: int | None = None, limit: int | None = None) -> Call[list[Similar]]:
+    async def similar(self, image_id: str, *, distance: int | None = None, limit: int | None = None) -> list[Similar]:
         """Return images that look alike, the most similar first; `distance` is the most of 64 bits that differ."""
-        path, limits = address.action_path("similar", image_id), query({"distance": distance, "limit": limit})
-        return json_call("GET", path, list_reader("images", Similar), query=limits)
+        path, limits = f"/api/similar/{encoded_id(image_id)}", query({"distance": distance, "limit": limit})
+        return await self._json("GET", path, list_reader("images", Similar), query=limits)
 
     @stream
-    def duplicates(self) -> Pages[tuple[Image, ...]]:
+    def duplicates(self) -> AsyncGenerator[tuple[Image, ...]]:
         """Iterate over the groups of images of the same bytes."""
-        return _pages(address.DUPLICATES, "groups", tuple[Image, ...], {"limit": _PAGE})
+        return self._pages("/api/duplicates", "groups", tuple[Image, ...], {"limit": _PAGE})
 
     @endpoint
-    def tags(self) -> Call[list[TagCount]]:
+    async def tags(self) -> list[TagCount]:
         """Return every tag."""
-        return json_call("GET", address.TAGS, list_reader("tags", TagCount))
+        return await self._json("GET", "/api/tags", list_reader("tags", TagCount))
 
     @endpoint
-    def change(self, image_id: str, **changes: Unpack[Changes]) -> Call[Image]:
+    async def change(self, image_id: str, **changes: Unpack[Changes]) -> Image:
         """Change the record of an image; a new focal point applies to all crops at once."""
         if not changes:
             raise ValueError("expected something to change, such as title=")
-        return json_call("PATCH", address.api_path(image_id), reader(Image), document=encoded(changes))
+        return await self._json("PATCH", api_path(image_id), reader(Image), document=encoded(changes))
 
     @endpoint
-    def delete(self, image_id: str) -> Call[Deleted]:
+    async def delete(self, image_id: str) -> Deleted:
         """Move an image to the trash."""
-        read = list_reader("deleted", Deleted)
-        return json_call("DELETE", address.api_path(image_id), lambda document: read(document)[0])
+        [deleted] = await self._json("DELETE", api_path(image_id), list_reader("deleted", Deleted))
+        return deleted
 
     @endpoint
-    def delete_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> Batch[list[Deleted]]:
+    async def delete_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> list[Deleted]:
         """Move many images to the trash, selected by ids or by filters."""
-        return _bulk(address.BULK_DELETE, list_reader("deleted", Deleted), [], ids, filters)
+        return await self._bulk("/api/bulk/delete", list_reader("deleted", Deleted), [], ids, filters)
 
     @endpoint
-    def tag_many(
+    async def tag_many(
         self,
         ids: Iterable[str] | None = None,
         *,
         add: Iterable[str] = (),
         remove: Iterable[str] = (),
         **filters: Unpack[Filters],
-    ) -> Batch[int]:
+    ) -> int:
         """Add tags to many images and remove others; return how many images changed."""
-        changed, added, removed = (lambda of: int(of["changed"])), texts("add", add), texts("remove", remove)
-        return _bulk(address.BULK_TAG, changed, 0, ids, filters, add=added, remove=removed)
+        tags = {"add": texts("add", add), "remove": texts("remove", remove)}
+        return await self._bulk("/api/bulk/tag", lambda document: int(document["changed"]), 0, ids, filters, **tags)
 
     @endpoint
-    def purge(
+    async def purge(
         self,
         image_id: str | None = None,
         *,
@@ -198,107 +200,109 @@ class Endpoints(Connected[S]):
         tag: str | None = None,
         preset: str | None = None,
         everything: bool = False,
-    ) -> Call[Purged]:
+    ) -> Purged:
         """Purge the renditions of one image, below a prefix, of a tag, of a preset, or all."""
-        named = {"id": image_id, "prefix": prefix, "tag": tag, "preset": preset, "all": everything or None}
-        document = {name: value for name, value in named.items() if value is not None}
+        document = _given({"id": image_id, "prefix": prefix, "tag": tag, "preset": preset, "all": everything or None})
         if len(document) != 1:
             raise ValueError("purge: expected one of an image id, prefix=, tag=, preset= and everything=True")
         if image_id is not None:
-            return json_call("POST", address.action_path("purge", image_id), reader(Purged))
-        return json_call("POST", address.PURGE, reader(Purged), document=document, slow=True)
+            return await self._json("POST", f"/api/purge/{encoded_id(image_id)}", reader(Purged))
+        return await self._json("POST", "/api/purge", reader(Purged), document=document, slow=True)
 
     @endpoint
-    def purge_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> Batch[Purged]:
+    async def purge_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> Purged:
         """Purge the renditions of many images, selected by ids or by filters."""
-        return _bulk(address.BULK_PURGE, reader(Purged), Purged(0, 0), ids, filters)
+        return await self._bulk("/api/bulk/purge", reader(Purged), Purged(0, 0), ids, filters)
 
     @endpoint
-    def trash(self) -> Call[list[TrashItem]]:
+    async def trash(self) -> list[TrashItem]:
         """Return the deleted images that can be restored."""
-        return json_call("GET", address.TRASH, list_reader("items", TrashItem))
+        return await self._json("GET", "/api/trash", list_reader("items", TrashItem))
 
     @endpoint
-    def restore(self, item: str) -> Call[Image]:
+    async def restore(self, item: str) -> Image:
         """Restore an item of the trash."""
-        return json_call("POST", f"{address.trash_path(item)}/restore", reader(Image))
+        return await self._json("POST", f"/api/trash/{quote(item, safe='')}/restore", reader(Image))
 
     @endpoint
-    def empty_trash(self, item: str | None = None) -> Call[None]:
+    async def empty_trash(self, item: str | None = None) -> None:
         """Delete one item of the trash for good, or all."""
-        return json_call("DELETE", address.TRASH if item is None else address.trash_path(item), lambda _: None)
+        path = "/api/trash" if item is None else f"/api/trash/{quote(item, safe='')}"
+        await self._json("DELETE", path, lambda _: None)
 
     @stream
-    def problems(self, prefix: str = "") -> Pages[Problem]:
+    def problems(self, prefix: str = "") -> AsyncGenerator[Problem]:
         """Iterate over the files among the originals that are not usable images."""
-        return _pages(address.PROBLEMS, "problems", Problem, {"prefix": prefix or None, "limit": _PAGE})
+        return self._pages("/api/problems", "problems", Problem, {"prefix": prefix or None, "limit": _PAGE})
 
     @endpoint
-    def stats(self) -> Call[Stats]:
+    async def stats(self) -> Stats:
         """Return totals of the server."""
-        return json_call("GET", address.STATS, reader(Stats))
+        return await self._json("GET", "/api/stats", reader(Stats))
 
     @endpoint
-    def cache_stats(self) -> Call[Mapping[str, Any]]:
+    async def cache_stats(self) -> Mapping[str, Any]:
         """Return totals of the cache, tier by tier."""
-        return json_call("GET", address.CACHE, dict)
+        return await self._json("GET", "/api/cache", dict)
 
     @endpoint
-    def convert(self, image_id: str, extension: str, **parameters: Unpack[Parameters]) -> Call[Picture]:
+    async def convert(self, image_id: str, extension: str, **parameters: Unpack[Parameters]) -> Picture:
         """Return a picture in the format of a file extension."""
-        plain = extension.removeprefix(".")
+        plain, text = extension.removeprefix("."), compose(read_parameters(parameters))
         if not _EXTENSION.fullmatch(plain):
             raise ValueError(f"extension: expected one such as webp, but received {extension!r}")
-        path, text = address.action_path(f"convert/{plain}", image_id), compose(read_parameters(parameters))
-        return Call(method="GET", path=f"{path}?{text}" if text else path, read=_picture)
+        path = f"/api/convert/{plain}/{encoded_id(image_id)}"
+        return await self.sender.send(Call(method="GET", path=f"{path}?{text}" if text else path, read=_picture))
 
     @endpoint
-    def transform(self, image_id: str, steps: Step | Iterable[Step]) -> Call[Picture]:
+    async def transform(self, image_id: str, steps: Step | Iterable[Step]) -> Picture:
         """Return a picture made in steps, each of which continues with the result of the one before."""
-        path, document = address.action_path("transform", image_id), {"steps": step_texts(steps), "output": "picture"}
-        return Call(method="POST", path=path, read=_picture, document=document, headers=once())
+        path, document = f"/api/transform/{encoded_id(image_id)}", {"steps": step_texts(steps), "output": "picture"}
+        return await self.sender.send(Call(method="POST", path=path, read=_picture, document=document))
 
     @endpoint
-    def transform_url(self, image_id: str, steps: Step | Iterable[Step]) -> Call[str]:
+    async def transform_url(self, image_id: str, steps: Step | Iterable[Step]) -> str:
         """Return the URL of such a picture."""
-        path, document = address.action_path("transform", image_id), {"steps": step_texts(steps), "output": "url"}
-        return json_call("POST", path, lambda response: str(response["url"]), document=document)
+        path, document = f"/api/transform/{encoded_id(image_id)}", {"steps": step_texts(steps), "output": "url"}
+        return await self._json("POST", path, lambda response: str(response["url"]), document=document)
 
     @endpoint
-    def transform_original(
+    async def transform_original(
         self, image_id: str, steps: Step | Iterable[Step], *, new_id: str | None = None
-    ) -> Call[Uploaded]:
+    ) -> Uploaded:
         """Store such a picture as a new original."""
-        named = {} if new_id is None else {"id": new_id}
-        document = {"steps": step_texts(steps), "output": "original", **named}
-        path = address.action_path("transform", image_id)
-        return json_call("POST", path, reader(Uploaded), document=document, slow=True)
+        document = _given({"steps": step_texts(steps), "output": "original", "id": new_id})
+        return await self._json(
+            "POST", f"/api/transform/{encoded_id(image_id)}", reader(Uploaded), document=document, slow=True
+        )
 
     @endpoint
-    def transform_many(
+    async def transform_many(
         self,
         steps: Step | Iterable[Step],
         ids: Iterable[str] | None = None,
         *,
         output: Literal["urls", "originals"] = "urls",
         **filters: Unpack[Filters],
-    ) -> Batch[list[Made]]:
+    ) -> list[Made]:
         """Return the URLs of such pictures of many images, or store them as new originals."""
-        read = list_reader("results", Made)
-        return _bulk(address.TRANSFORM, read, [], ids, filters, steps=step_texts(steps), output=output)
+        read, listed = list_reader("results", Made), step_texts(steps)
+        return await self._bulk("/api/transform", read, [], ids, filters, steps=listed, output=output)
 
     @endpoint
-    def transform_zip(
+    async def transform_zip(
         self,
         steps: Step | Iterable[Step],
         ids: Iterable[str] | None = None,
         *,
         to: str | Path,
         **filters: Unpack[Filters],
-    ) -> Call[None]:
+    ) -> None:
         """Write such pictures of many images to a ZIP file, which appears only when it is complete."""
         document = {**selection(ids, filters), "steps": step_texts(steps), "output": "zip"}
-        return replace(_slow_post(address.TRANSFORM, document, lambda _: None), save_to=Path(to))
+        await self.sender.save(
+            Call(method="POST", path="/api/transform", read=json_reader(dict), document=document, slow=True), Path(to)
+        )
 
     @stream
     def warm(
@@ -308,52 +312,99 @@ class Endpoints(Connected[S]):
         presets: Iterable[str] = (),
         transforms: Step | Iterable[Step] = (),
         **filters: Unpack[Filters],
-    ) -> Lines[Warmed]:
+    ) -> AsyncGenerator[Warmed]:
         """Render pictures ahead of time while this is iterated, and report the progress."""
         pictures = {"presets": texts("presets", presets), "transforms": step_texts(transforms)}
         if not any(pictures.values()):
             raise ValueError("warm: expected presets or transforms, but received neither")
-        call = _slow_post(address.WARM, {**selection(ids, filters), **pictures}, lambda response: response)
-        return Lines(call, _progress, _check_finished)
+        return self._warm({**selection(ids, filters), **pictures})
 
     @endpoint
-    def picture(self, image_id: str, **parameters: Unpack[Parameters]) -> Call[Picture]:
+    async def picture(self, image_id: str, **parameters: Unpack[Parameters]) -> Picture:
         """Return a picture as browsers receive it."""
-        return Call(method="GET", path=self._pictures.url(image_id, **parameters), read=_picture, public=True)
+        path = self._pictures.url(image_id, **parameters)
+        return await self.sender.send(Call(method="GET", path=path, read=_picture, public=True))
+
+    async def _json(self, method: str, path: str, read: Callable[[Any], T], **request: Any) -> T:
+        return await self.sender.send(Call(method=method, path=path, read=json_reader(read), **request))
+
+    async def _bulk(
+        self,
+        path: str,
+        read: Callable[[Any], T],
+        empty: T,
+        ids: Iterable[str] | None,
+        filters: Mapping[str, Any],
+        **more: Any,
+    ) -> T:
+        """Send calls for selected images in parts of the size that a server accepts, and add up the results."""
+        parts = [
+            await self._json("POST", path, read, document={**part, **more}, slow=True)
+            for part in selections(ids, filters)
+        ]
+        return functools.reduce(operator.add, parts, empty)
+
+    async def _pages(
+        self, path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None
+    ) -> AsyncGenerator[T]:
+        """Yield the items of a list that the API has under a name."""
+        cursor, left = None, limit
+        while left is None or left > 0:
+            read, pairs = page_reader(name, kind), query({**filters, "cursor": cursor})
+            items, cursor = await self._json("GET", path, read, query=pairs)
+            for item in items[:left]:
+                yield item
+            left = None if left is None else left - len(items)
+            if cursor is None:
+                return
+
+    async def _warm(self, document: Mapping[str, Any]) -> AsyncGenerator[Warmed]:
+        progress = None
+        async for line in self.sender.lines(
+            Call(method="POST", path="/api/warm", read=json_reader(dict), document=document, slow=True)
+        ):
+            progress = parsed(f"warm: {line[:80]!r}", lambda text: reader(Warmed)(json.loads(text)), line)
+            yield progress
+        if progress is None or not progress.finished:
+            raise ServerUnreachable("warm: the answer broke off before all was done")
+
+    async def _upload(self, item: Upload, headers: Mapping[str, str] | None = None) -> Uploaded:
+        """Send a file as the body, with a query; a long query becomes a form."""
+        fields, named = encoded(item.details), {"id": item.image_id, "folder": item.folder}
+        replaces = item.replace and item.image_id is not None
+        method, path = ("PUT", api_path(item.image_id or "")) if replaces else ("POST", "/api/images")
+        fields, body = fields if replaces else {**named, **fields}, file_body(item.file, item.progress)
+        pairs = query({**fields, "filename": body.name or None})
+        if len(query_text(pairs)) > _LONG_QUERY:
+            body, pairs = replace(body, form=Form(query(fields), body.name or "image")), ()
+        read = json_reader(reader(Uploaded))
+        return await self.sender.send(
+            Call(method=method, path=path, read=read, query=pairs, file=body, headers=headers or {})
+        )
+
+    async def _sent(self, file: File | Upload, folder: str | None, details: Details) -> Sent:
+        """Upload one of many files, whose arguments override those of all.
+
+        Raises:
+            ImgserveError: all other files would fail too.
+        """
+        item = file if isinstance(file, Upload) else Upload(file)
+        below = None if item.image_id is not None else item.folder or folder
+        try:
+            merged = replace(item, folder=below, details=Details(**{**details, **item.details}))
+            return Sent(item.name, await self._upload(merged))
+        except (ImgserveError, OSError, TypeError, ValueError) as error:
+            if isinstance(error, (ServerUnreachable, Unauthorized)) or type(error) is Forbidden:
+                raise
+            return Sent(item.name, None, error)
 
 
-def _pages(path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None) -> Pages[T]:
-    """Return a list that the API has under a name."""
-
-    def page(cursor: str | None) -> Call[Page[T]]:
-        return json_call("GET", path, page_reader(name, kind), query=query({**filters, "cursor": cursor}))
-
-    return Pages(page, limit)
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
-def _bulk(
-    path: str, read: Any, empty: T, ids: Iterable[str] | None, filters: Mapping[str, Any], **more: Any
-) -> Batch[T]:
-    """Return calls for selected images, in parts of the size that a server accepts."""
-    documents = [{**part, **more} for part in selections(ids, filters)]
-    return Batch(tuple(json_call("POST", path, read, document=one, slow=True) for one in documents), empty)
-
-
-def _slow_post(path: str, document: Mapping[str, Any], read: Any) -> Call[Any]:
-    return Call(method="POST", path=path, read=read, document=document, headers=once(), slow=True)
-
-
-def _picture(response: Response) -> Picture:
+def _picture(response: httpx2.Response) -> Picture:
     media_type = response.headers["content-type"]
     if not media_type.startswith("image/"):
         raise ValueError(f"expected a picture, but received {media_type}")
     return Picture(response.content, media_type, response.headers.get("x-image-adjusted", ""))
-
-
-def _progress(line: str) -> Warmed:
-    return parsed(f"warm: {line[:80]!r}", lambda text: reader(Warmed)(json.loads(text)), line)
-
-
-def _check_finished(last: Warmed | None) -> None:
-    if last is None or not last.finished:
-        raise ServerUnreachable("warm: the answer broke off before all was done")

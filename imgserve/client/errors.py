@@ -33,10 +33,18 @@ class AnswerNotUnderstood(ImgserveError):
 def error_of(status: int, headers: Mapping[str, str], content: bytes) -> ImgserveError:
     """Return the error that the server raised; for an unknown kind, one with its status and code."""
     retry_after = retry_after_seconds(headers.get("retry-after", ""))
-    document = _document(content)
-    if document is None:
-        return _unknown(status, "unknown", _sentence(status, headers), retry_after, {})
-    return problem_error({"status": status, **document}, retry_after)
+    with contextlib.suppress(ValueError):
+        document = json.loads(content)
+        if isinstance(document, dict):
+            return problem_error({"status": status, **document}, retry_after)
+    # A proxy in between may respond with anything.
+    if status in _REDIRECTS:
+        target = headers.get("location", "nowhere")
+        detail = f"The server redirects to {target}, which is not followed: use that address."
+    else:
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+        detail = f"The server answered {status} {phrase}".rstrip() + " without a reason."
+    return problem_error({"status": status, "detail": detail}, retry_after)
 
 
 def problem_error(document: Mapping[str, Any], retry_after: int | None = None) -> ImgserveError:
@@ -49,7 +57,9 @@ def problem_error(document: Mapping[str, Any], retry_after: int | None = None) -
         with contextlib.suppress(ValueError):
             return rebuilt(kind, detail or (kind.__doc__ or ""), retry_after, members)
     number = status if isinstance(status, int) else ImgserveError.status
-    return _unknown(number, str(code or "unknown"), detail or f"The server answered {number}.", retry_after, members)
+    error = ImgserveError(detail or f"The server answered {number}.", retry_after=retry_after, members=members)
+    error.status, error.code = number, str(code or "unknown")
+    return error
 
 
 def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:
@@ -62,28 +72,3 @@ def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:
         return None
     aware = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max(0, round((aware - (now or datetime.now(UTC))).total_seconds()))
-
-
-def _unknown(
-    status: int, code: str, detail: str, retry_after: int | None, members: Mapping[str, object]
-) -> ImgserveError:
-    error = ImgserveError(detail, retry_after=retry_after, members=members)
-    error.status, error.code = status, code
-    return error
-
-
-def _document(content: bytes) -> dict[str, Any] | None:
-    """Return a problem document, or None: a proxy in between may respond with anything."""
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def _sentence(status: int, headers: Mapping[str, str]) -> str:
-    if status in _REDIRECTS:
-        target = headers.get("location", "nowhere")
-        return f"The server redirects to {target}, which is not followed: use that address."
-    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
-    return f"The server answered {status} {phrase}".rstrip() + " without a reason."

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from imgserve.client.call import Page
 from imgserve.client.errors import problem_error
 from imgserve.errors import ImgserveError
 
@@ -20,10 +19,6 @@ T = TypeVar("T")
 def _json(*paths: str, read: Callable[[Any], Any] | None = None) -> dict[str, Any]:
     """Return the metadata of a field: where JSON has it, the first of several paths, and how it is read."""
     return {"paths": tuple(tuple(path.split(".")) for path in paths), "read": read}
-
-
-def _hexadecimal(digits: str) -> int:
-    return int(digits, 16)
 
 
 class Point(NamedTuple):
@@ -59,7 +54,9 @@ class Image:
     dominant_color: str = ""
     """As `#rrggbb`, or empty."""
     thumbhash: bytes = b""
-    perceptual_hash: int | None = field(default=None, metadata=_json("perceptual_hash", read=_hexadecimal))
+    perceptual_hash: int | None = field(
+        default=None, metadata=_json("perceptual_hash", read=lambda digits: int(digits, 16))
+    )
     """64 bits; similar images differ in few of them."""
     title: str = ""
     alt: str = ""
@@ -214,7 +211,16 @@ def reader(kind: type[T]) -> Callable[[Any], T]:
 
     The function raises KeyError, TypeError, ValueError or AttributeError for another shape.
     """
-    return _reader(kind)
+    known = _READERS.get(kind)
+    if known is not None:
+        return known
+    if dataclasses.is_dataclass(kind):
+        return _record_reader(kind)
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple:
+        read = reader(arguments[0])
+        return lambda items: cast("T", tuple(map(read, items)))
+    return reader(arguments[0]) if NoneType in arguments else lambda value: value
 
 
 def list_reader(name: str, kind: type[T]) -> Callable[[Any], list[T]]:
@@ -223,22 +229,10 @@ def list_reader(name: str, kind: type[T]) -> Callable[[Any], list[T]]:
     return lambda document: [read(item) for item in document[name]]
 
 
-def page_reader(name: str, kind: type[T]) -> Callable[[Any], Page[T]]:
-    """Return a function that reads a page of a list under a name."""
+def page_reader(name: str, kind: type[T]) -> Callable[[Any], tuple[list[T], str | None]]:
+    """Return a function that reads the items of a list under a name, and where the next page begins."""
     read = list_reader(name, kind)
-    return lambda document: Page(tuple(read(document)), document.get("next"))
-
-
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    if kind in _READERS:
-        return _READERS[kind]
-    if hasattr(kind, "__dataclass_fields__"):
-        return _record_reader(kind)
-    arguments = get_args(kind)
-    if get_origin(kind) is tuple:
-        read = _reader(arguments[0])
-        return lambda items: tuple(map(read, items))
-    return _reader(arguments[0]) if NoneType in arguments else _unchanged
+    return lambda document: (read(document), document.get("next"))
 
 
 @functools.cache
@@ -246,30 +240,23 @@ def _record_reader(kind: Any) -> Callable[[Any], Any]:
     """Return a function that reads a record; a field that is missing or null has its default value."""
     types = get_type_hints(kind)
     fields = [
-        (item.name, item.metadata.get("paths", ((item.name,),)), item.metadata.get("read") or _reader(types[item.name]))
+        (item.name, item.metadata.get("paths", ((item.name,),)), item.metadata.get("read") or reader(types[item.name]))
         for item in dataclasses.fields(kind)
     ]
 
     def read_record(document: Mapping[str, Any]) -> Any:
-        values = ((name, _first(document, paths), read) for name, paths, read in fields)
-        return kind(**{name: read(value) for name, value, read in values if value is not None})
+        values = {}
+        for name, paths, read in fields:
+            for first, *rest in paths:
+                value = document.get(first)
+                for inner in rest:
+                    value = value and value.get(inner)
+                if value is not None:
+                    values[name] = read(value)
+                    break
+        return kind(**values)
 
     return read_record
-
-
-def _first(document: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> Any:
-    """Return the first value that is at one of several paths, or None."""
-    for first, *rest in paths:
-        value = document.get(first)
-        for name in rest:
-            value = value and value.get(name)
-        if value is not None:
-            return value
-    return None
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 def _moment(text: str) -> datetime:

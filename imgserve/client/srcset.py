@@ -63,14 +63,57 @@ class SrcsetPlan:
             ValueError: the parameters leave no choice, or a width or density is out of range.
         """
         if self.widths:
-            return _by_width(values, self.widths, self.original)
-        return _by_density(values, self.densities, self.original) if self.densities else []
+            return self._by_width(values)
+        return self._by_density(values) if self.densities else []
 
     def size(self, values: Mapping[str, Any]) -> Sides:
         """Return the size of a picture as far as known; only the server knows the sizes of presets."""
-        if "preset" in values or values.keys() <= _LEFT_TO_DEFAULT:
-            return _UNKNOWN
-        return _size(values, self.original)
+        return _UNKNOWN if values.keys() <= _LEFT_TO_DEFAULT else _size(values, self.original)
+
+    def _by_width(self, values: Mapping[str, Any]) -> list[Candidate]:
+        """Return a picture for each width, described by the width that it will have, and none twice."""
+        if conflicting := sorted({"width", "dpr"} & values.keys()):
+            raise ValueError(f"widths: expected no {' and '.join(conflicting)} as well")
+        widths, transform = _ascending("widths", map(index, self.widths), MAX_SIDE), transform_of(values)
+        widest, _ = shown_size(*self.original, transform)
+        if widest is not None and not transform.enlarge and widths[-1] > widest:
+            widths = [*(width for width in widths if width < widest), widest]
+        found = dict[int, Candidate]()
+        for width in widths:
+            actual = _size({**values, "width": width}, self.original)[0] or width
+            exact = _size({**values, "width": actual}, self.original)[0] == actual
+            found.setdefault(actual, Candidate({**values, "width": actual if exact else width}, f"{actual}w"))
+        return list(found.values())
+
+    def _by_density(self, values: Mapping[str, Any]) -> list[Candidate]:
+        """Return a picture for each density; the densest that the original gives replaces all beyond it."""
+        if "dpr" in values:
+            raise ValueError("densities: expected no dpr as well")
+        if not {"width", "height", "preset"} & values.keys():
+            raise ValueError("densities: expected a width, a height or a preset as well")
+        steps = _ascending("densities", (round(float(step), DECIMALS) for step in self.densities), MAX_DPR)
+        full = [step for step in steps if self._is_full(values, step)]
+        if len(full) < len(steps):
+            actual, _ = self._sizes_at(values, steps[len(full)])
+            _, single = self._sizes_at(values, 1)
+            ratios = [have / need for have, need in zip(actual, single, strict=True) if have and need]
+            densest = math.floor(100 * min(ratios)) / 100
+            # An original smaller than the page shows it gives one picture, shown as small as it is.
+            full = [*full, densest] if full and densest > full[-1] else full or [max(1.0, densest)]
+        return [Candidate(values if step == 1 else {**values, "dpr": step}, f"{step:g}x") for step in full]
+
+    def _is_full(self, values: Mapping[str, Any], density: float) -> bool:
+        """Return whether the original limits nothing at a density; a fraction of it never exceeds it."""
+        actual, unlimited = self._sizes_at(values, density)
+        return actual == unlimited or any(isinstance(values.get(name), float) for name in ("width", "height"))
+
+    def _sizes_at(self, values: Mapping[str, Any], density: float) -> tuple[Sides, Sides]:
+        """Return the size at a density, for this original and for one of its shape that limits nothing."""
+        dense = {**values, "dpr": density}
+        width, height = shown_size(*self.original, transform_of(values))
+        boundless = (width and width * _BOUNDLESS, height and height * _BOUNDLESS)
+        whole = {name: value for name, value in dense.items() if name not in _SHOWING}
+        return _size(dense, self.original), _size(whole, boundless)
 
 
 def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0.08) -> tuple[int, ...]:
@@ -92,33 +135,6 @@ def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0
     return (*widths, most)
 
 
-def _by_width(values: Mapping[str, Any], widths: Iterable[int], original: Sides) -> list[Candidate]:
-    """Return a picture for each width, described by the width that it will have, and none twice."""
-    if conflicting := sorted({"width", "dpr"} & values.keys()):
-        raise ValueError(f"widths: expected no {' and '.join(conflicting)} as well")
-    found = dict[int, Candidate]()
-    for width in _capped(values, _ascending("widths", map(index, widths), MAX_SIDE), original):
-        actual = _size({**values, "width": width}, original)[0] or width
-        exact = _size({**values, "width": actual}, original)[0] == actual
-        found.setdefault(actual, Candidate({**values, "width": actual if exact else width}, f"{actual}w"))
-    return list(found.values())
-
-
-def _by_density(values: Mapping[str, Any], densities: Iterable[float], original: Sides) -> list[Candidate]:
-    """Return a picture for each density; the densest that the original gives replaces all beyond it."""
-    if "dpr" in values:
-        raise ValueError("densities: expected no dpr as well")
-    if not {"width", "height", "preset"} & values.keys():
-        raise ValueError("densities: expected a width, a height or a preset as well")
-    steps = _ascending("densities", (round(float(step), DECIMALS) for step in densities), MAX_DPR)
-    full = [step for step in steps if _is_full(values, step, original)]
-    if len(full) < len(steps):
-        most = _most_dense(values, steps[len(full)], original)
-        # An original smaller than the page shows it gives one picture, shown as small as it is.
-        full = [*full, most] if full and most > full[-1] else full or [max(1.0, most)]
-    return [_dense(values, step) for step in full]
-
-
 def _ascending(name: str, steps: Iterable[float], most: float) -> list[Any]:
     ascending = sorted(set(steps))
     if not ascending or not 0 < ascending[0] <= ascending[-1] <= most:
@@ -128,43 +144,3 @@ def _ascending(name: str, steps: Iterable[float], most: float) -> list[Any]:
 
 def _size(values: Mapping[str, Any], original: Sides) -> Sides:
     return _UNKNOWN if "preset" in values else rendition_size(*original, transform_of(values))
-
-
-def _capped(values: Mapping[str, Any], widths: list[int], original: Sides) -> list[int]:
-    """Return the widths, with those beyond the original replaced by its own width."""
-    transform = transform_of(values)
-    widest, _ = shown_size(*original, transform)
-    if widest is None or transform.enlarge or widths[-1] <= widest:
-        return widths
-    return [*(width for width in widths if width < widest), widest]
-
-
-def _dense(values: Mapping[str, Any], density: float) -> Candidate:
-    plain = density == 1
-    return Candidate(values if plain else {**values, "dpr": density}, f"{density:g}x")
-
-
-def _sizes_at(values: Mapping[str, Any], density: float, original: Sides) -> tuple[Sides, Sides]:
-    """Return the size at a density, for this original and for one of its shape that limits nothing."""
-    dense = {**values, "dpr": density}
-    width, height = shown_size(*original, transform_of(values))
-    boundless = (width and width * _BOUNDLESS, height and height * _BOUNDLESS)
-    whole = {name: value for name, value in dense.items() if name not in _SHOWING}
-    return _size(dense, original), _size(whole, boundless)
-
-
-def _has_fraction(values: Mapping[str, Any]) -> bool:
-    return any(isinstance(values.get(name), float) for name in ("width", "height"))
-
-
-def _is_full(values: Mapping[str, Any], density: float, original: Sides) -> bool:
-    actual, unlimited = _sizes_at(values, density, original)
-    return actual == unlimited or _has_fraction(values)
-
-
-def _most_dense(values: Mapping[str, Any], density: float, original: Sides) -> float:
-    """Return the density, in hundredths, of the largest picture that the original gives."""
-    actual, _ = _sizes_at(values, density, original)
-    _, single = _sizes_at(values, 1, original)
-    ratios = [have / need for have, need in zip(actual, single, strict=True) if have and need]
-    return math.floor(100 * min(ratios)) / 100

@@ -1,15 +1,92 @@
-"""The URL builder: URLs of pictures, `srcset`, `<img>` and `<picture>`, computed without a request."""
+"""URLs of pictures and of the API, `srcset`, `<img>` and `<picture>`, computed without a request."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from html import escape
 from typing import Any, Literal, Unpack, cast
+from urllib.parse import quote
 
-from imgserve.client.address import checked_base, encoded_id, fits_path
-from imgserve.client.markup import AttributeValue, Html, UrlOf, img_element, source_element, srcset_text
 from imgserve.client.parameters import Parameters
-from imgserve.client.srcset import SrcsetPlan
+from imgserve.client.srcset import Candidate, SrcsetPlan
+from imgserve.formats import FORMATS
 from imgserve.transform import compose, read_parameters
+
+# An absolute URL, one with the scheme of the page, or a path on the page's own host, each without a slash at the end.
+_BASE = re.compile(r"((https?:)?//[^/?#\\\s\"'<>,]+)?(/[^/?#\\\s\"'<>,]+)*", re.IGNORECASE)
+_NOT_A_SEGMENT = frozenset({"", ".", ".."})
+_BEFORE_ACTION = re.compile(r"/(?=(?:purge|similar|transform|convert)(?:/|$))")
+_PATH_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_ATTRIBUTE = re.compile(r"[^\x00-\x20\x7f\"'<>/=]+")
+"""HTML Standard, 13.1.2.3, without the characters beyond ASCII that it forbids too."""
+
+AttributeValue = str | int | float | bool | None
+"""True writes the bare name; None and False omit the attribute."""
+
+
+def checked_base(base: str) -> str:
+    """Return the URL of a server's pictures without a slash at the end.
+
+    Raises:
+        ValueError: it is not such a URL; for example, it has a query.
+    """
+    plain = base.rstrip("/")
+    if not _BASE.fullmatch(plain):
+        raise ValueError(f"base: expected an address such as https://img.example.com/img, but received {base!r}")
+    return plain
+
+
+def encoded_id(image_id: str) -> str:
+    """Return an image id percent-encoded; surrogate escapes become the bytes that they represent.
+
+    Raises:
+        ValueError: browsers would change the path, or the id cannot be encoded.
+    """
+    if not _NOT_A_SEGMENT.isdisjoint(image_id.split("/")):
+        raise ValueError(f'image id: expected a path without empty, "." and ".." parts, but received {image_id!r}')
+    return quoted_id(image_id)
+
+
+def quoted_id(image_id: str) -> str:
+    """Return the id of an existing image percent-encoded."""
+    return quote(image_id.encode("utf-8", "surrogateescape"))
+
+
+def api_path(image_id: str) -> str:
+    """Return the path of a record in the API.
+
+    Before a segment such as `purge`, the slash is escaped: otherwise a record that does not exist would be redirected
+    to the action.
+
+    Raises:
+        ValueError: as `encoded_id`.
+    """
+    return f"/api/images/{_BEFORE_ACTION.sub('%2F', encoded_id(image_id))}"
+
+
+class Html(str):
+    """Markup that Jinja2 and Django insert unescaped, by its `__html__`; joined to other text it is plain text."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return str(self)
+
+
+def element(name: str, attributes: Mapping[str, AttributeValue]) -> Html:
+    """Return the start tag of an element.
+
+    Raises:
+        ValueError: an attribute has an invalid name.
+    """
+    written = [name]
+    for key, value in attributes.items():
+        if value is None or value is False:
+            continue
+        if not _ATTRIBUTE.fullmatch(key):
+            raise ValueError(f"attributes: expected the name of an attribute, but received {key!r}")
+        written.append(key if value is True else f'{key}="{escape(str(value))}"')
+    return Html(f"<{' '.join(written)}>")
 
 
 class SrcsetOptions(Parameters, total=False):
@@ -60,7 +137,7 @@ class ImageUrls:
         Raises:
             BadTransform: with every mistake.
         """
-        return self._with(parameters)
+        return replace(self, _defaults=tuple(sorted(self._values(parameters).items())))
 
     def with_query(self, query: str) -> "ImageUrls":
         """Return a builder with the parameters of a query, such as `w=400&fm=auto`, as defaults.
@@ -68,7 +145,7 @@ class ImageUrls:
         Raises:
             BadTransform: with every mistake.
         """
-        return self._with(query)
+        return replace(self, _defaults=tuple(sorted(self._values(query).items())))
 
     def url(self, image_id: str, **parameters: Unpack[Parameters]) -> str:
         """Return the URL of a picture: always the same for the same picture, so that caches store it once.
@@ -89,7 +166,7 @@ class ImageUrls:
         candidates = plan.candidates(values)
         if not candidates:
             raise ValueError("srcset: expected widths or densities, but received neither")
-        return srcset_text(self._url_of(image_id), candidates)
+        return self._srcset(image_id, candidates)
 
     def img(self, image_id: str, *, alt: str, **options: Unpack[ImgOptions]) -> Html:
         """Return an `<img>`; with width and height if its proportions are known, so that the page does not jump.
@@ -102,8 +179,7 @@ class ImageUrls:
         Raises:
             BadTransform, ValueError: as `url`; or the candidates contradict the parameters.
         """
-        plan, element, values = self._read(options)
-        return img_element(self._url_of(image_id), values, plan, element.get("sizes"), _attributes(alt, element))
+        return self._img(image_id, alt, *self._read(options))
 
     def picture(
         self, image_id: str, *, alt: str, formats: Iterable[str] = ("avif", "webp"), **options: Unpack[ImgOptions]
@@ -113,14 +189,17 @@ class ImageUrls:
         Raises:
             BadTransform, ValueError: as `img`; or a format is not one that a server writes.
         """
-        plan, element, values = self._read(options)
-        url_of, sizes = self._url_of(image_id), element.get("sizes")
-        sources = [source_element(url_of, read_parameters({"format": name}, values), plan, sizes) for name in formats]
-        img = img_element(url_of, values, plan, sizes, _attributes(alt, element))
-        return Html("".join(["<picture>", *sources, img, "</picture>"]))
-
-    def _with(self, source: Mapping[str, Any] | str) -> "ImageUrls":
-        return replace(self, _defaults=tuple(sorted(self._values(source).items())))
+        plan, own, values = self._read(options)
+        sizes = own.get("sizes") if plan.widths else None
+        sources = []
+        for name in formats:
+            encoded = read_parameters({"format": name}, values)
+            kind = FORMATS.get(str(encoded.get("format")))
+            if kind is None:
+                raise ValueError(f"formats: expected the name of one format, but received {name}")
+            srcset = self._srcset(image_id, plan.candidates(encoded)) or self._url(image_id, encoded)
+            sources.append(element("source", {"type": kind.media_type, "sizes": sizes, "srcset": srcset}))
+        return Html("".join(["<picture>", *sources, self._img(image_id, alt, plan, own, values), "</picture>"]))
 
     def _values(self, source: Mapping[str, Any] | str) -> dict[str, Any]:
         return read_parameters(source, dict(self._defaults))
@@ -133,22 +212,36 @@ class ImageUrls:
         )
         return plan, own, self._values({name: value for name, value in options.items() if name not in own})
 
-    def _url_of(self, image_id: str) -> UrlOf:
-        return partial(self._url, image_id)
+    def _img(self, image_id: str, alt: str, plan: SrcsetPlan, own: ImgOptions, values: Mapping[str, Any]) -> Html:
+        candidates = plan.candidates(values)
+        widest = candidates[-1].values if plan.widths else values
+        size = plan.size({name: value for name, value in widest.items() if name != "dpr"})
+        width, height = size if None not in size else (None, None)
+        attributes: dict[str, AttributeValue] = {
+            "width": width,
+            "height": height,
+            "alt": alt,
+            "loading": own.get("loading", "lazy"),
+            "decoding": own.get("decoding", "async"),
+            **{name.lower(): value for name, value in (own.get("attributes") or {}).items()},
+            "sizes": own.get("sizes") if plan.widths else None,
+            "srcset": self._srcset(image_id, candidates) or None,
+        }
+        attributes.pop("src", None)
+        # The URL comes last: a browser must not request it before it has read the other attributes.
+        return element("img", {**attributes, "src": self._url(image_id, widest)})
+
+    def _srcset(self, image_id: str, candidates: Iterable[Candidate]) -> str:
+        """Return the value of a `srcset` attribute; URLs contain no space, and no comma at an end."""
+        return ", ".join(f"{self._url(image_id, item.values)} {item.descriptor}" for item in candidates)
 
     def _url(self, image_id: str, values: Mapping[str, Any]) -> str:
         path, preset = f"{self.base}/{encoded_id(image_id)}", str(values.get("preset", "")).lower()
         if preset:
             values = {**values, "preset": preset}
-        in_path = self.preset_in_path and fits_path(preset)
+        in_path = self.preset_in_path and _PATH_NAME.fullmatch(preset) is not None
         if in_path:
             path = f"{path}/{preset}"
             values = {name: value for name, value in values.items() if name != "preset"}
         query = compose(values, over_preset=in_path)
         return f"{path}?{query}" if query else path
-
-
-def _attributes(alt: str, options: ImgOptions) -> dict[str, AttributeValue]:
-    """Return the attributes of an `<img>`; their names are the same in any case."""
-    own = {"alt": alt, "loading": options.get("loading", "lazy"), "decoding": options.get("decoding", "async")}
-    return {**own, **{name.lower(): value for name, value in (options.get("attributes") or {}).items()}}

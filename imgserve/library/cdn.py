@@ -14,7 +14,7 @@ from urllib.parse import quote
 import anyio
 import httpx2
 
-from imgserve.client.address import quoted_id
+from imgserve.client.urls import quoted_id
 from imgserve.http.headers import EVERYTHING, image_tag
 from imgserve.metrics import Metrics
 

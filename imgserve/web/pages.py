@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from imgserve.client.address import quoted_id
+from imgserve.client.urls import quoted_id
 from imgserve.errors import ConfigError, every_error
 from imgserve.originals.folder import Originals
 from imgserve.web.operations import Operations, is_local

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imgserve.access.keys import Scope
-from imgserve.client.address import quoted_id
+from imgserve.client.urls import quoted_id
 from imgserve.errors import (
     BadImageId,
     DuplicateImage,

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import Images, ImageSearch, Sort
-from imgserve.client.address import quoted_id
+from imgserve.client.urls import quoted_id
 from imgserve.errors import BadCursor, ImageNotFound, PreconditionFailed, ReadOnlyOriginals, StorageFull
 from imgserve.formats import FORMATS
 from imgserve.http.conditional import match_holds

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from imgserve.access.keys import Scope
 from imgserve.client import ImageUrls
-from imgserve.client.address import api_path
+from imgserve.client.urls import api_path
 from imgserve.errors import (
     AddressRefused,
     BadImageId,
@@ -95,7 +95,7 @@ class UploadedOut(ResponseModel):
         return cls(
             image=ImageOut.of(record, prefix),
             outcome=accepted.outcome,
-            examples=examples(ImageUrls(prefix), record.image_id, record.width, record.height),
+            examples=examples(ImageUrls(prefix), record.image_id, record.width),
             similar=[Alike(id=other.record.image_id, distance=other.distance) for other in accepted.similar],
         )
 
@@ -133,16 +133,14 @@ def uploaded(request: Request, accepted: Accepted, prefix: str) -> Reply:
     return Reply(UploadedOut.of(accepted, prefix), _STATUSES[accepted.outcome], {"location": location})
 
 
-def examples(urls: ImageUrls, image_id: str, width: int, height: int) -> dict[str, str]:
-    """Return URLs of renditions; width and height are those of the upright original, or 0."""
-    extent = (width, height) if width and height else (None, None)
+def examples(urls: ImageUrls, image_id: str, width: int) -> dict[str, str]:
+    """Return URLs of renditions; the width is that of the upright original, or 0 if it is unknown."""
+    widths = sorted({min(listed, width or listed) for listed in _WIDTHS})
     return {
         "default": urls.url(image_id),
         "width_400": urls.url(image_id, width=400, auto="format"),
         "square_200": urls.url(image_id, width=200, height=200, fit="crop", auto="format"),
-        "srcset": urls.srcset(
-            image_id, widths=_WIDTHS, original_width=extent[0], original_height=extent[1], auto="format"
-        ),
+        "srcset": ", ".join(f"{urls.url(image_id, width=one, auto='format')} {one}w" for one in widths),
     }
 
 

@@ -117,12 +117,27 @@ def test_a_lost_response_is_waited_for(api: ApiServer, client: Imgserve) -> None
         client.upload(("b.jpg", b"1"))
 
 
-def test_an_unreachable_server_is_retried_until_the_limit(make: MakeClient) -> None:
+def test_a_server_that_was_never_reached_is_an_error_at_once(make: MakeClient) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-    client = make(f"http://127.0.0.1:{port}", retries=Retries(seconds=0.2, first=0.05))
+    tries: list[float] = []
+    client = make(f"http://127.0.0.1:{port}", retries=Retries(report=lambda _, wait: tries.append(wait)))
     with pytest.raises(ServerUnreachable, match=f"http://127.0.0.1:{port}: cannot be reached: Connection refused"):
         client.stats()
+    assert tries == []
+
+
+def test_a_server_that_was_reached_is_retried_until_the_limit_and_each_wait_is_reported(make: MakeClient) -> None:
+    reports: list[tuple[str, float]] = []
+    retries = Retries(seconds=0.2, first=0.05, report=lambda error, wait: reports.append((error.detail, wait)))
+    good = b'HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{"tags":[]}'
+    with dropping([good]) as base_url:
+        client = make(base_url, retries=retries)
+        assert client.tags() == []
+    with pytest.raises(ServerUnreachable, match="Connection refused"):
+        client.tags()
+    assert reports
+    assert all(detail == f"{base_url}: cannot be reached: Connection refused" and wait > 0 for detail, wait in reports)
 
 
 def test_a_connection_that_breaks_off_is_made_anew(make: MakeClient) -> None:

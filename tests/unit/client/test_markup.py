@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.client import Html, ImageUrls
-from imgserve.client.markup import element
+from imgserve.client.urls import element
 from imgserve.errors import BadTransform
 
 IMAGES = ImageUrls("/img")

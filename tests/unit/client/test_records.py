@@ -72,6 +72,6 @@ def test_a_record_of_another_shape_is_refused(changes: dict[str, Any]) -> None:
 
 
 def test_a_page_has_items_and_a_cursor() -> None:
-    page = page_reader("images", Image)({"images": [RECORD], "next": "n"})
-    assert ([image.image_id for image in page.items], page.cursor) == (["a.jpg"], "n")
-    assert page_reader("images", Image)({"images": []}).cursor is None
+    images, cursor = page_reader("images", Image)({"images": [RECORD], "next": "n"})
+    assert ([image.image_id for image in images], cursor) == (["a.jpg"], "n")
+    assert page_reader("images", Image)({"images": []}) == ([], None)

@@ -1,12 +1,13 @@
 """When a call is sent again, measured by a clock that the test sets."""
 
+import httpx2
 import pytest
 
 from imgserve.client.api import Retries, ServerUnreachable
-from imgserve.client.call import Response, json_call
+from imgserve.client.call import Call, json_reader
 from imgserve.client.transport import Attempts
 
-CALL = json_call("GET", "/api/stats", dict)
+CALL = Call(method="GET", path="/api/stats", read=json_reader(dict))
 
 
 class Clock:
@@ -19,11 +20,11 @@ class Clock:
         return self.now
 
 
-def _busy(retry_after: str | None = None, status: int = 503) -> Response:
-    return Response(status, {} if retry_after is None else {"retry-after": retry_after}, b"")
+def _busy(retry_after: str | None = None, status: int = 503) -> httpx2.Response:
+    return httpx2.Response(status, headers={} if retry_after is None else {"retry-after": retry_after})
 
 
-def _waits(attempts: Attempts, clock: Clock, response: Response) -> list[float]:
+def _waits(attempts: Attempts, clock: Clock, response: httpx2.Response) -> list[float]:
     waits = []
     while (wait := attempts.after_response(response)) is not None:
         waits.append(wait)

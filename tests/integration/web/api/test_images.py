@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from imgserve.client.address import api_path
+from imgserve.client.urls import api_path
 from imgserve.model import FocalPoint
 from tests.api_rig import Caller
 

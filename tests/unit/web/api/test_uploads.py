@@ -46,7 +46,7 @@ def test_a_folder_that_is_none_is_left_to_the_originals_to_refuse(folder: str) -
 
 
 def test_examples_are_addresses_of_this_image() -> None:
-    found = examples(ImageUrls("/img"), "a b/ü.jpg", 1000, 500)
+    found = examples(ImageUrls("/img"), "a b/ü.jpg", 1000)
     assert found["default"] == "/img/a%20b/%C3%BC.jpg"
     assert found["width_400"] == "/img/a%20b/%C3%BC.jpg?auto=format&width=400"
     assert "fit=crop&height=200&width=200" in found["square_200"]
@@ -54,4 +54,4 @@ def test_examples_are_addresses_of_this_image() -> None:
 
 
 def test_examples_are_there_where_the_size_is_not_known() -> None:
-    assert examples(ImageUrls("/img"), "a.svg", 0, 0)["srcset"].endswith("width=1920 1920w")
+    assert examples(ImageUrls("/img"), "a.svg", 0)["srcset"].endswith("width=1920 1920w")
