@@ -6,7 +6,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from imgserve.config import markdown_table as settings_table
+from imgserve.config import Config
+from imgserve.config.table import markdown_table as settings_table
 from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
@@ -90,7 +91,7 @@ def metrics_table() -> str:
 
 TABLES = {
     "parameters": parameters_table,
-    "settings": settings_table,
+    "settings": lambda: settings_table(Config),
     "formats": formats_table,
     "errors": errors_table,
     "metrics": metrics_table,

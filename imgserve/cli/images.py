@@ -7,7 +7,7 @@ import click
 from imgserve.cli.main import Remote
 from imgserve.cli.output import counted, echo_all, image_line, image_text, json_option, size_text, time_text
 from imgserve.cli.remote import connected, detail_options, filter_options, selection
-from imgserve.client.api import Changes, Filters, Image, Listing, Problem, Similar, Stats
+from imgserve.client.api import Changes, Filters, Listing, Stats
 
 Sort = Literal["created", "changed", "id", "bytes", "pixels"]
 Order = Literal["asc", "desc"]
@@ -63,11 +63,11 @@ def show(remote: Remote, *, image_id: str, as_json: bool) -> None:
 def similar(remote: Remote, *, image_id: str, distance: int | None, limit: int | None, as_json: bool) -> None:
     """List images that look like this one, most similar first: distance, then the columns of find."""
     with connected(remote) as client:
-        echo_all(client.similar(image_id, distance=distance, limit=limit), _similar_line, as_json=as_json)
-
-
-def _similar_line(similar: Similar) -> str:
-    return f"{similar.distance:2}  {image_line(similar.image) if similar.image else similar.image_id}"
+        echo_all(
+            client.similar(image_id, distance=distance, limit=limit),
+            lambda found: f"{found.distance:2}  {image_line(found.image) if found.image else found.image_id}",
+            as_json=as_json,
+        )
 
 
 @click.command()
@@ -79,11 +79,7 @@ def duplicates(remote: Remote, *, as_json: bool) -> None:
         for number, group in enumerate(client.duplicates()):
             if number and not as_json:
                 click.echo()
-            echo_all([group], _group_lines, as_json=as_json)
-
-
-def _group_lines(group: tuple[Image, ...]) -> str:
-    return "\n".join(map(image_line, group))
+            echo_all([group], lambda images: "\n".join(map(image_line, images)), as_json=as_json)
 
 
 @click.command()
@@ -152,8 +148,8 @@ def _stats_line(stats: Stats) -> str:
 def problems(remote: Remote, *, prefix: str, as_json: bool) -> None:
     """List files among the originals that are not usable images, with the reason."""
     with connected(remote) as client:
-        echo_all(client.problems(prefix), _problems_line, as_json=as_json)
-
-
-def _problems_line(problem: Problem) -> str:
-    return f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}"
+        echo_all(
+            client.problems(prefix),
+            lambda problem: f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}",
+            as_json=as_json,
+        )

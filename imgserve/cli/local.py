@@ -11,8 +11,8 @@ import click
 from imgserve.app import render_settings
 from imgserve.cli.main import config_option
 from imgserve.config import Config
-from imgserve.config import example as example_file
-from imgserve.config import schema as json_schema
+from imgserve.config.table import example as example_file
+from imgserve.config.table import schema as json_schema
 from imgserve.formats import BY_EXTENSION
 from imgserve.pipeline import load
 from imgserve.pipeline.render import render as render_bytes
@@ -36,13 +36,13 @@ def check(path: Path | None) -> None:
 @config.command()
 def example() -> None:
     """Print a settings file with every default."""
-    click.echo(example_file(), nl=False)
+    click.echo(example_file(Config), nl=False)
 
 
 @config.command()
 def schema() -> None:
     """Print the JSON Schema of the settings file, for editors."""
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(json.dumps(json_schema(Config), indent=2))
 
 
 @click.command()

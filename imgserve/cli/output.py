@@ -28,7 +28,10 @@ _OFTEN = 0.1
 
 def echo(text: str, *, err: bool = False) -> None:
     """Print a line; control characters are escaped, because terminals interpret them."""
-    plain = "".join(character if _is_harmless(character) else repr(character)[1:-1] for character in text)
+    plain = "".join(
+        character if character.isprintable() or "\udc80" <= character <= "\udcff" else repr(character)[1:-1]
+        for character in text
+    )
     click.echo(plain.encode("utf-8", "surrogateescape"), err=err)
 
 
@@ -57,8 +60,13 @@ def image_text(image: Image) -> str:
     """Return all fields of an image, one per line, without empty ones."""
     known = _document(image) | {"created": time_text(image.created), "changed": time_text(image.changed)}
     filled = {name: value for name, value in known.items() if value not in ("", None, [], {}, False)}
+    for name, value in filled.items():
+        if isinstance(value, (list, dict)):
+            filled[name] = (
+                ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+            )
     width = max(map(len, filled))
-    return "\n".join(f"{name:{width}}  {_value(value)}" for name, value in filled.items())
+    return "\n".join(f"{name:{width}}  {value}" for name, value in filled.items())
 
 
 def counted(number: int, noun: str) -> str:
@@ -104,41 +112,21 @@ class Progress:
             self._written, self._next = 0, 0.0
 
 
-def _is_harmless(character: str) -> bool:
-    return character.isprintable() or "\udc80" <= character <= "\udcff"
-
-
-def _document(value: Any) -> Any:
-    """Return a value as plain JSON types."""
+def _document(value: Any, name: str = "") -> Any:
+    """Return a value as plain JSON types; `name` is that of its field."""
+    if isinstance(value, ImgserveError):
+        return {"status": value.status, "code": value.code, "detail": value.detail, **value.members}
     if isinstance(value, Exception):
-        return _error(value)
+        return {"detail": str(value)}
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        return {_NAMES.get(name, name): _field(name, item) for name, item in fields.items()}
+        return {_NAMES.get(name, name): _document(item, name) for name, item in fields.items()}
     if isinstance(value, Point):
         return value._asdict()
     if isinstance(value, tuple):
         return [_document(item) for item in value]
-    return _text(value)
-
-
-def _error(error: Exception) -> dict[str, Any]:
-    if isinstance(error, ImgserveError):
-        return {"status": error.status, "code": error.code, "detail": error.detail, **error.members}
-    return {"detail": str(error)}
-
-
-def _text(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-
-
-def _field(name: str, value: Any) -> Any:
-    return format(value, _HEX[name]) if name in _HEX and value is not None else _document(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return format(value, _HEX[name]) if name in _HEX and value is not None else value

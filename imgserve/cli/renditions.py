@@ -11,7 +11,7 @@ from imgserve.cli.main import Remote
 from imgserve.cli.output import Progress, counted, echo, echo_all, json_line, json_option
 from imgserve.cli.remote import connected, filter_options, selection
 from imgserve.client import ImageUrls, Parameters
-from imgserve.client.api import Filters, Purged, Warmed
+from imgserve.client.api import Filters, Warmed
 
 
 @click.command()
@@ -44,11 +44,11 @@ def purge(
         else:
             [image_id] = ids or [None]
             purged = client.purge(image_id, prefix=prefix, tag=tag, preset=preset, everything=everything)
-    echo_all([purged], _purge_line, as_json=as_json)
-
-
-def _purge_line(purged: Purged) -> str:
-    return f"{counted(purged.renditions, 'rendition')} of {counted(purged.images, 'image')} purged"
+    echo_all(
+        [purged],
+        lambda done: f"{counted(done.renditions, 'rendition')} of {counted(done.images, 'image')} purged",
+        as_json=as_json,
+    )
 
 
 @click.command()

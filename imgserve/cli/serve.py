@@ -53,35 +53,28 @@ def serve(  # noqa: PLR0917  one argument an option
     values = (originals, cache, data, host, port, workers)
     config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
     configure_logging(config)
-    _raise_descriptor_limit(config.server.max_connections)
     if not config.originals.folder.is_dir():
         raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
     _log.info("originals in %s, data in %s (--data for another folder)", config.originals.folder, data_folder(config))
     sys.exit(run(AppFactory(config), _server_options(config), _announcement(config)))
 
 
-def _raise_descriptor_limit(connections: int) -> None:
-    """Raise the limit of open files to what the connections need, as far as the system allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + _OTHER_DESCRIPTORS
-    if soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))
-
-
-def _connections(config: Config) -> int:
-    """Return the connection limit that the open files allow."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(config.server.max_connections, soft - _OTHER_DESCRIPTORS))
-
-
 def _server_options(config: Config) -> ServerOptions:
-    server = config.server
+    """Return the options of the server.
+
+    The limit of open files is raised to what the connections need; if the system allows less, it limits them.
+    """
+    server, (soft, hard) = config.server, resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = server.max_connections + _OTHER_DESCRIPTORS
+    if soft < needed:
+        soft = min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return ServerOptions(
         host=server.host,
         port=server.port,
         workers=server.workers,
         timeouts=Timeouts(server.header_timeout, server.body_timeout, server.keep_alive, server.slow_reader_timeout),
-        max_connections=_connections(config),
+        max_connections=max(1, min(server.max_connections, soft - _OTHER_DESCRIPTORS)),
         grace=server.grace,
         forwarded_allow_ips=tuple(map(str, server.trusted_proxies)),
     )

@@ -7,7 +7,7 @@ import click
 from imgserve.cli.main import Remote
 from imgserve.cli.output import echo, echo_all, image_line, json_option, size_text, time_text
 from imgserve.cli.remote import connected, filter_options, selection
-from imgserve.client.api import Deleted, Filters, Imgserve, ServerUnreachable, TrashItem
+from imgserve.client.api import Deleted, Filters, Imgserve, ServerUnreachable
 from imgserve.errors import ImageNotFound, ImgserveError, TrashItemNotFound, Unauthorized
 
 
@@ -46,11 +46,11 @@ def trash(remote: Remote, *, empty: bool, as_json: bool) -> None:
         if empty:
             client.empty_trash()
         else:
-            echo_all(client.trash(), _trash_line, as_json=as_json)
-
-
-def _trash_line(item: TrashItem) -> str:
-    return f"{time_text(item.until)} {size_text(item.size):>9}  {item.item}  {item.image_id}"
+            echo_all(
+                client.trash(),
+                lambda item: f"{time_text(item.until)} {size_text(item.size):>9}  {item.item}  {item.image_id}",
+                as_json=as_json,
+            )
 
 
 @click.command()
@@ -74,9 +74,9 @@ def restore(remote: Remote, *, names: tuple[str, ...], as_json: bool) -> None:
 
 def _trash_item(client: Imgserve, name: str) -> str:
     trash = client.trash()
-    of_image = sorted((item.deleted, item.item) for item in trash if item.image_id == name)
+    of_image = [item for item in trash if item.image_id == name]
     if name in {item.item for item in trash}:
         return name
     if not of_image:
         raise TrashItemNotFound
-    return of_image[-1][1]
+    return max(of_image, key=lambda item: item.deleted).item

@@ -1,6 +1,7 @@
 """Upload files and folders to a running server."""
 
 import asyncio
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import click
 from imgserve.cli.main import Remote
 from imgserve.cli.output import Progress, echo, json_line, json_option, size_text
 from imgserve.cli.remote import async_client, command_line_errors, detail_options
-from imgserve.client.api import Details, Sent, Upload
+from imgserve.client.api import Details, Upload
 
 
 @click.command()
@@ -52,23 +53,18 @@ def upload(
 
 
 def _uploads(files: tuple[Path, ...], folder: str | None, *, recursive: bool, replace: bool) -> Iterator[Upload]:
+    """Yield the uploads of files, and of those below folders in order, with their relative paths, without hidden ones."""
     below = f"{folder.strip('/')}/" if folder else ""
     for path in files:
         if not path.is_dir():
             yield Upload(path, below + path.name if below else None, replace=replace)
         elif recursive:
-            yield from (Upload(found, below + name, replace=replace) for found, name in _walk(path))
+            for place, folders, names in os.walk(path):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                for found in (Path(place, name) for name in sorted(names) if not name.startswith(".")):
+                    yield Upload(found, below + found.relative_to(path).as_posix(), replace=replace)
         else:
             raise click.UsageError(f"{path} is a folder: pass --recursive")
-
-
-def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files below a folder in order, with their relative paths, without hidden ones."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
-            found = Path(place, name)
-            yield found, found.relative_to(folder).as_posix()
 
 
 async def _send(remote: Remote, uploads: list[Upload], parallel: int, details: Details, *, as_json: bool) -> int:
@@ -84,16 +80,11 @@ async def _send(remote: Remote, uploads: list[Upload], parallel: int, details: D
             elif sent.uploaded is not None:
                 echo(f"{sent.uploaded.outcome:8} {sent.uploaded.image.image_id}  {sent.uploaded.image.url}")
             else:
-                echo(f"imgserve: {sent.name}: {_error_text(sent)}", err=True)
+                reason = sent.error.strerror if isinstance(sent.error, OSError) else None
+                echo(f"imgserve: {sent.name}: {reason or sent.error}", err=True)
             watch.show()
     watch.progress.clear()
     return failed
-
-
-def _error_text(sent: Sent) -> str:
-    if isinstance(sent.error, OSError):
-        return sent.error.strerror or str(sent.error)
-    return str(sent.error)
 
 
 class _Watch:
@@ -114,7 +105,7 @@ class _Watch:
             self._sent[number] = count
             self.show()
 
-        return Upload(upload.file, upload.image_id, upload.folder, sent, upload.details, upload.replace)
+        return dataclasses.replace(upload, progress=sent)
 
     def show(self) -> None:
         """Show the progress."""

@@ -1,16 +1,7 @@
 """Every setting, declared once; nothing below reads settings, parts get plain values."""
 
 from imgserve.config.config import Config
-from imgserve.config.document import example, markdown_table, schema
-from imgserve.config.pictures import (
-    CacheConfig,
-    EffortsConfig,
-    FormatsConfig,
-    LimitsConfig,
-    OriginalsConfig,
-    QualityConfig,
-    RenderingConfig,
-)
+from imgserve.config.pictures import CacheConfig, FormatsConfig, LimitsConfig, OriginalsConfig, RenderingConfig
 from imgserve.config.sections import (
     AccessConfig,
     CatalogConfig,
@@ -21,30 +12,8 @@ from imgserve.config.sections import (
     UploadsConfig,
     UrlsConfig,
 )
-from imgserve.config.values import parse_duration, parse_size, write_duration, write_size
 
 __all__ = [
-    "AccessConfig",
-    "CacheConfig",
-    "CatalogConfig",
-    "Config",
-    "EffortsConfig",
-    "FormatsConfig",
-    "HttpConfig",
-    "LimitsConfig",
-    "LogConfig",
-    "MetricsConfig",
-    "OriginalsConfig",
-    "QualityConfig",
-    "RenderingConfig",
-    "ServerConfig",
-    "UploadsConfig",
-    "UrlsConfig",
-    "example",
-    "markdown_table",
-    "parse_duration",
-    "parse_size",
-    "schema",
-    "write_duration",
-    "write_size",
-]
+    "AccessConfig", "CacheConfig", "CatalogConfig", "Config", "FormatsConfig", "HttpConfig", "LimitsConfig",
+    "LogConfig", "MetricsConfig", "OriginalsConfig", "RenderingConfig", "ServerConfig", "UploadsConfig", "UrlsConfig",
+]  # fmt: skip

@@ -1,9 +1,10 @@
 """The settings as a whole, and the checks that involve several sections."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails
@@ -30,67 +31,53 @@ from imgserve.config.sections import (
     UploadsConfig,
     UrlsConfig,
 )
-from imgserve.config.values import NAME, detail, mistake, stated
+from imgserve.config.values import detail, mistake, stated
 from imgserve.errors import BadTransform
 from imgserve.transform import MAX_SIDE, Preset, parse_preset
 
 Presets = Mapping[str, str | Mapping[str, Any]]
 """By name in lower case: parameters and values, or a query."""
-DEFAULT = "default"
+SHIPPED: Presets = {"default": {"width": 2048, "height": 2048, "fit": "max"}}
 """The preset of a request without parameters."""
-SHIPPED: Presets = {DEFAULT: {"width": 2048, "height": 2048, "fit": "max"}}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""The name of a preset, in lower case."""
 PRESETS_SCHEMA = {
     "type": "object",
-    "propertyNames": {"pattern": f"^(?i:{NAME.pattern})$"},
+    "propertyNames": {"pattern": f"^(?i:{_NAME.pattern})$"},
     "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "object"}]},
 }
 
 
-def read_presets(value: object, max_side: int) -> Presets:
-    """Return the presets, with the shipped default preset unless it is replaced; raise every mistake at once."""
-    if not isinstance(value, Mapping):
-        raise mistake("presets by name")
-    errors = list(_mistakes(value, max_side))
-    if errors:
-        raise ValidationError.from_exception_data("presets", errors)
-    presets = {str(name).lower(): preset if isinstance(preset, str) else dict(preset) for name, preset in value.items()}
-    return {**SHIPPED, **presets}
-
-
 def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDetails]:
+    """Yield the mistakes of presets: of single parameters, or else the contradictions between several."""
     seen: set[str] = set()
     for name, preset in presets.items():
         key = str(name).lower()
-        if not NAME.fullmatch(key):
-            yield detail(
-                stated("a preset's name consists of letters, digits, - and _, and starts with a letter or digit"), name
-            )
+        if not _NAME.fullmatch(key):
+            expected = "a preset's name consists of letters, digits, - and _, and starts with a letter or digit"
+            yield detail(stated(expected), name)
         elif key in seen:
             yield detail(stated("another preset has this name in other case"), name)
         elif not isinstance(preset, str | Mapping):
-            expected = mistake("parameters and their values, or a query such as width=400&fit=crop")
-            yield detail(expected, name, received=preset)
+            yield detail(
+                mistake("parameters and their values, or a query such as width=400&fit=crop"), name, received=preset
+            )
         else:
-            yield from _preset_mistakes(name, preset, max_side)
+            single = {} if isinstance(preset, str) else preset
+            found = [
+                detail(stated(sentence.removeprefix(f"{str(parameter).lower()}: ")), name, parameter)
+                for parameter, value in single.items()
+                for sentence in _sentences({str(parameter): value}, max_side)
+            ]
+            yield from found or [detail(stated(sentence), name) for sentence in _sentences(preset, max_side)]
         seen.add(key)
-
-
-def _preset_mistakes(name: str, preset: str | Mapping[str, Any], max_side: int) -> Iterator[InitErrorDetails]:
-    """Yield the mistakes of single parameters, or else the contradictions between several."""
-    single = {} if isinstance(preset, str) else preset
-    found = [
-        detail(stated(sentence.removeprefix(f"{str(parameter).lower()}: ")), name, parameter)
-        for parameter, value in single.items()
-        for sentence in _sentences({str(parameter): value}, max_side)
-    ]
-    yield from found or [detail(stated(sentence), name) for sentence in _sentences(preset, max_side)]
 
 
 def _sentences(preset: str | Mapping[str, Any], max_side: int) -> list[str]:
     try:
         parse_preset(preset, max_side=max_side)
     except BadTransform as error:
-        return cast("list[str]", error.members["mistakes"])
+        return error.mistakes
     return []
 
 
@@ -160,8 +147,14 @@ class Config(BaseSettings):
     @field_validator("presets", mode="plain")
     @classmethod
     def _check_presets(cls, value: object, info: ValidationInfo) -> Presets:
+        """Return the presets, with the shipped default preset unless it is replaced; raise every mistake at once."""
+        if not isinstance(value, Mapping):
+            raise mistake("presets by name")
         limits: LimitsConfig | None = info.data.get("limits")
-        return read_presets(value, limits.output_side if limits else MAX_SIDE)
+        if errors := list(_mistakes(value, limits.output_side if limits else MAX_SIDE)):
+            raise ValidationError.from_exception_data("presets", errors)
+        named = {str(name).lower(): preset for name, preset in value.items()}
+        return {**SHIPPED, **{name: item if isinstance(item, str) else dict(item) for name, item in named.items()}}
 
     @field_validator("cache")
     @classmethod
@@ -169,10 +162,18 @@ class Config(BaseSettings):
         originals: OriginalsConfig | None = info.data.get("originals")
         if not originals or not cache.disk_bytes:
             return cache
-        folders = (originals.folder, *originals.folders.values())
-        if sentences := list(filter(None, (_overlap(real(folder), real(cache.folder)) for folder in folders))):
-            details = [detail(stated(sentence), "folder", received=str(cache.folder)) for sentence in sentences]
-            raise ValidationError.from_exception_data("cache", details)
+        errors, folder = [], real(cache.folder)
+        for main in map(real, (originals.folder, *originals.folders.values())):
+            if main.is_relative_to(folder):
+                sentence = f"the folder of originals, {main}, must not be inside {folder}, where files are deleted"
+            elif is_served(folder, main):
+                sentence = f"{folder} is inside the folder of originals and would be served"
+                sentence += "; a hidden folder such as .cache is fine"
+            else:
+                continue
+            errors.append(detail(stated(sentence), "folder", received=str(cache.folder)))
+        if errors:
+            raise ValidationError.from_exception_data("cache", errors)
         return cache
 
     @classmethod
@@ -186,12 +187,3 @@ class Config(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read only the arguments of the constructor; `load` passes its own sources."""
         return (init_settings,)
-
-
-def _overlap(originals: Path, cache: Path) -> str:
-    """Return why the two folders conflict, or "": renditions would be served as originals, or originals deleted."""
-    if originals.is_relative_to(cache):
-        return f"the folder of originals, {originals}, must not be inside {cache}, where files are deleted"
-    if is_served(cache, originals):
-        return f"{cache} is inside the folder of originals and would be served; a hidden folder such as .cache is fine"
-    return ""

@@ -1,25 +1,29 @@
-"""Load the settings from all sources and report every mistake."""
+"""Load the settings from all sources, the file, the environment and the command line, and report every mistake."""
 
-from collections.abc import Mapping, Sequence
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, InitSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource
 
-from imgserve.config.sources import (
-    CONFIG_VARIABLE,
-    Layer,
-    Place,
-    environment_layer,
-    file_layer,
-    nearest,
-    override_layer,
-)
-from imgserve.config.table import Setting, SettingPath, settings
+from imgserve.config.table import Setting, SettingPath, environment_name, table
+from imgserve.config.yaml_file import read_yaml
 from imgserve.errors import ConfigError, quoted
 
+DEFAULT_FILE = Path("config.yaml")
+"""The settings file in the current folder, used unless another is named."""
+_PREFIX = "IMGSERVE_"
+_CONFIG_VARIABLE = "IMGSERVE_CONFIG"
+"""Names the settings file; not a setting itself."""
+_COMMAND_VARIABLES = frozenset({_CONFIG_VARIABLE, "IMGSERVE_SERVER", "IMGSERVE_KEY"})
+"""Not settings: the settings file, the server of remote commands and its key."""
+_SERVICE_LINK = re.compile(r"IMGSERVE_SERVICE_(HOST|PORT(_\w+)?)|IMGSERVE_PORT_\d+_\w+")
+"""Variables that Kubernetes adds to every container if a service is called imgserve."""
 _EXPECTED = {
     "int": "a whole number",
     "float": "a number",
@@ -37,47 +41,31 @@ _BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "less than"),
 }
-
-
-def sentence(error: ErrorDetails, setting: Setting | None) -> str:
-    """Return a validation error as a sentence: the expected and the received value."""
-    context = error.get("ctx", {})
-    if error["type"] == "stated":
-        return str(context["sentence"])
-    return f"expected {_expected(error, context, setting)}, but received {_received(error['input'], setting)}"
-
-
-def _expected(error: ErrorDetails, context: Mapping[str, Any], setting: Setting | None) -> str:
-    kind = error["type"]
-    if kind == "expected":
-        return str(context["expected"])
-    if kind == "literal_error":
-        return str(context["expected"]).replace("'", "")
-    if kind in _BOUNDS:
-        bound, words = _BOUNDS[kind]
-        return f"{words} {_number(context[bound], setting)}"
-    return _EXPECTED.get(kind.partition("_")[0], error["msg"])
-
-
-def _number(value: Any, setting: Setting | None) -> str:
-    return setting.write(value) if setting else str(value)
-
-
-def _received(value: object, setting: Setting | None) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, (list, tuple)):
-        return f"the list {quoted(', '.join(map(str, value)))}"
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _number(value, setting)
-    return quoted(str(value))
-
-
-DEFAULT_FILE = Path("config.yaml")
-"""The settings file in the current folder, used unless another is named."""
 _Mistake = tuple[int, int, str]
 """Rank of the source, line in it, sentence."""
 Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The place of a setting in a source."""
+
+    text: str
+    """The start of a message."""
+    line: int = 0
+    """Line in a file."""
+    named: bool = False
+    """The text already names the setting."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """The settings of one source."""
+
+    values: dict[str, Any]
+    places: Callable[[SettingPath], _Place | None]
+    mistakes: Sequence[tuple[int, str]] = ()
+    """Lines and sentences of mistakes found before validation."""
 
 
 def load(
@@ -92,71 +80,138 @@ def load(
     Raises:
         ConfigError: with every mistake.
     """
-    rows = list(settings(settings_class))
-    file = _chosen_file(path, environ)
+    rows, file = list(table(settings_class)), settings_file(path, environ)
+    home = Path(environ.get("XDG_CACHE_HOME", ""))  # the XDG base directory specification ignores relative paths
+    standard = {"cache.folder": str(home / "imgserve")} if home.is_absolute() else {}
     layers = [
-        _standard_folders(environ),
-        *([file_layer(file)] if file else []),
-        environment_layer(settings_class, environ, rows),
-        override_layer(overrides, options),
+        _override_layer(standard, {}, "XDG_CACHE_HOME"),
+        *([_file_layer(file)] if file else []),
+        _environment_layer(settings_class, environ, rows),
+        _override_layer(overrides, options, "command line"),
     ]
     mistakes = [(rank, line, text) for rank, layer in enumerate(layers) for line, text in layer.mistakes]
+    merged = None
     try:
-        merged = _merged(settings_class, layers)
+        sources = tuple(InitSettingsSource(settings_class, layer.values) for layer in reversed(layers))
+        merged = settings_class(_build_sources=(sources, {}))
     except ValidationError as errors:
         mistakes += [_placed(error, layers, rows) for error in errors.errors(include_url=False)]
-        raise _config_error(mistakes) from None
-    if mistakes:
-        raise _config_error(mistakes)
+    if merged is None or mistakes:
+        raise ConfigError([text for _, _, text in sorted(mistakes, key=lambda mistake: mistake[:2])])
     return merged
 
 
-def _config_error(mistakes: Sequence[_Mistake]) -> ConfigError:
-    """Return the mistakes by source, those of the file by line."""
-    return ConfigError([text for _, _, text in sorted(mistakes, key=lambda mistake: mistake[:2])])
-
-
-def _chosen_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    if path:
-        return path
-    if named := environ.get(CONFIG_VARIABLE):
-        return Path(named)
+def settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file that is read: the given one, that of the environment, or the one in the current folder."""
+    if path or environ.get(_CONFIG_VARIABLE):
+        return path or Path(environ[_CONFIG_VARIABLE])
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
-def _standard_folders(environ: Mapping[str, str]) -> Layer:
-    """Return the default folders of the XDG base directory specification, which ignores relative paths."""
-    home = Path(environ.get("XDG_CACHE_HOME", ""))
-    values = {"cache": {"folder": str(home / "imgserve")}} if home.is_absolute() else {}
-    return Layer(values, lambda at: Place("XDG_CACHE_HOME: ") if values and at == ("cache", "folder") else None)
+def _file_layer(path: Path) -> _Layer:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return _Layer({}, lambda _: None, [(0, f"{path}: cannot be read: {error.strerror}")])
+    file = read_yaml(data)
+    places = {at: _Place(f"{path}:{line}: ", line) for at, line in file.lines.items()}
+    return _Layer(file.values, places.get, [(line, f"{path}:{line}: {text}") for line, text in file.mistakes])
 
 
-def _merged(settings_class: type[Settings], layers: Sequence[Layer]) -> Settings:
-    sources = tuple(InitSettingsSource(settings_class, layer.values) for layer in reversed(layers))
-    return settings_class(_build_sources=(sources, {}))
+class _Environment(EnvSettingsSource):
+    """A source of given environment variables instead of those of the process."""
+
+    def __init__(self, settings_class: type[BaseSettings], variables: Mapping[str, str]) -> None:
+        super().__init__(settings_class, case_sensitive=False)
+        self.env_vars = {name.lower(): value for name, value in variables.items() if value}
 
 
-def _placed(error: ErrorDetails, layers: Sequence[Layer], rows: Sequence[Setting]) -> _Mistake:
+def _environment_layer(
+    settings_class: type[BaseSettings], environ: Mapping[str, str], rows: Sequence[Setting]
+) -> _Layer:
+    """Return the layer of the environment; an unknown variable with the prefix is a mistake."""
+    exact = {row.environment for row in rows if not row.section and not row.open}
+    open_ends = tuple(row.environment.removesuffix("NAME") for row in rows if row.open)
+    known, mistakes = {}, []
+    for name, value in ((name.upper(), value) for name, value in environ.items()):
+        if name in exact or name.startswith(open_ends):
+            known[name] = value
+        elif name.startswith(_PREFIX) and name not in _COMMAND_VARIABLES and not _SERVICE_LINK.fullmatch(name):
+            if name == f"{_PREFIX}PORT" and "://" in value:
+                continue  # a service link too
+            offer = _nearest(
+                tuple(name.removeprefix(_PREFIX).lower().split("__")), [row.path for row in rows if not row.section]
+            )
+            hint = f', did you mean "{environment_name(offer)}"?' if offer else ""
+            mistakes.append((0, f"{name}: no setting has this name{hint}"))
+
+    def place(at: SettingPath) -> _Place | None:
+        name = environment_name(at)
+        return _Place(f"{name}: ", named=True) if name in known else None
+
+    return _Layer(_Environment(settings_class, known)(), place, mistakes)
+
+
+def _override_layer(overrides: Mapping[str, object], options: Mapping[str, str], source: str) -> _Layer:
+    """Return the layer of values by dotted name; None is ignored."""
+    values: dict[str, Any] = {}
+    places: dict[SettingPath, _Place] = {}
+    for name, value in overrides.items():
+        if value is None:
+            continue
+        path, inner = tuple(name.split(".")), values
+        text = f"{options.get(name, source)}: "
+        for length in range(1, len(path)):
+            places[path[:length]] = _Place(text)
+            inner = inner.setdefault(path[length - 1], {})
+        places[path] = _Place(text, named=name in options)
+        inner[path[-1]] = value
+    return _Layer(values, places.get)
+
+
+def _placed(error: ErrorDetails, layers: Sequence[_Layer], rows: Sequence[Setting]) -> _Mistake:
+    """Return a validation error with the place of the setting, or of its section, in the strongest source."""
     path = tuple(part for part in error["loc"] if isinstance(part, str))
-    setting = next((row for row in rows if row.path == path), None)
-    text = _unknown(path, rows) if error["type"] == "extra_forbidden" else sentence(error, setting)
-    rank, place = _place(path, layers)
-    name = "" if place.named else ".".join(path) + ": "
-    return rank, place.line, f"{place.text}{name}{text}"
-
-
-def _place(path: SettingPath, layers: Sequence[Layer]) -> tuple[int, Place]:
-    """Return the rank of the strongest source of a setting, or of its section, and the place there."""
+    if error["type"] == "extra_forbidden":
+        siblings = [row.path for row in rows if row.path[:-1] == path[:-1]]
+        offer = _nearest(path, siblings) or _nearest(path[-1:], [row.path for row in rows if not row.section])
+        text = "no setting has this name" + (f', did you mean "{".".join(offer)}"?' if offer else "")
+    else:
+        text = _sentence(error, next((row.write for row in rows if row.path == path and not row.section), str))
     for length in range(len(path), 0, -1):
         for rank in reversed(range(len(layers))):
             if place := layers[rank].places(path[:length]):
-                return rank, place
-    return 0, Place("")
+                return rank, place.line, f"{place.text}{'' if place.named else '.'.join(path) + ': '}{text}"
+    return 0, 0, f"{'.'.join(path)}: {text}"
 
 
-def _unknown(path: SettingPath, rows: Sequence[Setting]) -> str:
-    sections = {row.path[:length] for row in rows for length in range(1, len(row.path))}
-    siblings = [name for name in (*sections, *(row.path for row in rows)) if name[:-1] == path[:-1]]
-    offer = nearest(path, siblings) or nearest(path[-1:], [row.path for row in rows])
-    hint = f', did you mean "{".".join(offer)}"?' if offer else ""
-    return f"no setting has this name{hint}"
+def _sentence(error: ErrorDetails, write: Callable[[Any], str]) -> str:
+    """Return a validation error as a sentence: the expected and the received value."""
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "stated":
+        return str(context["sentence"])
+    expected = _EXPECTED.get(kind.partition("_")[0], error["msg"])
+    if kind in {"expected", "literal_error"}:
+        expected = str(context["expected"]).replace("'", "") if kind == "literal_error" else context["expected"]
+    elif kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        expected = f"{words} {write(context[bound])}"
+    if isinstance(value, Mapping):
+        received = "a mapping"
+    elif isinstance(value, (list, tuple)):
+        received = f"the list {quoted(', '.join(map(str, value)))}"
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        received = write(value)
+    else:
+        received = quoted(str(value))
+    return f"expected {expected}, but received {received}"
+
+
+def _nearest(path: SettingPath, known: Sequence[SettingPath]) -> SettingPath | None:
+    """Return the most similar known name: the same last part in another section, else the closest spelling."""
+    elsewhere = [item for item in known if item[-1] == path[-1]]
+    if len(path) == 1 and len(elsewhere) == 1:
+        return elsewhere[0]
+    by_name = {".".join(item): item for item in known}
+    found = difflib.get_close_matches(".".join(path), by_name, n=1, cutoff=0.7)
+    return by_name[found[0]] if found else None

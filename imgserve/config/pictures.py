@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, PlainValidator, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from imgserve.config.values import (
@@ -25,54 +25,9 @@ from imgserve.formats import FORMATS
 from imgserve.model import Limits
 from imgserve.originals.folder import check_id
 
-Folders = Mapping[str, Path]
-"""Folders by the prefix of their image ids, without a slash at the end."""
 FOLDERS_SCHEMA = {
     "anyOf": [{"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}, {"type": "string"}]
 }
-
-
-def read_folders(value: object, main: Path | None) -> Folders:
-    """Return the folders by prefix; raise every mistake at once. No folder may overlap with the main one."""
-    folders = _pairs(value) if isinstance(value, str) else value
-    if not isinstance(folders, Mapping):
-        raise mistake("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
-    errors = [error for prefix, folder in folders.items() for error in _mistakes(prefix, folder, main)]
-    if errors:
-        raise ValidationError.from_exception_data("folders", errors)
-    return {prefix: expand(Path(folder)) for prefix, folder in folders.items()}
-
-
-def _pairs(text: str) -> Mapping[str, str]:
-    """Parse `prefix=folder` pairs separated by commas."""
-    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
-    found: dict[str, str] = {}
-    for prefix, equals, folder in pairs:
-        if not equals or prefix.strip() in found:
-            raise mistake("each prefix once, as prefix=folder, separated by commas")
-        found[prefix.strip()] = folder.strip()
-    return found
-
-
-def _mistakes(prefix: Any, folder: Any, main: Path | None) -> Iterator[InitErrorDetails]:
-    try:
-        check_id(str(prefix))
-    except BadImageId as error:
-        reason = error.detail.partition(": ")[2].rstrip(".")
-        yield detail(stated(f"no image id can start with {str(prefix)!r}: {reason}"), str(prefix), received=folder)
-    try:
-        path = _folder(folder)
-    except PydanticCustomError as error:
-        yield detail(error, str(prefix), received=folder)
-    else:
-        if main is not None and (sentence := _nested(real(main), real(path))):
-            yield detail(stated(sentence), str(prefix), received=folder)
-
-
-def _folder(value: Any) -> Path:
-    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-        raise mistake("a folder")
-    return expand(Path(value))
 
 
 def real(folder: Path) -> Path:
@@ -86,17 +41,6 @@ def is_served(folder: Path, originals: Path) -> bool:
     return inside and not any(part.startswith(".") for part in folder.relative_to(originals).parts)
 
 
-def _nested(main: Path, folder: Path) -> str:
-    """Return why a folder overlaps with the main one, or "". Otherwise one file would have two ids."""
-    if folder == main:
-        return f"{folder} is the folder of originals itself"
-    if folder.is_relative_to(main):
-        return f"{folder} is inside the folder of originals, {main}, and served from there"
-    if main.is_relative_to(folder):
-        return f"the folder of originals, {main}, must not be inside {folder}"
-    return ""
-
-
 _LIMITS = Limits()
 Quality = Annotated[int, Field(ge=1, le=100)]
 """Encoder quality."""
@@ -104,11 +48,47 @@ Count = Annotated[int, Field(ge=1, le=10**12)]
 """A number of at least one."""
 
 
-def _quality(name: str) -> int:
-    quality = FORMATS[name].quality
-    if quality is None:
-        raise LookupError(name)
-    return quality
+def _read_folders(value: object, info: ValidationInfo) -> Mapping[str, Path]:
+    """Return the folders by prefix, without a slash at the end; raise every mistake at once."""
+    folders, main = value, info.data.get("folder")
+    if isinstance(value, str):
+        pairs = [tuple(map(str.strip, pair.partition("="))) for pair in value.split(",") if pair.strip()]
+        folders = {prefix: folder for prefix, _, folder in pairs}
+        if len(folders) < len(pairs) or not all(equals for _, equals, _ in pairs):
+            raise mistake("each prefix once, as prefix=folder, separated by commas")
+    if not isinstance(folders, Mapping):
+        raise mistake("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
+    errors = [error for prefix, folder in folders.items() for error in _mistakes(str(prefix), folder, main)]
+    if errors:
+        raise ValidationError.from_exception_data("folders", errors)
+    return {prefix: expand(Path(folder)) for prefix, folder in folders.items()}
+
+
+def _mistakes(prefix: str, folder: Any, main: Path | None) -> Iterator[InitErrorDetails]:
+    """Yield the mistakes of one more folder; if it overlapped with the main one, one file would have two ids."""
+    try:
+        check_id(prefix)
+    except BadImageId as error:
+        reason = error.detail.partition(": ")[2].rstrip(".")
+        yield detail(stated(f"no image id can start with {prefix!r}: {reason}"), prefix, received=folder)
+    try:
+        if not isinstance(folder, str | Path) or not str(folder).strip() or "\0" in str(folder):
+            raise mistake("a folder")
+        path = real(expand(Path(folder)))
+    except PydanticCustomError as error:
+        yield detail(error, prefix, received=folder)
+        return
+    if main is None:
+        return
+    main = real(main)
+    if path == main:
+        yield detail(stated(f"{path} is the folder of originals itself"), prefix, received=folder)
+    elif path.is_relative_to(main):
+        sentence = f"{path} is inside the folder of originals, {main}, and served from there"
+        yield detail(stated(sentence), prefix, received=folder)
+    elif main.is_relative_to(path):
+        sentence = f"the folder of originals, {main}, must not be inside {path}"
+        yield detail(stated(sentence), prefix, received=folder)
 
 
 class OriginalsConfig(Section):
@@ -116,7 +96,9 @@ class OriginalsConfig(Section):
 
     folder: Folder = Path()
     """Folder of originals; a relative path starts at the current folder."""
-    folders: Annotated[Folders, WithJsonSchema(FOLDERS_SCHEMA)] = Field(default_factory=dict)
+    folders: Annotated[Mapping[str, Path], PlainValidator(_read_folders), WithJsonSchema(FOLDERS_SCHEMA)] = Field(
+        default_factory=dict
+    )
     """More folders, read-only, by prefix of the image ids: {archive: /mnt/a}, or as text archive=/mnt/a,b=/mnt/b."""
     data_folder: Folder | None = None
     """Folder of catalog, admin key and locks. Default: .imgserve in the originals, where trash and uploads remain."""
@@ -132,11 +114,6 @@ class OriginalsConfig(Section):
     """Watch the folders, and record originals as they are added, replaced or removed."""
     rescan: Annotated[Duration, Field(le=30 * 86400)] = 600.0
     """How often all originals are scanned for missed changes; 0 for only at start."""
-
-    @field_validator("folders", mode="plain")
-    @classmethod
-    def _check_folders(cls, value: object, info: ValidationInfo) -> Folders:
-        return read_folders(value, info.data.get("folder"))
 
     @field_validator("data_folder")
     @classmethod
@@ -227,11 +204,11 @@ class LimitsConfig(Section):
 class QualityConfig(Section):
     """Default encoder quality, 1 to 100."""
 
-    jpg: Quality = _quality("jpg")
+    jpg: Quality = FORMATS["jpg"].quality or 0
     """Quality of JPEG."""
-    webp: Quality = _quality("webp")
+    webp: Quality = FORMATS["webp"].quality or 0
     """Quality of WebP."""
-    avif: Quality = _quality("avif")
+    avif: Quality = FORMATS["avif"].quality or 0
     """Quality of AVIF."""
 
 

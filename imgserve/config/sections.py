@@ -23,36 +23,46 @@ from imgserve.config.values import (
     stated,
 )
 
-_EXPECTED_KEY = (
-    "expected at least 16 visible ASCII characters, or sha256: and 64 hexadecimal digits; it is not shown here"
-)
-_DIGEST = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _KEY = re.compile(r"[\x21-\x7e]{16,500}")
+_KEY_OR_DIGEST = re.compile(rf"(?!sha256:){_KEY.pattern}|sha256:[0-9a-fA-F]{{64}}")
 
 
-def _key(secret: SecretStr) -> SecretStr:
-    """Return a valid key; the error does not repeat it."""
-    text = secret.get_secret_value()
-    if text and not (_DIGEST.fullmatch(text) if text.startswith("sha256:") else _KEY.fullmatch(text)):
-        raise stated(_EXPECTED_KEY)
-    return secret
+def _secret(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+    """Return a validator of a secret that may be empty; its error does not repeat the secret."""
+
+    def check(secret: SecretStr) -> SecretStr:
+        if secret.get_secret_value() and not pattern.fullmatch(secret.get_secret_value()):
+            raise stated(f"expected {expected}")
+        return secret
+
+    return AfterValidator(check)
+
+
+_Key = Annotated[
+    SecretStr,
+    _secret(
+        _KEY_OR_DIGEST,
+        "at least 16 visible ASCII characters, or sha256: and 64 hexadecimal digits; it is not shown here",
+    ),
+]
+_Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
 
 
 class AccessConfig(Section):
     """Who may use the API."""
 
-    admin_key: Annotated[SecretStr, AfterValidator(_key)] = SecretStr("")
+    admin_key: _Key = SecretStr("")
     """Key of the API, or sha256: followed by its SHA-256 in hexadecimal; empty generates one at first start."""
 
 
-_EXPECTED_URL = "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing"
-_BEGINNINGS = ("sqlite:///", "postgresql://", "postgres://")
+_DATABASE = re.compile(r"(sqlite:///|postgres(ql)?://)/*[^/].*")
 
 
 def _database(text: str) -> str:
     """Return a valid database URL; the error does not repeat it, because it may contain a password."""
-    if text and not (text.startswith(_BEGINNINGS) and text.partition("//")[2].strip("/")):
-        raise stated(f"expected {_EXPECTED_URL}; the value is not shown, because it may contain a password")
+    if text and not _DATABASE.fullmatch(text):
+        expected = "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing"
+        raise stated(f"expected {expected}; the value is not shown, because it may contain a password")
     return text
 
 
@@ -232,13 +242,6 @@ def _is_metrics_reader(text: str) -> bool:
     return text in {"loopback", "everyone"} or is_network(text)
 
 
-def _metrics_token(secret: SecretStr) -> SecretStr:
-    """Return a valid token; the error does not repeat it."""
-    if secret.get_secret_value() and not _KEY.fullmatch(secret.get_secret_value()):
-        raise stated("expected at least 16 visible ASCII characters; the token is not shown here")
-    return secret
-
-
 class MetricsConfig(Section):
     """Prometheus metrics at /metrics."""
 
@@ -249,7 +252,7 @@ class MetricsConfig(Section):
         AfterValidator(each(_is_metrics_reader, "loopback, everyone, or IP addresses and networks such as 10.0.0.0/8")),
     ] = ("loopback",)
     """Who may read them: loopback (direct requests of this machine), networks such as 10.0.0.0/8, or everyone."""
-    token: Annotated[SecretStr, AfterValidator(_metrics_token)] = SecretStr("")
+    token: _Token = SecretStr("")
     """Bearer token that opens /metrics to its holders, also through a proxy; empty for none."""
 
 

@@ -1,4 +1,4 @@
-"""Every setting as one row: name, default and help, for messages and documents."""
+"""Every setting as one row, and the documents generated from the rows: example file, JSON schema, Markdown table."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,24 +7,39 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
 
 from imgserve.config.values import Unit
 
 SettingPath = tuple[str, ...]
 """Names from the section down to the setting."""
+_INTRODUCTION = """\
+# Settings of imgserve. Every setting is listed with its default; remove the # before a name to change it.
+# Environment variables override this file: cache.disk_bytes is IMGSERVE_CACHE__DISK_BYTES. The command line overrides
+# both. `imgserve config check` lists every mistake.
+# Sizes are written as 10GB, 256MiB or bytes, times as 500ms, 30s, 5m, 2h, 1d or seconds.
+"""
+_MORE_PRESETS = """\
+  # Examples:
+  #   small: {width: 320, auto: format}
+  #   square: {width: 400, height: 400, fit: crop}
+  #   banner: width=1600&aspect=4:1&quality=70
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting."""
+    """One setting, or a section of them."""
 
     path: SettingPath
-    default: Any
     help: str
-    unit: Unit | None
-    open: bool
-    """A mapping with names chosen by the user, each with its own environment variable: the presets."""
+    section: bool = False
+    default: Any = None
+    unit: Unit | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether the user chooses names in it, each with its own environment variable: the presets."""
+        return isinstance(self.default, Mapping) and bool(self.default)
 
     @property
     def name(self) -> str:
@@ -42,12 +57,16 @@ class Setting:
         return self.write(self.default)
 
     def write(self, value: Any) -> str:
-        """Return a value as written in a settings file."""
+        """Return a value as written in a settings file, on one line."""
         if value is None:
             return ""
         if self.unit and isinstance(value, (int, float)):
             return self.unit.write(value)
-        return flow(value)
+        if isinstance(value, (Path, SecretStr)):
+            value = str(value)  # of a secret: asterisks, or nothing
+        plain = list(value) if isinstance(value, tuple) else value
+        text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+        return text.removesuffix("\n").removesuffix("\n...")
 
 
 def environment_name(path: SettingPath) -> str:
@@ -55,36 +74,51 @@ def environment_name(path: SettingPath) -> str:
     return "IMGSERVE_" + "__".join(path).upper()
 
 
-def flow(value: Any) -> str:
-    """Return a value as YAML on one line."""
-    if isinstance(value, Path):
-        value = str(value)
-    if isinstance(value, tuple):
-        value = list(value)
-    if isinstance(value, SecretStr):
-        value = str(value)  # asterisks, or nothing
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
-    return text.removesuffix("\n").removesuffix("\n...")
-
-
-def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """Return the model of a field that is a section, or None."""
-    kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def settings(model: type[BaseModel], above: SettingPath = ()) -> Iterator[Setting]:
-    """Yield every setting of a model in order of declaration."""
+def table(model: type[BaseModel], above: SettingPath = ()) -> Iterator[Setting]:
+    """Yield every section and setting of a model in order of declaration."""
     for name, field in model.model_fields.items():
-        path = (*above, name)
-        if section := section_of(field):
-            yield from settings(section, path)
+        path, kind = (*above, name), field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield Setting(path, " ".join((kind.__doc__ or "").split()), section=True)
+            yield from table(kind, path)
         else:
-            yield _setting(path, field)
+            default = field.get_default(call_default_factory=True, validated_data={})
+            unit = next((item for item in field.metadata if isinstance(item, Unit)), None)
+            yield Setting(path, " ".join((field.description or "").split()), default=default, unit=unit)
 
 
-def _setting(path: SettingPath, field: FieldInfo) -> Setting:
-    default = field.get_default(call_default_factory=True, validated_data={})
-    unit = next((item for item in field.metadata if isinstance(item, Unit)), None)
-    help_text = " ".join((field.description or "").split())
-    return Setting(path, default, help_text, unit, open=isinstance(default, Mapping) and bool(default))
+def example(model: type[BaseModel]) -> str:
+    """Return a settings file that contains every default as a comment; an empty section changes nothing."""
+    lines = [_INTRODUCTION]
+    for row in table(model):
+        *above, name = row.path
+        indent = "  " * len(above)
+        lines.append(f"{indent}# {row.help}\n" if above else f"\n# {row.help}\n")
+        if row.section or row.open:
+            lines.append(f"{indent}{name}:\n")
+        else:
+            lines.append(f"{indent}#{name}: {row.written}".rstrip() + "\n")
+        if row.open:
+            lines += [f"{indent}  #{key}: {row.write(value)}\n" for key, value in row.default.items()]
+            lines.append(_MORE_PRESETS)
+    return "".join(lines)
+
+
+def schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of a settings file, for editors; a section may be empty."""
+    document = model.model_json_schema()
+    for row in table(model):
+        if row.section and len(row.path) == 1:
+            document["properties"][row.name] = {"anyOf": [document["properties"][row.name], {"type": "null"}]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+def markdown_table(model: type[BaseModel]) -> str:
+    """Return a Markdown table of every setting: name, default, environment variable, meaning."""
+    lines = ["| setting | default | environment | meaning |\n|---|---|---|---|\n"]
+    for row in table(model):
+        if not row.section:
+            default, meaning = (text.replace("|", "\\|") for text in (row.written, row.help))
+            code = f"`{default}`" if default else ""
+            lines.append(f"| `{row.name}` | {code} | `{row.environment}` | {meaning} |\n")
+    return "".join(lines)

@@ -38,12 +38,12 @@ _LARGEST = 2**63 - 1
 """The largest number that file systems and `setrlimit` accept."""
 
 
-def _quantity(text: str, units: dict[str, Decimal], plain: Decimal) -> Decimal:
+def _quantity(text: str, units: dict[str, Decimal]) -> Decimal:
     found = _QUANTITY.fullmatch(text.strip().replace("_", ""))
     if not found:
         raise ValueError(text)
     number, unit = found.groups()
-    factor = units.get(unit.lower()) if unit else plain
+    factor = units.get(unit.lower()) if unit else Decimal(1)
     if factor is None:
         raise ValueError(text)
     return Decimal(number) * factor
@@ -55,8 +55,7 @@ def parse_size(text: str) -> int:
     Raises:
         ValueError: the text is no size.
     """
-    units = {name.lower(): Decimal(factor) for name, factor in _SIZES.items()}
-    amount = _quantity(text, units, Decimal(1))
+    amount = _quantity(text, {name.lower(): Decimal(factor) for name, factor in _SIZES.items()})
     if amount != int(amount) or amount > _LARGEST:
         raise ValueError(text)
     return int(amount)
@@ -68,7 +67,7 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: the text is no duration.
     """
-    return float(_quantity(text, _DURATIONS, Decimal(1)))
+    return float(_quantity(text, _DURATIONS))
 
 
 def parse_whole_duration(text: str) -> int:
@@ -77,7 +76,7 @@ def parse_whole_duration(text: str) -> int:
     Raises:
         ValueError: the text is no duration, or has a fraction.
     """
-    seconds = _quantity(text, _DURATIONS, Decimal(1))
+    seconds = _quantity(text, _DURATIONS)
     if seconds != int(seconds):
         raise ValueError(text)
     return int(seconds)
@@ -137,12 +136,8 @@ Duration = Annotated[float, DURATION]
 """Seconds."""
 WholeDuration = Annotated[int, WHOLE_DURATION]
 """Whole seconds, as in HTTP headers."""
-
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-"""The name of a preset, in lower case."""
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.IGNORECASE)
-_WEB_ORIGIN = re.compile(r"https?://[^\s/?#@,\\]+", re.IGNORECASE)
+_WEB_ORIGIN = re.compile(r"\*|https?://[^\s/?#@,\\]+", re.IGNORECASE)
 
 
 class Section(BaseModel):
@@ -166,11 +161,9 @@ def detail(error: PydanticCustomError, *loc: str, received: object = None) -> In
     return {"type": error, "loc": loc, "input": received}
 
 
-def split_words(value: Any) -> Any:
+def _split_words(value: Any) -> Any:
     """Split text at commas, because environment variables cannot contain lists."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
 def expand(folder: Path) -> Path:
@@ -198,15 +191,6 @@ def each(accepts: Callable[[str], object], expected: str) -> Callable[[tuple[str
     return check
 
 
-def is_address(text: str) -> bool:
-    """Return whether the text is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def is_network(text: str) -> bool:
     """Return whether the text is an IP address or a network such as 10.0.0.0/8."""
     try:
@@ -216,21 +200,14 @@ def is_network(text: str) -> bool:
     return True
 
 
-def is_host(text: str) -> bool:
-    """Return whether the text is a host name, `*.` and a host name, or an IP address, without a port."""
-    return is_address(text) or bool(_HOST.fullmatch(text))
-
-
 def _is_host_pattern(text: str) -> bool:
-    return text == "*" or is_host(text.removeprefix("[").removesuffix("]"))
+    """Return whether the text is a host name, `*.` and a host name, an IP address, or `*`, without a port."""
+    address = text.removeprefix("[").removesuffix("]")
+    return text == "*" or bool(_HOST.fullmatch(address)) or ("/" not in address and is_network(address))
 
 
-def _is_web_origin(text: str) -> bool:
-    return text == "*" or bool(_WEB_ORIGIN.fullmatch(text))
-
-
-def _is_listening_host(text: str) -> str:
-    if not is_host(text) or text.startswith("*"):
+def _listening_host(text: str) -> str:
+    if not _is_host_pattern(text) or text.startswith(("*", "[")):
         raise mistake("an IP address or a host name without a port, such as 127.0.0.1")
     return text
 
@@ -238,14 +215,14 @@ def _is_listening_host(text: str) -> str:
 _WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative path starts at the current folder."""
-Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(_WORDS_SCHEMA)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split_words), WithJsonSchema(_WORDS_SCHEMA)]
 """A list of words, or text with commas."""
 _NUMBERS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
 Numbers = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(split_words), WithJsonSchema(_NUMBERS_SCHEMA)
+    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_split_words), WithJsonSchema(_NUMBERS_SCHEMA)
 ]
 """A list of lengths in pixels or ports, or text with commas."""
-ListeningHost = Annotated[str, AfterValidator(_is_listening_host)]
+ListeningHost = Annotated[str, AfterValidator(_listening_host)]
 """The address on which a server listens."""
 HostPatterns = Annotated[
     Words,
@@ -253,7 +230,7 @@ HostPatterns = Annotated[
 ]
 """Host names that requests may use."""
 WebOrigins = Annotated[
-    Words, AfterValidator(each(_is_web_origin, 'web origins such as https://www.example.com, or "*"'))
+    Words, AfterValidator(each(_WEB_ORIGIN.fullmatch, 'web origins such as https://www.example.com, or "*"'))
 ]
 """Web origins, written like in the Origin header."""
 Networks = Annotated[

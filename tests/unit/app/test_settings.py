@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from imgserve.app.settings import catalog_url, data_folder
-from imgserve.config import CatalogConfig, Config, OriginalsConfig
+from imgserve.config import Config
+from imgserve.config.pictures import OriginalsConfig
+from imgserve.config.sections import CatalogConfig
 from imgserve.errors import ConfigError
 
 

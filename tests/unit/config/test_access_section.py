@@ -2,7 +2,9 @@ import hashlib
 
 import pytest
 
-from imgserve.config import AccessConfig, Config, example
+from imgserve.config import Config
+from imgserve.config.sections import AccessConfig
+from imgserve.config.table import example
 from imgserve.errors import ConfigError
 
 KEY = "img_0123456789abcdef"
@@ -26,4 +28,4 @@ def test_a_key_that_is_none_is_refused_without_being_repeated(key: str) -> None:
 
 def test_no_key_is_the_default() -> None:
     assert not AccessConfig().admin_key.get_secret_value()
-    assert "#admin_key: ''\n" in example()
+    assert "#admin_key: ''\n" in example(Config)

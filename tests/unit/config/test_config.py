@@ -3,7 +3,9 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from imgserve.config import Config, LimitsConfig, OriginalsConfig, ServerConfig
+from imgserve.config import Config
+from imgserve.config.pictures import LimitsConfig, OriginalsConfig
+from imgserve.config.sections import ServerConfig
 
 
 def test_a_config_made_directly_reads_neither_files_nor_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

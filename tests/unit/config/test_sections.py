@@ -5,19 +5,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from imgserve.config import (
+from imgserve.config.pictures import (
     CacheConfig,
     EffortsConfig,
     FormatsConfig,
-    HttpConfig,
     LimitsConfig,
-    LogConfig,
     OriginalsConfig,
     QualityConfig,
     RenderingConfig,
-    ServerConfig,
-    UrlsConfig,
 )
+from imgserve.config.sections import HttpConfig, LogConfig, ServerConfig, UrlsConfig
 from imgserve.config.values import Section
 from imgserve.formats import FORMATS
 from imgserve.model import Limits

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.config.sources import read_yaml
+from imgserve.config.yaml_file import read_yaml
 
 
 @pytest.mark.parametrize(
