@@ -112,7 +112,7 @@ class Progress:
             self._written, self._next = 0, 0.0
 
 
-def _document(value: Any, name: str = "") -> Any:
+def _document(value: Any, name: str = "") -> Any:  # noqa: PLR0911  one return for each type
     """Return a value as plain JSON types; `name` is that of its field."""
     if isinstance(value, ImgserveError):
         return {"status": value.status, "code": value.code, "detail": value.detail, **value.members}

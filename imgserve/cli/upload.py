@@ -53,7 +53,7 @@ def upload(
 
 
 def _uploads(files: tuple[Path, ...], folder: str | None, *, recursive: bool, replace: bool) -> Iterator[Upload]:
-    """Yield the uploads of files, and of those below folders in order, with their relative paths, without hidden ones."""
+    """Yield the uploads of files, and of those below folders in order, without hidden ones."""
     below = f"{folder.strip('/')}/" if folder else ""
     for path in files:
         if not path.is_dir():
