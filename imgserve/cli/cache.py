@@ -8,7 +8,7 @@ import click
 
 from imgserve.cache import DiskTier, MezzanineTier
 from imgserve.cli.main import config_option
-from imgserve.cli.output import size_text
+from imgserve.cli.output import counted, size_text
 from imgserve.config import Config
 
 _cache_option = click.option("--cache", "folder", type=click.Path(path_type=Path), help="Folder of renditions.")
@@ -37,7 +37,7 @@ def purge(image_id: str, path: Path | None, folder: Path | None) -> None:
     """Remove every rendition and mezzanine of an image from the disk."""
     with _opened(path, folder) as tiers:
         for noun, tier in tiers.items():
-            click.echo(f"{tier.purge(image_id)} {noun} removed")
+            click.echo(f"{counted(tier.purge(image_id), noun)} removed")
 
 
 @cache.command()
@@ -57,13 +57,13 @@ def sweep(path: Path | None, folder: Path | None) -> None:
                     pass
                 tier.evict_to_budget()
         holdings = [_holdings(noun, tier) for noun, tier in tiers.items()]
-    click.echo(f"{swept} leftovers removed; {holdings[0]}")
+    click.echo(f"{counted(swept, 'leftover')} removed; {holdings[0]}")
     click.echo(holdings[1])
 
 
 def _holdings(noun: str, tier: DiskTier | MezzanineTier) -> str:
     stats = tier.stats()
-    return f"{stats.entries} {noun}, {size_text(stats.bytes)}"
+    return f"{counted(stats.entries, noun)}, {size_text(stats.bytes)}"
 
 
 @contextlib.contextmanager
@@ -73,8 +73,8 @@ def _opened(path: Path | None, folder: Path | None) -> Iterator[dict[str, DiskTi
     if not settings.folder.is_dir():
         raise click.ClickException(f"there is no folder of renditions at {settings.folder}")
     tiers: dict[str, DiskTier | MezzanineTier] = {
-        "renditions": DiskTier(settings.folder, settings.disk_bytes, settings.disk_entries),
-        "mezzanines": MezzanineTier(settings.folder, settings.mezzanine_bytes),
+        "rendition": DiskTier(settings.folder, settings.disk_bytes, settings.disk_entries),
+        "mezzanine": MezzanineTier(settings.folder, settings.mezzanine_bytes),
     }
     yield tiers
     for tier in tiers.values():

@@ -21,7 +21,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 _NAMES = {"image_id": "id", "size": "bytes", "error": "problem"}
 """Fields with another name in the API."""
 _HEX = {"perceptual_hash": "016x"}
-_STEP = 1024
+_ROUNDED = 999.5
+"""What is written as 1000 without a fraction."""
 _OFTEN = 0.1
 """Minimum seconds between two updates of the progress."""
 
@@ -79,15 +80,13 @@ def time_text(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M") if moment else "-"
 
 
-def size_text(size: int) -> str:
-    """Return a number of bytes in a readable unit."""
-    value, units = float(size), iter(("B", "KiB", "MiB", "GiB"))
+def size_text(size: float) -> str:
+    """Return a number of bytes with three digits, in a decimal unit as in the settings: 950 B, 8.21 KB, 10 GB."""
+    units = iter(("B", "KB", "MB", "GB"))
     unit = next(units)
-    while value >= _STEP:
-        value, unit = value / _STEP, next(units, "TiB")
-        if unit == "TiB":
-            break
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+    while size >= _ROUNDED and unit != "TB":
+        size, unit = size / 1000, next(units, "TB")
+    return f"{size:.3g} {unit}" if size < _ROUNDED else f"{size:.0f} {unit}"
 
 
 class Progress:

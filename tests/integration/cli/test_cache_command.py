@@ -40,24 +40,24 @@ def run(folder: Path, *arguments: str, **environment: str) -> list[str]:
 def test_stats_report_both_tiers_and_their_budgets(cache: Path) -> None:
     renditions, mezzanines = run(cache, "stats", IMGSERVE_CACHE__MEZZANINE_BYTES="3GB")
     assert renditions.startswith("2 renditions, ")
-    assert renditions.endswith(" of 10GB")
-    assert mezzanines == "2 mezzanines, 2KB of 3GB"
+    assert renditions.endswith(" of 10 GB")
+    assert mezzanines == "2 mezzanines, 2 KB of 3 GB"
 
 
 def test_a_purge_takes_both_of_one_image(cache: Path) -> None:
-    assert run(cache, "purge", "a") == ["1 renditions removed", "1 mezzanines removed"]
-    assert [line.split(",")[0] for line in run(cache, "stats")] == ["1 renditions", "1 mezzanines"]
+    assert run(cache, "purge", "a") == ["1 rendition removed", "1 mezzanine removed"]
+    assert [line.split(",")[0] for line in run(cache, "stats")] == ["1 rendition", "1 mezzanine"]
 
 
 def test_a_sweep_tidies_both_and_keeps_the_budgets(cache: Path) -> None:
     (cache / ".tmp" / "4194303.0a.1").write_bytes(b"half")
     (cache / key("a").path_in("mezzanines")).unlink()
     first, second = run(cache, "sweep", IMGSERVE_CACHE__DISK_BYTES=str(len(DATA)))
-    assert first.startswith("1 leftovers removed; 1 renditions, ")
-    assert second == "1 mezzanines, 1KB"
+    assert first.startswith("1 leftover removed; 1 rendition, ")
+    assert second == "1 mezzanine, 1 KB"
 
 
 def test_a_tier_that_is_off_is_left_alone(cache: Path) -> None:
     assert run(cache, "purge", "a", IMGSERVE_CACHE__MEZZANINE_BYTES="0")[1] == "0 mezzanines removed"
-    assert run(cache, "sweep", IMGSERVE_CACHE__MEZZANINE_BYTES="0")[1] == "0 mezzanines, 0"
+    assert run(cache, "sweep", IMGSERVE_CACHE__MEZZANINE_BYTES="0")[1] == "0 mezzanines, 0 B"
     assert run(cache, "stats")[1].startswith("2 mezzanines, ")

@@ -58,7 +58,7 @@ def test_images_are_found_for_people_and_for_programs(api: ApiServer, run: Run) 
     api.images |= {name: record(name, b"1" * 2048) for name in ("a/1.jpg", "a/2.jpg", "b.jpg")}
     lines = run("find", "red", "shoe", "--prefix", "a/", "--tag", "x", "--min-width", 9, "--sort", "bytes").stdout
     assert [line.split()[:4] + line.split()[-1:] for line in lines.splitlines()] == [
-        ["jpg", "40x30", "2.0", "KiB", "a/1.jpg"], ["jpg", "40x30", "2.0", "KiB", "a/2.jpg"]
+        ["jpg", "40x30", "2.05", "KB", "a/1.jpg"], ["jpg", "40x30", "2.05", "KB", "a/2.jpg"]
     ]  # fmt: skip
     assert dict(api.seen[-1].query) == {
         "q": "red shoe", "prefix": "a/", "tag": "x", "min_width": "9", "sort": "bytes", "limit": "500"
