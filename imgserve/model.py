@@ -70,6 +70,8 @@ class Original:
     """Resolved path below the originals folder, for rendering processes."""
     focal_point: FocalPoint | None = None
     """The point that crops keep, if one was set."""
+    orientation: int = 1
+    """As EXIF says, 1..8."""
 
     @property
     def file_version(self) -> str:

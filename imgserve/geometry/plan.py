@@ -1,6 +1,8 @@
 """Compute an immutable `Plan` from an original's size and a transform."""
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -95,7 +97,54 @@ def plan(
         BadTransform: the rect is outside this original.
     """
     coordinates = coordinates_of(stored, transform, orientation, focal_point, vector=vector)
-    return _fit(coordinates, transform)
+    made = _fit(coordinates, transform)
+    if vector or transform.enlarge:
+        return made
+    wide, high = (
+        wanted is not None and wanted > got
+        for wanted, got in zip(
+            _requested(transform, coordinates.size), (made.size.width, made.size.height), strict=True
+        )
+    )
+    inside_box = transform.fit in {"max", "clip"}  # which the picture fills in one direction only
+    both = transform.aspect is not None or None not in (transform.width, transform.height)
+    if (wide and high) or ((wide or high) and not (inside_box and both)):
+        note = f"size: made {made.size.width}x{made.size.height}, because the original is not enlarged"
+        return replace(made, notes=(*made.notes, note))
+    return made
+
+
+def snapped(
+    stored: Size, transform: Transform, sizes: Sequence[int], *, orientation: int = 1
+) -> tuple[Transform, tuple[str, ...]]:
+    """Return a transform with the requested size raised to one of the ascending sizes, and notes on what was changed.
+
+    The width decides, or the height if no width is requested; the ratio of both remains. A size above the last one is
+    lowered to it. A rect without a size is lowered to the next size, since nothing is enlarged. What depends on an
+    original of unknown size (0 x 0) becomes the last size.
+
+    Raises:
+        BadTransform: the rect is outside this original.
+    """
+    relative = transform.rect or isinstance(transform.width, float) or isinstance(transform.height, float)
+    if relative and not stored.pixels:
+        return replace(transform, width=sizes[-1], height=None, dpr=1.0), (f"size: made {sizes[-1]} wide",)
+    shown = coordinates_of(stored, transform, orientation, None, vector=False).size if relative else stored
+    width, height = _requested(transform, shown)
+    if width is None and height is None:
+        if transform.rect is None or shown.width in sizes:
+            return transform, ()
+        width = shown.width
+        size = sizes[max(0, bisect_right(sizes, width) - 1)]
+    else:
+        leading = width or height or 0
+        size = sizes[min(bisect_left(sizes, leading), len(sizes) - 1)]
+    across = None if width is None else size
+    down = None if height is None else size if width is None else whole(height * size / width)
+    changes = (("width", width, across), ("height", height, down))
+    notes = (f"{name}: {old} is not a size of this server, made {new}" for name, old, new in changes if old != new)
+    aspect = None if across and down else transform.aspect
+    return replace(transform, width=across, height=down, aspect=aspect, dpr=1.0), tuple(notes)
 
 
 _OPEN = 10**15

@@ -121,7 +121,7 @@ def tags_of(image_id: str, preset: str | None) -> tuple[str, ...]:
     return tags if preset is None else (*tags, preset_tag(preset))
 
 
-_EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adjusted, X-Request-Id"
+_EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adjusted, X-Image-Ignored, X-Request-Id"
 
 
 @dataclass(frozen=True, slots=True)

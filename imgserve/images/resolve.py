@@ -1,17 +1,19 @@
 """Resolve path, query, presets and Accept to a rendition."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
 
 from imgserve.cache import RenditionKey
 from imgserve.formats import FORMATS, Format, default_output
+from imgserve.geometry.box import Size
+from imgserve.geometry.plan import snapped
 from imgserve.http.request import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
-from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query, snapped
+from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
 
 _FALLBACKS = ("jpg", "png", "gif")
 _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable)
@@ -30,7 +32,7 @@ class QuerySettings:
     avif_pixels: int = 0
     qualities: Mapping[str, int] = field(default_factory=dict)
     sizes: tuple[int, ...] = ()
-    """The only widths and heights made, ascending; others become the next larger. Empty: any."""
+    """The only widths made, or heights of pictures requested by height, ascending. Empty: any."""
     pass_svg: bool = False
     """An SVG requested without parameters is returned sanitized instead of drawn."""
 
@@ -97,8 +99,10 @@ class Resolver:
             default=settings.presets.get("default"),
             max_side=settings.max_side,
         )
-        if settings.sizes:
-            parsed = snapped(parsed, settings.sizes)
+        if settings.sizes and parsed.sized:
+            stored = Size(original.width, original.height)
+            snap, notes = snapped(stored, parsed.transform, settings.sizes, orientation=original.orientation)
+            parsed = replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
         unchanged = found.format is None and (parsed.preset == "default" or not parsed.given)
         if settings.pass_svg and unchanged and original.format.name == "svg":
             transform = Transform(format="svg")

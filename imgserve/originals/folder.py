@@ -253,6 +253,8 @@ def _made(name: str, above: int, mode: int = 0o755) -> bool:
 
 
 _SIZE_BYTES = 256 * 1024
+_ORIENTED = ("jpg", "png", "webp", "tiff")
+"""Formats whose pixels are stored as EXIF says; the decoders of others turn them."""
 _LISTED_NAMES = 500
 """Listing so many names takes 0.25 ms, and 100,000 names 120 ms; 28 lookups in an open folder take 0.05 ms."""
 
@@ -310,8 +312,10 @@ class Originals:
                 raise OriginalUnsettled(retry_after=2) if young else UnsupportedImage()
             if found.name in self._refused:
                 raise UnsupportedImage(f"This server does not serve {found.name} originals.")
-            width, height = _size(file, found)
-        return Original(image_id, version, state.st_size, state.st_mtime_ns, found, width, height, path)
+            width, height, orientation = _size(file, found)
+        return Original(
+            image_id, version, state.st_size, state.st_mtime_ns, found, width, height, path, orientation=orientation
+        )
 
     def find_stem(self, stem: str) -> builtins.list[str]:
         """Return the ids of the files named `stem`, a dot and the extension of an image format.
@@ -370,15 +374,18 @@ def _present(folder: str, names: Sequence[str]) -> Sequence[str]:
     return [name for name in names if name in listed]
 
 
-def _size(file: io.BufferedReader, found: Format) -> tuple[int, int]:
-    """Return the stored size from the header; 0 x 0 if it is not there, which only affects the choice of a format."""
+def _size(file: io.BufferedReader, found: Format) -> tuple[int, int, int]:
+    """Return stored size and orientation from the header; 0 x 0 if it is not there, so that nothing depends on it."""
     if found.name == "svg":
-        return 0, 0
+        return 0, 0, 1
     file.seek(0)
     # A bounded piece: the parser is plain Python, and a hostile file could keep it busy for long.
     head = io.BytesIO(file.read(_SIZE_BYTES))
     try:
-        width, height = imagesize.get(head)
+        oriented = found.name in _ORIENTED
+        info = imagesize.get_info(head, dpi=False, colors=False, channels=False, exif_rotation=not oriented)
     except Exception:  # noqa: BLE001  a parser of hostile bytes: after any error the size is unknown
-        return 0, 0
-    return (width, height) if width > 0 and height > 0 else (0, 0)
+        return 0, 0, 1
+    if info.width <= 0 or info.height <= 0:
+        return 0, 0, 1
+    return info.width, info.height, info.rotation if oriented and info.rotation in range(1, 9) else 1

@@ -5,7 +5,7 @@ Parsing, presets, canonical text, error messages and the documentation derive fr
 
 from imgserve.transform.compose import compose, read_parameters, transform_of
 from imgserve.transform.kinds import DECIMALS
-from imgserve.transform.normalize import canonical, effective_fit, likeness, normalize, snapped
+from imgserve.transform.normalize import canonical, effective_fit, likeness, normalize
 from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter
 from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_preset, parse_query
 from imgserve.transform.value import Color, Fit, Gravity, Transform
@@ -30,6 +30,5 @@ __all__ = [
     "parse_preset",
     "parse_query",
     "read_parameters",
-    "snapped",
     "transform_of",
 ]

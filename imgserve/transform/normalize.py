@@ -1,7 +1,6 @@
 """The canonical text of a transform, in which parameters without effect for original and output are dropped."""
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -11,7 +10,7 @@ from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format
 from imgserve.transform.kinds import RECT
 from imgserve.transform.parameters import MAX_COLORS, MAX_QUALITY, PARAMETERS
-from imgserve.transform.parse import ParsedQuery, contradictions
+from imgserve.transform.parse import contradictions
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 _NO_FOCUS: Mapping[str, Any] = {"focus_x": None, "focus_y": None, "focus_zoom": 1.0}
@@ -235,21 +234,3 @@ def likeness(transform: Transform, original: Format) -> Transform:
         fill_color=(transform.fill_color or ground) if solid else None,
         animate=moves,
     )
-
-
-def snapped(query: ParsedQuery, sizes: Sequence[int]) -> ParsedQuery:
-    """Return a query with each side in pixels raised to the next of the ascending sizes, with notes.
-
-    A side above the last size becomes that. A fraction or an open side stays, since it depends on the original only.
-    """
-    transform, notes = query.transform, list(query.notes)
-
-    def step(name: str, side: int | float | None) -> int | float | None:
-        if not isinstance(side, int) or side in sizes:
-            return side
-        size = sizes[min(bisect_left(sizes, side), len(sizes) - 1)]
-        notes.append(f"{name}: {side} is not a size of this server, made {size}")
-        return size
-
-    width, height = step("width", transform.width), step("height", transform.height)
-    return replace(query, transform=replace(transform, width=width, height=height), notes=tuple(notes))

@@ -157,3 +157,14 @@ BY_NAME: dict[str, tuple[Parameter, ...]] = {}
 for _row in PARAMETERS:
     for _name in (_row.name, *_row.aliases):
         BY_NAME[_name] = (*BY_NAME.get(_name, ()), _row)
+
+
+_PLANNED = """
+face-pad facepad face-index faceindex trim trim-tol min-width min-w max-width max-w min-height min-h max-height max-h
+zoom max-bytes maxsize hdr pad border mask corner-radius blur sharpen sharp pixelate px brightness bri contrast con
+exposure exp saturation sat vibrance vib gamma gam highlights high shadows shad hue grayscale sepia invert monochrome
+mono duotone mark mark-align mark-alpha mark-pad mark-w mark-h mark-scale mark-tile text text-align text-color text-font
+text-size text-pad text-width txt txt-align txt-color txt-font txt-size txt-pad txt-width loop fps reverse
+"""
+PLANNED = frozenset(_PLANNED.split()) - BY_NAME.keys()
+"""Names of the URL language that have no effect yet."""

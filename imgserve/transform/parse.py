@@ -5,14 +5,16 @@ import binascii
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.kinds import NotBuiltError, ReadError
-from imgserve.transform.parameters import BY_NAME, MAX_COLORS, MAX_DPR, MAX_QUALITY, Parameter
+from imgserve.transform.parameters import BY_NAME, MAX_COLORS, MAX_DPR, MAX_QUALITY, PLANNED, Parameter
 from imgserve.transform.value import Transform
 
 MAX_BYTES = 8192
@@ -22,6 +24,11 @@ MAX_SIDE = 8192
 DEFAULT_PRESET = "default"
 _WITHOUT_PIXELS = frozenset({"download", "dpr"})
 """Attributes that change no pixel alone: dpr only multiplies sides."""
+_SIZING = frozenset({"width", "height", "dpr", "rect"})
+"""Attributes by which a query requests a size."""
+_MIN_LIKENESS = 0.75
+"""Of a misspelled name; most unrelated names (`utm_source`, `version`) have less."""
+_PLAIN_NAME = re.compile(r"[a-z0-9_-]{2,40}")
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
 _SIGNATURE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 _SIZE = re.compile(r"[0-9]+(\.[0-9]+)?([kmg]i?)?b?")
@@ -49,6 +56,10 @@ class ParsedQuery:
     signature: str | None = None
     notes: tuple[str, ...] = ()
     """What was clamped, for `X-Image-Adjusted`."""
+    ignored: tuple[str, ...] = ()
+    """Unknown names that are close to a known one or planned, with the nearest match, for `X-Image-Ignored`."""
+    sized: bool = False
+    """Whether the query itself, not only its preset, decides the size."""
 
 
 NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
@@ -80,7 +91,9 @@ def parse_query(
         values = {**default.values, **{key: value for key, value in values.items() if key == "download"}}
     transform, notes = _finished(reading, values)
     given = frozenset(values) - {"download"}
-    return ParsedQuery(transform, given, values.get("download"), name, reading.signature, notes)
+    sized = not query.keys().isdisjoint(_SIZING)
+    ignored = tuple(f"{word} ({near})" for word, near in reading.ignored.items())
+    return ParsedQuery(transform, given, values.get("download"), name, reading.signature, notes, ignored, sized)
 
 
 def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:
@@ -140,6 +153,8 @@ class Reading:
     """By attribute."""
     signature: str | None = None
     mistakes: list[str] = field(default_factory=list)
+    ignored: dict[str, str] = field(default_factory=dict)
+    """Misspelled and planned names, with what they may mean."""
     unreadable: set[str] = field(default_factory=set)
     """Parameters with a mistake. Only their first one is reported, since a hundred suggestions would cost too much."""
 
@@ -166,9 +181,11 @@ class Reading:
         name = plain if encoded else pair.name
         if rows := BY_NAME.get(name, ()):
             self._read(name, rows, pair.value, encoded=encoded)
-        elif not self._is_signature(name, pair.value) and self.strict:
-            near = suggestion(pair.name, BY_NAME) if len(self.mistakes) < MAX_SUGGESTIONS else ""
-            self.mistake(f"unknown parameter {quoted(pair.name)}{near}")
+        elif not self._is_signature(name, pair.value):
+            if self.strict:
+                self.mistake(_unknown(name, suggests=len(self.mistakes) < MAX_SUGGESTIONS))
+            elif len(self.ignored) < MAX_SUGGESTIONS and nearest_name(name):
+                self.ignored.setdefault(name, nearest_name(name))
 
     def _is_signature(self, name: str, value: bytes) -> bool:
         """Store a signature, recognized by its form. Also accept a size limit in bytes, which has no effect."""
@@ -210,6 +227,22 @@ class Reading:
         self.values[row.attribute] = value
 
 
+@lru_cache(1024)
+def nearest_name(name: str) -> str:
+    """Return the known parameter that a misspelled name may mean, "planned" for one to come, else an empty text."""
+    if name in PLANNED:
+        return "planned"
+    if not _PLAIN_NAME.fullmatch(name):
+        return ""
+    found = get_close_matches(name, (*BY_NAME, *PLANNED), n=1, cutoff=_MIN_LIKENESS)
+    return f"{found[0]}?{' planned' if found[0] in PLANNED else ''}" if found else ""
+
+
+def _unknown(name: str, *, suggests: bool) -> str:
+    end = ", which is planned" if name in PLANNED else suggestion(name, BY_NAME) if suggests else ""
+    return f"unknown parameter {quoted(name)}{end}"
+
+
 def _from_base64(value: bytes) -> bytes:
     """Return the bytes of unpadded URL-safe base64."""
     digits = value.rstrip(b"=")
@@ -235,7 +268,7 @@ def _by_value(rows: tuple[Parameter, ...], text: str) -> Parameter:
 def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, tuple[str, ...]]:
     mistakes = [*reading.mistakes, *contradictions(values)]
     if mistakes:
-        raise BadTransform(mistakes)
+        raise BadTransform([*mistakes, *(_unknown(name, suggests=True) for name in reading.ignored)])
     return merge(values, reading.max_side)
 
 

@@ -78,6 +78,8 @@ class ImageResponse:
     vary: tuple[str, ...]
     tags: RawHeaders
     """Cache tags of the picture."""
+    ignored: RawHeaders
+    """Misspelled and planned parameters."""
 
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
@@ -90,6 +92,7 @@ class ImageResponse:
         return [
             *self.shared_headers(self.validators.etag(rendition), settled=settled),
             *picture_headers(rendition, self.disposition, self.request.query.notes),
+            *self.ignored,
         ]
 
 
@@ -105,7 +108,8 @@ def image_response(request: RenditionRequest, options: UrlOptions) -> ImageRespo
     stable = stable_headers(validators, options.policy, vary)
     disposition = _disposition(original.image_id, query.download, key.extension)
     tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
-    return ImageResponse(request, validators, stable, disposition, vary, tags)
+    ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []
+    return ImageResponse(request, validators, stable, disposition, vary, tags, ignored)
 
 
 def image_path(scope: Scope, prefix: str) -> str:

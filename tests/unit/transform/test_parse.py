@@ -186,3 +186,30 @@ def test_a_preset_does_not_change() -> None:
     assert isinstance(preset, Preset)
     with pytest.raises(TypeError):
         preset.values["width"] = 1  # type: ignore[index]  # that is the point
+
+
+@pytest.mark.parametrize(
+    ("query", "ignored"),
+    [
+        ("widht=400", ("widht (width?)",)),
+        ("heigth=4&w=3&heigth=5", ("heigth (height?)",)),
+        ("WIDHT=400", ("widht (width?)",)),
+        ("mark=logo.png&txt=Hi", ("mark (planned)", "txt (planned)")),
+        ("blurr=3", ("blurr (blur? planned)",)),
+        ("utm_source=a&utm_medium=b&fbclid=c&v=3&ts=4&version=2&id=7&ref=x&_=1&cache=no&token=t", ()),
+        ("s=200KB", ()),
+        ("wid%0d%0ath=4&w%00dth=4", ()),
+        ("&".join(f"width{number}=1" for number in range(50)), tuple(f"width{n} (width?)" for n in range(10))),
+    ],
+)
+def test_names_that_may_be_mistakes_are_listed(query: str, ignored: tuple[str, ...]) -> None:
+    assert parse_query(query).ignored == ignored
+
+
+def test_a_refusal_lists_misspelled_and_planned_names_too() -> None:
+    with pytest.raises(BadTransform) as caught:
+        parse_query("w=x&widht=400&mark=a&utm_source=b")
+    assert caught.value.mistakes[1:] == [
+        'unknown parameter "widht", did you mean "width"?',
+        'unknown parameter "mark", which is planned',
+    ]

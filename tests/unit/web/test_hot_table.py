@@ -26,7 +26,7 @@ def response() -> ImageResponse:
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
     stable = stable_headers(validators, CachePolicy(max_age=60), ())
     request = RenditionRequest(ORIGINAL, Transform(), key, ParsedQuery(Transform()))
-    return ImageResponse(request, validators, stable, "inline", (), [])
+    return ImageResponse(request, validators, stable, "inline", (), [], [])
 
 
 def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **others: object) -> dict[str, Any]:
