@@ -23,7 +23,7 @@ from imgserve.config.values import (
 from imgserve.errors import BadImageId
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
-from imgserve.originals.folder import check_id
+from imgserve.originals.writable import check_id
 
 FOLDERS_SCHEMA = {
     "anyOf": [{"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}, {"type": "string"}]

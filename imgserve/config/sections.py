@@ -174,7 +174,7 @@ class UrlsConfig(Section):
     strict: bool = False
     """Reject unknown parameters with 400 instead of ignoring them."""
     sizes: Numbers = ()
-    """The only widths and heights rendered, such as 320, 640, 1280; others round up. Empty allows any."""
+    """The only widths that URLs can request, such as 320, 640, 1280; others round up, presets excepted. Empty: any."""
 
 
 class HttpConfig(Section):

@@ -1,7 +1,7 @@
 """Find the original that a URL path names."""
 
 import time
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 
 import anyio
@@ -9,15 +9,17 @@ from anyio import to_thread
 from cachetools import LRUCache, TTLCache
 
 from imgserve.cache import SingleFlight
-from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError
+from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError, quoted, suggestion
 from imgserve.formats import BY_EXTENSION
 from imgserve.model import FocalPoint, Original
-from imgserve.originals.folder import Originals
+from imgserve.originals.folder import Originals, spellings
 
 _MAX_CACHED = 20_000
 """Images; a flood of names only makes others be read again."""
 _MAX_LENGTH, _MAX_DEPTH = 2048, 64
 """Characters and folders of an image id; the cost of a file's stat grows with its depth."""
+_ABSENT_SECONDS = 1.0
+"""At least so long a missing name is not looked up again."""
 _ANY = "\0"
 _FOCUS_TIMEOUT, _FOCUS_PAUSE = 0.25, 1.0
 """Seconds to wait for a focal point, and to read none after a failure."""
@@ -63,7 +65,7 @@ class Locator:
         originals: Originals,
         *,
         recheck: float,
-        presets: Container[str],
+        presets: Collection[str],
         focal_point: ReadFocalPoint = _no_focal_point,
     ) -> None:
         """Create a locator.
@@ -81,14 +83,15 @@ class Locator:
         self._focus_paused_until = 0.0
         # An original is cached beyond the time: the next look is cheap, and its stat can be prolonged.
         self._present: LRUCache[str, CachedStat] = LRUCache(_MAX_CACHED)
-        self._absent: TTLCache[str, CachedStat] = TTLCache(_MAX_CACHED, recheck)
+        self._absent_seconds = max(recheck, _ABSENT_SECONDS) if recheck else 0.0
+        self._absent: TTLCache[str, CachedStat] = TTLCache(_MAX_CACHED, self._absent_seconds)
         self._flights: SingleFlight[str, CachedStat] = SingleFlight()
 
     async def find(self, path: str) -> Found:
         """Return the original that a path means.
 
         Raises:
-            ImageNotFound: it does not exist under any meaning of the path.
+            ImageNotFound: it does not exist under any meaning of the path; the error contains its id.
             UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
         """
         if len(path) > _MAX_LENGTH or path.count("/") >= _MAX_DEPTH:
@@ -97,11 +100,17 @@ class Locator:
         if found is not None:
             return found
         folder, _, last = path.rpartition("/")
-        if folder and last.lower() in self._presets:
+        detail = f"There is no image {quoted(path)}."
+        known = last.lower() in self._presets
+        # Without a preset of this name it is a folder like any other, unless it has the name of a picture.
+        if folder and (known or folder.rpartition(".")[2].lower() in BY_EXTENSION):
             found, _ = await self._by_name(folder)
-            if found is not None:
+            if found is not None and known:
                 return replace(found, preset=last.lower(), stats=(*stats, *found.stats))
-        raise ImageNotFound
+            if found is not None:
+                path, near = folder, suggestion(last, self._presets) or "."
+                detail = f"The image {quoted(folder)} exists, but there is no preset {quoted(last)}{near}"
+        raise ImageNotFound(detail, members={"id": path})
 
     async def find_exactly(self, image_id: str) -> Found:
         """Return an original by its id; no other meaning of the path is tried.
@@ -111,17 +120,17 @@ class Locator:
             UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
         """
         found = await self.find(image_id)
-        if found.original.image_id != image_id:
+        if found.original.image_id not in spellings(image_id):
             raise ImageNotFound
         return found
 
     def forget(self, image_id: str) -> None:
         """Make the next request read the file again."""
-        for name in (image_id, _any_extension(image_id)):
+        for name in spellings(image_id):
             for stats in (self._present, self._absent):
-                stat = stats.pop(name, None)
-                if stat is not None:
-                    stat.until = 0.0
+                for stat in (stats.pop(name, None), stats.pop(_any_extension(name), None)):
+                    if stat is not None:
+                        stat.until = 0.0
 
     async def _by_name(self, image_id: str) -> tuple[Found | None, tuple[CachedStat, ...]]:
         """Return the original of a name, or of the same name with another extension if its own is a writable format."""
@@ -154,7 +163,7 @@ class Locator:
     async def _look_again(self, name: str, before: CachedStat | None) -> CachedStat:
         known = before.seen if before is not None and isinstance(before.seen, Original) else None
         seen = await to_thread.run_sync(self._look, name, known)
-        until = time.monotonic() + self._recheck
+        until = time.monotonic() + (self._recheck if isinstance(seen, Original) else self._absent_seconds)
         focus_known = True
         if isinstance(seen, Original) and (seen is not known or (before is not None and not before.focus_known)):
             seen, focus_known = await self._focused(seen, known)

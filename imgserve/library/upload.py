@@ -6,9 +6,8 @@ from anyio import to_thread
 from imgserve.download import Downloader
 from imgserve.errors import AddressRefused, BadImageId, ImageNotFound, ImgserveError, TooLarge, UnsupportedImage
 from imgserve.formats import HEAD_BYTES, sniff
-from imgserve.originals.folder import new_id
 from imgserve.originals.incoming import Incoming
-from imgserve.originals.writable import WritableOriginals
+from imgserve.originals.writable import WritableOriginals, new_id
 
 _WRITE_BYTES = 256 * 1024
 """Written at once: to enter a thread for each packet of the network would cost more than the writing."""

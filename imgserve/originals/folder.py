@@ -18,15 +18,6 @@ from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
 from imgserve.model import Original, file_version
 from imgserve.original_file import reading_original, resolve
 
-PART_BYTES = 255
-"""The limit of one name in every common file system."""
-ID_BYTES = 1000
-"""An id is part of URLs, some of which are limited to 2000 characters, with bytes written as %XX."""
-DEPTH = 64
-"""Parts of an id. Deeper folders are a mistake in the names."""
-_REFUSED = {"Cc", "Cs", "Zl", "Zp"}
-"""Control characters, halves of surrogate pairs (bytes that are not UTF-8), separators of lines and paragraphs."""
-
 
 def parts_of(image_id: str) -> tuple[str, ...] | None:
     """Return the names of the folders and the file of an id; None if it is hidden or not below a folder."""
@@ -36,44 +27,11 @@ def parts_of(image_id: str) -> tuple[str, ...] | None:
     return parts
 
 
-def new_id(text: str) -> str:
-    """Return a checked id with composed characters (Unicode NFC), so that ids that look alike are equal.
-
-    Raises:
-        BadImageId: no new image can have this id.
-    """
-    image_id = unicodedata.normalize("NFC", text)
-    check_id(image_id)
-    return image_id
-
-
-def check_id(image_id: str) -> None:
-    """Check an id for a new image. Existing files may have other ids.
-
-    Raises:
-        BadImageId: the message names the broken rule.
-    """
-    parts = image_id.split("/")
-    rules = (
-        (not all(parts), "it is empty, begins or ends with a slash, or contains //"),
-        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides it or leads upward"),
-        ("\\" in image_id, "it contains a backslash; folders are separated by /"),
-        (
-            any(unicodedata.category(letter) in _REFUSED for letter in image_id),
-            "it contains a control character, or bytes that are not UTF-8",
-        ),
-        (not unicodedata.is_normalized("NFC", image_id), "its characters are not composed (Unicode NFC)"),
-        (_bytes(image_id) > ID_BYTES, f"it is longer than {ID_BYTES} bytes"),
-        (len(parts) > DEPTH, f"it has more than {DEPTH} parts"),
-        (max(map(_bytes, parts)) > PART_BYTES, f"a part of it is longer than {PART_BYTES} bytes"),
-    )
-    for broken, mistake in rules:
-        if broken:
-            raise BadImageId(f"No image can have this id: {mistake}.")
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+def spellings(text: str) -> tuple[str, ...]:
+    """Return a text and its equivalents in composed and decomposed characters (Unicode NFC and NFD), each once."""
+    if text.isascii():
+        return (text,)
+    return tuple(dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))))
 
 
 OWN = ".imgserve"
@@ -294,11 +252,23 @@ class Originals:
     def stat(self, image_id: str, known: Original | None = None) -> Original:
         """Return an original as it is now; if `known` is unchanged, its header is not read again.
 
+        A name that differs from that of the file only in Unicode normalization finds it. The result has the id of the
+        file.
+
         Raises:
             ImageNotFound: absent, hidden, outside, or not a regular file.
             UnsupportedImage: present, but not in a format that imgserve reads.
             OriginalUnsettled: present, young, and not yet recognizable.
         """
+        try:
+            return self._stat(image_id, known)
+        except ImageNotFound:
+            respelled = self._respelled(image_id)
+            if respelled == image_id:
+                raise
+            return self._stat(respelled, known)
+
+    def _stat(self, image_id: str, known: Original | None) -> Original:
         prefix = self._prefix(image_id)
         path = self._roots[prefix].path_of(image_id.removeprefix(prefix))
         with reading_original(path) as file:
@@ -332,7 +302,11 @@ class Originals:
         if parts is None:
             raise ImageNotFound
         *above, start = parts
-        names = [f"{start}.{spelling}" for extension in BY_EXTENSION for spelling in (extension, extension.upper())]
+        if not stem.isascii():
+            folder = self._respelled(prefix + "/".join(above)).removeprefix(prefix)
+            above = folder.split("/") if folder else []
+        endings = [ending for extension in BY_EXTENSION for ending in (extension, extension.upper())]
+        names = [f"{spelling}.{ending}" for ending in endings for spelling in spellings(start)]
         present = _present(self._roots[prefix].folder_path(above), names)
         return [prefix + "/".join((*above, name)) for name in present]
 
@@ -354,6 +328,17 @@ class Originals:
                         image_id = prefix + os.path.relpath(f"{folder}/{name}", top)
                         if self._prefix(image_id) == prefix:
                             yield image_id
+
+    def _respelled(self, image_id: str) -> str:
+        """Return an id with each part spelled as the file or folder that exists, or the id itself."""
+        prefix = self._prefix(image_id)
+        parts = None if image_id.isascii() else parts_of(image_id.removeprefix(prefix))
+        path, found = self._roots[prefix].path, list[str]()
+        for part in parts or ():
+            present = (spelling for spelling in spellings(part) if os.path.lexists(f"{path}/{spelling}"))
+            found.append(next(present, part))
+            path = f"{path}/{found[-1]}"
+        return prefix + "/".join(found) if found else image_id
 
     def _prefix(self, image_id: str) -> str:
         """Return the prefix that decides, with a trailing slash; empty for the main folder."""

@@ -5,14 +5,72 @@ import functools
 import os
 import secrets
 import time
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from imgserve.errors import ImageExists, ImageNotFound, OriginalUnsettled, ReadOnlyOriginals, UnsupportedImage
+from imgserve.errors import (
+    BadImageId,
+    ImageExists,
+    ImageNotFound,
+    OriginalUnsettled,
+    ReadOnlyOriginals,
+    UnsupportedImage,
+)
 from imgserve.model import file_version
-from imgserve.originals.folder import OWN, Originals, check_id, names_in, parts_of
+from imgserve.originals.folder import OWN, Originals, names_in, parts_of
 from imgserve.originals.incoming import Incoming, claim, file_size, hold_abandoned, move_new, writing
 from imgserve.originals.trash import Trash
+
+PART_BYTES = 255
+"""The limit of one name in every common file system."""
+ID_BYTES = 1000
+"""An id is part of URLs, some of which are limited to 2000 characters, with bytes written as %XX."""
+DEPTH = 64
+"""Parts of an id. Deeper folders are a mistake in the names."""
+_REFUSED = {"Cc", "Cs", "Zl", "Zp"}
+"""Control characters, halves of surrogate pairs (bytes that are not UTF-8), separators of lines and paragraphs."""
+
+
+def new_id(text: str) -> str:
+    """Return a checked id with composed characters (Unicode NFC), so that ids that look alike are equal.
+
+    Raises:
+        BadImageId: no new image can have this id.
+    """
+    image_id = unicodedata.normalize("NFC", text)
+    check_id(image_id)
+    return image_id
+
+
+def check_id(image_id: str) -> None:
+    """Check an id for a new image. Existing files may have other ids.
+
+    Raises:
+        BadImageId: the message names the broken rule.
+    """
+    parts = image_id.split("/")
+    rules = (
+        (not all(parts), "it is empty, begins or ends with a slash, or contains //"),
+        (any(part.startswith(".") for part in parts), "a part of it begins with a dot, which hides it or leads upward"),
+        ("\\" in image_id, "it contains a backslash; folders are separated by /"),
+        (
+            any(unicodedata.category(letter) in _REFUSED for letter in image_id),
+            "it contains a control character, or bytes that are not UTF-8",
+        ),
+        (not unicodedata.is_normalized("NFC", image_id), "its characters are not composed (Unicode NFC)"),
+        (_bytes(image_id) > ID_BYTES, f"it is longer than {ID_BYTES} bytes"),
+        (len(parts) > DEPTH, f"it has more than {DEPTH} parts"),
+        (max(map(_bytes, parts)) > PART_BYTES, f"a part of it is longer than {PART_BYTES} bytes"),
+    )
+    for broken, mistake in rules:
+        if broken:
+            raise BadImageId(f"No image can have this id: {mistake}.")
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
 
 _INCOMING = "incoming"
 

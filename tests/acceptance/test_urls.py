@@ -186,6 +186,54 @@ def test_a_size_beyond_the_cap_is_lowered_and_reported_each_time(limited: Server
     assert "x-image-adjusted" not in limited.get("/img/shoe.jpg?width=200").headers
 
 
+@pytest.fixture(scope="module")
+def sized(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve three widths and a preset."""
+    config = tmp_path_factory.mktemp("config") / "config.yaml"
+    config.write_text("urls: {sizes: [32, 64, 128]}\npresets: {tiny: {width: 40, height: 10}}\n")
+    with server(gallery, "--config", config) as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("shoe.jpg?width=40&height=30", (64, 48)),
+        ("shoe.jpg?width=0.05", None),
+        ("shoe.jpg?width=20&dpr=2", None),
+        ("shoe.jpg?rect=0,0,77,50", (64, 42)),
+        ("shoe.jpg/tiny", (40, 10)),
+        ("shoe.jpg?preset=tiny&quality=50", (40, 10)),
+        ("shoe.jpg/tiny?dpr=2", None),
+    ],
+)
+def test_only_the_set_sizes_can_be_requested(sized: Server, url: str, expected: tuple[int, int] | None) -> None:
+    answer = sized.get(f"/img/{url}")
+    assert answer.status_code == 200, answer.text
+    made = size(answer.content)
+    assert made == expected if expected else made[0] in {32, 64, 128}
+    assert ("x-image-adjusted" in answer.headers) == ("tiny" not in url or "dpr" in url)
+
+
+def test_what_a_url_does_not_achieve_is_reported(site: Server) -> None:
+    answer = site.get("/img/kinds/jpg.jpg?w=8000&widht=400&blur=3&utm_source=mail")
+    assert answer.status_code == 200
+    made = "x".join(map(str, size(answer.content)))
+    assert answer.headers["x-image-adjusted"] == f"size: made {made}, because the original is not enlarged"
+    assert answer.headers["x-image-ignored"] == "widht (width?), blur (planned)"
+    again = site.get("/img/kinds/jpg.jpg?w=8000&widht=400&blur=3&utm_source=mail")
+    assert again.headers["x-image-ignored"] == answer.headers["x-image-ignored"]
+    refused = site.get("/img/kinds/jpg.jpg?w=x&widht=400")
+    assert 'unknown parameter "widht", did you mean "width"?' in refused.json()["mistakes"]
+
+
+def test_what_is_missing_is_named(site: Server) -> None:
+    absent, preset = site.get("/img/kinds/absent.jpg"), site.get("/img/kinds/jpg.jpg/absent")
+    assert (absent.status_code, absent.json()["id"]) == (404, "kinds/absent.jpg")
+    assert (preset.status_code, preset.json()["code"]) == (404, "image_not_found")
+    assert 'no preset "absent"' in preset.json()["detail"]
+
+
 def test_strictness_refuses_every_unknown_parameter(limited: Server) -> None:
     unknown = limited.get("/img/shoe.jpg?widht=100&utm_source=mail")
     assert unknown.status_code == 400

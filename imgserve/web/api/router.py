@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from imgserve.access.keys import Access, Caller
 from imgserve.catalog import IdempotencyKeys
-from imgserve.errors import MethodNotAllowed, NotFound, Unauthorized
+from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound, Unauthorized
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import once
 from imgserve.web.api.responses import Reply, as_response
@@ -166,7 +166,11 @@ def _decoded(value: str) -> str:
 
 async def _called(endpoint: Endpoint, values: dict[str, Any], caller: Caller, request: Request) -> Reply | Response:
     call = {"call": Call(request, caller)} if endpoint.takes_call else {}
-    result = await endpoint.call(**values, **call)
+    try:
+        result = await endpoint.call(**values, **call)
+    except ImageNotFound as error:
+        error.members.update({"id": values[IMAGE_ID]} if IMAGE_ID in values else {})
+        raise
     if isinstance(result, BaseModel):
         return Reply(result, next(iter(endpoint.answers)))
     if not isinstance(result, (Reply, Response)):

@@ -33,7 +33,7 @@ from imgserve.library.ingest import IngestService
 from imgserve.library.results import Accepted
 from imgserve.library.upload import UploadReceiver
 from imgserve.model import Origin
-from imgserve.originals.folder import new_id
+from imgserve.originals.writable import new_id
 from imgserve.web.api.endpoint import JSON, Answer, Body, Call, endpoint
 from imgserve.web.api.images import ImageOut, Preconditions
 from imgserve.web.api.responses import ErrorWithin, Reply, ResponseModel, error_within

@@ -112,6 +112,36 @@ def test_an_absent_file_costs_one_lookup_and_one_listing(originals: Counting) ->
     assert (originals.looks, originals.stems) == (["products/absent.webp"], ["products/absent"])
 
 
+@pytest.mark.parametrize("path", ["absent.jpg", "products/absent.jpg/card", "absent", "shoe.heic"])
+def test_a_missing_image_is_named(originals: Counting, path: str) -> None:
+    with pytest.raises(ImageNotFound) as caught:
+        find(originals, path)
+    assert caught.value.detail == f'There is no image "{path}".'
+    assert caught.value.members == {"id": path}
+
+
+@pytest.mark.parametrize(("last", "near"), [("crad", ', did you mean "card"?'), ("none", ".")])
+def test_an_unknown_preset_is_named(originals: Counting, last: str, near: str) -> None:
+    with pytest.raises(ImageNotFound) as caught:
+        find(originals, f"products/shoe.webp/{last}")
+    assert caught.value.detail == f'The image "products/shoe.webp" exists, but there is no preset "{last}"{near}'
+    assert caught.value.members == {"id": "products/shoe.webp"}
+
+
+def test_a_missing_image_costs_one_look_and_none_for_a_second(
+    originals: Counting, jump: Callable[[float], None]
+) -> None:
+    async def story() -> None:
+        locator = Locator(originals, recheck=0.5, presets=("card",))
+        for seconds in (0.0, 0.9, 0.2):
+            jump(seconds)
+            with pytest.raises(ImageNotFound):
+                await locator.find("products/absent.heic")
+
+    asyncio.run(story())
+    assert (originals.looks, originals.stems) == (["products/absent.heic"] * 2, [])
+
+
 def test_a_folder_that_cannot_be_read_is_reported(originals: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_stem: str) -> list[str]:
         raise Unavailable
@@ -257,3 +287,48 @@ def test_a_sight_ends_when_it_is_forgotten(originals: Counting) -> None:
 def test_a_preset_depends_on_the_absence_of_a_file_of_its_name(originals: Counting) -> None:
     [found] = find(originals, "shoe.jpg/card")
     assert [type(stat.seen) for stat in found.stats] == [ImageNotFound, Original]
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9/\u00fcber.png", "cafe\u0301/u\u0308ber.png"
+MIXED = "cafe\u0301/\u00fcber.png"
+
+
+@pytest.mark.parametrize("stored", [COMPOSED, DECOMPOSED, MIXED])
+@pytest.mark.parametrize("path", [COMPOSED, DECOMPOSED])
+@pytest.mark.parametrize("ending", ["png", "webp", "png/card"])
+def test_a_name_in_another_normalization_finds_the_file(
+    originals: Counting, folder: Path, stored: str, path: str, ending: str
+) -> None:
+    settled(folder / stored, PICTURE)
+    [found] = find(originals, path.removesuffix("png") + ending)
+    assert found.original.image_id == stored
+
+
+def test_a_file_of_exactly_the_name_comes_first(originals: Counting, folder: Path) -> None:
+    for name in (COMPOSED, DECOMPOSED):
+        settled(folder / name, PICTURE)
+    assert [found.original.image_id for found in find(originals, COMPOSED, DECOMPOSED)] == [COMPOSED, DECOMPOSED]
+
+
+def test_a_change_of_a_file_is_seen_under_every_spelling(originals: Counting, folder: Path) -> None:
+    async def story() -> None:
+        settled(folder / DECOMPOSED, PICTURE)
+        locator = Locator(originals, recheck=60, presets=())
+        for path in (COMPOSED, COMPOSED.replace("png", "webp")):
+            before = (await locator.find(path)).original
+            settled(folder / DECOMPOSED, PICTURE + path.encode())
+            locator.forget(before.image_id)
+            assert (await locator.find(path)).original.version != before.version
+        assert (await locator.find_exactly(COMPOSED)).original.image_id == DECOMPOSED
+
+    asyncio.run(story())
+
+
+def test_a_plain_name_is_looked_up_once(originals: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_path: str) -> bool:
+        raise AssertionError
+
+    monkeypatch.setattr("os.path.lexists", fail)
+    with pytest.raises(ImageNotFound):
+        find(originals, "products/absent.png")
+    assert originals.looks == ["products/absent.png"]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.errors import BadImageId
-from imgserve.originals.folder import DEPTH, ID_BYTES, PART_BYTES, check_id, new_id, parts_of
+from imgserve.originals.folder import parts_of
+from imgserve.originals.writable import DEPTH, ID_BYTES, PART_BYTES, check_id, new_id
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 
 from imgserve.client import ImageUrls
 from imgserve.errors import BadImageId
-from imgserve.originals.folder import check_id
+from imgserve.originals.writable import check_id
 from imgserve.web.api.upload_body import file_id
 from imgserve.web.api.uploads import examples
 
