@@ -59,12 +59,12 @@ class Things:
     def __init__(self) -> None:
         self.calls = 0
 
-    @endpoint("GET", "/api/things", scope=Scope.READ, summary="List", tag="things")
+    @endpoint("GET", "/api/things", Scope.READ, "List", tag="things")
     async def list(self, query: Query) -> Echo:
         """List things."""
         return Echo(told=query.model_dump())
 
-    @endpoint("GET", "/api/things/{image_id}", scope=Scope.READ, summary="Get", tag="things", errors=[ImageNotFound])
+    @endpoint("GET", "/api/things/{image_id}", Scope.READ, "Get", tag="things", errors=[ImageNotFound])
     async def get(self, image_id: str) -> Echo:
         """Report a thing.
 
@@ -75,13 +75,13 @@ class Things:
             raise ImageNotFound
         return Echo(told={"id": image_id})
 
-    @endpoint("POST", "/api/wish/{image_id}", scope=Scope.WRITE, summary="Wish", tag="things", status=201)
+    @endpoint("POST", "/api/wish/{image_id}", Scope.WRITE, "Wish", tag="things", status=201)
     async def wish(self, image_id: str, query: Query, body: Wish) -> Echo:
         """Wish something."""
         self.calls += 1
         return Echo(told={"id": image_id, "limit": query.limit, **body.model_dump()}, calls=self.calls)
 
-    @endpoint("POST", "/api/fail", scope=Scope.WRITE, summary="Fail", tag="things")
+    @endpoint("POST", "/api/fail", Scope.WRITE, "Fail", tag="things")
     async def fail(self) -> Echo:
         """Fail."""
         self.calls += 1
@@ -90,8 +90,8 @@ class Things:
     @endpoint(
         "POST",
         "/api/stream",
-        scope=Scope.WRITE,
-        summary="Stream",
+        Scope.WRITE,
+        "Stream",
         tag="things",
         answers={200: Answer("What was asked.", Echo)},
         bodies=[
@@ -118,7 +118,7 @@ def served(api: Api, metrics: Metrics | None = None) -> Starlette:
         allowed_hosts=("*",),
         not_found_max_age=10,
     )
-    return Starlette(routes=[api.route], middleware=[exchange], exception_handlers={HTTPException: as_our_error})
+    return Starlette(routes=[api], middleware=[exchange], exception_handlers={HTTPException: as_our_error})
 
 
 def access(metrics: Metrics | None = None) -> Access:

@@ -60,7 +60,7 @@ def app_of(rig: Rig) -> Starlette:
         not_found_max_age=10,
     )
     return Starlette(
-        routes=[api.route, *document.routes, Mount("/static", app=StaticFiles(directory=static_folder()))],
+        routes=[api, *document.routes, Mount("/static", app=StaticFiles(directory=static_folder()))],
         middleware=[exchange],
         exception_handlers={HTTPException: as_our_error},
     )

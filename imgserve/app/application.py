@@ -66,7 +66,7 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     api = build_api(config, parts, management, data)
     document = ApiDocument(api.endpoints, static_folder(), version=__version__)
-    others = routes(ops, pages, api.route, *document.routes)
+    others = routes(ops, pages, api, *document.routes)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,

@@ -54,9 +54,19 @@ def evaluate(headers: Mapping[str, str], *, key: str, last_modified: int | None)
     """
     if not headers:
         return "proceed"
-    if not _may_match(headers, key, last_modified):
+    match, none_match = headers.get("if-match"), headers.get("if-none-match")
+    if match is not None:
+        strong = (tag for tag in entity_tags(match) if not tag.startswith("W/"))
+        holds = match.strip() == "*" or any(_names(tag, key) for tag in strong)
+    else:
+        since = parse_http_date(headers.get("if-unmodified-since"))
+        holds = since is None or last_modified is None or last_modified <= since
+    if not holds:
         return "precondition_failed"
-    return "proceed" if _none_match_holds(headers, key, last_modified) else "not_modified"
+    if none_match is not None:  # then dates are not looked at, whatever they say (13.1.3)
+        return "proceed" if none_match.strip() != "*" and known_tag(headers, key) is None else "not_modified"
+    since = parse_http_date(headers.get("if-modified-since"))
+    return "proceed" if since is None or last_modified is None or last_modified > since else "not_modified"
 
 
 def match_holds(headers: Mapping[str, str], etag: str) -> bool:
@@ -76,23 +86,6 @@ def known_tag(headers: Mapping[str, str], key: str) -> str | None:
 def _names(tag: str, key: str) -> bool:
     """Return whether a strong or weak entity tag belongs to this picture; earlier releases omitted the second part."""
     return tag.removeprefix("W/")[1:-1].partition("-")[0] == key
-
-
-def _may_match(headers: Mapping[str, str], key: str, last_modified: int | None) -> bool:
-    match = headers.get("if-match")
-    if match is not None:
-        strong = (tag for tag in entity_tags(match) if not tag.startswith("W/"))
-        return match.strip() == "*" or any(_names(tag, key) for tag in strong)
-    since = parse_http_date(headers.get("if-unmodified-since"))
-    return since is None or last_modified is None or last_modified <= since
-
-
-def _none_match_holds(headers: Mapping[str, str], key: str, last_modified: int | None) -> bool:
-    none_match = headers.get("if-none-match")
-    if none_match is not None:  # then dates are not looked at, whatever they say (13.1.3)
-        return none_match.strip() != "*" and known_tag(headers, key) is None
-    since = parse_http_date(headers.get("if-modified-since"))
-    return since is None or last_modified is None or last_modified > since
 
 
 def entity_tags(value: str) -> list[str]:
@@ -143,27 +136,19 @@ def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     matched = _ONE_RANGE.fullmatch(header.strip(" \t")) if header else None
     if matched is None or not (matched["first"] or matched["last"]):
         return None
-    if not matched["first"]:
-        return _suffix(int(matched["last"]), size)
-    first = int(matched["first"])
-    last = int(matched["last"]) if matched["last"] else max(first, size - 1)
-    if last < first:
-        return None
+    if matched["first"]:
+        first = int(matched["first"])
+        last = int(matched["last"]) if matched["last"] else max(first, size - 1)
+        if last < first:
+            return None
+    else:  # the last bytes; of nothing they are satisfiable by definition, but no Content-Range can describe them
+        length = int(matched["last"])
+        if length and not size:
+            return None
+        first, last = max(0, size - length), size - 1
     if first >= size:
-        raise _unsatisfiable(size)
+        raise RangeNotSatisfiable(members={"size": size})
     return first, min(last, size - 1)
-
-
-def _suffix(length: int, size: int) -> tuple[int, int] | None:
-    if length == 0:
-        raise _unsatisfiable(size)
-    if size == 0:  # satisfiable by definition, but there is no way to write its Content-Range
-        return None
-    return max(0, size - length), size - 1
-
-
-def _unsatisfiable(size: int) -> RangeNotSatisfiable:
-    return RangeNotSatisfiable(members={"size": size})
 
 
 def range_applies(if_range: str | None, *, etag: str, last_modified: int | None) -> bool:

@@ -49,16 +49,10 @@ def cache_status(
     parts = ["imgserve", "hit" if fwd is None else f"fwd={fwd}"]
     parts += ["stored"] if stored else []
     parts += ["collapsed"] if collapsed else []
-    parts += [f"detail={_item(detail)}"] if detail else []
-    return "; ".join(parts)
-
-
-def _item(text: str) -> str:
-    """Return text as a structured-field token if possible, else as a string (RFC 8941, 3.3)."""
-    if _TOKEN.fullmatch(text):
-        return text
-    escaped = _NOT_IN_STRING.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    if detail and not _TOKEN.fullmatch(detail):  # then it is a string (RFC 8941, 3.3)
+        escaped = _NOT_IN_STRING.sub("?", detail).replace("\\", "\\\\").replace('"', '\\"')
+        detail = f'"{escaped}"'
+    return "; ".join([*parts, f"detail={detail}"] if detail else parts)
 
 
 def server_timing(durations: Mapping[str, float]) -> str:
@@ -78,7 +72,9 @@ _UNSAFE_ASCII = re.compile(r'["\\%]|[^\x20-\x7e]')  # `%`: some clients decode i
 def content_disposition(kind: Literal["inline", "attachment"], filename: str) -> str:
     """Return a Content-Disposition value, with `filename*` if the name is not ASCII."""
     name = _clean(filename)
-    plain = _UNSAFE_ASCII.sub("_", _without_accents(name))
+    decomposed = unicodedata.normalize("NFKD", name)
+    without_accents = "".join(character for character in decomposed if not unicodedata.combining(character))
+    plain = _UNSAFE_ASCII.sub("_", without_accents)
     header = f'{kind}; filename="{plain}"'
     return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
 
@@ -94,11 +90,6 @@ def _clean(filename: str) -> str:
     last = _UNWANTED.sub("", filename).replace("\\", "/").rpartition("/")[2]
     stem, extension = posixpath.splitext(last.strip(" ").lstrip("."))
     return (stem[:_MAX_STEM].strip(" ") or _NAMELESS) + extension[:_MAX_EXTENSION].rstrip(" .")
-
-
-def _without_accents(name: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", name)
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 EVERYTHING = "imgserve"
@@ -142,11 +133,7 @@ class Cors:
         allowed = self._allowed(origin)
         if allowed is None:
             return self._vary()
-        return [
-            (b"access-control-allow-origin", allowed),
-            (b"access-control-expose-headers", _EXPOSED),
-            *self._vary(),
-        ]
+        return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", _EXPOSED), *self._vary()]
 
     def preflight(self, origin: str | None) -> RawHeaders:
         """Return the headers of the response to OPTIONS."""

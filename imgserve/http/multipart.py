@@ -112,9 +112,7 @@ class FormReader:
         if kind != b"form-data" or b"name" not in options:
             raise BadRequest('multipart/form-data: expected parts with "Content-Disposition: form-data; name=…"')
         file_name = options.get(b"filename")
-        self._events.append(
-            PartHead(_text(options[b"name"]), None if file_name is None else _text(file_name)),
-        )
+        self._events.append(PartHead(_text(options[b"name"]), None if file_name is None else _text(file_name)))
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         self._events.append(data[start:end])

@@ -14,11 +14,15 @@ def problem(
     error: ImgserveError, *, instance: str, request_id: str, not_found_max_age: int = 10
 ) -> tuple[int, RawHeaders, bytes]:
     """Return status, headers and body of an error; `instance` is the path of the request without its query."""
-    body = _body(error, instance, request_id)
+    members = problem_members(error, instance=instance, request_id=request_id)
+    # Lone surrogates are no UTF-8.
+    body = json.dumps(members, ensure_ascii=False, default=str).encode("utf-8", "replace")
+    # A 404 is cached for a moment, so that a missing picture on a busy page costs little.
+    brief = isinstance(error, NotFound) and not_found_max_age > 0
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
-        (b"cache-control", _cache_control(error, not_found_max_age)),
+        (b"cache-control", b"public, max-age=%d" % not_found_max_age if brief else b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         *_special_headers(error),
     ]
@@ -37,20 +41,6 @@ def problem_members(error: ImgserveError, *, instance: str, request_id: str) -> 
         "code": error.code,
         "request_id": request_id,
     }
-
-
-def _body(error: ImgserveError, instance: str, request_id: str) -> bytes:
-    members = problem_members(error, instance=instance, request_id=request_id)
-    text = json.dumps(members, ensure_ascii=False, default=str)
-    # Nothing in it looks like markup even to a client that ignores the type; lone surrogates are no UTF-8.
-    return text.replace("<", "\\u003c").encode("utf-8", "replace")
-
-
-def _cache_control(error: ImgserveError, not_found_max_age: int) -> bytes:
-    """Return Cache-Control; a 404 is cached for a moment, so that a missing picture on a busy page costs little."""
-    if isinstance(error, NotFound) and not_found_max_age > 0:
-        return b"public, max-age=%d" % not_found_max_age
-    return b"no-store"
 
 
 def _special_headers(error: ImgserveError) -> RawHeaders:

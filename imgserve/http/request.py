@@ -1,7 +1,7 @@
 """Request headers: Host (RFC 9112, section 3.2) and Accept (RFC 9110, section 12.5.1)."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
@@ -29,13 +29,10 @@ def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowe
     matched = _HOST.fullmatch(hosts[0].decode("latin-1"))
     if matched is None:
         raise BadHost("The Host header is malformed.")
-    if "*" not in allowed and not _is_allowed(matched["name"].lower().rstrip("."), allowed):
+    name = matched["name"].lower().rstrip(".")
+    matches = (name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in allowed)
+    if "*" not in allowed and not any(matches):
         raise BadHost("This server does not answer to this host.")
-
-
-def _is_allowed(name: str, allowed: Collection[str]) -> bool:
-    """Return whether a name is listed, or matches a pattern such as `*.example.com`."""
-    return any(name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in allowed)
 
 
 AcceptClass = tuple[Literal["avif", "webp"], ...]
@@ -72,34 +69,22 @@ _memoized = lru_cache(maxsize=256)(_classify)
 
 
 def _weights(accept: str) -> dict[str, float]:
-    """Return the weight of each media range; the lower one if a range is repeated."""
+    """Return the weight of each well-formed media range; the lower one if a range is repeated.
+
+    Ranges with other parameters are ignored: `image/webp;x=1` is not the `image/webp` that is served.
+    """
     weights: dict[str, float] = {}
     for part in islice(_PART.finditer(accept), _MAX_RANGES):
-        for media_range, weight in _media_range(part[0].lower()):
-            weights[media_range] = min(weight, weights.get(media_range, 1.0))
+        media_range, *others = (piece.strip(" \t") for piece in part[0].lower().split(";"))
+        parameters = [one.partition("=") for one in others if one]
+        weight = parameters[-1][2] if parameters else "1"
+        plain = all(name == "q" for name, _, _ in parameters)
+        if plain and _RANGE.fullmatch(media_range) and _QUALITY.fullmatch(weight):
+            weights[media_range] = min(float(weight), weights.get(media_range, 1.0))
     return weights
-
-
-def _media_range(part: str) -> Iterator[tuple[str, float]]:
-    """Yield the media range and weight of one list member, or nothing if it is malformed.
-
-    Members with other parameters are ignored: `image/webp;x=1` is not the `image/webp` that is served.
-    """
-    media_range, *parameters = (piece.strip(" \t") for piece in part.split(";"))
-    weight = "1"
-    for parameter in filter(None, parameters):
-        name, _, value = parameter.partition("=")
-        if name != "q":
-            return
-        weight = value
-    if _RANGE.fullmatch(media_range) and _QUALITY.fullmatch(weight):
-        yield media_range, float(weight)
 
 
 def _weight_of(media_type: str, weights: dict[str, float]) -> float:
     """Return the weight of the most specific range that covers a media type."""
-    kind = media_type.partition("/")[0]
-    for media_range in (media_type, f"{kind}/*", "*/*"):
-        if media_range in weights:
-            return weights[media_range]
-    return 0.0
+    ranges = (media_type, media_type.partition("/")[0] + "/*", "*/*")
+    return next((weights[one] for one in ranges if one in weights), 0.0)

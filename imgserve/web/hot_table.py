@@ -81,27 +81,6 @@ def without_origin(fields: Fields) -> bool:
     return b"origin" not in fields
 
 
-def hot_entry(response: ImageResponse, stats: tuple[CachedStat, ...], admits: Guard | None) -> HotEntry:
-    """Return an entry with the parts shared by all responses for one target."""
-    return HotEntry(
-        response,
-        response.request.key,
-        stats,
-        admits,
-        f'"{response.validators.key}-'.encode(),
-        lines(response.shared_headers(None, settled=True)),
-        None,
-    )
-
-
-def picture_head(response: ImageResponse, rendition: Rendition) -> PictureHead:
-    """Return the head that describes these bytes."""
-    size = len(rendition.data)
-    etag = response.validators.etag(rendition).encode()
-    before = lines(response.headers(rendition, settled=True))
-    return PictureHead(rendition.crc32, size, rendition.notes, etag, before, b"content-length: %d\r\n" % size)
-
-
 def lines(headers: RawHeaders) -> bytes:
     """Return headers as they are sent."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
@@ -141,23 +120,25 @@ class HotTable:
     ) -> None:
         """Store a response: a picture, or a 304 without a rendition. Its original must be settled."""
         target = scope.get("state", {}).get(TARGET)
-        if target is None or len(target) > _LONGEST or target != _usual_spelling(scope):
+        path, query = scope["raw_path"][len(scope.get("root_path", "")) :], scope["query_string"]
+        # Other spellings of the target are not cached.
+        if target is None or len(target) > _LONGEST or target != (path + b"?" + query if query else path):
             return
         index = (target, accept_class(accept))
         entry = self._entries.get(index)
         if entry is None or entry.response.request is not response.request:
-            entry = self._store(index, hot_entry(response, stats, self._admits))
+            if entry is None and len(self._entries) >= _MOST:
+                # Many at once: each removal from the front of a dictionary leaves a gap that the next must skip.
+                for oldest in list(islice(self._entries, _MOST // 8)):
+                    del self._entries[oldest]
+            start, stable = f'"{response.validators.key}-'.encode(), response.shared_headers(None, settled=True)
+            entry = HotEntry(response, response.request.key, stats, self._admits, start, lines(stable), None)
+            self._entries[index] = entry
         entry.stats = stats
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
-            entry.picture = picture_head(response, rendition)
-
-    def _store(self, index: tuple[bytes, AcceptClass], entry: HotEntry) -> HotEntry:
-        if len(self._entries) >= _MOST and index not in self._entries:
-            # Many at once: each removal from the front of a dictionary leaves a gap that the next removal must skip.
-            for oldest in list(islice(self._entries, _MOST // 8)):
-                del self._entries[oldest]
-        self._entries[index] = entry
-        return entry
+            size, etag = len(rendition.data), response.validators.etag(rendition).encode()
+            before, length = lines(response.headers(rendition, settled=True)), b"content-length: %d\r\n" % size
+            entry.picture = PictureHead(rendition.crc32, size, rendition.notes, etag, before, length)
 
     def _class_of(self, accept: bytes) -> AcceptClass:
         accepted = accept_class(accept.decode("latin-1"))
@@ -166,10 +147,3 @@ class HotTable:
                 self._classes = {None: ()}
             self._classes[accept] = accepted
         return accepted
-
-
-def _usual_spelling(scope: Scope) -> bytes:
-    """Return the target of a request in its usual spelling; other spellings are not cached."""
-    path: bytes = scope["raw_path"][len(scope.get("root_path", "")) :]
-    query: bytes = scope["query_string"]
-    return path + b"?" + query if query else path

@@ -41,27 +41,11 @@ from imgserve.web.respond import (
 _FALLBACK_POLICY = CachePolicy(max_age=5)
 """Most pictures are rendered in less time; until then caches answer repeated requests."""
 _EXACT_ONLY = ("range", "if-match", "if-unmodified-since")
+"""Conditions of requests for which no fallback is acceptable; nor is one for a download."""
 
 
-def accepts_fallback(response: ImageResponse, conditions: Mapping[str, str]) -> bool:
-    """Return whether a fallback is acceptable: not for a range, a condition on the bytes, or a download."""
-    return not response.disposition.startswith("attachment") and not any(name in conditions for name in _EXACT_ONLY)
-
-
-async def send_fallback(
-    send: Send, response: ImageResponse, served: Served, *, head: bool, timing_headers: bool
-) -> None:
-    """Send a 200 with the fallback rendition."""
-    body = served.rendition.data
-    headers = [*_fallback_headers(response, served), (b"content-length", b"%d" % len(body))]
-    if timing_headers:
-        headers.append((b"cache-status", cache_status("miss", detail="stand-in").encode()))
-        headers.append((b"server-timing", server_timing(served.seconds).encode()))
-    await send_response(send, 200, headers, b"" if head else body)
-
-
-def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
-    """Return headers with the fallback's own entity tag, without Last-Modified, which is the real picture's."""
+async def send_fallback(send: Send, response: ImageResponse, served: Served, *, timing_headers: bool) -> None:
+    """Send a 200 with the fallback and its own entity tag, without Last-Modified, which is the real picture's."""
     rendition, key = served.rendition, served.fallback_key or response.request.key
     name = rendition.media_type.removeprefix("image/")
     note = f"stand-in: {rendition.width}x{rendition.height} {name} until the requested picture is rendered"
@@ -70,8 +54,14 @@ def _fallback_headers(response: ImageResponse, served: Served) -> RawHeaders:
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
         (b"cache-control", cache_control(_FALLBACK_POLICY).encode()),
         *picture_headers(rendition, disposition, (*response.request.query.notes, note)),
+        (b"content-length", b"%d" % len(rendition.data)),
     ]
-    return [*headers, (b"vary", ", ".join(response.vary).encode())] if response.vary else headers
+    if response.vary:
+        headers.append((b"vary", ", ".join(response.vary).encode()))
+    if timing_headers:
+        headers.append((b"cache-status", cache_status("miss", detail="stand-in").encode()))
+        headers.append((b"server-timing", server_timing(served.seconds).encode()))
+    await send_response(send, 200, headers, rendition.data)
 
 
 T = TypeVar("T")
@@ -112,7 +102,7 @@ class ImageEndpoint:
         origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1") or None
         method = scope["method"]
         if method == "OPTIONS":
-            await self._send_options(send, origin)
+            await send_response(send, 204, [(b"allow", ", ".join(_METHODS).encode()), *self._cors.preflight(origin)])
             return
         record.extra_headers += self._cors.headers(origin)
         if method not in _METHODS:
@@ -137,19 +127,12 @@ class ImageEndpoint:
             response, stats, served = rendered
         record.outcome = served.outcome
         if served.fallback_key is not None:
-            await send_fallback(send, response, served, head=method == "HEAD", timing_headers=self._timing_headers)
+            await send_fallback(send, response, served, timing_headers=self._timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
-        headers = self._headers(response, served)
-        await send_picture(
-            send,
-            served.rendition,
-            headers,
-            head=method == "HEAD",
-            conditions=conditions,
-            validators=response.validators,
-        )
+        headers = response.headers(served.rendition, settled=served.settled) + self._timing(served)
+        await send_picture(send, served.rendition, headers, conditions, response.validators, head=method == "HEAD")
         if served.settled:
             self._remember(scope, accept, response, stats, served.rendition)
 
@@ -172,14 +155,14 @@ class ImageEndpoint:
         conditions: Mapping[str, str],
     ) -> tuple[ImageResponse, tuple[CachedStat, ...], Served]:
         """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
+        exact = response.disposition.startswith("attachment") or not conditions.keys().isdisjoint(_EXACT_ONLY)
         for _ in range(_MAX_ATTEMPTS):
             try:
                 if self._fallbacks is None:
                     request = response.request
                     served = await self._renditions.make(request.original, request.transform, request.key)
                 else:
-                    may_stand_in = accepts_fallback(response, conditions)
-                    served = await self._fallbacks.make(response.request, may_stand_in=may_stand_in)
+                    served = await self._fallbacks.make(response.request, may_stand_in=not exact)
             except OriginalChanged:
                 self._resolver.forget(response.request.original.image_id)
                 response, stats = await self._resolve(scope, accept)
@@ -209,20 +192,14 @@ class ImageEndpoint:
             etag = None if rendition is None else response.validators.etag(rendition)
         return response.shared_headers(etag, settled=self._renditions.is_settled(response.request.original))
 
-    def _headers(self, response: ImageResponse, served: Served) -> RawHeaders:
-        headers = response.headers(served.rendition, settled=served.settled)
-        if self._timing_headers:
-            headers += [_HITS[served.outcome]] if served.outcome in _HITS else _miss_headers(served)
-        return headers
-
-    async def _send_options(self, send: Send, origin: str | None) -> None:
-        headers = [(b"allow", ", ".join(_METHODS).encode()), *self._cors.preflight(origin)]
-        await send_response(send, 204, headers)
-
-
-def _miss_headers(served: Served) -> RawHeaders:
-    status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
-    return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
+    def _timing(self, served: Served) -> RawHeaders:
+        """Return the headers that report where the picture came from, if they are enabled."""
+        if not self._timing_headers:
+            return []
+        if served.outcome in _HITS:
+            return [_HITS[served.outcome]]
+        status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
+        return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
 
 
 async def _unless_disconnected(receive: Receive, work: Awaitable[T]) -> T | None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Collection
+from http import HTTPStatus
 
 import anyio
 from starlette.exceptions import HTTPException
@@ -18,11 +19,6 @@ from imgserve.http.request import check_host
 from imgserve.web.request_log import KEY, RequestLog, RequestRecord
 from imgserve.web.respond import send_response
 
-_METHOD_NOT_ALLOWED = 405
-_NOT_FOUND = 404
-_PROBES = {"/healthz", "/readyz"}
-_ANY_HOST = ("*",)
-"""Health checks use the address, whatever hosts are allowed."""
 _LITTLE = 65_536
 """Unread bytes that are discarded so that the connection stays open."""
 _LINGER = 5.0
@@ -69,11 +65,6 @@ class RequestBody:
         await send({"type": "http.response.body", "body": b""})
 
 
-def may_have_body(scope: Scope) -> bool:
-    """Return whether the method of a request allows a body."""
-    return scope["method"] not in {"GET", "HEAD", "OPTIONS"}
-
-
 _logger = logging.getLogger("imgserve.web")
 
 
@@ -81,14 +72,8 @@ class RequestMiddleware:
     """Assigns a request id, converts errors to problems, and counts and logs responses."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        requests: RequestLog,
-        allowed_hosts: Collection[str],
-        not_found_max_age: int,
+        self, app: ASGIApp, *, requests: RequestLog, allowed_hosts: Collection[str], not_found_max_age: int
     ) -> None:
-        """Wrap an application; `allowed_hosts` as in the settings, `*` for any."""
         self._app = app
         self._requests = requests
         self._allowed_hosts = allowed_hosts
@@ -104,18 +89,21 @@ class RequestMiddleware:
         scope[KEY] = record
         tail = (b"x-request-id", record.request_id.encode())
         head = scope["method"] == "HEAD"
-        body = RequestBody(scope, receive) if may_have_body(scope) else None
+        body = None if scope["method"] in {"GET", "HEAD", "OPTIONS"} else RequestBody(scope, receive)
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
                 message["headers"] = [*message["headers"], *record.extra_headers, tail]
-            elif not head:
+            elif head:
+                message = {**message, "body": b""}
+            else:
                 record.sent += len(message.get("body", b""))
             await send(message)
 
         try:
-            allowed = _ANY_HOST if scope["path"] in _PROBES else self._allowed_hosts
+            # Health checks use the address, whatever hosts are allowed.
+            allowed = ("*",) if scope["path"] in {"/healthz", "/readyz"} else self._allowed_hosts
             check_host(scope["headers"], scope["http_version"], allowed)
             await self._app(scope, receive if body is None else body.receive, observed)
         except ImgserveError as error:
@@ -145,7 +133,7 @@ class RequestMiddleware:
         if request_body is not None and request_body.much_unread:
             await request_body.refuse(status, headers, body, send)
             return
-        await send_response(send, status, headers, b"" if scope["method"] == "HEAD" else body)
+        await send_response(send, status, headers, body)
 
 
 class PictureDispatch:
@@ -159,23 +147,22 @@ class PictureDispatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a picture request, or pass the request to the router."""
-        app = self._pictures if scope["type"] == "http" and self._is_picture(scope) else self._app
-        await app(scope, receive, send)
-
-    def _is_picture(self, scope: Scope) -> bool:
-        if self._prefix:
-            path: str = scope["path"]
-            return path.startswith(f"{scope.get('root_path', '')}{self._prefix}/")
-        return not any(route.matches(scope)[0] is Match.FULL for route in self._others)
+        if scope["type"] != "http":
+            picture = False
+        elif self._prefix:
+            picture = scope["path"].startswith(f"{scope.get('root_path', '')}{self._prefix}/")
+        else:
+            picture = not any(route.matches(scope)[0] is Match.FULL for route in self._others)
+        await (self._pictures if picture else self._app)(scope, receive, send)
 
 
 async def as_our_error(_request: Request, error: Exception) -> Response:
     """Raise our own error for one of the router or a library, so that every error has the same form."""
     if not isinstance(error, HTTPException):
         raise error
-    if error.status_code == _METHOD_NOT_ALLOWED:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "GET, HEAD")
         raise MethodNotAllowed(members={"allow": sorted(allowed.split(", "))})
-    if error.status_code == _NOT_FOUND:
+    if error.status_code == HTTPStatus.NOT_FOUND:
         raise NotFound
-    raise BadRequest(error.detail) if error.status_code < 500 else ImgserveError  # noqa: PLR2004  client or server
+    raise BadRequest(error.detail) if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR else ImgserveError

@@ -36,18 +36,17 @@ class MetricsAccess:
         """Return whether the caller may read the metrics."""
         if not self.enabled:
             return False
-        if "everyone" in self.open_to or self._has_token(request):
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        received = token.strip().encode("utf-8", "surrogateescape")
+        if self.token and scheme.lower() == "bearer" and hmac.compare_digest(received, self.token.encode()):
+            return True
+        if "everyone" in self.open_to:
             return True
         if "loopback" in self.open_to and is_local(request):
             return True
         networks = [ipaddress.ip_network(item, strict=False) for item in self.open_to if item != "loopback"]
         address = _address(request)
         return address is not None and any(address in network for network in networks)
-
-    def _has_token(self, request: Request) -> bool:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        received = token.strip().encode("utf-8", "surrogateescape")
-        return bool(self.token) and scheme.lower() == "bearer" and hmac.compare_digest(received, self.token.encode())
 
 
 class Operations:
@@ -56,14 +55,7 @@ class Operations:
     def __init__(
         self, check: Check, registry: CollectorRegistry, fold: Callable[[], None], *, metrics: MetricsAccess
     ) -> None:
-        """Create the endpoints.
-
-        Args:
-            check: returns the state of each part, for readiness.
-            registry: the metrics.
-            fold: completes the metrics before they are read.
-            metrics: who may read them.
-        """
+        """Create the endpoints; `fold` completes the metrics of the registry before they are read."""
         self._check = check
         self._registry = registry
         self._fold = fold

@@ -106,7 +106,10 @@ def image_response(request: RenditionRequest, options: UrlOptions) -> ImageRespo
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
     vary = ("Accept",) if "format" in query.transform.auto else ()
     stable = stable_headers(validators, options.policy, vary)
-    disposition = _disposition(original.image_id, query.download, key.extension)
+    name = query.download or file_name_for(original.image_id, key.extension)
+    if "." not in name:
+        name = f"{name}.{key.extension}"
+    disposition = content_disposition("inline" if query.download is None else "attachment", name)
     tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
     ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []
     return ImageResponse(request, validators, stable, disposition, vary, tags, ignored)
@@ -123,13 +126,6 @@ def image_path(scope: Scope, prefix: str) -> str:
     if not raw.startswith(start):
         raise ImageNotFound
     return unquote_to_bytes(raw[len(start) :]).decode("utf-8", "surrogateescape")
-
-
-def _disposition(image_id: str, download: str | None, extension: str) -> str:
-    name = download or file_name_for(image_id, extension)
-    if "." not in name:
-        name = f"{name}.{extension}"
-    return content_disposition("inline" if download is None else "attachment", name)
 
 
 def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:
@@ -155,10 +151,10 @@ async def send_picture(
     send: Send,
     rendition: Rendition,
     headers: RawHeaders,
-    *,
-    head: bool,
     conditions: Mapping[str, str],
     validators: Validators,
+    *,
+    head: bool,
 ) -> None:
     """Send a 200, or a 206 if a single range is requested and applies.
 
@@ -166,12 +162,10 @@ async def send_picture(
         RangeNotSatisfiable: the range is outside the picture.
     """
     size, status, body = len(rendition.data), 200, rendition.data
-    part = None
-    # A Range on HEAD is to be ignored (RFC 9110, 14.2).
     etag = validators.etag(rendition)
-    if not head and range_applies(conditions.get("if-range"), etag=etag, last_modified=validators.modified):
-        part = parse_range(conditions.get("range"), size)
-    if part is not None:
+    # A Range on HEAD is to be ignored (RFC 9110, 14.2).
+    applies = not head and range_applies(conditions.get("if-range"), etag=etag, last_modified=validators.modified)
+    if applies and (part := parse_range(conditions.get("range"), size)):
         first, last = part
         status, body = 206, body[first : last + 1]
         headers = [*headers, (b"content-range", content_range(first, last, size).encode())]

@@ -17,7 +17,6 @@ from imgserve.web.api.images import DeletedOut
 from imgserve.web.api.requests import FilterTag, Prefix, RequestModel, Selected, Tags, exactly_one
 from imgserve.web.api.responses import ResponseModel
 
-_SELECTION = {"ids": ["shoes/red.jpg", "shoes/blue.jpg"]}
 _PURGES = ("prefix", "tag", "preset", "all")
 
 
@@ -31,8 +30,7 @@ class Retagging(Selected):
 
 
 def _drop_default(schema: JsonDict) -> None:
-    """Omit a default that only means that the field is not set."""
-    schema.pop("default", None)
+    del schema["default"]  # it only means that the field is not set
 
 
 _OPTIONAL = Field(json_schema_extra=_drop_default)
@@ -113,8 +111,8 @@ class Bulk:
     @endpoint(
         "POST",
         "/api/bulk/tag",
-        scope=Scope.WRITE,
-        summary="Tag many images",
+        Scope.WRITE,
+        "Tag many images",
         tag="many images",
         example={"query": {"prefix": "shoes/"}, "add": ["shoe"], "remove": ["new"]},
     )
@@ -125,11 +123,11 @@ class Bulk:
     @endpoint(
         "POST",
         "/api/bulk/delete",
-        scope=Scope.DELETE,
-        summary="Delete many images",
+        Scope.DELETE,
+        "Delete many images",
         tag="many images",
         errors=[ReadOnlyOriginals, StorageFull],
-        example=_SELECTION,
+        example={"ids": ["shoes/red.jpg", "shoes/blue.jpg"]},
     )
     async def delete(self, body: Selected) -> DeletedOut:
         """Delete images one after the other, as single deletes would; images in read-only folders stay.
@@ -141,8 +139,8 @@ class Bulk:
     @endpoint(
         "POST",
         "/api/bulk/purge",
-        scope=Scope.PURGE,
-        summary="Purge many images",
+        Scope.PURGE,
+        "Purge many images",
         tag="many images",
         example={"query": {"tag": ["summer"]}},
     )
@@ -161,13 +159,7 @@ class Purges:
     presets: Collection[str]
     """The names of all presets."""
 
-    @endpoint(
-        "POST",
-        "/api/purge/{image_id}",
-        scope=Scope.PURGE,
-        summary="Purge an image",
-        tag="purge",
-    )
+    @endpoint("POST", "/api/purge/{image_id}", Scope.PURGE, "Purge an image", tag="purge")
     async def image(self, image_id: str) -> PurgedOut:
         """Remove all renditions of an image, also from the configured CDNs."""
         return PurgedOut.model_validate(await self.ingest.purge([image_id]))
@@ -175,8 +167,8 @@ class Purges:
     @endpoint(
         "POST",
         "/api/purge",
-        scope=Scope.PURGE,
-        summary="Purge by prefix, tag or preset, or all",
+        Scope.PURGE,
+        "Purge by prefix, tag or preset, or all",
         tag="purge",
         example={"prefix": "shoes/"},
     )
@@ -185,22 +177,19 @@ class Purges:
         if "all" in body.model_fields_set:
             return PurgedOut.model_validate(await self.ingest.purge_all())
         if body.preset:
-            return PurgedOut.model_validate(await self.ingest.purge_preset(self._preset(body.preset)))
+            known = {preset.lower(): preset for preset in self.presets}.get(body.preset.lower())
+            if known is None:
+                raise BadRequest(f"preset: expected one of {', '.join(self.presets) or 'no preset is set'}")
+            return PurgedOut.model_validate(await self.ingest.purge_preset(known))
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
         return PurgedOut.model_validate(await self.ingest.purge(query))
 
-    @endpoint("GET", "/api/cache", scope=Scope.READ, summary="Get the statistics of the cache", tag="purge")
+    @endpoint("GET", "/api/cache", Scope.READ, "Get the statistics of the cache", tag="purge")
     async def cache(self) -> CacheOut:
         """Return size, hits and misses of each tier."""
         return CacheOut.model_validate(await self.stats())
 
-    @endpoint("DELETE", "/api/cache", scope=Scope.PURGE, summary="Purge everything", tag="purge")
+    @endpoint("DELETE", "/api/cache", Scope.PURGE, "Purge everything", tag="purge")
     async def clear(self) -> PurgedOut:
         """Remove all renditions of all images."""
         return PurgedOut.model_validate(await self.ingest.purge_all())
-
-    def _preset(self, name: str) -> str:
-        known = {preset.lower(): preset for preset in self.presets}.get(name.lower())
-        if known is None:
-            raise BadRequest(f"preset: expected one of {', '.join(self.presets) or 'no preset is set'}")
-        return known

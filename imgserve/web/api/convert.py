@@ -1,11 +1,11 @@
 """Endpoints that convert, transform and warm pictures."""
 
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
-from pydantic.config import JsonDict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,7 +36,7 @@ from imgserve.library.upload import UploadReceiver
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.requests import SELECTED, RequestModel, Selected
-from imgserve.web.api.responses import NDJSON, ErrorWithin, Reply, ResponseModel, Streamed, error_within, lines
+from imgserve.web.api.responses import NDJSON, ErrorWithin, Reply, ResponseModel, Streamed, error_within
 from imgserve.web.api.uploads import UploadedOut, uploaded
 from imgserve.web.api.validation import stated
 from imgserve.web.respond import picture_headers
@@ -46,20 +46,18 @@ _PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable
 _NOT_CONVERTED = (ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
 _NOT_STORED = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
 _Query = Annotated[str, Field(max_length=4096)]
-_Queries = Annotated[list[_Query], Field(max_length=100)]
-_Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100)]
-_Steps = Annotated[list[_Query], Field(min_length=1, max_length=MOST_STEPS)]
 
 
-def _not_empty(name: str) -> JsonDict:
-    return {"required": [name], "properties": {name: {"minItems": 1}}}
+class Transforming(RequestModel):
+    """The steps of a transform."""
+
+    steps: Annotated[list[_Query], Field(min_length=1, max_length=MOST_STEPS)]
+    """Parameters as in a URL; each step transforms the result of the previous one without loss."""
 
 
-class TransformOne(RequestModel):
+class TransformOne(Transforming):
     """The steps and the output of a transform."""
 
-    steps: _Steps
-    """Parameters as in a URL; each step transforms the result of the previous one without loss."""
     output: Literal["url", "picture", "original"] = "picture"
     """The URL of the picture (of a single step), the picture itself, or a new original."""
     id: Annotated[str, Field(max_length=1000)] | None = None
@@ -72,11 +70,9 @@ class TransformOne(RequestModel):
         return self
 
 
-class TransformMany(Selected):
+class TransformMany(Transforming, Selected):
     """A selection of images, and the steps and the output of their transform."""
 
-    steps: _Steps
-    """Parameters as in a URL; each step transforms the result of the previous one without loss."""
     output: Literal["urls", "originals", "zip"] = "zip"
     """URLs (of a single step), new originals with ids derived from the content, or a ZIP of the pictures."""
 
@@ -85,12 +81,17 @@ class WarmWhat(Selected):
     """A selection of images, and the renditions to make."""
 
     model_config = ConfigDict(
-        json_schema_extra={**SELECTED, "anyOf": [_not_empty("presets"), _not_empty("transforms")]}
+        json_schema_extra={
+            **SELECTED,
+            "anyOf": [
+                {"required": [name], "properties": {name: {"minItems": 1}}} for name in ("presets", "transforms")
+            ],
+        }
     )
 
-    presets: _Names = Field(default_factory=list)
+    presets: list[Annotated[str, Field(max_length=200)]] = Field(default=[], max_length=100)
     """Names of presets."""
-    transforms: _Queries = Field(default_factory=list)
+    transforms: list[_Query] = Field(default=[], max_length=100)
     """Parameters as in a URL, such as `w=400&auto=format`."""
 
     @model_validator(mode="after")
@@ -111,29 +112,29 @@ class TransformedOut(RootModel[UrlOut | UploadedOut]):
     """The URL of a picture, or the new original."""
 
 
-class MadeUrl(UrlOut):
-    """The URL of one of several pictures."""
+class MadeOne(ResponseModel):
+    """The result of one of several images."""
 
     id: str
     """The id of the original."""
 
 
-class MadeOriginal(ResponseModel):
+class MadeUrl(UrlOut, MadeOne):
+    """The URL of one of several pictures."""
+
+
+class MadeOriginal(MadeOne):
     """One of several new originals."""
 
-    id: str
-    """The id of the image that it was made from."""
     image: ImageOut
     """The record of the new original."""
     outcome: Literal["created", "replaced", "existing"]
     """The result; `existing` if an image with the same bytes exists."""
 
 
-class NotMade(ResponseModel):
+class NotMade(MadeOne):
     """An image that could not be transformed."""
 
-    id: str
-    """The image id."""
     problem: ErrorWithin
     """The error."""
 
@@ -179,8 +180,8 @@ class Conversions:
     @endpoint(
         "GET",
         "/api/convert/{ext}/{image_id}",
-        scope=Scope.READ,
-        summary="Convert an image",
+        Scope.READ,
+        "Convert an image",
         tag="pictures",
         errors=_NOT_CONVERTED,
         answers={200: Answer("The picture.", media_types=_PICTURES)},
@@ -196,8 +197,8 @@ class Conversions:
     @endpoint(
         "POST",
         "/api/transform/{image_id}",
-        scope=Scope.WRITE,
-        summary="Transform an image in steps",
+        Scope.WRITE,
+        "Transform an image in steps",
         tag="pictures",
         errors=[*_NOT_CONVERTED, *_NOT_STORED],
         answers={
@@ -226,8 +227,8 @@ class Conversions:
     @endpoint(
         "POST",
         "/api/transform",
-        scope=Scope.WRITE,
-        summary="Transform many images",
+        Scope.WRITE,
+        "Transform many images",
         tag="pictures",
         errors=[ReadOnlyOriginals, StorageFull],
         answers={200: Answer("The result of each image, or a ZIP.", MadeManyOut, media_types=[JSON, _ZIP])},
@@ -292,8 +293,8 @@ class Warming:
     @endpoint(
         "POST",
         "/api/warm",
-        scope=Scope.WRITE,
-        summary="Make renditions ahead of requests",
+        Scope.WRITE,
+        "Make renditions ahead of requests",
         tag="pictures",
         answers={200: Answer("Lines of JSON as work proceeds, the last with `finished`.", WarmedLine, [NDJSON])},
         example={"query": {"prefix": "shoes/"}, "presets": [], "transforms": ["w=400&auto=format"]},
@@ -307,20 +308,17 @@ class Warming:
         queries = self.warmer.queries(body.presets, body.transforms)
         total = await self.warmer.total(body.selection, queries)
         progress = self.warmer.warm(body.selection, queries, total=total)
-        return Streamed(lines(_progress_lines(progress, call.request)), NDJSON, {})
+        return Streamed(_progress_lines(progress, call.request), NDJSON, {})
 
 
-async def _progress_lines(
-    progress: AsyncGenerator[Progress, None], request: Request
-) -> AsyncGenerator[WarmedLine, None]:
+async def _progress_lines(progress: AsyncGenerator[Progress], request: Request) -> AsyncGenerator[bytes]:
     async for one in progress:
-        line = {"done": one.done, "total": one.total, "failed": one.failed, "made": one.made}
-        if one.finished:
-            yield WarmedLine(**line, finished=True)
-        elif one.error is None:
-            yield WarmedLine(**line, id=one.image_id)
-        else:
-            yield WarmedLine(**line, id=one.image_id, problem=error_within(one.error, request))
+        line: dict[str, Any] = {"done": one.done, "total": one.total, "failed": one.failed, "made": one.made}
+        line |= {"finished": True} if one.finished else {"id": one.image_id}
+        if one.error is not None:
+            line["problem"] = error_within(one.error, request)
+        # Without the fields that are not set.
+        yield json.dumps(WarmedLine(**line).model_dump(mode="json", exclude_unset=True)).encode() + b"\n"
 
 
 def _accepted(request: Request) -> AcceptClass:

@@ -4,7 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -56,13 +56,9 @@ class Answer:
     """Descriptions by name."""
 
 
-async def _undeclared() -> None:
-    raise NotImplementedError
-
-
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The declaration of an endpoint; a decorator of the async method that responds.
+class endpoint:  # noqa: N801  a decorator
+    """Declares an async method as an endpoint.
 
     The method's parameters are the input: `query` and `body` are validated models, `call` is the request with its
     caller, and all others are path parameters. It returns a model, a `Reply` or a `Response`. Its docstring up to
@@ -73,11 +69,11 @@ class Endpoint:
     """HTTP method; GET includes HEAD."""
     path: str
     """With parameters such as `{item}`; only `{image_id}` matches slashes."""
-    _: KW_ONLY
     scope: Scope
     """The scope that the caller's key needs."""
     summary: str
     """A few words."""
+    _: KW_ONLY
     tag: str = "images"
     """The group in the documentation."""
     status: int = 200
@@ -93,30 +89,29 @@ class Endpoint:
     example: Any = None
     """An example of the JSON body."""
 
-    # Derived from the method.
-    call: Callable[..., Awaitable[Any]] = _undeclared
-    query: Model | None = None
-    body: Model | None = None
-    takes_call: bool = False
-
     def __call__(self, function: F) -> F:
         """Declare a method as the endpoint."""
-        hints, expected = typing.get_type_hints(function), self.path_parameters
+        hints, expected = typing.get_type_hints(function), _PLACEHOLDER.findall(self.path)
         found = [name for name in inspect.signature(function).parameters if name not in _NOT_IN_PATH]
         if set(found) != set(expected):
             raise TypeError(f"{function.__qualname__}: expected path parameters {expected}, but it has {found}")
         if IMAGE_ID in expected and not self.path.endswith(f"/{{{IMAGE_ID}}}"):
             raise TypeError(f"{function.__qualname__}: expected nothing after the image id in {self.path}")
-        declared = replace(
-            self,
-            call=function,
-            query=hints.get("query"),
-            body=hints.get("body"),
-            takes_call="call" in hints,
-            answers=self.answers or {self.status: _answer(self.status, hints.get("return"))},
-        )
-        setattr(function, _ATTRIBUTE, declared)
+        values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        values["answers"] = self.answers or {self.status: _answer(self.status, hints.get("return"))}
+        values |= {"query": hints.get("query"), "body": hints.get("body"), "takes_call": "call" in hints}
+        setattr(function, _ATTRIBUTE, Endpoint(**values, call=function))
         return function
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint(endpoint):
+    """A declaration with its method, and what the signature of the method declares."""
+
+    call: Callable[..., Awaitable[Any]]
+    query: Model | None
+    body: Model | None
+    takes_call: bool
 
     @property
     def name(self) -> str:
@@ -134,9 +129,6 @@ class Endpoint:
         return _PLACEHOLDER.findall(self.path)
 
 
-endpoint = Endpoint
-
-
 def endpoints_of(part: object) -> list[Endpoint]:
     """Return the endpoints of an object, bound to it, in the order of declaration."""
     declared = [(name, getattr(method, _ATTRIBUTE, None)) for name, method in vars(type(part)).items()]
@@ -144,6 +136,6 @@ def endpoints_of(part: object) -> list[Endpoint]:
 
 
 def _answer(status: int, model: Any) -> Answer:
-    known = model if isinstance(model, type) and issubclass(model, BaseModel) else None
-    description = inspect.cleandoc(known.__doc__) if known and known.__doc__ else HTTPStatus(status).phrase
-    return Answer(description, known)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return Answer(inspect.getdoc(model) or "", model)
+    return Answer(HTTPStatus(status).phrase)

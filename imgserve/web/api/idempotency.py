@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message, Receive
+from starlette.types import Message
 
 from imgserve.access.keys import Caller
-from imgserve.catalog import Answered, IdempotencyKeys
+from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import BadRequest, CatalogUnavailable, IdempotencyConflict
 from imgserve.http.multipart import FormReader, PartEnd, PartHead
 from imgserve.web.api.responses import Reply, response
@@ -21,7 +21,6 @@ _logger = logging.getLogger(__name__)
 
 HEADER = "idempotency-key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_REPLAYED = {"idempotent-replayed": "true"}
 _STREAMED = ("content-length", "content-digest", "repr-digest")
 """Headers that differ between most streamed bodies, so that a conflict is found before the body is read."""
 
@@ -40,7 +39,8 @@ class BodyDigest:
         self._form = FormReader(content_type) if media_type(request) == "multipart/form-data" else None
         self._whole, self._part = hashlib.sha256(), hashlib.sha256()
         self.size = 0
-        self.request = Request(request.scope, self._hashed(request.receive))
+        self._inner = request.receive
+        self.request = Request(request.scope, self._receive)
         """The same request; its body is digested as it is read."""
 
     @property
@@ -60,14 +60,11 @@ class BodyDigest:
                 return False
         return self.value == known
 
-    def _hashed(self, receive: Receive) -> Receive:
-        async def received() -> Message:
-            message = await receive()
-            if message["type"] == "http.request":
-                self._update(message.get("body", b""))
-            return message
-
-        return received
+    async def _receive(self) -> Message:
+        message = await self._inner()
+        if message["type"] == "http.request":
+            self._update(message.get("body", b""))
+        return message
 
     def _update(self, data: bytes) -> None:
         if self._form is None:
@@ -87,7 +84,7 @@ class BodyDigest:
 async def once(
     keys: IdempotencyKeys, request: Request, caller: Caller, body: bytes | None, work: Work
 ) -> Reply | Response:
-    """Do a request, or return the stored response of the first one; a request without a key is always done.
+    """Do a request that has a key, or return the stored response of the first one.
 
     `body` is the body that was read, or None if the endpoint streams it.
 
@@ -95,23 +92,15 @@ async def once(
         IdempotencyConflict: the key came with another request.
     """
     sent = request.headers.getlist(HEADER)
-    if not sent:
-        return await work(request)
     if len(sent) > 1 or not _KEY.fullmatch(sent[0]):
         raise BadRequest("Idempotency-Key: expected one key of 1 to 255 visible ASCII characters.")
     digest = BodyDigest(request) if body is None else None
     key = f"{caller.name} {sent[0]}"
     known = await keys.begin(key, _fingerprint(request, body))
-    if known is None:
-        return await _first(keys, key, request, digest, work)
-    if digest is not None and not await digest.matches(known.body_digest):
-        raise IdempotencyConflict("This Idempotency-Key came with another body before.")
-    return _replayed(known)
-
-
-async def _first(
-    keys: IdempotencyKeys, key: str, request: Request, digest: BodyDigest | None, work: Work
-) -> Reply | Response:
+    if known is not None:
+        if digest is not None and not await digest.matches(known.body_digest):
+            raise IdempotencyConflict("This Idempotency-Key came with another body before.")
+        return response(known.status, {**known.headers, "idempotent-replayed": "true"}, known.body)
     reply: Reply | Response | None = None
     try:
         reply = await work(request if digest is None else digest.request)
@@ -130,10 +119,6 @@ async def _settle(keys: IdempotencyKeys, key: str, reply: Reply | Response | Non
             await keys.abandon(key)
     except CatalogUnavailable as error:
         _logger.warning("an Idempotency-Key stays in use for a while: %s", error.detail)
-
-
-def _replayed(known: Answered) -> Response:
-    return response(known.status, {**known.headers, **_REPLAYED}, known.body)
 
 
 def _fingerprint(request: Request, body: bytes | None) -> str:

@@ -23,9 +23,8 @@ from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_field
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.requests import (
     EMPTY,
-    Alt,
+    TEXT_TYPES,
     Cursor,
-    Description,
     Distance,
     Filters,
     FocalPointIn,
@@ -34,7 +33,6 @@ from imgserve.web.api.requests import (
     Paging,
     RequestModel,
     Tags,
-    Title,
     editable_fields,
     merged_metadata,
 )
@@ -215,9 +213,7 @@ class Likeness(RequestModel):
 
 
 _CHANGE_TYPES: Mapping[object, Any] = {
-    "alt": Alt,
-    "description": Description,
-    str: Title,
+    **TEXT_TYPES,
     tuple[str, ...]: Tags,
     Mapping[str, Any]: Metadata,
     FocalPoint | None: FocalPointIn,
@@ -306,7 +302,7 @@ class Records:
     preconditions: Preconditions
     prefix: str
 
-    @endpoint("GET", "/api/images", scope=Scope.READ, summary="List images", errors=[BadCursor])
+    @endpoint("GET", "/api/images", Scope.READ, "List images", errors=[BadCursor])
     async def list(self, query: Listing) -> ImagesOut:
         """Return a page of the images that match all filters.
 
@@ -315,13 +311,13 @@ class Records:
         page = await self.search.page(
             query.query(), sort=Sort(query.sort), descending=query.descending, limit=query.limit, cursor=query.cursor
         )
-        return ImagesOut(images=[self._image(record) for record in page.records], next=page.cursor)
+        return ImagesOut(images=[ImageOut.of(record, self.prefix) for record in page.records], next=page.cursor)
 
     @endpoint(
         "GET",
         "/api/images/{image_id}",
-        scope=Scope.READ,
-        summary="Get the record of an image",
+        Scope.READ,
+        "Get the record of an image",
         errors=[ImageNotFound],
         answers={
             200: Answer("The record.", ImageOut, headers=_ETAG),
@@ -340,8 +336,8 @@ class Records:
     @endpoint(
         "PATCH",
         "/api/images/{image_id}",
-        scope=Scope.WRITE,
-        summary="Change the record of an image",
+        Scope.WRITE,
+        "Change the record of an image",
         errors=[ImageNotFound, PreconditionFailed],
         headers=_IF_MATCH,
         answers={200: Answer("The changed record.", ImageOut, headers=_ETAG)},
@@ -356,8 +352,8 @@ class Records:
     @endpoint(
         "DELETE",
         "/api/images/{image_id}",
-        scope=Scope.DELETE,
-        summary="Delete an image",
+        Scope.DELETE,
+        "Delete an image",
         errors=[ImageNotFound, PreconditionFailed, ReadOnlyOriginals, StorageFull],
         headers=_IF_MATCH,
     )
@@ -368,7 +364,7 @@ class Records:
                 _existing(await self.preconditions.record(image_id, call.request))
             return DeletedOut.model_validate({"deleted": [await self.ingest.delete(image_id)]})
 
-    @endpoint("GET", "/api/similar/{image_id}", scope=Scope.READ, summary="Find similar images", errors=[ImageNotFound])
+    @endpoint("GET", "/api/similar/{image_id}", Scope.READ, "Find similar images", errors=[ImageNotFound])
     async def similar(self, image_id: str, query: Likeness) -> SimilarOut:
         """Compare the perceptual hash of an image with all others; this finds the same picture in other sizes."""
         record = _existing(await self.images.get(image_id))
@@ -377,19 +373,20 @@ class Records:
         # One more, since the image itself is found as well.
         found = await self.search.similar(record.perceptual_hash, distance=query.distance, limit=query.limit + 1)
         others = [one for one in found if one.record.image_id != image_id][: query.limit]
-        return SimilarOut(images=[SimilarOne(distance=one.distance, image=self._image(one.record)) for one in others])
+        return SimilarOut(
+            images=[SimilarOne(distance=one.distance, image=ImageOut.of(one.record, self.prefix)) for one in others]
+        )
 
-    @endpoint("GET", "/api/duplicates", scope=Scope.READ, summary="List duplicates", errors=[BadCursor])
+    @endpoint("GET", "/api/duplicates", Scope.READ, "List duplicates", errors=[BadCursor])
     async def duplicates(self, query: Paging) -> DuplicatesOut:
         """Return groups of images whose originals have the same bytes."""
         found = await self.search.duplicates(limit=query.limit, cursor=query.cursor)
-        return DuplicatesOut(groups=[[self._image(one) for one in group] for group in found.groups], next=found.cursor)
-
-    def _image(self, record: ImageRecord) -> ImageOut:
-        return ImageOut.of(record, self.prefix)
+        return DuplicatesOut(
+            groups=[[ImageOut.of(one, self.prefix) for one in group] for group in found.groups], next=found.cursor
+        )
 
     def _reply(self, record: ImageRecord) -> Reply:
-        return Reply(self._image(record), headers={"etag": etag(record)})
+        return Reply(ImageOut.of(record, self.prefix), headers={"etag": etag(record)})
 
 
 def _existing(record: ImageRecord | None) -> ImageRecord:

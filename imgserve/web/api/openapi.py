@@ -24,7 +24,6 @@ from imgserve.web.api.validation import JSON_BYTES
 
 Document = dict[str, Any]
 
-PROBLEM_JSON = "application/problem+json"
 _REFERENCE = "#/components/schemas/{model}"
 _ALWAYS: tuple[type[ImgserveError], ...] = (BadRequest, Unauthorized, Forbidden, CatalogUnavailable)
 _OF_BODIES: tuple[type[ImgserveError], ...] = (BodyTooLarge, UnsupportedContent)
@@ -44,14 +43,21 @@ and neither does an id whose last slashes are written as `%2F`.
 JSON bodies have at most {JSON_BYTES:,} bytes. A `POST` with an `Idempotency-Key` header is done once: the same request
 within a day gets the first response, with `Idempotent-Replayed: true`. An error releases the key.
 """
-_DESCRIBED = {
-    "image_id": "Image id; its slashes as they are or as %2F.",
-    "item": "Name of an item in the trash.",
-    "ext": "An extension such as webp.",
-}
-_EXAMPLES = {"image_id": "shoes/red.jpg", "ext": "webp"}
+_TEXT = {"type": "string", "minLength": 1}
 _WRITABLE = [extension for form in FORMATS.values() if form.writable for extension in form.extensions]
-_SCHEMAS = {"ext": {"type": "string", "enum": _WRITABLE}}
+_PATH_PARAMETERS: Mapping[str, Document] = {
+    "image_id": {
+        "description": "Image id; its slashes as they are or as %2F.",
+        "schema": _TEXT,
+        "example": "shoes/red.jpg",
+    },
+    "item": {"description": "Name of an item in the trash.", "schema": _TEXT},
+    "ext": {
+        "description": "An extension such as webp.",
+        "schema": {"type": "string", "enum": _WRITABLE},
+        "example": "webp",
+    },
+}
 _KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -131,33 +137,22 @@ def _operation(one: Endpoint, references: References) -> Document:
         "description": one.description,
         "x-scope": one.scope.value,
     }
-    if parameters := [*_path_parameters(one), *_parameters(one.query), *_headers(one)]:
+    parameters: list[Document] = [
+        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS.get(name, {"schema": _TEXT})}
+        for name in one.path_parameters
+    ]
+    if one.query is not None:
+        schema = one.query.model_json_schema(schema_generator=_Schema, ref_template=_REFERENCE)
+        required = schema.get("required", [])
+        parameters += [_parameter(name, dict(field), required) for name, field in schema["properties"].items()]
+    parameters += [{"name": name, "in": "header", **field} for name, field in _headers(one.headers).items()]
+    parameters += [_KEY_HEADER] if one.method == "POST" else []
+    if parameters:
         operation["parameters"] = parameters
     if body := _body(one, references):
         operation["requestBody"] = body
     answers = {str(status): _answer(answer, references) for status, answer in one.answers.items()}
     return operation | {"responses": answers | _errors(one, references, answers)}
-
-
-def _path_parameters(one: Endpoint) -> list[Document]:
-    return [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": _DESCRIBED.get(name, ""),
-            "schema": _SCHEMAS.get(name, {"type": "string", "minLength": 1}),
-            **({"example": _EXAMPLES[name]} if name in _EXAMPLES else {}),
-        }
-        for name in one.path_parameters
-    ]
-
-
-def _parameters(query: Model | None) -> list[Document]:
-    if query is None:
-        return []
-    schema = query.model_json_schema(schema_generator=_Schema, ref_template=_REFERENCE)
-    return [_parameter(name, dict(field), schema.get("required", [])) for name, field in schema["properties"].items()]
 
 
 def _parameter(name: str, field: Document, required: Collection[str]) -> Document:
@@ -172,12 +167,8 @@ def _parameter(name: str, field: Document, required: Collection[str]) -> Documen
     return parameter | ({"example": examples[0]} if examples else {})
 
 
-def _headers(one: Endpoint) -> list[Document]:
-    named = [
-        {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-        for name, text in one.headers.items()
-    ]
-    return [*named, _KEY_HEADER] if one.method == "POST" else named
+def _headers(described: Mapping[str, str]) -> Document:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in described.items()}
 
 
 def _body(one: Endpoint, references: References) -> Document:
@@ -196,9 +187,7 @@ def _answer(answer: Answer, references: References) -> Document:
     schema = {} if answer.model is None else {"schema": references[answer.model, "serialization"]}
     written: Document = {"description": answer.description}
     if answer.headers:
-        written["headers"] = {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()
-        }
+        written["headers"] = _headers(answer.headers)
     if answer.media_types:
         written["content"] = {kind: schema if "json" in kind else {} for kind in answer.media_types}
     return written
@@ -211,16 +200,11 @@ def _errors(one: Endpoint, references: References, answers: Collection[str]) -> 
     by_status: dict[int, list[type[ImgserveError]]] = defaultdict(list)
     for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
         by_status[kind.status].append(kind)
-    return {
-        str(status): {
-            "description": _codes(status, found),
-            "content": {PROBLEM_JSON: {"schema": references[ErrorOut, "serialization"]}},
-        }
-        for status, found in by_status.items()
-        if str(status) not in answers
-    }
-
-
-def _codes(status: int, kinds: Iterable[type[ImgserveError]]) -> str:
-    codes = [f"- `{kind.code}`: {(kind.__doc__ or '').strip()}" for kind in kinds]
-    return "\n".join([f"{HTTPStatus(status).phrase}.", "", *codes])
+    errors: Document = {}
+    for status, found in by_status.items():
+        if str(status) not in answers:
+            codes = [f"- `{kind.code}`: {(kind.__doc__ or '').strip()}" for kind in found]
+            description = "\n".join([f"{HTTPStatus(status).phrase}.", "", *codes])
+            content = {"application/problem+json": {"schema": references[ErrorOut, "serialization"]}}
+            errors[str(status)] = {"description": description, "content": content}
+    return errors

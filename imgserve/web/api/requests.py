@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -48,29 +48,15 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _known_format(name: str) -> str:
-    if name not in FORMATS:
-        raise expected(f"one of {', '.join(FORMATS)}")
-    return name
+def _which(holds: Callable[[str], object], description: str) -> AfterValidator:
+    """Return a validator of text."""
 
+    def check(text: str) -> str:
+        if not holds(text):
+            raise expected(description)
+        return text
 
-def _short_id(text: str) -> str:
-    if len(text) > _ID_CHARACTERS:
-        raise expected(f"text of at most {_ID_CHARACTERS} characters")
-    return text
-
-
-def _not_empty(text: str) -> str:
-    if not text:
-        raise expected("text of at least 1 characters")
-    return text
-
-
-def _tag_with_text(name: str) -> str:
-    # A tag that is empty after cleaning would not filter, and so select all images.
-    if not clean_tags((name,)):
-        raise expected("a tag")
-    return name
+    return AfterValidator(check)
 
 
 def checked_metadata(values: dict[str, Any]) -> dict[str, Any]:
@@ -129,15 +115,23 @@ def _within(value: object, levels: int) -> bool:
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Amount = Annotated[int, Field(ge=0, le=10**15), BeforeValidator(_whole)]
 Distance = Annotated[int, Field(ge=0, le=64), BeforeValidator(_whole)]
-FormatName = Annotated[str, AfterValidator(_known_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
-Title = Annotated[str, Field(max_length=1000)]
-Alt = Annotated[str, Field(max_length=2000)]
-Description = Annotated[str, Field(max_length=20_000)]
+FormatName = Annotated[
+    str,
+    _which(FORMATS.__contains__, f"one of {', '.join(FORMATS)}"),
+    WithJsonSchema({"type": "string", "enum": list(FORMATS)}),
+]
+TEXT_TYPES: Mapping[object, Any] = {
+    str: Annotated[str, Field(max_length=1000)],
+    "alt": Annotated[str, Field(max_length=2000)],
+    "description": Annotated[str, Field(max_length=20_000)],
+}
+"""Types of text fields of a record by name, or by their type in `ImageRecord`."""
 Tag = Annotated[str, Field(max_length=TAG_CHARACTERS)]
 FilterTag = Annotated[
     str,
     Field(min_length=1, max_length=TAG_CHARACTERS),
-    AfterValidator(_tag_with_text),
+    # A tag that is empty after cleaning would not filter, and so select all images.
+    _which(lambda name: clean_tags((name,)), "a tag"),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TAG_CHARACTERS, "pattern": r"[^\s\u0000]"}),
 ]
 Tags = Annotated[list[Tag], Field(max_length=200)]
@@ -145,11 +139,14 @@ Metadata = Annotated[dict[str, Any], AfterValidator(checked_metadata)]
 Limit = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)]
 Cursor = Annotated[str, Field(max_length=20_000, pattern="^[A-Za-z0-9_-]+$")] | None
 # pydantic's own bounds reject surrogates, which image ids may contain.
-ImageId = Annotated[str, AfterValidator(_short_id), WithJsonSchema({"type": "string", "maxLength": _ID_CHARACTERS})]
-Prefix = Annotated[
+ImageId = Annotated[
     str,
-    AfterValidator(_short_id),
-    AfterValidator(_not_empty),
+    _which(lambda text: len(text) <= _ID_CHARACTERS, f"text of at most {_ID_CHARACTERS} characters"),
+    WithJsonSchema({"type": "string", "maxLength": _ID_CHARACTERS}),
+]
+Prefix = Annotated[
+    ImageId,
+    _which(len, "text of at least 1 characters"),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": _ID_CHARACTERS}),
 ]
 

@@ -1,9 +1,7 @@
 """The ASGI application of the API: finds the endpoint of a request, authorizes the caller, validates the input."""
 
-import functools
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -11,20 +9,17 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from imgserve.access.keys import Access, Caller
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound, Unauthorized
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
-from imgserve.web.api.idempotency import once
+from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.responses import Reply, as_response
 from imgserve.web.api.validation import bad_request, checked, json_value, query_values
 from imgserve.web.request_log import KEY, RequestRecord
 
-PREFIX = "/api/"
-ROUTE = "api"
-"""The route label of all requests in the metrics."""
 # In earlier versions, actions followed the image id: /api/images/a.jpg/purge.
 _OLD_ACTIONS = {
     "GET": re.compile(r"/api/images/(.+)/(similar|convert/[^/]+)", re.DOTALL),
@@ -32,8 +27,8 @@ _OLD_ACTIONS = {
 }
 
 
-class Api:
-    """The endpoints of several objects; errors are raised for the middleware."""
+class Api(BaseRoute):
+    """The route to everything below /api, with any method and any bytes; errors are raised for the middleware."""
 
     def __init__(self, parts: Iterable[object], *, access: Access, keys: IdempotencyKeys) -> None:
         self.endpoints = [one for part in parts for one in endpoints_of(part)]
@@ -41,30 +36,30 @@ class Api:
         self._access = access
         self._keys = keys
 
-    @property
-    def route(self) -> BaseRoute:
-        """The route to the whole API."""
-        return ApiRoute(self)
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether a request is for the API."""
+        start = scope.get("root_path", "") + "/api/"
+        return (Match.FULL if scope["type"] == "http" and scope["path"].startswith(start) else Match.NONE), {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
         if KEY in scope:
             record: RequestRecord = scope[KEY]
-            record.route, record.private = ROUTE, True
+            record.route, record.private = "api", True
         if scope["method"] == "POST" and (redirect := moved(scope)):  # a record has no POST
             await as_response(redirect)(scope, receive, send)
             return
-        endpoint, path_values = self._routes.find(_raw_path(scope), scope["method"])
+        endpoint, values = self._routes.find(_raw_path(scope), scope["method"])
         request = Request(scope, receive)
         # Before the request is validated, so that nobody without a key learns anything.
         caller = self._access.require(_credential(request), endpoint.scope)
-        response = await self._respond(endpoint, path_values, request, caller)
-        await response(scope, receive, _without_body(send) if scope["method"] == "HEAD" else send)
+        reply = await self._respond(endpoint, values, request, caller)
+        await as_response(reply)(scope, receive, send)
 
     async def _respond(
-        self, endpoint: Endpoint, path_values: dict[str, str], request: Request, caller: Caller
-    ) -> Response:
-        values, mistakes, body = dict[str, Any](path_values), list[str](), None
+        self, endpoint: Endpoint, values: dict[str, Any], request: Request, caller: Caller
+    ) -> Reply | Response:
+        mistakes, body = list[str](), None
         if endpoint.query is not None:
             query = query_values(endpoint.query, request.scope["query_string"], mistakes)
             values["query"] = checked(endpoint.query, query, mistakes)
@@ -75,34 +70,20 @@ class Api:
             values["body"] = checked(endpoint.body, value, mistakes)
         if mistakes:
             raise bad_request(mistakes)
-        work = functools.partial(_called, endpoint, values, caller)
-        if endpoint.method != "POST":
-            return as_response(await work(request))
+
+        async def work(request: Request) -> Reply | Response:
+            call = {"call": Call(request, caller)} if endpoint.takes_call else {}
+            try:
+                result = await endpoint.call(**values, **call)
+            except ImageNotFound as error:
+                error.members.update({"id": values[IMAGE_ID]} if IMAGE_ID in values else {})
+                raise
+            return Reply(result, next(iter(endpoint.answers))) if isinstance(result, BaseModel) else result
+
+        if endpoint.method != "POST" or HEADER not in request.headers:
+            return await work(request)
         read = None if endpoint.bodies else body or b""
-        return as_response(await once(self._keys, request, caller, read, work))
-
-
-class ApiRoute(BaseRoute):
-    """Matches every path below /api, with any method and any bytes."""
-
-    def __init__(self, app: Api) -> None:
-        self.app = app
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether a request is for the API."""
-        start = scope.get("root_path", "") + PREFIX
-        return (Match.FULL if scope["type"] == "http" and scope["path"].startswith(start) else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to a request."""
-        await self.app(scope, receive, send)
-
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    pattern: re.Pattern[str]
-    endpoints: Mapping[str, Endpoint]
-    """By method."""
+        return await once(self._keys, request, caller, read, work)
 
 
 class Routes:
@@ -116,20 +97,25 @@ class Routes:
                 raise ValueError(f"{one.method} {one.path} is declared twice")
         # The path with the most fixed segments first, since a parameter may have any value.
         paths = sorted(by_path, key=lambda path: -sum("{" not in part for part in path.split("/")))
-        self._routes = [_Route(_pattern(path), by_path[path]) for path in paths]
+        self._routes = [(_pattern(path), by_path[path]) for path in paths]
 
-    def find(self, raw_path: bytes, method: str) -> tuple[Endpoint, dict[str, str]]:
+    def find(self, raw_path: bytes, method: str) -> tuple[Endpoint, dict[str, Any]]:
         """Return the endpoint and the decoded parameters of a path.
 
         Raises:
             NotFound: there is no such path.
             MethodNotAllowed: the path has no such method.
         """
-        text = raw_path.decode("latin-1")
-        for route in self._routes:
-            if match := route.pattern.fullmatch(text):
-                values = {name: _decoded(value) for name, value in match.groupdict().items()}
-                return _endpoint(route.endpoints, method), values
+        text, method = raw_path.decode("latin-1"), "GET" if method == "HEAD" else method
+        for pattern, endpoints in self._routes:
+            if match := pattern.fullmatch(text):
+                if method not in endpoints:
+                    allowed = {*endpoints, *(("HEAD",) if "GET" in endpoints else ())}
+                    raise MethodNotAllowed(members={"allow": sorted(allowed)})
+                parts = {name: unquote_to_bytes(value) for name, value in match.groupdict().items()}
+                return endpoints[method], {
+                    name: part.decode("utf-8", "surrogateescape") for name, part in parts.items()
+                }
         raise NotFound
 
 
@@ -146,36 +132,11 @@ def moved(scope: Scope) -> Response | None:
     return RedirectResponse(f"{root}/api/{match[2]}/{match[1]}" + (f"?{query}" if query else ""), 308)
 
 
-def _endpoint(endpoints: Mapping[str, Endpoint], method: str) -> Endpoint:
-    found = endpoints.get("GET" if method == "HEAD" else method)
-    if found is None:
-        raise MethodNotAllowed(members={"allow": sorted({*endpoints, *(("HEAD",) if "GET" in endpoints else ())})})
-    return found
-
-
 def _pattern(path: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", path)
     named = (f"(?P<{name}>{'.+' if name == IMAGE_ID else '[^/]+'})" for name in parts[1::2])
     fixed = [re.escape(part) for part in parts[::2]]
     return re.compile("".join(a + b for a, b in zip(fixed, [*named, ""], strict=True)), re.DOTALL)
-
-
-def _decoded(value: str) -> str:
-    return unquote_to_bytes(value).decode("utf-8", "surrogateescape")
-
-
-async def _called(endpoint: Endpoint, values: dict[str, Any], caller: Caller, request: Request) -> Reply | Response:
-    call = {"call": Call(request, caller)} if endpoint.takes_call else {}
-    try:
-        result = await endpoint.call(**values, **call)
-    except ImageNotFound as error:
-        error.members.update({"id": values[IMAGE_ID]} if IMAGE_ID in values else {})
-        raise
-    if isinstance(result, BaseModel):
-        return Reply(result, next(iter(endpoint.answers)))
-    if not isinstance(result, (Reply, Response)):
-        raise TypeError(f"{endpoint.name} returned {type(result).__name__}")
-    return result
 
 
 def _raw_path(scope: Scope) -> bytes:
@@ -195,12 +156,3 @@ def _credential(request: Request) -> str | None:
     if len(keys) > 1:
         raise Unauthorized("Several API keys came with this request; one is expected.")
     return next(iter(keys), None)
-
-
-def _without_body(send: Send) -> Send:
-    """Return a `send` that drops the body, for HEAD."""
-
-    async def sent(message: Message) -> None:
-        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
-
-    return sent

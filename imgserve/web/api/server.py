@@ -7,14 +7,7 @@ from pydantic import Field
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems
-from imgserve.errors import (
-    BadCursor,
-    ImageExists,
-    ReadOnlyOriginals,
-    StorageFull,
-    TrashItemNotFound,
-    UnreadableImage,
-)
+from imgserve.errors import BadCursor, ImageExists, ReadOnlyOriginals, StorageFull, TrashItemNotFound, UnreadableImage
 from imgserve.library.ingest import IngestService
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
@@ -117,7 +110,7 @@ class Trash:
     ingest: IngestService
     prefix: str
 
-    @endpoint("GET", "/api/trash", scope=Scope.READ, summary="List the trash", tag="trash")
+    @endpoint("GET", "/api/trash", Scope.READ, "List the trash", tag="trash")
     async def list(self) -> TrashOut:
         """Return the deleted images that can be restored."""
         return TrashOut.model_validate({"items": await self.ingest.trash()})
@@ -125,8 +118,8 @@ class Trash:
     @endpoint(
         "POST",
         "/api/trash/{item}/restore",
-        scope=Scope.DELETE,
-        summary="Restore a deleted image",
+        Scope.DELETE,
+        "Restore a deleted image",
         tag="trash",
         errors=[TrashItemNotFound, ImageExists, ReadOnlyOriginals, UnreadableImage, StorageFull],
     )
@@ -137,8 +130,8 @@ class Trash:
     @endpoint(
         "DELETE",
         "/api/trash/{item}",
-        scope=Scope.DELETE,
-        summary="Delete an image permanently",
+        Scope.DELETE,
+        "Delete an image permanently",
         tag="trash",
         errors=[TrashItemNotFound, ReadOnlyOriginals],
     )
@@ -147,14 +140,7 @@ class Trash:
         await self.ingest.destroy(item)
         return DestroyedOut(destroyed=1)
 
-    @endpoint(
-        "DELETE",
-        "/api/trash",
-        scope=Scope.DELETE,
-        summary="Empty the trash",
-        tag="trash",
-        errors=[ReadOnlyOriginals],
-    )
+    @endpoint("DELETE", "/api/trash", Scope.DELETE, "Empty the trash", tag="trash", errors=[ReadOnlyOriginals])
     async def empty(self) -> DestroyedOut:
         """Delete all items of the trash permanently."""
         return DestroyedOut(destroyed=await self.ingest.empty_trash())
@@ -168,26 +154,19 @@ class Reports:
     files: Problems
     version: str
 
-    @endpoint("GET", "/api/tags", scope=Scope.READ, summary="List the tags in use")
+    @endpoint("GET", "/api/tags", Scope.READ, "List the tags in use")
     async def tags(self) -> TagsOut:
         """Return the thousand most frequent tags with their numbers of images."""
         counts = await self.search.tag_counts(_TAGS)
         return TagsOut(tags=[TagOut(tag=tag, images=number) for tag, number in counts.items()])
 
-    @endpoint(
-        "GET",
-        "/api/problems",
-        scope=Scope.READ,
-        summary="List files that cannot be served",
-        tag="server",
-        errors=[BadCursor],
-    )
+    @endpoint("GET", "/api/problems", Scope.READ, "List files that cannot be served", tag="server", errors=[BadCursor])
     async def problems(self, query: PrefixPaging) -> ProblemsOut:
         """Return the files among the originals that cannot be served, until they are repaired or removed."""
         page = await self.files.page(query.prefix, limit=query.limit, cursor=query.cursor)
         return ProblemsOut.model_validate(page)
 
-    @endpoint("GET", "/api/stats", scope=Scope.READ, summary="Get statistics of the server", tag="server")
+    @endpoint("GET", "/api/stats", Scope.READ, "Get statistics of the server", tag="server")
     async def stats(self) -> StatsOut:
         """Return the number of images, the size of their originals, and the number of problems."""
         totals = await self.search.totals()

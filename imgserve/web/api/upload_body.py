@@ -3,8 +3,8 @@
 import contextlib
 import json
 import unicodedata
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -27,12 +27,10 @@ from imgserve.model import FocalPoint
 from imgserve.originals.incoming import Incoming
 from imgserve.web.api.requests import (
     EDITABLE,
-    Alt,
-    Description,
+    TEXT_TYPES,
     FocalPointIn,
     RequestModel,
     Tag,
-    Title,
     checked_metadata,
     editable_fields,
 )
@@ -79,21 +77,13 @@ class Point(FocalPointIn):
     model_config = ConfigDict(strict=False)
 
 
-_Tags = Annotated[tuple[Tag, ...], BeforeValidator(_read_tags), Field(max_length=200)]
 _Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(checked_metadata)]
-_MetadataText = Annotated[_Metadata, WithJsonSchema({"type": "string", "contentMediaType": "application/json"})]
 _Point = Annotated[Point | None, BeforeValidator(_read_point)]
-_PointText = Annotated[_Point, WithJsonSchema({"type": "string", "examples": ["0.3,0.7"]})]
 _Name = Annotated[str, Field(max_length=4000)]
-_Id = Annotated[str | None, Field(max_length=4000)]
 _Url = Annotated[str, Field(max_length=8192)]
-
-
 _DETAIL_TYPES: Mapping[object, Any] = {
-    "alt": Alt,
-    "description": Description,
-    str: Title,
-    tuple[str, ...]: _Tags,
+    **TEXT_TYPES,
+    tuple[str, ...]: Annotated[tuple[Tag, ...], BeforeValidator(_read_tags), Field(max_length=200)],
     Mapping[str, Any]: _Metadata,
     FocalPoint | None: _Point,
 }
@@ -111,26 +101,27 @@ class UploadDetails(_DetailFields):
     def details(self) -> Details:
         """Return the fields for the ingest service."""
         values: dict[str, Any] = {name: value for name, value in dict(self).items() if name in EDITABLE}
-        if (point := values["focal_point"]) is not None:
-            values["focal_point"] = point.point
-        return Details(**values)
+        point: Point | None = values["focal_point"]
+        return Details(**values | {"focal_point": point and point.point})
 
 
 class TextDetails(UploadDetails):
     """Descriptive fields in a form or a query, where all values are text."""
 
-    metadata: _MetadataText = Field(default_factory=dict)
+    metadata: Annotated[_Metadata, WithJsonSchema({"type": "string", "contentMediaType": "application/json"})] = Field(
+        default_factory=dict
+    )
     """A JSON object."""
-    focal_point: _PointText = None
+    focal_point: Annotated[_Point, WithJsonSchema({"type": "string", "examples": ["0.3,0.7"]})] = None
     """The point that crops keep, such as `0.3,0.7`."""
 
 
 class Placed(UploadDetails):
     """Descriptive fields and the id of an image; without `id` and `folder`, the id is derived from the content."""
 
-    id: _Id = None
+    id: _Name | None = None
     """The image id, for one file."""
-    folder: _Id = None
+    folder: _Name | None = None
     """The folder of the image, which keeps its file name."""
 
     @model_validator(mode="after")
@@ -193,23 +184,18 @@ def file_id(folder: str, file_name: str) -> str:
     """
     last = file_name.replace("\\", "/").rpartition("/")[2]
     composed = unicodedata.normalize("NFC", last)
-    plain = "".join(
-        character for character in composed if unicodedata.category(character) not in {"Cc", "Cs", "Zl", "Zp"}
-    )
-    name = _shortened(plain.strip().lstrip("."))
+    name = "".join(one for one in composed if unicodedata.category(one) not in {"Cc", "Cs", "Zl", "Zp"})
+    name = name.strip().lstrip(".")
     if not name:
         raise BadImageId("expected a file name, since the id is made of the folder and the name of the file")
-    place = unicodedata.normalize("NFC", folder).strip("/")
-    return f"{place}/{name}" if place else name
-
-
-def _shortened(name: str) -> str:
-    """Cut a long name before its extension."""
+    # A long name is cut before its extension, unless that is longer than any of an image.
     stem, dot, extension = name.rpartition(".")
-    if not dot or len(extension.encode()) > 16:  # noqa: PLR2004  longer than any extension of an image
+    if not dot or len(extension.encode()) > 16:  # noqa: PLR2004
         stem, dot, extension = name, "", ""
     room = _PART_BYTES - len(f"{dot}{extension}".encode())
-    return stem.encode()[:room].decode("utf-8", "ignore") + dot + extension
+    name = stem.encode()[:room].decode("utf-8", "ignore") + dot + extension
+    place = unicodedata.normalize("NFC", folder).strip("/")
+    return f"{place}/{name}" if place else name
 
 
 def form_values(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -239,15 +225,6 @@ class ReceivedFile:
         return incoming
 
 
-@dataclass(slots=True)
-class ReceivedForm:
-    """The files and text fields of a form."""
-
-    files: list[ReceivedFile] = field(default_factory=list)
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    """In order; names may be repeated."""
-
-
 class BodyReceiver:
     """Receives the files of one request; as a context manager it deletes those that are not taken."""
 
@@ -257,13 +234,15 @@ class BodyReceiver:
         self._max_files = files
         self._max_bytes = request_bytes
         self._field_bytes = 0
-        self._form = ReceivedForm()
+        self.files = list[ReceivedFile]()
+        self.fields = list[tuple[str, str]]()
+        """Text fields of a form in order; names may be repeated."""
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        for file in self._form.files:
+        for file in self.files:
             if file.incoming is not None:
                 await dropped(file.incoming)
 
@@ -272,14 +251,16 @@ class BodyReceiver:
         async with _writer(self._receiving) as writer:
             async for piece in stream:
                 await writer.write(piece)
-            return self._added(ReceivedFile(name, await writer.hand_over()))
+            self.files.append(file := ReceivedFile(name, await writer.hand_over()))
+        return file
 
     async def fetched(self, url: str) -> ReceivedFile:
         """Download one file."""
         incoming, name = await self._receiving.fetch(url)
-        return self._added(ReceivedFile(name, incoming))
+        self.files.append(file := ReceivedFile(name, incoming))
+        return file
 
-    async def form(self, stream: AsyncIterator[bytes], content_type: str) -> ReceivedForm:
+    async def form(self, stream: AsyncIterator[bytes], content_type: str) -> None:
         """Receive a form; an error of one file does not affect the others.
 
         Raises:
@@ -292,11 +273,6 @@ class BodyReceiver:
                     await self._field(event.name, events)
                 elif isinstance(event, PartHead):
                     await self._file(event.file_name or "", events)
-        return self._form
-
-    def _added(self, file: ReceivedFile) -> ReceivedFile:
-        self._form.files.append(file)
-        return file
 
     async def _events(self, stream: AsyncIterator[bytes], reader: FormReader) -> AsyncGenerator[Event]:
         received = 0
@@ -309,7 +285,7 @@ class BodyReceiver:
         reader.end()
 
     async def _field(self, name: str, events: AsyncIterator[Event]) -> None:
-        if len(self._form.fields) == _FIELDS:
+        if len(self.fields) == _FIELDS:
             raise BodyTooLarge(f"The form has more than {_FIELDS} text fields.")
         value = bytearray()
         async for piece in _part(events):
@@ -318,39 +294,37 @@ class BodyReceiver:
             if self._field_bytes > _FIELD_BYTES:
                 raise BodyTooLarge(f"The text fields of the form are larger than {_FIELD_BYTES} bytes.")
         try:
-            self._form.fields.append((name, value.decode()))
+            self.fields.append((name, value.decode()))
         except UnicodeDecodeError as error:
             raise BadRequest(f"{name}: expected text in UTF-8") from error
 
     async def _file(self, name: str, events: AsyncIterator[Event]) -> None:
-        if len(self._form.files) == self._max_files:
+        if len(self.files) == self._max_files:
             raise BodyTooLarge(f"The request has more than {self._max_files} files.")
         file = ReceivedFile(name)
         async with _writer(self._receiving) as writer:
             async for piece in _part(events):
                 if file.error is None:  # the rest of a rejected file is read and ignored
-                    file.error = await _error_of(writer.write(piece))
+                    with _own_error(file):
+                        await writer.write(piece)
                 if file.error is not None:
                     await writer.drop()
             if name or writer.size:  # a browser sends an empty part if no file was chosen
-                self._form.files.append(file)
+                self.files.append(file)
                 if file.error is None:
-                    file.error = await _error_of(_complete(file, writer))
+                    with _own_error(file):
+                        file.incoming = await writer.hand_over()
 
 
-async def _complete(file: ReceivedFile, writer: UploadWriter) -> None:
-    file.incoming = await writer.hand_over()
-
-
-async def _error_of(step: Awaitable[None]) -> ImgserveError | None:
-    """Return the error of one file; an error that every file would have is raised."""
+@contextlib.contextmanager
+def _own_error(file: ReceivedFile) -> Iterator[None]:
+    """Store an error of one file; an error that every file would have is raised."""
     try:
-        await step
+        yield
     except ReadOnlyOriginals:
         raise
     except ImgserveError as error:
-        return error
-    return None
+        file.error = error
 
 
 async def _part(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """Endpoints of uploads: forms, raw bodies and URLs to fetch."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, Self
@@ -9,8 +9,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from imgserve.access.keys import Scope
-from imgserve.client import ImageUrls
-from imgserve.client.urls import api_path
+from imgserve.client.urls import api_path, quoted_id
 from imgserve.errors import (
     AddressRefused,
     BadImageId,
@@ -32,9 +31,8 @@ from imgserve.errors import (
 from imgserve.library.ingest import IngestService
 from imgserve.library.results import Accepted
 from imgserve.library.upload import UploadReceiver
-from imgserve.model import Origin
 from imgserve.originals.writable import new_id
-from imgserve.web.api.endpoint import JSON, Answer, Body, Call, endpoint
+from imgserve.web.api.endpoint import JSON, Answer, Body, Call, Model, endpoint
 from imgserve.web.api.images import ImageOut, Preconditions
 from imgserve.web.api.responses import ErrorWithin, Reply, ResponseModel, error_within
 from imgserve.web.api.upload_body import (
@@ -95,7 +93,7 @@ class UploadedOut(ResponseModel):
         return cls(
             image=ImageOut.of(record, prefix),
             outcome=accepted.outcome,
-            examples=examples(ImageUrls(prefix), record.image_id, record.width),
+            examples=examples(f"{prefix}/{quoted_id(record.image_id)}", record.width),
             similar=[Alike(id=other.record.image_id, distance=other.distance) for other in accepted.similar],
         )
 
@@ -133,47 +131,40 @@ def uploaded(request: Request, accepted: Accepted, prefix: str) -> Reply:
     return Reply(UploadedOut.of(accepted, prefix), _STATUSES[accepted.outcome], {"location": location})
 
 
-def examples(urls: ImageUrls, image_id: str, width: int) -> dict[str, str]:
-    """Return URLs of renditions; the width is that of the upright original, or 0 if it is unknown."""
-    widths = sorted({min(listed, width or listed) for listed in _WIDTHS})
+def examples(path: str, width: int) -> dict[str, str]:
+    """Return URLs of renditions, equal to those of `ImageUrls`; the width is the upright original's, or 0."""
+    url = f"{path}?auto=format"
+    widths = [one for one in _WIDTHS if not width or one < width] + ([width] if 0 < width <= _WIDTHS[-1] else [])
     return {
-        "default": urls.url(image_id),
-        "width_400": urls.url(image_id, width=400, auto="format"),
-        "square_200": urls.url(image_id, width=200, height=200, fit="crop", auto="format"),
-        "srcset": ", ".join(f"{urls.url(image_id, width=one, auto='format')} {one}w" for one in widths),
+        "default": path,
+        "width_400": f"{url}&width=400",
+        "square_200": f"{url}&fit=crop&height=200&width=200",
+        "srcset": ", ".join(f"{url}&width={one} {one}w" for one in widths),
     }
 
 
 _BINARY = {"type": "string", "format": "binary"}
-_RAW = {**_BINARY, "description": "The file; its type is detected from its content, not from the header."}
 _LOCATION = {"Location": "The path of the record."}
 
 
-def _form_schema(model: type[TextDetails], file: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {"file": file, **model.model_json_schema()["properties"]},
-        "required": ["file"],
-        "additionalProperties": False,
-    }
+def _bodies(form: type[TextDetails], file: dict[str, Any], addresses: Model, **placed: str) -> Sequence[Body]:
+    """Return the types of body of uploads."""
+    properties = {"file": file, **form.model_json_schema()["properties"]}
+    schema = {"type": "object", "properties": properties, "required": ["file"], "additionalProperties": False}
+    raw = {**_BINARY, "description": "The file; its type is detected from its content, not from the header."}
+    example = {"url": "https://www.example.com/shoe.jpg", **placed}
+    return Body(FORM, schema), Body("application/octet-stream", raw), Body(JSON, addresses, example)
 
 
-_FILES = {
+_SEVERAL = {
     "type": "array",
     "items": _BINARY,
     "minItems": 1,
     "description": "One or several files, with any field name; each has its own result.",
 }
-_UPLOAD_BODIES = (
-    Body(FORM, _form_schema(PlacedText, _FILES)),
-    Body("application/octet-stream", _RAW),
-    Body(JSON, ToFetch, example={"url": "https://www.example.com/shoe.jpg", "folder": "shoes"}),
-)
-_REPLACEMENT_BODIES = (
-    Body(FORM, _form_schema(TextDetails, {**_BINARY, "description": "The file, with any field name."})),
-    Body("application/octet-stream", _RAW),
-    Body(JSON, ReplacementAddress, example={"url": "https://www.example.com/shoe.jpg"}),
-)
+_UPLOAD_BODIES = _bodies(PlacedText, _SEVERAL, ToFetch, folder="shoes")
+_ONE = {**_BINARY, "description": "The file, with any field name."}
+_REPLACEMENT_BODIES = _bodies(TextDetails, _ONE, ReplacementAddress)
 _CREATED = Answer("The image is new.", UploadedOut, headers=_LOCATION)
 
 
@@ -198,8 +189,8 @@ class Uploads:
     @endpoint(
         "POST",
         "/api/images",
-        scope=Scope.WRITE,
-        summary="Upload images",
+        Scope.WRITE,
+        "Upload images",
         bodies=_UPLOAD_BODIES,
         answers={
             200: Answer("An image with the same bytes exists.", UploadedOut, headers=_LOCATION),
@@ -215,24 +206,22 @@ class Uploads:
         repeated or text with commas. An image becomes visible after it was decoded.
         """
         request, who = call.request, call.caller.name
-        kind = media_type(request)
+        kind = _kind(request, query)
         if kind == JSON:
-            _reject_query(query)
             return await self._create_fetched(request, who)
         if kind == FORM:
-            _reject_query(query)
             return await self._create_from_form(request, who)
         self._chosen_id(query)
         check_length(request, self.receiving.max_bytes, TooLarge)
         async with self._receiver(1) as receiver:
             file = await receiver.raw(body_pieces(request), query.filename)
-            return self._reply(request, await self._accept(file, query, who))
+            return uploaded(request, await self._accept(file, query, who), self.prefix)
 
     @endpoint(
         "PUT",
         "/api/images/{image_id}",
-        scope=Scope.WRITE,
-        summary="Upload an image under an id",
+        Scope.WRITE,
+        "Upload an image under an id",
         bodies=_REPLACEMENT_BODIES,
         answers={
             200: Answer("The image was replaced, or has these bytes already.", UploadedOut, headers=_LOCATION),
@@ -258,25 +247,23 @@ class Uploads:
             if replace:
                 raise
             raise PreconditionFailed("There is an image with this id already.") from error
-        return self._reply(request, accepted)
+        return uploaded(request, accepted, self.prefix)
 
     async def _put(
         self, request: Request, image_id: str, query: RawReplacement, who: str, *, replace: bool
     ) -> Accepted:
-        kind, details = media_type(request), UploadDetails()
+        kind, details = _kind(request, query), UploadDetails()
         async with self._receiver(1) as receiver:
             if kind == JSON:
-                _reject_query(query)
                 address = validated(ReplacementAddress, (await json_value(request))[0])
                 file, details = await receiver.fetched(address.url), address
             elif kind == FORM:
-                _reject_query(query)
                 check_length(request, self.receiving.max_bytes + _FORM_ROOM, TooLarge)
-                form = await receiver.form(body_pieces(request), request.headers["content-type"])
-                details = validated(TextDetails, form_values(form.fields))
-                if not form.files:
+                await receiver.form(body_pieces(request), request.headers["content-type"])
+                details = validated(TextDetails, form_values(receiver.fields))
+                if not receiver.files:
                     raise BadRequest("expected a file in the form")
-                file = form.files[0]
+                file = receiver.files[0]
             else:
                 check_length(request, self.receiving.max_bytes, TooLarge)
                 file, details = await receiver.raw(body_pieces(request), query.filename), query
@@ -286,22 +273,21 @@ class Uploads:
     async def _create_from_form(self, request: Request, who: str) -> Reply:
         check_length(request, self.limits.request_bytes)
         async with self._receiver(self.limits.files) as receiver:
-            form = await receiver.form(body_pieces(request), request.headers["content-type"])
-            placed = validated(PlacedText, form_values(form.fields))
-            if not form.files:
+            await receiver.form(body_pieces(request), request.headers["content-type"])
+            placed, files = validated(PlacedText, form_values(receiver.fields)), receiver.files
+            if not files:
                 raise BadRequest("expected at least one file in the form")
-            if len(form.files) == 1:
-                return self._reply(request, await self._accept(form.files[0], placed, who))
+            if len(files) == 1:
+                return uploaded(request, await self._accept(files[0], placed, who), self.prefix)
             if placed.id is not None:
                 raise BadRequest("id: expected one file, since an id names one image; use folder for several")
-            return await self._several(
-                request, [(file.name, partial(self._accept, file, placed, who)) for file in form.files]
-            )
+            uploads = [(file.name, partial(self._accept, file, placed, who)) for file in files]
+            return await self._several(request, uploads)
 
     async def _create_fetched(self, request: Request, who: str) -> Reply:
         value, _ = await json_value(request)
         if not (isinstance(value, dict) and "items" in value):
-            return self._reply(request, await self._fetch(validated(Address, value), who))
+            return uploaded(request, await self._fetch(validated(Address, value), who), self.prefix)
         items = validated(Addresses, value).items
         if len(items) > self.limits.files:
             raise BadRequest(f"items: expected at most {self.limits.files}")
@@ -317,9 +303,9 @@ class Uploads:
                 accepted = await upload()
             except ImgserveError as error:
                 results.append(RefusedFile(status=error.status, name=name, problem=error_within(error, request)))
-                continue
-            single = UploadedOut.of(accepted, self.prefix)
-            results.append(TakenFile(**dict(single), status=_STATUSES[accepted.outcome], name=name))
+            else:
+                single = dict(UploadedOut.of(accepted, self.prefix))
+                results.append(TakenFile(**single, status=_STATUSES[accepted.outcome], name=name))
         return Reply(UploadsOut(results=results), 207)
 
     async def _fetch(self, address: Address, who: str) -> Accepted:
@@ -334,15 +320,8 @@ class Uploads:
     async def _ingest_file(
         self, file: ReceivedFile, image_id: str | None, details: UploadDetails, who: str, *, replace: bool
     ) -> Accepted:
-        return await self.ingest.accept(
-            file.take(),
-            image_id,
-            details=details.details(),
-            origin=Origin.UPLOAD,
-            who=who,
-            replace=replace,
-            name=file.name,
-        )
+        incoming, told = file.take(), details.details()
+        return await self.ingest.accept(incoming, image_id, details=told, who=who, replace=replace, name=file.name)
 
     def _chosen_id(self, placed: Placed) -> str | None:
         """Return the valid id that the client chose, or None; whether it is free is checked later, with the bytes."""
@@ -355,10 +334,10 @@ class Uploads:
     def _receiver(self, files: int) -> BodyReceiver:
         return BodyReceiver(self.receiving, files=files, request_bytes=self.limits.request_bytes)
 
-    def _reply(self, request: Request, accepted: Accepted) -> Reply:
-        return uploaded(request, accepted, self.prefix)
 
-
-def _reject_query(query: UploadDetails) -> None:
-    if query.model_fields_set:
+def _kind(request: Request, query: UploadDetails) -> str:
+    """Return the type of the body; only a body that is the file itself allows a query."""
+    kind = media_type(request)
+    if kind in {JSON, FORM} and query.model_fields_set:
         raise BadRequest("expected no query here: the fields of an image belong into the form or the JSON")
+    return kind

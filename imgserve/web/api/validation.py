@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -19,6 +20,7 @@ JSON_BYTES = 1_000_000
 _JSON_TYPES = {"application/json", "application/merge-patch+json"}
 _PARAMETERS = 1000
 _MISTAKES = 100
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _WORDS = {"true": True, "false": False}
 _EXPECTED = {
     "int": "a whole number",
@@ -106,8 +108,11 @@ def query_values(model: type[BaseModel], query: bytes, mistakes: list[str]) -> d
             values.setdefault(name, []).append(value)
         elif name in values:
             mistakes.append(f"{name}: appears more than once")
+        # Text that does not fit stays text, which the model rejects.
+        elif kind == "integer" and _INTEGER.fullmatch(value):
+            values[name] = int(value)
         else:
-            values[name] = _plain(kind, value)
+            values[name] = _WORDS.get(value, value) if kind == "boolean" else value
     return values
 
 
@@ -140,17 +145,14 @@ async def json_value(request: Request) -> tuple[object, bytes]:
     if media_type(request) not in _JSON_TYPES:
         raise UnsupportedContent("Expected a body of Content-Type: application/json.")
     length, body = request.headers.get("content-length", ""), bytearray()
+    too_large = BodyTooLarge(f"The body is larger than {JSON_BYTES} bytes.")
     if length.isdecimal() and int(length) > JSON_BYTES:
-        raise _too_large()
+        raise too_large
     async for piece in body_pieces(request):
         body += piece
         if len(body) > JSON_BYTES:
-            raise _too_large()
+            raise too_large
     return _parsed(bytes(body)), bytes(body)
-
-
-def _too_large() -> BodyTooLarge:
-    return BodyTooLarge(f"The body is larger than {JSON_BYTES} bytes.")
 
 
 def _parsed(body: bytes) -> object:
@@ -183,21 +185,11 @@ def _not_a_number(name: str) -> object:
 @functools.cache
 def _kinds(model: type[BaseModel]) -> Mapping[str, str]:
     """Return the JSON type of each parameter."""
-    return {name: _kind(one) for name, one in model.model_json_schema()["properties"].items()}
-
-
-def _kind(schema: Mapping[str, Any]) -> str:
-    choices = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
-    return str(choices[0].get("type", "string"))
-
-
-def _plain(kind: str, text: str) -> object:
-    """Return one value of a query; text that does not fit stays text, which the model rejects."""
-    if kind == "integer" and text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 20:  # noqa: PLR2004  64 bits
-        return int(text)
-    if kind == "boolean":
-        return _WORDS.get(text, text)
-    return text
+    kinds = dict[str, str]()
+    for name, schema in model.model_json_schema()["properties"].items():
+        choices = [one for one in schema.get("anyOf", [schema]) if one.get("type") != "null"]
+        kinds[name] = choices[0].get("type", "string")
+    return kinds
 
 
 def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:

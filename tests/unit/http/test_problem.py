@@ -66,8 +66,9 @@ def test_members_cannot_replace_what_every_problem_has() -> None:
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "a\udcff\ud800\x00\r\nb", "größe"])
-def test_nothing_of_a_hostile_request_comes_back_as_markup_or_broken_text(hostile: str) -> None:
+def test_what_comes_back_of_a_hostile_request_is_plain_json_that_no_browser_takes_for_a_page(hostile: str) -> None:
     _, headers, body = answer(BadTransform([hostile]), instance=f"/img/{hostile}")
-    assert b"<" not in body
+    assert (headers["content-type"], headers["x-content-type-options"]) == ("application/problem+json", "nosniff")
+    assert b"\\u003c" not in body
     assert json.loads(body.decode("utf-8"))["instance"].isascii()
     assert headers["content-length"] == str(len(body))

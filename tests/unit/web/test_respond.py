@@ -23,9 +23,7 @@ def sent(*, head: bool = False, **conditions: str) -> tuple[int, dict[bytes, byt
         messages.append(message)
 
     fields: Mapping[str, str] = {name.replace("_", "-"): value for name, value in conditions.items()}
-    asyncio.run(
-        send_picture(send, RENDITION, [(b"etag", b'"tag"')], head=head, conditions=fields, validators=VALIDATORS)
-    )
+    asyncio.run(send_picture(send, RENDITION, [(b"etag", b'"tag"')], fields, VALIDATORS, head=head))
     start, body = messages
     assert not body.get("more_body")
     return start["status"], dict(start["headers"]), body["body"]

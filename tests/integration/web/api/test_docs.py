@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Hostile:
-    @endpoint("GET", "/api/<b>/{image_id}", scope=Scope.READ, summary="<script>", tag="<i>")
+    @endpoint("GET", "/api/<b>/{image_id}", Scope.READ, "<script>", tag="<i>")
     async def get(self, image_id: str) -> Echo:
         """Return `<img src=x>` & "more"."""
         raise NotImplementedError(image_id)

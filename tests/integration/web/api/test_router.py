@@ -268,7 +268,7 @@ async def test_an_endpoint_whose_path_and_parameters_differ_is_not_declared() ->
     with pytest.raises(TypeError, match="image_id"):
 
         class Wrong:
-            @endpoint("GET", "/api/x/{image_id}", scope=Scope.READ, summary="x", errors=[ImageNotFound])
+            @endpoint("GET", "/api/x/{image_id}", Scope.READ, "x", errors=[ImageNotFound])
             async def get(self, query: Query) -> Echo:
                 raise NotImplementedError
 
@@ -277,6 +277,6 @@ async def test_nothing_follows_an_image_id() -> None:
     with pytest.raises(TypeError, match="nothing after the image id"):
 
         class Wrong:
-            @endpoint("GET", "/api/x/{image_id}/size", scope=Scope.READ, summary="x")
+            @endpoint("GET", "/api/x/{image_id}/size", Scope.READ, "x")
             async def size(self, image_id: str) -> Echo:
                 raise NotImplementedError

@@ -42,7 +42,8 @@ async def collect(folder: Path, parts: list[Part], **limits: int) -> list[tuple[
     """Collect a form, and give the bytes of each file or the code of its error."""
     found = list[tuple[str, bytes | str]]()
     async with collector(folder, **limits) as collecting:
-        for file in (await collecting.form(stream(form(parts)), FORM)).files:
+        await collecting.form(stream(form(parts)), FORM)
+        for file in collecting.files:
             if file.error is not None:
                 found.append((file.name, file.error.code))
                 continue
@@ -55,9 +56,9 @@ async def collect(folder: Path, parts: list[Part], **limits: int) -> list[tuple[
 async def test_files_and_fields_are_collected_in_order(tmp_path: Path) -> None:
     parts: list[Part] = [("a", "shoe.jpg", JPEG), ("title", None, "Schön".encode()), ("b", "hat.png", PNG)]
     async with collector(tmp_path) as collecting:
-        collected = await collecting.form(stream(form(parts)), FORM)
-        assert [file.name for file in collected.files] == ["shoe.jpg", "hat.png"]
-        assert collected.fields == [("title", "Schön")]
+        await collecting.form(stream(form(parts)), FORM)
+        assert [file.name for file in collecting.files] == ["shoe.jpg", "hat.png"]
+        assert collecting.fields == [("title", "Schön")]
         assert len(left(tmp_path)) == 2
     assert left(tmp_path) == []
 

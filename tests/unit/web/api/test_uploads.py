@@ -46,12 +46,25 @@ def test_a_folder_that_is_none_is_left_to_the_originals_to_refuse(folder: str) -
 
 
 def test_examples_are_addresses_of_this_image() -> None:
-    found = examples(ImageUrls("/img"), "a b/ü.jpg", 1000)
+    found = examples("/img/a%20b/%C3%BC.jpg", 1000)
     assert found["default"] == "/img/a%20b/%C3%BC.jpg"
     assert found["width_400"] == "/img/a%20b/%C3%BC.jpg?auto=format&width=400"
     assert "fit=crop&height=200&width=200" in found["square_200"]
     assert found["srcset"].endswith("width=1000 1000w")
 
 
-def test_examples_are_there_where_the_size_is_not_known() -> None:
-    assert examples(ImageUrls("/img"), "a.svg", 0)["srcset"].endswith("width=1920 1920w")
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(1000, 500), (1000, 65000), (3, 60000), (319, 9), (320, 9), (321, 9), (1920, 1), (1921, 1), (20000, 100), (0, 0)],
+)
+def test_examples_are_those_of_the_url_builder(width: int, height: int) -> None:
+    urls, image_id = ImageUrls("/img"), "a b/ü.jpg"
+    widths = (320, 640, 960, 1280, 1920)
+    assert examples("/img/a%20b/%C3%BC.jpg", width) == {
+        "default": urls.url(image_id),
+        "width_400": urls.url(image_id, width=400, auto="format"),
+        "square_200": urls.url(image_id, width=200, height=200, fit="crop", auto="format"),
+        "srcset": urls.srcset(
+            image_id, widths=widths, auto="format", original_width=width or None, original_height=height or None
+        ),
+    }
