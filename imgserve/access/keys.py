@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from imgserve.errors import Unauthorized
+from imgserve.errors import Unauthorized, Unavailable
 from imgserve.metrics import Metrics
 
+_logger = logging.getLogger(__name__)
 _NAME = "admin-key"
 _HASH = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES = 200
@@ -25,33 +26,12 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class KeyFileUnusableError(Exception):
-    """The key file cannot be written, or does not contain a hash."""
+    """The key file cannot be written, or does not contain a hash; the text says why, without the data folder."""
 
 
 def key_digest(key: str) -> str:
     """Return the stored hash of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def created_or_read(folder: Path, *, announce: Callable[[str], None]) -> str:
-    """Return the hash of the key; create the key if it does not exist, and pass it to `announce`.
-
-    If several processes start at once, one of them creates the key.
-
-    Raises:
-        KeyFileUnusableError: the folder or the file cannot be used.
-    """
-    path = folder / _NAME
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            return _read(path)
-        key = f"img_{secrets.token_urlsafe(32)}"
-        if _written(path, key_digest(key)):
-            announce(key)
-        return _read(path)
-    except OSError as error:
-        raise KeyFileUnusableError(f"{path} cannot be used: {error.strerror}") from error
 
 
 def _written(path: Path, digest: str) -> bool:
@@ -75,15 +55,11 @@ def _read(path: Path) -> str:
     with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) or mode & _OTHERS_WRITE:
-            raise KeyFileUnusableError(f"{path} can be written to by other accounts; delete it for a new key")
+            raise KeyFileUnusableError(f"{_NAME} in the data folder can be written to by other accounts")
         text = file.read(_MOST_BYTES).decode("latin-1").strip()
     if not _HASH.fullmatch(text):
-        raise KeyFileUnusableError(f"{path} holds no hash of a key; delete it for a new one")
+        raise KeyFileUnusableError(f"{_NAME} in the data folder holds no hash of a key")
     return text
-
-
-_logger = logging.getLogger(__name__)
-_DIGEST = "sha256:"
 
 
 class Scope(StrEnum):
@@ -107,44 +83,62 @@ class Caller:
 class Access:
     """Checks the permission of API calls."""
 
-    def __init__(self, digest: str | None, *, metrics: Metrics) -> None:
+    def __init__(self, digest: str | KeyFileUnusableError, *, metrics: Metrics) -> None:
+        """Check calls against the hash of the admin key; without one, the error closes the API."""
         self._digest = digest
         self._failures = metrics.access_failures
 
-    @property
-    def closed(self) -> bool:
-        """Return whether there is no key, so that every call is rejected."""
-        return self._digest is None
+    def check(self) -> str:
+        """Return the state of the API, for readiness; pictures are served without it."""
+        return "ok" if isinstance(self._digest, str) else f"degraded: {_closed(self._digest)}"
 
     def require(self, credential: str | None, scope: Scope) -> Caller:  # noqa: ARG002  the admin key has every scope
         """Return the caller of a permitted call, in constant time.
 
         Raises:
             Unauthorized: the key is missing or invalid.
+            Unavailable: there is no key, so that every call is rejected.
         """
+        if not isinstance(self._digest, str):
+            self._failures.labels("closed").inc()
+            raise Unavailable(f"No call can be authorized: {_closed(self._digest)}.")
         if credential is None:
             self._failures.labels("missing").inc()
             raise Unauthorized
-        digest = key_digest(credential)
-        if self._digest is None or not hmac.compare_digest(digest, self._digest):
-            self._failures.labels("closed" if self._digest is None else "unknown").inc()
+        if not hmac.compare_digest(key_digest(credential), self._digest):
+            self._failures.labels("unknown").inc()
             raise Unauthorized
         return Caller("admin")
 
 
-def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None]) -> str | None:
-    """Return the hash of the admin key: of the setting, else of the key created at first start.
+def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None]) -> str | KeyFileUnusableError:
+    """Return the hash of the admin key: of the setting, else of the key created at first start by one process.
 
-    `announce` receives a new key, which is not stored in plain text. If no key can be stored, the API is closed: the
-    function returns None and logs the setting that opens it.
+    `announce` receives a new key, which is not stored in plain text. If no key can be stored, the error is logged and
+    returned.
     """
     if setting:
-        return setting.removeprefix(_DIGEST).lower() if setting.startswith(_DIGEST) else key_digest(setting)
+        scheme, _, digest = setting.partition("sha256:")
+        return key_digest(setting) if scheme else digest.lower()
+    path = folder / _NAME
     try:
-        return created_or_read(folder, announce=announce)
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return _read(path)
+        key = f"img_{secrets.token_urlsafe(32)}"
+        if _written(path, key_digest(key)):
+            announce(key)
+        return _read(path)
+    except OSError as error:
+        unusable = KeyFileUnusableError(f"the data folder cannot be used ({error.strerror})")
     except KeyFileUnusableError as error:
-        _logger.error("the API is closed: %s; set access.admin_key, or make that folder writable", error)  # noqa: TRY400  the sentence says all
-        return None
+        unusable = error
+    _logger.error("the API is closed, since %s; the data folder is %s", _closed(unusable), folder)
+    return unusable
+
+
+def _closed(error: KeyFileUnusableError) -> str:
+    return f"{error}; set access.admin_key, or correct that and restart"
 
 
 def announce_admin_key(key: str) -> None:

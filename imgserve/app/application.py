@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.app.management import Management, build_api, build_management
+from imgserve.access.keys import Access
+from imgserve.app.management import Management, build_access, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, data_folder, url_options
 from imgserve.catalog import Catalog, Database
@@ -51,8 +52,9 @@ def create_app(config: Config | None = None) -> Starlette:
         options=url_options(config),
         timing_headers=config.http.timing_header,
     )
+    access = build_access(config, parts, data)
     ops = Operations(
-        functools.partial(_check, parts, management),
+        functools.partial(_check, parts, management, access),
         _collected(parts.metrics),
         parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
@@ -64,7 +66,7 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    api = build_api(config, parts, management, data)
+    api = build_api(config, parts, management, access)
     document = ApiDocument(api.endpoints, static_folder(), version=__version__)
     others = routes(ops, pages, api, *document.routes)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
@@ -109,8 +111,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         parts.requests.access_log.close()
 
 
-async def _check(parts: Parts, management: Management) -> Mapping[str, str]:
-    return {**await parts.check(), **management.check()}
+async def _check(parts: Parts, management: Management, access: Access) -> Mapping[str, str]:
+    return {**await parts.check(), **management.check(), "api": access.check()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,10 +175,15 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     )
 
 
-def build_api(config: Config, parts: Parts, management: Management, data: Path) -> Api:
-    """Return the API. At first start this creates and prints the admin key."""
-    catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
+def build_access(config: Config, parts: Parts, data: Path) -> Access:
+    """Return the check of API calls. At first start this creates and prints the admin key."""
     digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
+    return Access(digest, metrics=parts.metrics)
+
+
+def build_api(config: Config, parts: Parts, management: Management, access: Access) -> Api:
+    """Return the API."""
+    catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     converter = Converter(parts.locator, parts.resolver, parts.renditions)
     bulk = BulkConverter(catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
     warmer = Warmer(parts.locator, parts.resolver, parts.renditions, catalog.search, at_once=processes(config))
@@ -200,4 +205,4 @@ def build_api(config: Config, parts: Parts, management: Management, data: Path) 
         Warming(warmer),
         Reports(catalog.search, catalog.problems, version=__version__),
     )
-    return Api(endpoints, access=Access(digest, metrics=parts.metrics), keys=catalog.idempotency)
+    return Api(endpoints, access=access, keys=catalog.idempotency)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imgserve.access.keys import Access, Scope, admin_digest, announce_admin_key, key_digest
-from imgserve.errors import Unauthorized
+from imgserve.access.keys import Access, KeyFileUnusableError, Scope, admin_digest, announce_admin_key, key_digest
+from imgserve.errors import Unauthorized, Unavailable
 from imgserve.metrics import Metrics
 
 KEY = "img_0123456789abcdef"
@@ -30,11 +30,14 @@ def test_the_key_opens_everything_and_nothing_else_does() -> None:
 
 
 def test_without_any_key_nobody_may_do_anything() -> None:
-    access = Access(None, metrics=Metrics(CollectorRegistry()))
-    assert access.closed
+    metrics = Metrics(CollectorRegistry())
+    access = Access(KeyFileUnusableError("the disk is gone"), metrics=metrics)
     for given in (None, "", "None"):
-        with pytest.raises(Unauthorized):
+        with pytest.raises(Unavailable, match=r"the disk is gone; set access\.admin_key"):
             access.require(given, Scope.READ)
+    assert access.check().startswith("degraded: the disk is gone; set access.admin_key")
+    assert metrics.registry.get_sample_value("imgserve_access_failures_total", {"reason": "closed"}) == 3
+    assert Access(key_digest(KEY), metrics=Metrics(CollectorRegistry())).check() == "ok"
 
 
 @pytest.mark.parametrize("setting", [KEY, f"sha256:{key_digest(KEY)}", f"sha256:{key_digest(KEY).upper()}"])
@@ -58,14 +61,14 @@ def test_a_key_is_created_at_first_start_shown_once_and_stored_as_a_hash(tmp_pat
     assert key not in file.read_text()
 
 
-def _begin(folder: Path, told: "Queue[tuple[str | None, list[str]]]") -> None:
+def _begin(folder: Path, told: "Queue[tuple[str | KeyFileUnusableError, list[str]]]") -> None:
     shown = list[str]()
     told.put((admin_digest("", folder, announce=shown.append), shown))
 
 
 def test_one_of_many_processes_makes_the_key(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    told: Queue[tuple[str | None, list[str]]] = context.Queue()
+    told: Queue[tuple[str | KeyFileUnusableError, list[str]]] = context.Queue()
     processes = [context.Process(target=_begin, args=(tmp_path, told)) for _ in range(8)]
     for process in processes:
         process.start()
@@ -112,9 +115,11 @@ def test_the_api_is_closed_if_no_key_can_be_stored_and_the_log_names_the_setting
     spoil(tmp_path / "data")
     shown = list[str]()
     with caplog.at_level(logging.ERROR):
-        assert admin_digest("", tmp_path / "data", announce=shown.append) is None
+        error = admin_digest("", tmp_path / "data", announce=shown.append)
     assert shown == []
-    assert "set access.admin_key" in caplog.text
+    assert isinstance(error, KeyFileUnusableError)
+    assert str(tmp_path) not in str(error)
+    assert caplog.text.count("set access.admin_key") == 1
     assert str(tmp_path / "data") in caplog.text
 
 
