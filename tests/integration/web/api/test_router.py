@@ -261,7 +261,7 @@ async def test_the_document_reports_what_was_declared(catalog: Catalog) -> None:
     assert sorted(wish["responses"]) == ["201", "400", "401", "403", "413", "415", "422", "503"]
     get = document["paths"]["/api/things/{image_id}"]["get"]
     assert "`image_not_found`" in get["responses"]["404"]["description"]
-    assert get["description"] == "Tell of a thing."
+    assert get["description"] == "Report a thing."
 
 
 async def test_an_endpoint_whose_path_and_parameters_differ_is_not_declared() -> None:
