@@ -19,6 +19,8 @@ import httpx2
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.prefork import PreforkedProcess
+
 T = TypeVar("T")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -65,7 +67,7 @@ class Answer:
 class Server:
     """A running server, and what it has logged."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | PreforkedProcess
     lines: list[str] = field(default_factory=list)
     base_url: str = ""
     client: httpx2.Client = field(default_factory=lambda: httpx2.Client(headers={"accept": "*/*"}, timeout=PATIENCE))
@@ -135,15 +137,8 @@ def server(originals: Path, *options: object, env: Mapping[str, str] | None = No
             "IMGSERVE_RENDERING__PROCESSES": "1",
             **(env or {}),
         }
-        command = [sys.executable, "-m", "imgserve", "serve", str(originals), "--port", "0", *map(str, options)]
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment(**settings),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        arguments = ["serve", str(originals), "--port", "0", *map(str, options)]
+        process = PreforkedProcess(arguments, cwd=folder, env=environment(**settings))
         stack.callback(_bury, process)
         served = Server(process)
         reader = threading.Thread(target=served.read_log, daemon=True)
@@ -163,7 +158,7 @@ def _address(served: Server) -> str:
     return found[1] if found else ""
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[str] | PreforkedProcess) -> None:
     """End the process and all below it; nothing happens to one that has ended by itself."""
     if process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
@@ -173,7 +168,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
     process.wait(PATIENCE)
 
 
-def _bury(process: subprocess.Popen[str]) -> None:
+def _bury(process: subprocess.Popen[str] | PreforkedProcess) -> None:
     if process.stderr is not None:
         process.stderr.close()
 

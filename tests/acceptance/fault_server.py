@@ -5,8 +5,6 @@ import http.client
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +17,8 @@ import psutil
 import pyvips
 
 from tests.pictures import encoded, noise
-from tests.servers import PATIENCE, ROOT, until
+from tests.prefork import PreforkedProcess
+from tests.servers import PATIENCE, environment, until
 
 _OLD = 60.0
 """Seconds since the originals of a test were last changed: they count as settled."""
@@ -52,16 +51,10 @@ class FaultServer:
     def __init__(self, folder: Path, cache: Path, settings: dict[str, object], workers: int) -> None:
         self.cache = cache
         given = {"LOG__ACCESS": "off", "ORIGINALS__WATCH": "false", "RENDERING__PROCESSES": 1} | settings
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("IMGSERVE_")}
-        command = [sys.executable, "-m", "imgserve", "serve", str(folder), "--cache", str(cache), "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, "--workers", str(workers)],
+        self.process = PreforkedProcess(
+            ["serve", str(folder), "--cache", str(cache), "--port", "0", "--workers", str(workers)],
             cwd=folder.parent,
-            env=clean | {"PYTHONPATH": str(ROOT)} | {f"IMGSERVE_{name}": str(value) for name, value in given.items()},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
+            env=environment(**{f"IMGSERVE_{name}": str(value) for name, value in given.items()}),
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
