@@ -21,7 +21,8 @@ from starlette.routing import Route
 from imgserve.client.api import Imgserve
 from imgserve.errors import ImageExists, ImageNotFound, ImgserveError, PreconditionFailed, Unauthorized
 from imgserve.http.problem import problem
-from tests.servers import PATIENCE, until
+from tests.prefork import PATIENCE
+from tests.servers import until
 
 MakeClient = Callable[..., Imgserve]
 

@@ -1,19 +1,24 @@
-"""Start the real command in a fork of a process that has imported its libraries: most of a server's start is imports.
+"""Run Python programs in a fork of a process that has imported the libraries: most of a server's start is imports.
 
-The fork runs `imgserve.cli.main` with its own arguments, environment, folder and standard error, as a fresh interpreter
-would. What differs is the command line that other processes see. Tests of the command itself start an interpreter.
+The fork has its own arguments, environment, folder and outputs, as a fresh interpreter would. What differs is the
+command line that other processes see. Tests of the command itself start an interpreter.
 """
 
+import contextlib
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import TextIO
+from typing import Self, TextIO
 
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60.0
+"""Seconds until something that should happen is given up: the machine may be busy with other things."""
 _LIBRARIES = [
     "PIL.Image",
     "alembic.command",
@@ -41,18 +46,39 @@ _CONTEXT.set_forkserver_preload(_LIBRARIES)
 
 
 class PreforkedProcess:
-    """A running command, with the part of `subprocess.Popen[str]` that the tests use."""
+    """A running Python program, with the part of `subprocess.Popen[str]` that the tests use.
 
-    def __init__(self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
-        reader, writer = os.pipe()
-        with Connection(writer, readable=False) as stderr:
+    `command` is what would follow `python`: `-m module`, `-c code` or a script, and arguments.
+    """
+
+    def __init__(
+        self, command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] = os.environ, stdout: bool = False
+    ) -> None:
+        ends = [os.pipe() for _ in range(1 + stdout)]
+        with contextlib.ExitStack() as stack:
+            writers = [stack.enter_context(Connection(writer, readable=False)) for _, writer in ends]
             self._process: ForkServerProcess = _CONTEXT.Process(
-                target=_run, args=(list(arguments), str(cwd), dict(env), stderr)
+                target=_run, args=(list(command), str(cwd), dict(env), writers)
             )
             self._process.start()
-        self.stderr: TextIO | None = os.fdopen(reader, errors="replace")
+        readers: list[TextIO] = [os.fdopen(reader, errors="replace") for reader, _ in ends]
+        self.stderr: TextIO | None = readers[0]
+        self.stdout: TextIO | None = readers[1] if stdout else None
         assert self._process.pid is not None
         self.pid: int = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wait(PATIENCE)
+        self.close()
+
+    def close(self) -> None:
+        """Close the pipes."""
+        for stream in (self.stderr, self.stdout):
+            if stream is not None:
+                stream.close()
 
     def poll(self) -> int | None:
         """Return the exit status, negative for a signal, or None while it runs."""
@@ -80,18 +106,25 @@ class PreforkedProcess:
         self._process.kill()
 
 
-def _run(arguments: list[str], cwd: str, env: dict[str, str], stderr: Connection) -> None:
-    """Run the command in this fork, and exit with its status."""
+def _run(command: list[str], cwd: str, env: dict[str, str], outputs: list[Connection]) -> None:
+    """Run the program in this fork, as the interpreter would, and exit with its status."""
     with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - a device, for its descriptor
-        os.dup2(nothing.fileno(), 0)
-        os.dup2(nothing.fileno(), 1)
-    os.dup2(stderr.fileno(), 2)
-    stderr.close()
+        for number in (0, 1):
+            os.dup2(nothing.fileno(), number)
+    for number, output in zip((2, 1), outputs, strict=False):
+        os.dup2(output.fileno(), number)
+        output.close()
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    sys.argv = ["imgserve", *arguments]
-    from imgserve.cli.main import main  # noqa: PLC0415 - as late as an interpreter would
-
-    main()
+    match command:
+        case ["-m", module, *_]:
+            sys.argv = command[1:]
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        case ["-c", code, *arguments]:
+            sys.argv = ["-c", *arguments]
+            exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - the tests' own code
+        case [script, *_]:
+            sys.argv = command
+            runpy.run_path(script, run_name="__main__")

@@ -19,16 +19,13 @@ import httpx2
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.prefork import PreforkedProcess
+from tests.prefork import PATIENCE, ROOT, PreforkedProcess
 
 T = TypeVar("T")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a command of imgserve to its end."""
 
-ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0
-"""Seconds until something that should happen is given up: the machine may be busy with other things."""
 
 _LISTENING = re.compile(r"listening on (http://\S+)")
 
@@ -137,8 +134,8 @@ def server(originals: Path, *options: object, env: Mapping[str, str] | None = No
             "IMGSERVE_RENDERING__PROCESSES": "1",
             **(env or {}),
         }
-        arguments = ["serve", str(originals), "--port", "0", *map(str, options)]
-        process = PreforkedProcess(arguments, cwd=folder, env=environment(**settings))
+        command = ["-m", "imgserve", "serve", str(originals), "--port", "0", *map(str, options)]
+        process = PreforkedProcess(command, cwd=folder, env=environment(**settings))
         stack.callback(_bury, process)
         served = Server(process)
         reader = threading.Thread(target=served.read_log, daemon=True)

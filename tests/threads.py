@@ -19,7 +19,7 @@ from imgserve.server.connection import Timeouts
 from imgserve.server.hot import HotPath
 from imgserve.server.process import ServerOptions, WorkerServer, _config
 from imgserve.server.sockets import bind, unbind
-from tests.servers import PATIENCE
+from tests.prefork import PATIENCE
 
 T = TypeVar("T")
 

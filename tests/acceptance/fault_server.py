@@ -17,8 +17,8 @@ import psutil
 import pyvips
 
 from tests.pictures import encoded, noise
-from tests.prefork import PreforkedProcess
-from tests.servers import PATIENCE, environment, until
+from tests.prefork import PATIENCE, PreforkedProcess
+from tests.servers import environment, until
 
 _OLD = 60.0
 """Seconds since the originals of a test were last changed: they count as settled."""
@@ -52,7 +52,7 @@ class FaultServer:
         self.cache = cache
         given = {"LOG__ACCESS": "off", "ORIGINALS__WATCH": "false", "RENDERING__PROCESSES": 1} | settings
         self.process = PreforkedProcess(
-            ["serve", str(folder), "--cache", str(cache), "--port", "0", "--workers", str(workers)],
+            ["-m", "imgserve", "serve", str(folder), "--cache", str(cache), "--port", "0", "--workers", str(workers)],
             cwd=folder.parent,
             env=environment(**{f"IMGSERVE_{name}": str(value) for name, value in given.items()}),
         )

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from tests.pictures import encoded, noise
-from tests.servers import PATIENCE, ROOT, command_of, environment, until
+from tests.prefork import PATIENCE, ROOT
+from tests.servers import command_of, environment, until
 
 pytestmark = pytest.mark.alone
 BENCHMARKS = (sys.executable, "-m", "benchmarks")

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from tests.pictures import BLUE, GREEN, RED, color_at, encoded, near, noise, opened, quarters
-from tests.servers import PATIENCE, Server, server, settled, until
+from tests.prefork import PATIENCE
+from tests.servers import Server, server, settled, until
 
 WITHIN = 1.3
 """One second is promised, to requests that begin after it. The rest is for the time between a look and its note."""

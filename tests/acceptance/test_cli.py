@@ -13,7 +13,8 @@ import yaml
 
 import imgserve as package
 from tests.pictures import encoded, opened, quarters
-from tests.servers import ROOT, imgserve, server, settled
+from tests.prefork import ROOT
+from tests.servers import imgserve, server, settled
 
 KEY = "img_" + "k" * 43
 PNG = encoded(quarters(), "png")

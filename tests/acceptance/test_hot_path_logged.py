@@ -10,8 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.pictures import encoded, noise
+from tests.prefork import PATIENCE
 from tests.raw_http import RawAnswer, raw, talk
-from tests.servers import PATIENCE, Server, server, settled, until
+from tests.servers import Server, server, settled, until
 from tests.threads import ThreadServer, thread_server
 
 TARGET = "/img/noise.jpg?width=100"

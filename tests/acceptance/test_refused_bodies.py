@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from tests.prefork import PATIENCE
 from tests.raw_http import AnswerReader, raw
-from tests.servers import PATIENCE, Server
+from tests.servers import Server
 
 _HEAD = """
 POST /img/shoe.jpg HTTP/1.1

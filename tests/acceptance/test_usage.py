@@ -14,7 +14,8 @@ import pytest
 
 from tests.management import KEY, Api, managed
 from tests.pictures import encoded, noise, opened, quarters
-from tests.servers import PATIENCE, settled, until
+from tests.prefork import PATIENCE
+from tests.servers import settled, until
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -22,7 +22,7 @@ from imgserve.catalog import Database, ImageQuery, Images, Problems
 from imgserve.errors import CatalogUnavailable, ConfigError
 from tests.catalogs import Catalog, opened, record
 from tests.postgres import Server
-from tests.servers import ROOT
+from tests.prefork import ROOT
 
 pytestmark = pytest.mark.anyio
 

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import subprocess
-import sys
 
 import pytest
 from sqlalchemy import text
 
 from imgserve.catalog import ImageQuery, Totals
 from tests.catalogs import Catalog, opened, record
+from tests.prefork import PreforkedProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -91,9 +90,10 @@ async def test_a_reader_sees_records_with_their_own_tags_while_they_change(addre
 
 async def test_two_processes_write_one_catalog(address: str) -> None:
     async with opened(address, patience=60) as catalog:
-        command = [sys.executable, "-c", WRITER, address]
-        started = [subprocess.Popen([*command, name]) for name in ("one", "two")]
+        started = [PreforkedProcess(["-c", WRITER, address, name]) for name in ("one", "two")]
         assert [await asyncio.to_thread(process.wait, 120) for process in started] == [0, 0]
+        for process in started:
+            process.close()
         assert (await catalog.search.totals()).images == 301
         counts = await catalog.search.tag_counts()
         assert (counts["one"], counts["two"]) == (150, 150)
@@ -104,7 +104,7 @@ async def test_a_bulk_delete_that_is_killed_has_done_all_or_nothing(address: str
     number = 4000
     async with opened(address, patience=60) as catalog:
         await catalog.images.put_many(record(f"{n}", size=1, tags=("x",), title="word") for n in range(number))
-        with subprocess.Popen([sys.executable, "-c", DELETER, address], stdout=subprocess.PIPE) as process:
+        with PreforkedProcess(["-c", DELETER, address], stdout=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
             await asyncio.sleep(seconds)

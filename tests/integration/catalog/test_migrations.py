@@ -17,6 +17,7 @@ from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, metadata
 from imgserve.errors import CatalogUnavailable
 from tests.catalogs import Catalog, opened, record
 from tests.postgres import Server
+from tests.prefork import PreforkedProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -96,13 +97,12 @@ async def test_several_processes_that_start_at_once_make_it_once(address: str) -
         "import asyncio, sys; from tests.catalogs import opened, record\n"
         "async def main():\n"
         "    async with opened(sys.argv[1]) as catalog: await catalog.images.put(record(sys.argv[2]))\n"
-        "sys.stdin.read(1); asyncio.run(main())"
+        "asyncio.run(main())"
     )
-    started = [subprocess.Popen([sys.executable, "-c", code, address, name], stdin=subprocess.PIPE) for name in "abcd"]
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.close()
+    started = [PreforkedProcess(["-c", code, address, name]) for name in "abcd"]
     assert [await asyncio.to_thread(process.wait, 60) for process in started] == [0, 0, 0, 0]
+    for process in started:
+        process.close()
     async with opened(address) as catalog:
         assert sorted(await catalog.images.versions()) == list("abcd")
 

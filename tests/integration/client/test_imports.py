@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.servers import ROOT, environment
+from tests.prefork import ROOT
+from tests.servers import environment
 
 HEAVY = ("pyvips", "pi_heif", "starlette", "uvicorn", "anyio", "asyncio", "pydantic", "yaml", "cachetools", "click",
          "prometheus_client", "sqlalchemy", "httpx2", "http.client", "socket", "ssl")  # fmt: skip

@@ -22,7 +22,7 @@ from imgserve.errors import (
     Unauthorized,
 )
 from tests.api_server import ApiServer, MakeClient, api_server, record, told
-from tests.servers import PATIENCE
+from tests.prefork import PATIENCE
 
 DATA = bytes(100_000)
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from imgserve.library.trash import read_sidecar
 from imgserve.model import FocalPoint
 from tests.library_rig import Rig, open_rig, picture
+from tests.prefork import PreforkedProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -50,10 +49,9 @@ asyncio.run(main())
 
 async def killed(code: str, tmp_path: Path, address: str, seconds: float) -> None:
     """Run a program and kill it some time after it has begun."""
-    command = [sys.executable, "-c", code, str(tmp_path), address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with PreforkedProcess(["-c", code, str(tmp_path), address], stdout=True) as process:
         assert process.stdout is not None
-        assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
+        assert await asyncio.to_thread(process.stdout.readline) == "ready\n"
         await asyncio.sleep(seconds)
         process.kill()
 

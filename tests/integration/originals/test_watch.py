@@ -7,7 +7,7 @@ import pytest
 
 from imgserve.originals.tree import OriginalsTree
 from imgserve.originals.watch import FolderWatch
-from tests.servers import PATIENCE
+from tests.prefork import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

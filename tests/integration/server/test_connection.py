@@ -16,7 +16,8 @@ import pytest
 from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions, WorkerServer, _config
 from imgserve.server.sockets import bind, unbind
-from tests.servers import PATIENCE, until
+from tests.prefork import PATIENCE
+from tests.servers import until
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

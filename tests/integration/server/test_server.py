@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 import imgserve
-from tests.servers import PATIENCE, command_of, until
+from tests.prefork import PATIENCE
+from tests.servers import command_of, until
 
 SCRIPT = Path(__file__).with_name("serve_app.py")
 

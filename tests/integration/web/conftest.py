@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ import psutil
 import pytest
 
 from tests.api_frame import AUTHORIZED
-from tests.servers import PATIENCE, ROOT, Server, environment, until
+from tests.prefork import PATIENCE, PreforkedProcess
+from tests.servers import Server, environment, until
 
 _SCRIPT = Path(__file__).with_name("upload_app.py")
 
@@ -51,14 +50,7 @@ Start = Callable[..., contextlib.AbstractContextManager[UploadServer]]
 def upload_server(folder: Path, catalog: Path, **settings: Any) -> Iterator[UploadServer]:
     """Serve uploads into a folder until the block ends."""
     given = json.dumps({"folder": str(folder), "catalog": str(catalog), **settings})
-    process = subprocess.Popen(
-        [sys.executable, str(_SCRIPT), given],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = PreforkedProcess([str(_SCRIPT), given], env=environment())
     served = Server(process)
     served.client.headers.update(AUTHORIZED)
     reader = threading.Thread(target=served.read_log, daemon=True)

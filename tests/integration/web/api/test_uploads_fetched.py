@@ -12,8 +12,8 @@ import pytest
 from tests.api_frame import AUTHORIZED, KEY
 from tests.integration.web.conftest import UploadServer, upload_server
 from tests.pictures import encoded, quarters
+from tests.prefork import PATIENCE
 from tests.remote import Remote, ok, redirect, remote
-from tests.servers import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,9 @@ from tests.disks import mount
 from tests.forms import FORM, closing, form, opening
 from tests.integration.web.conftest import UploadServer, upload_server
 from tests.pictures import encoded, noise, quarters
+from tests.prefork import PATIENCE
 from tests.raw_http import AnswerReader, RawAnswer, raw
-from tests.servers import PATIENCE, until
+from tests.servers import until
 
 JPEG = encoded(quarters(), "jpg")
 LIMIT = 2_000_000
