@@ -5,7 +5,8 @@ import struct
 
 import pyvips
 
-from imgserve.pipeline.metadata import without
+from imgserve.pipeline.colorimetry import light_of, primaries_to_xyz, profile_of
+from imgserve.pipeline.declared import PRIMARIES, TRANSFER, without
 from imgserve.transform.value import Color, Transform
 
 _DIRECT = {"srgb", "b-w", "rgb"}
@@ -17,7 +18,12 @@ _STEPS = 9
 
 
 def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
-    """Return an image in 8-bit sRGB or gray: by the embedded profile with relative intent, CMYK by a standard one."""
+    """Return an image in 8-bit sRGB or gray: by the embedded profile with relative intent, CMYK by a standard one.
+
+    PQ and HLG are tone-mapped.
+    """
+    if transform.profile != "strip" and image.get_typeof(TRANSFER):
+        return _tone_mapped(image)
     if transform.profile == "origin" and image.get_typeof("icc-profile-data") and image.interpretation != "cmyk":
         return _eight_bits(image)
     if transform.profile == "strip" and image.interpretation in _DIRECT | _WIDE:
@@ -30,6 +36,28 @@ def to_output(image: pyvips.Image, transform: Transform) -> pyvips.Image:
             # A damaged profile, or one for another number of channels: the values are taken for sRGB, as in browsers.
             image = image if image.interpretation in _DIRECT | _WIDE else image.colourspace("srgb")
     return _eight_bits(without(image, "icc-profile-data"))
+
+
+_KNEE = 0.75
+"""Linear light up to which nothing changes; reference white, 1.0, becomes 0.875, which is 240 of 255."""
+
+
+def _tone_mapped(image: pyvips.Image) -> pyvips.Image:
+    """Return PQ or HLG in sRGB: light above a knee is compressed, and hues are kept."""
+    transfer, matrix = image.get(TRANSFER), primaries_to_xyz(image.get(PRIMARIES))
+    image = without(image, TRANSFER, PRIMARIES, "icc-profile-data")
+    deep = image.format == "ushort"
+    if image.bands < 3:  # noqa: PLR2004  gray
+        image = image.colourspace("rgb16" if deep else "srgb")
+    light = light_of(image[:3], transfer, matrix[1])
+    red, green, blue = light.bandsplit()
+    brightest = red.bandrank([green, blue], index=2)
+    above = (brightest - _KNEE) / (1 - _KNEE)
+    compressed = (above / (above + 1) * (1 - _KNEE) + _KNEE) / brightest
+    light = light * (brightest > _KNEE).ifthenelse(compressed, 1)
+    xyz = light.recomb([[100 * part for part in row] for row in matrix]).copy(interpretation="xyz")
+    shown = xyz.colourspace("scrgb").colourspace("srgb")
+    return shown.bandjoin((image[3] / (257 if deep else 1)).cast("uchar")) if image.hasalpha() else shown
 
 
 def has_srgb_profile(image: pyvips.Image) -> bool:
@@ -125,7 +153,7 @@ def color_space(image: pyvips.Image) -> str:
     if image.interpretation not in _RGB_SPACES:
         return _OTHERS.get(image.interpretation, "other")
     if not image.get_typeof("icc-profile-data"):
-        return "srgb"
+        return primaries(profile_of(image.get(PRIMARIES))) if image.get_typeof(TRANSFER) else "srgb"
     return primaries(image.get("icc-profile-data")) or ("srgb" if has_srgb_profile(image) else "rgb")
 
 

@@ -14,7 +14,9 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4}
 _IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY = 0x010E, 0x013B, 0x8298, 0x8769
 _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
 _TAKEN, _OFFSET, _USER_COMMENT = 0x9003, 0x9011, 0x9286
+_INTEROPERABILITY_DIRECTORY, _COLOR_SPACE, _INTEROPERABILITY = 0xA005, 0xA001, 0x0001
 _TAGS = {
+    _INTEROPERABILITY_DIRECTORY, _COLOR_SPACE, _INTEROPERABILITY,
     _IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY,
     _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _TAKEN, _OFFSET, _USER_COMMENT,
 }  # fmt: skip
@@ -59,19 +61,36 @@ class _Block:
         return int.from_bytes(value[:4], "little" if self.order == "<" else "big")
 
 
-def read_exif(data: bytes) -> EmbeddedText:
-    """Return the texts of an EXIF block or a TIFF; no texts if it is neither."""
+def _values(data: bytes) -> tuple[dict[int, bytes], str]:
+    """Return the values of an EXIF block or a TIFF, and its byte order; none if it is neither, or damaged."""
     data = data.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    found: dict[int, bytes] = {}
     if order is None:
-        return EmbeddedText()
+        return found, ""
     exif = _Block(data, order)
     try:
         found = exif.directory(exif.number(data[4:8]))
-        deeper = exif.directory(exif.number(found[_EXIF_DIRECTORY])) if _EXIF_DIRECTORY in found else {}
+        for deeper in (_EXIF_DIRECTORY, _INTEROPERABILITY_DIRECTORY):
+            if deeper in found:
+                found |= exif.directory(exif.number(found[deeper]))
     except struct.error:
-        return EmbeddedText()
-    return _texts(found | deeper, little=order == "<")
+        return {}, ""
+    return found, order
+
+
+def declares_adobe_rgb(data: bytes) -> bool:
+    """Return whether an EXIF block declares Adobe RGB, as cameras do without a profile: R03 (DCF 2.0), or 2."""
+    found, order = _values(data)
+    return found.get(_INTEROPERABILITY) == b"R03\0" or (
+        bool(order) and found.get(_COLOR_SPACE) == struct.pack(order + "H", 2)
+    )
+
+
+def read_exif(data: bytes) -> EmbeddedText:
+    """Return the texts of an EXIF block or a TIFF; no texts if it is neither."""
+    found, order = _values(data)
+    return _texts(found, little=order == "<") if found else EmbeddedText()
 
 
 def _texts(found: Mapping[int, bytes], *, little: bool) -> EmbeddedText:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pyvips
 
+from imgserve.pipeline.declared import without
 from imgserve.pipeline.embedded_text import EmbeddedText, read_iptc, read_xmp
 from imgserve.pipeline.exif import read_exif
 from imgserve.pipeline.load import Recognized
@@ -38,15 +39,6 @@ _RIGHTS = {"exif-ifd0-Copyright", "exif-ifd0-Artist"}
 _STALE = ("orientation", "jpeg-thumbnail-data", "bits-per-sample", "palette", "jpeg-chroma-subsample", "gif-palette")
 _DESCRIPTIONS = ("exif-", "xmp-", "iptc-")
 _FRAMES = ("page-height", "n-pages", "delay", "loop", "gif-delay", "gif-loop")
-
-
-def without(image: pyvips.Image, *names: str) -> pyvips.Image:
-    """Return an image without some fields."""
-    image = image.copy()
-    for name in names:
-        if image.get_typeof(name):
-            image.remove(name)
-    return image
 
 
 def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str]:

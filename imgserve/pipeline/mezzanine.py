@@ -132,7 +132,7 @@ class Decoded:
 
 
 _logger = logging.getLogger("imgserve.render")
-_NAME = b"imgserve mezzanine 1\n"
+_NAME = b"imgserve mezzanine 2\n"
 _HEAD_BYTES = 4096
 _MAX_BANDS = 4
 
