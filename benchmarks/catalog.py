@@ -17,8 +17,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from imgserve.catalog import Database, ImageQuery, Images, ImageSearch, ImageSets, Sort
+from imgserve.catalog import Database, ImageQuery, Images, ImageSearch, Sort
 from imgserve.model import ImageRecord, Origin
+from tests.catalogs import put, put_many
 from tests.postgres import serving
 
 _WORDS = [f"{first}{second}" for first in "bdfglmnprst" for second in ("alder", "ona", "irch", "eed", "umble", "ark")]
@@ -45,10 +46,10 @@ async def measure(url: str, records: int) -> dict[str, float]:
     """Fill a catalog and time the queries."""
     database, figures = Database(url, patience=60), dict[str, float]()
     await database.open()
-    images, search, sets = Images(database), ImageSearch(database), ImageSets(database)
+    images, search = Images(database), ImageSearch(database)
     began = time.perf_counter()
     for start in range(0, records, _BATCH):
-        await images.put_many([record(number) for number in range(start, min(start + _BATCH, records))])
+        await put_many(images, [record(number) for number in range(start, min(start + _BATCH, records))])
     figures["insert all, records/s"] = records / (time.perf_counter() - began)
     async with database.writing() as connection:
         # PostgreSQL does this by itself within a minute.
@@ -59,8 +60,8 @@ async def measure(url: str, records: int) -> dict[str, float]:
     questions: dict[str, Callable[[int], Awaitable[object]]] = {
         "get one": lambda n: images.get(ids[n]),
         "get 100 at once": lambda n: images.get_many(ids[n : n + 100]),
-        "put one that is known, unchanged": lambda n: images.put(known[n]),
-        "put one that is new": lambda n: images.put(record(records + n)),
+        "put one that is known, unchanged": lambda n: put(images, known[n]),
+        "put one that is new": lambda n: put(images, record(records + n)),
         "list 50, newest": lambda _: search.page(),
         "list 50, largest": lambda _: search.page(sort=Sort.BYTES),
         "list 50, after a cursor": lambda _: search.page(cursor=deep),
@@ -82,9 +83,9 @@ async def measure(url: str, records: int) -> dict[str, float]:
     for name, ask in questions.items():
         figures[name] = 1000 * statistics.median([await _timed(ask, turn) for turn in range(_TURNS)])
     figures["tag a tenth"] = 1000 * await _timed(
-        lambda _: sets.retag(ImageQuery(prefix="photographs/1"), add=["new"]), 0
+        lambda _: images.retag(ImageQuery(prefix="photographs/1"), add=["new"]), 0
     )
-    figures["delete a tenth"] = 1000 * await _timed(lambda _: sets.delete(ImageQuery(prefix="photographs/1")), 0)
+    figures["delete a tenth"] = 1000 * await _timed(lambda _: images.delete(ImageQuery(prefix="photographs/1")), 0)
     await database.close()
     return figures
 

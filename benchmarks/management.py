@@ -23,6 +23,7 @@ from benchmarks.fetch import fetch
 from benchmarks.managed import Api, at_once, drawn, managed, settle, stamped
 from benchmarks.rounds import HEAD, Rounds, machine
 from imgserve.catalog import Database, Images
+from tests.catalogs import put_many
 
 _ROUNDS = 5
 _TURNS = 30
@@ -105,7 +106,7 @@ async def _fill(url: str, records: int) -> None:
     await database.open()
     for start in range(0, records, _BATCH):
         batch = range(start, min(start + _BATCH, records))
-        await Images(database).put_many([catalog.record(number) for number in batch])
+        await put_many(Images(database), [catalog.record(number) for number in batch])
     await database.close()
 
 

@@ -1,15 +1,15 @@
 """Records and catalogs for the tests."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from imgserve.catalog import Catalog, Database
+from imgserve.catalog import Catalog, Database, Images, Merge, Outcome
 from imgserve.model import ImageRecord, Origin
 
-__all__ = ["START", "Catalog", "ids", "opened", "record"]
+__all__ = ["START", "Catalog", "ids", "opened", "put", "put_many", "record"]
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -46,3 +46,18 @@ def record(image_id: str, second: int = 0, **fields: Any) -> ImageRecord:
 def ids(records: Any) -> list[str]:
     """List the ids of records, in their order."""
     return [one.image_id for one in records]
+
+
+async def put(images: Images, record: ImageRecord) -> Outcome:
+    """Write a record, whatever is recorded under its id."""
+    return (await put_many(images, [record]))[record.image_id]
+
+
+async def put_many(images: Images, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
+    """Write records in one transaction, whatever is recorded under their ids."""
+    merged = await images.merge_many({record.image_id: _always(record) for record in records})
+    return {image_id: one.outcome for image_id, one in merged.items()}
+
+
+def _always(record: ImageRecord) -> Merge:
+    return lambda _: record

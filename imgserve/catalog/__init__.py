@@ -1,15 +1,13 @@
 """Records about images, in SQLite or PostgreSQL; all SQL of the project."""
 
-from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
-from imgserve.catalog.images import Images, ImageSets, Selection
+from imgserve.catalog.images import Images, Merge, Merged, Outcome, Selection
 from imgserve.catalog.notices import Notice, Notices
 from imgserve.catalog.problems import ProblemPage, Problems
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id
-from imgserve.catalog.writing import Merge, Merged, Outcome
 
 __all__ = [
     "Answered",
@@ -20,7 +18,6 @@ __all__ = [
     "IdempotencyKeys",
     "ImageQuery",
     "ImageSearch",
-    "ImageSets",
     "Images",
     "Merge",
     "Merged",
@@ -36,3 +33,15 @@ __all__ = [
     "Totals",
     "stored_id",
 ]
+
+
+class Catalog:
+    """All parts of the catalog over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.images = Images(database)
+        self.search = ImageSearch(database)
+        self.problems = Problems(database)
+        self.notices = Notices(database)
+        self.idempotency = IdempotencyKeys(database)

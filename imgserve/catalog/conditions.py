@@ -1,7 +1,7 @@
 """SQL conditions and order of a query. Values are bound, never written into the statement."""
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -24,8 +24,17 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSQUERY
 
 from imgserve.catalog.query import Filter, ImageQuery, Place, Sort
-from imgserve.catalog.rows import query_words
-from imgserve.catalog.tables import WORD_INDEX, after_prefix, fts, images, microseconds, stored_id, tags, vector
+from imgserve.catalog.tables import (
+    WORD_INDEX,
+    after_prefix,
+    fts,
+    images,
+    microseconds,
+    query_words,
+    stored_id,
+    tags,
+    vector,
+)
 from imgserve.model import clean_tags, clean_text, described_fields
 
 _COLUMNS = {
@@ -42,7 +51,24 @@ _COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": op
 
 def matching(query: ImageQuery, dialect: str) -> ColumnElement[bool]:
     """Return a query as one condition on images."""
-    return and_(true(), *_conditions(query, dialect))
+    conditions: list[ColumnElement[bool]] = [true()]
+    for name, declared in _FILTERS.items():
+        value = getattr(query, name)
+        if value is None or value in ("", ()):
+            continue
+        match declared.operator:
+            case "starts":
+                conditions.append(beginning(images.c[declared.column], value))
+            case "words":
+                conditions += [_saying(value, dialect)] if value.strip() else []
+            case "has all":
+                having = (tags.c.tag == tag for tag in clean_tags(value))
+                conditions += [exists().where(tags.c.image == images.c.number, tag).correlate(images) for tag in having]
+            case "in":
+                conditions.append(images.c[declared.column].in_([clean_text(one) for one in value]))
+            case compared:
+                conditions.append(_COMPARISONS[compared](images.c[declared.column], _comparable(value)))
+    return and_(*conditions)
 
 
 def in_order(statement: Select[Any], sort: Sort, descending: bool, place: Place | None) -> Select[Any]:
@@ -50,9 +76,8 @@ def in_order(statement: Select[Any], sort: Sort, descending: bool, place: Place 
     column = _COLUMNS[sort]
     keys = [images.c.id] if sort is Sort.ID else [column, images.c.id]
     if place is not None:
-        here = tuple_(
-            *(bindparam(None, value, key.type) for key, value in zip(keys, _values(sort, place), strict=True))
-        )
+        values = [place.id] if sort is Sort.ID else [place.value, place.id]
+        here = tuple_(*(bindparam(None, value, key.type) for key, value in zip(keys, values, strict=True)))
         statement = statement.where(tuple_(*keys) < here if descending else tuple_(*keys) > here)
     return statement.order_by(*(key.desc() if descending else key for key in keys))
 
@@ -75,30 +100,6 @@ def beginning(column: ColumnElement[bytes], prefix: str) -> ColumnElement[bool]:
         return false()
     end = after_prefix(first)
     return column >= first if end is None else and_(column >= first, column < end)
-
-
-def _values(sort: Sort, place: Place) -> tuple[Any, ...]:
-    return (place.id,) if sort is Sort.ID else (place.value, place.id)
-
-
-def _conditions(query: ImageQuery, dialect: str) -> Iterator[ColumnElement[bool]]:
-    for name, declared in _FILTERS.items():
-        value = getattr(query, name)
-        if value is None or value in ("", ()):
-            continue
-        match declared.operator:
-            case "starts":
-                yield beginning(images.c[declared.column], value)
-            case "words":
-                if value.strip():
-                    yield _saying(value, dialect)
-            case "has all":
-                for tag in clean_tags(value):
-                    yield exists().where(tags.c.image == images.c.number, tags.c.tag == tag).correlate(images)
-            case "in":
-                yield images.c[declared.column].in_([clean_text(one) for one in value])
-            case compared:
-                yield _COMPARISONS[compared](images.c[declared.column], _comparable(value))
 
 
 def _comparable(value: StrEnum | datetime | int) -> str | int:

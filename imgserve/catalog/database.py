@@ -1,21 +1,23 @@
-"""Access to the database: transactions, bounded waiting, one error for all failures, recovery."""
+"""Access to the database, an SQLite file or PostgreSQL: transactions, bounded waiting, one error for all failures."""
 
 import asyncio
+import contextlib
 import importlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Executable, Row, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
+from sqlalchemy import URL, Connection, Executable, NullPool, Row, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from imgserve.catalog.backends import PostgresStore, SqliteStore
 from imgserve.catalog.tables import REVISION
 from imgserve.errors import CatalogUnavailable, ConfigError
 
@@ -24,9 +26,166 @@ _RETRY_SECONDS = 1.0
 _TROUBLE = (DBAPIError, NoConnection, TimeoutError, OSError)
 _OURS = (IntegrityError, DataError)
 """Errors of a statement, not of the database."""
+_PAUSE = 0.02
+_PRAGMAS = (
+    "PRAGMA foreign_keys=ON",
+    # In WAL a power cut may lose the last moments, but never damages the file.
+    "PRAGMA synchronous=NORMAL",
+    "PRAGMA journal_size_limit=16777216",
+)
+_MIGRATION_LOCK = 0x696D67736572
+"""An arbitrary number; this one spells imgser."""
 _log = logging.getLogger(__name__)
 Way = Literal["reading", "writing"]
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class _SqliteStore:
+    """An SQLite file. Changes queue for a single connection instead of waiting for each other's locks."""
+
+    dialect = "sqlite"
+    can_be_canceled = False
+    """Statements end by themselves, or after the timeouts set here."""
+    driver_errors: tuple[type[Exception], ...] = ()
+    """SQLAlchemy wraps every error of this driver."""
+
+    def __init__(self, path: Path, patience: float, connections: int) -> None:
+        self._path = path
+        self._patience = patience
+        self._identity: tuple[int, int] | None = None
+        self._known = False
+        self._generation = 0
+        self.reader = self._engine("BEGIN", pool_size=connections, max_overflow=0, pool_timeout=patience)
+        self.writer = self._engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=patience)
+
+    def exists(self) -> bool:
+        """Return whether the file exists; one that was opened before must exist."""
+        return self._known or self._path.exists()
+
+    def unchanged(self) -> bool:
+        """Return whether the file is still the one that was opened; a new one would lose all that people wrote."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116  before every query, and Path is ten times slower
+        except FileNotFoundError as error:
+            raise CatalogUnavailable from error
+        return (found.st_dev, found.st_ino) == self._identity
+
+    @asynccontextmanager
+    async def changing_tables(self) -> AsyncIterator[AsyncConnection]:
+        """Provide a connection that excludes all other writers; the first one creates the file."""
+        if not self._known:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        engine = self._engine("BEGIN IMMEDIATE", mode="rw" if self._known else "rwc", poolclass=NullPool)
+        event.listen(engine.sync_engine, "connect", lambda opened, _: opened.execute("PRAGMA journal_mode=WAL"))
+        try:
+            async with contextlib.aclosing(await self._patiently(engine)) as connection, connection.begin():
+                yield connection
+        finally:
+            await engine.dispose()
+
+    async def _patiently(self, engine: AsyncEngine) -> AsyncConnection:
+        """Open a connection; turning on WAL fails without waiting while another process opens the file."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return await engine.connect().start()
+            except OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_PAUSE)
+
+    def opened(self) -> None:
+        """Remember the file, whose tables are current."""
+        found = self._path.stat()
+        self._identity, self._known = (found.st_dev, found.st_ino), True
+
+    def forget(self) -> None:
+        """Close every connection instead of using it again."""
+        self._identity = None
+        self._generation += 1
+
+    def _engine(self, begin: str, *, mode: str = "rw", **pool: Any) -> AsyncEngine:
+        uri = f"file:{quote(os.fsencode(self._path.absolute()))}"
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=uri, query={"mode": mode, "uri": "true"}),
+            # A little less than our own patience, so that SQLite gives up first and nothing needs to be canceled.
+            connect_args={"timeout": self._patience * 0.8, "isolation_level": None},
+            **pool,
+        )
+        event.listen(engine.sync_engine, "connect", self._connected)
+        event.listen(engine.sync_engine, "checkout", self._taken)
+        # Transactions begin in this mode, not in the one that Python's module chooses.
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+    def _connected(self, connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+        connection.create_function("hamming", 2, _hamming, deterministic=True)
+        record.info["generation"] = self._generation
+
+    def _taken(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        """Make the pool replace a connection that was opened before a failure."""
+        if record.info["generation"] != self._generation:
+            raise DisconnectionError
+
+
+def _hamming(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else ((one ^ other) & 0xFFFF_FFFF_FFFF_FFFF).bit_count()
+
+
+class _PostgresStore:
+    """A database on a PostgreSQL server; only that knows whether there are tables, and notices lost connections."""
+
+    dialect = "postgresql"
+    can_be_canceled = True
+
+    def __init__(self, url: URL, patience: float, connections: int) -> None:
+        try:
+            asyncpg = importlib.import_module("asyncpg")  # comes with the extra `postgres` alone
+        except ModuleNotFoundError as error:
+            raise ConfigError(["catalog: PostgreSQL needs a driver: pip install 'imgserve[postgres]'"]) from error
+        self.driver_errors: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError)
+        self.writer = create_async_engine(
+            url,
+            pool_size=connections,
+            max_overflow=connections,
+            pool_timeout=patience,
+            # So a restart of the server is not a failure.
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": patience,
+                "server_settings": {
+                    "application_name": "imgserve",
+                    "lock_timeout": str(int(patience * 800)),
+                    "jit": "off",
+                },
+            },
+        )
+        # The two queries for a list and its tags read one snapshot.
+        self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def exists(self) -> bool:
+        return True
+
+    def unchanged(self) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def changing_tables(self) -> AsyncIterator[AsyncConnection]:
+        """Provide a connection that excludes other nodes that create or change tables."""
+        async with self.writer.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            yield connection
+
+    def opened(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
 
 
 class Database:
@@ -75,7 +234,8 @@ class Database:
             await asyncio.wait(self._running)
         self._ready = False
         self._store.forget()
-        await self._store.close()
+        await self._store.reader.dispose()
+        await self._store.writer.dispose()
 
     async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
         """Return all rows of one query.
@@ -83,7 +243,12 @@ class Database:
         Raises:
             CatalogUnavailable: the database cannot be read now.
         """
-        return await self.finish(self._fetch(statement))
+
+        async def fetched() -> Sequence[Row[Any]]:
+            async with self.reading() as connection:
+                return (await connection.execute(statement)).all()
+
+        return await self.finish(fetched())
 
     async def execute(self, statement: Executable) -> int:
         """Make one change in a transaction of its own; return how many rows it changed.
@@ -91,7 +256,12 @@ class Database:
         Raises:
             CatalogUnavailable: the database cannot be written now.
         """
-        return await self.finish(self._execute(statement))
+
+        async def executed() -> int:
+            async with self.writing() as connection:
+                return (await connection.execute(statement)).rowcount
+
+        return await self.finish(executed())
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of work that is finished even if the caller is canceled.
@@ -99,10 +269,7 @@ class Database:
         A statement of SQLite runs in a thread, which cannot be canceled. A connection that is abandoned during a
         statement may hold its lock as long as anything refers to the cursor, such as the traceback.
         """
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._started(work))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -130,7 +297,10 @@ class Database:
             raise CatalogUnavailable(retry_after=1)
         try:
             async with asyncio.timeout(seconds if self._store.can_be_canceled else None):
-                await self._current()
+                if self._ready and not self._store.unchanged():
+                    self._ready = False
+                    self._store.forget()
+                await self._open_once()
                 yield
         except CatalogUnavailable as error:
             raise self._failed(way, error) from error.__cause__
@@ -138,14 +308,6 @@ class Database:
             raise
         except self._trouble as error:
             raise self._failed(way, error) from error
-
-    async def _fetch(self, statement: Executable) -> Sequence[Row[Any]]:
-        async with self.reading() as connection:
-            return (await connection.execute(statement)).all()
-
-    async def _execute(self, statement: Executable) -> int:
-        async with self.writing() as connection:
-            return (await connection.execute(statement)).rowcount
 
     def _failed(self, way: Way, error: Exception) -> CatalogUnavailable:
         """Log the failure, pause, and drop connections that may be broken."""
@@ -160,34 +322,17 @@ class Database:
         detail = error.detail if isinstance(error, CatalogUnavailable) else ""
         return CatalogUnavailable(detail, retry_after=1)
 
-    async def _current(self) -> None:
-        """Open the catalog unless it is open and its file is still the same."""
-        if self._ready and self._store.unchanged():
-            return
-        if self._ready:
-            self._ready = False
-            self._store.forget()
-        await self._open_once()
-
     async def _open_once(self) -> None:
         """Open in a separate task for all waiting callers: a migration goes on when one of them gives up."""
         if self._ready:
             return
         if self._opening is None or self._opening.done():
-            self._opening = asyncio.create_task(self._open())
-            self._running.add(self._opening)
-            self._opening.add_done_callback(self._finished)
+            self._opening = self._started(self._open())
         await asyncio.shield(self._opening)
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        """Forget finished work, and its failure if nobody waits for it any more."""
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()
 
     async def _open(self) -> None:
         # First without a lock: a catalog that another process writes to can be read.
-        if not await self._found_current():
+        if not (self._store.exists() and await self._revision() == REVISION):
             # Imported by name: alembic takes a quarter of a second, and a current catalog does not need it.
             migrate = await asyncio.to_thread(importlib.import_module, "imgserve.catalog.migrations.upgrade")
             async with self._store.changing_tables() as connection:
@@ -195,41 +340,44 @@ class Database:
         self._store.opened()
         self._ready = True
 
-    async def _found_current(self) -> bool:
-        if not self._store.exists():
-            return False
+    async def _revision(self) -> str | None:
+        def read(connection: Connection) -> str | None:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
         async with self._store.reader.connect() as connection:
-            return await connection.run_sync(_revision) == REVISION
+            return await connection.run_sync(read)
+
+    def _started(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work for whose end `close` waits, and whose failure is no surprise if nobody waits for it any more."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
 
 
-def _store(url: str, patience: float, connections: int) -> SqliteStore | PostgresStore:
+def _store(url: str, patience: float, connections: int) -> _SqliteStore | _PostgresStore:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
         raise ConfigError(["catalog: expected an address like sqlite:///folder/catalog.sqlite"]) from error
     if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return SqliteStore(Path(parsed.database), patience, connections)
+        return _SqliteStore(Path(parsed.database), patience, connections)
     if parsed.drivername in {"postgres", "postgresql"}:
-        return PostgresStore(parsed.set(drivername="postgresql+asyncpg"), patience, connections)
+        return _PostgresStore(parsed.set(drivername="postgresql+asyncpg"), patience, connections)
     raise ConfigError([f"catalog: expected sqlite:///file or postgresql://…, not {parsed.drivername}://"])
 
 
-def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+class Part:
+    """A part of the catalog. Every method raises CatalogUnavailable if the database cannot be used now."""
+
+    def __init__(self, database: Database) -> None:
+        """Use the rows in a database."""
+        self.database = database
 
 
-class Part(Protocol):
-    """A part of the catalog."""
-
-    @property
-    def database(self) -> Database:
-        """The database of the part."""
-        ...
-
-
-P = ParamSpec("P")
 S = TypeVar("S", bound=Part)
 
 

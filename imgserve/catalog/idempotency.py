@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.database import Database, finished
+from imgserve.catalog.database import Part, finished
 from imgserve.catalog.tables import answers, microseconds, moment
 from imgserve.errors import IdempotencyConflict
 
@@ -35,15 +34,11 @@ class Answered:
     """Of the request, if its body was streamed."""
 
 
-class IdempotencyKeys:
+class IdempotencyKeys(Part):
     """The keys, for all processes and nodes. A key identifies a request and includes the name of the caller.
 
     Every method raises CatalogUnavailable if the database cannot be used now.
     """
-
-    def __init__(self, database: Database) -> None:
-        """Use the keys in a database."""
-        self.database = database
 
     @finished
     async def begin(self, key: str, fingerprint: str, *, at: datetime | None = None) -> Answered | None:
@@ -65,8 +60,10 @@ class IdempotencyKeys:
                 found = (await connection.execute(held)).first()
                 if found is None:
                     continue  # another caller has just abandoned it
-                if _is_over(found, now):
-                    await _take_over(connection, row)
+                age = now - moment(found.started)
+                if age > KEPT or (found.status is None and age > LOST):
+                    over = update(answers).where(answers.c.key == row["key"])
+                    await connection.execute(over.values({**row, "status": None}))
                     return None
                 return _answer(found, fingerprint)
         raise IdempotencyConflict("Many requests come with this key at once.")
@@ -94,16 +91,6 @@ class IdempotencyKeys:
     async def prune(self, before: datetime) -> int:
         """Delete the keys of older requests; return how many."""
         return await self.database.execute(delete(answers).where(answers.c.started < microseconds(before)))
-
-
-def _is_over(found: Row[Any], now: datetime) -> bool:
-    age = now - moment(found.started)
-    return age > KEPT or (found.status is None and age > LOST)
-
-
-async def _take_over(connection: AsyncConnection, row: Mapping[str, Any]) -> None:
-    values = {**row, "status": None}
-    await connection.execute(update(answers).where(answers.c.key == row["key"]).values(values))
 
 
 def _answer(found: Row[Any], fingerprint: str) -> Answered:

@@ -1,47 +1,68 @@
 """The records of images: read and written, one by one or in bulk."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.conditions import having_tags, matching
-from imgserve.catalog.database import Database, finished
+from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.query import ImageQuery
-from imgserve.catalog.rows import pieces, select_records, stored_ids, stored_words, versions_between, with_tags
-from imgserve.catalog.tables import checked_id, image_id_of, images, microseconds, stored_id, tags
-from imgserve.catalog.writing import Merge, Merged, Outcome, change_rows, known_rows, merge_rows
-from imgserve.errors import ImageExists, ImageNotFound
+from imgserve.catalog.tables import (
+    after_prefix,
+    as_row,
+    checked_id,
+    image_id_of,
+    images,
+    microseconds,
+    pieces,
+    select_records,
+    stored_id,
+    stored_ids,
+    stored_words,
+    tags,
+    with_tags,
+)
+from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound
 from imgserve.model import FocalPoint, ImageRecord, clean_tags
 
 LONG = 120.0
 """Seconds that a change of many records may take."""
+_ATTEMPTS = 5
+_KEPT = {"created", "changed"}
+"""Fields that are not compared: the creation time never changes, and the change time follows from the rest."""
+Selection = ImageQuery | Collection[str]
+"""A selection of images: a query, or their ids."""
+Merge = Callable[[ImageRecord | None], ImageRecord | None]
+"""Returns the new record for the existing one, which may be None; None changes nothing. May be called repeatedly."""
 
 
-class Images:
+class Outcome(StrEnum):
+    """Effect of writing a record."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The record before and after a merge."""
+
+    before: ImageRecord | None
+    record: ImageRecord | None
+    outcome: Outcome
+
+
+class Images(Part):
     """The records. Every method raises CatalogUnavailable if the database cannot be used now."""
-
-    def __init__(self, database: Database) -> None:
-        """Use the records in a database."""
-        self.database = database
-
-    async def put(self, record: ImageRecord) -> Outcome:
-        """Insert a record, or update the one with its id, whose creation time stays.
-
-        Raises:
-            BadRequest: the image id cannot be stored.
-        """
-        return (await self.put_many([record]))[record.image_id]
-
-    async def put_many(self, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
-        """Put many records in one transaction; of equal ids the last counts."""
-        merged = await self.merge_many({record.image_id: _always(record) for record in records})
-        return {image_id: one.outcome for image_id, one in merged.items()}
 
     @finished
     async def merge_many(self, merges: Mapping[str, Merge]) -> dict[str, Merged]:
@@ -54,7 +75,7 @@ class Images:
             return {}
         wanted = {checked_id(image_id): merge for image_id, merge in merges.items()}
         async with self.database.writing(LONG if len(merges) > 1 else None) as connection:
-            merged = await merge_rows(connection, wanted)
+            merged = await _merge_rows(connection, wanted)
         return {image_id_of(key): one for key, one in merged.items()}
 
     async def get(self, image_id: str) -> ImageRecord | None:
@@ -100,51 +121,20 @@ class Images:
 
         Raises:
             ImageNotFound: there is no such record.
-            ValueError: a field would not be valid.
-        """
-        stored = stored_id(image_id)
-        async with self.database.writing() as connection:
-            known = {} if stored is None else await known_rows(connection, [stored])
-            if not known:
-                raise ImageNotFound
-            ((number, old),) = known.values()
-            new = replace(old, **fields, changed=at or datetime.now(UTC))
-            outcome = (await change_rows(connection, [(number, old, new)]))[new.image_id]
-        return old if outcome is Outcome.UNCHANGED else new
-
-    async def rename(self, image_id: str, new_id: str, *, at: datetime | None = None) -> ImageRecord:
-        """Change the id of a record; everything else stays.
-
-        Raises:
-            ImageNotFound: there is no such record.
             ImageExists: the new id is in use.
             BadRequest: the new id cannot be stored.
+            ValueError: a field would not be valid.
         """
         try:
-            return await self.change(image_id, {"image_id": new_id}, at=at)
+            async with self.database.writing() as connection:
+                known = await _known_rows(connection, stored_ids([image_id]))
+                if not known:
+                    raise ImageNotFound
+                ((number, old),) = known.values()
+                new = replace(old, **fields, changed=at or datetime.now(UTC))
+                return new if await _change_rows(connection, [(number, old, new)]) else old
         except IntegrityError as error:
             raise ImageExists from error
-
-    async def delete(self, image_id: str) -> bool:
-        """Delete a record; return whether it existed."""
-        stored = stored_id(image_id)
-        return stored is not None and await self.database.execute(delete(images).where(images.c.id == stored)) > 0
-
-
-def _always(record: ImageRecord) -> Merge:
-    return lambda _: record
-
-
-Selection = ImageQuery | Collection[str]
-"""A selection of images: a query, or their ids."""
-
-
-class ImageSets:
-    """Changes of many records, each in one transaction."""
-
-    def __init__(self, database: Database) -> None:
-        """Use the records in a database."""
-        self.database = database
 
     @finished
     async def retag(
@@ -155,7 +145,7 @@ class ImageSets:
         remove: Collection[str] = (),
         at: datetime | None = None,
     ) -> int:
-        """Remove tags from images and add others; return how many images change. A tag in both is added."""
+        """Remove tags from all images or none, and add others, even those; return how many images change."""
         added = clean_tags(add)
         removed = tuple(tag for tag in clean_tags(remove) if tag not in added)
         if not added and not removed:
@@ -187,16 +177,15 @@ class ImageSets:
         self, connection: AsyncConnection, selection: Selection, affected: ColumnElement[bool]
     ) -> Sequence[int]:
         """Return the rows that would change, locked: the change itself may undo what selected them."""
+        if isinstance(selection, ImageQuery):
+            conditions = [matching(selection, self.database.dialect)]
+        else:
+            conditions = [images.c.id.in_(some) for some in pieces(stored_ids(selection))]
         numbers = list[int]()
-        for condition in self._conditions(selection):
+        for condition in conditions:
             statement = select(images.c.number).where(condition, affected).order_by(images.c.id).with_for_update()
             numbers += (await connection.execute(statement)).scalars()
         return numbers
-
-    def _conditions(self, selection: Selection) -> list[ColumnElement[bool]]:
-        if isinstance(selection, ImageQuery):
-            return [matching(selection, self.database.dialect)]
-        return [images.c.id.in_(some) for some in pieces(stored_ids(selection))]
 
 
 async def _add_tag(connection: AsyncConnection, numbers: list[int], name: str) -> None:
@@ -215,3 +204,90 @@ async def _update_words(connection: AsyncConnection, numbers: list[int], at: dat
         "changed": microseconds(at or datetime.now(UTC)),
     }
     await connection.execute(update(images).where(images.c.number.in_(numbers)).values(values))
+
+
+async def _merge_rows(connection: AsyncConnection, merges: Mapping[bytes, Merge]) -> dict[bytes, Merged]:
+    """Merge records. Ordered by id, so that two writers never wait for each other in a circle."""
+    left, done = dict(sorted(merges.items())), dict[bytes, Merged]()
+    for _ in range(_ATTEMPTS):
+        changes = list[tuple[int, ImageRecord, ImageRecord]]()
+        for stored, (number, old) in (await _known_rows(connection, left)).items():
+            new = left.pop(stored)(old)
+            changes.append((number, old, old if new is None else replace(new, created=old.created)))
+        changed = await _change_rows(connection, changes)
+        for number, old, new in changes:
+            outcome = Outcome.CHANGED if number in changed else Outcome.UNCHANGED
+            done[checked_id(old.image_id)] = Merged(old, new if number in changed else old, outcome)
+        added = {stored: merge(None) for stored, merge in left.items()}
+        done |= {stored: Merged(None, None, Outcome.UNCHANGED) for stored, record in added.items() if record is None}
+        done |= await _add_rows(connection, {stored: record for stored, record in added.items() if record is not None})
+        # Another node has added the rest between the two statements.
+        left = {stored: merge for stored, merge in left.items() if stored not in done}
+        if not left:
+            return done
+    raise CatalogUnavailable("The same images are being recorded and deleted at once.", retry_after=1)
+
+
+async def _known_rows(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[bytes, tuple[int, ImageRecord]]:
+    """Return the existing records with the numbers of their rows, locked until the transaction ends."""
+    found = dict[bytes, tuple[int, ImageRecord]]()
+    for some in pieces(ids):
+        query = select_records().where(images.c.id.in_(some)).order_by(images.c.id).with_for_update()
+        rows = (await connection.execute(query)).all()
+        records = await with_tags(connection, rows)
+        found |= {bytes(row.id): (row.number, record) for row, record in zip(rows, records, strict=True)}
+    return found
+
+
+async def _change_rows(
+    connection: AsyncConnection, changes: Sequence[tuple[int, ImageRecord, ImageRecord]]
+) -> set[int]:
+    """Write the fields in which records differ, by the numbers of their rows; return the numbers of those that do."""
+    changed, updates = set[int](), defaultdict[frozenset[str], list[dict[str, Any]]](list)
+    retagged = dict[int, tuple[str, ...]]()
+    for number, old, new in changes:
+        before, after = as_row(old), as_row(new)
+        differing = frozenset(name for name in after if after[name] != before[name]) - _KEPT
+        if old.tags != new.tags:
+            retagged[number] = new.tags
+        if differing or number in retagged:
+            changed.add(number)
+            names = differing | {"changed"}
+            updates[names].append({name: after[name] for name in names} | {"row_number": number})
+    for names, values in updates.items():
+        statement = update(images).where(images.c.number == bindparam("row_number"))
+        await connection.execute(statement.values({name: bindparam(name) for name in sorted(names)}), values)
+    for some in pieces(retagged):
+        await connection.execute(delete(tags).where(tags.c.image.in_(some)))
+    await _tag(connection, retagged)
+    return changed
+
+
+async def _add_rows(connection: AsyncConnection, records: Mapping[bytes, ImageRecord]) -> dict[bytes, Merged]:
+    """Insert the rows that do not exist yet; return them."""
+    if not records:
+        return {}
+    new = postgresql.insert(images) if connection.dialect.name == "postgresql" else sqlite.insert(images)
+    statement = new.on_conflict_do_nothing(index_elements=[images.c.id]).returning(images.c.number, images.c.id)
+    rows = (await connection.execute(statement, [as_row(record) for record in records.values()])).all()
+    await _tag(connection, {row.number: records[bytes(row.id)].tags for row in rows})
+    return {bytes(row.id): Merged(None, records[bytes(row.id)], Outcome.ADDED) for row in rows}
+
+
+async def _tag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...]]) -> None:
+    words = {tag: stored_words([tag]) for tag in {tag for names in changes.values() for tag in names}}
+    rows = [{"image": number, "tag": tag, "words": words[tag]} for number, names in changes.items() for tag in names]
+    if rows:
+        await connection.execute(insert(tags), rows)
+
+
+async def versions_between(database: Database, table: Table, prefix: str, after: str, limit: int) -> dict[str, str]:
+    """Return the versions of the rows of a table whose ids start with a prefix and follow another, in order."""
+    first, least = stored_id(prefix), stored_id(after)
+    if first is None or least is None:
+        return {}
+    query = select(table.c.id, table.c.version).where(table.c.id >= first, table.c.id > least)
+    if end := after_prefix(first):
+        query = query.where(table.c.id < end)
+    rows = await database.fetch(query.order_by(table.c.id).limit(limit))
+    return {image_id_of(row.id): row.version for row in rows}

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.database import Database, finished
+from imgserve.catalog.database import Part, finished
 from imgserve.catalog.tables import image_id_of, microseconds, notices, stored_id
 
 _LOCK = 0x696D676E6F74
@@ -28,7 +28,7 @@ class Notice:
     """The image; empty for all images."""
 
 
-class Notices:
+class Notices(Part):
     """The log. Numbers rise, and a reader that continues from the last number it saw misses none.
 
     PostgreSQL assigns numbers before their transactions end, so that a lower number may become visible after a higher
@@ -36,17 +36,14 @@ class Notices:
     SQLite has one writer at a time.
     """
 
-    def __init__(self, database: Database) -> None:
-        """Use the log in a database."""
-        self.database = database
-
     @finished
     async def publish(self, added: Iterable[Notice], *, at: datetime | None = None) -> list[int]:
         """Add notices to the log; return their numbers. Notices of ids that cannot be stored are left out."""
-        known = [(notice, stored_id(notice.image_id)) for notice in added]
         now = microseconds(at or datetime.now(UTC))
         rows: list[dict[str, object]] = [
-            {"kind": notice.kind, "id": stored, "published": now} for notice, stored in known if stored is not None
+            {"kind": notice.kind, "id": stored, "published": now}
+            for notice in added
+            if (stored := stored_id(notice.image_id)) is not None
         ]
         if not rows:
             return []

@@ -8,11 +8,10 @@ from sqlalchemy import Row, case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.conditions import beginning
-from imgserve.catalog.database import Database, finished
-from imgserve.catalog.images import LONG
+from imgserve.catalog.database import Part, finished
+from imgserve.catalog.images import LONG, versions_between
 from imgserve.catalog.query import MOST, read_id, write_id
-from imgserve.catalog.rows import pieces, stored_ids, versions_between
-from imgserve.catalog.tables import checked_id, image_id_of, microseconds, moment, problems
+from imgserve.catalog.tables import checked_id, image_id_of, microseconds, moment, pieces, problems, stored_ids
 from imgserve.model import Problem, clean_text
 
 
@@ -25,25 +24,26 @@ class ProblemPage:
     """Start of the next page; None after the last."""
 
 
-class Problems:
+class Problems(Part):
     """The problems. Every method raises CatalogUnavailable if the database cannot be used now."""
-
-    def __init__(self, database: Database) -> None:
-        """Use the problems in a database."""
-        self.database = database
-
-    async def put(self, problem: Problem) -> None:
-        """Insert a problem, or update the one with its id, whose start stays as long as its code stays.
-
-        Raises:
-            BadRequest: the image id cannot be stored.
-        """
-        await self.put_many([problem])
 
     @finished
     async def put_many(self, added: Iterable[Problem]) -> None:
-        """Put many in one transaction; of equal ids the last counts."""
-        rows = {row["id"]: row for row in map(_as_row, added)}
+        """Insert problems, or update those with their ids, which keep their start as long as they keep their code.
+
+        Raises:
+            BadRequest: an image id cannot be stored.
+        """
+        rows = {
+            checked_id(problem.image_id): {
+                "id": checked_id(problem.image_id),
+                "version": problem.version,
+                "code": problem.code,
+                "detail": clean_text(problem.detail),
+                "since": microseconds(problem.since),
+            }
+            for problem in added
+        }
         if not rows:
             return
         new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(problems)
@@ -98,16 +98,6 @@ class Problems:
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
         """Return the versions of problems in the order of their ids, to compare with the originals."""
         return await versions_between(self.database, problems, prefix, after, limit)
-
-
-def _as_row(problem: Problem) -> dict[str, Any]:
-    return {
-        "id": checked_id(problem.image_id),
-        "version": problem.version,
-        "code": problem.code,
-        "detail": clean_text(problem.detail),
-        "since": microseconds(problem.since),
-    }
 
 
 def _as_problem(row: Row[Any]) -> Problem:

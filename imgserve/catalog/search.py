@@ -1,14 +1,13 @@
 """Searches of images: pages in order, by filters, equal bytes or similarity."""
 
 from collections.abc import Collection
-from typing import Any
+from itertools import groupby
 
-from sqlalchemy import BIGINT, ColumnElement, bindparam, cast, func, select
+from sqlalchemy import BIGINT, bindparam, cast, func, select
 from sqlalchemy.dialects.postgresql import BIT
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.conditions import in_order, matching, sort_value
-from imgserve.catalog.database import Database, finished
+from imgserve.catalog.database import Part, finished
 from imgserve.catalog.query import (
     MOST,
     Duplicates,
@@ -22,19 +21,14 @@ from imgserve.catalog.query import (
     write_cursor,
     write_digest,
 )
-from imgserve.catalog.rows import select_records, with_tags
-from imgserve.catalog.tables import as_signed, image_id_of, images, stored_id, tags
+from imgserve.catalog.tables import as_signed, image_id_of, images, select_records, stored_id, tags, with_tags
 from imgserve.model import ImageRecord
 
 _EVERY = ImageQuery()
 
 
-class ImageSearch:
+class ImageSearch(Part):
     """The searches. Every method raises CatalogUnavailable if the database cannot be used now."""
-
-    def __init__(self, database: Database) -> None:
-        """Use the records in a database."""
-        self.database = database
 
     @finished
     async def page(
@@ -112,16 +106,20 @@ class ImageSearch:
         statement = repeated.having(func.count() > 1).order_by(images.c.sha256).limit(limit + 1)
         async with self.database.reading() as connection:
             digests = (await connection.execute(statement)).scalars().all()
-            groups = await self._groups(connection, [bytes(digest) for digest in digests[:limit]])
-        more = len(digests) > limit
-        return Duplicates(groups, write_digest(bytes(digests[limit - 1]).hex()) if more else None)
+            same = select_records().where(images.c.sha256.in_(digests[:limit])).order_by(images.c.sha256, images.c.id)
+            records = await with_tags(connection, (await connection.execute(same)).all())
+        groups = tuple(tuple(group) for _, group in groupby(records, lambda one: one.sha256))
+        return Duplicates(groups, write_digest(bytes(digests[limit - 1]).hex()) if len(digests) > limit else None)
 
     @finished
     async def similar(self, perceptual_hash: int, *, distance: int = 10, limit: int = 50) -> list[Similar]:
         """Return images whose perceptual hashes differ in at most `distance` bits, the most similar first."""
         given = bindparam("hash", as_signed(perceptual_hash), BIGINT)
-        bits = _distance(given, self.database.dialect)
-        # Only the index of the hashes is scanned; records are read for the near ones.
+        if self.database.dialect == "sqlite":
+            bits = func.hamming(images.c.perceptual_hash, given, type_=BIGINT)
+        else:
+            bits = func.bit_count(cast(images.c.perceptual_hash.bitwise_xor(given), BIT(64)), type_=BIGINT)
+        # Only the index of the hashes is scanned, in some ten milliseconds for 100,000; records are read for near ones.
         near = select(images.c.number, bits.label("distance")).where(bits <= distance)
         near = near.order_by("distance", images.c.number).limit(max(1, min(limit, MOST)))
         async with self.database.reading() as connection:
@@ -131,18 +129,3 @@ class ImageSearch:
             records = await with_tags(connection, rows)
         found = [Similar(record, distances[row.number]) for row, record in zip(rows, records, strict=True)]
         return sorted(found, key=lambda one: (one.distance, one.record.image_id))
-
-    async def _groups(self, connection: AsyncConnection, digests: list[bytes]) -> tuple[tuple[ImageRecord, ...], ...]:
-        statement = select_records().where(images.c.sha256.in_(digests)).order_by(images.c.sha256, images.c.id)
-        groups = dict[str, tuple[ImageRecord, ...]]()
-        for record in await with_tags(connection, (await connection.execute(statement)).all()):
-            groups[record.sha256] = (*groups.get(record.sha256, ()), record)
-        return tuple(groups.values())
-
-
-def _distance(given: ColumnElement[Any], dialect: str) -> ColumnElement[int]:
-    """Return the number of different bits; a scan of 100,000 images takes some ten milliseconds on either database."""
-    if dialect == "sqlite":
-        return func.hamming(images.c.perceptual_hash, given, type_=BIGINT)
-    differing = images.c.perceptual_hash.bitwise_xor(given)
-    return func.bit_count(cast(differing, BIT(64)), type_=BIGINT)

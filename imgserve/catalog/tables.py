@@ -1,10 +1,14 @@
-"""The tables of the catalog in their newest revision, and how fields are stored in them."""
+"""The tables of the catalog in their newest revision, and how records are stored in them."""
 
 import json
-from collections.abc import Callable, Mapping
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_type_hints
+from itertools import islice
+from typing import Any, TypeVar, get_type_hints
 
 from sqlalchemy import (
     BigInteger,
@@ -18,15 +22,19 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
+    Select,
     Table,
     Text,
     column,
     literal_column,
+    select,
     table,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.errors import BadRequest
-from imgserve.model import ImageRecord, Origin
+from imgserve.model import FocalPoint, ImageRecord, Origin
 
 REVISION = "0003"
 """The newest migration: a current catalog is recognized without loading the migrations."""
@@ -40,6 +48,7 @@ _TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 MOST_BYTES = 2000
 """Length of a stored image id: PostgreSQL allows 2704 bytes in a row of an index."""
+T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSIGNED = 1 << 64
 
@@ -91,11 +100,6 @@ def as_signed(number: int) -> int:
     return number - _UNSIGNED if number >= _UNSIGNED // 2 else number
 
 
-def _as_json(value: Mapping[str, Any]) -> str:
-    """Return JSON in ASCII, which can be stored everywhere whatever it quotes."""
-    return json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":"))
-
-
 @dataclass(frozen=True, slots=True)
 class Storage:
     """How a column stores the values of a field: its type, and conversions to it and back."""
@@ -116,7 +120,12 @@ _BY_TYPE = {
     bytes: Storage(LargeBinary),
     datetime: Storage(BigInteger, microseconds, moment),
     Origin: Storage(_TEXT, lambda origin: origin.value, Origin),
-    Mapping[str, Any]: Storage(_TEXT, _as_json, json.loads),
+    # JSON in ASCII, which can be stored everywhere whatever it quotes.
+    Mapping[str, Any]: Storage(
+        _TEXT,
+        lambda value: json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":")),
+        json.loads,
+    ),
 }
 _BY_NAME = {
     # Bytes, since an image id may not be UTF-8; they sort alike in every database.
@@ -126,8 +135,6 @@ _BY_NAME = {
 }
 _ELSEWHERE = {"tags", "focal_point"}
 """Fields that have a table or two columns of their own."""
-
-
 STORED = {
     name: _BY_NAME.get(name) or _BY_TYPE[hint]
     for name, hint in get_type_hints(ImageRecord).items()
@@ -222,3 +229,104 @@ VECTOR_SQL = (
 """The indexed expression, which a query has to repeat to the letter; the limits keep it below a megabyte."""
 
 vector: ColumnClause[Any] = literal_column(VECTOR_SQL)
+
+_WORD_CHARACTERS = 100
+"""A longer word is cut: PostgreSQL accepts at most 2046 bytes."""
+_TEXT_CHARACTERS = 100_000
+"""All words of one image: PostgreSQL accepts at most a megabyte."""
+_QUERY_CHARACTERS = 1000
+_QUERY_WORDS = 20
+_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+"""Letters that people type without their stroke, but Unicode does not decompose."""
+_SINGLE = re.compile("([\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])")
+"""Scripts without spaces between words: every character is a word."""
+
+
+def words_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the folded words of texts, each once, in order of first appearance."""
+    found = dict.fromkeys(word[:_WORD_CHARACTERS] for text in texts for word in _fold(text).split())
+    return tuple(found)
+
+
+def stored_words(texts: Iterable[str]) -> str:
+    """Return the words of texts as they are stored: with a space between them."""
+    joined = " ".join(words_of(texts))
+    return joined if len(joined) <= _TEXT_CHARACTERS else joined[:_TEXT_CHARACTERS].rpartition(" ")[0]
+
+
+def query_words(text: str) -> tuple[str, ...]:
+    """Return the words of a search; an absurdly long search is cut."""
+    return words_of([text[:_QUERY_CHARACTERS]])[:_QUERY_WORDS]
+
+
+def _fold(text: str) -> str:
+    if text.isascii():
+        return "".join(char if char.isalnum() else " " for char in text.lower())
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_LETTERS)
+    kept = "".join(map(_kept, (char for char in apart if not unicodedata.combining(char))))
+    return _SINGLE.sub(r" \1 ", kept)
+
+
+def _kept(char: str) -> str:
+    """Return a letter, digit or vowel sign, or a space for anything else."""
+    return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
+
+
+def as_row(record: ImageRecord) -> dict[str, Any]:
+    """Return a record as the values of its row.
+
+    Raises:
+        BadRequest: the image id cannot be stored.
+    """
+    row = dict[str, Any]()
+    for name, stored in STORED.items():
+        value = getattr(record, name)
+        row[stored.column or name] = value if value is None or stored.write is None else stored.write(value)
+    point = record.focal_point
+    return row | {
+        "focal_x": point.x if point else None,
+        "focal_y": point.y if point else None,
+        "pixels": record.width * record.height,
+        "words": stored_words((record.image_id, record.title, record.alt, record.description)),
+        "tag_words": stored_words(record.tags),
+    }
+
+
+def _as_record(row: Row[Any], tags: Iterable[str]) -> ImageRecord:
+    values = dict[str, Any]()
+    for name, stored in STORED.items():
+        value = getattr(row, stored.column or name)
+        values[name] = value if value is None or stored.read is None else stored.read(value)
+    point = None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y)
+    return ImageRecord(**values, tags=tuple(tags), focal_point=point)
+
+
+AT_ONCE = 5000
+"""Values of one statement: SQLite accepts 32,766."""
+
+
+def select_records() -> Select[Any]:
+    """Return a query for whole records, without their words."""
+    return select(*(column for column in images.columns if column.name not in {"words", "tag_words"}))
+
+
+async def with_tags(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[ImageRecord]:
+    """Return the records of rows, in their order."""
+    found = defaultdict[int, list[str]](list)
+    for some in pieces(row.number for row in rows):
+        query = select(tags.c.image, tags.c.tag).where(tags.c.image.in_(some)).order_by(tags.c.image, tags.c.tag)
+        for tag in await connection.execute(query):
+            found[tag.image].append(tag.tag)
+    return [_as_record(row, found[row.number]) for row in rows]
+
+
+def pieces(values: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the values in lists that one statement accepts."""
+    left = iter(values)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
+
+
+def stored_ids(image_ids: Iterable[str]) -> list[bytes]:
+    """Return the ids that can be stored, in order, each once."""
+    return sorted({stored for image_id in image_ids if (stored := stored_id(image_id)) is not None})

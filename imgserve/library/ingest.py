@@ -171,7 +171,7 @@ class IngestService:
 
     async def tag_many(self, selection: Selection, add: Collection[str], remove: Collection[str]) -> int:
         """Add tags to images and remove others, of all images or none; return how many images changed."""
-        return await self._catalog.sets.retag(selection, add=add, remove=remove)
+        return await self._catalog.images.retag(selection, add=add, remove=remove)
 
     @_uninterrupted
     async def delete(self, image_id: str) -> Deleted:

@@ -141,7 +141,7 @@ class RecordWriter:
         if problems:
             await self.catalog.problems.forget(list(problems))
         if records:
-            await self.catalog.sets.delete(list(records))
+            await self.catalog.images.delete(list(records))
         known = sorted({*records, *problems})
         await self.publisher.changed(ids if certain else known, purged=ids if certain else sorted(records))
         return known
@@ -204,7 +204,7 @@ class RecordWriter:
         await self.publisher.purge(known)
         await self.catalog.problems.put_many([one.problem for one in found])
         if known:
-            await self.catalog.sets.delete(known)
+            await self.catalog.images.delete(known)
         await self.publisher.changed(known, purged=known)
         return {one.image_id: Recorded(one.image_id, Recording.PROBLEM, problem=one.problem) for one in found}
 

@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from imgserve.catalog import Database, ImageQuery, Images, Problems
 from imgserve.errors import CatalogUnavailable, ConfigError
-from tests.catalogs import Catalog, opened, record
+from tests.catalogs import Catalog, opened, put, put_many, record
 from tests.postgres import Server
 from tests.prefork import ROOT
 
@@ -61,14 +61,14 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def sqlite(file: Path) -> AsyncIterator[Catalog]:
     async with opened(address_of(file), patience=PATIENCE) as catalog:
-        await catalog.images.put(record("a"))
+        await put(catalog.images, record("a"))
         yield catalog
 
 
 @pytest.fixture
 async def shelf(address: str) -> AsyncIterator[Catalog]:
     async with opened(address, patience=PATIENCE, connections=1) as catalog:
-        await recovered(lambda: catalog.images.put(record("a")))
+        await recovered(lambda: put(catalog.images, record("a")))
         yield catalog
 
 
@@ -91,10 +91,10 @@ def locked(file: Path, *statements: str) -> Iterator[None]:
 
 async def test_a_locked_file_is_read_and_cannot_be_written(sqlite: Catalog, file: Path) -> None:
     with locked(file, "BEGIN IMMEDIATE"):
-        await refused(lambda: sqlite.images.put(record("b")))
+        await refused(lambda: put(sqlite.images, record("b")))
         assert await sqlite.images.get("a") == record("a")
-        await refused(lambda: sqlite.sets.delete(ImageQuery()))
-    await recovered(lambda: sqlite.images.put(record("b")))
+        await refused(lambda: sqlite.images.delete(ImageQuery()))
+    await recovered(lambda: put(sqlite.images, record("b")))
     assert list(await sqlite.images.versions()) == ["a", "b"]
 
 
@@ -114,29 +114,29 @@ async def test_a_file_that_another_program_has_for_itself_is_used_later(file: Pa
 
 async def test_a_deleted_file_is_missed_at_once_and_not_made_anew(sqlite: Catalog, file: Path, tmp_path: Path) -> None:
     await sqlite.database.close()
-    await sqlite.images.put(record("b"))
+    await put(sqlite.images, record("b"))
     await sqlite.database.close()
     shutil.copy(file, tmp_path / "copy")
     await sqlite.images.get("a")
     for part in file.parent.glob("catalog*"):
         part.unlink()
     await refused(lambda: sqlite.images.get("a"))
-    await refused(lambda: sqlite.images.put(record("c")))
+    await refused(lambda: put(sqlite.images, record("c")))
     await refused(Problems(sqlite.database).count)
     assert not file.exists()
     (tmp_path / "copy").rename(file)
     assert await recovered(lambda: sqlite.images.get("b")) == record("b")
-    await recovered(lambda: sqlite.images.put(record("c")))
+    await recovered(lambda: put(sqlite.images, record("c")))
 
 
 async def test_a_file_that_is_replaced_is_noticed(sqlite: Catalog, file: Path, tmp_path: Path) -> None:
     async with opened(f"sqlite:///{tmp_path}/other") as other:
-        await other.images.put(record("other"))
+        await put(other.images, record("other"))
     for end in ("-wal", "-shm"):
         Path(f"{file}{end}").unlink()
     (tmp_path / "other").rename(file)
     assert list(await recovered(sqlite.images.versions)) == ["other"]
-    await sqlite.images.put(record("b"))
+    await put(sqlite.images, record("b"))
     assert list(await sqlite.images.versions()) == ["b", "other"]
 
 
@@ -150,7 +150,7 @@ async def test_a_broken_file_is_left_alone_and_a_good_one_in_its_place_used(
     good = file.read_bytes()
     file.write_bytes(garbage)
     await refused(lambda: sqlite.images.get("a"))
-    await refused(lambda: sqlite.images.put(record("b")))
+    await refused(lambda: put(sqlite.images, record("b")))
     assert file.read_bytes() == garbage
     (tmp_path / "good").write_bytes(good)
     (tmp_path / "good").rename(file)
@@ -158,7 +158,7 @@ async def test_a_broken_file_is_left_alone_and_a_good_one_in_its_place_used(
 
 
 async def test_a_file_that_breaks_while_it_is_used_is_an_error_and_no_more(sqlite: Catalog, file: Path) -> None:
-    await sqlite.images.put_many(record(f"{number}") for number in range(500))
+    await put_many(sqlite.images, (record(f"{number}") for number in range(500)))
     with locked(file, "PRAGMA wal_checkpoint(TRUNCATE)"):
         good = file.read_bytes()
     with file.open("r+b") as opened_file:
@@ -197,7 +197,7 @@ async def test_after_a_failure_the_next_callers_do_not_wait(shelf: Catalog, monk
     async def fail() -> None:
         raise OSError
 
-    monkeypatch.setattr(shelf.database, "_current", fail)
+    monkeypatch.setattr(shelf.database, "_open_once", fail)
     await refused(lambda: shelf.images.get("a"))
     monkeypatch.undo()
     await refused(lambda: shelf.images.get("a"))
@@ -209,23 +209,23 @@ async def test_callers_that_leave_take_no_connection_with_them(address: str) -> 
         chosen = random.Random(0)
         for number in range(60):
             work = [
-                asyncio.create_task(catalog.images.put(record(f"{number}"))),
+                asyncio.create_task(put(catalog.images, record(f"{number}"))),
                 asyncio.create_task(catalog.search.totals()),
             ]
             await asyncio.sleep(chosen.random() * 0.004)
             for task in work:
                 task.cancel()
             await asyncio.wait(work)
-        await catalog.images.put(record("last"))
+        await put(catalog.images, record("last"))
         assert await catalog.images.get("last") == record("last")
 
 
 async def test_a_server_that_is_down_is_an_error_and_used_again_when_it_is_up(running: Server) -> None:
     async with opened(running.new_database(), patience=PATIENCE) as catalog:
-        await catalog.images.put(record("a"))
+        await put(catalog.images, record("a"))
         running.stop()
         await refused(lambda: catalog.images.get("a"))
-        await refused(lambda: catalog.images.put(record("b")))
+        await refused(lambda: put(catalog.images, record("b")))
         running.start()
         assert await recovered(lambda: catalog.images.get("a")) == record("a")
         running.stop("fast")
@@ -247,7 +247,7 @@ async def test_a_server_that_was_down_at_the_start_is_used_when_it_is_up(running
 
 async def test_a_server_that_hangs_is_an_error_and_used_again_when_it_goes_on(postgres: Server) -> None:
     async with opened(postgres.new_database(), patience=PATIENCE, connections=1) as catalog:
-        await catalog.images.put(record("a"))
+        await put(catalog.images, record("a"))
         async with catalog.database.reading() as connection:
             process = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         os.kill(process, signal.SIGSTOP)
@@ -268,12 +268,12 @@ async def test_a_server_that_says_nothing_is_an_error() -> None:
 
 async def test_a_row_that_another_node_holds_is_an_error(postgres: Server) -> None:
     async with opened(postgres.new_database(), patience=PATIENCE) as catalog:
-        await catalog.images.put(record("a"))
+        await put(catalog.images, record("a"))
         async with catalog.database._store.writer.begin() as connection:
             await connection.execute(text("SELECT 1 FROM images FOR UPDATE"))
-            await refused(lambda: catalog.images.put(record("a", title="b")))
+            await refused(lambda: put(catalog.images, record("a", title="b")))
             assert await catalog.images.get("a") == record("a")
-        await recovered(lambda: catalog.images.put(record("a", title="b")))
+        await recovered(lambda: put(catalog.images, record("a", title="b")))
 
 
 async def test_a_database_that_is_dropped_is_an_error(postgres: Server) -> None:

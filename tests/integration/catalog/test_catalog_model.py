@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from imgserve.catalog import Database, ImageQuery, Images, ImageSearch, ImageSets, Outcome, Selection, Sort
+from imgserve.catalog import Database, ImageQuery, Images, ImageSearch, Outcome, Selection, Sort
 from imgserve.errors import ImageExists, ImageNotFound
 from imgserve.model import ImageRecord
-from tests.catalogs import ids, record
+from tests.catalogs import ids, put_many, record
 
 NAMES = st.sampled_from(["a", "a/b", "a/c", "a%", "é", "\udcff", "b"])
 TAGS = st.lists(st.sampled_from(["red", "Red", "blue shoe", "%"]), max_size=3)
@@ -55,10 +55,9 @@ class CatalogMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.database = Database(self.address)
         self.images, self.search = Images(self.database), ImageSearch(self.database)
-        self.sets = ImageSets(self.database)
         self.model: dict[str, ImageRecord] = {}
         self.second = 0
-        self.done(self.sets.delete(ImageQuery()))
+        self.done(self.images.delete(ImageQuery()))
 
     def done(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(work)
@@ -74,7 +73,7 @@ class CatalogMachine(RuleBasedStateMachine):
     @rule(given=st.lists(st.tuples(NAMES, TITLES, TAGS, st.integers(0, 4)), min_size=1, max_size=5))
     def put(self, given: list[tuple[str, str, list[str], int]]) -> None:
         records = {one[0]: self.made(*one) for one in given}
-        for name, outcome in self.done(self.images.put_many(records.values())).items():
+        for name, outcome in self.done(put_many(self.images, records.values())).items():
             old, new = self.model.get(name), records[name]
             wanted = replace(new, created=old.created) if old else new
             same = old is not None and replace(old, changed=new.changed) == wanted
@@ -97,7 +96,7 @@ class CatalogMachine(RuleBasedStateMachine):
     def rename(self, name: str, other: str) -> None:
         moment = self.made(name, "", [], 0).changed
         try:
-            self.done(self.images.rename(name, other, at=moment))
+            self.done(self.images.change(name, {"image_id": other}, at=moment))
         except ImageNotFound:
             assert name not in self.model
         except ImageExists:
@@ -113,7 +112,7 @@ class CatalogMachine(RuleBasedStateMachine):
     @rule(selection=SELECTIONS)
     def delete_many(self, selection: Selection) -> None:
         gone = [name for name, one in self.model.items() if meant(selection, one)]
-        assert set(self.done(self.sets.delete(selection))) == set(gone)
+        assert set(self.done(self.images.delete(selection))) == set(gone)
         for name in gone:
             del self.model[name]
 
@@ -128,7 +127,7 @@ class CatalogMachine(RuleBasedStateMachine):
     def retag(self, selection: Selection, tags: dict[str, list[str]], change: Callable[[set[str]], set[str]]) -> None:
         moment = self.made("x", "", [], 0).changed
         hit = [one for one in self.model.values() if meant(selection, one) and change(set(one.tags)) != set(one.tags)]
-        assert self.done(self.sets.retag(selection, **tags, at=moment)) == len(hit)
+        assert self.done(self.images.retag(selection, **tags, at=moment)) == len(hit)
         for one in hit:
             self.model[one.image_id] = replace(one, tags=tuple(change(set(one.tags))), changed=moment)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imgserve.catalog import ImageQuery, Outcome, Sort
 from imgserve.errors import BadRequest, ImageExists, ImageNotFound
 from imgserve.model import FocalPoint, ImageRecord, Origin
-from tests.catalogs import START, Catalog, ids, record
+from tests.catalogs import START, Catalog, ids, put, put_many, record
 
 pytestmark = pytest.mark.anyio
 
@@ -35,49 +35,49 @@ FULL: dict[str, Any] = {
 
 async def test_a_record_comes_back_as_it_was_put(catalog: Catalog) -> None:
     full = record("full.jpg", second=7, **FULL)
-    assert await catalog.images.put(full) is Outcome.ADDED
+    assert await put(catalog.images, full) is Outcome.ADDED
     assert await catalog.images.get("full.jpg") == full
 
 
 @pytest.mark.parametrize("image_id", ODD_IDS, ids=range(len(ODD_IDS)))
 async def test_any_file_name_can_be_an_id(catalog: Catalog, image_id: str) -> None:
-    await catalog.images.put(record(image_id))
-    await catalog.images.put(record("another"))
+    await put(catalog.images, record(image_id))
+    await put(catalog.images, record("another"))
     found = await catalog.images.get(image_id)
     assert found is not None
     assert found.image_id == image_id
     assert await catalog.images.versions(image_id) == {image_id: "1_1"}
     assert ids((await catalog.search.page(ImageQuery(prefix=image_id), sort=Sort.ID)).records) == [image_id]
-    assert await catalog.images.delete(image_id)
+    assert await catalog.images.delete([image_id])
 
 
 @pytest.mark.parametrize("image_id", ["\ud800", "x" * 2001])
 async def test_what_cannot_be_an_id_is_refused_or_not_there(catalog: Catalog, image_id: str) -> None:
     with pytest.raises(BadRequest):
-        await catalog.images.put(replace(record("a"), image_id=image_id))
+        await put(catalog.images, replace(record("a"), image_id=image_id))
     assert await catalog.images.get(image_id) is None
-    assert not await catalog.images.delete(image_id)
-    assert await catalog.sets.delete([image_id]) == []
+    assert not await catalog.images.delete([image_id])
+    assert await catalog.images.delete([image_id]) == []
     assert await catalog.images.versions(image_id) == {}
     assert (await catalog.search.page(ImageQuery(prefix=image_id))).records == ()
 
 
 async def test_putting_the_same_again_changes_nothing(catalog: Catalog) -> None:
-    await catalog.images.put(record("a", tags=("x",)))
-    assert await catalog.images.put(record("a", second=9, tags=("x",))) is Outcome.UNCHANGED
+    await put(catalog.images, record("a", tags=("x",)))
+    assert await put(catalog.images, record("a", second=9, tags=("x",))) is Outcome.UNCHANGED
     assert await catalog.images.get("a") == record("a", tags=("x",))
 
 
 @pytest.mark.parametrize("field", sorted(FULL))
 async def test_putting_another_value_changes_it_and_keeps_the_time_of_creation(catalog: Catalog, field: str) -> None:
-    await catalog.images.put(record("a"))
+    await put(catalog.images, record("a"))
     wanted = record("a", second=9, **{field: FULL[field]})
-    assert await catalog.images.put(wanted) is Outcome.CHANGED
+    assert await put(catalog.images, wanted) is Outcome.CHANGED
     assert await catalog.images.get("a") == replace(wanted, created=START)
 
 
 async def test_only_what_differs_is_written(catalog: Catalog) -> None:
-    await catalog.images.put(record("a", title="one"))
+    await put(catalog.images, record("a", title="one"))
     await catalog.images.change("a", {"title": "two"}, at=START + timedelta(seconds=1))
     after = await catalog.images.change("a", {"tags": ("x",), "title": "two"}, at=START + timedelta(seconds=2))
     assert after == await catalog.images.get("a")
@@ -88,26 +88,26 @@ async def test_only_what_differs_is_written(catalog: Catalog) -> None:
 
 async def test_many_are_put_and_got_with_few_statements(catalog: Catalog) -> None:
     records = [record(f"{number}", tags=("x", f"t{number}")) for number in range(2500)]
-    assert set((await catalog.images.put_many(records)).values()) == {Outcome.ADDED}
-    assert set((await catalog.images.put_many(records[:10])).values()) == {Outcome.UNCHANGED}
+    assert set((await put_many(catalog.images, records)).values()) == {Outcome.ADDED}
+    assert set((await put_many(catalog.images, records[:10])).values()) == {Outcome.UNCHANGED}
     found = await catalog.images.get_many([*(one.image_id for one in records), "absent"])
     assert found == {one.image_id: one for one in records}
 
 
 async def test_of_equal_ids_the_last_counts(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a", title="one"), record("b"), record("a", title="two")])
+    await put_many(catalog.images, [record("a", title="one"), record("b"), record("a", title="two")])
     assert ((await catalog.images.get_many(["a", "a"]))["a"]).title == "two"
 
 
 async def test_nothing_requested_is_nothing_done(catalog: Catalog) -> None:
-    assert await catalog.images.put_many([]) == {}
+    assert await put_many(catalog.images, []) == {}
     assert await catalog.images.get_many([]) == {}
-    assert await catalog.sets.delete([]) == []
+    assert await catalog.images.delete([]) == []
 
 
 async def test_a_renamed_image_keeps_everything_and_is_found_by_its_new_name(catalog: Catalog) -> None:
-    await catalog.images.put(record("old/name.jpg", tags=("x",)))
-    await catalog.images.rename("old/name.jpg", "new/word.jpg", at=START)
+    await put(catalog.images, record("old/name.jpg", tags=("x",)))
+    await catalog.images.change("old/name.jpg", {"image_id": "new/word.jpg"}, at=START)
     assert await catalog.images.get("old/name.jpg") is None
     wanted = replace(record("old/name.jpg", tags=("x",)), image_id="new/word.jpg")
     assert (await catalog.search.page(ImageQuery(text="word", tags=("x",)))).records == (wanted,)
@@ -115,16 +115,16 @@ async def test_a_renamed_image_keeps_everything_and_is_found_by_its_new_name(cat
 
 
 async def test_a_name_that_is_taken_is_refused_and_nothing_changes(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a", title="one"), record("b", title="two")])
+    await put_many(catalog.images, [record("a", title="one"), record("b", title="two")])
     with pytest.raises(ImageExists):
-        await catalog.images.rename("a", "b")
+        await catalog.images.change("a", {"image_id": "b"})
     assert [one.title for one in (await catalog.images.get_many(["a", "b"])).values()] in (
         ["one", "two"],
         ["two", "one"],
     )
-    assert (await catalog.images.rename("a", "a")).title == "one"
+    assert (await catalog.images.change("a", {"image_id": "a"})).title == "one"
     with pytest.raises(BadRequest):
-        await catalog.images.rename("a", "x" * 2001)
+        await catalog.images.change("a", {"image_id": "x" * 2001})
 
 
 async def test_what_is_not_there_cannot_be_changed_or_renamed(catalog: Catalog) -> None:
@@ -132,22 +132,22 @@ async def test_what_is_not_there_cannot_be_changed_or_renamed(catalog: Catalog) 
         with pytest.raises(ImageNotFound):
             await catalog.images.change(image_id, {"title": "x"})
         with pytest.raises(ImageNotFound):
-            await catalog.images.rename(image_id, "b")
-        assert not await catalog.images.delete(image_id)
+            await catalog.images.change(image_id, {"image_id": "b"})
+        assert not await catalog.images.delete([image_id])
 
 
 async def test_a_deleted_image_leaves_nothing(catalog: Catalog) -> None:
-    await catalog.images.put(record("a", tags=("x",), title="word"))
+    await put(catalog.images, record("a", tags=("x",), title="word"))
     assert await catalog.images.delete("a")
     assert await catalog.search.tag_counts() == {}
     assert (await catalog.search.page(ImageQuery(text="word"))).records == ()
-    await catalog.images.put(record("a"))
+    await put(catalog.images, record("a"))
     assert await catalog.images.get("a") == record("a")
 
 
 async def test_versions_are_reported_in_the_order_of_ids_piece_by_piece(catalog: Catalog) -> None:
     names = ["a/1", "a/2", "a/\udcff", "a/é", "b/1"]
-    await catalog.images.put_many([record(name, version=f"v{name[-1]!a}") for name in names])
+    await put_many(catalog.images, [record(name, version=f"v{name[-1]!a}") for name in names])
     first = await catalog.images.versions("a/", limit=2)
     rest = await catalog.images.versions("a/", after=list(first)[-1])
     assert [*first, *rest] == ["a/1", "a/2", "a/é", "a/\udcff"]
@@ -168,7 +168,7 @@ RECORDS = st.builds(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(records=st.lists(RECORDS, max_size=4))
 async def test_whatever_is_put_comes_back(catalog: Catalog, records: list[ImageRecord]) -> None:
-    await catalog.sets.delete(ImageQuery())
-    await catalog.images.put_many(records)
+    await catalog.images.delete(ImageQuery())
+    await put_many(catalog.images, records)
     wanted = {one.image_id: one for one in records}
     assert await catalog.images.get_many(list(wanted)) == wanted

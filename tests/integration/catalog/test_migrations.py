@@ -12,10 +12,9 @@ from sqlalchemy import Connection, text
 
 from imgserve.catalog import Database, ImageQuery, Images
 from imgserve.catalog.migrations.upgrade import upgrade
-from imgserve.catalog.rows import as_row
-from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, metadata
+from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, as_row, metadata
 from imgserve.errors import CatalogUnavailable
-from tests.catalogs import Catalog, opened, record
+from tests.catalogs import Catalog, opened, put, record
 from tests.postgres import Server
 from tests.prefork import PreforkedProcess
 
@@ -48,7 +47,7 @@ async def test_what_was_recorded_at_the_first_revision_is_kept_and_found_by_its_
         assert found is not None
         assert (found.title, found.tags) == ("Crème", ("Rød",))
         assert (await catalog.search.totals(ImageQuery(text="creme rod old"))).images == 1500
-        await catalog.sets.delete(ImageQuery(text="1499"))
+        await catalog.images.delete(ImageQuery(text="1499"))
         assert (await catalog.search.totals(ImageQuery(text="creme"))).images == 1499
 
 
@@ -94,9 +93,9 @@ async def test_a_migration_that_fails_changes_nothing(address: str) -> None:
 
 async def test_several_processes_that_start_at_once_make_it_once(address: str) -> None:
     code = (
-        "import asyncio, sys; from tests.catalogs import opened, record\n"
+        "import asyncio, sys; from tests.catalogs import opened, put, record\n"
         "async def main():\n"
-        "    async with opened(sys.argv[1]) as catalog: await catalog.images.put(record(sys.argv[2]))\n"
+        "    async with opened(sys.argv[1]) as catalog: await put(catalog.images, record(sys.argv[2]))\n"
         "asyncio.run(main())"
     )
     started = [PreforkedProcess(["-c", code, address, name]) for name in "abcd"]
@@ -110,7 +109,7 @@ async def test_several_processes_that_start_at_once_make_it_once(address: str) -
 async def test_callers_that_come_while_it_opens_share_the_opening(address: str) -> None:
     database = Database(address)
     images = Images(database)
-    await asyncio.gather(*(images.put(record(str(number))) for number in range(20)))
+    await asyncio.gather(*(put(images, record(str(number))) for number in range(20)))
     assert len(await images.versions()) == 20
     await database.close()
 

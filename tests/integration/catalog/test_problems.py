@@ -22,7 +22,7 @@ def kept(given: Problem) -> Problem:
 
 @pytest.mark.parametrize("image_id", ["a b/ü%_'.txt", "\udcff/\udc80.jpg", "x" * 2000])
 async def test_a_problem_comes_back_as_it_was_put(catalog: Catalog, image_id: str) -> None:
-    await catalog.problems.put(problem(image_id))
+    await catalog.problems.put_many([problem(image_id)])
     assert await catalog.problems.get(image_id) == kept(problem(image_id))
     assert await catalog.problems.versions() == {image_id: "1_1"}
     assert await catalog.problems.count() == 1
@@ -31,10 +31,10 @@ async def test_a_problem_comes_back_as_it_was_put(catalog: Catalog, image_id: st
 
 
 async def test_the_same_trouble_met_again_began_when_it_was_first_met(catalog: Catalog) -> None:
-    await catalog.problems.put(problem("a", second=1))
-    await catalog.problems.put(problem("a", second=5, version="2_2"))
+    await catalog.problems.put_many([problem("a", second=1)])
+    await catalog.problems.put_many([problem("a", second=5, version="2_2")])
     assert await catalog.problems.get("a") == kept(problem("a", second=1, version="2_2"))
-    await catalog.problems.put(problem("a", "limit_exceeded", second=9))
+    await catalog.problems.put_many([problem("a", "limit_exceeded", second=9)])
     assert await catalog.problems.get("a") == kept(problem("a", "limit_exceeded", second=9))
 
 
@@ -52,7 +52,7 @@ async def test_problems_are_listed_piece_by_piece_below_a_prefix(catalog: Catalo
 
 async def test_what_cannot_be_stored_is_refused_or_not_there(catalog: Catalog) -> None:
     with pytest.raises(BadRequest):
-        await catalog.problems.put(problem("\ud800"))
+        await catalog.problems.put_many([problem("\ud800")])
     with pytest.raises(BadCursor):
         await catalog.problems.page(cursor="x")
     assert await catalog.problems.get("\ud800") is None

@@ -8,7 +8,7 @@ import pytest
 from imgserve.catalog import ImageQuery, Sort, Totals
 from imgserve.errors import BadCursor
 from imgserve.model import ImageRecord, Origin
-from tests.catalogs import START, Catalog, ids, record
+from tests.catalogs import START, Catalog, ids, put, put_many, record
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +24,7 @@ NAMES = dict(zip(BYTES, (one.image_id for one in SHELF), strict=True))
 
 
 async def found(catalog: Catalog, query: ImageQuery) -> set[str]:
-    await catalog.images.put_many(SHELF)
+    await put_many(catalog.images, SHELF)
     names = {image_id: name for name, image_id in NAMES.items()}
     page = await catalog.search.page(query)
     chosen = {names[one.image_id] for one in page.records}
@@ -124,7 +124,7 @@ async def test_a_text_finds(catalog: Catalog, text: str, names: str) -> None:
 
 
 async def test_words_follow_what_changes(catalog: Catalog) -> None:
-    await catalog.images.put(record("a", title="before", tags=("first",)))
+    await put(catalog.images, record("a", title="before", tags=("first",)))
     await catalog.images.change("a", {"title": "after", "tags": ("second",)})
     for text, number in (("before", 0), ("first", 0), ("after", 1), ("second", 1), ("after second", 1)):
         assert (await catalog.search.totals(ImageQuery(text=text))).images == number
@@ -132,7 +132,7 @@ async def test_words_follow_what_changes(catalog: Catalog) -> None:
 
 async def test_a_very_long_text_is_recorded_and_found_by_its_beginning(catalog: Catalog) -> None:
     text = "".join(chr(0x4E00 + number % 20_000) for number in range(300_000)) + " x" * 500_000
-    await catalog.images.put(record("a", description=text, title="y" * 1_000_000, tags=tuple("abcdefgh")))
+    await put(catalog.images, record("a", description=text, title="y" * 1_000_000, tags=tuple("abcdefgh")))
     assert (await catalog.search.totals(ImageQuery(text="y" * 90))).images == 1
     assert (await catalog.images.get_many(["a"]))["a"].description == text
 
@@ -141,7 +141,7 @@ async def test_a_very_long_text_is_recorded_and_found_by_its_beginning(catalog: 
 @pytest.mark.parametrize("sort", Sort)
 async def test_pages_put_together_are_the_whole_list_in_order(catalog: Catalog, sort: Sort, descending: bool) -> None:
     records = [record(f"{n % 3}/{n}\udcff", n // 4, size=n % 5, width=n % 4, height=2) for n in range(25)]
-    await catalog.images.put_many(records)
+    await put_many(catalog.images, records)
     keys: dict[Sort, Any] = {
         Sort.CREATED: lambda one: one.created, Sort.CHANGED: lambda one: one.changed, Sort.ID: lambda _: 0,
         Sort.BYTES: lambda one: one.size, Sort.PIXELS: lambda one: one.width,
@@ -161,16 +161,16 @@ async def walked(catalog: Catalog, sort: Sort, descending: bool, limit: int) -> 
 
 
 async def test_a_page_goes_on_where_it_was_though_images_come_and_go(catalog: Catalog) -> None:
-    await catalog.images.put_many([record(str(n), n) for n in range(6)])
+    await put_many(catalog.images, [record(str(n), n) for n in range(6)])
     page = await catalog.search.page(limit=2)
-    await catalog.images.put_many([record("newer", 9), record("older", -1)])
-    await catalog.sets.delete(["4", "2"])
+    await put_many(catalog.images, [record("newer", 9), record("older", -1)])
+    await catalog.images.delete(["4", "2"])
     rest = await catalog.search.page(limit=9, cursor=page.cursor)
     assert (ids(page.records), ids(rest.records)) == (["5", "4"], ["3", "1", "0", "older"])
 
 
 async def test_a_cursor_of_another_order_is_refused(catalog: Catalog) -> None:
-    await catalog.images.put_many(SHELF)
+    await put_many(catalog.images, SHELF)
     cursor = (await catalog.search.page(limit=1)).cursor
     with pytest.raises(BadCursor, match="another order"):
         await catalog.search.page(sort=Sort.ID, cursor=cursor)
@@ -182,7 +182,7 @@ async def test_a_cursor_of_another_order_is_refused(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize(("limit", "number"), [(-5, 1), (0, 1), (3, 3), (10**30, 5)])
 async def test_a_limit_is_brought_within_bounds(catalog: Catalog, limit: int, number: int) -> None:
-    await catalog.images.put_many(SHELF)
+    await put_many(catalog.images, SHELF)
     assert len((await catalog.search.page(limit=limit)).records) == number
     assert len((await catalog.search.duplicates(limit=limit)).groups) == 0
     assert len(await catalog.search.similar(0, limit=limit)) == 0
@@ -191,7 +191,7 @@ async def test_a_limit_is_brought_within_bounds(catalog: Catalog, limit: int, nu
 async def test_equal_bytes_are_found_in_groups_page_by_page(catalog: Catalog) -> None:
     digests = {name: f"{number:064x}" for number, name in enumerate(["aa", "b", "ccc", "dd"])}
     records = [record(f"{name}{n}", sha256=digests[name]) for name in digests for n in range(len(name))]
-    await catalog.images.put_many(records)
+    await put_many(catalog.images, records)
     first = await catalog.search.duplicates(limit=2)
     rest = await catalog.search.duplicates(limit=2, cursor=first.cursor)
     assert [ids(group) for group in first.groups + rest.groups] == [
@@ -207,7 +207,7 @@ async def test_equal_bytes_are_found_in_groups_page_by_page(catalog: Catalog) ->
 async def test_what_looks_alike_is_found_the_most_alike_first(catalog: Catalog) -> None:
     full = 2**64 - 1
     hashes = {"same": full, "one": full - 1, "high": full >> 1, "three": full - 7, "none": None, "other": 0}
-    await catalog.images.put_many([record(name, perceptual_hash=value) for name, value in hashes.items()])
+    await put_many(catalog.images, [record(name, perceptual_hash=value) for name, value in hashes.items()])
     near = await catalog.search.similar(full, distance=3)
     assert [(one.record.image_id, one.distance) for one in near] == [("same", 0), ("high", 1), ("one", 1), ("three", 3)]
     assert [one.distance for one in await catalog.search.similar(0, distance=64)] == [0, 61, 63, 63, 64]
@@ -215,6 +215,6 @@ async def test_what_looks_alike_is_found_the_most_alike_first(catalog: Catalog) 
 
 
 async def test_tags_are_counted_the_most_used_first(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a", tags=("x", "y")), record("b", tags=("y", "Z")), record("c")])
+    await put_many(catalog.images, [record("a", tags=("x", "y")), record("b", tags=("y", "Z")), record("c")])
     assert list((await catalog.search.tag_counts()).items()) == [("y", 2), ("Z", 1), ("x", 1)]
     assert await catalog.search.tag_counts(1) == {"y": 2}

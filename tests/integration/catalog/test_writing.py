@@ -9,13 +9,13 @@ import pytest
 from imgserve.catalog import ImageQuery, Merge, Merged, Outcome
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord
-from tests.catalogs import START, Catalog, opened, record
+from tests.catalogs import START, Catalog, opened, put, put_many, record
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_merge_sees_what_is_there_and_keeps_when_it_came(catalog: Catalog) -> None:
-    await catalog.images.put(record("a", title="old"))
+    await put(catalog.images, record("a", title="old"))
     new = record("b", second=3)
 
     def merge(before: ImageRecord | None) -> ImageRecord | None:
@@ -31,7 +31,7 @@ async def test_a_merge_sees_what_is_there_and_keeps_when_it_came(catalog: Catalo
 
 
 async def test_a_merge_that_decides_nothing_or_the_same_changes_nothing(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a"), record("b")])
+    await put_many(catalog.images, [record("a"), record("b")])
     same = record("b", second=9)
     merged = await catalog.images.merge_many({"a": lambda _: None, "b": lambda _: same})
     assert {one.outcome for one in merged.values()} == {Outcome.UNCHANGED}
@@ -54,19 +54,19 @@ async def test_merges_of_the_same_images_at_once_lose_none(address: str) -> None
 
 
 async def test_the_focal_point_of_an_image_is_one_look_up(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a", focal_point=FocalPoint(0, 1)), record("b")])
+    await put_many(catalog.images, [record("a", focal_point=FocalPoint(0, 1)), record("b")])
     assert await catalog.images.focal_point("a") == FocalPoint(0, 1)
     assert [await catalog.images.focal_point(name) for name in ("b", "absent", "\ud800")] == [None] * 3
 
 
 async def test_the_versions_of_some_images_are_reported(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a", version="2_2"), record("b")])
+    await put_many(catalog.images, [record("a", version="2_2"), record("b")])
     assert await catalog.images.versions_of(["a", "b", "c", "\ud800"]) == {"a": "2_2", "b": "1_1"}
     assert await catalog.images.versions_of([]) == {}
 
 
 async def test_the_ids_of_a_query_are_reported_piece_by_piece(catalog: Catalog) -> None:
-    await catalog.images.put_many([record(name, tags=("x",)) for name in ("a/2", "a/1", "a/\udcff")] + [record("a/3")])
+    await put_many(catalog.images, [record(name, tags=("x",)) for name in ("a/2", "a/1", "a/\udcff")] + [record("a/3")])
     query = ImageQuery(tags=("x",))
     assert await catalog.search.ids(query, limit=2) == ["a/1", "a/2"]
     assert await catalog.search.ids(query, after="a/2") == ["a/\udcff"]
@@ -74,8 +74,8 @@ async def test_the_ids_of_a_query_are_reported_piece_by_piece(catalog: Catalog) 
 
 
 async def test_tags_are_given_and_taken_in_one_change(catalog: Catalog) -> None:
-    await catalog.images.put_many([record("a", tags=("x",)), record("b", tags=("y",)), record("c", tags=("x", "y"))])
-    assert await catalog.sets.retag(ImageQuery(tags=("x",)), add=["y", "z"], remove=["x", "z"]) == 2
+    await put_many(catalog.images, [record("a", tags=("x",)), record("b", tags=("y",)), record("c", tags=("x", "y"))])
+    assert await catalog.images.retag(ImageQuery(tags=("x",)), add=["y", "z"], remove=["x", "z"]) == 2
     found = await catalog.images.get_many(["a", "b", "c"])
     assert [found[name].tags for name in "abc"] == [("y", "z"), ("y",), ("y", "z")]
-    assert await catalog.sets.retag(["a", "c"], add=["y"], remove=["x"]) == 0
+    assert await catalog.images.retag(["a", "c"], add=["y"], remove=["x"]) == 0

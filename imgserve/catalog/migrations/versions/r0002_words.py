@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from imgserve.catalog.rows import stored_words
+from imgserve.catalog.tables import stored_words
 
 revision = "0002"
 down_revision = "0001"
