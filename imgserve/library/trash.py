@@ -111,7 +111,7 @@ class Trash:
             await to_thread.run_sync(self.originals.trash.restore, found.item)
         except BaseException:
             if record is not None and not await self.inspector.exists(found.image_id):
-                await self.images.delete(found.image_id)
+                await self.images.delete([found.image_id])
             raise
 
     async def destroy(self, item: str) -> None:

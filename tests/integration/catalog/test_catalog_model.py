@@ -107,7 +107,7 @@ class CatalogMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
-        assert self.done(self.images.delete(name)) == (self.model.pop(name, None) is not None)
+        assert self.done(self.images.delete([name])) == ([name] if self.model.pop(name, None) is not None else [])
 
     @rule(selection=SELECTIONS)
     def delete_many(self, selection: Selection) -> None:

@@ -138,7 +138,7 @@ async def test_what_is_not_there_cannot_be_changed_or_renamed(catalog: Catalog) 
 
 async def test_a_deleted_image_leaves_nothing(catalog: Catalog) -> None:
     await put(catalog.images, record("a", tags=("x",), title="word"))
-    assert await catalog.images.delete("a")
+    assert await catalog.images.delete(["a"])
     assert await catalog.search.tag_counts() == {}
     assert (await catalog.search.page(ImageQuery(text="word"))).records == ()
     await put(catalog.images, record("a"))
