@@ -4,8 +4,8 @@
 
 Runs `imgserve serve` with default settings in the main thread and sends it requests from another thread. A file counts
 when one of its functions is called or resumed, in any thread of the server, between the request and the end of the
-response. For a new watched file, it counts from the moment the file appears until the server pauses, after the file is
-recorded. Not counted are:
+response. For a new watched file, it counts from the moment the file appears until the server pauses, after its record
+is in the catalog, which is read directly. Not counted are:
 
 - the code that runs while a module is imported, and what happens once only: each action runs once before the count;
 - periodic work: each action is counted three times, with new pictures, and a file counts if every round visited it;
@@ -18,6 +18,7 @@ import http.client
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -37,8 +38,7 @@ _ROUNDS = 3
 _TIMEOUT = 60.0
 _POLL = 0.02
 _PAUSE = 0.35
-"""Seconds without a new file after which a recording is complete: longer than the delay of the watcher (0.2 s), shorter
-than most periods of the server."""
+"""Seconds without a new file after the record, in which its publication ends; shorter than most periods of the server."""
 _IDLE = 2.0
 """Seconds between two actions, in which the server finishes what it does after a response."""
 _HOUR = 3600
@@ -115,6 +115,14 @@ class Client:
         aside.rename(self._originals / aside.name)
         return aside.name
 
+    def until_recorded(self, image_id: str) -> None:
+        """Wait until the catalog contains an image, without a request."""
+        end = time.monotonic() + _TIMEOUT
+        with contextlib.closing(sqlite3.connect(self._originals / ".imgserve" / "catalog.sqlite")) as catalog:
+            while not catalog.execute("SELECT 1 FROM images WHERE id = ?", [image_id.encode()]).fetchone():
+                assert time.monotonic() < end, image_id
+                time.sleep(_POLL)
+
     def recorded(self) -> str:
         """Add an original and wait for its record; return its image id."""
         image_id = self.move(self.prepare())
@@ -154,9 +162,8 @@ def actions(client: Client) -> list[Action]:
         aside = client.prepare()
         time.sleep(_IDLE)
         with recorder.recording() as called:
-            image_id = client.move(aside)
+            client.until_recorded(client.move(aside))
             _until_pause(called)
-        assert client.status("GET", f"/api/images/{image_id}") == 200, "the count ended before the file was recorded"
         return called
 
     return [

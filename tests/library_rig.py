@@ -15,7 +15,7 @@ from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, Ti
 from imgserve.catalog import Catalog
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.publish import ChangePublisher
+from imgserve.library.record import ChangePublisher
 from imgserve.library.results import Accepted, Details, Rules
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
@@ -54,14 +54,11 @@ class Ear:
 
     purged: list[tuple[set[str] | None, list[str]]] = field(default_factory=list)
     recorded: list[Original] = field(default_factory=list)
-    broken: bool = False
 
-    async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        if self.broken:
-            raise RuntimeError("deaf")
+    def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
         self.purged.append((None if ids is None else set(ids), list(tags)))
 
-    async def on_recorded(self, original: Original) -> None:
+    def on_recorded(self, original: Original) -> None:
         self.recorded.append(original)
 
 
@@ -160,7 +157,7 @@ async def open_rig(
             originals,
             catalog,
             inspector,
-            ChangePublisher(cache, catalog.notices, forget=forgotten.append, listeners=[ear]),
+            ChangePublisher(cache, catalog.notices, forgotten.append, ear.on_purged, ear.on_recorded),
             preset_keys=preset_keys,
             metrics=metrics,
             rules=rules,

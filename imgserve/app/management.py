@@ -1,7 +1,7 @@
 """Build the parts that change originals, and the API."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,18 +20,17 @@ from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
-from imgserve.http.headers import preset_tag
 from imgserve.images.convert import BulkConverter, Converter
 from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
 from imgserve.library.cdn import CdnPurger
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.publish import ChangePublisher, InvalidationListener, restart_on_failure
+from imgserve.library.invalidation import InvalidationListener, restart_on_failure
+from imgserve.library.record import ChangePublisher
 from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
-from imgserve.model import Original
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
 from imgserve.web.api.images import Preconditions, Records
@@ -45,24 +44,6 @@ _OPENING_SECONDS = 3.0
 _KEPT = timedelta(days=1)
 """How long notices and responses to idempotent requests are stored."""
 _TIDY_SECONDS = 600.0
-
-
-class ChangeListener:
-    """Passes changes of originals to the caches in front and to the mezzanine prefetcher."""
-
-    def __init__(self, purger: CdnPurger, preparer: MezzaninePrefetcher | None) -> None:
-        self._purger = purger
-        self._preparer = preparer
-
-    async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        """Purge the renditions of these images in the caches in front; None means all images."""
-        presets = [preset_tag(tag.removeprefix("preset:")) for tag in tags if tag.startswith("preset:")]
-        await self._purger.purged(ids, presets)
-
-    async def on_recorded(self, original: Original) -> None:
-        """Prefetch the mezzanine of a new original or version."""
-        if self._preparer is not None:
-            self._preparer.add(original)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +106,8 @@ class Management:
 
 def build_management(config: Config, parts: Parts, data: Path) -> Management:
     """Return the parts, without opening them."""
-    catalog, purger = parts.catalog, CdnPurger(cdn_hooks(config), parts.metrics, give_up=config.cdn.give_up)
+    catalog, hooks = parts.catalog, cdn_hooks(config)
+    purger = CdnPurger(hooks, parts.metrics, give_up=config.cdn.give_up)
     preparer = None
     if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
         preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
@@ -144,12 +126,18 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         rules,
         damaged=config.formats.on_damage == "decode",
     )
-    listeners = [ChangeListener(purger, preparer)]
+    publisher = ChangePublisher(
+        parts.cache,
+        catalog.notices,
+        parts.locator.forget,
+        on_purged=purger.purged if hooks else None,
+        on_recorded=preparer.add if preparer else None,
+    )
     ingest = IngestService(
         parts.originals,
         catalog,
         inspector,
-        ChangePublisher(parts.cache, catalog.notices, forget=parts.locator.forget, listeners=listeners),
+        publisher,
         preset_keys=parts.resolver.preset_keys,
         metrics=parts.metrics,
         rules=rules,

@@ -200,7 +200,7 @@ class CdnPurger:
         self._metrics = metrics
         self._give_up = give_up
 
-    async def purged(self, image_ids: Collection[str] | None, tags: Sequence[str] = ()) -> None:
+    def purged(self, image_ids: Collection[str] | None, tags: Collection[str] = ()) -> None:
         """Queue images, and everything with these tags; None for everything."""
         drop = Drop(everything=True) if image_ids is None else Drop(tuple(image_ids), tuple(tags))
         for waiting in self._waiting if drop.all_tags else ():

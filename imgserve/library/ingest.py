@@ -17,13 +17,13 @@ from imgserve.errors import (
     ImgserveError,
     OriginalChanged,
     ReadOnlyOriginals,
+    TrashItemNotFound,
     UnreadableImage,
 )
+from imgserve.http.headers import preset_tag
 from imgserve.images.batches import batches
-from imgserve.library.accept import Upload, UploadAcceptor
 from imgserve.library.inspect import Candidate, Inspector
-from imgserve.library.publish import ChangePublisher
-from imgserve.library.record import RecordWriter
+from imgserve.library.record import ChangePublisher, RecordWriter
 from imgserve.library.results import (
     Accepted,
     Deleted,
@@ -37,6 +37,7 @@ from imgserve.library.results import (
 )
 from imgserve.library.scan import FileRecorder
 from imgserve.library.trash import Trash
+from imgserve.library.upload import Upload, UploadAcceptor
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Origin, Original
 from imgserve.originals.incoming import Incoming
@@ -57,7 +58,10 @@ def _uninterrupted(method: _Method[P, T]) -> _Method[P, T]:
     """Run a method to its end even if the caller is cancelled."""
 
     async def run(self: "IngestService", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._finish(method(self, *args, **kwargs))
+        task = asyncio.create_task(method(self, *args, **kwargs))
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
 
     return functools.update_wrapper(run, method)
 
@@ -228,7 +232,9 @@ class IngestService:
 
     async def trash(self) -> list[TrashItem]:
         """List the trash, oldest first."""
-        return await self._trash.items()
+        until = self._rules.until
+        found = await to_thread.run_sync(self._originals.trashed)
+        return [TrashItem(one.item, one.image_id, one.deleted, until(one.deleted), one.size) for one in found]
 
     @_uninterrupted
     async def restore(self, item: str) -> ImageRecord:
@@ -239,7 +245,7 @@ class IngestService:
             ImageExists: there is another original in its place.
             UnreadableImage: it is restored, but it is not an image that can be used.
         """
-        found = await self._trash.find(item)
+        found = await to_thread.run_sync(self._originals.trash_item, item)
         async with self.locks.hold(found.image_id):
             if await self._inspector.exists(found.image_id):
                 raise ImageExists
@@ -260,12 +266,20 @@ class IngestService:
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        await self._trash.destroy(item)
+        await to_thread.run_sync(self._originals.destroy, item)
 
     @_uninterrupted
     async def empty_trash(self, older_than: float = 0.0) -> int:
         """Delete for good what was deleted at least so many seconds ago; return how many items."""
-        return await self._trash.empty(older_than)
+        now, number = self._rules.clock(), 0
+        for one in await to_thread.run_sync(self._originals.trashed):
+            if (now - one.deleted).total_seconds() >= older_than:
+                try:
+                    await to_thread.run_sync(self._originals.destroy, one.item)
+                except TrashItemNotFound:
+                    continue  # restored or destroyed by somebody else
+                number += 1
+        return number
 
     async def expire_trash(self) -> int:
         """Delete for good what has been in the trash for the configured time; return how many items."""
@@ -278,7 +292,7 @@ class IngestService:
         async for ids in batches(selection, self._catalog.search):
             renditions += await self._publisher.purge(ids)
             await self._publisher.notify([Notice("purged", image_id) for image_id in ids])
-            await self._publisher.report_purged(ids)
+            self._publisher.report_purged(ids)
             images += len(ids)
         return Purged(images, renditions)
 
@@ -288,7 +302,7 @@ class IngestService:
         images = (await self._catalog.search.totals()).images
         renditions = await self._publisher.cache.purge_all()
         await self._publisher.notify([Notice("everything")])
-        await self._publisher.report_purged(None)
+        self._publisher.report_purged(None)
         return Purged(images, renditions)
 
     @_uninterrupted
@@ -297,23 +311,18 @@ class IngestService:
         images = renditions = 0
         async for ids in batches(ImageQuery(), self._catalog.search):
             records = await self._catalog.images.get_many(ids)
-            found = await to_thread.run_sync(self._originals_of, ids)
-            originals = [one.focused(records[one.image_id].focal_point) for one in found if one.image_id in records]
+            originals = list[Original]()
+            for image_id, record in records.items():
+                # Without an original there is nothing that a client could request.
+                with contextlib.suppress(ImgserveError):
+                    originals.append((await self._inspector.stat(image_id)).focused(record.focal_point))
             keys = [key for original in originals for key in self._preset_keys(original, preset)]
             renditions += await self._publisher.cache.purge_keys(keys)
             # Other processes have to forget more than that, because their memory tier is purged by image.
             await self._publisher.notify([Notice("purged", one.image_id) for one in originals])
             images += len(originals)
-        await self._publisher.report_purged((), [f"preset:{preset}"])
+        self._publisher.report_purged((), [preset_tag(preset)])
         return Purged(images, renditions)
-
-    def _originals_of(self, ids: Sequence[str]) -> list[Original]:
-        found = list[Original]()
-        for image_id in ids:
-            # Without an original there is nothing that a client could request.
-            with contextlib.suppress(ImgserveError):
-                found.append(self._originals.stat(image_id))
-        return found
 
     def sweep(self) -> int:
         """Remove, in a thread, the files that processes left when they died; return how many."""
@@ -323,13 +332,6 @@ class IngestService:
         """Wait for the changes that are being made."""
         while self._running:
             await asyncio.wait(set(self._running))
-
-    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end even if the caller is cancelled."""
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

@@ -127,7 +127,14 @@ class Inspector:
             version = original.file_version
             if is_same_file(file.known, version) or file.known_problem == version:
                 return Unchanged()
-            return Inspected(original, await self._facts_of(original, file), file.known, file.origin, file.who)
+            megapixels = original.megapixels or original.size / _BYTES_PER_PIXEL / 1e6
+            try:
+                facts = await self._facts(original.path, version, original.size, megapixels, file.background)
+            except UnreadableImage as error:
+                if await to_thread.run_sync(_age, original) < self.rules.settle:
+                    raise OriginalUnsettled(retry_after=2) from error
+                raise
+            return Inspected(original, facts, file.known, file.origin, file.who)
         except ImageNotFound:
             await self.check_readable()
             return Missing()
@@ -145,7 +152,7 @@ class Inspector:
             Busy, Unavailable: it cannot be inspected now.
         """
         size = incoming.path.stat().st_size
-        megapixels = _guessed_megapixels(size)
+        megapixels = size / _BYTES_PER_PIXEL / 1e6
         facts = await self._facts(str(incoming.path), incoming.version, size, megapixels, background=False)
         if facts.format in self.rules.refused:
             raise UnsupportedImage(f"This server does not serve {facts.format} originals.")
@@ -189,18 +196,7 @@ class Inspector:
         if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)
 
-    async def _facts_of(self, original: Original, file: Candidate) -> Facts:
-        megapixels = original.megapixels or _guessed_megapixels(original.size)
-        try:
-            return await self._facts(
-                original.path, original.file_version, original.size, megapixels, background=file.background
-            )
-        except UnreadableImage as error:
-            if await to_thread.run_sync(_age, original) < self.rules.settle:
-                raise OriginalUnsettled(retry_after=2) from error
-            raise
-
-    async def _facts(self, path: str, version: str, size: int, megapixels: float, *, background: bool) -> Facts:
+    async def _facts(self, path: str, version: str, size: int, megapixels: float, background: bool) -> Facts:
         if size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
         job = InspectJob(path, version, self.limits, self.damaged)
@@ -210,17 +206,17 @@ class Inspector:
 
     def _versions(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the file versions of originals; None where there is no file."""
-        return {image_id: self._version(image_id) for image_id in ids}
-
-    def _version(self, image_id: str) -> str | None:
-        try:
-            return self.originals.stat(image_id).file_version
-        except ImageNotFound:
-            return None
-        except (UnsupportedImage, OriginalUnsettled):
-            return ""
-        except ImgserveError:
-            return _UNKNOWN
+        versions = dict[str, str | None]()
+        for image_id in ids:
+            try:
+                versions[image_id] = self.originals.stat(image_id).file_version
+            except ImageNotFound:
+                versions[image_id] = None
+            except (UnsupportedImage, OriginalUnsettled):
+                versions[image_id] = ""
+            except ImgserveError:
+                versions[image_id] = _UNKNOWN
+        return versions
 
 
 def _age(original: Original) -> float:
@@ -229,7 +225,3 @@ def _age(original: Original) -> float:
         changed = Path(original.path).stat().st_ctime
         return min(abs(time.time() - original.modified_ns / 1e9), abs(time.time() - changed))
     return 0.0  # gone or replaced just now
-
-
-def _guessed_megapixels(size: int) -> float:
-    return size / _BYTES_PER_PIXEL / 1e6

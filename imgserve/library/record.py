@@ -1,20 +1,22 @@
-"""Decide what is recorded of inspected images, and write it to the catalog."""
+"""Decide what is recorded of inspected images, write it to the catalog, and publish the changes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from imgserve.catalog import Catalog, Merge
-from imgserve.errors import ImageExists, ImageNotFound, ImgserveError
+from imgserve.cache import TieredCache
+from imgserve.catalog import Catalog, Merge, Notice, Notices
+from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError
 from imgserve.formats import FORMATS
 from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
-from imgserve.library.publish import ChangePublisher
 from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording
 from imgserve.metrics import Metrics
-from imgserve.model import ImageRecord, bytes_version, focused_version
+from imgserve.model import FileFacts, ImageRecord, Original, bytes_version, focused_version
 
+_logger = logging.getLogger(__name__)
 FILE_NAME = "file_name"
 """The key of the metadata that holds the name of an uploaded file whose id does not contain it."""
 _FOLDER_DIGITS = 2
@@ -34,10 +36,23 @@ def decide(found: Inspected, before: ImageRecord | None, now: datetime) -> Image
     What people wrote stays, except for what the uploader states now. Texts of the file only fill empty fields. The
     texts of a replaced file also stay, because they cannot be told from what people wrote.
     """
-    version = found.original.file_version
-    if before is not None and found.details is None and _is_of(before, found):
+    facts, version = found.facts, found.original.file_version
+    same_bytes = before is not None and is_same_file(before.version, version) and before.sha256 == facts.sha256
+    if same_bytes and found.details is None:
         return None
-    record = _from_facts(found, now)
+    record = ImageRecord(
+        **{field.name: getattr(facts, field.name) for field in fields(FileFacts)},
+        image_id=found.image_id,
+        version=version,
+        title=facts.title,
+        description=facts.description,
+        tags=facts.keywords,
+        metadata={**facts.metadata, FILE_NAME: found.name} if found.name else facts.metadata,
+        origin=found.origin,
+        who=found.who,
+        created=now,
+        changed=now,
+    )
     if before is not None:
         texts = {name: value for name in CHANGEABLE if (value := getattr(before, name))}
         record = replace(record, **texts | {"metadata": {**record.metadata, **before.metadata}})
@@ -51,35 +66,53 @@ def merged(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, An
     return {**said, "metadata": {**metadata, **said.get("metadata", {})}}
 
 
-def _is_of(before: ImageRecord, found: Inspected) -> bool:
-    return is_same_file(before.version, found.original.file_version) and before.sha256 == found.facts.sha256
+@dataclass(frozen=True, slots=True)
+class ChangePublisher:
+    """Removes outdated renditions here, and notifies everything else that holds some."""
 
+    cache: TieredCache
+    notices: Notices
+    forget: Callable[[str], None]
+    """Drops the cached stat of an original (`Locator.forget`)."""
+    on_purged: Callable[[Collection[str] | None, Collection[str]], None] | None = None
+    """Is called with the images whose renditions are outdated, None for all, and with cache tags that are."""
+    on_recorded: Callable[[Original], None] | None = None
+    """Is called with each new original or version."""
 
-def _from_facts(found: Inspected, now: datetime) -> ImageRecord:
-    facts = found.facts
-    return ImageRecord(
-        image_id=found.image_id,
-        version=found.original.file_version,
-        sha256=facts.sha256,
-        format=facts.format,
-        width=facts.width,
-        height=facts.height,
-        size=facts.size,
-        frames=facts.frames,
-        alpha=facts.alpha,
-        color_space=facts.color_space,
-        perceptual_hash=facts.perceptual_hash,
-        dominant_color=facts.dominant_color,
-        thumbhash=facts.thumbhash,
-        title=facts.title,
-        description=facts.description,
-        tags=facts.keywords,
-        metadata={**facts.metadata, FILE_NAME: found.name} if found.name else facts.metadata,
-        origin=found.origin,
-        who=found.who,
-        created=now,
-        changed=now,
-    )
+    async def purge(self, ids: Iterable[str], *, mezzanines: bool = True) -> int:
+        """Remove the renditions of images in this process and on the disk; return how many."""
+        number = 0
+        for image_id in ids:
+            self.forget(image_id)
+            number += await self.cache.purge(image_id, mezzanines=mezzanines)
+        return number
+
+    async def changed(
+        self, ids: Collection[str], *, purged: Collection[str] = (), recorded: Iterable[Original] = ()
+    ) -> None:
+        """Publish that records changed, which renditions became outdated by that, and which originals are new."""
+        for image_id in ids:
+            self.forget(image_id)
+        await self.notify([Notice("changed", image_id) for image_id in ids])
+        if purged:
+            self.report_purged(purged)
+        if self.on_recorded:
+            for original in recorded:
+                self.on_recorded(original)
+
+    async def notify(self, notices: Collection[Notice]) -> None:
+        """Notify other processes. A failure is only logged: they check originals again within a second anyway."""
+        if not notices:
+            return
+        try:
+            await self.notices.publish(notices)
+        except CatalogUnavailable as error:
+            _logger.warning("other processes were not notified of %d changes: %s", len(notices), error.detail)
+
+    def report_purged(self, ids: Collection[str] | None, tags: Collection[str] = ()) -> None:
+        """Report that the renditions of these images, or of all, are outdated, and all with these cache tags."""
+        if self.on_purged:
+            self.on_purged(ids, tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +171,7 @@ class RecordWriter:
         records = await self.catalog.images.versions_of(ids)
         problems = await self.catalog.problems.get_many(ids)
         await self.publisher.purge(ids)
-        if problems:
-            await self.catalog.problems.forget(list(problems))
+        await self.catalog.problems.forget(list(problems))
         if records:
             await self.catalog.images.delete(list(records))
         known = sorted({*records, *problems})

@@ -2,22 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from imgserve.catalog import Similar
 from imgserve.errors import ImgserveError
-from imgserve.model import FocalPoint, ImageRecord, Original, Problem
+from imgserve.model import FocalPoint, ImageRecord, Problem
 
 CHANGEABLE = ("title", "alt", "description", "tags", "metadata", "focal_point")
 """The fields of a record that people write; all others follow from the bytes."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Rules:
     """Formats that this server does not serve."""
     at_once: int = 4
     """Files of a scan that are inspected in parallel."""
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def until(self, deleted: datetime) -> datetime:
         """Return when an image leaves the trash."""
@@ -128,21 +124,6 @@ class Purged:
     images: int
     """How many images were purged, with or without renditions."""
     renditions: int
-
-
-class Listener(Protocol):
-    """Is called and awaited after each change; its errors are logged and have no effect on the change."""
-
-    async def on_purged(self, ids: Collection[str] | None, tags: Collection[str]) -> None:
-        """Handle that the renditions of these images are outdated; None for all images.
-
-        `tags` names further responses by their cache tags: `preset:NAME` after the purge of a preset.
-        """
-        ...
-
-    async def on_recorded(self, original: Original) -> None:
-        """Handle a new original, or a new version of one."""
-        ...
 
 
 @dataclass(slots=True, eq=False)

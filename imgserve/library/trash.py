@@ -10,9 +10,9 @@ from typing import Any
 from anyio import to_thread
 
 from imgserve.catalog import Images
-from imgserve.errors import ImageNotFound, TrashItemNotFound
+from imgserve.errors import ImageNotFound
 from imgserve.library.inspect import Inspector
-from imgserve.library.results import Deleted, Rules, TrashItem
+from imgserve.library.results import Deleted, Rules
 from imgserve.model import FocalPoint, ImageRecord, Origin
 from imgserve.originals.trash import Trashed
 from imgserve.originals.writable import WritableOriginals
@@ -88,20 +88,6 @@ class Trash:
             return Deleted(image_id) if record else None
         return Deleted(image_id, item, until)
 
-    async def items(self) -> list[TrashItem]:
-        """List the trash, oldest first."""
-        until = self.rules.until
-        found = await to_thread.run_sync(self.originals.trash.items)
-        return [TrashItem(one.item, one.image_id, one.deleted, until(one.deleted), one.size) for one in found]
-
-    async def find(self, item: str) -> Trashed:
-        """Return one item.
-
-        Raises:
-            TrashItemNotFound: there is no such item.
-        """
-        return await to_thread.run_sync(self.originals.trash.find, item)
-
     async def put_back(self, found: Trashed) -> None:
         """Put back the record, then the file: a process that dies in between leaves everything in the trash."""
         record = read_sidecar(found.sidecar)
@@ -113,23 +99,3 @@ class Trash:
             if record is not None and not await self.inspector.exists(found.image_id):
                 await self.images.delete([found.image_id])
             raise
-
-    async def destroy(self, item: str) -> None:
-        """Delete an item for good.
-
-        Raises:
-            TrashItemNotFound: there is no such item.
-        """
-        await to_thread.run_sync(self.originals.trash.destroy, item)
-
-    async def empty(self, older_than: float) -> int:
-        """Delete for good what was deleted at least so many seconds ago; return how many items."""
-        now, number = self.rules.clock(), 0
-        for one in await to_thread.run_sync(self.originals.trash.items):
-            if (now - one.deleted).total_seconds() >= older_than:
-                try:
-                    await self.destroy(one.item)
-                except TrashItemNotFound:
-                    continue  # restored or destroyed by somebody else
-                number += 1
-        return number

@@ -80,8 +80,8 @@ def test_purges_of_one_moment_are_one_call() -> None:
     async def work() -> None:
         cache = Cache()
         async with purging(cache, cloudflare) as a_purger:
-            await a_purger.purged(["a.jpg"])
-            await a_purger.purged(["b.jpg", "a.jpg"], ["p-card"])
+            a_purger.purged(["a.jpg"])
+            a_purger.purged(["b.jpg", "a.jpg"], ["p-card"])
             await cache.until(1)
         [body] = cache.told
         assert json.loads(body) == {"tags": [image_tag("a.jpg"), image_tag("b.jpg"), "p-card"]}
@@ -93,7 +93,7 @@ def test_a_cache_that_is_in_trouble_is_reported_again() -> None:
     async def work() -> None:
         cache = Cache("503 Busy", "429 Slow", "500 Oh")
         async with purging(cache, cloudflare) as a_purger:
-            await a_purger.purged(["a.jpg"])
+            a_purger.purged(["a.jpg"])
             await cache.until(4)
         assert len(cache.told) == 1
 
@@ -107,9 +107,9 @@ def test_what_is_not_taken_is_logged_without_the_token(
     async def work() -> None:
         cache = Cache(status)
         async with purging(cache, cloudflare, give_up) as a_purger:
-            await a_purger.purged(["a.jpg"])
+            a_purger.purged(["a.jpg"])
             await cache.until(1)
-            await a_purger.purged(["b.jpg"])
+            a_purger.purged(["b.jpg"])
             await cache.until(2)
 
     with caplog.at_level(logging.ERROR, "imgserve"):
@@ -123,7 +123,7 @@ def test_an_address_that_cannot_be_requested_blocks_no_other() -> None:
     async def work() -> None:
         cache = Cache()
         async with purging(cache, lambda url: [PlainPurge(url, "")]) as a_purger:
-            await a_purger.purged(["x" * 70_000, "\ud800", "a"])
+            a_purger.purged(["x" * 70_000, "\ud800", "a"])
             await cache.until(2)
         assert {head.split()[1] for head, _ in cache.calls} == {"/a", "/a*"}
 
@@ -141,7 +141,7 @@ def test_a_cache_that_cannot_be_reported_blocks_no_other_and_nothing_later(caplo
         cache = Cache()
         async with purging(cache, lambda url: [Odd(), Varnish(url)]) as a_purger:
             for number in (1, 2):
-                await a_purger.purged([str(number)])
+                a_purger.purged([str(number)])
                 await cache.until(number)
 
     run(work)
@@ -153,7 +153,7 @@ def test_what_still_waits_at_the_end_is_reported() -> None:
         cache = Cache()
         async with purging(cache, cloudflare) as a_purger:
             await asyncio.sleep(0)
-            await a_purger.purged(None)
+            a_purger.purged(None)
         assert {body: json.loads(body) for body in cache.told} == {b'{"tags": ["imgserve"]}': {"tags": ["imgserve"]}}
 
     run(work)
@@ -165,7 +165,7 @@ def test_very_many_images_are_everything(monkeypatch: pytest.MonkeyPatch) -> Non
     async def work() -> None:
         cache = Cache()
         async with purging(cache, lambda url: [Varnish(url)]) as a_purger:
-            await a_purger.purged([str(number) for number in range(11)])
+            a_purger.purged([str(number) for number in range(11)])
             await cache.until(1)
         assert {head.split()[0] for head, _ in cache.calls} == {"BAN"}
         assert {head.count("(imgserve)") for head, _ in cache.calls} == {1}
@@ -178,7 +178,7 @@ def test_a_cache_that_is_down_does_not_hold_up_another() -> None:
         cache = Cache()
         down: Hook = Varnish("http://127.0.0.1:9")
         async with purging(cache, lambda url: [down, Varnish(url)]) as a_purger:
-            await a_purger.purged(["a.jpg"])
+            a_purger.purged(["a.jpg"])
             await cache.until(1)
 
     run(work)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgserve.library.recorder import differences
+from imgserve.library.scanner import differences
 from imgserve.originals.tree import OriginalsTree
 from tests.catalogs import record
 from tests.watching import Door

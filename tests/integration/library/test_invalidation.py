@@ -9,7 +9,7 @@ import pytest
 from imgserve.cache import DiskTier, MemoryTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog, Notice
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.publish import InvalidationListener
+from imgserve.library.invalidation import InvalidationListener
 from imgserve.model import Rendition
 from tests.catalogs import opened
 

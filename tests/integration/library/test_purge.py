@@ -57,4 +57,4 @@ async def test_what_a_preset_made_is_purged_alone_whatever_the_focal_point(rig: 
     assert await rig.ingest.purge_preset("thumb") == Purged(3, 3)
     left = [key for key in ("a/1.png", "a/2.png") if await rig.cache.get(await rig.render(key, "w=9"))]
     assert len(left) == 2
-    assert rig.ear.purged[-1] == (set(), ["preset:thumb"])
+    assert rig.ear.purged[-1] == (set(), ["p-thumb"])

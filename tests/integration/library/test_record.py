@@ -176,15 +176,6 @@ async def test_nothing_is_forgotten_while_the_folder_cannot_be_read(rig: Rig) ->
     assert (await rig.ingest.record("a.png")).outcome is Recording.UNCHANGED
 
 
-async def test_a_listener_that_fails_changes_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    rig.ear.broken = True
-    path = rig.put("a.png", picture())
-    await rig.ingest.record("a.png")
-    path.unlink()
-    assert await rig.ingest.vanished("a.png")
-    assert "a listener failed" in caplog.text
-
-
 async def test_names_that_are_not_utf_8_are_recorded_as_any_other(rig: Rig) -> None:
     name = os.fsdecode(b"\xff\xfe.png")
     rig.put(name, picture())

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.errors import Busy, CatalogUnavailable, OriginalUnsettled
 from imgserve.library.changes import ChangeQueue, CircuitBreaker, DeletionQueue
-from imgserve.library.recorder import WatchRecorder
+from imgserve.library.watcher import WatchRecorder
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord
 from imgserve.originals.tree import Look, OriginalsTree

@@ -15,7 +15,7 @@ from imgserve.catalog import Catalog, Database
 from imgserve.download import Downloader, FetchRules
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.publish import ChangePublisher
+from imgserve.library.record import ChangePublisher
 from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics

@@ -4,7 +4,7 @@ import logging
 import anyio
 import pytest
 
-from imgserve.library.publish import restart_on_failure
+from imgserve.library.invalidation import restart_on_failure
 
 
 class Work:

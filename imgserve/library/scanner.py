@@ -1,136 +1,22 @@
-"""Record watched files once they are complete; compare folders with the catalog and queue the differences."""
+"""Compare folders with the catalog, and queue the differences."""
 
 import itertools
 import logging
 import os
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import anyio
 from anyio import to_thread
 
 from imgserve.catalog import Catalog, Images, Problems
-from imgserve.errors import CatalogUnavailable, ImgserveError, Unavailable
-from imgserve.library.changes import ChangeQueue, CircuitBreaker, DeletionQueue, Item
-from imgserve.library.ingest import IngestService
-from imgserve.library.results import Recorded, Recording
-from imgserve.metrics import Metrics
+from imgserve.library.changes import ChangeQueue, DeletionQueue
 from imgserve.model import bytes_version
-from imgserve.originals.tree import Kind, Look, OriginalsTree, Walked
+from imgserve.originals.tree import OriginalsTree, Walked
 
 _logger = logging.getLogger(__name__)
-_SETTLED_SECONDS = 0.25
-"""A file that has not changed for so long is tried. A writer may pause for longer: damaged files are tried again."""
-_LONGEST_PAUSE = 5.0
-_TRIES = 8
-"""How often a file is tried that fails for an unknown reason, before it is left to the next scan."""
-_MANY = 50
 _WALKED, _RECORDED = 200, 1000
 """Size of the pieces in which both sides are read; the event loop is blocked while one is compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchRecorder:
-    """Records the files of the change queue."""
-
-    changes: ChangeQueue
-    deletions: DeletionQueue
-    """Receives the files that are gone."""
-    tree: OriginalsTree
-    ingest: IngestService
-    breaker: CircuitBreaker
-    metrics: Metrics
-
-    async def run(self) -> None:
-        """Record reported files until cancelled, one by one or many together; several such tasks may run."""
-        while True:
-            await self.breaker.closed()
-            await self._work(await self.changes.take(_MANY))
-
-    async def run_many(self) -> None:
-        """Record files that a scan has found, many together, until cancelled."""
-        while True:
-            await self.breaker.closed()
-            await self._work(await self.changes.take_many(_MANY))
-
-    async def _work(self, items: Sequence[Item]) -> None:
-        """Look at files, record those that are complete, and put off the others."""
-        looks = await to_thread.run_sync(self._look, items)
-        ready = list[Item]()
-        for item, look in zip(items, looks, strict=True):
-            self.changes.saw(item, look.version or item.version)
-            if look.kind is Kind.GONE:
-                self.deletions.add(item.image_id)
-            if look.kind is not Kind.FILE:
-                self.changes.done(item)
-            elif (wait := _until_settled(item, look)) > 0:
-                self.changes.put_off(item, wait)
-            else:
-                ready.append(item)
-        if ready:
-            results = await self._record(ready)
-            now = await to_thread.run_sync(self._look, ready)
-            for item, result, look in zip(ready, results, now, strict=True):
-                self._finish(item, result, look)
-
-    def _look(self, items: Sequence[Item]) -> list[Look]:
-        return [self.tree.look(item.image_id) for item in items]
-
-    async def _record(self, items: Sequence[Item]) -> list[Recorded | Exception]:
-        """Record files; return the outcome of each, or the error."""
-        try:
-            if len(items) == 1:
-                item = items[0]
-                return [await self.ingest.record(item.image_id, background=True, version=item.version)]
-            walked = [Walked(item.image_id, item.version) for item in items]
-            recorded = {one.image_id: one for one in await self.ingest.record_many(walked, background=True)}
-        except Exception as error:  # noqa: BLE001  the edge of a task: each file is put off by what went wrong
-            return [error] * len(items)
-        left_out = Recorded("", Recording.UNCHANGED)
-        return [recorded.get(item.image_id, left_out) for item in items]
-
-    def _finish(self, item: Item, result: Recorded | Exception, now: Look) -> None:
-        """Remove a file from the queue if it is recorded; put it off otherwise."""
-        error = result if isinstance(result, Exception) else result.error
-        if error is not None:
-            self._put_off(item, error)
-        elif now.kind is Kind.FILE and now.version != item.version:
-            self.changes.put_off(item, _SETTLED_SECONDS)  # it grew while it was read
-        else:
-            if isinstance(result, Recorded) and result.problem is not None:
-                self.metrics.watch_problems.inc()
-            self.changes.done(item)
-
-    def _put_off(self, item: Item, error: Exception) -> None:
-        if isinstance(error, CatalogUnavailable):
-            self.breaker.trip()
-            self.changes.put_off(item, 0.0)
-        elif isinstance(error, Unavailable):
-            self.changes.put_off(item, min(_LONGEST_PAUSE, error.retry_after or 1))
-        else:
-            # The traceback matters only where the error is not one of ours.
-            _logger.error(
-                "%r cannot be recorded", item.image_id, exc_info=None if isinstance(error, ImgserveError) else error
-            )
-            item.failures += 1
-            if item.failures < _TRIES:
-                self.changes.put_off(item, min(_LONGEST_PAUSE, 0.5 * 2**item.failures))
-            else:
-                self.changes.done(item)
-
-
-def _until_settled(item: Item, look: Look) -> float:
-    """Return for how many seconds a file is to be left alone; 0 if it has not changed for a while.
-
-    The time of change decides, whatever modification time a copy sets; where clocks differ, two looks decide.
-    """
-    age, now, state = time.time() - look.changed_ns / 1e9, anyio.current_time(), (look.version, look.changed_ns)
-    if item.seen != state:
-        item.seen, item.seen_at = state, now
-    if age >= _SETTLED_SECONDS or now - item.seen_at >= _SETTLED_SECONDS:
-        return 0.0
-    return _SETTLED_SECONDS - max(0.0, age)
 
 
 @dataclass(frozen=True, slots=True)
