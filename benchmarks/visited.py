@@ -38,7 +38,7 @@ _ROUNDS = 3
 _TIMEOUT = 60.0
 _POLL = 0.02
 _PAUSE = 0.35
-"""Seconds without a new file after the record, in which its publication ends; shorter than most periods of the server."""
+"""Seconds without a new file after the record, in which it is published; shorter than most periods of the server."""
 _IDLE = 2.0
 """Seconds between two actions, in which the server finishes what it does after a response."""
 _HOUR = 3600

@@ -1,9 +1,9 @@
-"""Download one picture from one URL within limits."""
+"""Download one file from one URL within limits."""
 
 import contextlib
 import ssl
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -12,53 +12,12 @@ import httpx2
 
 from imgserve.download.guard import GuardedBackend, Resolve, resolve
 from imgserve.download.networks import Networks, file_name, port_of, read_address
-from imgserve.errors import FetchFailed, TooLarge, UnsupportedImage
-from imgserve.formats import HEAD_BYTES, Format, sniff
+from imgserve.errors import FetchFailed, TooLarge
 
 Write = Callable[[bytes], Awaitable[None]]
 _PIECE = 64 * 1024
 """Maximum decompressed bytes at once: a few compressed bytes may expand to gigabytes."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-
-
-class Picture:
-    """Writes the bytes of a picture after checking their format and number."""
-
-    def __init__(self, write: Write, max_bytes: int) -> None:
-        self._write = write
-        self._max_bytes = max_bytes
-        self._head = b""
-        self.format: Format | None = None
-        self.size = 0
-
-    async def write(self, data: bytes) -> None:
-        """Write a piece.
-
-        Raises:
-            TooLarge, UnsupportedImage: as soon as the bytes show it.
-        """
-        self.size += len(data)
-        if self.size > self._max_bytes:
-            raise TooLarge(f"The picture at this address is larger than {self._max_bytes} bytes.")
-        if self.format is not None:
-            await self._write(data)
-            return
-        self._head += data
-        if len(self._head) >= HEAD_BYTES:
-            await self._begin()
-
-    async def end(self) -> Format:
-        """Write the rest, and return the format."""
-        return self.format or await self._begin()
-
-    async def _begin(self) -> Format:
-        found = sniff(self._head[:HEAD_BYTES])
-        if found is None or not found.readable:
-            raise UnsupportedImage("The response is not a picture in a format that this server reads.")
-        self.format = found
-        head, self._head = self._head, b""
-        await self._write(head)
-        return found
 
 
 async def unpacked(pieces: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes]:
@@ -75,19 +34,16 @@ async def unpacked(pieces: AsyncIterator[bytes], coding: str) -> AsyncGenerator[
         raise FetchFailed("The server responded in a content coding that was not requested.")
     unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
     async for piece in pieces:
-        for inflated in _inflated(unpacker, piece):
+        packed = piece
+        while packed:
+            try:
+                inflated = unpacker.decompress(packed, _PIECE)
+            except zlib.error as error:
+                raise FetchFailed("The response is incomplete or damaged.") from error
             yield inflated
+            packed = unpacker.unconsumed_tail
     if not unpacker.eof or unpacker.unused_data:
         raise FetchFailed("The response is incomplete or damaged.")
-
-
-def _inflated(unpacker: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
-    try:
-        while packed:
-            yield unpacker.decompress(packed, _PIECE)
-            packed = unpacker.unconsumed_tail
-    except zlib.error as error:
-        raise FetchFailed("The response is incomplete or damaged.") from error
 
 
 _OK = 200
@@ -113,19 +69,6 @@ class FetchRules:
     connections: int = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A downloaded picture."""
-
-    url: str
-    """The final URL, after redirects."""
-    media_type: str
-    """Detected from the bytes, whatever the server said."""
-    size: int
-    file_name: str
-    """From Content-Disposition or the URL; unchecked, possibly empty."""
-
-
 class Downloader:
     """Downloads pictures from the public Internet only."""
 
@@ -149,14 +92,16 @@ class Downloader:
             network_backend=GuardedBackend(Networks(rules.networks), resolve),
         )
 
-    async def fetch(self, url: str, write: Write) -> Fetched:
-        """Download a picture and pass its bytes to `write`; on an error some may have been written.
+    async def fetch(self, url: str, write: Write) -> str:
+        """Download a file, pass its bytes to `write`, and return its name; on an error some may have been written.
+
+        `write` decides whether it is a picture. The name is from Content-Disposition or the URL; unchecked, possibly
+        empty.
 
         Raises:
             AddressRefused: the URL, or one that it redirects to, may not be fetched.
             FetchFailed: the server did not send a whole file in time.
             TooLarge: there are too many bytes.
-            UnsupportedImage: it is not a picture.
         """
         seconds = self._rules.seconds
         with anyio.move_on_after(seconds):
@@ -167,30 +112,35 @@ class Downloader:
         """Close idle connections."""
         await self._pool.aclose()
 
-    async def _fetch(self, text: str, write: Write) -> Fetched:
+    async def _fetch(self, text: str, write: Write) -> str:
         asked = url = read_address(text, self._rules.ports)
         for _ in range(self._rules.redirects + 1):
             async with self._answer(url) as answer:
-                headers = _headers(answer)
+                # Of repeated fields the last counts.
+                headers = {
+                    name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in answer.headers
+                }
                 if answer.status not in _REDIRECTS:
-                    picture = Picture(write, self._rules.max_bytes)
-                    await self._read(answer, headers, picture)
-                    found = await picture.end()
-                    name = file_name(asked, headers.get("content-disposition", ""))
-                    return Fetched(str(url), found.media_type, picture.size, name)
+                    await self._read(answer, headers, write)
+                    return file_name(asked, headers.get("content-disposition", ""))
             url = read_address(headers.get("location", ""), self._rules.ports, base=url)
         raise FetchFailed(f"The URL redirects more than {self._rules.redirects} times.")
 
-    async def _read(self, answer: httpcore2.Response, headers: Mapping[str, str], picture: Picture) -> None:
+    async def _read(self, answer: httpcore2.Response, headers: Mapping[str, str], write: Write) -> None:
         if answer.status != _OK:
             raise FetchFailed(f"The server responded with status {answer.status}.")
+        too_large = TooLarge(f"The picture at this address is larger than {self._rules.max_bytes} bytes.")
         coding = headers.get("content-encoding", "").strip().lower()
         length = headers.get("content-length", "")
         if coding in {"", "identity"} and length.isdecimal() and int(length) > self._rules.max_bytes:
-            raise TooLarge(f"The picture at this address is larger than {self._rules.max_bytes} bytes.")
+            raise too_large
+        size = 0
         async with contextlib.aclosing(unpacked(_pieces(answer), coding)) as pieces:
             async for piece in pieces:
-                await picture.write(piece)
+                size += len(piece)
+                if size > self._rules.max_bytes:
+                    raise too_large
+                await write(piece)
 
     @contextlib.asynccontextmanager
     async def _answer(self, url: httpx2.URL) -> AsyncIterator[httpcore2.Response]:
@@ -217,8 +167,3 @@ async def _pieces(answer: httpcore2.Response) -> AsyncGenerator[bytes]:
         raise TypeError("a response of the asynchronous pool is not asynchronous")
     async for piece in stream:
         yield piece
-
-
-def _headers(answer: httpcore2.Response) -> dict[str, str]:
-    """Return the header fields of a response; the last of repeated ones counts."""
-    return {name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in answer.headers}

@@ -148,15 +148,11 @@ class PlainPurge:
                 path = quoted_id(image_id)
             except UnicodeEncodeError:
                 continue  # no URL can contain this id
+            folder, slash, name = path.rpartition("/")
+            stem, dot, _ = name.rpartition(".")
+            start = f"{folder}{slash}{stem}{dot}" if stem else path
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}")
-            yield Call("PURGE", f"{self.url}{self.prefix}/{_stem(path)}*")
-
-
-def _stem(path: str) -> str:
-    """Return the common start of the paths of an image in all formats."""
-    folder, slash, name = path.rpartition("/")
-    stem, dot, _ = name.rpartition(".")
-    return f"{folder}{slash}{stem}{dot}" if stem else path
+            yield Call("PURGE", f"{self.url}{self.prefix}/{start}*")
 
 
 def _pieces(values: Sequence[T], size: int) -> Iterator[list[T]]:

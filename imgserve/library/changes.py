@@ -4,7 +4,7 @@ import heapq
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -297,7 +297,9 @@ class DeletionQueue:
 
     async def _forget(self, ids: Sequence[str]) -> None:
         """Remove the records of those that are certainly gone and wait for no change; also of what was below them."""
-        gone = await to_thread.run_sync(self._sure, ids)
+        now = self._tree.generation
+        sure = [image_id for image_id in ids if self._gone[image_id].generation == now]
+        gone = await to_thread.run_sync(lambda: {image_id for image_id in sure if self._tree.is_gone(image_id)})
         records = await self._catalog.images.get_many(gone)
         free = list[str]()
         for image_id in ids:
@@ -310,10 +312,6 @@ class DeletionQueue:
             async with anyio.create_task_group() as group:
                 for image_id in free[start : start + _AT_ONCE]:
                     group.start_soon(self._forget_one, image_id, image_id in records)
-
-    def _sure(self, ids: Collection[str]) -> set[str]:
-        now = self._tree.generation
-        return {image_id for image_id in ids if self._gone[image_id].generation == now and self._tree.is_gone(image_id)}
 
     def _waits(self, gone: _Gone, version: str | None) -> bool:
         """Return whether a change comes first that may be the same file under another name."""
@@ -328,7 +326,11 @@ class DeletionQueue:
         """Remove one record; if it was not an image, remove all that was below the folder that it may have been."""
         try:
             if not await self._ingest.vanished(image_id) and not recorded:
-                await self._below(image_id)
+                for table in (self._catalog.images, self._catalog.problems):
+                    after = ""
+                    while piece := await table.versions(f"{image_id}/", after, _PIECE):
+                        for after in piece:
+                            self.add(after)
             self._gone.pop(image_id, None)
         except CatalogUnavailable:
             self._breaker.trip()
@@ -336,11 +338,3 @@ class DeletionQueue:
             # The edge of a task: the next scan finds the rest.
             _logger.exception("%r is gone, but its record cannot be removed", image_id)
             self._gone.pop(image_id, None)
-
-    async def _below(self, folder: str) -> None:
-        for table in (self._catalog.images, self._catalog.problems):
-            after = ""
-            while piece := await table.versions(f"{folder}/", after, _PIECE):
-                for image_id in piece:
-                    self.add(image_id)
-                    after = image_id

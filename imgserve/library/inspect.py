@@ -17,7 +17,7 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.library.results import Details, Rules
+from imgserve.library.results import Details, Recording, Rules
 from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals
@@ -84,16 +84,6 @@ class Invalid:
         return self.problem.image_id
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """A file whose record, or problem, is of the same bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A file that does not exist."""
-
-
 def is_same_file(recorded: str | None, file_version: str) -> bool:
     """Return whether a recorded version is of these bytes, whatever the focal point."""
     return recorded is not None and bytes_version(recorded) == file_version
@@ -115,8 +105,8 @@ class Inspector:
     damaged: bool = False
     """Accept the readable part of a broken file."""
 
-    async def inspect(self, file: Candidate) -> Inspected | Invalid | Unchanged | Missing:
-        """Inspect a file as it is now.
+    async def inspect(self, file: Candidate) -> Inspected | Invalid | Recording:
+        """Inspect a file as it is now; return UNCHANGED or GONE if there is nothing to record.
 
         Raises:
             OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be inspected now; try again.
@@ -126,7 +116,7 @@ class Inspector:
             original = await self.stat(file.image_id)
             version = original.file_version
             if is_same_file(file.known, version) or file.known_problem == version:
-                return Unchanged()
+                return Recording.UNCHANGED
             megapixels = original.megapixels or original.size / _BYTES_PER_PIXEL / 1e6
             try:
                 facts = await self._facts(original.path, version, original.size, megapixels, file.background)
@@ -137,7 +127,7 @@ class Inspector:
             return Inspected(original, facts, file.known, file.origin, file.who)
         except ImageNotFound:
             await self.check_readable()
-            return Missing()
+            return Recording.GONE
         except ImgserveError as error:
             if not is_permanent(error):
                 raise

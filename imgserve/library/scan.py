@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from imgserve.catalog import Catalog, stored_id
 from imgserve.errors import ImgserveError, OriginalChanged
-from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, Missing, Unchanged, is_same_file
+from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, is_same_file
 from imgserve.library.record import RecordWriter
 from imgserve.library.results import NameLocks, Recorded, Recording
 from imgserve.originals.tree import Walked
@@ -70,11 +70,11 @@ class FileRecorder:
             file, known=record.version if record else None, known_problem=problem.version if problem else None
         )
         found = await self.inspector.inspect(file)
-        if isinstance(found, Unchanged):
-            return Recorded(image_id, Recording.UNCHANGED if record else Recording.PROBLEM, record, problem)
-        if isinstance(found, Missing):
+        if found is Recording.GONE:
             await self.records.forget([image_id])
             return Recorded(image_id, Recording.GONE)
+        if isinstance(found, Recording):
+            return Recorded(image_id, Recording.UNCHANGED if record else Recording.PROBLEM, record, problem)
         recorded = (await self.records.commit([found]))[image_id]
         if await self.inspector.changed([found]):
             return None
@@ -114,27 +114,20 @@ class _Scan:
         for file in self._files:
             async with AsyncExitStack() as stack:
                 await stack.enter_async_context(self._locks.hold(file.image_id))
-                found = await self._inspect(file)
-                if isinstance(found, Recorded):
-                    self._results[file.image_id] = found
+                try:
+                    found = await self._inspector.inspect(file)
+                except ImgserveError as error:
+                    self._results[file.image_id] = Recorded(file.image_id, Recording.LATER, error=error)
+                    continue
+                if isinstance(found, Recording):
+                    if found is Recording.GONE:
+                        await self._records.forget([file.image_id])
+                    self._results[file.image_id] = Recorded(file.image_id, found)
                     continue
                 self._found.append(found)
                 self._held.push_async_exit(stack.pop_all())
             if len(self._found) >= _BATCH or time.perf_counter() - self._began > _BATCH_SECONDS:
                 await self._record()
-
-    async def _inspect(self, file: Candidate) -> Inspected | Invalid | Recorded:
-        """Inspect a file; return its final state if there is nothing to record."""
-        try:
-            found = await self._inspector.inspect(file)
-        except ImgserveError as error:
-            return Recorded(file.image_id, Recording.LATER, error=error)
-        if isinstance(found, Unchanged):
-            return Recorded(file.image_id, Recording.UNCHANGED)
-        if isinstance(found, Missing):
-            await self._records.forget([file.image_id])
-            return Recorded(file.image_id, Recording.GONE)
-        return found
 
     async def _record(self) -> None:
         """Record what was inspected until now; other tasks inspect more meanwhile."""

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -18,24 +18,24 @@ from imgserve.originals.trash import Trashed
 from imgserve.originals.writable import WritableOriginals
 
 _RECORD = "record"
+_CODECS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "created": (datetime.isoformat, datetime.fromisoformat),
+    "changed": (datetime.isoformat, datetime.fromisoformat),
+    "origin": (str, Origin),
+    "thumbhash": (lambda value: base64.b64encode(value).decode(), base64.b64decode),
+    "tags": (list, tuple),
+    "metadata": (dict, dict),
+    "focal_point": (lambda point: point and [point.x, point.y], lambda value: value and FocalPoint(*value)),
+}
+"""How fields are written as JSON, and read; all others are JSON."""
 
 
 def write_sidecar(record: ImageRecord | None) -> dict[str, object]:
     """Return a record as JSON; an original may have none."""
     if record is None:
         return {}
-    values: dict[str, Any] = {field.name: getattr(record, field.name) for field in fields(record)}
-    point = record.focal_point
-    values |= {
-        "created": record.created.isoformat(),
-        "changed": record.changed.isoformat(),
-        "origin": record.origin.value,
-        "thumbhash": base64.b64encode(record.thumbhash).decode(),
-        "tags": list(record.tags),
-        "metadata": dict(record.metadata),
-        "focal_point": None if point is None else [point.x, point.y],
-    }
-    return {_RECORD: values}
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {_RECORD: {name: _CODECS[name][0](value) if name in _CODECS else value for name, value in values.items()}}
 
 
 def read_sidecar(sidecar: Mapping[str, object]) -> ImageRecord | None:
@@ -43,27 +43,12 @@ def read_sidecar(sidecar: Mapping[str, object]) -> ImageRecord | None:
     values = sidecar.get(_RECORD)
     if not isinstance(values, dict):
         return None
-    known = {field.name for field in fields(ImageRecord)}
+    known = {field.name for field in fields(ImageRecord)} & set(values)
     try:
-        return ImageRecord(**{name: _value(name, value) for name, value in values.items() if name in known})
+        read = {name: _CODECS[name][1](values[name]) if name in _CODECS else values[name] for name in known}
+        return ImageRecord(**read)
     except (TypeError, ValueError, AttributeError, binascii.Error):
         return None
-
-
-def _value(name: str, value: Any) -> Any:
-    match name:
-        case "created" | "changed":
-            return datetime.fromisoformat(value)
-        case "origin":
-            return Origin(value)
-        case "thumbhash":
-            return base64.b64decode(value)
-        case "tags":
-            return tuple(value)
-        case "focal_point":
-            return None if value is None else FocalPoint(*value)
-        case _:
-            return value
 
 
 @dataclass(frozen=True, slots=True)

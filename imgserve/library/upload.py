@@ -152,15 +152,16 @@ class UploadReceiver:
         """Fetch a file, and return it with its name.
 
         Raises:
-            AddressRefused, FetchFailed, TooLarge, UnsupportedImage: as `Downloader.fetch`.
+            AddressRefused, FetchFailed, TooLarge: as `Downloader.fetch`.
+            UnsupportedImage: it is not an image.
             StorageFull, ReadOnlyOriginals, Unavailable: it could not be written.
         """
         if self._downloader is None:
             raise AddressRefused("This server does not fetch pictures from addresses.")
         writer = self.file()
         try:
-            fetched = await self._downloader.fetch(url, writer.write)
-            return await writer.hand_over(), fetched.file_name
+            name = await self._downloader.fetch(url, writer.write)
+            return await writer.hand_over(), name
         finally:
             await writer.drop()
 

@@ -10,15 +10,14 @@ from pathlib import Path
 import anyio
 import pytest
 
-from imgserve.download import Downloader, Fetched, FetchRules
-from imgserve.errors import FetchFailed, TooLarge, UnsupportedImage
+from imgserve.download import Downloader, FetchRules
+from imgserve.errors import FetchFailed, TooLarge
 from tests.pictures import encoded, quarters
 from tests.remote import Remote, ok, redirect, remote
 
 pytestmark = pytest.mark.anyio
 
 JPEG = encoded(quarters(), "jpg")
-SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"></svg>'
 LIMIT = 200_000
 
 
@@ -44,7 +43,7 @@ def rules(port: int, **others: float) -> FetchRules:
     )
 
 
-async def fetch(there: Remote, path: str, **others: float) -> tuple[Fetched, bytes]:
+async def fetch(there: Remote, path: str, **others: float) -> tuple[str, bytes]:
     written = bytearray()
 
     async def write(piece: bytes) -> None:
@@ -52,23 +51,15 @@ async def fetch(there: Remote, path: str, **others: float) -> tuple[Fetched, byt
 
     downloader = Downloader(rules(there.port, **others))
     try:
-        fetched = await downloader.fetch(f"http://127.0.0.1:{there.port}{path}", write)
+        name = await downloader.fetch(f"http://127.0.0.1:{there.port}{path}", write)
     finally:
         await downloader.close()
-    return fetched, bytes(written)
+    return name, bytes(written)
 
 
 async def test_a_picture_is_fetched_as_it_is(there: Remote) -> None:
     there.answers["/a/shoe.jpg?v=1"] = ok(JPEG, "Content-Type: text/plain")
-    fetched, data = await fetch(there, "/a/shoe.jpg?v=1")
-    assert data == JPEG
-    assert fetched == Fetched(f"http://127.0.0.1:{there.port}/a/shoe.jpg?v=1", "image/jpeg", len(JPEG), "shoe.jpg")
-
-
-async def test_a_small_picture_is_fetched_too(there: Remote) -> None:
-    there.answers["/a.svg"] = ok(SVG)
-    fetched, data = await fetch(there, "/a.svg")
-    assert (data, fetched.media_type) == (SVG, "image/svg+xml")
+    assert await fetch(there, "/a/shoe.jpg?v=1") == ("shoe.jpg", JPEG)
 
 
 async def test_nothing_of_ours_is_sent(there: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,10 +75,7 @@ async def test_redirects_are_followed(there: Remote) -> None:
     for number, status in enumerate((301, 302, 303, 307, 308)):
         there.answers[f"/{number}"] = redirect(f"/{number + 1}", status)
     there.answers["/5"] = ok(JPEG, 'Content-Disposition: attachment; filename="shoe.jpg"')
-    fetched, data = await fetch(there, "/0")
-    assert data == JPEG
-    assert fetched.url.endswith("/5")
-    assert fetched.file_name == "shoe.jpg"
+    assert await fetch(there, "/0") == ("shoe.jpg", JPEG)
 
 
 async def test_six_redirects_are_too_many(there: Remote) -> None:
@@ -182,13 +170,6 @@ async def test_a_small_answer_that_inflates_to_much_is_cut(there: Remote) -> Non
         await fetch(there, "/a")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><body>not here</body></html>", b"GIF8", b"%PDF-1.7", b"root:x:0:0"])
-async def test_what_is_no_picture_is_refused(there: Remote, body: bytes) -> None:
-    there.answers["/a.jpg"] = ok(body, "Content-Type: image/jpeg")
-    with pytest.raises(UnsupportedImage):
-        await fetch(there, "/a.jpg")
-
-
 async def test_a_slow_drip_is_given_up_at_the_deadline(there: Remote) -> None:
     async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -247,13 +228,17 @@ async def test_many_pictures_are_fetched_at_once(there: Remote) -> None:
     there.answers["/a"] = ok(JPEG, "Connection: keep-alive")
     sizes: list[int] = []
 
-    async def nowhere(_piece: bytes) -> None:
-        await asyncio.sleep(0)
-
     downloader = Downloader(rules(there.port))
 
     async def one() -> None:
-        sizes.append((await downloader.fetch(f"http://127.0.0.1:{there.port}/a", nowhere)).size)
+        written = bytearray()
+
+        async def write(piece: bytes) -> None:
+            await asyncio.sleep(0)
+            written.extend(piece)
+
+        await downloader.fetch(f"http://127.0.0.1:{there.port}/a", write)
+        sizes.append(len(written))
 
     async with anyio.create_task_group() as group:
         for _ in range(50):

@@ -16,6 +16,7 @@ from tests.remote import Remote, ok, remote
 
 pytestmark = pytest.mark.anyio
 
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="4" height="3"></svg>'
 JPEG = encoded(quarters(), "jpg")
 
 
@@ -112,10 +113,11 @@ def receiving(folder: Path, there: Remote, max_bytes: int = 1_000_000) -> Upload
 
 
 async def test_a_fetched_picture_lies_where_others_come_in(tmp_path: Path, there: Remote) -> None:
-    there.answers["/shoe.jpg"] = ok(JPEG)
-    incoming, name = await receiving(tmp_path, there).fetch(f"http://127.0.0.1:{there.port}/shoe.jpg")
-    with incoming:
-        assert (incoming.path.read_bytes(), name) == (JPEG, "shoe.jpg")
+    for data in (JPEG, SVG):
+        there.answers["/shoe.jpg"] = ok(data)
+        incoming, name = await receiving(tmp_path, there).fetch(f"http://127.0.0.1:{there.port}/shoe.jpg")
+        with incoming:
+            assert (incoming.path.read_bytes(), name) == (data, "shoe.jpg")
     assert left(tmp_path) == []
 
 
@@ -123,7 +125,10 @@ async def test_a_fetched_picture_lies_where_others_come_in(tmp_path: Path, there
     ("path", "answer", "error"),
     [
         ("/a", ok(JPEG, length=len(JPEG) + 1), FetchFailed),
-        ("/a", ok(b"<html>"), UnsupportedImage),
+        *(
+            ("/a", ok(body, "Content-Type: image/jpeg"), UnsupportedImage)
+            for body in (b"", b"<html><body>not here</body></html>", b"GIF8", b"%PDF-1.7", b"root:x:0:0")
+        ),
         ("/a", ok(JPEG + bytes(1_000_000)), TooLarge),
         ("@x", ok(JPEG), AddressRefused),
     ],
