@@ -26,7 +26,13 @@ from imgserve.images.warm import Warmer
 from imgserve.library.cdn import CdnPurger
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector
-from imgserve.library.invalidation import InvalidationListener, restart_on_failure
+from imgserve.library.invalidation import (
+    PURGES_KEPT,
+    InvalidationListener,
+    NodeFolder,
+    NodeInvalidator,
+    restart_on_failure,
+)
 from imgserve.library.record import ChangePublisher
 from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
@@ -42,7 +48,7 @@ _logger = logging.getLogger(__name__)
 _OPENING_SECONDS = 3.0
 """Time limit for opening the catalog at start; pictures are served without it."""
 _KEPT = timedelta(days=1)
-"""How long notices and responses to idempotent requests are stored."""
+"""How long notices of changes and responses to idempotent requests are stored."""
 _TIDY_SECONDS = 600.0
 
 
@@ -54,10 +60,14 @@ class Management:
     ingest: IngestService
     watcher: Watcher | None
     following: InvalidationListener
+    following_nodes: NodeInvalidator | None
+    """None without a cache on disk."""
     purger: CdnPurger
     preparer: MezzaninePrefetcher | None
     downloader: Downloader | None
     tidying: LeaderLock
+    node: LeaderLock
+    """Decides which process of this node follows other nodes."""
 
     async def open(self) -> None:
         """Open the catalog, if that succeeds soon; otherwise its first use opens it."""
@@ -72,6 +82,8 @@ class Management:
         group.start_soon(restart_on_failure, self.purger.run)
         group.start_soon(restart_on_failure, self.following.run)
         group.start_soon(restart_on_failure, partial(self.tidying.run, self._tidy))
+        if self.following_nodes is not None:
+            group.start_soon(restart_on_failure, partial(self.node.run, self.following_nodes.run))
         for part in (self.watcher, self.preparer):
             if part is not None:
                 group.start_soon(restart_on_failure, part.run)
@@ -93,9 +105,9 @@ class Management:
             try:
                 await self.ingest.expire_trash()
                 await to_thread.run_sync(self.ingest.sweep)
-                before = datetime.now(UTC) - _KEPT
-                await self.catalog.notices.prune(before)
-                await self.catalog.idempotency.prune(before)
+                now = datetime.now(UTC)
+                await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
+                await self.catalog.idempotency.prune(now - _KEPT)
             except CatalogUnavailable:
                 _logger.debug("the catalog cannot be tidied now")
             except Exception:
@@ -126,10 +138,12 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         rules,
         damaged=config.formats.on_damage == "decode",
     )
+    node, on_disk = NodeFolder(config.cache.folder), config.cache.disk_bytes or config.cache.mezzanine_bytes
     publisher = ChangePublisher(
         parts.cache,
         catalog.notices,
         parts.locator.forget,
+        (lambda: node.name) if on_disk else str,
         on_purged=purger.purged if hooks else None,
         on_recorded=preparer.add if preparer else None,
     )
@@ -156,10 +170,12 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         ingest,
         watcher if config.originals.watch else None,
         InvalidationListener(catalog.notices, parts.cache, forget=parts.locator.forget),
+        NodeInvalidator(catalog.notices, parts.cache, node) if on_disk else None,
         purger,
         preparer,
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
         LeaderLock(data / "tidy.lock"),
+        LeaderLock(config.cache.folder / "node.lock"),
     )
 
 

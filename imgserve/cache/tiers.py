@@ -254,10 +254,6 @@ class TieredCache:
         self.forget(image_id)
         return max(in_memory, on_disk)
 
-    async def purge_all(self) -> int:
-        """Remove every rendition and every mezzanine; return how many renditions there were."""
-        return await self.purge(None)
-
     async def purge_keys(self, keys: Sequence[RenditionKey]) -> int:
         """Remove these renditions; return how many were stored."""
         in_memory = self._discard_from_memory(keys)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy import case, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Part, finished
@@ -20,12 +20,14 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A change that other processes should know."""
+    """A change that other processes and nodes should know."""
 
     kind: Literal["changed", "purged", "everything"]
-    """The image changed or was deleted; its renditions were removed; all renditions were removed."""
+    """The record of the image changed; its renditions are outdated; all renditions are outdated."""
     image_id: str = ""
     """The image; empty for all images."""
+    mezzanines: bool = False
+    """Whether mezzanines are outdated too."""
 
 
 class Notices(Part):
@@ -37,11 +39,11 @@ class Notices(Part):
     """
 
     @finished
-    async def publish(self, added: Iterable[Notice], *, at: datetime | None = None) -> list[int]:
-        """Add notices to the log; return their numbers. Notices of ids that cannot be stored are left out."""
+    async def publish(self, added: Iterable[Notice], *, node: str = "", at: datetime | None = None) -> list[int]:
+        """Add notices of a node to the log; return their numbers. Notices of ids that cannot be stored are left out."""
         now = microseconds(at or datetime.now(UTC))
         rows: list[dict[str, object]] = [
-            {"kind": notice.kind, "id": stored, "published": now}
+            {"kind": notice.kind, "id": stored, "published": now, "node": node, "mezzanines": notice.mezzanines}
             for notice in added
             if (stored := stored_id(notice.image_id)) is not None
         ]
@@ -50,21 +52,28 @@ class Notices(Part):
         async with self.database.writing() as connection:
             return await publish_rows(connection, rows)
 
-    async def after(self, number: int, limit: int = 1000) -> list[tuple[int, Notice]]:
-        """Return the notices that follow a number, in order."""
+    async def after(self, number: int, *, other_than: str = "", limit: int = 1000) -> list[tuple[int, Notice]]:
+        """Return the notices that follow a number, in order, without those that this node published."""
         query = select(notices).where(notices.c.number > number).order_by(notices.c.number).limit(limit)
-        return [(row.number, Notice(row.kind, image_id_of(row.id))) for row in await self.database.fetch(query)]
+        if other_than:
+            query = query.where(notices.c.node != other_than)
+        rows = await self.database.fetch(query)
+        return [(row.number, Notice(row.kind, image_id_of(row.id), row.mezzanines)) for row in rows]
 
     async def last(self) -> int:
         """Return the newest number, or 0."""
         (row,) = await self.database.fetch(select(func.coalesce(func.max(notices.c.number), 0)))
         return int(row[0])
 
-    async def prune(self, before: datetime) -> int:
-        """Delete older notices; return how many. The newest stays, so that `last` never goes back."""
+    async def prune(self, changed: datetime, purged: datetime) -> int:
+        """Delete notices of changes and of purges before these times; return how many.
+
+        The newest notice stays, so that `last` never goes back.
+        """
         newest = select(func.max(notices.c.number)).scalar_subquery()
+        before = case((notices.c.kind == "changed", microseconds(changed)), else_=microseconds(purged))
         return await self.database.execute(
-            delete(notices).where(notices.c.published < microseconds(before), notices.c.number < newest)
+            delete(notices).where(notices.c.published < before, notices.c.number < newest)
         )
 
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     Text,
     column,
+    false,
     literal_column,
     select,
     table,
@@ -36,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord, Origin
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
@@ -197,6 +198,8 @@ notices = Table(
     Column("kind", _TEXT, nullable=False),
     Column("id", LargeBinary, nullable=False),
     Column("published", BigInteger, nullable=False),
+    Column("node", _TEXT, nullable=False, server_default=""),
+    Column("mezzanines", Boolean, nullable=False, server_default=false()),
     Index("notices_by_published", "published"),
     # Otherwise SQLite would begin again with low numbers once all rows are pruned.
     sqlite_autoincrement=True,

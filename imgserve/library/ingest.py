@@ -286,22 +286,22 @@ class IngestService:
         return await self.empty_trash(self._rules.trash_seconds)
 
     @_uninterrupted
-    async def purge(self, selection: Selection) -> Purged:
-        """Remove the renditions and mezzanines of images; the cost is that of what is removed."""
+    async def purge(self, selection: Selection, *, mezzanines: bool = False) -> Purged:
+        """Remove the renditions of images, and their mezzanines if requested; the cost is that of what is removed."""
         images = renditions = 0
         async for ids in batches(selection, self._catalog.search):
-            renditions += await self._publisher.purge(ids)
-            await self._publisher.notify([Notice("purged", image_id) for image_id in ids])
+            renditions += await self._publisher.purge(ids, mezzanines=mezzanines)
+            await self._publisher.notify([Notice("purged", image_id, mezzanines) for image_id in ids])
             self._publisher.report_purged(ids)
             images += len(ids)
         return Purged(images, renditions)
 
     @_uninterrupted
-    async def purge_all(self) -> Purged:
-        """Remove every rendition and mezzanine."""
+    async def purge_all(self, *, mezzanines: bool = False) -> Purged:
+        """Remove every rendition, and every mezzanine if requested."""
         images = (await self._catalog.search.totals()).images
-        renditions = await self._publisher.cache.purge_all()
-        await self._publisher.notify([Notice("everything")])
+        renditions = await self._publisher.cache.purge(None, mezzanines=mezzanines)
+        await self._publisher.notify([Notice("everything", mezzanines=mezzanines)])
         self._publisher.report_purged(None)
         return Purged(images, renditions)
 
@@ -318,7 +318,7 @@ class IngestService:
                     originals.append((await self._inspector.stat(image_id)).focused(record.focal_point))
             keys = [key for original in originals for key in self._preset_keys(original, preset)]
             renditions += await self._publisher.cache.purge_keys(keys)
-            # Other processes have to forget more than that, because their memory tier is purged by image.
+            # Other processes and nodes remove more than that: all renditions of these images.
             await self._publisher.notify([Notice("purged", one.image_id) for one in originals])
             images += len(originals)
         self._publisher.report_purged((), [preset_tag(preset)])

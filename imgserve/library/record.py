@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
+from anyio import to_thread
+
 from imgserve.cache import TieredCache
 from imgserve.catalog import Catalog, Merge, Notice, Notices
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError
@@ -74,6 +76,8 @@ class ChangePublisher:
     notices: Notices
     forget: Callable[[str], None]
     """Drops the cached stat of an original (`Locator.forget`)."""
+    node: Callable[[], str] = str
+    """Returns the name of this node; see `NodeFolder`."""
     on_purged: Callable[[Collection[str] | None, Collection[str]], None] | None = None
     """Is called with the images whose renditions are outdated, None for all, and with cache tags that are."""
     on_recorded: Callable[[Original], None] | None = None
@@ -88,12 +92,19 @@ class ChangePublisher:
         return number
 
     async def changed(
-        self, ids: Collection[str], *, purged: Collection[str] = (), recorded: Iterable[Original] = ()
+        self,
+        ids: Collection[str],
+        *,
+        purged: Collection[str] = (),
+        mezzanines: bool = True,
+        recorded: Iterable[Original] = (),
     ) -> None:
-        """Publish that records changed, which renditions became outdated by that, and which originals are new."""
+        """Publish that records changed, what became outdated by that, and which originals are new."""
         for image_id in ids:
             self.forget(image_id)
-        await self.notify([Notice("changed", image_id) for image_id in ids])
+        unpurged = set(ids).difference(purged)
+        notices = [Notice("changed", image_id) for image_id in ids if image_id in unpurged]
+        await self.notify([*notices, *(Notice("purged", image_id, mezzanines) for image_id in purged)])
         if purged:
             self.report_purged(purged)
         if self.on_recorded:
@@ -101,11 +112,11 @@ class ChangePublisher:
                 self.on_recorded(original)
 
     async def notify(self, notices: Collection[Notice]) -> None:
-        """Notify other processes. A failure is only logged: they check originals again within a second anyway."""
+        """Notify other processes and nodes. A failure is only logged: they check originals within a second anyway."""
         if not notices:
             return
         try:
-            await self.notices.publish(notices)
+            await self.notices.publish(notices, node=await to_thread.run_sync(self.node))
         except CatalogUnavailable as error:
             _logger.warning("other processes were not notified of %d changes: %s", len(notices), error.detail)
 
@@ -203,7 +214,7 @@ class RecordWriter:
                 pass
             else:
                 recorded = [original.focused(record.focal_point)]
-        await self.publisher.changed(ids, purged=ids, recorded=recorded)
+        await self.publisher.changed(ids, purged=ids, mezzanines=False, recorded=recorded)
 
     async def _record(self, found: Sequence[Inspected]) -> dict[str, Recorded]:
         if not found:

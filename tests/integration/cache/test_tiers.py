@@ -80,7 +80,7 @@ async def test_a_purge_reaches_both_tiers(tmp_path: Path, png: Png, key: Key) ->
     assert await cache.purge("a") == 1
     assert await cache.get(key("a")) is None
     assert await cache.get(key("b"))
-    assert await cache.purge_all() == 1
+    assert await cache.purge(None) == 1
     stats = await cache.stats()
     assert {name: tier.entries for name, tier in stats.items()} == {"memory": 0, "disk": 0, "mezzanine": 0}
     await cache.close()
@@ -113,7 +113,7 @@ async def test_what_was_purged_while_it_was_written_does_not_stay(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cache.put, key("a"), png(500))
         await reached(disk)
-        await (cache.purge_all() if everything else cache.purge("a"))
+        await cache.purge(None if everything else "a")
         disk.go.set()
     assert await cache.get(key("a")) is None
     assert disk.stats().entries == 0
@@ -185,7 +185,7 @@ async def test_a_mezzanine_is_kept_found_and_purged_with_its_image(tmp_path: Pat
     assert await cache.purge("a") == 0
     assert await cache.mezzanine(key("a")) is None
     assert await cache.mezzanine(key("b"))
-    await cache.purge_all()
+    await cache.purge(None)
     assert await cache.mezzanine(key("b")) is None
     await cache.maintain()
     assert (await cache.stats())["mezzanine"].hits == 2
@@ -220,7 +220,7 @@ async def test_a_mezzanine_purged_while_it_is_kept_does_not_stay(tmp_path: Path,
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keep)
         assert await anyio.to_thread.run_sync(mezzanines.reached.wait, 5)
-        await (cache.purge_all() if everything else cache.purge("a"))
+        await cache.purge(None if everything else "a")
         mezzanines.go.set()
     assert kept == [False]
     assert mezzanines.locate(key("a")) is None

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 def row(name: str) -> dict[str, object]:
-    return {"kind": "changed", "id": name.encode(), "published": 0}
+    return {"kind": "changed", "id": name.encode(), "published": 0, "node": "", "mezzanines": False}
 
 
 async def test_notices_are_read_in_order_from_a_number_on(catalog: Catalog) -> None:
@@ -42,11 +42,32 @@ async def test_many_notices_keep_their_order(catalog: Catalog) -> None:
 async def test_numbers_rise_after_everything_was_pruned(catalog: Catalog) -> None:
     (first,) = await catalog.notices.publish([Notice("changed", "a")], at=START)
     (second,) = await catalog.notices.publish([Notice("changed", "b")], at=START)
-    assert await catalog.notices.prune(START + timedelta(days=1)) == 1
+    later = START + timedelta(days=1)
+    assert await catalog.notices.prune(changed=later, purged=later) == 1
     assert await catalog.notices.last() == second > first
-    assert await catalog.notices.prune(START) == 0
+    assert await catalog.notices.prune(changed=START, purged=START) == 0
     (third,) = await catalog.notices.publish([Notice("changed", "c")])
     assert third > second
+
+
+async def test_purges_are_stored_for_longer_than_changes(catalog: Catalog) -> None:
+    told = [
+        Notice("changed", "a"),
+        Notice("purged", "b", mezzanines=True),
+        Notice("everything"),
+        Notice("changed", "c"),
+    ]
+    numbers = await catalog.notices.publish(told, at=START)
+    assert await catalog.notices.prune(changed=START + timedelta(days=1), purged=START) == 1
+    assert await catalog.notices.after(0) == list(zip(numbers, told, strict=True))[1:]
+
+
+async def test_a_node_reads_the_notices_of_others_only(catalog: Catalog) -> None:
+    await catalog.notices.publish([Notice("purged", "mine")], node="n1")
+    (number,) = await catalog.notices.publish([Notice("purged", "other")], node="n2")
+    (earlier,) = await catalog.notices.publish([Notice("purged", "of an earlier release")])
+    found = await catalog.notices.after(0, other_than="n1")
+    assert [(one, notice.image_id) for one, notice in found] == [(number, "other"), (earlier, "of an earlier release")]
 
 
 async def test_a_lower_number_is_never_seen_after_a_higher_one(postgres: Server) -> None:

@@ -43,7 +43,7 @@ async def test_a_new_focal_point_is_a_new_version_and_the_mezzanine_stays(rig: R
     assert await rig.cache.mezzanine(kept) is not None
     assert rig.ear.purged == [({"a.png"}, [])]
     assert rig.ear.recorded[-1].focal_point == FocalPoint(0.25, 0.75)
-    assert (await kinds_of_notices(rig.catalog))[-1] == ("changed", "a.png")
+    assert (await kinds_of_notices(rig.catalog))[-1] == ("purged", "a.png")
     assert rig.forgotten[-1] == "a.png"
     assert (await rig.ingest.change("a.png", {"focal_point": None})).version == first.version
     assert await rig.scan() == {"a.png": "unchanged"}

@@ -26,7 +26,7 @@ async def test_a_deleted_image_is_in_the_trash_and_comes_back_as_it_was(rig: Rig
     assert await rig.catalog.images.versions() == {}
     assert await rig.cache.get(key) is None
     assert rig.ear.purged[-1] == ({"a/b.png"}, [])
-    assert (await kinds_of_notices(rig.catalog))[-1] == ("changed", "a/b.png")
+    assert (await kinds_of_notices(rig.catalog))[-1] == ("purged", "a/b.png")
     (item,) = await rig.ingest.trash()
     assert (item.item, item.image_id, item.size) == (deleted.item, "a/b.png", len(picture()))
     assert abs((item.until - deleted.until).total_seconds()) < 60

@@ -40,9 +40,9 @@ async def test_a_change_is_published_to_the_cache_to_other_processes_and_to_list
             on_recorded=recorded.append,
         )
         assert await publisher.purge(["logo"]) == 1
-        await publisher.changed(["logo"], purged=["logo"], recorded=[ORIGINAL])
+        await publisher.changed(["logo", "hat"], purged=["logo"], recorded=[ORIGINAL])
         published = [notice for _, notice in await catalog.notices.after(0)]
     assert [name for name in ("logo", "hat") if cache.peek(key(name))] == ["hat"]
-    assert published == [Notice("changed", "logo")]
+    assert published == [Notice("changed", "hat"), Notice("purged", "logo", mezzanines=True)]
     assert (purged, recorded) == ([(["logo"], ())], [ORIGINAL])
-    assert set(forgotten) == {"logo"}
+    assert set(forgotten) == {"logo", "hat"}
