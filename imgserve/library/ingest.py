@@ -233,7 +233,7 @@ class IngestService:
     async def trash(self) -> list[TrashItem]:
         """List the trash, oldest first."""
         until = self._rules.until
-        found = await to_thread.run_sync(self._originals.trashed)
+        found = await to_thread.run_sync(self._originals.trash.items)
         return [TrashItem(one.item, one.image_id, one.deleted, until(one.deleted), one.size) for one in found]
 
     @_uninterrupted
@@ -245,7 +245,7 @@ class IngestService:
             ImageExists: there is another original in its place.
             UnreadableImage: it is restored, but it is not an image that can be used.
         """
-        found = await to_thread.run_sync(self._originals.trash_item, item)
+        found = await to_thread.run_sync(self._originals.trash.find, item)
         async with self.locks.hold(found.image_id):
             if await self._inspector.exists(found.image_id):
                 raise ImageExists
@@ -266,16 +266,16 @@ class IngestService:
         Raises:
             TrashItemNotFound: there is no such item.
         """
-        await to_thread.run_sync(self._originals.destroy, item)
+        await to_thread.run_sync(self._originals.trash.destroy, item)
 
     @_uninterrupted
     async def empty_trash(self, older_than: float = 0.0) -> int:
         """Delete for good what was deleted at least so many seconds ago; return how many items."""
         now, number = self._rules.clock(), 0
-        for one in await to_thread.run_sync(self._originals.trashed):
+        for one in await to_thread.run_sync(self._originals.trash.items):
             if (now - one.deleted).total_seconds() >= older_than:
                 try:
-                    await to_thread.run_sync(self._originals.destroy, one.item)
+                    await to_thread.run_sync(self._originals.trash.destroy, one.item)
                 except TrashItemNotFound:
                     continue  # restored or destroyed by somebody else
                 number += 1

@@ -17,8 +17,7 @@ from imgserve.library.ingest import IngestService
 from imgserve.library.results import Recorded, Recording
 from imgserve.library.scanner import Scanner
 from imgserve.metrics import Metrics
-from imgserve.originals.base import Walked
-from imgserve.originals.tree import Kind, Look, OriginalsTree
+from imgserve.originals.tree import Kind, Look, OriginalsTree, Walked
 from imgserve.originals.watch import FolderWatch
 
 _logger = logging.getLogger(__name__)
