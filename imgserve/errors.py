@@ -5,13 +5,13 @@ The docstring of a class is its default sentence. Details that a client must not
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
     ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals
-    ├ NotFound 404 ── ImageNotFound · TrashItemNotFound
+    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound
     ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
     ├ TooLarge 413 · BodyTooLarge 413
     ├ UnsupportedImage 415 · UnsupportedContent 415
     ├ RangeNotSatisfiable 416
     ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
-    ├ IdempotencyConflict 422 · FetchFailed 422 · AddressRefused 422
+    ├ IdempotencyConflict 422 · FetchFailed 422 ── FetchTooSlow · AddressRefused 422
     ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
     ├ StorageFull 507
     └ ConfigError (start-up only)
@@ -136,6 +136,12 @@ class ImageNotFound(NotFound):
     code = "image_not_found"
 
 
+class OriginalDenied(ImageNotFound):
+    """The server may not read the file of this image; its owner or mode must change."""
+
+    code = "original_denied"
+
+
 class TrashItemNotFound(NotFound):
     """There is no such item in the trash."""
 
@@ -242,6 +248,12 @@ class FetchFailed(ImgserveError):
 
     status = 422
     code = "fetch_failed"
+
+
+class FetchTooSlow(FetchFailed):
+    """The server of the picture sends it too slowly."""
+
+    code = "fetch_too_slow"
 
 
 class AddressRefused(ImgserveError):

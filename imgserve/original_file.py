@@ -7,17 +7,16 @@ import os
 import stat
 from collections.abc import Iterator
 
-from imgserve.errors import ImageNotFound, Unavailable
+from imgserve.errors import ImageNotFound, OriginalDenied, Unavailable
 
+_DENIED = {errno.EACCES, errno.EPERM}
 _ABSENT = {
-    errno.EACCES,
     errno.EISDIR,
     errno.ELOOP,
     errno.ENAMETOOLONG,
     errno.ENOENT,
     errno.ENOTDIR,
     errno.ENXIO,
-    errno.EPERM,
 }
 """Errors that mean that there is no such file; others (no descriptors, a failing disk) may pass."""
 
@@ -27,7 +26,8 @@ def reading_original(path: str) -> Iterator[io.BufferedReader]:
     """Open a regular file for reading, without following a new link or blocking on a named pipe.
 
     Raises:
-        ImageNotFound: absent, not allowed, or not a regular file.
+        ImageNotFound: absent, or not a regular file.
+        OriginalDenied: not allowed.
         Unavailable: it may exist, but cannot be read now.
     """
     try:
@@ -57,6 +57,8 @@ def resolve(path: str) -> str:
 
 
 def _translated(error: OSError) -> ImageNotFound | Unavailable:
+    if error.errno in _DENIED:
+        return OriginalDenied()
     if error.errno in _ABSENT:
         return ImageNotFound()
     return Unavailable("The original cannot be read right now.", retry_after=1)

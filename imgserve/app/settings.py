@@ -138,6 +138,7 @@ def fetch_rules(config: Config) -> FetchRules:
     return FetchRules(
         config.limits.original_bytes,
         seconds=uploads.fetch_timeout,
+        least_rate=uploads.fetch_min_rate,
         ports=frozenset(uploads.fetch_ports),
         networks=tuple(map(str, uploads.fetch_networks)),
     )

@@ -273,3 +273,5 @@ class UploadsConfig(Section):
     """Ports that downloads may use."""
     fetch_timeout: Annotated[Duration, Field(gt=0, le=3600)] = 60.0
     """Time limit for one download, from the name lookup to the last byte."""
+    fetch_min_rate: Annotated[Size, Field(ge=0)] = 4_000
+    """Bytes per second that the server of a download has to send, measured every five seconds; 0 for any."""

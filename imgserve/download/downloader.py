@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import time
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ import httpx2
 
 from imgserve.download.guard import GuardedBackend, Resolve, resolve
 from imgserve.download.networks import Networks, file_name, port_of, read_address
-from imgserve.errors import FetchFailed, TooLarge
+from imgserve.errors import FetchFailed, FetchTooSlow, TooLarge
 
 Write = Callable[[bytes], Awaitable[None]]
 _PIECE = 64 * 1024
 """Maximum decompressed bytes at once: a few compressed bytes may expand to gigabytes."""
+_INTERVAL = 5.0
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -62,6 +64,8 @@ class FetchRules:
     """From the first name lookup to the last byte."""
     idle_seconds: float = 15.0
     """Longest pause of a server."""
+    least_rate: int = 0
+    """Bytes per second that a server has to send in each interval of five seconds; 0 for any."""
     ports: frozenset[int] = frozenset({80, 443})
     networks: tuple[str, ...] = ()
     """Allowed in addition to the public Internet."""
@@ -100,7 +104,7 @@ class Downloader:
 
         Raises:
             AddressRefused: the URL, or one that it redirects to, may not be fetched.
-            FetchFailed: the server did not send a whole file in time.
+            FetchFailed: the server did not send a whole file in time, or too slowly.
             TooLarge: there are too many bytes.
         """
         seconds = self._rules.seconds
@@ -135,7 +139,7 @@ class Downloader:
         if coding in {"", "identity"} and length.isdecimal() and int(length) > self._rules.max_bytes:
             raise too_large
         size = 0
-        async with contextlib.aclosing(unpacked(_pieces(answer), coding)) as pieces:
+        async with contextlib.aclosing(unpacked(_pieces(answer, self._rules.least_rate), coding)) as pieces:
             async for piece in pieces:
                 size += len(piece)
                 if size > self._rules.max_bytes:
@@ -161,9 +165,17 @@ class Downloader:
             raise FetchFailed("The response is incomplete or damaged.") from error
 
 
-async def _pieces(answer: httpcore2.Response) -> AsyncGenerator[bytes]:
+async def _pieces(answer: httpcore2.Response, least_rate: int) -> AsyncGenerator[bytes]:
+    """Yield the pieces of a response, as long as there are enough bytes in each interval."""
     stream = answer.stream
     if not isinstance(stream, AsyncIterable):
         raise TypeError("a response of the asynchronous pool is not asynchronous")
+    since, size = time.monotonic(), 0
     async for piece in stream:
+        size += len(piece)
+        seconds = time.monotonic() - since
+        if seconds >= _INTERVAL:
+            if size < least_rate * seconds:
+                raise FetchTooSlow(f"The server of the picture sends fewer than {least_rate} bytes per second.")
+            since, size = time.monotonic(), 0
         yield piece

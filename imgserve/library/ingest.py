@@ -225,6 +225,9 @@ class IngestService:
                         refused.append(error)
                     else:
                         deleted += [one] if one else []
+                        if one is not None:
+                            where = f"to the trash, as {one.item}" if one.item else "for good"
+                            _logger.info("%r was deleted %s", image_id, where)
             finally:
                 # Also after an error: the originals before it are deleted.
                 await self._records.forget([one.image_id for one in deleted], certain=True)
@@ -267,6 +270,7 @@ class IngestService:
             TrashItemNotFound: there is no such item.
         """
         await to_thread.run_sync(self._originals.trash.destroy, item)
+        _logger.info("%s was removed from the trash for good", item)
 
     @_uninterrupted
     async def empty_trash(self, older_than: float = 0.0) -> int:
@@ -279,6 +283,8 @@ class IngestService:
                 except TrashItemNotFound:
                     continue  # restored or destroyed by somebody else
                 number += 1
+        if number:
+            _logger.info("%d of the deleted images were removed from the trash for good", number)
         return number
 
     async def expire_trash(self) -> int:

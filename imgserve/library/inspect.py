@@ -1,6 +1,7 @@
 """Inspect one file: the facts of a valid image, or the problem of an invalid one."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from anyio import to_thread
 from imgserve.errors import (
     ImageNotFound,
     ImgserveError,
+    OriginalDenied,
     OriginalUnsettled,
     TooLarge,
     Unavailable,
@@ -24,6 +26,9 @@ from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 
+_logger = logging.getLogger(__name__)
+DENIED = ""
+"""The version of the problem of a file that may not be read: no file has it, so each scan tries that file again."""
 _UNKNOWN = "unknown"
 """Stands for a version that cannot be read now."""
 _BYTES_PER_PIXEL = 0.25
@@ -125,6 +130,11 @@ class Inspector:
                     raise OriginalUnsettled(retry_after=2) from error
                 raise
             return Inspected(original, facts, file.known, file.origin, file.who)
+        except OriginalDenied as error:
+            problem = Problem(file.image_id, DENIED, error.code, error.detail, self.rules.clock())
+            if file.known_problem != DENIED:
+                _logger.warning("%r may not be read: permission denied", file.image_id)
+            return Invalid(problem, file.known, file.origin)
         except ImageNotFound:
             await self.check_readable()
             return Recording.GONE
@@ -200,10 +210,10 @@ class Inspector:
         for image_id in ids:
             try:
                 versions[image_id] = self.originals.stat(image_id).file_version
+            except (UnsupportedImage, OriginalUnsettled, OriginalDenied):
+                versions[image_id] = ""
             except ImageNotFound:
                 versions[image_id] = None
-            except (UnsupportedImage, OriginalUnsettled):
-                versions[image_id] = ""
             except ImgserveError:
                 versions[image_id] = _UNKNOWN
         return versions

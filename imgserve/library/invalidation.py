@@ -67,7 +67,7 @@ class NodeFolder:
 
     @functools.cached_property
     def name(self) -> str:
-        """The name of the node, random at first; all processes with this folder read the same one."""
+        """The name of the node, which all processes with this folder read, but none with a copy of it."""
         name = secrets.token_hex(8)
         partial = self._name_file.with_name(f"node-{name}")
         try:
@@ -77,7 +77,7 @@ class NodeFolder:
                 with contextlib.suppress(FileExistsError):
                     self._name_file.hardlink_to(partial)
                 partial.unlink()
-            return self._name_file.read_text()
+            return f"{self._name_file.read_text()}-{self._name_file.stat().st_ino:x}"
         except OSError as error:
             _logger.warning("this node has a new name until it ends: %s", error)
             return name

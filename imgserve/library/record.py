@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from imgserve.cache import TieredCache
 from imgserve.catalog import Catalog, Merge, Notice, Notices
-from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError
+from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalDenied
 from imgserve.formats import FORMATS
 from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
 from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording
@@ -240,10 +240,13 @@ class RecordWriter:
         }
 
     async def _report(self, found: Sequence[Invalid]) -> dict[str, Recorded]:
-        """Add problems, then remove the records of these files, so that the list of images shows what is served."""
+        """Add problems, then remove the records of these files, so that the list of images shows what is served.
+
+        A file that may not be read keeps its record: a mistake in the modes of files must not cost what people wrote.
+        """
         if not found:
             return {}
-        known = [one.image_id for one in found if one.known is not None]
+        known = [one.image_id for one in found if one.known is not None and one.problem.code != OriginalDenied.code]
         await self.publisher.purge(known)
         await self.catalog.problems.put_many([one.problem for one in found])
         if known:

@@ -46,16 +46,23 @@ class FileRecorder:
         """Record the files of a scan."""
         files = {file.image_id: file.version for file in walked if stored_id(file.image_id) is not None}
         versions = await self.catalog.images.versions_of(list(files))
-        problems = await self.catalog.problems.get_many([one for one in files if one not in versions])
+        problems = await self.catalog.problems.get_many(files)
         results, left = dict[str, Recorded](), list[Candidate]()
         for image_id, version in files.items():
             known, problem = versions.get(image_id), problems.get(image_id)
-            if is_same_file(known, version):
+            if is_same_file(known, version) and problem is None:
                 results[image_id] = Recorded(image_id, Recording.UNCHANGED)
             elif problem is not None and problem.version == version:
                 results[image_id] = Recorded(image_id, Recording.PROBLEM, problem=problem)
             else:
-                left.append(Candidate(image_id, background=background, version=version, known=known))
+                file = Candidate(
+                    image_id,
+                    background=background,
+                    version=version,
+                    known=known,
+                    known_problem=problem.version if problem else None,
+                )
+                left.append(file)
         results |= await _Scan(self, left).run(self.at_once)
         return [results[image_id] for image_id in files]
 
@@ -63,7 +70,7 @@ class FileRecorder:
         """Try once; None where the file was replaced meanwhile."""
         started, image_id = time.perf_counter(), file.image_id
         record = await self.catalog.images.get(image_id)
-        problem = None if record else await self.catalog.problems.get(image_id)
+        problem = await self.catalog.problems.get(image_id)
         if problem is not None and problem.version == file.version != "":
             return Recorded(image_id, Recording.PROBLEM, problem=problem)
         file = replace(
@@ -74,6 +81,8 @@ class FileRecorder:
             await self.records.forget([image_id])
             return Recorded(image_id, Recording.GONE)
         if isinstance(found, Recording):
+            if record and problem:  # it may be read again
+                await self.catalog.problems.forget([image_id])
             return Recorded(image_id, Recording.UNCHANGED if record else Recording.PROBLEM, record, problem)
         recorded = (await self.records.commit([found]))[image_id]
         if await self.inspector.changed([found]):
@@ -122,6 +131,8 @@ class _Scan:
                 if isinstance(found, Recording):
                     if found is Recording.GONE:
                         await self._records.forget([file.image_id])
+                    elif file.known_problem is not None:  # it may be read again
+                        await self._records.catalog.problems.forget([file.image_id])
                     self._results[file.image_id] = Recorded(file.image_id, found)
                     continue
                 self._found.append(found)

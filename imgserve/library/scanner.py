@@ -11,6 +11,7 @@ from anyio import to_thread
 
 from imgserve.catalog import Catalog, Images, Problems
 from imgserve.library.changes import ChangeQueue, DeletionQueue
+from imgserve.library.inspect import DENIED
 from imgserve.model import bytes_version
 from imgserve.originals.tree import OriginalsTree, Walked
 
@@ -26,6 +27,8 @@ class Difference:
     image_id: str
     version: str | None
     """Of the file; None if the walk has not met one."""
+    denied: bool = False
+    """Whether only a mode is known to prevent that the file is read, which nobody reports when it changes."""
 
 
 async def differences(tree: OriginalsTree, catalog: Catalog, folder: str = "") -> AsyncIterator[Difference]:
@@ -52,6 +55,8 @@ async def differences(tree: OriginalsTree, catalog: Catalog, folder: str = "") -
         if version is None:
             if tree.prefix_of(least) == tree.prefix_of(folder):
                 yield Difference(least, None)
+        elif DENIED in recorded:
+            yield Difference(least, version, denied=True)
         elif version not in {bytes_version(one) for one in recorded if one is not None}:
             yield Difference(least, version)
 
@@ -124,7 +129,7 @@ class Scanner:
             if difference.version is None:
                 scanned.gone += 1
                 continue
-            scanned.added += difference.image_id not in self._changes
+            scanned.added += difference.image_id not in self._changes and not difference.denied
             began = anyio.current_time()
             await self._changes.add_found(difference.image_id, difference.version, urgent=urgent)
             scanned.waited += anyio.current_time() - began

@@ -6,12 +6,14 @@ import subprocess
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from httpcore2._backends.anyio import AnyIOStream
 
 from imgserve.download import Downloader, FetchRules
-from imgserve.errors import FetchFailed, TooLarge
+from imgserve.errors import FetchFailed, FetchTooSlow, TooLarge
 from tests.pictures import encoded, quarters
 from tests.remote import Remote, ok, redirect, remote
 
@@ -38,6 +40,7 @@ def rules(port: int, **others: float) -> FetchRules:
         LIMIT,
         seconds=values["seconds"],
         idle_seconds=values["idle_seconds"],
+        least_rate=int(values.get("least_rate", 0)),
         ports=frozenset({port}),
         networks=("127.0.0.1",),
     )
@@ -145,8 +148,19 @@ async def test_a_declared_length_beyond_the_limit_is_not_read(there: Remote) -> 
         await fetch(there, "/a")
 
 
-async def test_an_endless_body_is_cut(there: Remote) -> None:
-    sent = 0
+async def test_an_endless_body_is_cut_after_the_limit_and_one_piece(
+    there: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = received = 0
+    read = AnyIOStream.read
+
+    async def counted(*args: Any, **options: Any) -> bytes:
+        nonlocal received
+        data = await read(*args, **options)
+        received += len(data)
+        return data
+
+    monkeypatch.setattr(AnyIOStream, "read", counted)
 
     async def endless(writer: asyncio.StreamWriter) -> None:
         nonlocal sent
@@ -159,6 +173,7 @@ async def test_an_endless_body_is_cut(there: Remote) -> None:
     there.answers["/a"] = endless
     with pytest.raises(TooLarge):
         await fetch(there, "/a")
+    assert received <= LIMIT + 65_536
     assert sent < LIMIT + (16 << 20)  # what the kernel's buffers hold besides
 
 
@@ -180,6 +195,37 @@ async def test_a_slow_drip_is_given_up_at_the_deadline(there: Remote) -> None:
     there.answers["/a"] = drip
     with pytest.raises(FetchFailed, match=r"within 0\.3 seconds"):
         await fetch(there, "/a", seconds=0.3)
+
+
+async def test_a_server_that_sends_too_slowly_is_given_up_long_before_the_deadline(
+    there: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgserve.download.downloader._INTERVAL", 0.2)
+
+    async def slowing(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + JPEG)  # a fast start must not pay for the rest
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    there.answers["/a"] = slowing
+    with anyio.fail_after(15), pytest.raises(FetchTooSlow, match="fewer than 1000 bytes per second"):
+        await fetch(there, "/a", least_rate=1000)
+
+
+async def test_a_server_that_sends_fast_enough_is_read(there: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgserve.download.downloader._INTERVAL", 0.1)
+
+    async def steady(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(20):
+            writer.write(bytes(5000))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    there.answers["/a"] = steady
+    assert len((await fetch(there, "/a", least_rate=1000))[1]) == 100_000
 
 
 @pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\n", ok(JPEG, length=100_000)])

@@ -1,5 +1,6 @@
 """Originals deleted: to the trash with all that was recorded, restored whole, or gone for good."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 pytestmark = pytest.mark.anyio
 
 SAID = Details("Title \ud83d", "Alt", "Text", ("x", "ü"), {"a": [1, None, {"b": "\0"}]}, FocalPoint(0, 1))
+
+
+async def test_deletions_are_logged(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    await rig.upload(picture(), "a/b.png")
+    with caplog.at_level(logging.INFO, "imgserve.library"):
+        deleted = await rig.ingest.delete("a/b.png")
+        await rig.ingest.empty_trash()
+    assert f"'a/b.png' was deleted to the trash, as {deleted.item}" in caplog.text
+    assert "1 of the deleted images were removed from the trash for good" in caplog.text
 
 
 async def test_a_deleted_image_is_in_the_trash_and_comes_back_as_it_was(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -145,6 +146,13 @@ async def test_a_running_node_follows_within_two_seconds(nodes: tuple[Node, Node
         await asyncio.sleep(0.05)
     task.cancel()
     assert await there.kept() == ["a", "b", "A", "B"]
+
+
+def test_a_copied_folder_is_that_of_another_node(tmp_path: Path) -> None:
+    name = NodeFolder(tmp_path / "here").name
+    assert NodeFolder(tmp_path / "here").name == name
+    shutil.copytree(tmp_path / "here", tmp_path / "copy")
+    assert NodeFolder(tmp_path / "copy").name != name
 
 
 async def test_a_node_without_a_folder_has_a_name_until_it_ends(tmp_path: Path) -> None:
