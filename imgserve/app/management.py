@@ -97,7 +97,8 @@ class Management:
 
     def check(self) -> Mapping[str, str]:
         """Return the state of the parts, for readiness."""
-        return {} if self.watcher is None else {"watch": self.watcher.state}
+        states = {"catalog": self.catalog.database.state}
+        return states if self.watcher is None else {**states, "watch": self.watcher.state}
 
     async def _tidy(self) -> None:
         """Delete expired trash, notices and responses, in one of the server processes."""

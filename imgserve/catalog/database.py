@@ -210,12 +210,19 @@ class Database:
         self._opening: asyncio.Task[None] | None = None
         self._ready = False
         self._failures: dict[Way, float] = {}
+        self._logged = dict[Way, str]()
+        """The present failures, so that each is logged once."""
         self._running = set[asyncio.Task[Any]]()
 
     @property
     def dialect(self) -> str:
         """Dialect of SQL: `sqlite` or `postgresql`."""
         return self._store.dialect
+
+    @property
+    def state(self) -> str:
+        """The state for the readiness check: `ok`, or `degraded: ` and what fails at the moment."""
+        return f"degraded: {' and '.join(self._logged)} fails, see the log" if self._logged else "ok"
 
     async def open(self) -> None:
         """Create the tables or upgrade those of an earlier release; may take long, and happens at the first use too.
@@ -302,6 +309,8 @@ class Database:
                     self._store.forget()
                 await self._open_once()
                 yield
+            if self._logged.pop(way, None):
+                _log.warning("the catalog works again at %s", way)
         except CatalogUnavailable as error:
             raise self._failed(way, error) from error.__cause__
         except _OURS:
@@ -313,7 +322,10 @@ class Database:
         """Log the failure, pause, and drop connections that may be broken."""
         # The message of the driver alone: SQLAlchemy would add the statement and its values.
         cause = error.orig if isinstance(error, DBAPIError) else error
-        _log.warning("the catalog failed at %s: %s: %s", way, type(cause).__name__, cause)
+        message = f"{type(cause).__name__}: {cause}"
+        if self._logged.get(way) != message:
+            _log.warning("the catalog failed at %s: %s", way, message)
+        self._logged[way] = message
         self._failures[way] = time.monotonic() + _RETRY_SECONDS
         # If others wait or work, their connections are good.
         if not isinstance(error, NoConnection | TimeoutError) and "locked" not in str(error):

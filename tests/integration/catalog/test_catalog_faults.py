@@ -98,6 +98,20 @@ async def test_a_locked_file_is_read_and_cannot_be_written(sqlite: Catalog, file
     assert list(await sqlite.images.versions()) == ["a", "b"]
 
 
+async def test_a_failure_is_logged_once_and_its_end_too(
+    sqlite: Catalog, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with locked(file, "BEGIN IMMEDIATE"):
+        for _ in range(2):
+            await refused(lambda: put(sqlite.images, record("b")))
+            await asyncio.sleep(1.1)  # after the pause it is tried again
+        assert sqlite.database.state == "degraded: writing fails, see the log"
+    await recovered(lambda: put(sqlite.images, record("b")))
+    assert caplog.text.count("the catalog failed at writing") == 1
+    assert caplog.text.count("the catalog works again at writing") == 1
+    assert sqlite.database.state == "ok"
+
+
 async def test_a_current_file_that_is_locked_when_it_is_opened_can_be_read(sqlite: Catalog, file: Path) -> None:
     await sqlite.database.close()
     with locked(file, "BEGIN IMMEDIATE"):

@@ -124,7 +124,7 @@ async def test_a_restore_that_fails_leaves_no_record(rig: Rig, monkeypatch: pyte
     def fail(_: str) -> None:
         raise ImageExists
 
-    monkeypatch.setattr(rig.originals, "restore", fail)
+    monkeypatch.setattr(rig.originals.trash, "restore", fail)
     with pytest.raises(ImageExists):
         await rig.ingest.restore(deleted.item)
     assert await rig.catalog.images.versions() == {}
