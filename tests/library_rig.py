@@ -126,6 +126,14 @@ class Rig:
         await self.cache.put(key, Rendition(b"x" * 100, "image/png", 1, 1))
         return key
 
+    def prepare(self, image_id: str) -> None:
+        """Store a mezzanine of an image as it is now."""
+        tier = self.cache._mezzanines
+        place = tier.place()
+        assert place is not None
+        place.write_bytes(b"pixels")
+        assert tier.adopt(rendition_key(image_id, self.originals.stat(image_id).version), place)
+
     def leftovers(self) -> list[str]:
         folder = self.root / ".imgserve" / "incoming"
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []

@@ -20,6 +20,7 @@ from imgserve.client.api import Filters, Warmed
 @click.option("--tag", help="Images with this tag.")
 @click.option("--preset", help="Renditions of this preset.")
 @click.option("--all", "everything", is_flag=True, help="All renditions.")
+@click.option("--mezzanines", is_flag=True, help="Remove mezzanines too: the next pictures decode the originals again.")
 @json_option
 @click.pass_obj
 def purge(
@@ -30,9 +31,10 @@ def purge(
     tag: str | None,
     preset: str | None,
     everything: bool,
+    mezzanines: bool,
     as_json: bool,
 ) -> None:
-    """Purge the renditions of images, here and in caches in front. The next request renders them again."""
+    """Purge the renditions of images, on all nodes and in caches in front. The next request renders them again."""
     ways = [bool(ids), prefix is not None, tag is not None, preset is not None, everything]
     if not any(ways):
         raise click.UsageError("which images? Pass ids, or one of --prefix, --tag, --preset and --all")
@@ -40,10 +42,12 @@ def purge(
         raise click.UsageError("pass only one of image ids, --prefix, --tag, --preset and --all")
     with connected(remote) as client:
         if len(ids) > 1:
-            purged = client.purge_many(ids)
+            purged = client.purge_many(ids, mezzanines=mezzanines)
         else:
             [image_id] = ids or [None]
-            purged = client.purge(image_id, prefix=prefix, tag=tag, preset=preset, everything=everything)
+            purged = client.purge(
+                image_id, prefix=prefix, tag=tag, preset=preset, everything=everything, mezzanines=mezzanines
+            )
     echo_all(
         [purged],
         lambda done: f"{counted(done.renditions, 'rendition')} of {counted(done.images, 'image')} purged",

@@ -200,19 +200,25 @@ class Endpoints(Connected[S]):
         tag: str | None = None,
         preset: str | None = None,
         everything: bool = False,
+        mezzanines: bool = False,
     ) -> Purged:
-        """Purge the renditions of one image, below a prefix, of a tag, of a preset, or all."""
+        """Purge the renditions of one image, below a prefix, of a tag, of a preset, or all; also mezzanines if set."""
         document = _given({"id": image_id, "prefix": prefix, "tag": tag, "preset": preset, "all": everything or None})
         if len(document) != 1:
             raise ValueError("purge: expected one of an image id, prefix=, tag=, preset= and everything=True")
         if image_id is not None:
-            return await self._json("POST", f"/api/purge/{encoded_id(image_id)}", reader(Purged))
+            path, options = f"/api/purge/{encoded_id(image_id)}", query({"mezzanines": mezzanines or None})
+            return await self._json("POST", path, reader(Purged), query=options)
+        document |= _given({"mezzanines": mezzanines or None})
         return await self._json("POST", "/api/purge", reader(Purged), document=document, slow=True)
 
     @endpoint
-    async def purge_many(self, ids: Iterable[str] | None = None, **filters: Unpack[Filters]) -> Purged:
-        """Purge the renditions of many images, selected by ids or by filters."""
-        return await self._bulk("/api/bulk/purge", reader(Purged), Purged(0, 0), ids, filters)
+    async def purge_many(
+        self, ids: Iterable[str] | None = None, *, mezzanines: bool = False, **filters: Unpack[Filters]
+    ) -> Purged:
+        """Purge the renditions of many images, selected by ids or by filters; also their mezzanines if set."""
+        more = _given({"mezzanines": mezzanines or None})
+        return await self._bulk("/api/bulk/purge", reader(Purged), Purged(0, 0), ids, filters, **more)
 
     @endpoint
     async def trash(self) -> list[TrashItem]:

@@ -16,6 +16,7 @@ from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import DeletedOut
 from imgserve.web.api.requests import FilterTag, Prefix, RequestModel, Selected, Tags, exactly_one
 from imgserve.web.api.responses import ResponseModel
+from imgserve.web.api.validation import stated
 
 _PURGES = ("prefix", "tag", "preset", "all")
 
@@ -36,7 +37,14 @@ def _drop_default(schema: JsonDict) -> None:
 _OPTIONAL = Field(json_schema_extra=_drop_default)
 
 
-class PurgeWhat(RequestModel):
+class PurgeOptions(RequestModel):
+    """What else is removed by a purge."""
+
+    mezzanines: bool = False
+    """Also remove the mezzanines, so that the next picture decodes the original again. A new version does so anyway."""
+
+
+class PurgeWhat(PurgeOptions):
     """A purge of exactly one kind."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in _PURGES]})
@@ -53,7 +61,13 @@ class PurgeWhat(RequestModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         exactly_one(self, _PURGES)
+        if self.preset and self.mezzanines:
+            raise stated("mezzanines: expected without preset, because mezzanines belong to images")
         return self
+
+
+class PurgeSelected(Selected, PurgeOptions):
+    """A selection of images, and what is removed of them."""
 
 
 class ChangedOut(ResponseModel):
@@ -144,9 +158,9 @@ class Bulk:
         tag="many images",
         example={"query": {"tag": ["summer"]}},
     )
-    async def purge(self, body: Selected) -> PurgedOut:
+    async def purge(self, body: PurgeSelected) -> PurgedOut:
         """Remove the renditions of images; originals and records stay."""
-        return PurgedOut.model_validate(await self.ingest.purge(body.selection))
+        return PurgedOut.model_validate(await self.ingest.purge(body.selection, mezzanines=body.mezzanines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +174,9 @@ class Purges:
     """The names of all presets."""
 
     @endpoint("POST", "/api/purge/{image_id}", Scope.PURGE, "Purge an image", tag="purge")
-    async def image(self, image_id: str) -> PurgedOut:
-        """Remove all renditions of an image, also from the configured CDNs."""
-        return PurgedOut.model_validate(await self.ingest.purge([image_id]))
+    async def image(self, image_id: str, query: PurgeOptions) -> PurgedOut:
+        """Remove all renditions of an image, also from other nodes and the configured CDNs."""
+        return PurgedOut.model_validate(await self.ingest.purge([image_id], mezzanines=query.mezzanines))
 
     @endpoint(
         "POST",
@@ -175,14 +189,14 @@ class Purges:
     async def some(self, body: PurgeWhat) -> PurgedOut:
         """Remove renditions of some images, of one preset, or all."""
         if "all" in body.model_fields_set:
-            return PurgedOut.model_validate(await self.ingest.purge_all())
+            return PurgedOut.model_validate(await self.ingest.purge_all(mezzanines=body.mezzanines))
         if body.preset:
             known = {preset.lower(): preset for preset in self.presets}.get(body.preset.lower())
             if known is None:
                 raise BadRequest(f"preset: expected one of {', '.join(self.presets) or 'no preset is set'}")
             return PurgedOut.model_validate(await self.ingest.purge_preset(known))
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
-        return PurgedOut.model_validate(await self.ingest.purge(query))
+        return PurgedOut.model_validate(await self.ingest.purge(query, mezzanines=body.mezzanines))
 
     @endpoint("GET", "/api/cache", Scope.READ, "Get the statistics of the cache", tag="purge")
     async def cache(self) -> CacheOut:
@@ -190,6 +204,6 @@ class Purges:
         return CacheOut.model_validate(await self.stats())
 
     @endpoint("DELETE", "/api/cache", Scope.PURGE, "Purge everything", tag="purge")
-    async def clear(self) -> PurgedOut:
+    async def clear(self, query: PurgeOptions) -> PurgedOut:
         """Remove all renditions of all images."""
-        return PurgedOut.model_validate(await self.ingest.purge_all())
+        return PurgedOut.model_validate(await self.ingest.purge_all(mezzanines=query.mezzanines))

@@ -117,6 +117,7 @@ def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) ->
         (["a.jpg", "b.jpg"], "/api/bulk/purge", {"ids": ["a.jpg", "b.jpg"]}),
         (["--tag", "x"], "/api/purge", {"tag": "x"}),
         (["--all"], "/api/purge", {"all": True}),
+        (["--all", "--mezzanines"], "/api/purge", {"all": True, "mezzanines": True}),
     ],
 )
 def test_the_purged_renditions_are_reported(

@@ -92,6 +92,7 @@ def test_a_picture_is_converted_and_transformed(api: ApiServer, client: Imgserve
         ({"tag": "x"}, "/api/purge", {"tag": "x"}),
         ({"preset": "card"}, "/api/purge", {"preset": "card"}),
         ({"everything": True}, "/api/purge", {"all": True}),
+        ({"everything": True, "mezzanines": True}, "/api/purge", {"all": True, "mezzanines": True}),
     ],
 )
 def test_each_purge_has_its_address(
@@ -103,6 +104,12 @@ def test_each_purge_has_its_address(
     assert (api.seen[-1].document if api.seen[-1].body else None) == document
 
 
+def test_the_mezzanines_of_one_image_are_requested_in_the_query(api: ApiServer, client: Imgserve) -> None:
+    api.answers["/api/purge/a.jpg"] = JSONResponse({"images": 1, "renditions": 2})
+    client.purge("a.jpg", mezzanines=True)
+    assert api.seen[-1].query == (("mezzanines", "true"),)
+
+
 def test_many_images_are_selected_by_ids_or_by_filters(api: ApiServer, client: Imgserve) -> None:
     api.answers["/api/bulk/tag"] = JSONResponse({"changed": 3})
     api.answers["/api/bulk/purge"] = JSONResponse({"images": 3, "renditions": 9})
@@ -111,6 +118,8 @@ def test_many_images_are_selected_by_ids_or_by_filters(api: ApiServer, client: I
     assert api.seen[-1].document == {"ids": ["a", "b"], "add": ["x"], "remove": ["y"]}
     assert client.purge_many(prefix="a/", min_width=3) == Purged(3, 9)
     assert api.seen[-1].document == {"query": {"prefix": "a/", "min_width": 3}}
+    client.purge_many(["a"], mezzanines=True)
+    assert api.seen[-1].document == {"ids": ["a"], "mezzanines": True}
     assert [(gone.image_id, gone.trash_item) for gone in client.delete_many(prefix="")] == [("a", None), ("b", "i")]
     assert api.seen[-1].document == {"query": {"prefix": ""}}
 

@@ -94,10 +94,35 @@ async def test_purges_remove_what_was_made_and_nothing_else(api: Caller) -> None
     assert (await api.get("/api/cache")).json()["memory"]["entries"] == 0
 
 
+async def test_purges_keep_mezzanines_unless_they_are_requested(api: Caller) -> None:
+    await api.record("a/1", 1)
+
+    async def mezzanines() -> int:
+        return int((await api.get("/api/cache")).json()["mezzanine"]["entries"])
+
+    for send, target, body in [
+        (api.post, "/api/purge/a/1", None),
+        (api.post, "/api/purge", {"prefix": "a/"}),
+        (api.post, "/api/purge", {"all": True}),
+        (api.post, "/api/bulk/purge", {"ids": ["a/1"]}),
+        (api.delete, "/api/cache", None),
+    ]:
+        api.rig.prepare("a/1")
+        assert (await send(target, **({} if body is None else {"json": body}))).status_code == 200
+        assert await mezzanines() == 1, target
+        requested = {"params": {"mezzanines": "true"}} if body is None else {"json": {**body, "mezzanines": True}}
+        assert (await send(target, **requested)).status_code == 200
+        assert await mezzanines() == 0, target
+
+
 @pytest.mark.parametrize(
     ("body", "mistake"),
     [
         ({}, "expected exactly one of prefix, tag, preset, all, but received none"),
+        (
+            {"preset": "Card", "mezzanines": True},
+            "mezzanines: expected without preset, because mezzanines belong to images",
+        ),
         ({"prefix": ""}, 'prefix: expected text of at least 1 characters, but received ""'),
         ({"tag": "\t"}, 'tag: expected a tag, but received "\\t"'),
         ({"all": False}, "all: expected true, but received false"),
