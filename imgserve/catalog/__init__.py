@@ -1,5 +1,6 @@
 """Records about images, in SQLite or PostgreSQL; all SQL of the project."""
 
+from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Outcome, Selection
@@ -33,15 +34,3 @@ __all__ = [
     "Totals",
     "stored_id",
 ]
-
-
-class Catalog:
-    """All parts of the catalog over one database."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.images = Images(database)
-        self.search = ImageSearch(database)
-        self.problems = Problems(database)
-        self.notices = Notices(database)
-        self.idempotency = IdempotencyKeys(database)

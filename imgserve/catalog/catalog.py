@@ -1,0 +1,20 @@
+"""The entry point: all parts of the catalog over one database."""
+
+from imgserve.catalog.database import Database
+from imgserve.catalog.idempotency import IdempotencyKeys
+from imgserve.catalog.images import Images
+from imgserve.catalog.notices import Notices
+from imgserve.catalog.problems import Problems
+from imgserve.catalog.search import ImageSearch
+
+
+class Catalog:
+    """All parts of the catalog over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.images = Images(database)
+        self.search = ImageSearch(database)
+        self.problems = Problems(database)
+        self.notices = Notices(database)
+        self.idempotency = IdempotencyKeys(database)
