@@ -45,14 +45,18 @@ def api_of(rig: Rig) -> Api:
         Trash(rig.ingest, prefix=PREFIX),
         Reports(catalog.search, catalog.problems, version="1.2.3"),
     ]
-    access = Access(key_digest(KEY), metrics=rig.metrics)
-    return Api(parts, access=access, keys=catalog.idempotency)
+    return Api(parts, access=access_of(rig), keys=catalog.idempotency)
+
+
+def access_of(rig: Rig) -> Access:
+    """Let the key in, and count failures."""
+    return Access(key_digest(KEY), metrics=rig.metrics)
 
 
 def app_of(rig: Rig) -> Starlette:
     """Build the application, as the server does, without pictures."""
     api = api_of(rig)
-    document = ApiDocument(api.endpoints, static_folder(), version="1.2.3")
+    document = ApiDocument(api.endpoints, static_folder(), prefix=PREFIX, version="1.2.3")
     exchange = Middleware(
         RequestMiddleware,
         requests=RequestLog(RequestMetrics(rig.metrics), AccessLog("off")),
@@ -60,7 +64,11 @@ def app_of(rig: Rig) -> Starlette:
         not_found_max_age=10,
     )
     return Starlette(
-        routes=[api, *document.routes, Mount("/static", app=StaticFiles(directory=static_folder()))],
+        routes=[
+            api,
+            *document.routes(access_of(rig), "everyone"),
+            Mount("/static", app=StaticFiles(directory=static_folder())),
+        ],
         middleware=[exchange],
         exception_handlers={HTTPException: as_our_error},
     )

@@ -67,8 +67,9 @@ def create_app(config: Config | None = None) -> Starlette:
         not_found_max_age=int(config.http.not_found_max_age),
     )
     api = build_api(config, parts, management, access)
-    document = ApiDocument(api.endpoints, static_folder(), version=__version__)
-    others = routes(ops, pages, api, *document.routes)
+    document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
+    readers = config.access
+    others = routes(ops, pages, api, *document.routes(access, readers.docs), access=access, welcome=readers.welcome)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,

@@ -48,11 +48,18 @@ _Key = Annotated[
 _Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
 
 
+Readers = Literal["everyone", "key", "loopback", "off"]
+
+
 class AccessConfig(Section):
-    """Who may use the API."""
+    """Who may use the API, and see the server's own pages."""
 
     admin_key: _Key = SecretStr("")
     """Key of the API, or sha256: followed by its SHA-256 in hexadecimal; empty generates one at first start."""
+    welcome: Readers = "everyone"
+    """Who may see the page at /: everyone, key (its password), loopback (direct requests of this machine), or off."""
+    docs: Readers = "everyone"
+    """The same for /docs/api and /openapi.json."""
 
 
 _DATABASE = re.compile(r"(sqlite:///|postgres(ql)?://)/*[^/].*")

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from email.utils import formatdate
 from typing import Literal
 
 from imgserve.errors import RangeNotSatisfiable
@@ -117,11 +116,6 @@ def _timestamp(matched: re.Match[str], this_year: int) -> int | None:
     except ValueError:  # the 31st of February
         return None
     return int(moment.timestamp()) + leap
-
-
-def last_modified_header(modified_ns: int, now: float) -> str:
-    """Return a Last-Modified value, never later than the Date of the response (RFC 9110, 8.8.2.1)."""
-    return formatdate(max(0, min(modified_ns // 1_000_000_000, int(now))), usegmt=True)
 
 
 # Up to 19 digits: beyond any file size, and int() refuses thousands of them.

@@ -26,19 +26,17 @@ class CachePolicy:
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
     immutable: bool = False
-    public: bool = True
 
 
 def cache_control(policy: CachePolicy) -> str:
     """Return a Cache-Control value."""
     timed = {
         "max-age": policy.max_age,
-        "s-maxage": policy.s_maxage if policy.public else None,  # means nothing to a private cache
+        "s-maxage": policy.s_maxage,
         "stale-while-revalidate": policy.stale_while_revalidate,
         "stale-if-error": policy.stale_if_error,
     }
-    directives = ["public" if policy.public else "private"]
-    directives += [f"{name}={seconds}" for name, seconds in timed.items() if seconds is not None]
+    directives = [f"{name}={seconds}" for name, seconds in timed.items() if seconds is not None]
     return ", ".join([*directives, "immutable"] if policy.immutable else directives)
 
 

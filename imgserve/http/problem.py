@@ -22,7 +22,7 @@ def problem(
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"public, max-age=%d" % not_found_max_age if brief else b"no-store"),
+        (b"cache-control", b"max-age=%d" % not_found_max_age if brief else b"no-store"),
         (b"x-content-type-options", b"nosniff"),
         *_special_headers(error),
     ]

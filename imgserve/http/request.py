@@ -1,12 +1,14 @@
-"""Request headers: Host (RFC 9112, section 3.2) and Accept (RFC 9110, section 12.5.1)."""
+"""Request headers: Host (RFC 9112, section 3.2), Accept (RFC 9110, section 12.5.1) and API keys."""
 
+import base64
+import contextlib
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
-from imgserve.errors import BadHost
+from imgserve.errors import BadHost, Unauthorized
 from imgserve.formats import FORMATS
 
 # A name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without pct-encoding).
@@ -33,6 +35,27 @@ def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowe
     matches = (name == known or (known.startswith("*.") and name.endswith(known[1:])) for known in allowed)
     if "*" not in allowed and not any(matches):
         raise BadHost("This server does not answer to this host.")
+
+
+def api_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> str | None:
+    """Return the API key of a request: of `Authorization: Bearer` or `X-API-Key`, or the password of `Basic`.
+
+    Raises:
+        Unauthorized: there are several different ones.
+    """
+    keys = set[str]()
+    for name, value in headers:
+        scheme, _, credentials = value.decode("latin-1").partition(" ")
+        if name == b"x-api-key":
+            keys.add(value.decode("latin-1"))
+        elif name == b"authorization" and scheme.lower() == "bearer":
+            keys.add(credentials.strip())
+        elif name == b"authorization" and scheme.lower() == "basic" and basic:
+            with contextlib.suppress(ValueError):  # no valid base64
+                keys.add(base64.b64decode(credentials.strip(), validate=True).decode("latin-1").partition(":")[2])
+    if len(keys) > 1:
+        raise Unauthorized("Several API keys came with this request; one is expected.")
+    return next(iter(keys), None)
 
 
 AcceptClass = tuple[Literal["avif", "webp"], ...]

@@ -19,6 +19,7 @@ from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
 from imgserve.server.hot import HotPath
 from imgserve.web.hot_table import TARGET, lines
+from imgserve.web.respond import DATE
 
 MAX_HEAD_BYTES = 65_536
 """Limit of a request head that arrives in several parts; the parser itself has none."""
@@ -194,6 +195,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         )
         if self._hot_path is not None:
             self.scope["state"][TARGET] = url
+            self.scope["state"][DATE] = self._hot_path.date(self.server_state.default_headers)
         super().on_headers_complete()
         self.headers = _DISCARD  # type: ignore[assignment]  # as above
 

@@ -8,6 +8,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imgserve.cache import TierName
 from imgserve.errors import BadHost
+from imgserve.http.conditional import parse_http_date
 from imgserve.http.headers import Cors, RawHeaders, cache_status
 from imgserve.http.request import check_host
 from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
@@ -54,6 +55,7 @@ class HotPath:
         }
         self._last = lines(cors.headers(None)) + b"x-request-id: " + requests.ids.start.encode()
         self._dated: RawHeaders = []
+        self._seconds = 0
         self._ok = self._unmodified = b""
         self.responses = 0
         """Number of responses from the hot path."""
@@ -72,13 +74,8 @@ class HotPath:
         parser, host = connection.parser, fields.get(b"host")
         stays_open = parser.should_keep_alive() and parser.get_http_version() == "1.1"
         plain = method in _METHODS and stays_open and (host in self._hosts or self._admit(host))
-        if not (plain and entry.is_valid_for(started, fields)):
+        if not (plain and entry.is_valid_for(started, self.date(connection.server_state.default_headers), fields)):
             return False
-        dated = connection.server_state.default_headers
-        if dated is not self._dated:  # uvicorn replaces them once per second
-            self._dated = dated
-            self._ok = b"HTTP/1.1 200 OK\r\n" + lines(dated)
-            self._unmodified = b"HTTP/1.1 304 Not Modified\r\n" + lines(dated)
         ready = self._ready(entry, fields)
         if ready is None:
             return False
@@ -100,6 +97,15 @@ class HotPath:
             record = RequestRecord(request_id, "image", outcome, STATUSES[outcome], len(body))
             self._log(connection, headers, record, seconds)
         return True
+
+    def date(self, headers: RawHeaders) -> int:
+        """Return the Date among uvicorn's default headers in Unix seconds; it replaces them once per second."""
+        if headers is not self._dated:
+            self._dated = headers
+            self._seconds = parse_http_date(dict(headers).get(b"date", b"").decode("latin-1")) or int(time.time())
+            self._ok = b"HTTP/1.1 200 OK\r\n" + lines(headers)
+            self._unmodified = b"HTTP/1.1 304 Not Modified\r\n" + lines(headers)
+        return self._seconds
 
     def _ready(self, entry: HotEntry, fields: Fields) -> tuple[QuickOutcome, bytes, bytes] | None:
         """Return outcome, head (without the last digits) and body, or None if the ordinary path must decide."""

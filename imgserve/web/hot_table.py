@@ -51,16 +51,20 @@ class HotEntry:
     """Which requests it is for; None for all."""
     tag_start: bytes
     """First part of the entity tag, from the quote to the dash."""
+    modified: int
+    """Last-Modified in Unix seconds."""
     stable: bytes
     """Header lines shared by 200 and 304, without the entity tag."""
     picture: PictureHead | None
     """None until a picture was sent; revalidation needs none."""
 
-    def is_valid_for(self, now: float, fields: Fields) -> bool:
-        """Return whether the entry is still valid for a request."""
+    def is_valid_for(self, now: float, date: int, fields: Fields) -> bool:
+        """Return whether the entry is valid for a request at a monotonic time, in a response with this Date."""
         for stat in self.stats:
             if now >= stat.until:
                 return False
+        if date < self.modified:  # the clock was set back
+            return False
         return self.admits is None or self.admits(fields)
 
     def has_tag(self, tag: bytes) -> bool:
@@ -126,13 +130,14 @@ class HotTable:
             return
         index = (target, accept_class(accept))
         entry = self._entries.get(index)
-        if entry is None or entry.response.request is not response.request:
+        if entry is None or entry.response is not response:
             if entry is None and len(self._entries) >= _MOST:
                 # Many at once: each removal from the front of a dictionary leaves a gap that the next must skip.
                 for oldest in list(islice(self._entries, _MOST // 8)):
                     del self._entries[oldest]
             start, stable = f'"{response.validators.key}-'.encode(), response.shared_headers(None, settled=True)
-            entry = HotEntry(response, response.request.key, stats, self._admits, start, lines(stable), None)
+            modified = response.validators.modified
+            entry = HotEntry(response, response.request.key, stats, self._admits, start, modified, lines(stable), None)
             self._entries[index] = entry
         entry.stats = stats
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):

@@ -31,6 +31,7 @@ from imgserve.web.request_log import KEY, RequestRecord
 from imgserve.web.respond import (
     ImageResponse,
     UrlOptions,
+    date_of,
     image_path,
     image_response,
     picture_headers,
@@ -141,9 +142,9 @@ class ImageEndpoint:
         path = image_path(scope, self._options.prefix)
         request, stats = await self._resolver.resolve(path, scope["query_string"], accept_class(accept))
         # By identity, which is cheap: the resolver returns the same request for the same URL and original.
-        response = self._responses.get(id(request))
-        if response is None or response.request is not request:
-            response = self._responses[id(request)] = image_response(request, self._options)
+        response, date = self._responses.get(id(request)), date_of(scope)
+        if response is None or response.request is not request or not response.is_dated(date):
+            response = self._responses[id(request)] = image_response(request, self._options, date)
         return response, stats
 
     async def _make(
@@ -181,7 +182,8 @@ class ImageEndpoint:
         """Add the response to the hot path, unless it changes with time alone."""
         original = response.request.original
         # A file dated in the future counts as settled until that time.
-        if original.modified_ns <= time.time_ns() and self._renditions.is_settled(original):
+        past = original.modified_ns <= time.time_ns() and response.is_dated(original.modified_ns // 1_000_000_000)
+        if past and self._renditions.is_settled(original):
             self._hot.remember(scope, accept, response, stats, rendition)
 
     def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:

@@ -2,18 +2,22 @@
 
 import html
 import itertools
+import mimetypes
+import stat
 import string
 from pathlib import Path
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 
+from imgserve.access.keys import Access
 from imgserve.client.urls import quoted_id
-from imgserve.errors import ConfigError, every_error
+from imgserve.errors import ConfigError, NotFound, every_error
 from imgserve.originals.folder import Originals
+from imgserve.web.documents import HTML, Readers, address, breakable, document, restricted
 from imgserve.web.operations import Operations, is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -29,10 +33,9 @@ def static_folder(package: Path = _PACKAGE) -> Path:
 
 
 _MOST_EXAMPLES = 6
-_CSP = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-PAGE_HEADERS = {"content-security-policy": _CSP, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
+_HOUR, _DAY = "max-age=3600", "max-age=86400"
+_EMPTY = "The folder of originals has no picture yet. Copy one into it and reload this page."
+_HIDDEN = "The originals of this server are listed only for a browser on the same machine."
 _EXAMPLE = string.Template(
     '<figure><a href="$src?width=1600&amp;auto=format"><img src="$src?width=640&amp;height=480&amp;auto=format" '
     'width="640" height="480" loading="lazy" alt="$name"></a>'
@@ -44,59 +47,79 @@ class Pages:
     """The welcome page, the error reference and the static files."""
 
     def __init__(self, static: Path, originals: Originals, prefix: str, version: str) -> None:
-        self._static = static
         self._originals = originals
         self._prefix = prefix
-        self._version = version
+        self._version = html.escape(version)
         self._template = string.Template((static / "welcome.html").read_text(encoding="utf-8"))
-        self._errors = string.Template((static / "errors.html").read_text(encoding="utf-8"))
-        self.files = StaticFiles(directory=static)
-
-    async def welcome(self, request: Request) -> Response:
-        """Show the welcome page; direct requests of this machine see a few originals, whose names are not public."""
-        examples = await to_thread.run_sync(self._examples) if is_local(request) else ""
-        page = self._template.safe_substitute(examples=examples, version=html.escape(self._version))
-        return HTMLResponse(page, headers=PAGE_HEADERS)
-
-    async def errors(self, _request: Request) -> Response:
-        """Show the reference of error codes."""
         rows = "\n".join(
-            f'<tr id="{kind.code}"><td>{kind.status}</td><td><code>{kind.code}</code></td>'
+            f'<tr id="{kind.code}"><td>{kind.status}</td><td><code>{breakable(kind.code)}</code></td>'
             f"<td>{html.escape((kind.__doc__ or '').strip())}</td></tr>"
             for kind in every_error()
         )
-        return HTMLResponse(self._errors.safe_substitute(rows=rows), headers=PAGE_HEADERS)
+        errors = string.Template((static / "errors.html").read_text(encoding="utf-8"))
+        self._errors = errors.safe_substitute(rows=rows, version=self._version).encode()
+        self._files = StaticFiles(directory=static)
 
-    async def favicon(self, _request: Request) -> Response:
+    async def welcome(self, request: Request) -> Response:
+        """Show the welcome page; direct requests of this machine see a few originals, whose names are not public."""
+        local = is_local(request)
+        page = self._template.safe_substitute(
+            examples=await to_thread.run_sync(self._examples) if local else "",
+            empty=_EMPTY if local else _HIDDEN,
+            version=self._version,
+            pictures=html.escape(address(request) + self._prefix),
+        )
+        return document(request, page.encode(), HTML, cache="private, no-cache")
+
+    async def errors(self, request: Request) -> Response:
+        """Show the reference of error codes."""
+        return document(request, self._errors, HTML)
+
+    async def favicon(self, request: Request) -> Response:
         """Serve the favicon."""
-        return FileResponse(self._static / "favicon.svg", media_type="image/svg+xml", headers=PAGE_HEADERS)
+        return await self._file(request, "favicon.svg", _DAY)
 
-    async def robots(self, _request: Request) -> Response:
+    async def robots(self, request: Request) -> Response:
         """Serve robots.txt."""
-        return FileResponse(self._static / "robots.txt", media_type="text/plain", headers=PAGE_HEADERS)
+        return await self._file(request, "robots.txt", _DAY)
+
+    async def static(self, request: Request) -> Response:
+        """Serve a static file; pages add their version to its URL."""
+        return await self._file(request, request.path_params["path"], _HOUR)
+
+    async def _file(self, request: Request, name: str, cache: str) -> Response:
+        def read() -> tuple[bytes, int]:
+            try:
+                path, found = self._files.lookup_path(name)
+                if found is None or not stat.S_ISREG(found.st_mode):
+                    raise NotFound
+                return Path(path).read_bytes(), found.st_mtime_ns
+            except (OSError, ValueError):  # a name that no file can have
+                raise NotFound from None
+
+        content, modified_ns = await to_thread.run_sync(read)
+        media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return document(request, content, media_type, cache=cache, modified_ns=modified_ns)
 
     def _examples(self) -> str:
-        image_ids = list(itertools.islice(self._originals.list(), _MOST_EXAMPLES))
+        image_ids = itertools.islice(self._originals.list(), _MOST_EXAMPLES)
+        shown = {name: name.encode("utf-8", "replace").decode() for name in image_ids}
         return "\n".join(
-            _EXAMPLE.substitute(src=html.escape(self._prefix + "/" + quoted_id(name)), name=html.escape(_shown(name)))
-            for name in image_ids
+            _EXAMPLE.substitute(src=html.escape(f"{self._prefix}/{quoted_id(name)}"), name=html.escape(text))
+            for name, text in shown.items()
         )
 
 
-def _shown(image_id: str) -> str:
-    return image_id.encode("utf-8", "replace").decode()
-
-
-def routes(ops: Operations, pages: Pages, *more: BaseRoute) -> list[BaseRoute]:
-    """Return the routes other than pictures; `more` are those of the API."""
+def routes(ops: Operations, pages: Pages, *more: BaseRoute, access: Access, welcome: Readers) -> list[BaseRoute]:
+    """Return the routes other than pictures; `more` are those of the API, `welcome` who may read the welcome page."""
     return [
         *more,
         Route("/healthz", ops.alive),
         Route("/readyz", ops.ready),
         Route("/metrics", ops.metrics),
-        Route("/", pages.welcome),
+        Route("/", restricted(pages.welcome, welcome, access)),
         Route("/docs/errors", pages.errors),
         Route("/favicon.ico", pages.favicon),
         Route("/robots.txt", pages.robots),
-        Mount("/static", app=pages.files),
+        Route("/static/{path:path}", pages.static),
     ]

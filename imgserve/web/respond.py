@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from time import time
 from urllib.parse import unquote_to_bytes
 
 from starlette.types import Scope, Send
 
 from imgserve.errors import ImageNotFound
-from imgserve.http.conditional import content_range, entity_tag, last_modified_header, parse_range, range_applies
+from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
 from imgserve.http.headers import CachePolicy, RawHeaders, cache_control, content_disposition, file_name_for, tags_of
 from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
@@ -20,6 +21,15 @@ _SAFETY: RawHeaders = [
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"timing-allow-origin", b"*"),
 ]
+
+DATE = "imgserve.date"
+"""The key of the response's Date, in Unix seconds, in the request state."""
+
+
+def date_of(scope: Scope) -> int:
+    """Return the Date that the response will have, in Unix seconds; servers other than ours send the current time."""
+    return int(scope.get("state", {}).get(DATE) or time())
+
 
 UNSETTLED = CachePolicy(max_age=0)
 """For a picture of an original that may be incomplete."""
@@ -81,6 +91,11 @@ class ImageResponse:
     ignored: RawHeaders
     """Misspelled and planned parameters."""
 
+    def is_dated(self, date: int) -> bool:
+        """Return whether Last-Modified is right in a response with this Date, in Unix seconds."""
+        modified, actual = self.validators.modified, max(0, self.request.original.modified_ns // 1_000_000_000)
+        return modified <= date and (modified == actual or date < actual)
+
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
         tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
@@ -96,13 +111,11 @@ class ImageResponse:
         ]
 
 
-def image_response(request: RenditionRequest, options: UrlOptions) -> ImageResponse:
-    """Return the headers for a request."""
+def image_response(request: RenditionRequest, options: UrlOptions, date: int) -> ImageResponse:
+    """Return the headers for a request; Last-Modified is never later than the Date (RFC 9110, 8.8.2.1)."""
     original, query, key = request.original, request.query, request.key
-    # Both by the same clock: a file's date may be in the future, the response's Date may not.
-    now = time()
-    modified = min(original.modified_ns // 1_000_000_000, int(now))
-    validators = Validators(key.tag, last_modified_header(original.modified_ns, now), modified)
+    modified = max(0, min(original.modified_ns // 1_000_000_000, date))
+    validators = Validators(key.tag, formatdate(modified, usegmt=True), modified)
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
     vary = ("Accept",) if "format" in query.transform.auto else ()
     stable = stable_headers(validators, options.policy, vary)

@@ -1,4 +1,4 @@
-"""Serve the OpenAPI document, and the same as an HTML page. Neither needs a key."""
+"""Serve the OpenAPI document, and the same as an HTML page."""
 
 import json
 import re
@@ -9,15 +9,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from imgserve.access.keys import Access
 from imgserve.web.api.endpoint import JSON, Endpoint
 from imgserve.web.api.openapi import Document, openapi
-from imgserve.web.pages import PAGE_HEADERS
+from imgserve.web.documents import HTML, Readers, address, breakable, document, restricted
 
-_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
 _METHODS = ("get", "post", "put", "patch", "delete")
+_ADDRESS = "https://images.example.com"
+"""Stands for the address of the server."""
 _CODE = re.compile(r"`([^`]+)`")
 _BY_FORMAT = {"date-time": "2026-01-31T12:00:00Z", "binary": "..."}
 _BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "boolean": False, "null": None}
@@ -26,24 +28,26 @@ _BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "b
 class ApiDocument:
     """The OpenAPI document and its page."""
 
-    def __init__(self, endpoints: Collection[Endpoint], static: Path, *, version: str) -> None:
-        """Create both from the endpoints and the template in the folder of static files."""
-        self.document = openapi(endpoints, version=version)
+    def __init__(self, endpoints: Collection[Endpoint], static: Path, *, prefix: str, version: str) -> None:
+        """Create both from the endpoints, the path of all pictures, and the template among the static files."""
+        self.document = openapi(endpoints, prefix=prefix, version=version)
         self._json = json.dumps(self.document, indent=1).encode()
         self._page = page(self.document, static)
 
-    @property
-    def routes(self) -> list[BaseRoute]:
-        """The routes of both."""
-        return [Route("/openapi.json", self.json), Route("/docs/api", self.page)]
+    def routes(self, access: Access, readers: Readers) -> list[BaseRoute]:
+        """Return the routes of both."""
+        return [
+            Route("/openapi.json", restricted(self.json, readers, access)),
+            Route("/docs/api", restricted(self.page, readers, access)),
+        ]
 
-    async def json(self, _request: Request) -> Response:
+    async def json(self, request: Request) -> Response:
         """Return the document."""
-        return Response(self._json, headers=_HEADERS, media_type=JSON)
+        return document(request, self._json, JSON)
 
-    async def page(self, _request: Request) -> Response:
-        """Return the page."""
-        return HTMLResponse(self._page, headers=PAGE_HEADERS)
+    async def page(self, request: Request) -> Response:
+        """Return the page; its examples have the address that the client used."""
+        return document(request, self._page.replace(_ADDRESS, str(escape(address(request)))).encode(), HTML)
 
 
 def page(document: Document, static: Path) -> str:
@@ -55,7 +59,7 @@ def page(document: Document, static: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"inline": _inline, "breakable": _breakable, "slug": _slug, "errors": _errors}
+    environment.filters |= {"inline": _inline, "breakable": breakable, "slug": _slug, "errors": _errors}
     return environment.get_template("api.html").render(
         document=document,
         groups=dict(_groups(document)),
@@ -79,12 +83,10 @@ def _groups(document: Document) -> Iterator[tuple[str, list[tuple[str, str, Docu
 
 def _inline(text: str) -> Markup:
     """Return escaped text with `code` as an element."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped before
-
-
-def _breakable(path: str) -> Markup:
-    """Return an escaped path that may break after slashes."""
-    return Markup(str(escape(path)).replace("/", "/<wbr>"))  # noqa: S704  escaped before
+    parts = _CODE.split(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(breakable(part)) if n % 2 else part for n, part in enumerate(parts)
+    )
 
 
 def _slug(tag: str) -> str:
@@ -100,7 +102,9 @@ def _curl(document: Document, path: str, method: str, operation: Document) -> st
     """Return a command that calls an operation."""
     values = {one["name"]: one.get("example", "NAME") for one in operation.get("parameters", []) if one["in"] == "path"}
     path = re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), path)
-    lines = [f'curl{"" if method == "get" else f" -X {method.upper()}"} -H "Authorization: Bearer $IMGSERVE_KEY"']
+    lines = [f"curl{'' if method == 'get' else f' -X {method.upper()}'}"]
+    if "x-scope" in operation:
+        lines[0] += ' -H "Authorization: Bearer $IMGSERVE_KEY"'
     for media_type, content in list(operation.get("requestBody", {}).get("content", {}).items())[:1]:
         lines.append(f'  -H "Content-Type: {media_type}"')
         if media_type.endswith("json"):
@@ -108,7 +112,12 @@ def _curl(document: Document, path: str, method: str, operation: Document) -> st
             lines.append(f"  -d '{json.dumps(example, ensure_ascii=False)}'")
         else:
             lines.append("  --data-binary @photo.jpg")
-    return " \\\n".join([*lines, f"  http://127.0.0.1:8000{path}"])
+    url = f"{_ADDRESS}{path}"
+    return (
+        " \\\n".join([*lines, f"  {url}"])
+        if "x-scope" in operation
+        else f"curl -o picture '{url}?width=400&auto=format'"
+    )
 
 
 def _example(document: Document, schema: Mapping[str, Any]) -> Any:

@@ -9,15 +9,29 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from imgserve.errors import (
     BadRequest,
+    BadTransform,
     BodyTooLarge,
+    Busy,
     CatalogUnavailable,
     Forbidden,
     IdempotencyConflict,
+    ImageNotFound,
     ImgserveError,
+    LimitExceeded,
+    OriginalChanged,
+    OriginalUnsettled,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    RenderCrashed,
+    RenderTimeout,
+    TooLarge,
     Unauthorized,
+    UnreadableImage,
     UnsupportedContent,
+    UnsupportedImage,
 )
 from imgserve.formats import FORMATS
+from imgserve.transform import MAX_SIDE, PARAMETERS
 from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
 from imgserve.web.api.responses import ErrorOut
 from imgserve.web.api.validation import JSON_BYTES
@@ -27,10 +41,15 @@ Document = dict[str, Any]
 _REFERENCE = "#/components/schemas/{model}"
 _ALWAYS: tuple[type[ImgserveError], ...] = (BadRequest, Unauthorized, Forbidden, CatalogUnavailable)
 _OF_BODIES: tuple[type[ImgserveError], ...] = (BodyTooLarge, UnsupportedContent)
+_OF_PICTURES: tuple[type[ImgserveError], ...] = (
+    *(BadTransform, ImageNotFound, PreconditionFailed, RangeNotSatisfiable, UnsupportedImage, UnreadableImage),
+    *(LimitExceeded, RenderTimeout, RenderCrashed, TooLarge, Busy, OriginalUnsettled, OriginalChanged),
+)
+_PICTURES = "picture URLs"
 _INTRODUCTION = f"""\
-Manage originals and their records. Pictures are served without a key, at other paths.
+Pictures are served without a key. Everything else manages originals and their records.
 
-Every request needs a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Responses are JSON, errors
+Every other request needs a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Responses are JSON, errors
 `application/problem+json` with a stable `code`. Times are RFC 3339 in UTC.
 
 An image id is the end of a path. Its slashes are written as they are or as `%2F`, bytes that are not UTF-8 as `%XX`.
@@ -76,10 +95,11 @@ class _Schema(GenerateJsonSchema):
         return value
 
 
-def openapi(endpoints: Collection[Endpoint], *, version: str) -> Document:
-    """Return the document."""
+def openapi(endpoints: Collection[Endpoint], *, prefix: str, version: str) -> Document:
+    """Return the document of the endpoints and of pictures, whose paths start with the prefix."""
     references, components = _schemas(endpoints)
     paths: dict[str, Document] = defaultdict(dict)
+    paths[f"{prefix}/{{image_id}}"]["get"] = _picture(references)
     for one in endpoints:
         paths[one.path][one.method.lower()] = _operation(one, references)
     return {
@@ -87,7 +107,7 @@ def openapi(endpoints: Collection[Endpoint], *, version: str) -> Document:
         "info": {"title": "imgserve", "version": version, "description": _INTRODUCTION},
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"key": []}],
-        "tags": [{"name": name} for name in dict.fromkeys(one.tag for one in endpoints)],
+        "tags": [{"name": name} for name in dict.fromkeys([_PICTURES, *(one.tag for one in endpoints)])],
         "paths": dict(paths),
         "components": {
             "schemas": components,
@@ -152,7 +172,38 @@ def _operation(one: Endpoint, references: References) -> Document:
     if body := _body(one, references):
         operation["requestBody"] = body
     answers = {str(status): _answer(answer, references) for status, answer in one.answers.items()}
-    return operation | {"responses": answers | _errors(one, references, answers)}
+    kinds = {*_ALWAYS, *one.errors, *(_OF_BODIES if one.body or one.bodies else ())}
+    kinds |= {IdempotencyConflict} if one.method == "POST" else set()
+    return operation | {"responses": answers | _errors(kinds, references, answers)}
+
+
+def _picture(references: References) -> Document:
+    """Return the operation of picture URLs, from the table of their parameters."""
+    parameters: list[Document] = [{"name": "image_id", "in": "path", "required": True, **_PATH_PARAMETERS["image_id"]}]
+    for row in PARAMETERS:
+        aliases = "".join(f", `{alias}`" for alias in row.aliases)
+        expects = row.kind.expects.replace("{max_side}", str(MAX_SIDE))
+        text = f"{row.meaning} Expects {expects}. Default: {row.default}."
+        text += f" Also{aliases.removeprefix(',')}." if aliases else ""
+        schema = {"type": "string"}
+        parameters.append(
+            {"name": row.name, "in": "query", "description": text, "schema": schema, "example": row.example}
+        )
+    media_types = sorted(form.media_type for form in FORMATS.values() if form.writable)
+    responses: Document = {
+        "200": {"description": "The picture.", "content": {kind: {} for kind in media_types}},
+        "206": {"description": "A part of the picture, if the request has a `Range`."},
+        "304": {"description": "The client has the picture: `If-None-Match` or `If-Modified-Since`."},
+    }
+    return {
+        "operationId": "picture",
+        "tags": [_PICTURES],
+        "summary": "Get a picture",
+        "description": "Return the picture that the parameters describe. No key is needed.",
+        "security": [],
+        "parameters": parameters,
+        "responses": responses | _errors(_OF_PICTURES, references, responses),
+    }
 
 
 def _parameter(name: str, field: Document, required: Collection[str]) -> Document:
@@ -193,10 +244,8 @@ def _answer(answer: Answer, references: References) -> Document:
     return written
 
 
-def _errors(one: Endpoint, references: References, answers: Collection[str]) -> Document:
+def _errors(kinds: Collection[type[ImgserveError]], references: References, answers: Collection[str]) -> Document:
     """Return the errors by status, as OpenAPI requires, with their codes in the descriptions."""
-    kinds = {*_ALWAYS, *one.errors, *(_OF_BODIES if one.body or one.bodies else ())}
-    kinds |= {IdempotencyConflict} if one.method == "POST" else set()
     by_status: dict[int, list[type[ImgserveError]]] = defaultdict(list)
     for kind in sorted(kinds, key=lambda kind: (kind.status, kind.code)):
         by_status[kind.status].append(kind)

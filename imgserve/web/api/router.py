@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from imgserve.access.keys import Access, Caller
 from imgserve.catalog import IdempotencyKeys
-from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound, Unauthorized
+from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound
+from imgserve.http.request import api_key
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.responses import Reply, as_response
@@ -52,7 +53,7 @@ class Api(BaseRoute):
         endpoint, values = self._routes.find(_raw_path(scope), scope["method"])
         request = Request(scope, receive)
         # Before the request is validated, so that nobody without a key learns anything.
-        caller = self._access.require(_credential(request), endpoint.scope)
+        caller = self._access.require(api_key(scope["headers"]), endpoint.scope)
         reply = await self._respond(endpoint, values, request, caller)
         await as_response(reply)(scope, receive, send)
 
@@ -142,17 +143,3 @@ def _pattern(path: str) -> re.Pattern[str]:
 def _raw_path(scope: Scope) -> bytes:
     raw: bytes = scope["raw_path"]
     return raw.removeprefix(scope.get("root_path", "").encode())
-
-
-def _credential(request: Request) -> str | None:
-    """Return the API key of a request.
-
-    Raises:
-        Unauthorized: there are several different ones.
-    """
-    authorizations = request.headers.getlist("authorization")
-    bearers = [value.partition(" ")[2].strip() for value in authorizations if value.lower().startswith("bearer ")]
-    keys = {*bearers, *request.headers.getlist("x-api-key")}
-    if len(keys) > 1:
-        raise Unauthorized("Several API keys came with this request; one is expected.")
-    return next(iter(keys), None)

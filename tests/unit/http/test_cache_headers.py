@@ -8,12 +8,11 @@ from imgserve.http.headers import CachePolicy, cache_control, cache_status, serv
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
-        (CachePolicy(0), "public, max-age=0"),
-        (CachePolicy(60, s_maxage=600), "public, max-age=60, s-maxage=600"),
-        (CachePolicy(60, s_maxage=600, public=False), "private, max-age=60"),
+        (CachePolicy(0), "max-age=0"),
+        (CachePolicy(60, s_maxage=600), "max-age=60, s-maxage=600"),
         (
             CachePolicy(60, stale_while_revalidate=30, stale_if_error=0, immutable=True),
-            "public, max-age=60, stale-while-revalidate=30, stale-if-error=0, immutable",
+            "max-age=60, stale-while-revalidate=30, stale-if-error=0, immutable",
         ),
     ],
 )

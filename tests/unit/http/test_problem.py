@@ -43,7 +43,7 @@ def test_a_problem_reports_type_title_status_detail_code_and_request_id() -> Non
 @pytest.mark.parametrize(
     ("error", "name", "expected"),
     [
-        (ImageNotFound(), "cache-control", "public, max-age=10"),
+        (ImageNotFound(), "cache-control", "max-age=10"),
         (Busy(retry_after=2), "retry-after", "2"),
         (Busy(), "cache-control", "no-store"),
         (MethodNotAllowed(members={"allow": ["GET", "HEAD"]}), "allow", "GET, HEAD"),
@@ -56,7 +56,7 @@ def test_an_error_brings_its_header(error: ImgserveError, name: str, expected: s
 
 
 def test_absence_may_be_cached_for_another_time_or_not_at_all() -> None:
-    assert answer(ImageNotFound(), not_found_max_age=60)[1]["cache-control"] == "public, max-age=60"
+    assert answer(ImageNotFound(), not_found_max_age=60)[1]["cache-control"] == "max-age=60"
     assert answer(ImageNotFound(), not_found_max_age=0)[1]["cache-control"] == "no-store"
 
 

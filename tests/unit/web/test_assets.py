@@ -39,9 +39,9 @@ def test_a_package_without_static_files_names_the_searched_folders(tmp_path: Pat
         static_folder(tmp_path / "imgserve")
 
 
-def test_the_welcome_page_leaves_two_places_open_and_runs_no_script() -> None:
+def test_the_welcome_page_leaves_four_places_open_and_runs_no_script() -> None:
     page = (static_folder() / "welcome.html").read_text(encoding="utf-8")
-    assert set(Template(page).get_identifiers()) == {"examples", "version"}
+    assert set(Template(page).get_identifiers()) == {"empty", "examples", "pictures", "version"}
     assert not re.search(r"<script|<style|\sstyle=|\son\w+=|https?:", page)
 
 

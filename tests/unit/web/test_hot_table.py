@@ -18,11 +18,12 @@ from imgserve.web.respond import ImageResponse, Validators, stable_headers
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
 STAT = CachedStat(ORIGINAL, 100.0)
+MODIFIED, NOW = 1_420_070_400, 1_800_000_000
 KEY = "0123456789abcdef0123456789abcdef"
 
 
 def response() -> ImageResponse:
-    validators = Validators(KEY, "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
+    validators = Validators(KEY, "Thu, 01 Jan 2015 00:00:00 GMT", MODIFIED)
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
     stable = stable_headers(validators, CachePolicy(max_age=60), ())
     request = RenditionRequest(ORIGINAL, Transform(), key, ParsedQuery(Transform()))
@@ -85,7 +86,7 @@ def test_the_same_picture_is_stored_once_with_the_latest_stats() -> None:
     for stat in (STAT, later):
         table.remember(scope(), "", same, (stat,), PICTURE)
     [entry] = table._entries.values()
-    assert entry.is_valid_for(150.0, {})
+    assert entry.is_valid_for(150.0, NOW, {})
 
 
 def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,14 +114,20 @@ def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatc
 def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) -> None:
     entry = entry_of()
     entry.stats = (CachedStat(ORIGINAL, 500.0), STAT)
-    assert entry.is_valid_for(now, {}) is holds
+    assert entry.is_valid_for(now, NOW, {}) is holds
 
 
 def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
     entry = entry_of()
     entry.admits = without_origin
-    assert entry.is_valid_for(0.0, {b"host": b"a"})
-    assert not entry.is_valid_for(0.0, {b"host": b"a", b"origin": b"https://b"})
+    assert entry.is_valid_for(0.0, NOW, {b"host": b"a"})
+    assert not entry.is_valid_for(0.0, NOW, {b"host": b"a", b"origin": b"https://b"})
+
+
+def test_a_response_waits_while_the_clock_is_before_its_last_modified() -> None:
+    entry = entry_of()
+    assert entry.is_valid_for(0.0, MODIFIED, {})
+    assert not entry.is_valid_for(0.0, MODIFIED - 1, {})
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,41 @@
 
 import asyncio
 from collections.abc import Mapping
+from email.utils import formatdate
 
 import pytest
 from starlette.types import Message
 
+from imgserve.cache import RenditionKey
 from imgserve.errors import RangeNotSatisfiable
+from imgserve.formats import FORMATS
 from imgserve.http.headers import CachePolicy
-from imgserve.model import Rendition
-from imgserve.web.respond import Validators, picture_headers, send_picture, send_response, stable_headers
+from imgserve.images.resolve import RenditionRequest
+from imgserve.model import Original, Rendition
+from imgserve.transform import ParsedQuery, Transform
+from imgserve.web.respond import (
+    ImageResponse,
+    UrlOptions,
+    Validators,
+    image_response,
+    picture_headers,
+    send_picture,
+    send_response,
+    stable_headers,
+)
 
 VALIDATORS = Validators("tag", "Thu, 01 Jan 2015 00:00:00 GMT", 1_420_070_400)
+THEN = 1_420_070_400
 RENDITION = Rendition(bytes(range(100)), "image/webp", 10, 10, ("first frame only",))
 TAG = '"tag-58c932f5"'
+
+
+def made_of(modified_ns: int, date: int) -> ImageResponse:
+    """Make the headers of a picture whose file has a time, in a response with a Date."""
+    original = Original("a.jpg", "1_2", 2, modified_ns, FORMATS["jpg"], 4, 3, "/o/a.jpg")
+    key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
+    request = RenditionRequest(original, Transform(), key, ParsedQuery(Transform()))
+    return image_response(request, UrlOptions("/img", CachePolicy(max_age=60)), date)
 
 
 def sent(*, head: bool = False, **conditions: str) -> tuple[int, dict[bytes, bytes], bytes]:
@@ -91,8 +114,41 @@ def test_stable_headers_report_validators_lifetime_and_what_they_vary_by(
     headers = dict(stable_headers(VALIDATORS, CachePolicy(max_age=60), vary))
     assert b"etag" not in headers
     assert headers[b"last-modified"] == b"Thu, 01 Jan 2015 00:00:00 GMT"
-    assert headers[b"cache-control"] == b"public, max-age=60"
+    assert headers[b"cache-control"] == b"max-age=60"
     assert headers.get(b"vary") == told
+
+
+@pytest.mark.parametrize(
+    ("modified_ns", "date", "expected"),
+    [
+        (THEN * 10**9 + 999_999_999, THEN + 1, THEN),
+        (THEN * 10**9, THEN, THEN),
+        ((THEN + 3) * 10**9, THEN + 1, THEN + 1),
+        (-1, THEN, 0),
+    ],
+)
+def test_last_modified_is_never_later_than_the_date(modified_ns: int, date: int, expected: int) -> None:
+    made = made_of(modified_ns, date)
+    assert made.validators.modified == expected
+    assert dict(made.stable)[b"last-modified"] == formatdate(expected, usegmt=True).encode()
+    assert made.is_dated(date)
+
+
+@pytest.mark.parametrize(
+    ("file", "made", "date", "fits"),
+    [
+        (100, 100, 100, True),
+        (100, 100, 99, False),  # the clock was set back
+        (100, 99, 99, True),  # the file is dated in the future
+        (105, 99, 100, True),  # and keeps what was sent first
+        (105, 99, 98, False),
+        (100, 99, 100, False),  # its time has come
+    ],
+)
+def test_a_remembered_response_is_used_while_its_last_modified_fits(
+    file: int, made: int, date: int, *, fits: bool
+) -> None:
+    assert made_of(file * 10**9, made).is_dated(date) is fits
 
 
 def test_a_picture_is_described_and_made_harmless() -> None:

@@ -1,9 +1,13 @@
 """The page about the API."""
 
+import re
+
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from imgserve.access.keys import Scope
+from imgserve.access.keys import Access, KeyFileUnusableError, Scope
+from imgserve.metrics import Metrics
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.endpoint import endpoint, endpoints_of
 from imgserve.web.pages import static_folder
@@ -25,7 +29,10 @@ def anyio_backend() -> str:
 
 
 def page_of(part: object) -> Starlette:
-    return Starlette(routes=ApiDocument(endpoints_of(part), static_folder(), version="1").routes)
+    document = ApiDocument(endpoints_of(part), static_folder(), prefix="/img", version="1")
+    return Starlette(
+        routes=document.routes(Access(KeyFileUnusableError(), metrics=Metrics(CollectorRegistry())), "everyone")
+    )
 
 
 async def test_the_page_needs_no_key_and_runs_no_script() -> None:
@@ -34,7 +41,12 @@ async def test_the_page_needs_no_key_and_runs_no_script() -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "<script" not in answer.text
     assert "style=" not in answer.text
-    for part in ("/<wbr>api/<wbr>wish/<wbr>{image_id}", "Wish something.", "curl -X POST", "idempotency_conflict"):
+    for part in (
+        "/<wbr>api/<wbr>wish/<wbr>{image_<wbr>id}",
+        "Wish something.",
+        "curl -X POST",
+        "idempotency_<wbr>conflict",
+    ):
         assert part in answer.text
     assert "$" not in answer.text.replace("$IMGSERVE_KEY", "")
 
@@ -56,4 +68,18 @@ async def test_every_link_of_the_page_leads_somewhere() -> None:
 async def test_the_page_takes_its_style_from_files() -> None:
     page = (static_folder() / "api.html").read_text()
     for part in page.split('href="/static/')[1:]:
-        assert (static_folder() / part.partition('"')[0]).is_file()
+        assert (static_folder() / part.partition('"')[0].partition("?")[0]).is_file()
+
+
+async def test_examples_have_the_address_that_the_client_used() -> None:
+    text = (await asked(page_of(Things()), "GET", "/docs/api", headers={"host": "img.example.org:8443"})).text
+    assert "http://img.example.org:8443/api/wish/" in text
+    assert "curl -o picture &#39;http://img.example.org:8443/img/shoes/red.jpg?width=400&amp;auto=format&#39;" in text
+    assert "images.example.com" not in text
+
+
+async def test_areas_that_scroll_can_be_reached_by_keyboard_and_have_a_name() -> None:
+    text = (await asked(page_of(Things()), "GET", "/docs/api", headers={})).text
+    areas = re.findall(r'<(?:pre|div class="wide")[^>]*>', text)
+    assert areas
+    assert {area for area in areas if 'tabindex="0" role="region" aria-label="' not in area} == set()

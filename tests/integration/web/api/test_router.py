@@ -255,7 +255,7 @@ async def test_requests_are_counted_as_those_of_the_api(catalog: Catalog) -> Non
 
 async def test_the_document_reports_what_was_declared(catalog: Catalog) -> None:
     api = api_of([Things()], IdempotencyKeys(catalog.database))
-    document: Any = json.loads(json.dumps(openapi(api.endpoints, version="1")))
+    document: Any = json.loads(json.dumps(openapi(api.endpoints, prefix="/img", version="1")))
     wish = document["paths"]["/api/wish/{image_id}"]["post"]
     assert [one["name"] for one in wish["parameters"]] == ["image_id", "limit", "tag", "all", "Idempotency-Key"]
     assert sorted(wish["responses"]) == ["201", "400", "401", "403", "413", "415", "422", "503"]

@@ -7,7 +7,7 @@ from imgserve.web.api.uploads import Uploads
 
 
 def document() -> dict[str, Any]:
-    return openapi(endpoints_of(object.__new__(Uploads)), version="1")
+    return openapi(endpoints_of(object.__new__(Uploads)), prefix="/img", version="1")
 
 
 def test_every_kind_of_upload_is_in_the_document() -> None:

@@ -1,0 +1,88 @@
+"""Documents of the server itself: conditional responses, and who may read them."""
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import Literal
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from imgserve.access.keys import Access, Scope
+from imgserve.errors import NotFound, PreconditionFailed, Unauthorized
+from imgserve.http.conditional import evaluate, match_holds, request_conditions
+from imgserve.http.request import api_key
+from imgserve.web.operations import is_local
+from imgserve.web.request_log import KEY, RequestRecord
+from imgserve.web.respond import date_of
+
+Readers = Literal["everyone", "key", "loopback", "off"]
+"""Who may read a page: everyone, holders of an API key, direct requests of this machine, or nobody."""
+Page = Callable[[Request], Awaitable[Response]]
+
+HTML = "text/html"
+_WORD_END = re.compile(r"(?<=[/_])(?=.)")
+_SAFETY = {
+    "content-security-policy": (
+        "default-src 'none'; img-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+        "form-action 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+}
+
+
+def document(
+    request: Request, content: bytes, media_type: str, *, cache: str = "no-cache", modified_ns: int | None = None
+) -> Response:
+    """Return a response with a document, or a 304 if the client has it; `modified_ns` is the time of its file.
+
+    Raises:
+        PreconditionFailed: the client expects another document.
+    """
+    key = hashlib.sha256(content).hexdigest()[:32]
+    conditions, modified = request_conditions(request.scope["headers"]), None
+    headers = {"etag": f'"{key}"', "cache-control": cache, **_SAFETY}
+    if modified_ns is not None:
+        modified = min(modified_ns // 1_000_000_000, date_of(request.scope))
+        headers["last-modified"] = formatdate(modified, usegmt=True)
+    verdict = evaluate(conditions, key=key, last_modified=modified)
+    if verdict == "precondition_failed" or not match_holds(conditions, headers["etag"]):
+        raise PreconditionFailed
+    if verdict == "not_modified":
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=media_type)
+
+
+def address(request: Request) -> str:
+    """Return the address of this server as the client wrote it, without a slash at the end."""
+    return str(request.base_url).rstrip("/")
+
+
+def breakable(text: str) -> Markup:
+    """Return escaped text that may break between words: after slashes and underscores."""
+    return Markup("<wbr>").join(_WORD_END.split(text))
+
+
+def restricted(page: Page, readers: Readers, access: Access) -> Page:
+    """Return a page for some readers only; others receive 404, or 401 if a key opens it."""
+
+    async def respond(request: Request) -> Response:
+        if readers == "off" or (readers == "loopback" and not is_local(request)):
+            raise NotFound
+        if readers == "key":
+            record: RequestRecord = request.scope[KEY]
+            record.private = True
+            try:
+                access.require(api_key(request.scope["headers"], basic=True), Scope.READ)
+            except Unauthorized:
+                # Browsers ask for a password, which is the key; the user name has no meaning.
+                record.extra_headers.append((b"www-authenticate", b'Basic realm="imgserve", charset="UTF-8"'))
+                raise
+        response = await page(request)
+        if readers == "key":
+            response.headers["cache-control"] = "private, no-cache"
+        return response
+
+    return respond
