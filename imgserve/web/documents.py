@@ -23,7 +23,8 @@ Readers = Literal["everyone", "key", "loopback", "off"]
 Page = Callable[[Request], Awaitable[Response]]
 
 HTML = "text/html"
-_WORD_END = re.compile(r"(?<=[/_])(?=.)")
+_CODE = re.compile(r"`([^`]+)`")
+_WORD_END = re.compile(r"(?<=\S[/_])(?=.)")
 _SAFETY = {
     "content-security-policy": (
         "default-src 'none'; img-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -63,6 +64,13 @@ def address(request: Request) -> str:
 def breakable(text: str) -> Markup:
     """Return escaped text that may break between words: after slashes and underscores."""
     return Markup("<wbr>").join(_WORD_END.split(text))
+
+
+def inline(text: str) -> Markup:
+    """Return escaped text with `code` as an element."""
+    parts = _CODE.split(text)
+    codes = [Markup("<code>{}</code>").format(breakable(code)) for code in parts[1::2]]
+    return Markup("").join(part for pair in zip(parts[::2], [*codes, ""], strict=True) for part in pair)
 
 
 def restricted(page: Page, readers: Readers, access: Access) -> Page:

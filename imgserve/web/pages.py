@@ -17,7 +17,7 @@ from imgserve.access.keys import Access
 from imgserve.client.urls import quoted_id
 from imgserve.errors import ConfigError, NotFound, every_error
 from imgserve.originals.folder import Originals
-from imgserve.web.documents import HTML, Readers, address, breakable, document, restricted
+from imgserve.web.documents import HTML, Readers, address, breakable, document, inline, restricted
 from imgserve.web.operations import Operations, is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ class Pages:
         self._template = string.Template((static / "welcome.html").read_text(encoding="utf-8"))
         rows = "\n".join(
             f'<tr id="{kind.code}"><td>{kind.status}</td><td><code>{breakable(kind.code)}</code></td>'
-            f"<td>{html.escape((kind.__doc__ or '').strip())}</td></tr>"
+            f"<td>{inline((kind.__doc__ or '').strip())}</td></tr>"
             for kind in every_error()
         )
         errors = string.Template((static / "errors.html").read_text(encoding="utf-8"))

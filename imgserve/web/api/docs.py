@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup, escape
+from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -15,12 +15,11 @@ from starlette.routing import BaseRoute, Route
 from imgserve.access.keys import Access
 from imgserve.web.api.endpoint import JSON, Endpoint
 from imgserve.web.api.openapi import Document, openapi
-from imgserve.web.documents import HTML, Readers, address, breakable, document, restricted
+from imgserve.web.documents import HTML, Readers, address, breakable, document, inline, restricted
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _ADDRESS = "https://images.example.com"
 """Stands for the address of the server."""
-_CODE = re.compile(r"`([^`]+)`")
 _BY_FORMAT = {"date-time": "2026-01-31T12:00:00Z", "binary": "..."}
 _BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "boolean": False, "null": None}
 
@@ -59,7 +58,7 @@ def page(document: Document, static: Path) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"inline": _inline, "breakable": breakable, "slug": _slug, "errors": _errors}
+    environment.filters |= {"inline": inline, "breakable": breakable, "slug": _slug, "errors": _errors}
     return environment.get_template("api.html").render(
         document=document,
         groups=dict(_groups(document)),
@@ -79,14 +78,6 @@ def _groups(document: Document) -> Iterator[tuple[str, list[tuple[str, str, Docu
     ]
     for tag in document["tags"]:
         yield tag["name"], [found for found in operations if tag["name"] in found[2]["tags"]]
-
-
-def _inline(text: str) -> Markup:
-    """Return escaped text with `code` as an element."""
-    parts = _CODE.split(text)
-    return Markup("").join(
-        Markup("<code>{}</code>").format(breakable(part)) if n % 2 else part for n, part in enumerate(parts)
-    )
 
 
 def _slug(tag: str) -> str:

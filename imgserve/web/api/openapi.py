@@ -183,7 +183,8 @@ def _picture(references: References) -> Document:
     for row in PARAMETERS:
         aliases = "".join(f", `{alias}`" for alias in row.aliases)
         expects = row.kind.expects.replace("{max_side}", str(MAX_SIDE))
-        text = f"{row.meaning} Expects {expects}. Default: {row.default}."
+        text = f"{row.meaning} Expects {expects}."
+        text += "" if row.default == "-" else f" Default: {row.default}."
         text += f" Also{aliases.removeprefix(',')}." if aliases else ""
         schema = {"type": "string"}
         parameters.append(

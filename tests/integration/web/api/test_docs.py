@@ -42,7 +42,7 @@ async def test_the_page_needs_no_key_and_runs_no_script() -> None:
     assert "<script" not in answer.text
     assert "style=" not in answer.text
     for part in (
-        "/<wbr>api/<wbr>wish/<wbr>{image_<wbr>id}",
+        "/api/<wbr>wish/<wbr>{image_<wbr>id}",
         "Wish something.",
         "curl -X POST",
         "idempotency_<wbr>conflict",
