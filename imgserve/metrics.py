@@ -58,6 +58,7 @@ class Metrics:
         self.ingest_seconds = seconds("ingest", "Time from inspection to record of an original.", LATENCY, "origin")
         self.coalesced = counter("coalesced", "Requests that shared a rendering in progress.")
         self.rejected = counter("rejected", "Requests rejected or failed, by machine code.", "reason")
+        self.access_log_dropped = counter("access_log_dropped", "Lines of the access log that could not be written.")
         self.access_failures = counter("access_failures", "Calls of the API without a valid key.", "reason")
         self.cache_hits = counter("cache_hits", "Lookups with a result, by tier.", "tier")
         self.cache_misses = counter("cache_misses", "Lookups without a result, by tier.", "tier")

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from imgserve.access.keys import Access, key_digest
 from imgserve.model import ImageRecord
+from imgserve.web.access_log import AccessLog
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.images import Preconditions, Records
@@ -27,7 +28,7 @@ from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.middleware import RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
-from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
+from imgserve.web.request_log import RequestLog, RequestMetrics
 from tests.library_rig import Rig, open_rig, picture
 
 KEY = "img_a-key-for-tests"

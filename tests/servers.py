@@ -119,7 +119,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+def server(
+    originals: Path, *options: object, env: Mapping[str, str] | None = None, stdout: bool = False
+) -> Iterator[Server]:
     """Serve a folder until the block ends: then by SIGTERM and with exit status 0, whatever was left behind killed.
 
     The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings. The
@@ -135,7 +137,7 @@ def server(originals: Path, *options: object, env: Mapping[str, str] | None = No
             **(env or {}),
         }
         command = ["-m", "imgserve", "serve", str(originals), "--port", "0", *map(str, options)]
-        process = PreforkedProcess(command, cwd=folder, env=environment(**settings))
+        process = PreforkedProcess(command, cwd=folder, env=environment(**settings), stdout=stdout)
         stack.callback(_bury, process)
         served = Server(process)
         reader = threading.Thread(target=served.read_log, daemon=True)

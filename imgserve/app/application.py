@@ -97,6 +97,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     management: Management = app.state.management
     try:
+        parts.requests.access_log.open()
         await parts.renditions.open()
         await management.open()
         async with anyio.create_task_group() as group:

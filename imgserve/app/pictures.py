@@ -22,7 +22,8 @@ from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
-from imgserve.web.request_log import AccessLog, RequestLog, RequestMetrics
+from imgserve.web.access_log import AccessLog
+from imgserve.web.request_log import RequestLog, RequestMetrics
 
 
 def originals_of(config: Config) -> WritableOriginals:
@@ -124,7 +125,10 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         else None,
         locator,
         metrics,
-        RequestLog(RequestMetrics(metrics), AccessLog(config.log.access, config.log.access_style)),
+        RequestLog(
+            RequestMetrics(metrics),
+            AccessLog(config.log.access, config.log.access_style, metrics.access_log_dropped.inc),
+        ),
     )
 
 

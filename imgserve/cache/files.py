@@ -7,6 +7,7 @@ import secrets
 import shutil
 import stat
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ LARGEST = 256 * 1024
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 """Linux fails such a read where the pages of the file are not in memory; other systems do not have it."""
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
-_FAMILIAR = 65_536
-"""Names remembered, at 100 bytes each."""
+_FAMILIAR = 131_070
+"""Places for names, at 8 bytes each."""
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """NONBLOCK: opening a FIFO must not hang. NOFOLLOW: a link would lead out of the cache folder."""
 
@@ -69,7 +70,7 @@ class NonBlockingReader:
 
 
 class RecentKeys:
-    """Remembers the paths that threads have looked up lately; safe to use from several threads.
+    """Remembers the paths that threads have looked up lately, in memory of a fixed size; for several threads.
 
     A read may not wait if opening the file waits for its directory, or finding its row for a page of the ledger. Both
     are in memory after an earlier look-up.
@@ -77,25 +78,22 @@ class RecentKeys:
 
     def __init__(self, most: int = _FAMILIAR) -> None:
         """Remember at most so many paths."""
-        self._half = most // 2
-        self._young = set[int]()
-        self._old = set[int]()
+        self._pairs = most // 2
+        self._hashes = array("q", bytes(16 * self._pairs))
 
     def add(self, path: str) -> None:
-        """Remember a path, and forget some that are older than the newest half."""
-        if len(self._young) >= self._half:
-            self._young, self._old = set(), self._young
-        self._young.add(hash(path))
+        """Remember a path, in place of the older one of the two that share its places."""
+        number = hash(path)
+        at = number % self._pairs * 2
+        if number != self._hashes[at]:
+            self._hashes[at + 1] = self._hashes[at]
+            self._hashes[at] = number
 
     def __contains__(self, path: str) -> bool:
-        """Return whether a path is remembered; one that is looked up stays."""
+        """Return whether a path is remembered."""
         number = hash(path)
-        if number in self._young:
-            return True
-        known = number in self._old
-        if known:
-            self.add(path)
-        return known
+        at = number % self._pairs * 2
+        return number in (self._hashes[at], self._hashes[at + 1])
 
 
 _TEMPORARY = ".tmp"

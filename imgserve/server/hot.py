@@ -12,7 +12,7 @@ from imgserve.http.conditional import parse_http_date
 from imgserve.http.headers import Cors, RawHeaders, cache_status
 from imgserve.http.request import check_host
 from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
-from imgserve.web.request_log import STATUSES, QuickOutcome, RequestLog, RequestRecord
+from imgserve.web.request_log import STATUSES, QuickOutcome, RequestLog
 
 _UNUSUAL = frozenset(
     {
@@ -49,11 +49,13 @@ class HotPath:
         self._requests = requests
         self._allowed_hosts = allowed_hosts
         self._hosts: set[bytes] = set()
+        self._remotes: dict[tuple[str, bytes], str] = {}
         self._tiers: Mapping[TierName, bytes] = {
             "memory": _tier_line("memory", shown=timing_headers),
             "disk": _tier_line("disk", shown=timing_headers),
         }
-        self._last = lines(cors.headers(None)) + b"x-request-id: " + requests.ids.start.encode()
+        self._id_start = requests.ids.start.encode()
+        self._last = lines(cors.headers(None)) + b"x-request-id: " + self._id_start
         self._dated: RawHeaders = []
         self._seconds = 0
         self._ok = self._unmodified = b""
@@ -92,10 +94,17 @@ class HotPath:
         self.responses += 1
         seconds = time.monotonic() - started
         self._requests.metrics.count_quickly(outcome, seconds, len(body), connection.loop)
-        if self._requests.access_log.enabled:
-            request_id = f"{self._requests.ids.start}{number:08x}"
-            record = RequestRecord(request_id, "image", outcome, STATUSES[outcome], len(body))
-            self._log(connection, headers, record, seconds)
+        log = self._requests.access_log
+        if log.enabled:
+            target = connection.root_path.encode() + connection.url if connection.root_path else connection.url
+            agent, remote = fields.get(b"user-agent", b""), self._remote(connection, fields)
+            log.write(
+                (method.decode(), target, STATUSES[outcome], len(body)),
+                (outcome, fields.get(b"referer", b""), agent, remote),
+                b"%b%08x" % (self._id_start, number),
+                time.time() - seconds,
+                seconds,
+            )
         return True
 
     def date(self, headers: RawHeaders) -> int:
@@ -141,33 +150,26 @@ class HotPath:
             self._hosts.add(host)
         return True
 
-    def _log(self, connection: HttpToolsProtocol, headers: RawHeaders, record: RequestRecord, seconds: float) -> None:
-        """Write the same access log line as the ordinary path."""
-        path, _, query = connection.url.partition(b"?")
-        scope = {
-            "method": connection.parser.get_method().decode("ascii"),
-            "raw_path": connection.root_path.encode("ascii") + path,
-            "query_string": query,
-            "headers": headers,
-            "client": _client(connection, dict(headers)),
-        }
-        self._requests.write(scope, record, time.time() - seconds, seconds)
+    def _remote(self, connection: HttpToolsProtocol, fields: Fields) -> str:
+        """Return the address of the client, from X-Forwarded-For behind a trusted proxy, like uvicorn does."""
+        peer, forwarded = connection.client[0] if connection.client else "", fields.get(b"x-forwarded-for", b"")
+        if not isinstance(connection.app, ProxyHeadersMiddleware):
+            return peer
+        known = self._remotes.get((peer, forwarded))
+        if known is None:
+            known, proxies = peer, connection.app.trusted_hosts
+            if (peer or None) in proxies:
+                known = proxies.get_trusted_client_address(forwarded.decode("latin-1"))[0] or peer
+            if len(self._remotes) >= _MOST_HOSTS:
+                self._remotes.clear()
+            self._remotes[peer, forwarded] = known
+        return known
 
 
 def hot_path_of(app: object) -> HotPath | None:
     """Return the hot path of our application, or None if the application is wrapped in another one."""
     found = getattr(getattr(app, "state", None), "hot_path", None)
     return found if isinstance(found, HotPath) else None
-
-
-def _client(connection: HttpToolsProtocol, fields: Fields) -> tuple[str, int] | None:
-    """Return the client address, from X-Forwarded-For behind a trusted proxy, like uvicorn does."""
-    client, app = connection.client, connection.app
-    if isinstance(app, ProxyHeadersMiddleware) and (client[0] if client else None) in app.trusted_hosts:
-        forwarded = fields.get(b"x-forwarded-for", b"").decode("latin-1")
-        host, port = app.trusted_hosts.get_trusted_client_address(forwarded)
-        return (host, port) if host else client
-    return client
 
 
 def _tier_line(tier: TierName, *, shown: bool) -> bytes:

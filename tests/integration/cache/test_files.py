@@ -61,13 +61,20 @@ def test_a_name_that_no_thread_has_looked_up_is_left_to_one(tmp_path: Path, tier
 
 
 def test_what_was_looked_up_lately_is_remembered_within_bounds() -> None:
-    familiar = RecentKeys(10)
+    familiar = RecentKeys(2)
+    assert "0" not in familiar
     for number in range(100):
         familiar.add(str(number))
-        assert "0" in familiar
-        assert len(familiar._young) + len(familiar._old) <= 10
-    assert all(str(number) in familiar for number in (97, 98, 99))
-    assert "50" not in familiar
+        familiar.add(str(number))
+        assert all(str(recent) in familiar for recent in (number, max(0, number - 1)))
+    assert [number for number in range(100) if str(number) in familiar] == [98, 99]
+
+
+def test_nearly_all_of_many_paths_are_remembered() -> None:
+    familiar = RecentKeys()
+    for number in range(10_000):
+        familiar.add(str(number))
+    assert sum(str(number) in familiar for number in range(10_000)) > 9_900
 
 
 def test_a_tier_that_is_off_has_nothing(tmp_path: Path, make_tier: MakeTier, key: Key) -> None:
