@@ -42,7 +42,9 @@ def test_processes_that_share_a_pipe_write_whole_lines_and_all_of_them_by_the_st
         reader = Reader(served)
 
         def ask(number: int) -> None:
-            served.get(f"/img/a.jpg?width=20&utm={number:05}{'x' * (number * 7 % 1500)}", user_agent="y" * (number * 7 % 2000))
+            served.get(
+                f"/img/a.jpg?width=20&utm={number:05}{'x' * (number * 7 % 1500)}", user_agent="y" * (number * 7 % 2000)
+            )
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(ask, range(600)))
