@@ -27,6 +27,7 @@ ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]
 ProfileWord = Literal["srgb", "strip", "origin"]
 MetadataWord = Literal["strip", "copyright", "keep"]
+HdrWord = Literal["preserve", "tonemap"]
 
 
 class Parameters(TypedDict, total=False):
@@ -76,6 +77,7 @@ class Parameters(TypedDict, total=False):
     profile: ProfileWord | None
     cs: ProfileWord | None
     metadata: MetadataWord | None
+    hdr: HdrWord | None
     preset: str | None
     download: str | bool | None
     dl: str | bool | None

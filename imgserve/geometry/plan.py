@@ -61,6 +61,12 @@ class Plan:
         )
         if factor == 1.0:
             return self
+        capped = self.scaled_by(factor)
+        note = f"size: {size.width}x{size.height} is over the cap, made {capped.size.width}x{capped.size.height}"
+        return replace(capped, notes=(*self.notes, note))
+
+    def scaled_by(self, factor: float) -> "Plan":
+        """Return the plan of the same picture at a factor of its size, at most 1."""
 
         def shrink(length: int) -> int:
             return max(1, math.floor(length * factor))
@@ -71,9 +77,7 @@ class Plan:
         cut = self.cut and Box(
             int(self.cut.left * factor), int(self.cut.top * factor), shrink(self.cut.width), shrink(self.cut.height)
         )
-        capped = replace(self, scaled=smaller(self.scaled), cut=cut, canvas=self.canvas and smaller(self.canvas))
-        note = f"size: {size.width}x{size.height} is over the cap, made {capped.size.width}x{capped.size.height}"
-        return replace(capped, notes=(*self.notes, note))
+        return replace(self, scaled=smaller(self.scaled), cut=cut, canvas=self.canvas and smaller(self.canvas))
 
 
 def plan(

@@ -19,6 +19,7 @@ from imgserve.pipeline.declared import with_declared_color
 # numbers would be a picture. The names are libvips class names, so that an operator can allow further ones.
 LOADERS = (
     "VipsForeignLoadJpeg",
+    "VipsForeignLoadUhdr",
     "VipsForeignLoadPng",
     "VipsForeignLoadWebp",
     "VipsForeignLoadNsgif",

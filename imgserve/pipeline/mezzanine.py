@@ -19,6 +19,8 @@ from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import accepts_mezzanine, is_worthwhile, jpeg_shrink, mezzanine_plan, serves
 from imgserve.pipeline import load, metadata
+from imgserve.pipeline.gain_map import DATA as GAIN_MAP_DATA
+from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_map, with_gain_map
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.render import Draft, Order, draft
@@ -42,6 +44,7 @@ class Mezzanine:
     """The full level, and after reading from a file, one of half its sides."""
     rights: Mapping[str, str] = field(default_factory=dict)
     """Metadata for renditions."""
+    gain_map: GainMap = field(default_factory=dict)
 
     def halved(self) -> pyvips.Image:
         """Return the half level."""
@@ -69,6 +72,7 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     level = level.copy()
     for name, text in mezzanine.rights.items():
         level.set_type(pyvips.GValue.gstr_type, name, text)
+    level = with_gain_map(level, mezzanine.gain_map)
     return Draft([level], Job(made, transform, output, upright), mezzanine.original)
 
 
@@ -110,8 +114,10 @@ class Decoded:
             job = Job(made, Transform(format="png"), FORMATS["png"], self._stored)
             with load.translated(self._opened.format):
                 full = staged(image, job).copy_memory()
+                gain_map = fields_of(image)
+                gain_map = adapted(gain_map, job) if gain_map else gain_map
             width, height = (int(side) for side in made.turn.size(self._stored.width, self._stored.height))
-            self._mezzanine = Mezzanine(self._opened.format, width, height, [full], metadata.rights(full))
+            self._mezzanine = Mezzanine(self._opened.format, width, height, [full], metadata.rights(full), gain_map)
             self._image = None
         return self._mezzanine
 
@@ -119,7 +125,7 @@ class Decoded:
         if self._image is None:
             image = self._opened.open(access="sequential", shrink=self._shrink)
             with load.translated(self._opened.format):
-                self._image = image.copy_memory()
+                self._image = with_gain_map(image.copy_memory(), read_gain_map(self._opened.data))
         return self._image
 
     def _serves(self, order: Order) -> bool:
@@ -145,7 +151,8 @@ def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
         ValueError: the rights are too long.
     """
     levels = [mezzanine.levels[0], mezzanine.halved()]
-    pixels = [level.write_to_memory() for level in levels]
+    gain_map = dict(mezzanine.gain_map)
+    pixels = [*(level.write_to_memory() for level in levels), gain_map.pop(GAIN_MAP_DATA, b"")]
     values = {
         "original": mezzanine.original,
         "size": [mezzanine.width, mezzanine.height],
@@ -154,6 +161,8 @@ def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
         "levels": [[level.width, level.height] for level in levels],
         "crc32": functools.reduce(lambda checksum, data: zlib.crc32(data, checksum), pixels, 0),
         "rights": dict(mezzanine.rights),
+        "gain_map": gain_map,
+        "gain_map_bytes": len(pixels[-1]),
     }
     head = _NAME + json.dumps(values).encode() + b"\n"
     if len(head) > _HEAD_BYTES:
@@ -205,7 +214,8 @@ def _mapped(descriptor: int) -> Mezzanine:
             os.utime(descriptor)
     bands, sizes = head["bands"], head["levels"]
     width, height = head["size"]
-    needed = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
+    end = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
+    needed = end + head["gain_map_bytes"]
     if not 1 <= bands <= _MAX_BANDS or needed != len(mapped):
         raise ValueError(f"it has {len(mapped)} bytes instead of {needed}")
     levels, start = [], _HEAD_BYTES
@@ -214,4 +224,5 @@ def _mapped(descriptor: int) -> Mezzanine:
         level = pyvips.Image.new_from_memory(pixels, across, down, bands, "uchar")
         levels.append(level.copy(interpretation=head["interpretation"]))
         start += len(pixels)
-    return Mezzanine(head["original"], width, height, levels, head["rights"])
+    gain_map = {**head["gain_map"], GAIN_MAP_DATA: mapped[end:]} if needed > end else {}
+    return Mezzanine(head["original"], width, height, levels, head["rights"], gain_map)

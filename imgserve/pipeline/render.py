@@ -11,7 +11,7 @@ from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
-from imgserve.pipeline import load, metadata, svg
+from imgserve.pipeline import gain_map, load, metadata, svg
 from imgserve.pipeline.encode import EncoderSettings, encode
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, read_header
@@ -105,6 +105,8 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
     )
     job = Job(made, transform, output, stored)
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
+    if opened.format == "jpg" and _keeps_gain_map(job) and not decoded:
+        loaded = [gain_map.with_gain_map(loaded[0], gain_map.read_gain_map(opened.data))]
     return Draft(loaded, job, opened.format, frames.notes)
 
 
@@ -121,10 +123,26 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
         if len(pictures) > 1:
             image = pyvips.Image.arrayjoin(pictures, across=1).copy()
             image.set_type(pyvips.GValue.gint_type, "page-height", pictures[0].height)
+        fields = gain_map.fields_of(image)
+        image = gain_map.without_gain_map(image)
+        if fields and _keeps_gain_map(job):
+            image = gain_map.with_gain_map(image, gain_map.adapted(fields, _with_found_cut(job, image)))
         image, keep = metadata.select(image, job.transform)
         encoded = encode(image, job.output, job.transform, encoders, keep=keep)
     size = job.plan.size
     return Rendition(encoded, job.output.media_type, size.width, size.height, (*draft.notes, *job.plan.notes))
+
+
+def _keeps_gain_map(job: Job) -> bool:
+    return job.output.name == "jpg" and job.transform.hdr == "preserve"
+
+
+def _with_found_cut(job: Job, image: pyvips.Image) -> Job:
+    """Return a job with the place of a crop that was searched in the pixels, which libvips leaves as an offset."""
+    if not (job.plan.interest and job.plan.cut):
+        return job
+    cut = replace(job.plan.cut, left=-image.xoffset, top=-image.yoffset)
+    return replace(job, plan=replace(job.plan, cut=cut, interest=""))
 
 
 def _planning_size(header: Header, opened: Recognized, transform: Transform) -> Size:

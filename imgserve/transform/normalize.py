@@ -105,7 +105,8 @@ def normalize(
     Raises:
         BadTransform: the quality is above 100 and the output is not GIF.
     """
-    named = replace(transform, format=output.name)
+    gain_map = original.name == output.name == "jpg"
+    named = replace(transform, format=output.name, hdr=transform.hdr if gain_map else "preserve")
     if mistakes := contradictions({"quality": named.quality, "format": output.name}):
         raise BadTransform(mistakes)
     normalized = _frames(_output(named, output, qualities), original, output)

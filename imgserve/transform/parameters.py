@@ -146,6 +146,13 @@ PARAMETERS = (
     Parameter(
         "metadata", choice(("strip", "copyright", "keep")), "copyright", "Metadata that stays in the picture.", "strip"
     ),
+    Parameter(
+        "hdr",
+        choice(("preserve", "tonemap")),
+        "preserve",
+        "The gain map of an Ultra HDR JPEG, kept in a jpg, or dropped.",
+        "tonemap",
+    ),
     Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),
     Parameter("download", _FILE_NAME, "-", "Save as a file of this name instead of showing it.", "shoe.jpg", ("dl",)),
 )

@@ -52,3 +52,4 @@ class Transform:
     animate: bool = True
     profile: Literal["srgb", "strip", "origin"] = "srgb"
     metadata: Literal["copyright", "strip", "keep"] = "copyright"
+    hdr: Literal["preserve", "tonemap"] = "preserve"

@@ -332,6 +332,25 @@ def test_private_metadata_is_stripped_and_rights_are_kept(output: str) -> None:
     assert "exif-ifd3-GPSLatitude" not in picture.get_fields()
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("<?php system($_GET[0]); ?>", "(?php system($_GET[0]); ?)"),
+        ("Acme (c) (2020)", "Acme (c) (2020)"),
+        ("Jane <jane@example.org>", "Jane (jane@example.org)"),
+        ("two\nlines\x01", "two lines"),
+        ("x" * 5000, "x" * 300),
+    ],
+)
+@pytest.mark.parametrize("output", ["jpg", "webp"])
+def test_rights_are_plain_text_of_bounded_length(text: str, kept: str, output: str) -> None:
+    image = noise(300, 200).copy()
+    image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Copyright", f"{text} ()")
+    data = made(encoded(image, "jpg"), f"w=100&fm={output}").data
+    assert opened(data).get("exif-ifd0-Copyright").startswith(f"{kept}  ({kept} , ASCII")
+    assert b"<?php" not in data
+
+
 def test_metadata_can_go_or_stay_whole() -> None:
     assert b"Jane" not in made(_tagged(), "w=100&metadata=strip").data
     kept = made(_tagged(), "w=100&metadata=keep").data

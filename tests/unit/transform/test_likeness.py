@@ -71,6 +71,7 @@ def test_scale_and_encoding_make_no_difference(one: str, other: str, original: s
         ("format=webp", "format=jpg", "gif"),
         ("profile=origin", "", "jpg"),
         ("metadata=strip", "", "jpg"),
+        ("hdr=tonemap", "", "jpg"),
     ],
 )
 def test_whatever_else_is_requested_makes_one(one: str, other: str, original: str) -> None:

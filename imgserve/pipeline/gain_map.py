@@ -1,0 +1,79 @@
+"""The gain map of an Ultra HDR JPEG (ISO 21496-1): read, and changed in the same way as its picture."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyvips
+
+from imgserve.pipeline.declared import without
+from imgserve.pipeline.stages import Job, angle, canvas, cut, region, resample, turn
+
+DATA = "gainmap-data"
+_MAX_BOOST, _MIN_BOOST, _GAMMA = "gainmap-max-content-boost", "gainmap-min-content-boost", "gainmap-gamma"
+_ARRAYS = (_MAX_BOOST, _MIN_BOOST, _GAMMA, "gainmap-offset-sdr", "gainmap-offset-hdr")
+_FIELDS = (*_ARRAYS, "gainmap-hdr-capacity-min", "gainmap-hdr-capacity-max", "gainmap-use-base-cg", DATA)
+"""As libvips names them."""
+_SIGNS = (b"urn:iso:std:iso:ts:21496:-1", b"http://ns.adobe.com/hdr-gain-map/1.0/")
+_HEAD_BYTES = 1 << 18
+"""EXIF, profile and XMP come before the pixels and have at most 64 KB each."""
+_FINENESS = 0.5
+"""Pixels of the gain map a pixel of the picture, if the original has so many."""
+_QUALITY = 90
+GainMap = Mapping[str, Any]
+
+
+def read_gain_map(data: bytes) -> GainMap:
+    """Return the fields of the gain map of a JPEG; none if it has no gain map, or a damaged one."""
+    if not any(sign in data[:_HEAD_BYTES] for sign in _SIGNS):
+        return {}
+    try:
+        image = pyvips.Image.uhdrload_buffer(data)
+        found = {name: image.get(name) for name in _FIELDS}
+        pyvips.Image.jpegload_buffer(found[DATA], fail_on="error").avg()
+    except pyvips.Error:
+        return {}  # the picture itself is readable
+    return found
+
+
+def fields_of(image: pyvips.Image) -> GainMap:
+    """Return the fields of the gain map of an image; none if it has no gain map."""
+    return {name: image.get(name) for name in _FIELDS} if image.get_typeof(DATA) else {}
+
+
+def with_gain_map(image: pyvips.Image, gain_map: GainMap) -> pyvips.Image:
+    """Return an image with the fields of a gain map."""
+    image = image.copy() if gain_map else image
+    for name, value in gain_map.items():
+        kind = {bytes: pyvips.GValue.blob_type, list: pyvips.GValue.array_double_type, int: pyvips.GValue.gint_type}
+        image.set_type(kind.get(type(value), pyvips.GValue.gdouble_type), name, value)
+    return image
+
+
+def without_gain_map(image: pyvips.Image) -> pyvips.Image:
+    """Return an image without the fields of a gain map."""
+    return without(image, *(name for name in image.get_fields() if name.startswith("gainmap")))
+
+
+def adapted(gain_map: GainMap, job: Job) -> GainMap:
+    """Return a gain map that is cropped, resized and turned like its picture; a searched crop is found already."""
+    image = pyvips.Image.jpegload_buffer(gain_map[DATA])
+    plan, needed = job.plan, job.plan.scaled_stored()
+    share = image.width / job.stored.width
+    available = plan.region.width * share / needed.width
+    job = replace(job, plan=plan.scaled_by(min(1.0, available, max(share, _FINENESS))))
+    paint = _no_gain(gain_map)
+    job = replace(job, transform=replace(job.transform, background=paint, fill_color=None, fill="solid"))
+    for stage in (region, resample, turn, angle, cut, canvas):
+        image = stage(image, job)
+    return {**gain_map, DATA: image.jpegsave_buffer(Q=_QUALITY, keep="icc")}
+
+
+def _no_gain(gain_map: GainMap) -> tuple[int, int, int, int]:
+    """Return the values of a gain map where picture and HDR picture are equal."""
+    values = []
+    for most, least, gamma in zip(*(gain_map[name] for name in (_MAX_BOOST, _MIN_BOOST, _GAMMA)), strict=True):
+        share = -math.log2(least) / (math.log2(most) - math.log2(least)) if most > least > 0 else 0.0
+        values.append(round(255 * min(1.0, max(0.0, share)) ** gamma))
+    return values[0], values[1], values[2], 255
