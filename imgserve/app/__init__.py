@@ -1,7 +1,7 @@
 """Builds every part once, in order, and opens and closes them. The only place that reads the settings."""
 
 from imgserve.app.application import AppFactory, configure_logging, create_app, lifespan
-from imgserve.app.pictures import Parts, originals_of
+from imgserve.app.pictures import Parts, originals_of, server_processes
 from imgserve.app.settings import data_folder, render_settings
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "lifespan",
     "originals_of",
     "render_settings",
+    "server_processes",
 ]

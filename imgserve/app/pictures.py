@@ -147,11 +147,29 @@ def _cache(config: Config) -> TieredCache:
 
 def _locks(config: Config, folder: str, budget: int) -> KeyLocks:
     """Return the locks by which several server processes avoid rendering the same thing."""
-    shared = config.server.workers > 1 and budget > 0
+    shared = server_processes(config) > 1 and budget > 0
     return KeyLocks(config.cache.folder / folder if shared else None, 2 * config.rendering.time_limit)
 
 
+_CORES_PER_SERVER = 4
+
+
+def server_processes(config: Config) -> int:
+    """Return the number of server processes: as set, or about one per four cores."""
+    workers = config.server.workers
+    return max(1, _cores() // _CORES_PER_SERVER) if workers == "auto" else workers
+
+
 def processes(config: Config) -> int:
-    """Return the number of rendering processes per server process; they share the cores."""
-    wanted = config.rendering.processes or len(os.sched_getaffinity(0))
-    return max(1, wanted // config.server.workers)
+    """Return the number of rendering processes per server process: as many as cores in all, unless set.
+
+    On many cores each server process has a core for itself. On few it takes what it needs from the rendering processes,
+    whose priority is lower.
+    """
+    servers, cores = server_processes(config), _cores()
+    rendering = config.rendering.processes or (cores - servers if cores >= _CORES_PER_SERVER else cores)
+    return max(1, rendering // servers)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from imgserve.app import AppFactory, configure_logging, data_folder, originals_of
+from imgserve.app import AppFactory, configure_logging, data_folder, originals_of, server_processes
 from imgserve.cli.main import config_option
 from imgserve.client.urls import quoted_id
 from imgserve.config import Config
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the catalog and the admin key.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.")
-@click.option("--workers", type=int, help="Server processes.")
+@click.option("--workers", metavar="N|auto", help="Server processes.")
 def serve(  # noqa: PLR0917  one argument an option
     originals: Path | None,
     path: Path | None,
@@ -47,7 +47,7 @@ def serve(  # noqa: PLR0917  one argument an option
     data: Path | None,
     host: str | None,
     port: int | None,
-    workers: int | None,
+    workers: str | None,
 ) -> None:
     """Serve the pictures of a folder (default: the current one)."""
     values = (originals, cache, data, host, port, workers)
@@ -72,7 +72,7 @@ def _server_options(config: Config) -> ServerOptions:
     return ServerOptions(
         host=server.host,
         port=server.port,
-        workers=server.workers,
+        workers=server_processes(config),
         timeouts=Timeouts(server.header_timeout, server.body_timeout, server.keep_alive, server.slow_reader_timeout),
         max_connections=max(1, min(server.max_connections, soft - _OTHER_DESCRIPTORS)),
         grace=server.grace,

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from imgserve.config.values import (
     WHOLE_DURATION,
@@ -157,6 +157,9 @@ _Timeout = Annotated[Duration, Field(gt=0, le=30)]
 """At most 30 s, or a few hundred idle clients could occupy every connection."""
 
 
+_MOST_WORKERS = 256
+
+
 def _prefix(text: str) -> str:
     path = text.rstrip("/")
     first = path.removeprefix("/").partition("/")[0]
@@ -207,6 +210,12 @@ class HttpConfig(Section):
     """Send Server-Timing and Cache-Status: the source of a response and how long it took."""
 
 
+def _workers(value: object) -> object:
+    if value != "auto" and not (str(value).isdecimal() and 1 <= int(str(value)) <= _MOST_WORKERS):
+        raise mistake(f"auto or a whole number from 1 to {_MOST_WORKERS}")
+    return value
+
+
 class ServerConfig(Section):
     """Listening address, time limits and connections."""
 
@@ -214,8 +223,8 @@ class ServerConfig(Section):
     """Address to listen on; 0.0.0.0 for every IPv4 address, :: for every address."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """Port to listen on; 0 for any free one."""
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    """Server processes."""
+    workers: Annotated[Literal["auto"] | int, BeforeValidator(_workers)] = "auto"
+    """Server processes; auto for about one per four processor cores."""
     allowed_hosts: HostPatterns = ("*",)
     """Host names accepted in requests; *.example.com accepts subdomains, "*" accepts any."""
     header_timeout: _Timeout = 15.0

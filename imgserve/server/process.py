@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import logging
 import signal
@@ -25,6 +26,9 @@ AsgiApp = Callable[
 ]
 AppFactory = Callable[[], AsgiApp]
 """Builds the application in a server process; a module-level function or another picklable callable."""
+_ALLOCATOR = {-8: 2, -3: 272 * 1024}
+"""glibc: M_ARENA_MAX, and a constant M_MMAP_THRESHOLD, just above the files that are read at once. By default it rises,
+and tables that are replaced now and then leave holes in the heap, which grows by some hundred bytes per rendition."""
 STOPPED, FAILED = 0, 1
 """Exit statuses: stopped on request, and failed to start or stop."""
 _log = logging.getLogger(__name__)
@@ -108,6 +112,9 @@ def serve(
         asyncio.get_running_loop().remove_reader(descriptor)
         stop(signal.SIGTERM)
 
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: None)
+    for option, value in _ALLOCATOR.items():
+        mallopt(option, value)
     with handled_signals(stop):
         try:
             app = app_factory()
