@@ -85,12 +85,12 @@ class Access:
 
     def __init__(self, digest: str | KeyFileUnusableError, *, metrics: Metrics) -> None:
         """Check calls against the hash of the admin key; without one, the error closes the API."""
-        self._digest = digest
+        self.digest = digest
         self._failures = metrics.access_failures
 
     def check(self) -> str:
         """Return the state of the API, for readiness; pictures are served without it."""
-        return "ok" if isinstance(self._digest, str) else f"degraded: {_closed(self._digest)}"
+        return "ok" if isinstance(self.digest, str) else f"degraded: {_closed(self.digest)}"
 
     def require(self, credential: str | None, scope: Scope) -> Caller:  # noqa: ARG002  the admin key has every scope
         """Return the caller of a permitted call, in constant time.
@@ -99,13 +99,13 @@ class Access:
             Unauthorized: the key is missing or invalid.
             Unavailable: there is no key, so that every call is rejected.
         """
-        if not isinstance(self._digest, str):
+        if not isinstance(self.digest, str):
             self._failures.labels("closed").inc()
-            raise Unavailable(f"No call can be authorized: {_closed(self._digest)}.")
+            raise Unavailable(f"No call can be authorized: {_closed(self.digest)}.")
         if credential is None:
             self._failures.labels("missing").inc()
             raise Unauthorized
-        if not hmac.compare_digest(key_digest(credential), self._digest):
+        if not hmac.compare_digest(key_digest(credential), self.digest):
             self._failures.labels("unknown").inc()
             raise Unauthorized
         return Caller("admin")

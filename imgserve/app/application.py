@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 from prometheus_client import CollectorRegistry
@@ -16,10 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.access.keys import Access
-from imgserve.app.management import Management, build_access, build_api, build_management
+from imgserve.access.keys import Access, KeyFileUnusableError, admin_digest, announce_admin_key
+from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
-from imgserve.app.settings import catalog_url, data_folder, url_options
+from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.http.headers import Cors
@@ -35,7 +36,10 @@ from imgserve.web.pages import Pages, routes, static_folder
 
 
 def create_app(config: Config | None = None) -> Starlette:
-    """Return the application; without a config, of IMGSERVE_CONFIG, `config.yaml` or the built-in defaults."""
+    """Return the application; without a config, of IMGSERVE_CONFIG, `config.yaml` or the built-in defaults.
+
+    Nothing is written or printed before its lifespan begins.
+    """
     config = config or Config.load()
     data = data_folder(config)
     catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
@@ -52,7 +56,7 @@ def create_app(config: Config | None = None) -> Starlette:
         options=url_options(config),
         timing_headers=config.http.timing_header,
     )
-    access = build_access(config, parts, data)
+    access = Access(KeyFileUnusableError("the server has not started"), metrics=parts.metrics)
     ops = Operations(
         functools.partial(_check, parts, management, access),
         _collected(parts.metrics),
@@ -80,6 +84,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.parts = parts
     app.state.management = management
+    app.state.prepare = functools.partial(_prepare, config, data, access)
     app.state.hot_path = HotPath(
         table,
         parts.cache.get_ready,
@@ -97,6 +102,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     management: Management = app.state.management
     try:
+        app.state.prepare()
         parts.requests.access_log.open()
         await parts.renditions.open()
         await management.open()
@@ -111,6 +117,12 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await parts.renditions.close()
         await parts.cache.close()
         parts.requests.access_log.close()
+
+
+def _prepare(config: Config, data: Path, access: Access) -> None:
+    """Create the data folder, and at first start the admin key, which is printed."""
+    create_data_folder(config, data)
+    access.digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
 
 
 async def _check(parts: Parts, management: Management, access: Access) -> Mapping[str, str]:

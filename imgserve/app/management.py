@@ -12,7 +12,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from imgserve import __version__
-from imgserve.access.keys import Access, admin_digest, announce_admin_key
+from imgserve.access.keys import Access
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, fetch_rules
 from imgserve.cache import LeaderLock
@@ -178,12 +178,6 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         LeaderLock(data / "tidy.lock"),
         LeaderLock(config.cache.folder / "node.lock"),
     )
-
-
-def build_access(config: Config, parts: Parts, data: Path) -> Access:
-    """Return the check of API calls. At first start this creates and prints the admin key."""
-    digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
-    return Access(digest, metrics=parts.metrics)
 
 
 def build_api(config: Config, parts: Parts, management: Management, access: Access) -> Api:

@@ -66,7 +66,7 @@ def query_settings(config: Config) -> QuerySettings:
 
 
 def data_folder(config: Config) -> Path:
-    """Return the folder of the catalog, the admin key and lock files, and create it.
+    """Return the folder of the catalog, the admin key and lock files, which may not exist yet.
 
     By default it is a hidden folder among the originals, so that it moves with them; if they are read-only, it is one
     below XDG_DATA_HOME that is named by them.
@@ -74,35 +74,33 @@ def data_folder(config: Config) -> Path:
     Raises:
         ConfigError: the folder that the settings name cannot be written to.
     """
-    if config.originals.data_folder is not None:
-        return _chosen(config.originals.data_folder)
-    originals = os.path.realpath(config.originals.folder)
+    chosen, originals = config.originals.data_folder, os.path.realpath(config.originals.folder)
+    if chosen is not None:
+        if not _is_writable(chosen):
+            raise ConfigError([f"originals.data_folder: {chosen} cannot be created or written to"])
+        return Path(os.path.realpath(chosen))
     beside = Path(originals, OWN)
-    if _made(beside):
-        _hide(beside)
+    if _is_writable(beside):
         return beside
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
-    apart = Path(home).expanduser() / "imgserve" / named
-    _made(apart)  # a part that cannot use it reports that
-    return apart
+    return Path(home).expanduser() / "imgserve" / named
 
 
-def _chosen(folder: Path) -> Path:
+def create_data_folder(config: Config, folder: Path) -> None:
+    """Create the data folder, hidden from git if it is ours alone; a part that cannot use it reports that."""
     new = not folder.exists()
-    if not _made(folder):
-        raise ConfigError([f"originals.data_folder: {folder} cannot be created or written to"])
-    chosen = Path(os.path.realpath(folder))
-    if new:  # an ignore file would surprise in a folder that is used for other things too
-        _hide(chosen)
-    return chosen
-
-
-def _made(folder: Path) -> bool:
-    """Create a folder; return whether it is writable."""
-    with contextlib.suppress(OSError):  # the next line checks
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    return os.access(folder, os.W_OK | os.X_OK)
+        # An ignore file would surprise in a folder that is used for other things too.
+        if folder.name == OWN or (new and config.originals.data_folder is not None):
+            _hide(folder)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether a folder, or the nearest existing one above, can be written to."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def _hide(folder: Path) -> None:

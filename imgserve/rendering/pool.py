@@ -25,7 +25,15 @@ from imgserve.rendering.wire import (
 )
 
 _logger = logging.getLogger("imgserve.workers")
-_COMMAND = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from imgserve.rendering.worker import main; main()"
+_COMMAND = """
+from signal import SIG_IGN, SIGINT, SIGTERM, signal
+signal(SIGINT, SIG_IGN), signal(SIGTERM, SIG_IGN)
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from imgserve.rendering.worker import main
+main()
+"""
+"""Signals to the whole process group, such as Ctrl+C, are ignored from the start: the server ends its processes."""
 _BUFFER = 1 << 20
 """Most answers fit into one read."""
 

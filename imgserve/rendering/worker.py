@@ -76,8 +76,7 @@ def answers_to(job: Job) -> Iterator[Answer]:
 
 @functools.cache
 def start(limits: ProcessLimits) -> str:
-    """Lower priority and memory, die with the server, ignore Ctrl+C; return the version of pipeline and libvips."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Lower priority and memory, and die with the server; return the version of pipeline and libvips."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

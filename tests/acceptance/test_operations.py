@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.servers import Server, server, until
+from tests.servers import PATIENCE, Server, server, until
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +204,14 @@ def test_the_welcome_page_shows_pictures_of_this_server_and_runs_no_script(site:
 def test_the_few_files_of_the_server_are_served_with_their_types(site: Server, target: str, media_type: str) -> None:
     answer = site.get(target)
     assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_to_the_process_group_is_an_ordinary_stop(gallery: Path, workers: int) -> None:
+    with server(gallery, "--workers", workers) as served:
+        assert served.get("/img/shoe.jpg?width=58").status_code == 200
+        group = [psutil.Process(served.process.pid), *psutil.Process(served.process.pid).children(recursive=True)]
+        for process in group:
+            process.terminate()
+        served.process.wait(PATIENCE)
+    assert [line for line in served.lines if "WARNING" in line or "ERROR" in line] == []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message
 
-from imgserve.app import Parts, create_app, lifespan
+from imgserve.app import Parts, create_app, lifespan, server_processes
+from imgserve.app.pictures import processes
 from imgserve.config import Config
 from tests.pictures import encoded, noise, opened, quarters
 from tests.servers import settled
@@ -222,3 +224,29 @@ def test_several_server_processes_lock_what_they_share(config: Config, budget: s
     built = parts(create_app(config.model_copy(update={"server": server, "cache": cache})))
     built.requests.access_log.close()
     assert (built.renditions._locks.shared, built.renditions._mezzanines._locks.shared) == shared
+
+
+def test_building_an_app_writes_and_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos").mkdir()
+    overrides = {
+        "originals.folder": tmp_path / "photos",
+        "cache.folder": tmp_path / "cache",
+        "log.access": str(tmp_path / "access.log"),
+    }
+    create_app(Config.load(environ={}, overrides=overrides))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "photos"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "processes_set", "expected"),
+    [(1, "auto", 0, (1, 1)), (2, "auto", 0, (1, 2)), (4, "auto", 0, (1, 3)), (16, "auto", 0, (4, 3)),
+     (16, 1, 0, (1, 15)), (2, 2, 0, (2, 1)), (16, "auto", 8, (4, 2)), (7, "auto", 0, (1, 6))],
+)  # fmt: skip
+def test_server_and_rendering_processes_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int | str, processes_set: int, expected: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(cores)))
+    overrides = {"server.workers": workers, "rendering.processes": processes_set}
+    config = Config.load(environ={}, overrides=overrides)
+    assert (server_processes(config), processes(config)) == expected

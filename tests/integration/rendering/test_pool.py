@@ -1,13 +1,15 @@
 """The pool of rendering processes hands one out as soon as it is free."""
 
 import asyncio
+import os
+import signal
 import threading
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.metrics import Metrics
-from imgserve.rendering.pool import ProcessPool, RecyclePolicy
+from imgserve.rendering.pool import ProcessPool, RecyclePolicy, RenderingProcess
 from imgserve.rendering.wire import ProcessLimits
 from tests.rendition_rig import PATIENCE
 
@@ -44,5 +46,17 @@ def test_a_caller_waits_without_polling_until_a_process_is_free_or_lost(
             pool.release(await one)
             pool.release(await other)
         await pool.close()
+
+    asyncio.run(body())
+
+
+def test_a_process_ignores_signals_to_its_group_from_its_start() -> None:
+    async def body() -> None:
+        process = await RenderingProcess.launch(ProcessLimits())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(process._child.pid, number)
+        await process.render(ProcessLimits())  # type: ignore[arg-type]  # answered as at the start
+        assert process.alive
+        await process.end()
 
     asyncio.run(body())

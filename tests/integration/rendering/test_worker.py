@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time
@@ -59,7 +58,6 @@ def test_a_process_has_what_its_discipline_allows_and_no_more(process: ProcessPo
     assert process.submit(os.nice, 0).result() == min(19, own + 6)
     assert process.submit(resource.getrlimit, resource.RLIMIT_AS).result() == (1_500_000_000, 1_500_000_000)
     assert process.submit(resource.getrlimit, resource.RLIMIT_CORE).result() == (0, 0)
-    assert process.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
 
 
 def test_a_discipline_is_entered_once(process: ProcessPoolExecutor, original: Path) -> None:
