@@ -8,7 +8,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.servers import PATIENCE, Server, server, until
+from tests.prefork import PATIENCE
+from tests.servers import Server, server, until
 
 
 @pytest.fixture(scope="module")

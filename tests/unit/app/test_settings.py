@@ -23,7 +23,7 @@ def created(configured: Config) -> Path:
 
 
 def test_choosing_a_folder_creates_nothing(tmp_path: Path) -> None:
-    for chosen in (None, tmp_path / "data"):
+    for chosen in (None, tmp_path / ".data"):
         data_folder(config(tmp_path, data=chosen))
     assert list(tmp_path.iterdir()) == []
 

@@ -166,7 +166,7 @@ def test_a_mistake_on_the_command_line_names_the_option() -> None:
     found = mistakes(overrides=overrides, options={"server.port": "--port"})
     assert found == [
         '--port: expected a whole number, but received "x"',
-        'command line: server.workers: expected at least 1, but received "0"',
+        'command line: server.workers: expected auto or a whole number from 1 to 256, but received "0"',
         'command line: server.hots: no setting has this name, did you mean "server.host"?',
     ]
 
