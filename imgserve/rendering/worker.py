@@ -38,6 +38,22 @@ from imgserve.transform import Transform
 
 _logger = logging.getLogger("imgserve.render")
 _PR_SET_PDEATHSIG = 1
+
+
+class FileNames(logging.Filter):
+    """Adds the file of the current job to messages that do not name it, such as the warnings of libvips."""
+
+    path = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Complete a message; all are logged."""
+        message = record.getMessage()
+        if self.path and self.path not in message:
+            record.msg, record.args = "%s (%r)", (message, self.path)
+        return True
+
+
+_names = FileNames()
 _M_ARENA_MAX = -8
 
 
@@ -59,6 +75,7 @@ def answers_to(job: Job) -> Iterator[Answer]:
     if isinstance(job, ProcessLimits):
         yield Ready(start(job))
         return
+    _names.path = job.path
     try:
         if isinstance(job, InspectJob):
             yield _inspect(job)
@@ -88,6 +105,8 @@ def start(limits: ProcessLimits) -> str:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load.prepare(limits.allowed_loaders)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_names)
     return f"{REVISION}/{load.version()}"
 
 

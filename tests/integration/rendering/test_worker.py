@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_a_file_is_rendered_and_the_time_reported(process: ProcessPoolExecutor, 
     made = process.submit(render_file, job(original)).result()
     assert (made.rendition.width, made.rendition.height, made.rendition.media_type) == (20, 15, "image/png")
     assert made.seconds > 0
+
+
+def test_a_warning_of_libvips_names_the_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "warn\ning.png"
+    path.write_bytes(PNG[:33] + b"\0\0\0\1pHYs\0" + zlib.crc32(b"pHYs\0").to_bytes(4, "big") + PNG[33:])
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(start, PROCESS_LIMITS).result()
+        pool.submit(render_file, job(path)).result()
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "pHYs" in line]
+    assert warnings
+    assert all("WARNING pyvips" in line and line.endswith(f"({str(path)!r})") for line in warnings)
 
 
 def test_a_process_has_what_its_discipline_allows_and_no_more(process: ProcessPoolExecutor) -> None:
