@@ -17,8 +17,9 @@ from uvicorn.server import ServerState
 from imgserve.errors import BadRequest, ImgserveError, Unavailable
 from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
-from imgserve.server.hot import HotPath
+from imgserve.server.hot import HotPath, proxy_request_id
 from imgserve.web.hot_table import TARGET, lines
+from imgserve.web.request_log import REQUEST_ID
 from imgserve.web.respond import DATE
 
 MAX_HEAD_BYTES = 65_536
@@ -193,6 +194,9 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self.expect_100_continue = any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
+        given = [value for name, value in headers if name == b"x-request-id"]
+        if len(given) == 1 and (request_id := proxy_request_id(self, given[0])):
+            self.scope["state"][REQUEST_ID] = request_id.decode("ascii")
         if self._hot_path is not None:
             self.scope["state"][TARGET] = url
             self.scope["state"][DATE] = self._hot_path.date(self.server_state.default_headers)

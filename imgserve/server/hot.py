@@ -1,9 +1,11 @@
 """The hot path: cached responses are sent from the connection, without ASGI."""
 
+import functools
+import re
 import time
 from collections.abc import Collection, Mapping
 
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware, _TrustedHosts
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imgserve.cache import TierName
@@ -29,6 +31,7 @@ _UNUSUAL = frozenset(
 """Header fields that may change the response, or announce a body."""
 _METHODS = frozenset({b"GET", b"HEAD"})
 _MOST_HOSTS, _LONGEST_HOST = 256, 256
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class HotPath:
@@ -55,7 +58,7 @@ class HotPath:
             "disk": _tier_line("disk", shown=timing_headers),
         }
         self._id_start = requests.ids.start.encode()
-        self._last = lines(cors.headers(None)) + b"x-request-id: " + self._id_start
+        self._last = lines(cors.headers(None)) + b"x-request-id: "
         self._dated: RawHeaders = []
         self._seconds = 0
         self._ok = self._unmodified = b""
@@ -84,8 +87,11 @@ class HotPath:
         outcome, head, body = ready
         if method == b"HEAD":
             body = b""
-        number = next(self._requests.ids.numbers)
-        head = b"%b%08x\r\n\r\n" % (head, number)
+        given = fields.get(b"x-request-id")
+        request_id = None if given is None else proxy_request_id(connection, given)
+        if request_id is None:
+            request_id = b"%b%08x" % (self._id_start, next(self._requests.ids.numbers))
+        head = b"%b%b\r\n\r\n" % (head, request_id)
         if body:
             connection.transport.writelines((head, body))
         else:
@@ -101,7 +107,7 @@ class HotPath:
             log.write(
                 (method.decode(), target, STATUSES[outcome], len(body)),
                 (outcome, fields.get(b"referer", b""), agent, remote),
-                b"%b%08x" % (self._id_start, number),
+                request_id,
                 time.time() - seconds,
                 seconds,
             )
@@ -117,7 +123,7 @@ class HotPath:
         return self._seconds
 
     def _ready(self, entry: HotEntry, fields: Fields) -> tuple[QuickOutcome, bytes, bytes] | None:
-        """Return outcome, head (without the last digits) and body, or None if the ordinary path must decide."""
+        """Return outcome, head (without the request id) and body, or None if the ordinary path must decide."""
         tag = fields.get(b"if-none-match")
         if tag is not None:  # then If-Modified-Since is ignored (RFC 9110, 13.1.3)
             if not entry.has_tag(tag):
@@ -164,6 +170,19 @@ class HotPath:
                 self._remotes.clear()
             self._remotes[peer, forwarded] = known
         return known
+
+
+def proxy_request_id(connection: HttpToolsProtocol, given: bytes) -> bytes | None:
+    """Return the X-Request-Id of a request if it is from a trusted proxy and plain text, else None."""
+    if not isinstance(connection.app, ProxyHeadersMiddleware) or not _REQUEST_ID.fullmatch(given):
+        return None
+    peer = connection.client[0] if connection.client else None
+    return given if _is_trusted(connection.app.trusted_hosts, peer) else None
+
+
+@functools.lru_cache(_MOST_HOSTS)
+def _is_trusted(proxies: _TrustedHosts, peer: str | None) -> bool:
+    return peer in proxies
 
 
 def hot_path_of(app: object) -> HotPath | None:

@@ -16,7 +16,7 @@ from imgserve.errors import BadHost, BadRequest, ImgserveError, MethodNotAllowed
 from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
 from imgserve.http.request import check_host
-from imgserve.web.request_log import KEY, RequestLog, RequestRecord
+from imgserve.web.request_log import KEY, REQUEST_ID, RequestLog, RequestRecord
 from imgserve.web.respond import send_response
 
 _LITTLE = 65_536
@@ -85,7 +85,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         started, arrived = time.perf_counter(), time.time()
-        record = RequestRecord(self._requests.ids.draw())
+        record = RequestRecord(scope.get("state", {}).get(REQUEST_ID) or self._requests.ids.draw())
         scope[KEY] = record
         tail = (b"x-request-id", record.request_id.encode())
         head = scope["method"] == "HEAD"

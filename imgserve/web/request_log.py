@@ -112,6 +112,8 @@ class RequestIds:
 
 KEY = "imgserve.record"
 """The key of the request's record in its ASGI scope."""
+REQUEST_ID = "imgserve.request_id"
+"""The key of a trusted proxy's X-Request-Id in the request state."""
 _CLIENT_GONE = 499
 """The status that nginx logs if the client has disconnected."""
 

@@ -203,3 +203,18 @@ def test_any_row_of_requests_in_any_pieces_is_answered_alike_and_in_order(
     hot, slow, _ = pair.ask(*requests, last, splits=splits)
     assert hot == slow
     assert len(hot) == len(requests) + 1
+
+
+@pytest.mark.parametrize(("target", "hot"), [(TARGET, 1), ("/img/absent.jpg", 0), ("/robots.txt", 0)])
+def test_the_request_id_of_a_trusted_proxy_is_kept(pair: Pair, target: str, hot: int) -> None:
+    one, other, responses = pair.ask(get(target, "X-Request-Id: 7d1f-3/a"))
+    assert [answer.request_id for answer in (*one, *other)] == ["7d1f-3/a"] * 2
+    assert responses == hot
+
+
+@pytest.mark.parametrize(
+    "fields", [["X-Request-Id: a b"], ["X-Request-Id:"], [f"X-Request-Id: {'a' * 129}"], ["X-Request-Id: a"] * 2]
+)
+def test_what_is_no_request_id_is_replaced(pair: Pair, fields: list[str]) -> None:
+    one, other, _ = pair.ask(get(TARGET, *fields))
+    assert all(len(answer.request_id) == 16 for answer in (*one, *other))

@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from imgserve.errors import ConfigError
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
+from imgserve.web.request_log import REQUEST_ID
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -35,7 +36,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 
 def about(scope: Message) -> dict[str, object]:
-    return {"pid": os.getpid(), "client": scope["client"], "path": scope["path"]}
+    request_id = scope["state"].get(REQUEST_ID)
+    return {"pid": os.getpid(), "client": scope["client"], "path": scope["path"], "request_id": request_id}
 
 
 def metrics() -> bytes:

@@ -186,9 +186,11 @@ def test_an_address_in_use_is_one_clear_line_and_exit_status_1(start: Start) -> 
     assert len(served.lines) == 1
 
 
-def test_forwarded_addresses_are_believed_of_trusted_proxies_only(start: Start) -> None:
+def test_forwarded_addresses_and_request_ids_are_believed_of_trusted_proxies_only(start: Start) -> None:
     trusting, wary = start(forwarded_allow_ips=["127.0.0.1"]), start()
-    forwarded = {"X-Forwarded-For": "192.0.2.7"}
+    forwarded = {"X-Forwarded-For": "192.0.2.7", "X-Request-Id": "of-the-proxy"}
+    assert trusting.get("/", **forwarded)["request_id"] == "of-the-proxy"
+    assert wary.get("/", **forwarded)["request_id"] is None
     assert trusting.get("/", **forwarded)["client"][0] == "192.0.2.7"
     assert wary.get("/", **forwarded)["client"][0] == "127.0.0.1"
 
