@@ -49,3 +49,18 @@ def test_the_api_stands_before_pictures_without_a_prefix(tmp_path: Path) -> None
         refused = site.get("/api/images/a.png")
         assert (refused.status_code, refused.headers["cache-control"]) == (401, "no-store")
         assert site.get("/api/images", x_api_key=KEY).status_code == 200
+
+
+def test_without_a_usable_data_folder_pictures_are_served_and_the_api_reports_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "originals"
+    settled(folder / "a.png", encoded(quarters(), "png"))
+    (folder / ".imgserve").touch()
+    with server(folder, env={"XDG_DATA_HOME": "/proc/none"}) as site:
+        refused = site.get("/api/stats", authorization=f"Bearer {KEY}")
+        assert (refused.status_code, refused.headers["cache-control"]) == (503, "no-store")
+        assert "the data folder cannot be used" in refused.json()["detail"]
+        ready = site.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["parts"]["api"].startswith("degraded: the data folder cannot be used")
+        assert site.get("/img/a.png?width=9").status_code == 200
+    assert len([line for line in site.lines if "the API is closed" in line]) == 1
