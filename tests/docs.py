@@ -46,7 +46,7 @@ def parameters_table() -> str:
 
 def formats_table() -> str:
     """Return the table of formats."""
-    head = ("format", "media type", "extensions", "read", "written", "alpha", "animation", "default quality")
+    head = ("format", "media type", "extensions", "read", "written", "alpha", "animation", "default quality", "extra")
     return _rows(
         head,
         (
@@ -59,6 +59,7 @@ def formats_table() -> str:
                 _yes(item.alpha),
                 _yes(item.animation),
                 item.quality or "-",
+                f"`{item.extra}`" if item.extra else "-",
             )
             for item in FORMATS.values()
         ),

@@ -21,7 +21,7 @@ FitWord = Literal[
 ]
 CropWord = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
 FlipWord = Literal["h", "v", "hv", "vh"]
-FormatWord = Literal["auto", "pjpg", "png8", "jpg", "png", "webp", "avif", "gif", "tiff", "jpeg", "tif"]
+FormatWord = Literal["auto", "pjpg", "png8", "jpg", "png", "apng", "webp", "avif", "gif", "tiff", "jxl", "jpeg", "tif"]
 AutoWord = Literal["format", "compress"]
 ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]

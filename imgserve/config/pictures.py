@@ -210,6 +210,8 @@ class QualityConfig(Section):
     """Quality of WebP."""
     avif: Quality = FORMATS["avif"].quality or 0
     """Quality of AVIF."""
+    jxl: Quality = FORMATS["jxl"].quality or 0
+    """Quality of JPEG XL."""
 
 
 class EffortsConfig(Section):
@@ -223,6 +225,8 @@ class EffortsConfig(Section):
     """Compression level of PNG, 0 to 9."""
     gif: Annotated[int, Field(ge=1, le=10)] = 3
     """Effort of GIF, 1 to 10."""
+    jxl: Annotated[int, Field(ge=1, le=9)] = 3
+    """Effort of JPEG XL, 1 to 9."""
 
 
 class FormatsConfig(Section):

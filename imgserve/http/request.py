@@ -2,10 +2,10 @@
 
 import base64
 import contextlib
+import itertools
 import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from itertools import islice
 from typing import Literal
 
 from imgserve.errors import BadHost, Unauthorized
@@ -58,11 +58,14 @@ def api_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> s
     return next(iter(keys), None)
 
 
-AcceptClass = tuple[Literal["avif", "webp"], ...]
+AcceptClass = tuple[Literal["avif", "jxl", "webp"], ...]
 """Modern formats that a client prefers to the web-safe fallback, best first."""
-ACCEPT_CLASSES: tuple[AcceptClass, ...] = ((), ("webp",), ("avif",), ("avif", "webp"), ("webp", "avif"))
+_ALL: AcceptClass = ("avif", "jxl", "webp")  # best first: ties go to the earlier
+_MODERN: AcceptClass = tuple(name for name in _ALL if not FORMATS[name].missing_extra)
+ACCEPT_CLASSES: tuple[AcceptClass, ...] = tuple(
+    names for number in range(len(_MODERN) + 1) for names in itertools.permutations(_MODERN, number)
+)
 """Every class of clients."""
-_MODERN: AcceptClass = ("avif", "webp")  # best first: ties go to the earlier
 _FALLBACKS = ("jpg", "png", "gif")
 _MAX_RANGES = 64  # browsers send fewer than ten; the rest of a hostile header costs nothing
 _MEMOIZED_LENGTH = 512  # so that the memo stays small whatever is sent
@@ -97,7 +100,7 @@ def _weights(accept: str) -> dict[str, float]:
     Ranges with other parameters are ignored: `image/webp;x=1` is not the `image/webp` that is served.
     """
     weights: dict[str, float] = {}
-    for part in islice(_PART.finditer(accept), _MAX_RANGES):
+    for part in itertools.islice(_PART.finditer(accept), _MAX_RANGES):
         media_range, *others = (piece.strip(" \t") for piece in part[0].lower().split(";"))
         parameters = [one.partition("=") for one in others if one]
         weight = parameters[-1][2] if parameters else "1"

@@ -184,7 +184,7 @@ class Renditions:
 
     def output_pixels(self, original: Original, transform: Transform) -> int:
         """Return the number of pixels of a rendition, or 0 if the original's size is not known cheaply."""
-        if not original.megapixels:
+        if not original.megapixels or transform.page > 1:  # the size of another page is in the file only
             return 0
         limits = self._settings.limits
         uncapped = plan(Size(original.width, original.height), transform)

@@ -16,7 +16,7 @@ from imgserve.model import Original
 from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
 
 _FALLBACKS = ("jpg", "png", "gif")
-_WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable)
+_WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable and not form.missing_extra)
 _MAX_CACHED = 8192
 _MAX_CACHED_URL = 1024
 """A longer URL is not cached, which bounds the memory of the cache."""
@@ -162,7 +162,8 @@ class Resolver:
 def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:
     """Return the format of a rendition of `pixels` output pixels (0: unknown) for a class of clients."""
     for name in accepted:
-        # Encoding time of AVIF explodes with size, and libvips writes no animated AVIF.
-        if name == "webp" or (0 < pixels <= avif_pixels and not original.animation):
+        # Encoding time of AVIF explodes with size, and neither AVIF nor JPEG XL is written with an animation.
+        moves = original.animation and not FORMATS[name].animation
+        if not moves and (name != "avif" or 0 < pixels <= avif_pixels):
             return FORMATS[name]
     return original if original.name in _FALLBACKS else FORMATS[original.fallback]

@@ -20,9 +20,8 @@ from imgserve.errors import (
     ImgserveError,
     OriginalChanged,
     TooLarge,
-    UnsupportedImage,
 )
-from imgserve.formats import HEAD_BYTES, sniff
+from imgserve.formats import HEAD_BYTES, identify
 from imgserve.library.inspect import Candidate, Inspected, Inspector
 from imgserve.library.record import RecordWriter, merged, name_by_content
 from imgserve.library.results import Accepted, Details, NameLocks, Rules
@@ -87,9 +86,7 @@ class UploadWriter:
             self._incoming = None
 
     def _recognize(self) -> None:
-        found = sniff(bytes(self._buffer[:HEAD_BYTES]))
-        if found is None or not found.readable:
-            raise UnsupportedImage("The file is not in an image format that this server reads.")
+        identify(bytes(self._buffer[:HEAD_BYTES]))
         self._recognized = True
 
     async def _flush(self) -> Incoming:

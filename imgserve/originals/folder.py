@@ -14,7 +14,7 @@ from pathlib import Path
 import imagesize
 
 from imgserve.errors import BadImageId, ImageExists, ImageNotFound, OriginalUnsettled, UnsupportedImage
-from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
+from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, identify
 from imgserve.model import Original, file_version
 from imgserve.original_file import reading_original, resolve
 
@@ -276,10 +276,11 @@ class Originals:
             version = file_version(state.st_mtime_ns, state.st_size)
             if known is not None and known.file_version == version and known.path == path:
                 return known
-            found = sniff(file.read(HEAD_BYTES))
-            if found is None or not found.readable:
+            try:
+                found = identify(file.read(HEAD_BYTES))
+            except UnsupportedImage as error:
                 young = abs(time.time() - state.st_mtime_ns / 1e9) < self._settle
-                raise OriginalUnsettled(retry_after=2) if young else UnsupportedImage()
+                raise OriginalUnsettled(retry_after=2) if young else error from None
             if found.name in self._refused:
                 raise UnsupportedImage(f"This server does not serve {found.name} originals.")
             width, height, orientation = _size(file, found)

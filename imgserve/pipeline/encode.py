@@ -7,10 +7,11 @@ from types import MappingProxyType
 import pyvips
 
 from imgserve.formats import FORMATS, Format
+from imgserve.pipeline import extras, pillow
 from imgserve.transform.value import Transform
 
 # Measured by benchmarks/encoders.py; the table and the choice are in benchmarks/ENCODERS.md.
-EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3})
+EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3, "jxl": 3})
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
 _QUICK_PNG = 3
 _PNG_BITS = (1, 2, 4, 8)
@@ -86,6 +87,11 @@ def encode(image: pyvips.Image, output: Format, transform: Transform, settings: 
 
     Frames of an animation are joined top to bottom, with `page-height` set.
     """
+    if output.name == "apng":
+        return pillow.encode_animation(image)
+    if output.name == "jxl":
+        quality, effort = transform.quality or settings.quality["jxl"], settings.effort["jxl"]
+        return extras.encode_jxl(image, quality, effort, lossless=transform.lossless)
     options = _options(output.name, transform, settings)
     if output.name == "png" and transform.colors:
         image, options["bitdepth"] = _palette(image, transform.colors)

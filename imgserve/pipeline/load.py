@@ -1,19 +1,23 @@
 """Open an original from its bytes with the loader of its format, and configure libvips."""
 
 import contextlib
+import os
+import re
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pi_heif
 import pyvips
 
-from imgserve.errors import LimitExceeded, TooLarge, UnreadableImage, UnsupportedImage
-from imgserve.formats import HEAD_BYTES, sniff
+from imgserve.errors import TooLarge, UnreadableImage
+from imgserve.formats import FORMATS, HEAD_BYTES, identify
 from imgserve.model import Limits
+from imgserve.pipeline import extras, gif, pillow, svg
 from imgserve.pipeline.colorimetry import HLG, PQ
 from imgserve.pipeline.declared import with_declared_color
+from imgserve.pipeline.failures import failure
 
 # All loaders are blocked first, since the untrusted flag alone allows loaders such as `matrixload`: a text file of
 # numbers would be a picture. The names are libvips class names, so that an operator can allow further ones.
@@ -29,8 +33,16 @@ LOADERS = (
 )
 
 
+FONTS = Path(__file__).with_name("fonts")
+"""DejaVu Sans: Latin, Greek, Cyrillic, Arabic, Hebrew and many more, but not Chinese, Japanese and Korean."""
+
+
 def prepare(allowed: Iterable[str] = (), *, threads: int = 1) -> None:
-    """Block every loader except the named ones, switch the operation cache off, set the threads of this process."""
+    """Block every loader except the named ones, switch the operation cache off, set the threads of this process.
+
+    The fonts of this package are added to those of the system, for the texts of SVG. Must run before the first drawing.
+    """
+    os.environ.setdefault("FONTCONFIG_FILE", str(FONTS / "fonts.conf"))
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(threads)
     pyvips.block_untrusted_set(True)
@@ -46,16 +58,11 @@ def version() -> str:
 
 @contextlib.contextmanager
 def translated(format_name: str) -> Iterator[None]:
-    """Raise an error of libvips inside as an UnreadableImage."""
+    """Raise an error of libvips inside as one of the original."""
     try:
         yield
     except pyvips.Error as error:
-        lines = [line.strip() for line in str(error.detail or error.message).splitlines() if line.strip()]
-        said = lines[0][:160] if lines else "no detail"
-        if "out of memory" in said:
-            text = f"The original needs more memory than one picture may take ({format_name})."
-            raise LimitExceeded(text) from error
-        raise UnreadableImage(f"The original is damaged and cannot be decoded ({format_name}: {said}).") from error
+        raise failure(format_name, str(error.detail or error.message)) from error
 
 
 _PREMULTIPLIED = "RGBa"
@@ -63,7 +70,7 @@ _PREMULTIPLIED = "RGBa"
 
 def _open_heic(data: bytes) -> pi_heif.HeifFile:
     """Return the primary image of a HEIC, not decoded yet, of 8 bits unless it is PQ or HLG."""
-    with _errors_translated():
+    with pillow.translated("heic"):
         opened = pi_heif.open_heif(data)
         if opened.info.get("nclx_profile", {}).get("transfer_characteristics") in {PQ, HLG}:
             opened = pi_heif.open_heif(data, convert_hdr_to_8bit=False)
@@ -77,9 +84,15 @@ def _open_avif(data: bytes) -> pi_heif.HeifFile | None:
     return None
 
 
+def _is_plain_avif(heif: pi_heif.HeifFile, data: bytes) -> bool:
+    """Return whether dav1d, several times faster, decodes what libheif does: 8 bits, not turned or cut, one picture."""
+    unusual = any(box in data for box in (b"irot", b"imir", b"clap", b"avis", b"grid"))
+    return not unusual and heif.mode in {"RGB", "RGBA"} and heif.info.get("bit_depth") == 8  # noqa: PLR2004
+
+
 def _heic_pixels(opened: pi_heif.HeifFile) -> pyvips.Image:
     """Return a HEIC, decoded and upright: libheif applies the rotation of the file."""
-    with _errors_translated():
+    with pillow.translated("heic"):
         pixels, stride, info = bytes(opened.data), opened.stride, opened.info
         width, height = opened.size
     mode, _, deep = opened.mode.partition(";")
@@ -99,22 +112,12 @@ def _heic_pixels(opened: pi_heif.HeifFile) -> pyvips.Image:
 
 def heic_size(data: bytes) -> tuple[int, int]:
     """Return the size of the primary image of a HEIC without decoding it."""
-    with _errors_translated():
+    with pillow.translated("heic"):
         width, height = pi_heif.open_heif(data).size
     return width, height
 
 
-@contextlib.contextmanager
-def _errors_translated() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # pi-heif parses in Python too: a damaged file can lead to any exception.
-        said = f"heic: {str(error)[:160] or type(error).__name__}"
-        raise UnreadableImage(f"The original is damaged and cannot be decoded ({said}).") from error
-
-
-_NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 262, 330, 50706
+_PHOTOMETRIC = 262
 _MAX_ENTRIES = _MAX_DIRECTORIES = 512
 _SHORT = 3
 _RGB, _CIELAB, _ICCLAB = 2, 8, 9
@@ -141,16 +144,8 @@ def _readable_tiff(data: bytes) -> tuple[bytes, tuple[int, ...]]:
     """Return a TIFF as libvips reads it, and the photometric interpretation of each page.
 
     libvips reads no CIELab of 8 bits and no alpha next to one of 16 bits. Such pages are declared as RGB in a copy.
-
-    Raises:
-        UnsupportedImage: a camera RAW: DNG, CR2, or a reduced first image with the real one in a sub-directory.
     """
-    if data[8:10] == b"CR":
-        raise UnsupportedImage("Camera RAW originals (CR2) are not read.")
     directories = _directories(data)
-    first = directories[0] if directories else {}
-    if _DNG_VERSION in first or (_SUB_IFDS in first and first.get(_NEW_SUBFILE_TYPE, (0, 0))[0] == 1):
-        raise UnsupportedImage("Camera RAW originals are not read.")
     photometric = tuple(tags.get(_PHOTOMETRIC, (_RGB, 0))[0] for tags in directories)
     if _CIELAB in photometric or _ICCLAB in photometric:
         copied = bytearray(data)
@@ -186,8 +181,10 @@ _LOADERS: dict[str, Callable[..., pyvips.Image]] = {
     "tiff": pyvips.Image.tiffload_buffer,
     "svg": pyvips.Image.svgload_buffer,
 }
-_ANIMATED = {"gif", "webp"}
-_PAGED = {"tiff"}
+_SVG_DPI = 96
+_SVG_SCALE = 72 / 96
+"""CSS has 96 pixels in an inch, and librsvg would scale the drawing for the display."""
+_COLOR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3, "lab": 3, "labs": 3, "cmyk": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +198,29 @@ class Recognized:
     """Of each page of a TIFF, as the file declares it."""
 
     def open(self, **options: object) -> pyvips.Image:
-        """Return the image, opened with loader options such as `shrink`, `scale`, `page` or `n`."""
+        """Return the image, opened with loader options such as `shrink`, `scale`, `page` or `n`.
+
+        It may be decoded already, unless the option `header` says that its pixels are not needed.
+        """
+        header = bool(options.pop("header", False))
+        if self.format in pillow.FORMATS:
+            image = pillow.open_image(self.data, self.format, options, damaged=self.fail_on == "none")
+            return with_declared_color(image, "png" if self.format == "apng" else self.format, self.data, None)
+        if self.format in extras.FORMATS:
+            return extras.open_image(self.data, self.format, int(str(options.get("page", 0))))
+        if self.format == "svg":
+            scale = float(str(options.pop("scale", 1.0))) * _SVG_SCALE
+            # Without entities, which `svg.prepared` bounds less than libxml2 does, its limits are those on the bytes.
+            options |= {"dpi": _SVG_DPI, "scale": scale, "unlimited": b"<!ENTITY" not in self.data}
         heif = _open_heic(self.data) if self.format == "heic" else None
         heif = _open_avif(self.data) if self.format == "avif" else heif
         with translated(self.format):
             if heif and self.format == "heic":
                 image = _heic_pixels(heif)
+            elif heif and not header and self.fail_on != "none" and _is_plain_avif(heif, self.data):
+                image = pillow.open_avif(self.data)
             else:
-                image = _LOADERS[self.format](self.data, fail_on=self.fail_on, **options)
+                image = _without_extra_bands(_LOADERS[self.format](self.data, fail_on=self.fail_on, **options))
             if heif and heif.mode == _PREMULTIPLIED:
                 image = image.unpremultiply().rint().cast(image.format).copy(interpretation=image.interpretation)
             page = int(str(options.get("page", 0)))
@@ -219,12 +231,31 @@ class Recognized:
     @property
     def animated(self) -> bool:
         """Return whether the format can contain an animation."""
-        return self.format in _ANIMATED
+        return FORMATS[self.format].animation
 
     @property
     def paged(self) -> bool:
         """Return whether the format can contain pages."""
-        return self.format in _PAGED
+        return FORMATS[self.format].pages
+
+
+def _without_extra_bands(image: pyvips.Image) -> pyvips.Image:
+    """Return the bands of color and alpha; those of an unknown meaning are dropped, or taken for red, green, blue."""
+    colors = _COLOR_BANDS.get(image.interpretation)
+    if colors is None:
+        known = image.bands <= 2 and image.format in {"uchar", "ushort"}  # noqa: PLR2004  gray and alpha
+        wide = image.format == "ushort"
+        if image.bands >= 3:  # noqa: PLR2004  red, green, blue
+            image = image.copy(interpretation="rgb16" if wide else "srgb")
+            colors = 3
+        elif known:
+            image = image.copy(interpretation="grey16" if wide else "b-w")
+            colors = 1
+        else:
+            return image
+    if image.bands > colors + 1:
+        return image.extract_band(0, n=colors)
+    return image
 
 
 def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recognized:
@@ -240,29 +271,36 @@ def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recogniz
         raise UnreadableImage("The original is empty.")
     if len(data) > limits.original_bytes:
         raise TooLarge(f"The original has over {limits.original_bytes} bytes, the limit original_bytes.")
-    found = sniff(data[:HEAD_BYTES])
-    if found is None or not found.readable:
-        raise UnsupportedImage
+    found, fail_on = identify(data[:HEAD_BYTES]), "none" if damaged else "error"
     if found.name == "svg":
-        data = _inflated(data, limits.svg_bytes)
+        data = svg.prepared(data, limits.svg_bytes)
+    if found.name == "gif":
+        data = gif.with_clear_disposal(data)
     photometric: tuple[int, ...] = ()
     if found.name == "tiff":
+        found = identify(data)  # the directory of a camera RAW may be behind the head
+    if found.name == "tiff":
         data, photometric = _readable_tiff(data)
-    return Recognized(data, found.name, "none" if damaged else "error", photometric)
+    if found.name == "jpg" and not damaged and not _has_end(data):
+        # With an end marker libjpeg decodes what is there, and warns if that is not all.
+        data, fail_on = data + _END, "warning"
+    return Recognized(data, found.name, fail_on, photometric)
 
 
-def _inflated(data: bytes, max_bytes: int) -> bytes:
-    """Return an SVG, inflated up to a cap: a few hundred kilobytes can contain a gigabyte."""
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = zlib.decompressobj(wbits=31).decompress(data, max_bytes + 1)
-        except zlib.error as error:
-            raise UnreadableImage("The original is a damaged SVGZ.") from error
-        if data.startswith(b"\x1f\x8b"):
-            # librsvg would inflate the inner one without our cap.
-            raise LimitExceeded(f"The SVG is packed twice and cannot be held to the limit svg_bytes of {max_bytes}.")
-        if sniff(data[:HEAD_BYTES]) is None:
-            raise UnsupportedImage
-    if len(data) > max_bytes:
-        raise LimitExceeded(f"The SVG is over the limit svg_bytes of {max_bytes}.")
-    return data
+_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+
+
+def _has_end(data: bytes) -> bool:
+    """Return whether a JPEG has its end marker, behind which there may be anything (ITU-T T.81, B.1 and B.2)."""
+    if data.endswith(_END):
+        return True
+    at = 2
+    while found := _MARKER.search(data, at):
+        kind = data[found.start() + 1]
+        if kind == _END[1]:
+            return True
+        at = found.end()
+        if kind not in (1, 0xD8):  # a segment, whose length follows
+            at += int.from_bytes(data[at : at + 2], "big")
+    return False

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from imgserve.errors import BadTransform, LimitExceeded, UnreadableImage
 from imgserve.model import Limits
-from imgserve.pipeline import load
+from imgserve.pipeline import extras, load, pillow
 from imgserve.pipeline.load import Recognized
 from imgserve.transform.value import Transform
 
@@ -54,16 +54,22 @@ def upright_size(header: Header) -> tuple[int, int]:
     return stored[::-1] if header.orientation in _SWAPPED else stored
 
 
-def read_header(opened: Recognized, limits: Limits) -> Header:
-    """Return the header of an original within the limits.
+def read_header(opened: Recognized, limits: Limits, *, page: int = 0) -> Header:
+    """Return the header of an original within the limits; the size is that of a page, by its index.
 
     Raises:
         UnreadableImage, LimitExceeded: as the names say.
     """
     if opened.format == "heic":
         header = Header(*load.heic_size(opened.data), 1, alpha=False, orientation=1)
+    elif opened.format in pillow.FORMATS or opened.format in extras.FORMATS:
+        if opened.format in extras.FORMATS:
+            found = extras.summary(opened.data, opened.format, page)
+        else:
+            found = pillow.summary(opened.data, opened.format)
+        header = Header(found.width, found.height, found.frames, found.alpha, orientation=1)
     else:
-        image = opened.open()
+        image = opened.open(header=True, **({"page": page} if page else {}))
         field = {name: int(image.get(name)) for name in ("n-pages", "orientation") if image.get_typeof(name)}
         frames = max(1, field.get("n-pages", 1)) if opened.animated or opened.paged else 1
         # libheif turns an AVIF upright while loading, whatever its EXIF says (ISO/IEC 23008-12, 6.5.10).
@@ -101,8 +107,10 @@ def choose_frames(
         return Frames(numbered("page", transform.page, header.frames))
     if transform.frame is not None and opened.animated:
         return Frames(numbered("frame", transform.frame, header.frames))
-    if not (animates and transform.animate and header.frames > 1):
+    if not (transform.animate and header.frames > 1):
         return Frames()
+    if not animates:
+        return Frames(notes=(f"animation: {transform.format} has none, made of the first frame",))
     pixels = header.frames * header.width * header.height
     if header.frames > limits.frames or pixels > limits.animation_pixels:
         text = f"{header.frames} frames of {header.width}x{header.height}"

@@ -18,7 +18,7 @@ from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, rea
 from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, normalize
 
-REVISION = 4
+REVISION = 5
 """Increased with every change of the resulting bytes; part of every cache key."""
 _VECTOR_SIDE = 4096
 _VECTOR_MAX = 16_384
@@ -99,6 +99,8 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
     """
     transform, output = order.normalized(FORMATS[opened.format])
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
+    if opened.paged and frames.first:
+        header = read_header(opened, order.limits, page=frames.first)
     stored = _planning_size(header, opened, transform)
     made = order.plan(
         stored, transform, orientation=header.orientation, frames=frames.count, vector=opened.format == "svg"
@@ -180,10 +182,8 @@ def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dic
             finer = job.stored.width / header.width
             most = _VECTOR_MAX / max(header.width, header.height)
             return {"scale": min(finer / factor, most)}
-        case "gif" | "tiff":
-            return {"page": frames.first}
         case _:
-            return {}
+            return {"page": frames.first} if opened.animated or opened.paged else {}
 
 
 def between(transform: Transform) -> Transform:

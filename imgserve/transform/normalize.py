@@ -103,11 +103,12 @@ def normalize(
         focal_point: the image has a stored one, so that a crop to the center differs from the default.
 
     Raises:
-        BadTransform: the quality is above 100 and the output is not GIF.
+        BadTransform: the quality is above 100 and the output is not GIF, or the codec of the output is not installed.
     """
     gain_map = original.name == output.name == "jpg"
     named = replace(transform, format=output.name, hdr=transform.hdr if gain_map else "preserve")
-    if mistakes := contradictions({"quality": named.quality, "format": output.name}):
+    mistakes = contradictions({"quality": named.quality, "format": output.name})
+    if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:
         raise BadTransform(mistakes)
     normalized = _frames(_output(named, output, qualities), original, output)
     normalized = _size(normalized, vector=original.name == "svg", focal_point=focal_point)
@@ -139,7 +140,7 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
     name, quality, colors = output.name, transform.quality, transform.colors
     if quality is not None and quality > MAX_QUALITY:
         colors = colors or quality
-    lossless = transform.lossless and name in ("webp", "avif")
+    lossless = transform.lossless and name in ("webp", "avif", "jxl")
     default = qualities.get(name, output.quality)
     if default is None or output.quality is None or lossless:
         quality = None
@@ -159,8 +160,8 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
 
 
 def _frames(transform: Transform, original: Format, output: Format) -> Transform:
-    page = transform.page if original.name == "tiff" else 1
-    if original.name not in ("gif", "webp"):
+    page = transform.page if original.pages else 1
+    if not original.animation:
         return replace(transform, page=page, frame=None, animate=True)
     # `animate=0` means the first frame as a still, which is the default of a still output.
     first = transform.frame == 1 or (transform.frame is None and not transform.animate)

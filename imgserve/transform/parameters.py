@@ -61,7 +61,7 @@ _FIT = choice(
 _FORMAT = choice(
     ("auto", "pjpg", "png8", *(item.name for item in FORMATS.values() if item.writable)),
     synonyms={"jpeg": "jpg", "tif": "tiff"},
-    unbuilt=("jxl", "json", "blurhash", "thumbhash"),
+    unbuilt=("json", "blurhash", "thumbhash"),
 )
 _QUALITY = Kind(f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}", _quality, str)
 _TURNS = choice(("0", *"12345678", "90", "180", "270"), synonyms={"0": "1"})

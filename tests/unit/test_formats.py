@@ -29,6 +29,18 @@ def test_a_real_file_is_recognized(name: str) -> None:
         (b"\xef\xbb\xbf <?xml version='1.0'?><!-- a drawing --><svg/>", "svg"),
         (b"<!DOCTYPE svg PUBLIC ''>\n<svg>", "svg"),
         (b"\x1f\x8b\x08\0", "svg"),
+        ("<?xml version='1.0' encoding='utf-16'?>\n<svg/>".encode("utf-16"), "svg"),
+        ("<!-- <html> --><s:svg xmlns:s=''/>".encode("utf-16-be"), "svg"),
+        (b"<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY a '" + b"x" * HEAD_BYTES, "svg"),
+        (b"\xff\x4f\xff\x51\0\x2f", "jp2"),
+        (b"8BPS\0\1\0\0", "psd"),
+        (b"%PDF-1.7", "pdf"),
+        (b"\xff\x0a\xfa", "jxl"),
+        (b"II*\0\x10\0\0\0CR\2\0", "raw"),
+        (b"FUJIFILMCCD-RAW 0201", "raw"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw"),
+        (b"\0\0\1\0\1\0\x10\x10\0\0\1\0", "ico"),
+        (b"\x05\0\x0a\0\0\0\0\0\0\0\0\0\x20\0\x10\0\x20\x28hello", "tga"),
     ],
 )
 def test_a_rarer_beginning_is_recognized(head: bytes, name: str) -> None:
@@ -41,7 +53,7 @@ def test_a_rarer_beginning_is_recognized(head: bytes, name: str) -> None:
         b"",
         b"GIF",
         b"BM",
-        b"%PDF-1.7",
+        b"%PDX-1.7",
         b"\xff\xd8",
         b"RIFF\0\0\0\0WAVE",
         b"RIFF",
@@ -49,6 +61,12 @@ def test_a_rarer_beginning_is_recognized(head: bytes, name: str) -> None:
         b"\0\0\0\x18ftyp",
         b"\0\0\0\x10ftypmif1\0\0\0\0avif",
         b"<html><body>",
+        b"<!DOCTYPE html><html><body><svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"<?xml version='1.0'?><rss><!-- <svg> --></rss>",
+        b"8BPS\0\2\0\0",
+        b"BM" + b"\0" * 30,
+        b"\0\0\1\0\1\0\x10\x10\0\1\1\0",
+        b"\0\0\2\0\0\0\0\0\0\0\0\0\0\0\x10\0\x20\x28",
         b"no <svg> at the beginning",
         b"1 2 3\n4 5 6\n",
         b"\0" * 64,
@@ -81,7 +99,7 @@ def test_what_every_browser_shows_can_be_written_and_read() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_fallback_can_be_shown_anywhere_and_keeps_alpha_where_it_matters(name: str) -> None:
     fallback = FORMATS[FORMATS[name].fallback]
-    assert fallback.name in {"jpg", "png", "gif"}
+    assert fallback.name in {"jpg", "png", "gif", "apng"}
     assert fallback.writable
 
 

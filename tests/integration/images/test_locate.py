@@ -36,7 +36,7 @@ class Counting(Originals):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("shoe.jpg", "products/shoe.png", "both.jpg", "both.webp", "card", "photo/card", "x.bmp"):
+    for name in ("shoe.jpg", "products/shoe.png", "both.jpg", "both.webp", "card", "photo/card", "x.pcx"):
         settled(tmp_path / name, PICTURE)
     return tmp_path
 
@@ -70,7 +70,7 @@ def find(originals: Counting, *paths: str, recheck: float = 60) -> list[Found]:
         ("both.png", "both.jpg", None, "png"),
         ("card", "card", None, None),
         ("photo/card", "photo/card", None, None),
-        ("x.bmp", "x.bmp", None, None),
+        ("x.pcx", "x.pcx", None, None),
     ],
 )
 def test_a_path_means_an_original_and_what_to_make_of_it(

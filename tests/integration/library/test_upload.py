@@ -127,7 +127,7 @@ async def test_a_fetched_picture_lies_where_others_come_in(tmp_path: Path, there
         ("/a", ok(JPEG, length=len(JPEG) + 1), FetchFailed),
         *(
             ("/a", ok(body, "Content-Type: image/jpeg"), UnsupportedImage)
-            for body in (b"", b"<html><body>not here</body></html>", b"GIF8", b"%PDF-1.7", b"root:x:0:0")
+            for body in (b"", b"<html><body>not here</body></html>", b"GIF8", b"%!PS-Adobe", b"root:x:0:0")
         ),
         ("/a", ok(JPEG + bytes(1_000_000)), TooLarge),
         ("@x", ok(JPEG), AddressRefused),
