@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Executable, NullPool, Row, event, inspect, make_url, text
+from sqlalchemy import URL, Executable, NullPool, Row, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -77,7 +77,7 @@ class _SqliteStore:
         if not self._known:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         engine = self._engine("BEGIN IMMEDIATE", mode="rw" if self._known else "rwc", poolclass=NullPool)
-        event.listen(engine.sync_engine, "connect", lambda opened, _: opened.execute("PRAGMA journal_mode=WAL"))
+        event.listen(engine.sync_engine, "connect", lambda opened, _: opened.execute("PRAGMA journal_mode=WAL").close())
         try:
             async with contextlib.aclosing(await self._patiently(engine)) as connection, connection.begin():
                 yield connection
@@ -120,10 +120,8 @@ class _SqliteStore:
         return engine
 
     def _connected(self, connection: Any, record: Any) -> None:
-        cursor = connection.cursor()
         for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-        cursor.close()
+            connection.execute(pragma).close()
         connection.create_function("hamming", 2, _hamming, deterministic=True)
         record.info["generation"] = self._generation
 
@@ -149,6 +147,7 @@ class _PostgresStore:
         except ModuleNotFoundError as error:
             raise ConfigError(["catalog: PostgreSQL needs a driver: pip install 'imgserve[postgres]'"]) from error
         self.driver_errors: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError)
+        lock_timeout = str(int(patience * 800))
         self.writer = create_async_engine(
             url,
             pool_size=connections,
@@ -158,11 +157,7 @@ class _PostgresStore:
             pool_pre_ping=True,
             connect_args={
                 "timeout": patience,
-                "server_settings": {
-                    "application_name": "imgserve",
-                    "lock_timeout": str(int(patience * 800)),
-                    "jit": "off",
-                },
+                "server_settings": {"application_name": "imgserve", "lock_timeout": lock_timeout, "jit": "off"},
             },
         )
         # The two queries for a list and its tags read one snapshot.
@@ -353,16 +348,13 @@ class Database:
         self._ready = True
 
     async def _revision(self) -> str | None:
-        def read(connection: Connection) -> str | None:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-
         async with self._store.reader.connect() as connection:
-            return await connection.run_sync(read)
+            if not await connection.run_sync(lambda plain: inspect(plain).has_table("alembic_version")):
+                return None
+            return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none()
 
     def _started(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start work for whose end `close` waits, and whose failure is no surprise if nobody waits for it any more."""
+        """Start work for whose end `close` waits; its failure is not logged if nobody waits for it any more."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

@@ -245,30 +245,26 @@ class CdnPurger:
     async def _call(self, client: httpx2.AsyncClient, hook: Hook, call: Call, *, again: bool) -> None:
         pause, started = _FIRST_PAUSE, time.monotonic()
         while True:
-            error, retry, requested = await _send(client, call)
-            if not error:
-                self._metrics.cdn_purges.labels(hook.name, "ok").inc()
-                return
-            if not (again and retry) or time.monotonic() - started > self._give_up:
+            retry, requested = again, 0.0
+            try:
+                answer = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
+            except httpx2.InvalidURL as failure:  # too long, so no client can have requested it
+                error, retry = f"{type(failure).__name__}: {failure}", False
+            except httpx2.HTTPError as failure:
+                error = f"{type(failure).__name__}: {failure}"
+            else:
+                # A cache answers a PURGE with 404 if it does not contain the path.
+                if answer.is_success or (call.method == "PURGE" and answer.status_code == httpx2.codes.NOT_FOUND):
+                    self._metrics.cdn_purges.labels(hook.name, "ok").inc()
+                    return
+                error = f"status {answer.status_code}"
+                retry = again and (answer.is_server_error or answer.status_code in _RETRIED)
+                with contextlib.suppress(ValueError):  # a date
+                    requested = float(answer.headers.get("retry-after", 0))
+            if not retry or time.monotonic() - started > self._give_up:
                 _logger.error("%s did not accept %s %s: %s", hook.name, call.method, call.url, error)
                 self._metrics.cdn_purges.labels(hook.name, "failed").inc()
                 return
             self._metrics.cdn_purges.labels(hook.name, "retried").inc()
             await anyio.sleep(min(_LONGEST_PAUSE, max(pause, requested)))
             pause *= 2
-
-
-async def _send(client: httpx2.AsyncClient, call: Call) -> tuple[str, bool, float]:
-    """Send one call; return its error or "", whether to repeat it, and after how many seconds."""
-    try:
-        answer = await client.request(call.method, call.url, headers=dict(call.headers), content=call.body)
-    except httpx2.InvalidURL as error:  # too long, so no client can have requested it
-        return f"{type(error).__name__}: {error}", False, 0.0
-    except httpx2.HTTPError as error:
-        return f"{type(error).__name__}: {error}", True, 0.0
-    if answer.is_success or (call.method == "PURGE" and answer.status_code == httpx2.codes.NOT_FOUND):
-        return "", False, 0.0  # a cache answers 404 if it does not contain the path
-    retry_after = 0.0
-    with contextlib.suppress(ValueError):  # a date
-        retry_after = float(answer.headers.get("retry-after", 0))
-    return f"status {answer.status_code}", answer.is_server_error or answer.status_code in _RETRIED, retry_after

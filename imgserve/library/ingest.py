@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
@@ -293,12 +293,15 @@ class IngestService:
 
     @_uninterrupted
     async def purge(self, selection: Selection, *, mezzanines: bool = False) -> Purged:
-        """Remove the renditions of images, and their mezzanines if requested; the cost is that of what is removed."""
+        """Remove the renditions of images, and their mezzanines if requested; the cost is that of what is removed.
+
+        As every purge, it raises CatalogUnavailable also if other processes and nodes cannot be notified.
+        """
         images = renditions = 0
         async for ids in batches(selection, self._catalog.search):
             renditions += await self._publisher.purge(ids, mezzanines=mezzanines)
-            await self._publisher.notify([Notice("purged", image_id, mezzanines) for image_id in ids])
             self._publisher.report_purged(ids)
+            await self._publisher.notify([Notice("purged", image_id, mezzanines) for image_id in ids])
             images += len(ids)
         return Purged(images, renditions)
 
@@ -307,8 +310,8 @@ class IngestService:
         """Remove every rendition, and every mezzanine if requested."""
         images = (await self._catalog.search.totals()).images
         renditions = await self._publisher.cache.purge(None, mezzanines=mezzanines)
-        await self._publisher.notify([Notice("everything", mezzanines=mezzanines)])
         self._publisher.report_purged(None)
+        await self._publisher.notify([Notice("everything", mezzanines=mezzanines)])
         return Purged(images, renditions)
 
     @_uninterrupted
@@ -317,11 +320,7 @@ class IngestService:
         images = renditions = 0
         async for ids in batches(ImageQuery(), self._catalog.search):
             records = await self._catalog.images.get_many(ids)
-            originals = list[Original]()
-            for image_id, record in records.items():
-                # Without an original there is nothing that a client could request.
-                with contextlib.suppress(ImgserveError):
-                    originals.append((await self._inspector.stat(image_id)).focused(record.focal_point))
+            originals = await to_thread.run_sync(self._focused, records.values())
             keys = [key for original in originals for key in self._preset_keys(original, preset)]
             renditions += await self._publisher.cache.purge_keys(keys)
             # Other processes and nodes remove more than that: all renditions of these images.
@@ -329,6 +328,14 @@ class IngestService:
             images += len(originals)
         self._publisher.report_purged((), [preset_tag(preset)])
         return Purged(images, renditions)
+
+    def _focused(self, records: Iterable[ImageRecord]) -> list[Original]:
+        found = list[Original]()
+        for record in records:
+            # Without an original there is nothing that a client could request.
+            with contextlib.suppress(ImgserveError):
+                found.append(self._originals.stat(record.image_id).focused(record.focal_point))
+        return found
 
     def sweep(self) -> int:
         """Remove, in a thread, the files that processes left when they died; return how many."""

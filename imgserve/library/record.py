@@ -104,7 +104,10 @@ class ChangePublisher:
             self.forget(image_id)
         unpurged = set(ids).difference(purged)
         notices = [Notice("changed", image_id) for image_id in ids if image_id in unpurged]
-        await self.notify([*notices, *(Notice("purged", image_id, mezzanines) for image_id in purged)])
+        try:
+            await self.notify([*notices, *(Notice("purged", image_id, mezzanines) for image_id in purged)])
+        except CatalogUnavailable as error:  # they check originals within a second anyway
+            _logger.warning("other processes were not notified of %d changes: %s", len(ids), error.detail)
         if purged:
             self.report_purged(purged)
         if self.on_recorded:
@@ -112,13 +115,18 @@ class ChangePublisher:
                 self.on_recorded(original)
 
     async def notify(self, notices: Collection[Notice]) -> None:
-        """Notify other processes and nodes. A failure is only logged: they check originals within a second anyway."""
+        """Notify other processes and nodes.
+
+        Raises:
+            CatalogUnavailable: they cannot be notified now.
+        """
         if not notices:
             return
         try:
             await self.notices.publish(notices, node=await to_thread.run_sync(self.node))
         except CatalogUnavailable as error:
-            _logger.warning("other processes were not notified of %d changes: %s", len(notices), error.detail)
+            detail = "It is done here, but other processes and nodes cannot be notified right now; repeat the request."
+            raise CatalogUnavailable(detail, retry_after=error.retry_after) from error
 
     def report_purged(self, ids: Collection[str] | None, tags: Collection[str] = ()) -> None:
         """Report that the renditions of these images, or of all, are outdated, and all with these cache tags."""

@@ -3,6 +3,7 @@
 import pytest
 
 from imgserve.catalog import ImageQuery
+from imgserve.errors import CatalogUnavailable
 from imgserve.library.results import Purged
 from imgserve.model import FocalPoint
 from tests.library_rig import Rig, kinds_of_notices, picture
@@ -39,6 +40,22 @@ async def test_a_selection_larger_than_a_piece_is_purged_whole(rig: Rig, monkeyp
     await filled(rig, 5)
     assert await rig.ingest.purge(ImageQuery()) == Purged(6, 12)
     assert await rig.ingest.purge([f"a/{at}.png" for at in range(5)]) == Purged(5, 0)
+
+
+@pytest.mark.parametrize("everything", [True, False])
+async def test_a_purge_of_which_others_cannot_be_notified_fails_after_it_is_done_here(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, everything: bool
+) -> None:
+    await filled(rig)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise CatalogUnavailable(retry_after=1)
+
+    monkeypatch.setattr(rig.catalog.notices, "publish", fail)
+    with pytest.raises(CatalogUnavailable, match="done here"):
+        await (rig.ingest.purge_all() if everything else rig.ingest.purge(["b.png"]))
+    assert await entries(rig) == (0 if everything else 6)
+    assert rig.ear.purged == [(None if everything else {"b.png"}, [])]
 
 
 async def test_everything_is_purged(rig: Rig) -> None:
