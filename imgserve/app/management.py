@@ -144,7 +144,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         parts.cache,
         catalog.notices,
         parts.locator.forget,
-        (lambda: node.name) if on_disk else str,
+        node if on_disk else None,
         on_purged=purger.purged if hooks else None,
         on_recorded=preparer.add if preparer else None,
     )

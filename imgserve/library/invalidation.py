@@ -73,10 +73,12 @@ class NodeFolder:
         try:
             self._name_file.parent.mkdir(parents=True, exist_ok=True)
             if not self._name_file.exists():
-                partial.write_text(name)
-                with contextlib.suppress(FileExistsError):
-                    self._name_file.hardlink_to(partial)
-                partial.unlink()
+                try:
+                    partial.write_text(name)
+                    with contextlib.suppress(FileExistsError):
+                        self._name_file.hardlink_to(partial)
+                finally:
+                    partial.unlink(missing_ok=True)
             return f"{self._name_file.read_text()}-{self._name_file.stat().st_ino:x}"
         except OSError as error:
             _logger.warning("this node has a new name until it ends: %s", error)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from anyio import to_thread
-
 from imgserve.cache import TieredCache
 from imgserve.catalog import Catalog, Merge, Notice, Notices
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalDenied
 from imgserve.formats import FORMATS
 from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
+from imgserve.library.invalidation import NodeFolder
 from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording
 from imgserve.metrics import Metrics
 from imgserve.model import FileFacts, ImageRecord, Original, bytes_version, focused_version
@@ -76,8 +75,8 @@ class ChangePublisher:
     notices: Notices
     forget: Callable[[str], None]
     """Drops the cached stat of an original (`Locator.forget`)."""
-    node: Callable[[], str] = str
-    """Returns the name of this node; see `NodeFolder`."""
+    node: NodeFolder | None = None
+    """None without a cache on disk."""
     on_purged: Callable[[Collection[str] | None, Collection[str]], None] | None = None
     """Is called with the images whose renditions are outdated, None for all, and with cache tags that are."""
     on_recorded: Callable[[Original], None] | None = None
@@ -123,7 +122,7 @@ class ChangePublisher:
         if not notices:
             return
         try:
-            await self.notices.publish(notices, node=await to_thread.run_sync(self.node))
+            await self.notices.publish(notices, node=self.node.name if self.node else "")
         except CatalogUnavailable as error:
             detail = "It is done here, but other processes and nodes cannot be notified right now; repeat the request."
             raise CatalogUnavailable(detail, retry_after=error.retry_after) from error

@@ -33,7 +33,7 @@ class Node:
         self.folder = NodeFolder(folder)
         self.mezzanines = MezzanineTier(folder, 10**6)
         self.cache = TieredCache(MemoryTier(10**6), DiskTier(folder, 10**6), self.mezzanines)
-        self.publisher = ChangePublisher(self.cache, catalog.notices, lambda _: None, lambda: self.folder.name)
+        self.publisher = ChangePublisher(self.cache, catalog.notices, lambda _: None, self.folder)
         self.invalidator = NodeInvalidator(catalog.notices, self.cache, self.folder)
 
     async def fill(self, *names: str) -> None:
