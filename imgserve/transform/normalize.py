@@ -154,7 +154,7 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
         colors=colors if name in ("png", "gif") and not everything else None,
         lossless=lossless,
         auto=frozenset(),
-        progressive=transform.progressive or name != "jpg",
+        progressive=transform.progressive and name == "jpg",
         chroma=transform.chroma if name in ("jpg", "avif") and not lossless else "420",
     )
 
@@ -230,7 +230,7 @@ def likeness(transform: Transform, original: Format) -> Transform:
         auto=frozenset(),
         quality=None,
         lossless=False,
-        progressive=True,
+        progressive=False,
         chroma="420",
         background=ground,
         fill_color=(transform.fill_color or ground) if solid else None,

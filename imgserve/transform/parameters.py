@@ -119,7 +119,7 @@ PARAMETERS = (
     ),
     Parameter("quality", _QUALITY, "per format", "Quality of a lossy format.", "70", ("q",)),
     Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
-    Parameter("progressive", switch(), "1", "Make a jpg appear coarse first, then fine.", "0", ("jpg-progressive",)),
+    Parameter("progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)),
     Parameter(
         "chroma",
         choice(("420", "422", "444"), synonyms={"422": "444"}),

@@ -40,7 +40,7 @@ class Transform:
     auto: frozenset[Literal["format", "compress"]] = frozenset()
     quality: int | None = None
     lossless: bool = False
-    progressive: bool = True
+    progressive: bool = False
     chroma: Literal["420", "444"] = "420"
     colors: int | None = None
     """Palette size 2..256 of PNG and GIF."""

@@ -435,6 +435,15 @@ def test_a_palette_has_at_most_the_requested_colors(output: str, colors: int) ->
     assert 2 <= len(seen) <= colors
 
 
+@pytest.mark.parametrize(
+    ("query", "progressive"),
+    [("", False), ("progressive=1", True), ("fm=pjpg", True), ("progressive=0", False), ("fm=pjpg&progressive=0", False)],
+)
+def test_a_jpeg_is_baseline_unless_a_progressive_one_is_requested(query: str, progressive: bool) -> None:
+    picture = opened(made(encoded_noise("jpg"), query).data)
+    assert bool(picture.get_typeof("interlaced")) is progressive
+
+
 def test_probing_returns_format_frames_and_alpha() -> None:
     info = probe(animation([RED, GREEN]))
     assert (info.format, info.frames) == ("gif", 2)

@@ -23,7 +23,7 @@ from imgserve.transform import (
 from imgserve.transform.parse import MAX_BYTES
 
 PRESETS = {
-    "card": parse_preset("width=300&height=200&auto=format&enlarge=1&progressive=0&quality=50"),
+    "card": parse_preset("width=300&height=200&auto=format&enlarge=1&progressive=1&quality=50"),
     "plain": parse_preset("format=webp&lossless=1&animate=0"),
 }
 DEFAULT = parse_preset("width=2048&height=2048&fit=max")
@@ -56,7 +56,7 @@ def composed(**parameters: Any) -> str:
         ({"auto": "compress", "format": "auto"}, "auto=compress,format"),
         ({"focus_x": 1e-5, "fp_y": 1, "focus-zoom": 2.0}, "focus-x=0.00001&focus-y=1&focus-zoom=2"),
         ({"focus_x": 1e-70, "rect": (0.1 + 0.2, 1e-70, 0.5, 0.5)}, "focus-x=0&rect=0.3,0,0.5,0.5"),
-        ({"lossless": True, "progressive": False}, "lossless=1&progressive=0"),
+        ({"lossless": True, "progressive": True}, "lossless=1&progressive=1"),
         ({"format": "png8"}, "colors=256&format=png"),
         ({"download": True}, "download="),
         ({"download": False}, ""),

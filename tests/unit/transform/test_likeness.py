@@ -31,7 +31,7 @@ def alike(one: str, other: str, original: str) -> bool:
         ("width=800&format=webp", "width=800&format=jpg", "jpg"),
         ("width=800&quality=90", "width=800&quality=30&auto=compress", "jpg"),
         ("width=800&format=webp&lossless=1", "width=800&format=webp", "jpg"),
-        ("width=800&progressive=0&chroma=444", "width=800", "jpg"),
+        ("width=800&progressive=1&chroma=444", "width=800", "jpg"),
         ("width=80&crop=left&height=80", "width=40&crop=left&height=40", "jpg"),
         ("width=80&format=jpg", "width=80&format=png&background=white", "png"),
         ("width=8&height=8&fit=fill&fill-color=red", "width=4&height=4&fit=fill&fill-color=f00&format=png", "jpg"),

@@ -107,7 +107,7 @@ def test_a_download_is_no_part_of_the_transform(query: str, name: str | None) ->
 
 PRESETS = {
     "card": parse_preset({"width": 400, "height": 300, "format": "auto"}),
-    "Hero": parse_preset("w=1600&fit=max&progressive=0&bg=fff"),
+    "Hero": parse_preset("w=1600&fit=max&progressive=1&bg=fff"),
     "tiny": parse_preset({"w": 0.1, "enlarge": True, "crop": ["top", "left"], "aspect": "16:9"}),
     "icon": parse_preset("fm=png8"),
     "empty": parse_preset({}),
@@ -123,8 +123,8 @@ PRESETS = {
         ("preset=card&dpr=2", "auto=format&height=600&width=800"),
         ("preset=card&fm=webp", "format=webp&height=300&width=400"),
         ("preset=card&auto=compress", "auto=compress&height=300&width=400"),
-        ("preset=hero", "background=ffffff&fit=max&progressive=0&width=1600"),
-        ("preset=hero&fm=pjpg", "background=ffffff&fit=max&format=jpg&width=1600"),
+        ("preset=hero", "background=ffffff&fit=max&progressive=1&width=1600"),
+        ("preset=hero&progressive=0&fm=pjpg", "background=ffffff&fit=max&format=jpg&width=1600"),
         ("preset=tiny", "aspect=16:9&crop=top,left&enlarge=1&width=0.1"),
         ("preset=icon", "colors=256&format=png"),
         ("preset=icon&fm=png", "format=png"),
