@@ -80,7 +80,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
         reducing = _least(lambda: Decoded(opened, header).mezzanine())
         steps += [
             ("mezzanine, after the answer: reduce, turn, colors", reducing - decoding),
-            ("mezzanine: half level", _least(mezzanine.halved)),
+            ("mezzanine: reduced levels", _least(mezzanine.reduced)),
             ("mezzanine: write, half level included", _least(lambda: _written(place, mezzanine))),
             ("another width, from the mezzanine: map", _least(lambda: read_mezzanine(place))),
             ("another width: all of it", _least(lambda: _reduced(place, order))),

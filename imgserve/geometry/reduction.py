@@ -9,6 +9,8 @@ from imgserve.transform.value import Transform
 
 MAX_MEZZANINE_PIXELS = 6_000_000
 """Half the sides of a photograph of 24 megapixels: 3000 wide, or 2000 for a portrait."""
+MEZZANINE_LEVELS = 4
+"""Each has half the sides of the one before: 1, 1/2, 1/4, 1/8."""
 _ENOUGH_PIXELS = 2_500_000
 """A loader's own reduction with so many pixels is used as it is: no second resample and no further decoding."""
 _MIN_ORIGINAL_PIXELS = 1_500_000
@@ -42,8 +44,9 @@ def _mezzanine_size(original: Format, stored: Size) -> Size:
 
 
 def mezzanine_bytes(original: Format, width: int, height: int) -> int:
-    """Return the expected size of a mezzanine's file: three bytes a pixel, and a level of half its sides."""
-    return _mezzanine_size(original, Size(width, height)).pixels * 15 // 4
+    """Return the expected size of a mezzanine's file: three bytes a pixel of all levels."""
+    pixels = _mezzanine_size(original, Size(width, height)).pixels
+    return sum(3 * pixels // 4**level for level in range(MEZZANINE_LEVELS))
 
 
 def accepts_mezzanine(transform: Transform) -> bool:

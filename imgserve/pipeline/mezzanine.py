@@ -17,7 +17,14 @@ import pyvips
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.reduction import accepts_mezzanine, is_worthwhile, jpeg_shrink, mezzanine_plan, serves
+from imgserve.geometry.reduction import (
+    MEZZANINE_LEVELS,
+    accepts_mezzanine,
+    is_worthwhile,
+    jpeg_shrink,
+    mezzanine_plan,
+    serves,
+)
 from imgserve.pipeline import load, metadata
 from imgserve.pipeline.gain_map import DATA as GAIN_MAP_DATA
 from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_map, with_gain_map
@@ -28,7 +35,7 @@ from imgserve.pipeline.stages import Job, resized, staged, weighted
 from imgserve.transform.value import Transform
 
 _SPARE = 1.2
-"""The half level is used if it has this many times the needed pixels a side: at least 46 dB to the direct picture."""
+"""A reduced level is used if it has this many times the needed pixels a side: at least 46 dB to the direct picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +48,18 @@ class Mezzanine:
     """Of the upright original, from which every size is computed."""
     height: int
     levels: Sequence[pyvips.Image]
-    """The full level, and after reading from a file, one of half its sides."""
+    """The full level, and after reading from a file, those of 1/2, 1/4 and 1/8 of its sides."""
     rights: Mapping[str, str] = field(default_factory=dict)
     """Metadata for renditions."""
     gain_map: GainMap = field(default_factory=dict)
 
-    def halved(self) -> pyvips.Image:
-        """Return the half level."""
-        full = self.levels[0]
-        size = Size(-(-full.width // 2), -(-full.height // 2))
-        return weighted(full, lambda flat: resized(flat, size)).copy_memory()
+    def reduced(self) -> list[pyvips.Image]:
+        """Return all levels, each made of the one before."""
+        levels = [self.levels[0]]
+        while len(levels) < MEZZANINE_LEVELS:
+            size = Size(-(-levels[-1].width // 2), -(-levels[-1].height // 2))
+            levels.append(weighted(levels[-1], lambda flat, size=size: resized(flat, size)).copy_memory())
+        return levels
 
 
 def is_reducible(opened: Recognized, header: Header) -> bool:
@@ -65,11 +74,11 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
         return None
     upright = Size(mezzanine.width, mezzanine.height)
     made = order.plan(upright, transform)
-    sizes = [Size(level.width, level.height) for level in mezzanine.levels]
-    if not serves(made, upright, sizes[0]):
+    full, *reduced = mezzanine.levels
+    if not serves(made, upright, Size(full.width, full.height)):
         return None
-    level = mezzanine.levels[-1 if serves(made, upright, sizes[-1], spare=_SPARE) else 0]
-    level = level.copy()
+    serving = (it for it in reversed(reduced) if serves(made, upright, Size(it.width, it.height), spare=_SPARE))
+    level = next(serving, full).copy()
     for name, text in mezzanine.rights.items():
         level.set_type(pyvips.GValue.gstr_type, name, text)
     level = with_gain_map(level, mezzanine.gain_map)
@@ -144,13 +153,13 @@ _MAX_BANDS = 4
 
 
 def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
-    """Write a mezzanine with its half level to a new file and return the bytes.
+    """Write a mezzanine with its reduced levels to a new file and return the bytes.
 
     Raises:
         OSError: the disk is full, or similar; no file is left.
         ValueError: the rights are too long.
     """
-    levels = [mezzanine.levels[0], mezzanine.halved()]
+    levels = mezzanine.reduced()
     gain_map = dict(mezzanine.gain_map)
     pixels = [*(level.write_to_memory() for level in levels), gain_map.pop(GAIN_MAP_DATA, b"")]
     values = {

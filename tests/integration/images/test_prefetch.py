@@ -13,7 +13,7 @@ from tests.servers import rendering_processes, resume
 
 ROOM = 10**9
 LARGE = encoded(noise(2000, 1500), "jpg")
-MEZZANINE = 2000 * 1500 * 15 // 4
+MEZZANINE = 2000 * 1500 * 3 * 85 // 64
 
 
 def kept(open_rig: Rig) -> set[str]:

@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -225,12 +226,13 @@ def test_renditions_say_who_made_the_picture_and_no_more(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("size", [(2561, 1707), (3839, 2160), (3840, 2160), (4032, 3024), (1500, 1001)])
-def test_the_half_level_has_the_same_edges_as_the_full_one(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_each_level_has_half_the_sides_of_the_one_before(tmp_path: Path, size: tuple[int, int]) -> None:
     mezzanine = read_mezzanine(kept(tmp_path, encoded(photograph(*size), "jpg", Q=90)))
     assert mezzanine is not None
-    full, half = mezzanine.levels
-    assert full.width * full.height <= 6_001_000
-    assert (half.width, half.height) == (-(-full.width // 2), -(-full.height // 2))
+    assert len(mezzanine.levels) == 4
+    assert mezzanine.levels[0].width * mezzanine.levels[0].height <= 6_001_000
+    for level, half in pairwise(mezzanine.levels):
+        assert (half.width, half.height) == (-(-level.width // 2), -(-level.height // 2))
     assert (mezzanine.width, mezzanine.height) == size
 
 
