@@ -3,17 +3,19 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.fetch import check_picture
 from benchmarks.figures import at_least, ratios
 from benchmarks.load import drive, request
+from benchmarks.photographs import Gallery
 from benchmarks.programs import Program, settled_seconds
 from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
 from benchmarks.setup import Setup
 
 IN_FLIGHT = 4
 OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"
+QUIET = "imgserve without access log and watcher"
 
 
 @dataclass(slots=True)
@@ -35,6 +37,8 @@ class Contender:
     program: Program | BareLoop
     make: Callable[[list[Job]], tuple[float, float]]
     """Makes them; returns the seconds and the bytes."""
+    gallery: Gallery
+    """Its own originals, so that a server that watches them does not work on those of the others."""
     burst: Rounds = field(default_factory=Rounds)
     widths: Rounds = field(default_factory=Rounds)
 
@@ -54,15 +58,16 @@ def measure(setup: Setup) -> None:
         for number in setup.pace.turns():
             turned = number % len(contenders)
             for contender in contenders[turned:] + contenders[:turned]:
-                names = setup.gallery.all_fresh()
-                contender.run(jobs(setup, names, setup.gallery.srcset()), contender.burst)
-                contender.run(jobs(setup, names, setup.gallery.new_widths()), contender.widths)
+                gallery = contender.gallery
+                names = gallery.all_fresh()
+                contender.run(jobs(gallery, names, gallery.srcset()), contender.burst)
+                contender.run(jobs(gallery, names, gallery.new_widths()), contender.widths)
     _report(setup, {contender.name: contender for contender in contenders})
 
 
-def jobs(setup: Setup, names: Iterable[str], widths: Iterable[int]) -> list[Job]:
+def jobs(gallery: Gallery, names: Iterable[str], widths: Iterable[int]) -> list[Job]:
     """List every original in every width, in an order that is the same for all."""
-    made = [Job(setup.gallery.folder / name, width) for name in names for width in widths]
+    made = [Job(gallery.folder / name, width) for name in names for width in widths]
     random.Random(len(made)).shuffle(made)
     return made
 
@@ -85,18 +90,23 @@ def our_path(name: str, width: int) -> str:
 
 def _contenders(stack: contextlib.ExitStack, setup: Setup) -> Iterator[Contender]:
     loop = stack.enter_context(bare_loop(setup.new_folder()))
-    yield _warm(setup, Contender(FLOOR, loop, lambda requested: (loop.run(requested)[0], 0.0)))
-    server = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder()))
-    check_picture(server.address, our_path(setup.gallery.fresh(setup.gallery.smallest), 200), 200)
-    yield _warm(setup, Contender(OURS, server, over_http(server, our_path)))
+    yield _warm(Contender(FLOOR, loop, lambda requested: (loop.run(requested)[0], 0.0), setup.gallery))
+    for name in (OURS, QUIET):
+        own = setup.new_folder()
+        gallery = replace(setup.gallery, folder=own / "originals")
+        gallery.folder.mkdir(parents=True)
+        server = stack.enter_context(imgserve(gallery.folder, own, quiet=name == QUIET))
+        check_picture(server.address, our_path(gallery.fresh(gallery.smallest), 200), 200)
+        yield _warm(Contender(name, server, over_http(server, our_path), gallery))
     for peer in setup.peers:
         program = stack.enter_context(peer.start(setup.gallery.folder, setup.new_folder()))
         check_picture(program.address, peer.path(setup.gallery.fresh(setup.gallery.smallest), 200), 200)
-        yield _warm(setup, Contender(peer.name, program, over_http(program, peer.path)))
+        yield _warm(Contender(peer.name, program, over_http(program, peer.path), setup.gallery))
 
 
-def _warm(setup: Setup, contender: Contender) -> Contender:
-    contender.make(jobs(setup, [setup.gallery.fresh(setup.gallery.smallest)], setup.gallery.srcset()))
+def _warm(contender: Contender) -> Contender:
+    gallery = contender.gallery
+    contender.make(jobs(gallery, [gallery.fresh(gallery.smallest)], gallery.srcset()))
     return contender
 
 
@@ -104,15 +114,17 @@ def _report(setup: Setup, contenders: dict[str, Contender]) -> None:
     page = f"burst of {len(setup.gallery.photographs)} photographs x {len(setup.gallery.srcset())} widths"
     more = f"{len(setup.gallery.photographs) * len(setup.gallery.new_widths())} more widths"
     peers = [peer.name for peer in setup.peers]
-    for what, kind, to_loop, to_peers in ((page, "burst", 2.5, {}), (more, "widths", 7, {"ipx": 10, "thumbor": 10})):
+    wanted_of = {"ipx": 15.0, "thumbor": 8.0, "thumbor, baseline JPEG": 8.0}
+    for what, kind, to_loop, to_peers in ((page, "burst", 2.5, {}), (more, "widths", 8.0, wanted_of)):
         done: dict[str, Rounds] = {name: getattr(one, kind) for name, one in contenders.items()}
         for name, rounds in done.items():
             setup.figures.add(f"{what}: {name}", "pictures/s", rounds.rates)
-        for other, least in ((FLOOR, to_loop), *((peer, to_peers.get(peer)) for peer in peers)):
+        pairs = ((OURS, FLOOR, to_loop), (QUIET, FLOOR, None), *((OURS, peer, to_peers.get(peer)) for peer in peers))
+        for one, other, least in pairs:
             wanted = at_least(least) if least else None
-            ours, theirs = done[OURS], done[other]
-            setup.figures.add(f"{what}: {OURS} / {other}", "ratio", ratios(ours.rates, theirs.rates), wanted)
-            title = f"{what}: {OURS} / {other}, by processor time"
+            ours, theirs = done[one], done[other]
+            setup.figures.add(f"{what}: {one} / {other}", "ratio", ratios(ours.rates, theirs.rates), wanted)
+            title = f"{what}: {one} / {other}, by processor time"
             setup.figures.add(title, "ratio", ratios(theirs.costs, ours.costs))
         for name, rounds in done.items():
             setup.figures.add(f"{what}: {name}, processor time a picture", "ms", rounds.costs)

@@ -97,7 +97,7 @@ def _servers(setup: Setup) -> Iterator[Server]:
 
 def _page(setup: Setup, server: Server, program: Program) -> float:
     """Make a page of pictures of new originals; return the peak in megabytes."""
-    page = jobs(setup, setup.gallery.all_fresh(), setup.gallery.srcset())
+    page = jobs(setup.gallery, setup.gallery.all_fresh(), setup.gallery.srcset())
     with sampled(program) as samples:
         over_http(program, server.path)(page)
     return samples.peak / _MEGABYTE

@@ -57,7 +57,7 @@ def installed(commands: Commands) -> tuple[list[Peer], list[str]]:
     peers: list[Peer] = []
     skipped: list[str] = []
     if commands.thumbor:
-        peers.append(_thumbor(commands.thumbor))
+        peers += [_thumbor(commands.thumbor, progressive=progressive) for progressive in (True, False)]
     else:
         skipped.append("thumbor: not found. pip install thumbor in an environment of its own; name it with --thumbor.")
     if commands.ipx:
@@ -74,7 +74,7 @@ def installed(commands: Commands) -> tuple[list[Peer], list[str]]:
     return peers, skipped
 
 
-def _thumbor(command: str) -> Peer:
+def _thumbor(command: str, *, progressive: bool) -> Peer:
     @contextlib.contextmanager
     def start(originals: Path, folder: Path) -> Iterator[Program]:
         folder.mkdir()
@@ -85,7 +85,8 @@ def _thumbor(command: str) -> Peer:
             "STORAGE = 'thumbor.storages.no_storage'\n"
             "RESULT_STORAGE = None\n"
             "ALLOW_UNSAFE_URL = True\n"
-            f"QUALITY = {_QUALITY}\n",
+            f"QUALITY = {_QUALITY}\n"
+            f"PROGRESSIVE_JPEG = {progressive}\n",
             encoding="utf-8",
         )
         host, port = address.removeprefix("http://").split(":")
@@ -93,8 +94,10 @@ def _thumbor(command: str) -> Peer:
         with serving([command, *arguments], folder, address=address) as program:
             yield program
 
-    description = f"thumbor {_version(command, '--version')}: {_CORES} processes, no result storage"
-    return Peer("thumbor", description, lambda name, width: f"/unsafe/{width}x0/{name}", start)
+    name = "thumbor" if progressive else "thumbor, baseline JPEG"
+    what = "progressive JPEG, its default" if progressive else "baseline JPEG, as imgserve"
+    description = f"{name} {_version(command, '--version')}: {_CORES} processes, no result storage, {what}"
+    return Peer(name, description, lambda name, width: f"/unsafe/{width}x0/{name}", start)
 
 
 def _ipx(command: str) -> Peer:

@@ -15,14 +15,14 @@ from benchmarks.programs import PYTHON, BenchmarkFailed, Program, free_address, 
 LOOP_THREADS = 2
 
 _QUIET = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ORIGINALS__WATCH": "false"}
-"""The only settings that are not the defaults. Serving is measured without the log, and without recording originals."""
+"""The settings that are not the defaults in most chapters: no access log, and originals are not recorded."""
 
 
 @contextlib.contextmanager
-def imgserve(originals: Path, folder: Path, **settings: str) -> Iterator[Program]:
-    """Run `imgserve serve` with an empty cache in a new folder: defaults, no access log, and these settings."""
+def imgserve(originals: Path, folder: Path, *, quiet: bool = True, **settings: str) -> Iterator[Program]:
+    """Run `imgserve serve` with an empty cache in a new folder: defaults, quiet unless denied, and these settings."""
     command = [*PYTHON, "imgserve", "serve", str(originals), "--cache", str(folder / "cache"), "--port", "0"]
-    with serving(command, folder, {**_QUIET, **settings}) as program:
+    with serving(command, folder, {**(_QUIET if quiet else {}), **settings}) as program:
         yield program
 
 

@@ -35,9 +35,10 @@ def test_a_named_command_goes_before_path(tmp_path: Path) -> None:
 def test_a_peer_describes_its_version_and_its_addresses(
     tmp_path: Path, kind: str, says: str, description: str, path: str
 ) -> None:
-    (peer,), _ = installed(Commands(**{kind: script(tmp_path, kind, says)}))
+    (peer, *others), _ = installed(Commands(**{kind: script(tmp_path, kind, says)}))
     assert peer.description.startswith(description)
     assert peer.path("a.jpg", 700) == path
+    assert [other.name for other in others] == (["thumbor, baseline JPEG"] if kind == "thumbor" else [])
 
 
 def test_an_nginx_that_cannot_resize_is_no_peer(tmp_path: Path) -> None:
