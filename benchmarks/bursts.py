@@ -10,7 +10,7 @@ from benchmarks.figures import at_least, ratios
 from benchmarks.load import drive, request
 from benchmarks.photographs import Gallery
 from benchmarks.programs import Program, settled_seconds
-from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve
+from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve, imgserve_as_shipped
 from benchmarks.setup import Setup
 
 IN_FLIGHT = 4
@@ -91,11 +91,11 @@ def our_path(name: str, width: int) -> str:
 def _contenders(stack: contextlib.ExitStack, setup: Setup) -> Iterator[Contender]:
     loop = stack.enter_context(bare_loop(setup.new_folder()))
     yield _warm(Contender(FLOOR, loop, lambda requested: (loop.run(requested)[0], 0.0), setup.gallery))
-    for name in (OURS, QUIET):
+    for name, start in ((OURS, imgserve_as_shipped), (QUIET, imgserve)):
         own = setup.new_folder()
         gallery = replace(setup.gallery, folder=own / "originals")
         gallery.folder.mkdir(parents=True)
-        server = stack.enter_context(imgserve(gallery.folder, own, quiet=name == QUIET))
+        server = stack.enter_context(start(gallery.folder, own))
         check_picture(server.address, our_path(gallery.fresh(gallery.smallest), 200), 200)
         yield _warm(Contender(name, server, over_http(server, our_path), gallery))
     for peer in setup.peers:

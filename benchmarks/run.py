@@ -88,8 +88,7 @@ def _head(
     lines = [
         ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
         f"Requests come from the same machine and share its cores. Hits are requested by {generator.name}.",
-        f"Memory is {KIND}, added up over processes. One server process, rendering as shipped; access log and watcher"
-        " off, except where the table says otherwise.",
+        f"Memory is {KIND}, added up over processes. One server process, access log and watcher off but in bursts.",
     ]
     return [
         *lines,

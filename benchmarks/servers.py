@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.programs import PYTHON, BenchmarkFailed, Program, free_address, processor_seconds, serving, started
 
@@ -19,10 +20,19 @@ _QUIET = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ORIGINALS__WATCH": "false"}
 
 
 @contextlib.contextmanager
-def imgserve(originals: Path, folder: Path, *, quiet: bool = True, **settings: str) -> Iterator[Program]:
-    """Run `imgserve serve` with an empty cache in a new folder: defaults, quiet unless denied, and these settings."""
+def imgserve(originals: Path, folder: Path, **settings: str) -> Iterator[Program]:
+    """Run `imgserve serve` with an empty cache in a new folder: no access log, no watcher, and these settings."""
+    with imgserve_as_shipped(originals, folder, {**_QUIET, **settings}) as program:
+        yield program
+
+
+@contextlib.contextmanager
+def imgserve_as_shipped(
+    originals: Path, folder: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Program]:
+    """Run `imgserve serve` with an empty cache in a new folder: all defaults, except these settings."""
     command = [*PYTHON, "imgserve", "serve", str(originals), "--cache", str(folder / "cache"), "--port", "0"]
-    with serving(command, folder, {**(_QUIET if quiet else {}), **settings}) as program:
+    with serving(command, folder, settings) as program:
         yield program
 
 

@@ -57,8 +57,8 @@ class Mezzanine:
         """Return all levels, each made of the one before."""
         levels = [self.levels[0]]
         while len(levels) < MEZZANINE_LEVELS:
-            size = Size(-(-levels[-1].width // 2), -(-levels[-1].height // 2))
-            levels.append(weighted(levels[-1], lambda flat, size=size: resized(flat, size)).copy_memory())
+            half = Size(-(-levels[-1].width // 2), -(-levels[-1].height // 2))
+            levels.append(weighted(levels[-1], functools.partial(resized, size=half)).copy_memory())
         return levels
 
 

@@ -437,7 +437,13 @@ def test_a_palette_has_at_most_the_requested_colors(output: str, colors: int) ->
 
 @pytest.mark.parametrize(
     ("query", "progressive"),
-    [("", False), ("progressive=1", True), ("fm=pjpg", True), ("progressive=0", False), ("fm=pjpg&progressive=0", False)],
+    [
+        ("", False),
+        ("progressive=1", True),
+        ("fm=pjpg", True),
+        ("progressive=0", False),
+        ("fm=pjpg&progressive=0", False),
+    ],
 )
 def test_a_jpeg_is_baseline_unless_a_progressive_one_is_requested(query: str, progressive: bool) -> None:
     picture = opened(made(encoded_noise("jpg"), query).data)
