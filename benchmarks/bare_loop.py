@@ -37,7 +37,7 @@ def pipeline(data: bytes, width: int) -> pyvips.Image:
     height = max(1, round(header.height / factor))
     shrink = next((shrink for shrink in _SHRINKS if factor >= 2 * shrink), 1)
     image = pyvips.Image.jpegload_buffer(data, shrink=shrink, access="sequential", fail_on="error")
-    image = image.resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
+    image = image.resize(width / image.width, vscale=height / image.height, kernel="lanczos3", gap=0.0)
     if image.get_typeof("icc-profile-data"):
         image = image.icc_transform("srgb", embedded=True, intent="relative", black_point_compensation=True, depth=8)
     return image
