@@ -99,6 +99,8 @@ def _of_codes(image: pyvips.Image, primaries: int, transfer: int) -> pyvips.Imag
 
 
 def _with_profile(image: pyvips.Image, xy: Chromaticities, gamma: float | None) -> pyvips.Image:
+    if image.bands < 3 and not gamma:  # noqa: PLR2004  gray has no primaries
+        return image
     try:
         profile = icc_profile(tuple(xy), gamma)
     except ZeroDivisionError:

@@ -25,16 +25,16 @@ GainMap = Mapping[str, Any]
 
 
 def read_gain_map(data: bytes) -> GainMap:
-    """Return the fields of the gain map of a JPEG; none if it has no gain map, or a damaged one."""
+    """Return the fields of the gain map of a JPEG; none if it has no gain map, or one that is larger than itself."""
     if not any(sign in data[:_HEAD_BYTES] for sign in _SIGNS):
         return {}
     try:
         image = pyvips.Image.uhdrload_buffer(data)
         found = {name: image.get(name) for name in _FIELDS}
-        pyvips.Image.jpegload_buffer(found[DATA], fail_on="error").avg()
+        gains = pyvips.Image.jpegload_buffer(found[DATA])
     except pyvips.Error:
         return {}  # the picture itself is readable
-    return found
+    return found if gains.width <= image.width and gains.height <= image.height else {}
 
 
 def fields_of(image: pyvips.Image) -> GainMap:
@@ -57,17 +57,26 @@ def without_gain_map(image: pyvips.Image) -> pyvips.Image:
 
 
 def adapted(gain_map: GainMap, job: Job) -> GainMap:
-    """Return a gain map that is cropped, resized and turned like its picture; a searched crop is found already."""
+    """Return a gain map that is cropped, resized and turned like its picture; none if it is damaged.
+
+    A crop that is searched in the pixels is a planned one here.
+    """
     image = pyvips.Image.jpegload_buffer(gain_map[DATA])
     plan, needed = job.plan, job.plan.scaled_stored()
     share = image.width / job.stored.width
     available = plan.region.width * share / needed.width
-    job = replace(job, plan=plan.scaled_by(min(1.0, available, max(share, _FINENESS))))
+    factor = min(1.0, available, max(share, _FINENESS))
+    shrink = next((by for by in (8, 4, 2) if available >= 2 * by * factor), 1)
+    image = pyvips.Image.jpegload_buffer(gain_map[DATA], shrink=shrink, fail_on="error")
+    job = replace(job, plan=plan.scaled_by(factor))
     paint = _no_gain(gain_map)
     job = replace(job, transform=replace(job.transform, background=paint, fill_color=None, fill="solid"))
-    for stage in (region, resample, turn, angle, cut, canvas):
-        image = stage(image, job)
-    return {**gain_map, DATA: image.jpegsave_buffer(Q=_QUALITY, keep="icc")}
+    try:
+        for stage in (region, resample, turn, angle, cut, canvas):
+            image = stage(image, job)
+        return {**gain_map, DATA: image.jpegsave_buffer(Q=_QUALITY, keep="icc")}
+    except pyvips.Error:
+        return {}
 
 
 def _no_gain(gain_map: GainMap) -> tuple[int, int, int, int]:

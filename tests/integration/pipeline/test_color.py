@@ -62,7 +62,7 @@ def deep_heic(level: float, transfer: int) -> bytes:
 
 def png(color: Sequence[int], chunks: dict[bytes, bytes], *, deep: bool = False) -> bytes:
     image = (pyvips.Image.black(64, 64, bands=len(color)) + list(color)).cast("ushort" if deep else "uchar")
-    data = image.copy(interpretation="rgb16" if deep else "srgb").pngsave_buffer()
+    data = image.copy(interpretation="rgb16" if deep else "srgb" if len(color) > 2 else "b-w").pngsave_buffer()
     added = b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks.items()
@@ -131,6 +131,12 @@ DECLARED: dict[str, tuple[Callable[[], bytes], tuple[int, ...]]] = {
 def test_declared_color_is_converted(name: str, query: str) -> None:
     original, expected = DECLARED[name]
     assert near(middle(original(), query), expected, 4), middle(original(), query)
+
+
+def test_gray_has_no_primaries() -> None:
+    data = png((120,), cicp(12, 13))
+    assert facts_of(data, "1", Limits()).color_space == "gray"
+    assert near(middle(data), (120,), 0)
 
 
 @pytest.mark.parametrize("name", ["avif, P3", "heic, P3", "png, P3"])

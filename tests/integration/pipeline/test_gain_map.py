@@ -141,10 +141,22 @@ def test_the_gain_map_comes_through_the_mezzanine(tmp_path: Path, text: str, ori
     assert SIGN not in finished(plain, EncoderSettings()).data
 
 
-def test_a_damaged_gain_map_costs_no_picture() -> None:
-    data = ultra_hdr()
-    start = data.rindex(b"\xff\xd8\xff")
-    broken = data[: start + 200] + bytes(len(data) - start - 200)
+def _zeroed(data: bytes, start: int) -> bytes:
+    return data[: start + 200] + bytes(len(data) - start - 200)
+
+
+def _cut_off(data: bytes, start: int) -> bytes:
+    return data[: (start + len(data)) // 2]
+
+
+def _enormous(data: bytes, start: int) -> bytes:
+    at = data.index(b"\xff\xc0", start) + 5
+    return data[:at] + struct.pack(">HH", 65_000, 65_000) + data[at + 4 :]
+
+
+@pytest.mark.parametrize("harm", [_zeroed, _cut_off, _enormous])
+def test_a_damaged_gain_map_costs_no_picture(harm: Callable[[bytes, int], bytes]) -> None:
+    broken = harm(ultra_hdr(), ultra_hdr().rindex(b"\xff\xd8\xff"))
     picture = render(broken, parse_query("w=200&fm=jpg").transform)
     assert SIGN not in picture.data
     assert opened(picture.data).width == 200
