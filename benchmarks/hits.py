@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from benchmarks.fetch import Answer, await_tiers, counted, fetch
 from benchmarks.figures import at_least, at_most, exactly, ratios
 from benchmarks.load import drive, request
-from benchmarks.programs import Program
-from benchmarks.servers import bare_app, imgserve, plain_nginx
+from benchmarks.programs import Program, settled_seconds
+from benchmarks.servers import bare_app, imgserve, imgserve_as_shipped, plain_nginx
 from benchmarks.setup import Setup
 from benchmarks.steady import RepeatedRequest
 
@@ -86,6 +86,10 @@ def _kinds(stack: contextlib.ExitStack, setup: Setup, server: Program, warm: tup
     tag = {"if_none_match": hit.header("etag")}
     unmodified = fetch(server.address, path, **tag).expect(304)
     yield Kind("memory hit", server, RepeatedRequest(server.address, path))
+    usual = stack.enter_context(imgserve_as_shipped(setup.gallery.folder, setup.new_folder()))
+    fetch(usual.address, path).expect(200)
+    settled_seconds(usual)  # it has recorded the originals
+    yield Kind("memory hit, default settings", usual, RepeatedRequest(usual.address, path))
     bare = stack.enter_context(bare_app(_floors(hit, unmodified, setup), setup.new_folder()))
     yield Kind("bare app, same headers", bare, RepeatedRequest(bare.address, "/same"))
     yield Kind("bare app, two headers", bare, RepeatedRequest(bare.address, "/few"))
@@ -97,8 +101,7 @@ def _kinds(stack: contextlib.ExitStack, setup: Setup, server: Program, warm: tup
         yield Kind("nginx, one worker", nginx, RepeatedRequest(nginx.address, "/body.jpg"))
     yield Kind("304", server, RepeatedRequest(server.address, path, 304, tag))
     yield Kind("bare app, 304", bare, RepeatedRequest(bare.address, "/unmodified", 304))
-    off = {"IMGSERVE_CACHE__MEMORY_BYTES": "0"}
-    disk = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder(), **off))
+    disk = stack.enter_context(imgserve(setup.gallery.folder, setup.new_folder(), IMGSERVE_CACHE__MEMORY_BYTES="0"))
     fetch(disk.address, path).expect(200)
     yield Kind("disk hit", disk, RepeatedRequest(disk.address, path))
 
@@ -118,6 +121,8 @@ def _report(kinds: Mapping[str, Kind], size: int, setup: Setup) -> None:
         figures.add(f"{kind.name}{title}, {pace.connections} connections", "answers/s", kind.rates)
     for one, other, least in (
         ("memory hit", "bare app, same headers", 0.9),
+        ("memory hit, default settings", "memory hit", 0.8),
+        ("memory hit, default settings", "bare app, same headers", 1.2),
         ("memory hit", "bare app, two headers", None),
         ("memory hit", "nginx, one worker", 0.5),
         ("bare app, same headers", "nginx, one worker", None),
