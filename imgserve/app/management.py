@@ -170,7 +170,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         catalog,
         ingest,
         watcher if config.originals.watch else None,
-        InvalidationListener(catalog.notices, parts.cache, forget=parts.locator.forget),
+        InvalidationListener(catalog.notices, parts.cache, forget=parts.locator.forget, node=node if on_disk else None),
         NodeInvalidator(catalog.notices, parts.cache, node) if on_disk else None,
         purger,
         preparer,

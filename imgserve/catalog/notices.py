@@ -28,6 +28,8 @@ class Notice:
     """The image; empty for all images."""
     mezzanines: bool = False
     """Whether mezzanines are outdated too."""
+    node: str = ""
+    """The node that published it, which has removed everything from its disk already."""
 
 
 class Notices(Part):
@@ -58,7 +60,7 @@ class Notices(Part):
         if other_than:
             query = query.where(notices.c.node != other_than)
         rows = await self.database.fetch(query)
-        return [(row.number, Notice(row.kind, image_id_of(row.id), row.mezzanines)) for row in rows]
+        return [(row.number, Notice(row.kind, image_id_of(row.id), row.mezzanines, row.node)) for row in rows]
 
     async def last(self) -> int:
         """Return the newest number, or 0."""

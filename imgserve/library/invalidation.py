@@ -23,40 +23,10 @@ PURGES_KEPT = 7 * 86_400.0
 """Seconds for which purges are stored, for nodes that are off."""
 _MARGIN = 3600.0
 """Part of that time by which the clocks of nodes may differ."""
+_FOLLOWED_SECONDS = 60.0
+"""After this time the disk of a node has followed, or cannot."""
 _NOTED_SECONDS = 600.0
 """Between two notes of the position when nothing is published."""
-
-
-class InvalidationListener:
-    """Reads the log of notices once a second; to follow changes of this process too costs nothing."""
-
-    def __init__(self, notices: Notices, cache: TieredCache, *, forget: Callable[[str], None]) -> None:
-        """Create a listener; `forget` drops the cached stat of an original."""
-        self._notices = notices
-        self._cache = cache
-        self._forget = forget
-        self._last: int | None = None
-
-    async def run(self) -> None:
-        """Follow the notices until cancelled."""
-        await _repeat(self.follow)
-
-    async def follow(self) -> None:
-        """Follow the notices since the last call in memory; the first call only finds the end of the log.
-
-        Raises:
-            CatalogUnavailable: the log cannot be read now.
-        """
-        if self._last is None:
-            self._last = await self._notices.last()
-        while news := await self._notices.after(self._last):
-            for self._last, notice in news:
-                if notice.kind == "everything":
-                    self._cache.forget(None)
-                    continue
-                self._forget(notice.image_id)
-                if notice.kind == "purged":
-                    self._cache.forget(notice.image_id)
 
 
 class NodeFolder:
@@ -96,6 +66,60 @@ class NodeFolder:
         partial = self._position_file.with_suffix(".new")
         partial.write_text(str(number))
         partial.replace(self._position_file)
+
+
+class InvalidationListener:
+    """Reads the log of notices once a second; to follow changes of this process too costs nothing."""
+
+    def __init__(
+        self, notices: Notices, cache: TieredCache, *, forget: Callable[[str], None], node: NodeFolder | None = None
+    ) -> None:
+        """Create a listener; `forget` drops the cached stat of an original. There is no node without a disk tier."""
+        self._notices = notices
+        self._cache = cache
+        self._forget = forget
+        self._node = node
+        self._last: int | None = None
+        self._again = dict[str | None, tuple[int, float]]()
+        """Images that other nodes purged, by the numbers and times of the notices: this node's disk may still have
+        their renditions, from where they would come back into memory."""
+
+    async def run(self) -> None:
+        """Follow the notices until cancelled."""
+        await _repeat(self.follow)
+
+    async def follow(self) -> None:
+        """Follow the notices since the last call in memory; the first call only finds the end of the log.
+
+        Raises:
+            CatalogUnavailable: the log cannot be read now.
+        """
+        if self._last is None:
+            self._last = await self._notices.last()
+        while news := await self._notices.after(self._last):
+            for self._last, notice in news:
+                if notice.kind == "changed":
+                    self._forget(notice.image_id)
+                    continue
+                image_id = notice.image_id if notice.kind == "purged" else None
+                self._purge(image_id)
+                if self._node is not None and notice.node != self._node.name:
+                    self._again[image_id] = self._last, time.monotonic()
+        if self._node is not None and self._again:
+            await self._purge_again(self._node)
+
+    async def _purge_again(self, node: NodeFolder) -> None:
+        """Purge the memory again until the disk of this node has followed."""
+        position, long_ago = await to_thread.run_sync(node.position), time.monotonic() - _FOLLOWED_SECONDS
+        for image_id, (number, since) in list(self._again.items()):
+            self._purge(image_id)
+            if since < long_ago or (position is not None and position[0] >= number):
+                del self._again[image_id]
+
+    def _purge(self, image_id: str | None) -> None:
+        if image_id is not None:
+            self._forget(image_id)
+        self._cache.forget(image_id)
 
 
 class NodeInvalidator:

@@ -12,7 +12,7 @@ import pytest
 
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog, Notice
-from imgserve.library.invalidation import PURGES_KEPT, NodeFolder, NodeInvalidator
+from imgserve.library.invalidation import PURGES_KEPT, InvalidationListener, NodeFolder, NodeInvalidator
 from imgserve.library.record import ChangePublisher
 from imgserve.model import Rendition
 from tests.catalogs import opened
@@ -79,6 +79,26 @@ async def test_a_purge_reaches_the_disk_of_other_nodes(nodes: tuple[Node, Node, 
     await there.publisher.notify([Notice("everything", mezzanines=True)])
     await here.invalidator.follow()
     assert await here.kept() == []
+
+
+async def test_what_comes_back_from_the_disk_before_that_has_followed_leaves_the_memory_again(
+    nodes: tuple[Node, Node, Catalog], tmp_path: Path
+) -> None:
+    here, there, catalog = nodes
+    process = Node(catalog, tmp_path / "there")  # a second process of that node
+    listener = InvalidationListener(catalog.notices, process.cache, forget=lambda _: None, node=process.folder)
+    await listener.follow()
+    await purge(here, "a", mezzanines=False)
+    for _ in range(2):
+        await listener.follow()
+        assert await process.cache.get(key("a")), "it is on the disk still"
+    await there.invalidator.follow()
+    await listener.follow()
+    assert process.cache.peek(key("a")) is None
+    await process.fill("a")
+    await listener.follow()
+    assert process.cache.peek(key("a")), "it was made after the purge"
+    await process.cache.close()
 
 
 async def test_what_a_node_makes_after_its_own_purge_stays(nodes: tuple[Node, Node, Catalog]) -> None:
