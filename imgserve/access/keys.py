@@ -34,20 +34,39 @@ def key_digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _written(path: Path, digest: str) -> bool:
-    """Write the hash unless the file exists; return whether this process wrote it."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{_NAME}-", dir=path.parent)  # 0600 from birth
+def key_file(folder: Path) -> Path:
+    """Return the file in a data folder that holds the hash of the key."""
+    return folder / _NAME
+
+
+def create_key(folder: Path, *, replace: bool = False) -> str | None:
+    """Store the hash of a new key, and return the key; None if there is one already that is not to be replaced.
+
+    Of several processes that start at once, one creates the key. Servers accept a replaced key at once.
+
+    Raises:
+        OSError: the data folder cannot be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = key_file(folder)
+    if path.exists() and not replace:
+        return None
+    key = f"img_{secrets.token_urlsafe(32)}"
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{_NAME}-", dir=folder)  # 0600 from birth
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{digest}\n")
+            file.write(f"{key_digest(key)}\n")
             file.flush()
             os.fsync(descriptor)
-        os.link(temporary, path)
+        if replace:
+            Path(temporary).replace(path)
+        else:
+            os.link(temporary, path)
     except FileExistsError:
-        return False
+        return None
     finally:
-        Path(temporary).unlink()
-    return True
+        Path(temporary).unlink(missing_ok=True)
+    return key
 
 
 def _read(path: Path) -> str:
@@ -83,9 +102,15 @@ class Caller:
 class Access:
     """Checks the permission of API calls."""
 
-    def __init__(self, digest: str | KeyFileUnusableError, *, metrics: Metrics) -> None:
-        """Check calls against the hash of the admin key; without one, the error closes the API."""
+    def __init__(
+        self, digest: str | KeyFileUnusableError, *, metrics: Metrics, replaced_in: Path | None = None
+    ) -> None:
+        """Check calls against the hash of the admin key; without one, the error closes the API.
+
+        `replaced_in` is the file in which a new hash may appear.
+        """
         self.digest = digest
+        self._file, self._read_at = replaced_in, _modified(replaced_in)
         self._failures = metrics.access_failures
 
     def check(self) -> str:
@@ -99,6 +124,10 @@ class Access:
             Unauthorized: the key is missing or invalid.
             Unavailable: there is no key, so that every call is rejected.
         """
+        if (modified := _modified(self._file)) != self._read_at and self._file is not None:
+            self._read_at = modified
+            with contextlib.suppress(OSError, KeyFileUnusableError):  # the former hash stays valid
+                self.digest = _read(self._file)
         if not isinstance(self.digest, str):
             self._failures.labels("closed").inc()
             raise Unavailable(f"No call can be authorized: {_closed(self.digest)}.")
@@ -120,15 +149,10 @@ def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None])
     if setting:
         scheme, _, digest = setting.partition("sha256:")
         return key_digest(setting) if scheme else digest.lower()
-    path = folder / _NAME
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            return _read(path)
-        key = f"img_{secrets.token_urlsafe(32)}"
-        if _written(path, key_digest(key)):
+        if key := create_key(folder):
             announce(key)
-        return _read(path)
+        return _read(key_file(folder))
     except OSError as error:
         unusable = KeyFileUnusableError(f"the data folder cannot be used ({error.strerror})")
     except KeyFileUnusableError as error:
@@ -137,14 +161,22 @@ def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None])
     return unusable
 
 
+def _modified(path: Path | None) -> tuple[int, int] | None:
+    """Return what identifies a version of the file, or None."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
+
+
 def _closed(error: KeyFileUnusableError) -> str:
     return f"{error}; set access.admin_key, or correct that and restart"
 
 
 def announce_admin_key(key: str) -> None:
     """Print a new admin key to standard error, not to the log."""
-    sys.stderr.write(
-        f"The admin key of the API, shown only once and stored as a hash:\n\n    {key}\n\n"
-        "Send it as `Authorization: Bearer KEY`, or set access.admin_key to choose one.\n"
-    )
+    sys.stderr.write(f"A new API key, shown only now and stored as a hash:\n\nexport IMGSERVE_KEY={key}\n\n")
     sys.stderr.flush()

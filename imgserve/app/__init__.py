@@ -2,13 +2,14 @@
 
 from imgserve.app.application import AppFactory, configure_logging, create_app, lifespan
 from imgserve.app.pictures import Parts, originals_of, server_processes
-from imgserve.app.settings import data_folder, render_settings
+from imgserve.app.settings import create_data_folder, data_folder, render_settings
 
 __all__ = [
     "AppFactory",
     "Parts",
     "configure_logging",
     "create_app",
+    "create_data_folder",
     "data_folder",
     "lifespan",
     "originals_of",

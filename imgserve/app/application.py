@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.access.keys import Access, KeyFileUnusableError, admin_digest, announce_admin_key
+from imgserve.access.keys import Access, KeyFileUnusableError, admin_digest, announce_admin_key, key_file
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
@@ -36,7 +36,7 @@ from imgserve.web.pages import Pages, routes, static_folder
 
 
 def create_app(config: Config | None = None) -> Starlette:
-    """Return the application; without a config, of IMGSERVE_CONFIG, `config.yaml` or the built-in defaults.
+    """Return the application; without a config, of IMGSERVE_CONFIG, `imgserve.yaml` or the built-in defaults.
 
     Nothing is written or printed before its lifespan begins.
     """
@@ -56,7 +56,9 @@ def create_app(config: Config | None = None) -> Starlette:
         options=url_options(config),
         timing_headers=config.http.timing_header,
     )
-    access = Access(KeyFileUnusableError("the server has not started"), metrics=parts.metrics)
+    not_started = KeyFileUnusableError("the server has not started")
+    replaced_in = None if config.access.admin_key.get_secret_value() else key_file(data)
+    access = Access(not_started, metrics=parts.metrics, replaced_in=replaced_in)
     ops = Operations(
         functools.partial(_check, parts, management, access),
         _collected(parts.metrics),

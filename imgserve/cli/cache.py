@@ -1,6 +1,7 @@
 """Commands that inspect and clean the folder of renditions."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def _holdings(noun: str, tier: DiskTier | MezzanineTier) -> str:
 @contextlib.contextmanager
 def _opened(path: Path | None, folder: Path | None) -> Iterator[dict[str, DiskTier | MezzanineTier]]:
     """Open the tiers of the folder, by what they hold."""
-    settings = Config.load(path, overrides={"cache.folder": folder}, options={"cache.folder": "--cache"}).cache
+    # No original is read here, and the default folder of originals, the current one, may well contain the cache.
+    overrides = {"cache.folder": folder, "originals.folder": os.devnull}
+    settings = Config.load(path, overrides=overrides, options={"cache.folder": "--cache"}).cache
     if not settings.folder.is_dir():
         raise click.ClickException(f"there is no folder of renditions at {settings.folder}")
     tiers: dict[str, DiskTier | MezzanineTier] = {

@@ -5,7 +5,16 @@ from typing import Literal, cast, get_args
 import click
 
 from imgserve.cli.main import Remote
-from imgserve.cli.output import counted, echo_all, image_line, image_text, json_option, size_text, time_text
+from imgserve.cli.output import (
+    IMAGE_HEADER,
+    counted,
+    echo_all,
+    image_line,
+    image_text,
+    json_option,
+    size_text,
+    time_text,
+)
 from imgserve.cli.remote import connected, detail_options, filter_options, selection
 from imgserve.client.api import Changes, Filters, Listing, Stats
 
@@ -41,7 +50,7 @@ def find(
     if order is not None:
         listing["order"] = order
     with connected(remote) as client:
-        echo_all(client.find(limit=limit, **listing), image_line, as_json=as_json)
+        echo_all(client.find(limit=limit, **listing), image_line, as_json=as_json, header=IMAGE_HEADER)
 
 
 @click.command()
@@ -61,12 +70,13 @@ def show(remote: Remote, *, image_id: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def similar(remote: Remote, *, image_id: str, distance: int | None, limit: int | None, as_json: bool) -> None:
-    """List images that look like this one, most similar first: distance, then the columns of find."""
+    """List images that look like this one, most similar first, with the number of bits that differ."""
     with connected(remote) as client:
         echo_all(
             client.similar(image_id, distance=distance, limit=limit),
-            lambda found: f"{found.distance:2}  {image_line(found.image) if found.image else found.image_id}",
+            lambda found: f"{found.distance:4}  {image_line(found.image) if found.image else found.image_id}",
             as_json=as_json,
+            header=f"BITS  {IMAGE_HEADER}",
         )
 
 
@@ -77,8 +87,8 @@ def duplicates(remote: Remote, *, as_json: bool) -> None:
     """List images with identical bytes in groups separated by an empty line; as JSON, one array per group."""
     with connected(remote) as client:
         for number, group in enumerate(client.duplicates()):
-            if number and not as_json:
-                click.echo()
+            if not as_json:
+                click.echo("" if number else IMAGE_HEADER)
             echo_all([group], lambda images: "\n".join(map(image_line, images)), as_json=as_json)
 
 
@@ -152,4 +162,5 @@ def problems(remote: Remote, *, prefix: str, as_json: bool) -> None:
             client.problems(prefix),
             lambda problem: f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}",
             as_json=as_json,
+            header=f"{'SINCE':16}  FILE: REASON",
         )

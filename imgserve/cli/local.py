@@ -1,6 +1,7 @@
 """Commands that need no server: config, render and samples."""
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -10,7 +11,9 @@ import click
 
 from imgserve.app import render_settings
 from imgserve.cli.main import config_option
+from imgserve.cli.output import size_text
 from imgserve.config import Config
+from imgserve.config.load import settings_file
 from imgserve.config.table import example as example_file
 from imgserve.config.table import schema as json_schema
 from imgserve.formats import BY_EXTENSION
@@ -30,7 +33,7 @@ def config() -> None:
 def check(path: Path | None) -> None:
     """Check the settings and list every mistake."""
     Config.load(path)
-    click.echo("The settings are fine.")
+    click.echo(f"{settings_file(path, os.environ) or 'The default settings'}: no mistakes")
 
 
 @config.command()
@@ -78,7 +81,7 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
         sys.stdout.buffer.write(result.data)
     else:
         rendition.write_bytes(result.data)
-    summary = f"{rendition}: {result.width}x{result.height} {result.media_type}, {len(result.data)} bytes"
+    summary = f"{rendition}: {result.width}x{result.height} {result.media_type}, {size_text(len(result.data))}"
     click.echo("; ".join([summary, *parsed.notes, *result.notes]), err=True)
 
 

@@ -2,14 +2,15 @@
 
 import importlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
+from click.shell_completion import CompletionItem, get_completion_class
 
 from imgserve import __version__
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, suggestion
 
 SERVER_VARIABLE = "IMGSERVE_SERVER"
 KEY_VARIABLE = "IMGSERVE_KEY"
@@ -18,7 +19,9 @@ config_option = click.option("--config", "path", type=click.Path(path_type=Path)
 
 _LOCAL = {
     "cache": ("cache", "Inspect and clean the folder of renditions; safe while servers use it."),
+    "completion": ("main", "Print the completion script of a shell."),
     "config": ("local", "Check and describe the settings."),
+    "keys": ("serve", "Replace the key of the API."),
     "render": ("local", "Render one picture without a server."),
     "samples": ("local", "Copy the sample pictures into a folder."),
     "serve": ("serve", "Serve the pictures of a folder (default: the current one)."),
@@ -46,6 +49,8 @@ _REMOTE = {
 """Commands that talk to a running server, likewise."""
 
 _INTERRUPTED = 130
+_COMPLETE = "_IMGSERVE_COMPLETE"
+"""The variable by which a shell asks for completions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,32 @@ class Remote:
 
     server: str | None
     key: str | None = field(repr=False)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Store an option of the connection, which may be before or after the name of the command."""
+    if value is not None and param.name:
+        ctx.obj = replace(ctx.obj or Remote(None, None), **{param.name: value})
+
+
+def _connection_options(*, environment: bool) -> list[click.Parameter]:
+    """Return the options that name the server and the key; the environment is read once, by those of `imgserve`."""
+    shared: dict[str, Any] = {"expose_value": False, "callback": _remember, "show_envvar": True}
+    return [
+        click.Option(
+            ["--server"],
+            metavar="URL",
+            help="URL of the running server.",
+            envvar=SERVER_VARIABLE if environment else None,
+            **shared,
+        ),
+        click.Option(
+            ["--key"],
+            help="API key; visible to other users of this machine if set here.",
+            envvar=KEY_VARIABLE if environment else None,
+            **shared,
+        ),
+    ]
 
 
 class _Commands(click.Group):
@@ -66,7 +97,23 @@ class _Commands(click.Group):
         found = (_LOCAL | _REMOTE).get(cmd_name)
         if found is None:
             return None
-        return cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), cmd_name))
+        command = cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), cmd_name))
+        if cmd_name in _REMOTE and "server" not in {param.name for param in command.params}:
+            command.params += _connection_options(environment=False)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"no command {args[0]!r}{suggestion(args[0], self.list_commands(ctx))}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands without importing them."""
+        commands = sorted((_LOCAL | _REMOTE).items())
+        found = [CompletionItem(name, help=text) for name, (_, text) in commands if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
         for title, commands in (("Commands", _LOCAL), ("Commands for a running server (--server)", _REMOTE)):
@@ -74,22 +121,38 @@ class _Commands(click.Group):
                 formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="imgserve")
-@click.option("--server", metavar="URL", envvar=SERVER_VARIABLE, show_envvar=True, help="URL of the running server.")
-@click.option(
-    "--key", envvar=KEY_VARIABLE, show_envvar=True, help="API key; visible to other users of this machine if set here."
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=_connection_options(environment=True),
 )
+@click.version_option(__version__, prog_name="imgserve")
 @click.pass_context
-def cli(ctx: click.Context, server: str | None, key: str | None) -> None:
+def cli(ctx: click.Context) -> None:
     """An on-demand resizing image CDN origin server."""
-    ctx.obj = Remote(server, key)
+    ctx.obj = ctx.obj or Remote(None, None)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands and options in a shell.
+
+    \b
+    bash:  eval "$(imgserve completion bash)"          in ~/.bashrc
+    zsh:   eval "$(imgserve completion zsh)"           in ~/.zshrc, after compinit
+    fish:  imgserve completion fish | source           in ~/.config/fish/config.fish
+    """  # noqa: D301  click reads the character
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.ClickException(f"there is no completion for {shell}")
+    click.echo(kind(cli, {}, "imgserve", _COMPLETE).source())
 
 
 def main() -> None:
     """Run a command. An expected error prints one sentence to standard error and exits with status 1."""
     try:
-        cli.main(standalone_mode=False)
+        cli.main(prog_name="imgserve", complete_var=_COMPLETE, standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(_INTERRUPTED)
     except click.UsageError as error:
@@ -98,6 +161,10 @@ def main() -> None:
     except click.ClickException as error:
         click.echo(f"imgserve: {error.format_message()}", err=True)
         sys.exit(error.exit_code)
-    except (ImgserveError, OSError) as error:
-        click.echo(f"imgserve: {error.detail if isinstance(error, ImgserveError) else error}", err=True)
+    except ImgserveError as error:
+        click.echo(f"imgserve: {error.detail}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename is not None else ""
+        click.echo(f"imgserve: {name}{error.strerror or error}", err=True)
         sys.exit(1)

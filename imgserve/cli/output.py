@@ -36,14 +36,16 @@ def echo(text: str, *, err: bool = False) -> None:
     click.echo(plain.encode("utf-8", "surrogateescape"), err=err)
 
 
-def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool) -> None:
-    """Print each value as it arrives."""
-    for item in items:
+def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool, header: str = "") -> None:
+    """Print each value as it arrives, for people below a header."""
+    for number, item in enumerate(items):
         if as_json:
             click.echo(json_line(item))
-        else:
-            for part in line(item).split("\n"):
-                echo(part)
+            continue
+        if header and not number:
+            echo(header)
+        for part in line(item).split("\n"):
+            echo(part)
 
 
 def json_line(value: Any) -> str:
@@ -51,10 +53,13 @@ def json_line(value: Any) -> str:
     return json.dumps(_document(value))
 
 
+IMAGE_HEADER = f"{'FORMAT':6} {'PIXELS':>11} {'SIZE':>9}  {'CHANGED':16}  ID"
+
+
 def image_line(image: Image) -> str:
-    """Return the line of an image in a list; the id comes last because its length varies."""
+    """Return the line of an image in a list, below IMAGE_HEADER; the id comes last because its length varies."""
     extent = f"{image.width}x{image.height}"
-    return f"{image.format:5} {extent:>11} {size_text(image.size):>9}  {time_text(image.changed)}  {image.image_id}"
+    return f"{image.format:6} {extent:>11} {size_text(image.size):>9}  {time_text(image.changed)}  {image.image_id}"
 
 
 def image_text(image: Image) -> str:

@@ -10,22 +10,24 @@ from typing import Any, get_type_hints
 import click
 
 from imgserve.cli.main import KEY_VARIABLE, SERVER_VARIABLE, Remote
-from imgserve.client.api import AsyncImgserve, Filters, FocalPoint, Imgserve
+from imgserve.cli.output import echo
+from imgserve.client.api import AsyncImgserve, Filters, FocalPoint, Imgserve, Retries
 from imgserve.errors import Unauthorized
 
 Command = Callable[..., Any]
+_RETRIES = Retries(report=lambda error, wait: echo(f"imgserve: {error.detail} Next try in {wait:.1f} s.", err=True))
 
 
 @contextlib.contextmanager
 def connected(remote: Remote) -> Iterator[Imgserve]:
     """Yield a client of the server; its errors become messages of the command line."""
-    with command_line_errors(remote), Imgserve(_address(remote), key=remote.key) as client:
+    with command_line_errors(remote), Imgserve(_address(remote), key=remote.key, retries=_RETRIES) as client:
         yield client
 
 
 def async_client(remote: Remote) -> AsyncImgserve:
     """Return an asynchronous client of the server."""
-    return AsyncImgserve(_address(remote), key=remote.key)
+    return AsyncImgserve(_address(remote), key=remote.key, retries=_RETRIES)
 
 
 def _address(remote: Remote) -> str:
@@ -33,7 +35,7 @@ def _address(remote: Remote) -> str:
         return remote.server
     command = click.get_current_context().info_name
     raise click.UsageError(
-        f"this command needs a running server: imgserve --server URL {command} ..., or set {SERVER_VARIABLE}"
+        f"this command needs a running server: imgserve {command} --server URL ..., or set {SERVER_VARIABLE}"
     )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import click
 
 from imgserve.cli.main import Remote
-from imgserve.cli.output import Progress, counted, echo, echo_all, json_line, json_option
+from imgserve.cli.output import Progress, counted, echo, echo_all, json_line, json_option, size_text
 from imgserve.cli.remote import connected, filter_options, selection
 from imgserve.client import ImageUrls, Parameters
 from imgserve.client.api import Filters, Warmed
@@ -124,7 +124,7 @@ def convert(remote: Remote, *, image_id: str, rendition: Path, parameters: str, 
         sys.stdout.buffer.write(picture.data)
     else:
         picture.save(rendition)
-    summary = f"{rendition}: {picture.media_type}, {len(picture.data)} bytes"
+    summary = f"{rendition}: {picture.media_type}, {size_text(len(picture.data))}"
     echo("; ".join(filter(None, [summary, picture.adjusted])), err=True)
 
 

@@ -1,62 +1,119 @@
 """The command that starts the server."""
 
+import contextlib
 import itertools
 import logging
+import os
 import resource
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from imgserve.app import AppFactory, configure_logging, data_folder, originals_of, server_processes
+from imgserve import __version__
+from imgserve.access.keys import create_key, key_file
+from imgserve.app import AppFactory, configure_logging, create_data_folder, data_folder, originals_of, server_processes
 from imgserve.cli.main import config_option
 from imgserve.client.urls import quoted_id
 from imgserve.config import Config
+from imgserve.config.load import settings_file
 from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
 
 _OPTIONS = {
     "originals.folder": "ORIGINALS",
-    "cache.folder": "--cache",
     "originals.data_folder": "--data",
+    "cache.folder": "--cache",
     "server.host": "--host",
     "server.port": "--port",
     "server.workers": "--workers",
 }
 _EXAMPLES = 3
+_COLUMNS = 79
 _OTHER_DESCRIPTORS = 256
 """For originals, cache, ledger, rendering processes, logs."""
 
 _log = logging.getLogger(__name__)
 
 
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name the folders of a server."""
+    for option in (
+        click.option("--data", type=click.Path(path_type=Path), help="Folder of the catalog and the hash of the key."),
+        config_option,
+        click.argument("originals", required=False, type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.argument("originals", required=False, type=click.Path(path_type=Path))
-@config_option
+@_options
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of renditions.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder of the catalog and the admin key.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.")
 @click.option("--workers", metavar="N|auto", help="Server processes.")
 def serve(  # noqa: PLR0917  one argument an option
     originals: Path | None,
     path: Path | None,
-    cache: Path | None,
     data: Path | None,
+    cache: Path | None,
     host: str | None,
     port: int | None,
     workers: str | None,
 ) -> None:
     """Serve the pictures of a folder (default: the current one)."""
-    values = (originals, cache, data, host, port, workers)
+    values = (originals, data, cache, host, port, workers)
     config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
     configure_logging(config)
+    folder, own = config.originals.folder, data_folder(config)
+    if not folder.is_dir():
+        raise click.ClickException(f"there is no folder of originals at {folder}")
+    _log.info("originals in %s, data in %s (--data for another folder)", folder, own)
+    _log.info("settings: %s", settings_file(path, os.environ) or "the defaults (no imgserve.yaml in this folder)")
+    key, shown = None, False
+    if not config.access.admin_key.get_secret_value():
+        with contextlib.suppress(OSError):  # the server reports it
+            create_data_folder(config, own)
+            key = create_key(own)
+
+    def announce(address: str) -> None:
+        nonlocal shown
+        shown = True
+        reset = ["imgserve", "keys", "reset", *([str(originals)] if originals else [])]
+        reset += [*(["--config", str(path)] if path else []), *(["--data", str(data)] if data else [])]
+        click.echo(_banner(config, address, key, shlex.join(reset)), err=True)
+
+    status = run(AppFactory(config), _server_options(config), announce)
+    if key and not shown:
+        key_file(own).unlink(missing_ok=True)  # nobody has seen the key
+    sys.exit(status)
+
+
+@click.group()
+def keys() -> None:
+    """Replace the key of the API."""
+
+
+@keys.command()
+@_options
+def reset(originals: Path | None, path: Path | None, data: Path | None) -> None:
+    """Print a new key for the server of a folder (default: the current one), and reject the former one.
+
+    Pass the folder and the options that `imgserve serve` receives. Running servers accept the new key at once.
+    """
+    overrides = {"originals.folder": originals, "originals.data_folder": data}
+    config = Config.load(path, overrides=overrides, options=_OPTIONS)
+    if config.access.admin_key.get_secret_value():
+        raise click.ClickException("the key is the one of the setting access.admin_key: change it there, and restart")
     if not config.originals.folder.is_dir():
         raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
-    _log.info("originals in %s, data in %s (--data for another folder)", config.originals.folder, data_folder(config))
-    sys.exit(run(AppFactory(config), _server_options(config), _announcement(config)))
+    folder = data_folder(config)
+    create_data_folder(config, folder)
+    click.echo(f"export IMGSERVE_KEY={create_key(folder, replace=True)}")
 
 
 def _server_options(config: Config) -> ServerOptions:
@@ -80,15 +137,25 @@ def _server_options(config: Config) -> ServerOptions:
     )
 
 
-def _announcement(config: Config) -> Callable[[str], None]:
-    """Return a function that prints the URLs of the first few originals."""
-
-    def announce(address: str) -> None:
-        places = originals_of(config)
-        if not address.startswith("http"):
-            return  # a Unix socket has no URL to open
-        click.echo(f"Serving {config.originals.folder.resolve()}. Open {address}/ or", err=True)
-        for image_id in itertools.islice(places.list(), _EXAMPLES):
-            click.echo(f"  {address}{config.urls.prefix}/{quoted_id(image_id)}?width=400&auto=format", err=True)
-
-    return announce
+def _banner(config: Config, address: str, key: str | None, reset: str) -> str:
+    """Return the box that says what to open, and how to use the API."""
+    line = "\u2500" * _COLUMNS
+    rows = [line, f"imgserve {__version__} serves {config.originals.folder.resolve()}", ""]
+    if address.startswith("http"):  # a Unix socket has no URL to open
+        address = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        rows += [f"Open      {address}/", f"API docs  {address}/docs/api"]
+        found = [quoted_id(image_id) for image_id in itertools.islice(originals_of(config).list(), _EXAMPLES)]
+        rows += [f"Picture   {address}{config.urls.prefix}/{one}?width=400&auto=format" for one in found]
+        if not found:
+            rows.append("Pictures  none yet: copy some into the folder, and they are served at once")
+    if key:
+        server = f"IMGSERVE_SERVER={address} " if address.startswith("http") else ""
+        rows += ["API key   shown only now; it gives full access. For the imgserve commands in another terminal:", ""]
+        rows += [f"export {server}IMGSERVE_KEY={key}", ""]
+    elif config.access.admin_key.get_secret_value():
+        rows.append("API key   the one of the setting access.admin_key")
+    else:
+        rows.append("API key   shown at the first start, and stored only as a hash")
+    if not config.access.admin_key.get_secret_value():
+        rows.append(f"New key   {reset}")
+    return "\n".join([*rows, line])

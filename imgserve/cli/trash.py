@@ -5,7 +5,7 @@ import sys
 import click
 
 from imgserve.cli.main import Remote
-from imgserve.cli.output import echo, echo_all, image_line, json_option, size_text, time_text
+from imgserve.cli.output import counted, echo, echo_all, image_line, json_option, size_text, time_text
 from imgserve.cli.remote import connected, filter_options, selection
 from imgserve.client.api import Deleted, Filters, Imgserve, ServerUnreachable
 from imgserve.errors import ImageNotFound, ImgserveError, TrashItemNotFound, Unauthorized
@@ -41,15 +41,18 @@ def _delete_line(deleted: Deleted) -> str:
 @json_option
 @click.pass_obj
 def trash(remote: Remote, *, empty: bool, as_json: bool) -> None:
-    """List deleted images that can be restored: expiry, size, trash item, image id."""
+    """List deleted images that can be restored, with the time until which they are kept."""
     with connected(remote) as client:
         if empty:
+            removed = len(client.trash())
             client.empty_trash()
+            click.echo(f'{{"deleted": {removed}}}' if as_json else f"{counted(removed, 'image')} deleted permanently")
         else:
             echo_all(
                 client.trash(),
                 lambda item: f"{time_text(item.until)} {size_text(item.size):>9}  {item.item}  {item.image_id}",
                 as_json=as_json,
+                header=f"{'UNTIL':16} {'SIZE':>9}  {'TRASH ITEM':34}  ID",
             )
 
 

@@ -78,7 +78,8 @@ async def _send(remote: Remote, uploads: list[Upload], parallel: int, details: D
             if as_json:
                 echo(json_line(sent))
             elif sent.uploaded is not None:
-                echo(f"{sent.uploaded.outcome:8} {sent.uploaded.image.image_id}  {sent.uploaded.image.url}")
+                image = sent.uploaded.image
+                echo(f"{sent.uploaded.outcome:8} {sent.name} -> {image.image_id}  {image.url}")
             else:
                 reason = sent.error.strerror if isinstance(sent.error, OSError) else None
                 echo(f"imgserve: {sent.name}: {reason or sent.error}", err=True)

@@ -128,7 +128,7 @@ class Config(BaseSettings):
         """Return the settings of the file, overridden by the environment, overridden by `overrides`.
 
         Args:
-            path: the settings file; default: IMGSERVE_CONFIG, else `config.yaml` in the current folder, if it exists.
+            path: the settings file; default: IMGSERVE_CONFIG, else `imgserve.yaml` in the current folder, if it exists.
             environ: environment variables; default: those of the process.
             overrides: values by dotted name; None is ignored.
             options: names of the overrides on the command line, for messages.

@@ -15,7 +15,7 @@ from imgserve.config.table import Setting, SettingPath, environment_name, table
 from imgserve.config.yaml_file import read_yaml
 from imgserve.errors import ConfigError, quoted
 
-DEFAULT_FILE = Path("config.yaml")
+_DEFAULT_FILE = Path("imgserve.yaml")
 """The settings file in the current folder, used unless another is named."""
 _PREFIX = "IMGSERVE_"
 _CONFIG_VARIABLE = "IMGSERVE_CONFIG"
@@ -105,7 +105,7 @@ def settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     """Return the file that is read: the given one, that of the environment, or the one in the current folder."""
     if path or environ.get(_CONFIG_VARIABLE):
         return path or Path(environ[_CONFIG_VARIABLE])
-    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    return _DEFAULT_FILE if _DEFAULT_FILE.exists() else None
 
 
 def _file_layer(path: Path) -> _Layer:

@@ -11,6 +11,10 @@ from imgserve.errors import ConfigError
 
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _EVERYONE = 0o666
+_HINTS = {
+    errno.EADDRINUSE: "; is another server running? Stop it, or choose another port with --port (0 for any free one)",
+    errno.EACCES: "; ports below 1024 need special permission: choose a higher one with --port",
+}
 
 
 def bind(host: str, port: int, uds: str | None) -> list[socket.socket]:
@@ -19,7 +23,7 @@ def bind(host: str, port: int, uds: str | None) -> list[socket.socket]:
     try:
         return [_bind_path(uds)] if uds else _bind_host(host, port)
     except OSError as error:
-        raise ConfigError([f"cannot listen on {where}: {error.strerror}"]) from error
+        raise ConfigError([f"cannot listen on {where}: {error.strerror}{_HINTS.get(error.errno or 0, '')}"]) from error
 
 
 def address_of(sockets: Sequence[socket.socket], host: str) -> str:

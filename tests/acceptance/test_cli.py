@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +14,8 @@ import yaml
 
 import imgserve as package
 from tests.pictures import encoded, opened, quarters
-from tests.prefork import ROOT
-from tests.servers import imgserve, server, settled
+from tests.prefork import PATIENCE, ROOT
+from tests.servers import environment, imgserve, server, settled
 
 KEY = "img_" + "k" * 43
 PNG = encoded(quarters(), "png")
@@ -56,7 +57,7 @@ def test_render_writes_to_standard_output(shoe: Path, tmp_path: Path) -> None:
 
 
 def test_render_obeys_the_settings(shoe: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("limits: {output_side: 60}\npresets: {card: width=50&height=50}\n")
+    (tmp_path / "imgserve.yaml").write_text("limits: {output_side: 60}\npresets: {card: width=50&height=50}\n")
     imgserve("render", shoe, "large.webp", "width=300&fit=max", cwd=tmp_path)
     imgserve("render", shoe, "card.png", "preset=card", cwd=tmp_path)
     large, card = (opened((tmp_path / name).read_bytes()) for name in ("large.webp", "card.png"))
@@ -102,9 +103,9 @@ def test_render_reports_that_there_is_no_original(tmp_path: Path) -> None:
 def test_config_example_is_a_config_that_checks_fine(tmp_path: Path) -> None:
     example = imgserve("config", "example", cwd=tmp_path)
     assert example.returncode == 0
-    (tmp_path / "config.yaml").write_text(example.stdout)
+    (tmp_path / "imgserve.yaml").write_text(example.stdout)
     done = imgserve("config", "check", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "The settings are fine.\n")
+    assert (done.returncode, done.stdout) == (0, "imgserve.yaml: no mistakes\n")
 
 
 def test_config_schema_names_every_section_of_the_example(tmp_path: Path) -> None:
@@ -157,8 +158,10 @@ def test_serve_reports_that_a_port_is_in_use(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = imgserve("serve", tmp_path, "--port", port, cwd=tmp_path, IMGSERVE_CACHE__FOLDER=str(tmp_path / ".c"))
     assert done.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; is another server running?" in done.stderr
+    assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not (tmp_path / ".imgserve/admin-key").exists()  # its key was not shown
 
 
 def test_serve_reports_what_to_open(shoe: Path) -> None:
@@ -171,6 +174,43 @@ def test_serve_reports_what_to_open(shoe: Path) -> None:
 def test_the_first_line_says_where_originals_and_data_are(shoe: Path) -> None:
     with server(shoe.parent) as served:
         assert f"originals in {shoe.parent}, data in {shoe.parent}/.imgserve (--data" in served.lines[0]
+
+
+def test_the_log_names_the_settings_file(shoe: Path, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").write_text("log: {access: off}")
+    with server(shoe.parent, "--config", tmp_path / "my.yaml") as served:
+        assert served.lines[1].rstrip().endswith(f"settings: {tmp_path}/my.yaml")
+
+
+def test_the_first_start_shows_a_key_to_paste_and_a_reset_replaces_it_at_once(shoe: Path) -> None:
+    with server(shoe.parent) as served:
+        served.wait_for("New key   ")
+        (line,) = [line.strip() for line in served.lines if line.startswith("export ")]
+        address, _, key = line.removeprefix("export IMGSERVE_SERVER=").partition(" IMGSERVE_KEY=")
+        assert address == served.base_url
+        served.wait_for(f"API docs  {address}/docs/api")
+        (command,) = [line.split("   ", 1)[1].split() for line in served.lines if line.startswith("New key")]
+        assert command == ["imgserve", "keys", "reset", str(shoe.parent)]
+        done = imgserve(*command[1:], cwd=shoe.parent)
+        (new,) = done.stdout.splitlines()
+        status = [served.ask("GET", "/api/stats", x_api_key=key).status_code]
+        status.append(served.ask("GET", "/api/stats", x_api_key=new.removeprefix("export IMGSERVE_KEY=")).status_code)
+        assert (done.returncode, done.stderr, status) == (0, "", [401, 200])
+    with server(shoe.parent) as served:
+        served.wait_for("API key   shown at the first start")
+        assert not any(line.startswith("export ") for line in served.lines)
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings", "told"),
+    [("absent", {}, "there is no folder"), (".", {"IMGSERVE_ACCESS__ADMIN_KEY": KEY}, "access.admin_key")],
+)
+def test_a_key_that_no_server_would_use_is_not_created(
+    tmp_path: Path, folder: str, settings: dict[str, str], told: str
+) -> None:
+    done = imgserve("keys", "reset", folder, cwd=tmp_path, **settings)
+    assert (done.returncode, done.stdout, told in done.stderr) == (1, "", True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_data_can_be_elsewhere_while_uploads_and_trash_stay_with_the_originals(tmp_path: Path) -> None:
@@ -198,6 +238,7 @@ def test_ctrl_c_ends_a_server_in_good_order(shoe: Path) -> None:
 def test_an_empty_folder_is_served(tmp_path: Path) -> None:
     with server(tmp_path) as served:
         assert [served.get(target).status_code for target in ("/", "/readyz", "/img/a.jpg")] == [200, 200, 404]
+        assert "copy some into the folder" in served.wait_for("Pictures  none yet")
 
 
 def test_the_version_is_reported(tmp_path: Path) -> None:
@@ -212,10 +253,61 @@ def test_help_is_given(tmp_path: Path, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_command_is_reported(tmp_path: Path) -> None:
-    done = imgserve("sevre", cwd=tmp_path)
+@pytest.mark.parametrize(("word", "told"), [("serv", 'did you mean "serve"?'), ("sevre", '"serve"'), ("xyzzy", "")])
+def test_an_unknown_command_is_reported_with_the_nearest_one(tmp_path: Path, word: str, told: str) -> None:
+    done = imgserve(word, cwd=tmp_path)
     assert done.returncode == 2
-    assert "sevre" in done.stderr
+    assert f"no command '{word}'" in done.stderr
+    assert told in done.stderr
+
+
+COMPLETIONS = {
+    "bash": "source <(imgserve completion bash); COMP_WORDS=({words}); COMP_CWORD={index}; "
+    '_imgserve_completion imgserve; printf "%s\\n" "${{COMPREPLY[@]}}"',
+    "zsh": 'autoload -Uz compinit; compinit -u; compadd() {{ print -l -- "$@" }}; '
+    "_describe() {{ print -l -- ${{(P)4}} }}; "
+    'eval "$(imgserve completion zsh)"; words=({words}); CURRENT=$(({index} + 1)); _imgserve_completion',
+    "fish": 'imgserve completion fish | source; complete -C "{words}"',
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETIONS)
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("imgserve ser", "serve"),
+        ("imgserve cache st", "stats"),
+        ("imgserve find --pre", "--prefix"),
+        ("imgserve find --ser", "--server"),
+    ],
+)
+def test_a_shell_completes_commands_and_options(tmp_path: Path, shell: str, words: str, found: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    command = tmp_path / "imgserve"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m imgserve "$@"\n')
+    command.chmod(0o755)
+    script = COMPLETIONS[shell].format(words=words, index=len(words.split()) - 1)
+    done = subprocess.run(
+        [shell, "-c", script],
+        env=environment(PATH=f"{tmp_path}:{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert found in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("shell", COMPLETIONS)
+def test_every_shell_has_a_script(tmp_path: Path, shell: str) -> None:
+    done = imgserve("completion", shell, cwd=tmp_path)
+    assert (done.returncode, "_IMGSERVE_COMPLETE" in done.stdout) == (0, True)
+
+
+def test_an_error_of_the_system_is_a_sentence(shoe: Path, tmp_path: Path) -> None:
+    done = imgserve("render", shoe, tmp_path / "absent/out.png", cwd=tmp_path)
+    assert done.stderr == f"imgserve: {tmp_path}/absent/out.png: No such file or directory\n"
 
 
 def test_samples_copies_the_committed_pictures_and_prints_their_paths(tmp_path: Path) -> None:

@@ -44,6 +44,12 @@ def test_stats_report_both_tiers_and_their_budgets(cache: Path) -> None:
     assert mezzanines == "2 mezzanines, 2 KB of 3 GB"
 
 
+def test_the_current_folder_may_contain_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (cache, cache.parent, cache / "renditions"):
+        monkeypatch.chdir(folder)
+        assert run(cache, "stats")[0].startswith("2 renditions, ")
+
+
 def test_a_purge_takes_both_of_one_image(cache: Path) -> None:
     assert run(cache, "purge", "a") == ["1 rendition removed", "1 mezzanine removed"]
     assert [line.split(",")[0] for line in run(cache, "stats")] == ["1 rendition", "1 mezzanine"]

@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from imgserve.errors import UnsupportedImage
+from imgserve.errors import Busy, UnsupportedImage
 from tests.api_server import KEY, TIME, ApiServer, ndjson, record, told
 from tests.servers import Run, imgserve
 
@@ -18,7 +19,10 @@ def test_files_are_uploaded_under_their_names(api: ApiServer, run: Run, tmp_path
     (tmp_path / "b é.jpg").write_bytes(b"22")
     done = run("upload", "a.jpg", "b é.jpg", "--folder", "x/", "--title", "T", "--tag", "s", "--tag", "t")
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(done.stdout.splitlines()) == ["created  x/a.jpg  /img/x/a.jpg", "created  x/b é.jpg  /img/x/b é.jpg"]
+    assert sorted(done.stdout.splitlines()) == [
+        "created  a.jpg -> x/a.jpg  /img/x/a.jpg",
+        "created  b é.jpg -> x/b é.jpg  /img/x/b é.jpg",
+    ]
     assert [(image["title"], image["tags"]) for image in api.images.values()] == [("T", ["s", "t"])] * 2
 
 
@@ -49,7 +53,7 @@ def test_a_file_replaces_what_has_its_id_only_where_that_is_declared(api: ApiSer
     (tmp_path / "a.jpg").write_bytes(b"1")
     api.images["x.jpg"] = record("x.jpg", b"older")
     assert run("upload", "a.jpg", "--id", "x.jpg").returncode == 1
-    assert run("upload", "a.jpg", "--id", "x.jpg", "--replace").stdout == "replaced x.jpg  /img/x.jpg\n"
+    assert run("upload", "a.jpg", "--id", "x.jpg", "--replace").stdout == "replaced a.jpg -> x.jpg  /img/x.jpg\n"
     assert api.images["x.jpg"]["bytes"] == 1
     assert run("upload", "a.jpg", "--replace").returncode == 2
 
@@ -58,6 +62,7 @@ def test_images_are_found_for_people_and_for_programs(api: ApiServer, run: Run) 
     api.images |= {name: record(name, b"1" * 2048) for name in ("a/1.jpg", "a/2.jpg", "b.jpg")}
     lines = run("find", "red", "shoe", "--prefix", "a/", "--tag", "x", "--min-width", 9, "--sort", "bytes").stdout
     assert [line.split()[:4] + line.split()[-1:] for line in lines.splitlines()] == [
+        ["FORMAT", "PIXELS", "SIZE", "CHANGED", "ID"],
         ["jpg", "40x30", "2.05", "KB", "a/1.jpg"], ["jpg", "40x30", "2.05", "KB", "a/2.jpg"]
     ]  # fmt: skip
     assert dict(api.seen[-1].query) == {
@@ -97,9 +102,44 @@ def test_an_image_is_deleted_and_restored_by_its_id(api: ApiServer, run: Run) ->
     assert json.loads(run("delete", "a.jpg", "--json").stdout)["trash_item"] == "i"
     api.trash["item-7"] = record("a.jpg", b"1")
     assert "1 B  item-7  a.jpg" in run("trash").stdout
+    assert run("trash").stdout.split()[:2] == ["UNTIL", "SIZE"]
     assert run("restore", "a.jpg").stdout.endswith("a.jpg\n")
     again = run("restore", "a.jpg")
     assert (again.returncode, again.stderr) == (1, "imgserve: a.jpg: There is no such item in the trash.\n")
+
+
+def test_emptying_the_trash_says_how_much_it_removed(api: ApiServer, run: Run) -> None:
+    api.trash["item-7"] = record("a.jpg", b"1")
+    api.answers["/api/trash"] = JSONResponse({"items": [{"item": "i", "id": "a.jpg", "deleted": TIME, "bytes": 3}]})
+    assert run("trash", "--empty").stdout == "1 image deleted permanently\n"
+    assert run("trash", "--empty", "--json").stdout == '{"deleted": 1}\n'
+    assert api.seen[-1].method == "DELETE"
+
+
+def test_the_server_is_named_before_or_after_the_command(api: ApiServer, tmp_path: Path) -> None:
+    api.images["a.jpg"] = record("a.jpg")
+    named = ["--server", api.base_url, "--key", KEY]
+    for command in ([*named, "show", "a.jpg"], ["show", *named, "a.jpg"], ["show", "a.jpg", *named]):
+        done = imgserve(*command, cwd=tmp_path)
+        assert (done.returncode, "a.jpg" in done.stdout) == (0, True), done.stderr
+    wrong = imgserve("--server", "http://127.0.0.1:1", "show", "a.jpg", *named, cwd=tmp_path)
+    assert wrong.returncode == 0
+
+
+def test_a_wrong_server_is_reported_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = imgserve("find", "--server", f"http://127.0.0.1:{port}", cwd=tmp_path)
+    told = f"imgserve: http://127.0.0.1:{port}: cannot be reached: Connection refused\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_each_retry_is_shown(api: ApiServer, run: Run) -> None:
+    api.images["a.jpg"] = record("a.jpg")
+    api.first.append(lambda: told(Busy(retry_after=0)))
+    done = run("show", "a.jpg")
+    assert done.returncode == 0
+    assert re.fullmatch(r"imgserve: .* Next try in 0\.\d s\.\n", done.stderr)
 
 
 def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) -> None:
@@ -137,9 +177,9 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
         "/api/stats": JSONResponse({"images": 2, "bytes": 9, "problems": 1, "version": "1.0"}),
         "/api/bulk/tag": JSONResponse({"changed": 2}),
     }
-    assert [line[-1:] for line in run("duplicates").stdout.splitlines()] == ["a", "b", "", "c"]
+    assert [line[-1:] for line in run("duplicates").stdout.splitlines()] == ["D", "a", "b", "", "c"]
     assert [len(json.loads(line)) for line in run("duplicates", "--json").stdout.splitlines()] == [2, 1]
-    assert run("similar", "a").stdout.startswith(" 4  jpg")
+    assert [line.split()[:2] for line in run("similar", "a").stdout.splitlines()] == [["BITS", "FORMAT"], ["4", "jpg"]]
     assert run("problems").stdout.endswith("  n.txt: No.\n")
     assert run("stats").stdout == "2 images, 9 B; 1 problem; imgserve 1.0\n"
     assert run("tag", "a", "b", "--add", "x").stdout == "2 images changed\n"
@@ -147,7 +187,7 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
 
 def test_a_picture_is_converted_into_a_file_or_to_standard_output(api: ApiServer, run: Run, tmp_path: Path) -> None:
     api.answers["/api/convert/webp/a.jpg"] = Response(b"PICTURE", media_type="image/webp")
-    assert run("convert", "a.jpg", "small.webp", "width=40").stderr == "small.webp: image/webp, 7 bytes\n"
+    assert run("convert", "a.jpg", "small.webp", "width=40").stderr == "small.webp: image/webp, 7 B\n"
     assert (tmp_path / "small.webp").read_bytes() == b"PICTURE"
     assert run("convert", "a.jpg", "-", "--to", "webp").stdout == "PICTURE"
     assert (run("convert", "a.jpg", "-").returncode, run("convert", "a.jpg", "b.webp", "widht=3").returncode) == (2, 1)
@@ -191,7 +231,7 @@ def test_an_invalid_address_is_reported(tmp_path: Path, address: str) -> None:
 def test_a_command_without_a_server_says_what_is_needed(tmp_path: Path, command: list[str]) -> None:
     done = imgserve(*command, cwd=tmp_path)
     assert done.returncode == 2
-    assert f"imgserve --server URL {command[0]}" in done.stderr or "--recursive" in done.stderr
+    assert f"imgserve {command[0]} --server URL" in done.stderr or "--recursive" in done.stderr
 
 
 def test_the_server_may_stand_in_the_environment(api: ApiServer, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.chdir(tmp_path)
 
     def written(text: str) -> Path:
-        file = Path("config.yaml")
+        file = Path("imgserve.yaml")
         file.write_text(dedent(text), encoding="utf-8")
         return file
 
@@ -35,7 +35,7 @@ def test_each_source_is_stronger_than_the_one_before(write: Write) -> None:
     assert (server.host, server.port, server.workers, server.grace) == ("10.0.0.1", 3, 5, 20.0)
 
 
-def test_the_file_is_named_by_argument_or_environment_else_config_yaml(write: Write, tmp_path: Path) -> None:
+def test_the_file_is_named_by_argument_or_environment_else_imgserve_yaml(write: Write, tmp_path: Path) -> None:
     assert Config.load(environ={}).server.port == 8000
     write("server: {port: 1}")
     named, given = tmp_path / "named.yaml", tmp_path / "given.yaml"
@@ -44,6 +44,12 @@ def test_the_file_is_named_by_argument_or_environment_else_config_yaml(write: Wr
     environ = {"IMGSERVE_CONFIG": str(named)}
     ports = [Config.load(path, environ=environ).server.port for path in (given, str(given), None)]
     assert [*ports, Config.load(environ={"IMGSERVE_CONFIG": ""}).server.port] == [3, 3, 2, 1]
+
+
+def test_a_config_yaml_of_something_else_is_left_alone(write: Write) -> None:
+    write("").rename("config.yaml")
+    Path("config.yaml").write_text("baseURL: https://www.example.com/\n")
+    assert Config.load(environ={}) == Config()
 
 
 def test_an_empty_file_says_nothing(write: Write) -> None:
@@ -95,40 +101,40 @@ def test_variables_of_others_are_left_alone() -> None:
     [
         (
             "cache:\n  disk_bytes: lots",
-            'config.yaml:2: cache.disk_bytes: expected a size such as 10GB, but received "lots"',
+            'imgserve.yaml:2: cache.disk_bytes: expected a size such as 10GB, but received "lots"',
         ),
         (
             "cache:\n  disk_byte: 1",
-            'config.yaml:2: cache.disk_byte: no setting has this name, did you mean "cache.disk_bytes"?',
+            'imgserve.yaml:2: cache.disk_byte: no setting has this name, did you mean "cache.disk_bytes"?',
         ),
-        ("\nport: 1", 'config.yaml:2: port: no setting has this name, did you mean "server.port"?'),
-        ("cashe: {}", 'config.yaml:1: cashe: no setting has this name, did you mean "cache"?'),
-        ("Cache: {}", 'config.yaml:1: Cache: no setting has this name, did you mean "cache"?'),
-        ("xyzzy: 1", "config.yaml:1: xyzzy: no setting has this name"),
-        ("server: text", 'config.yaml:1: server: expected a section of settings, but received "text"'),
-        ("server: [1]", 'config.yaml:1: server: expected a section of settings, but received the list "1"'),
-        ("server: {port: x}", 'config.yaml:1: server.port: expected a whole number, but received "x"'),
-        ("server: {port: 1.5}", 'config.yaml:1: server.port: expected a whole number, but received "1.5"'),
-        ("server: {port: 99999}", 'config.yaml:1: server.port: expected at most 65535, but received "99999"'),
-        ("server: {port: {}}", "config.yaml:1: server.port: expected a whole number, but received a mapping"),
-        ("server: {grace: 2h}", 'config.yaml:1: server.grace: expected at most 1h, but received "2h"'),
+        ("\nport: 1", 'imgserve.yaml:2: port: no setting has this name, did you mean "server.port"?'),
+        ("cashe: {}", 'imgserve.yaml:1: cashe: no setting has this name, did you mean "cache"?'),
+        ("Cache: {}", 'imgserve.yaml:1: Cache: no setting has this name, did you mean "cache"?'),
+        ("xyzzy: 1", "imgserve.yaml:1: xyzzy: no setting has this name"),
+        ("server: text", 'imgserve.yaml:1: server: expected a section of settings, but received "text"'),
+        ("server: [1]", 'imgserve.yaml:1: server: expected a section of settings, but received the list "1"'),
+        ("server: {port: x}", 'imgserve.yaml:1: server.port: expected a whole number, but received "x"'),
+        ("server: {port: 1.5}", 'imgserve.yaml:1: server.port: expected a whole number, but received "1.5"'),
+        ("server: {port: 99999}", 'imgserve.yaml:1: server.port: expected at most 65535, but received "99999"'),
+        ("server: {port: {}}", "imgserve.yaml:1: server.port: expected a whole number, but received a mapping"),
+        ("server: {grace: 2h}", 'imgserve.yaml:1: server.grace: expected at most 1h, but received "2h"'),
         (
             "rendering: {time_limit: 0}",
-            'config.yaml:1: rendering.time_limit: expected more than 0s, but received "0"',
+            'imgserve.yaml:1: rendering.time_limit: expected more than 0s, but received "0"',
         ),
-        ("urls: {strict: perhaps}", 'config.yaml:1: urls.strict: expected true or false, but received "perhaps"'),
-        ("formats: {svg: of}", 'config.yaml:1: formats.svg: expected rasterize, sanitize or off, but received "of"'),
-        ("http: {cors_origins: {}}", "config.yaml:1: http.cors_origins: expected a list, but received a mapping"),
-        ("log: {access: [x]}", 'config.yaml:1: log.access: expected text, but received the list "x"'),
-        ("a: 1\na: 2", "config.yaml:2: a: already given in line 1"),
-        ("originals:\n\tfolder: x", "config.yaml:2: a tab; indent with spaces"),
+        ("urls: {strict: perhaps}", 'imgserve.yaml:1: urls.strict: expected true or false, but received "perhaps"'),
+        ("formats: {svg: of}", 'imgserve.yaml:1: formats.svg: expected rasterize, sanitize or off, but received "of"'),
+        ("http: {cors_origins: {}}", "imgserve.yaml:1: http.cors_origins: expected a list, but received a mapping"),
+        ("log: {access: [x]}", 'imgserve.yaml:1: log.access: expected text, but received the list "x"'),
+        ("a: 1\na: 2", "imgserve.yaml:2: a: already given in line 1"),
+        ("originals:\n\tfolder: x", "imgserve.yaml:2: a tab; indent with spaces"),
         (
             "presets:\n  card:\n    widht: 3",
-            'config.yaml:3: presets.card.widht: unknown parameter "widht", did you mean "width"?',
+            'imgserve.yaml:3: presets.card.widht: unknown parameter "widht", did you mean "width"?',
         ),
         (
             "presets:\n  card:\n    width: 3\n    fit: cropp",
-            "config.yaml:4: presets.card.fit: expected one of clip, max, crop, min, fill, fillmax, scale, clamp, but",
+            "imgserve.yaml:4: presets.card.fit: expected one of clip, max, crop, min, fill, fillmax, scale, clamp, but",
         ),
     ],
 )
@@ -186,11 +192,11 @@ def test_every_mistake_of_every_source_is_reported_at_once_in_order(write: Write
     environ = {"IMGSERVE_TYPO": "1", "IMGSERVE_SERVER__WORKERS": "0"}
     found = mistakes(file, environ, overrides={"log.level": "loud"})
     assert [sentence.split(" ")[0] for sentence in found] == [
-        "config.yaml:2:",
-        "config.yaml:3:",
-        "config.yaml:5:",
-        "config.yaml:6:",
-        "config.yaml:7:",
+        "imgserve.yaml:2:",
+        "imgserve.yaml:3:",
+        "imgserve.yaml:5:",
+        "imgserve.yaml:6:",
+        "imgserve.yaml:7:",
         "IMGSERVE_TYPO:",
         "IMGSERVE_SERVER__WORKERS:",
         "command",
@@ -229,7 +235,7 @@ def test_renditions_may_not_lie_among_originals(write: Write, originals: str, ca
         assert str(Config.load(write(text), environ={}).cache.folder) == str(Path(cache))
         return
     [sentence] = mistakes(write(text))
-    assert sentence.startswith("config.yaml:3: cache.folder: ")
+    assert sentence.startswith("imgserve.yaml:3: cache.folder: ")
     assert Config.load(write(text + "  disk_bytes: 0"), environ={}).cache.disk_bytes == 0
 
 
@@ -244,5 +250,5 @@ def test_data_may_not_be_served(write: Write, data: str, good: bool) -> None:
         assert Config.load(write(text), environ={}).originals.data_folder == Path(data)
         return
     [sentence] = mistakes(write(text))
-    assert sentence.startswith("config.yaml:4: originals.data_folder: ")
+    assert sentence.startswith("imgserve.yaml:4: originals.data_folder: ")
     assert "only a hidden folder is possible there" in sentence

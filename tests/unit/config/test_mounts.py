@@ -12,7 +12,7 @@ EMPTY_ID = "it is empty, begins or ends with a slash, or contains //"
 
 
 def mistakes(text: str, tmp_path: Path, **environ: str) -> list[str]:
-    file = tmp_path / "config.yaml"
+    file = tmp_path / "imgserve.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as raised:
         Config.load(file, environ=environ)
@@ -20,7 +20,7 @@ def mistakes(text: str, tmp_path: Path, **environ: str) -> list[str]:
 
 
 def test_folders_are_set_by_prefix(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
+    file = tmp_path / "imgserve.yaml"
     file.write_text("originals:\n  folders: {archive/2024: ~/old, press: relative}\n", encoding="utf-8")
     config = Config.load(file, environ={"IMGSERVE_ORIGINALS__FOLDER": str(tmp_path)})
     assert config.originals.folders == {"archive/2024": Path.home() / "old", "press": Path("relative")}
@@ -62,7 +62,7 @@ def test_every_mistake_is_reported_with_its_line(tmp_path: Path) -> None:
     around: {tmp_path}
     beside: {main}-beside
 """
-    found = [line.removeprefix(f"{tmp_path}/config.yaml:") for line in mistakes(text, tmp_path)]
+    found = [line.removeprefix(f"{tmp_path}/imgserve.yaml:") for line in mistakes(text, tmp_path)]
     assert found == [
         f"4: originals.folders.../up: {NO_IDS} '../up': a part of it begins with a dot, which hides it or leads upward",
         f"5: originals.folders.: {NO_IDS} '': {EMPTY_ID}",
