@@ -50,7 +50,13 @@ def find(
     if order is not None:
         listing["order"] = order
     with connected(remote) as client:
-        echo_all(client.find(limit=limit, **listing), image_line, as_json=as_json, header=IMAGE_HEADER)
+        echo_all(
+            client.find(limit=limit, **listing),
+            image_line,
+            as_json=as_json,
+            header=IMAGE_HEADER,
+            none="no images match",
+        )
 
 
 @click.command()
@@ -77,6 +83,7 @@ def similar(remote: Remote, *, image_id: str, distance: int | None, limit: int |
             lambda found: f"{found.distance:4}  {image_line(found.image) if found.image else found.image_id}",
             as_json=as_json,
             header=f"BITS  {IMAGE_HEADER}",
+            none="no images look alike",
         )
 
 
@@ -84,12 +91,15 @@ def similar(remote: Remote, *, image_id: str, distance: int | None, limit: int |
 @json_option
 @click.pass_obj
 def duplicates(remote: Remote, *, as_json: bool) -> None:
-    """List images with identical bytes in groups separated by an empty line; as JSON, one array per group."""
+    """List images with identical bytes in groups that begin with an empty line; as JSON, one array per group."""
     with connected(remote) as client:
-        for number, group in enumerate(client.duplicates()):
-            if not as_json:
-                click.echo("" if number else IMAGE_HEADER)
-            echo_all([group], lambda images: "\n".join(map(image_line, images)), as_json=as_json)
+        echo_all(
+            client.duplicates(),
+            lambda images: "\n".join(["", *map(image_line, images)]),
+            as_json=as_json,
+            header=IMAGE_HEADER,
+            none="no duplicates",
+        )
 
 
 @click.command()
@@ -163,4 +173,5 @@ def problems(remote: Remote, *, prefix: str, as_json: bool) -> None:
             lambda problem: f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}",
             as_json=as_json,
             header=f"{'SINCE':16}  FILE: REASON",
+            none="no problems",
         )

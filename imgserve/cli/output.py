@@ -36,8 +36,9 @@ def echo(text: str, *, err: bool = False) -> None:
     click.echo(plain.encode("utf-8", "surrogateescape"), err=err)
 
 
-def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool, header: str = "") -> None:
-    """Print each value as it arrives, for people below a header."""
+def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool, header: str = "", none: str = "") -> None:
+    """Print each value as it arrives, for people below a header; without any, print `none` to standard error."""
+    number = -1
     for number, item in enumerate(items):
         if as_json:
             click.echo(json_line(item))
@@ -46,6 +47,8 @@ def echo_all(items: Iterable[T], line: Callable[[T], str], *, as_json: bool, hea
             echo(header)
         for part in line(item).split("\n"):
             echo(part)
+    if none and number < 0 and not as_json:
+        echo(none, err=True)
 
 
 def json_line(value: Any) -> str:

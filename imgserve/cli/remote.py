@@ -12,7 +12,7 @@ import click
 from imgserve.cli.main import KEY_VARIABLE, SERVER_VARIABLE, Remote
 from imgserve.cli.output import echo
 from imgserve.client.api import AsyncImgserve, Filters, FocalPoint, Imgserve, Retries
-from imgserve.errors import Unauthorized
+from imgserve.errors import ImageNotFound, Unauthorized
 
 Command = Callable[..., Any]
 _RETRIES = Retries(report=lambda error, wait: echo(f"imgserve: {error.detail} Next try in {wait:.1f} s.", err=True))
@@ -47,6 +47,9 @@ def command_line_errors(remote: Remote) -> Iterator[None]:
     except Unauthorized as error:
         hint = "it rejected this one" if remote.key else f"pass it with --key or in {KEY_VARIABLE}"
         raise click.ClickException(f"the server requires a valid API key: {hint}") from error
+    except ImageNotFound as error:
+        image_id = click.get_current_context().params.get("image_id")
+        raise click.ClickException(f"there is no image {image_id!r}" if image_id else error.detail) from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

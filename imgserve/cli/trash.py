@@ -52,7 +52,8 @@ def trash(remote: Remote, *, empty: bool, as_json: bool) -> None:
                 client.trash(),
                 lambda item: f"{time_text(item.until)} {size_text(item.size):>9}  {item.item}  {item.image_id}",
                 as_json=as_json,
-                header=f"{'UNTIL':16} {'SIZE':>9}  {'TRASH ITEM':34}  ID",
+                header=f"{'UNTIL':16} {'SIZE':>9}  {'TRASH ITEM':35}  ID",
+                none="the trash is empty",
             )
 
 

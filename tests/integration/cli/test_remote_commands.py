@@ -5,6 +5,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
@@ -108,6 +109,30 @@ def test_an_image_is_deleted_and_restored_by_its_id(api: ApiServer, run: Run) ->
     assert (again.returncode, again.stderr) == (1, "imgserve: a.jpg: There is no such item in the trash.\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "answer", "told"),
+    [
+        (["find"], {"images": []}, "no images match"),
+        (["similar", "a"], {"images": []}, "no images look alike"),
+        (["duplicates"], {"groups": []}, "no duplicates"),
+        (["problems"], {"problems": []}, "no problems"),
+        (["trash"], {"items": []}, "the trash is empty"),
+    ],
+)
+def test_an_empty_list_is_reported_beside_the_output(
+    api: ApiServer, run: Run, command: list[str], answer: dict[str, Any], told: str
+) -> None:
+    path = "/api/images" if command == ["find"] else "/".join(["/api", *command])
+    api.answers[path] = JSONResponse(answer)
+    done = run(*command)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"{told}\n")
+    assert run(*command, "--json").stderr == ""
+
+
+def test_an_image_that_does_not_exist_is_named(run: Run) -> None:
+    assert run("show", "nope.jpg").stderr == "imgserve: there is no image 'nope.jpg'\n"
+
+
 def test_emptying_the_trash_says_how_much_it_removed(api: ApiServer, run: Run) -> None:
     api.trash["item-7"] = record("a.jpg", b"1")
     api.answers["/api/trash"] = JSONResponse({"items": [{"item": "i", "id": "a.jpg", "deleted": TIME, "bytes": 3}]})
@@ -177,7 +202,7 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
         "/api/stats": JSONResponse({"images": 2, "bytes": 9, "problems": 1, "version": "1.0"}),
         "/api/bulk/tag": JSONResponse({"changed": 2}),
     }
-    assert [line[-1:] for line in run("duplicates").stdout.splitlines()] == ["D", "a", "b", "", "c"]
+    assert [line[-1:] for line in run("duplicates").stdout.splitlines()] == ["D", "", "a", "b", "", "c"]
     assert [len(json.loads(line)) for line in run("duplicates", "--json").stdout.splitlines()] == [2, 1]
     assert [line.split()[:2] for line in run("similar", "a").stdout.splitlines()] == [["BITS", "FORMAT"], ["4", "jpg"]]
     assert run("problems").stdout.endswith("  n.txt: No.\n")
