@@ -187,6 +187,9 @@ _SVG_SCALE = 72 / 96
 _COLOR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3, "lab": 3, "labs": 3, "cmyk": 4}
 
 
+_SEQUENCE_BRANDS = {b"avis", b"hevc", b"hevx", b"msf1"}
+
+
 @dataclass(frozen=True, slots=True)
 class Recognized:
     """The bytes of one original and their format."""
@@ -232,6 +235,11 @@ class Recognized:
     def animated(self) -> bool:
         """Return whether the format can contain an animation."""
         return FORMATS[self.format].animation
+
+    @property
+    def is_sequence(self) -> bool:
+        """Return whether this is a HEIF with an image sequence, of which only the primary image is read."""
+        return self.format in {"avif", "heic"} and self.data[8:12] in _SEQUENCE_BRANDS
 
     @property
     def paged(self) -> bool:

@@ -64,7 +64,11 @@ class Mezzanine:
 
 def is_reducible(opened: Recognized, header: Header) -> bool:
     """Return whether a mezzanine is made of an original."""
-    return header.frames == 1 and is_worthwhile(FORMATS[opened.format], Size(header.width, header.height))
+    return (
+        header.frames == 1
+        and not opened.is_sequence
+        and is_worthwhile(FORMATS[opened.format], Size(header.width, header.height))
+    )
 
 
 def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:

@@ -107,6 +107,8 @@ def choose_frames(
         return Frames(numbered("page", transform.page, header.frames))
     if transform.frame is not None and opened.animated:
         return Frames(numbered("frame", transform.frame, header.frames))
+    if opened.is_sequence:
+        return Frames(notes=("animation: that of this original is not read, made of the first frame",))
     if not (transform.animate and header.frames > 1):
         return Frames()
     if not animates:

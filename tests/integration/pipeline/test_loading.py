@@ -270,6 +270,14 @@ def test_an_animation_that_a_format_cannot_have_is_reported(original: str, outpu
     assert made(data, f"fm={output}").notes == (f"animation: {output} has none, made of the first frame",)
 
 
+def test_an_image_sequence_that_is_not_read_is_reported() -> None:
+    data = saved([plain(RED), plain(BLUE)], "AVIF", speed=9)
+    rendition = made(data, "fm=webp")
+    assert near(color_at(opened(rendition.data), 0.5, 0.5), RED)
+    assert "made of the first frame" in rendition.notes[0]
+    assert made(saved([plain(RED)], "AVIF", speed=9), "fm=webp").notes == ()
+
+
 DRAWN = plain(RED, (40, 30))
 DRAWN.paste((*BLUE,), (0, 0, 20, 15))
 
