@@ -109,10 +109,9 @@ def choose_frames(
         return Frames(numbered("frame", transform.frame, header.frames))
     if opened.is_sequence:
         return Frames(notes=("animation: that of this original is not read, made of the first frame",))
-    if not (transform.animate and header.frames > 1):
-        return Frames()
-    if not animates:
-        return Frames(notes=(f"animation: {transform.format} has none, made of the first frame",))
+    if not (transform.animate and header.frames > 1 and animates):
+        moves = transform.animate and header.frames > 1
+        return Frames(notes=(f"animation: {transform.format} has none, made of the first frame",) if moves else ())
     pixels = header.frames * header.width * header.height
     if header.frames > limits.frames or pixels > limits.animation_pixels:
         text = f"{header.frames} frames of {header.width}x{header.height}"
