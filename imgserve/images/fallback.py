@@ -51,7 +51,7 @@ class FallbackRenditions:
             OriginalChanged: the original has another version now; resolve the URL again.
             ImgserveError: the picture cannot be rendered.
         """
-        work = self._renditions.make(request.original, request.transform, request.key)
+        work = self._renditions.make(request.original, request.transform, request.key, negotiated=request.negotiated)
         if not (may_stand_in and request.original.megapixels):
             return await work
         started, found, making = time.perf_counter(), None, asyncio.create_task(work)

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache
 from imgserve.errors import (
     ImgserveError,
+    OriginalChanged,
     OriginalUnsettled,
     RenderCrashed,
     RenderTimeout,
@@ -51,6 +52,10 @@ class Served:
     """Durations for Server-Timing."""
     fallback_key: RenditionKey | None = None
     """The key of this picture, if it is not the requested one."""
+
+
+class FormatDropped(OriginalChanged):
+    """A negotiated format made a larger file than the original: resolve the URL again, to another format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,8 @@ class Renditions:
         self._metrics = metrics
         self._mezzanines = mezzanines
         self._flights: SingleFlight[str, Served] = SingleFlight()
+        self.oversized: LRUCache[str, int] = LRUCache(_MAX_FAILURES)
+        """Bytes of renditions in negotiated formats that are larger than their originals, by the path of the key."""
 
     async def open(self) -> None:
         """Start the workers, whose pipeline is part of every key."""
@@ -207,16 +214,21 @@ class Renditions:
         """Return a rendition in memory, or None, without counting this as use."""
         return self._cache.peek(key)
 
-    async def cached(self, key: RenditionKey) -> Served | None:
-        """Return a rendition from memory or disk, or None."""
+    async def cached(self, key: RenditionKey, negotiated_for: Original | None = None) -> Served | None:
+        """Return a rendition from memory or disk, or None, also if its negotiated format has to be dropped."""
         hit = await self._cache.get(key)
-        return None if hit is None else Served(hit[0], hit[1])
+        if hit is None or (negotiated_for and self._has_to_be_dropped(negotiated_for, key, hit[0])):
+            return None
+        return Served(hit[0], hit[1])
 
-    async def make(self, original: Original, transform: Transform, key: RenditionKey) -> Served:
+    async def make(
+        self, original: Original, transform: Transform, key: RenditionKey, *, negotiated: bool = False
+    ) -> Served:
         """Return a rendition that is rendered once for all who wait for it.
 
         Raises:
             OriginalChanged: the original has another version now; find it again.
+            FormatDropped: its format was negotiated, and is dropped now.
             ImgserveError: it cannot be rendered.
         """
 
@@ -228,7 +240,16 @@ class Renditions:
                 hit = await self._cache.recheck(key, on_disk=self._locks.shared)
                 return await self._render(original, transform, key) if hit is None else Served(*hit)
 
-        return await self._shared(key, work)
+        served = await self._shared(key, work)
+        if negotiated and self._has_to_be_dropped(original, key, served.rendition):
+            self.oversized[key.path] = len(served.rendition.data)
+            raise FormatDropped
+        return served
+
+    def _has_to_be_dropped(self, original: Original, key: RenditionKey, rendition: Rendition) -> bool:
+        """Return whether a rendition is larger than its original, unless that is known. Enlarged ones have to be."""
+        enlarged = original.format.name == "svg" or rendition.width * rendition.height > original.megapixels * 1e6
+        return len(rendition.data) > original.size and not enlarged and key.path not in self.oversized
 
     async def make_chain(self, original: Original, steps: Sequence[Transform]) -> Served:
         """Return the result of several transforms, each of the result of the one before; it is not stored.

@@ -48,6 +48,8 @@ class RenditionRequest:
     query: ParsedQuery
     formats: tuple[str, ...] = ()
     """The formats that the query leaves open and the client accepts, including the chosen one."""
+    negotiated: bool = False
+    """The format was chosen among several, and can be dropped if it makes a larger file than the original."""
 
 
 class Resolver:
@@ -69,7 +71,8 @@ class Resolver:
         """
         found = await self._locator.find(path)
         cached = self._cached.get((path, query, accepted))
-        if cached is not None and cached.original is found.original:
+        dropped = cached is not None and cached.negotiated and cached.key.path in self._renditions.oversized
+        if cached is not None and cached.original is found.original and not dropped:
             return cached, found.stats
         request = self.request(found, query, accepted)
         if len(path) + len(query) <= _MAX_CACHED_URL:
@@ -81,11 +84,18 @@ class Resolver:
         self._locator.forget(image_id)
 
     def request(
-        self, found: Found, query: bytes | str, accepted: AcceptClass, *, strict: bool | None = None
+        self,
+        found: Found,
+        query: bytes | str,
+        accepted: AcceptClass,
+        *,
+        strict: bool | None = None,
+        dropping: bool = True,
     ) -> RenditionRequest:
         """Return the rendition that a query means for an original and a class of clients.
 
-        `strict` says whether an unknown parameter is a mistake; None: as set.
+        `strict` says whether an unknown parameter is a mistake; None: as set. `dropping` excludes negotiated formats
+        that made larger files than the original.
 
         Raises:
             BadTransform: with every mistake in the query.
@@ -105,21 +115,23 @@ class Resolver:
             parsed = replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
         unchanged = found.format is None and (parsed.preset == "default" or not parsed.given)
         if settings.pass_svg and unchanged and original.format.name == "svg":
-            transform = Transform(format="svg")
+            transforms = [Transform(format="svg")]
         else:
-            transform = normalize(
-                parsed.transform,
-                original.format,
-                self._output(found, parsed, accepted),
-                qualities=settings.qualities,
-                focal_point=original.focal_point is not None,
-            )
-        key = self._renditions.key(original, transform)
+            focal, qualities = original.focal_point is not None, settings.qualities
+            transforms = [
+                normalize(parsed.transform, original.format, output, qualities=qualities, focal_point=focal)
+                for output in self._outputs(found, parsed, accepted)
+            ]
+        choices = {self._renditions.key(original, transform): transform for transform in transforms}
+        oversized = self._renditions.oversized if dropping else {}
+        # The best format that does not lose, or else the one that loses least.
+        key = min(choices, key=lambda choice: oversized.get(choice.path, 0))
+        transform = choices[key]
         formats: tuple[str, ...] = (transform.format or original.format.name,)
         if "format" in parsed.transform.auto:
             fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
-        return RenditionRequest(original, transform, key, parsed, formats)
+        return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1)
 
     def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
         """Return the renditions that a query means for all classes of clients, each once."""
@@ -135,7 +147,7 @@ class Resolver:
             BadTransform: there is no such preset.
         """
         name = preset.lower()
-        requests = self.requests(Found(original, name), b"")
+        requests = [self.request(Found(original, name), b"", accepted, dropping=False) for accepted in ACCEPT_CLASSES]
         requests += [self.request(Found(original, name, extension), b"", ()) for extension in _WRITABLE]
         return list({request.key for request in requests})
 
@@ -147,16 +159,16 @@ class Resolver:
         """
         return parse_query(query, strict=True, presets=self._settings.presets, max_side=self._settings.max_side)
 
-    def _output(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass) -> Format:
-        """Return the output format: named, else negotiated, else the path's extension, else the original's."""
+    def _outputs(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass) -> list[Format]:
+        """Return the output format: negotiated ones, best first; then the named one, the path's or the original's."""
         original, transform = found.original, parsed.transform
-        if "format" in transform.auto:
-            pixels = self._renditions.output_pixels(original, transform) if "avif" in accepted else 0
-            chosen = choose_format(accepted, original.format, pixels, self._settings.avif_pixels)
-            if chosen.name in accepted or not transform.format:
-                return chosen
         name = transform.format or found.format
-        return FORMATS[name] if name else default_output(original.format)
+        if "format" not in transform.auto:
+            return [FORMATS[name] if name else default_output(original.format)]
+        pixels = self._renditions.output_pixels(original, transform) if "avif" in accepted else 0
+        last = FORMATS[transform.format] if transform.format else choose_format((), original.format, 0, 0)
+        possible = (choose_format((name,), original.format, pixels, self._settings.avif_pixels) for name in accepted)
+        return list(dict.fromkeys((*(form for form in possible if form.name in accepted), last)))
 
 
 def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:

@@ -84,16 +84,49 @@ def _palette(image: pyvips.Image, colors: int) -> tuple[pyvips.Image, int]:
     return reduced, min(legal for legal in _PNG_BITS if legal >= bits)
 
 
-def encode(image: pyvips.Image, output: Format, transform: Transform, settings: EncoderSettings, *, keep: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """An original with a palette, or with few shades of gray."""
+
+    bits: int
+    """Bits of a pixel."""
+    size: int
+    """Bytes of the file."""
+
+
+_MAX_GROWTH = 1.5
+
+
+def _indexed(image: pyvips.Image, original: Indexed, keep: str) -> bytes:
+    """Return a PNG with the finest palette at which it is not much larger than its indexed original."""
+    data = b""
+    for bits in (bits for bits in (8, 4, 2, 1) if bits >= min(original.bits, 8)):
+        data = image.pngsave_buffer(keep=keep, palette=True, bitdepth=bits, dither=0, effort=7, compression=9)
+        if len(data) <= _MAX_GROWTH * original.size:
+            break
+    return data
+
+
+def encode(
+    image: pyvips.Image,
+    output: Format,
+    transform: Transform,
+    settings: EncoderSettings,
+    *,
+    keep: str,
+    indexed: Indexed | None = None,
+) -> bytes:
     """Return 8-bit sRGB or gray pixels as a file, with the metadata that `keep` names in libvips.
 
-    Frames of an animation are joined top to bottom, with `page-height` set.
+    Frames of an animation are joined top to bottom, with `page-height` set. A PNG of an indexed original is indexed.
     """
     if output.name == "apng":
         return pillow.encode_animation(image)
     if output.name == "jxl":
         quality, effort = transform.quality or settings.quality["jxl"], settings.effort["jxl"]
         return extras.encode_jxl(image, quality, effort, lossless=transform.lossless)
+    if output.name == "png" and indexed and not transform.colors:
+        return _indexed(image.copy_memory(), indexed, keep)
     options = _options(output.name, transform, settings)
     if output.name == "png" and transform.colors:
         image, options["bitdepth"] = _palette(image, transform.colors)

@@ -26,6 +26,7 @@ from imgserve.geometry.reduction import (
     serves,
 )
 from imgserve.pipeline import load, metadata
+from imgserve.pipeline.encode import Indexed
 from imgserve.pipeline.gain_map import DATA as GAIN_MAP_DATA
 from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_map, with_gain_map
 from imgserve.pipeline.load import Recognized
@@ -52,6 +53,8 @@ class Mezzanine:
     rights: Mapping[str, str] = field(default_factory=dict)
     """Metadata for renditions."""
     gain_map: GainMap = field(default_factory=dict)
+    indexed: Indexed | None = None
+    """Of an original with a palette."""
 
     def reduced(self) -> list[pyvips.Image]:
         """Return all levels, each made of the one before."""
@@ -86,7 +89,7 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     for name, text in mezzanine.rights.items():
         level.set_type(pyvips.GValue.gstr_type, name, text)
     level = with_gain_map(level, mezzanine.gain_map)
-    return Draft([level], Job(made, transform, output, upright), mezzanine.original)
+    return Draft([level], Job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
 
 
 class Decoded:
@@ -99,6 +102,7 @@ class Decoded:
         self._shrink = jpeg_shrink(self._stored) if opened.format == "jpg" else 0
         self._image: pyvips.Image | None = None
         self._mezzanine: Mezzanine | None = None
+        self._indexed = Indexed(header.bits, len(opened.data)) if header.bits else None
 
     def draft(self, order: Order) -> Draft:
         """Return the draft of the first rendition.
@@ -130,7 +134,10 @@ class Decoded:
                 gain_map = fields_of(image)
                 gain_map = adapted(gain_map, job) if gain_map else gain_map
             width, height = (int(side) for side in made.turn.size(self._stored.width, self._stored.height))
-            self._mezzanine = Mezzanine(self._opened.format, width, height, [full], metadata.rights(full), gain_map)
+            rights = metadata.rights(full)
+            self._mezzanine = Mezzanine(
+                self._opened.format, width, height, [full], rights, gain_map, self._indexed
+            )
             self._image = None
         return self._mezzanine
 
@@ -176,6 +183,7 @@ def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
         "rights": dict(mezzanine.rights),
         "gain_map": gain_map,
         "gain_map_bytes": len(pixels[-1]),
+        "indexed": mezzanine.indexed and [mezzanine.indexed.bits, mezzanine.indexed.size],
     }
     head = _NAME + json.dumps(values).encode() + b"\n"
     if len(head) > _HEAD_BYTES:
@@ -238,4 +246,5 @@ def _mapped(descriptor: int) -> Mezzanine:
         levels.append(level.copy(interpretation=head["interpretation"]))
         start += len(pixels)
     gain_map = {**head["gain_map"], GAIN_MAP_DATA: mapped[end:]} if needed > end else {}
-    return Mezzanine(head["original"], width, height, levels, head["rights"], gain_map)
+    indexed = Indexed(*head["indexed"]) if head["indexed"] else None
+    return Mezzanine(head["original"], width, height, levels, head["rights"], gain_map, indexed)

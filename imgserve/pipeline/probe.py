@@ -21,6 +21,8 @@ class Header:
     frames: int
     alpha: bool
     orientation: int
+    bits: int = 0
+    """Bits of a pixel with a palette or few shades of gray; 0 for true color."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ def read_header(opened: Recognized, limits: Limits, *, page: int = 0) -> Header:
         frames = max(1, field.get("n-pages", 1)) if opened.animated or opened.paged else 1
         # libheif turns an AVIF upright while loading, whatever its EXIF says (ISO/IEC 23008-12, 6.5.10).
         orientation = 1 if opened.format in {"avif", "svg"} else field.get("orientation", 1)
-        header = Header(image.width, image.height, frames, image.hasalpha(), orientation)
+        depth = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+        bits = depth if depth < 8 or image.get_typeof("palette") else 0  # noqa: PLR2004  whole bytes
+        header = Header(image.width, image.height, frames, image.hasalpha(), orientation, bits)
     if header.width < 1 or header.height < 1:
         raise UnreadableImage("The original has no pixels.")
     size, vector = f"{header.width}x{header.height}", opened.format == "svg"

@@ -12,8 +12,9 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import gain_map, load, metadata, svg
-from imgserve.pipeline.encode import EncoderSettings, encode
+from imgserve.pipeline.encode import EncoderSettings, Indexed, encode
 from imgserve.pipeline.load import Recognized, recognize
+from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, read_header
 from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, normalize
@@ -82,6 +83,8 @@ class Draft:
     original: str
     """Format of the original."""
     notes: tuple[str, ...] = ()
+    indexed: Indexed | None = None
+    """Of an original with a palette."""
 
 
 def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition:
@@ -89,7 +92,8 @@ def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition
     _, output = order.normalized(FORMATS[opened.format])
     if output.name == "svg":
         return Rendition(svg.sanitize(opened.data), output.media_type, header.width, header.height)
-    return finished(draft(opened, header, order), order.encoders)
+    drafted = draft(opened, header, order)
+    return smaller(finished(drafted, order.encoders), opened, header, drafted.job, len(drafted.frames))
 
 
 def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None) -> Draft:
@@ -109,7 +113,8 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
     if opened.format == "jpg" and _keeps_gain_map(job) and not decoded:
         loaded = [gain_map.with_gain_map(loaded[0], gain_map.read_gain_map(opened.data))]
-    return Draft(loaded, job, opened.format, frames.notes)
+    indexed = Indexed(header.bits, len(opened.data)) if header.bits else None
+    return Draft(loaded, job, opened.format, frames.notes, indexed)
 
 
 def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
@@ -130,7 +135,7 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
         if fields and _keeps_gain_map(job):
             image = gain_map.with_gain_map(image, gain_map.adapted(fields, _with_found_cut(job, image)))
         image, keep = metadata.select(image, job.transform)
-        encoded = encode(image, job.output, job.transform, encoders, keep=keep)
+        encoded = encode(image, job.output, job.transform, encoders, keep=keep, indexed=draft.indexed)
     size = job.plan.size
     return Rendition(encoded, job.output.media_type, size.width, size.height, (*draft.notes, *job.plan.notes))
 

@@ -18,6 +18,7 @@ from imgserve.pipeline import load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced, is_reducible, read_mezzanine, write_mezzanine
+from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, Order, draft, render_chain, render_opened
 from imgserve.rendering.wire import (
@@ -126,7 +127,11 @@ def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
     mezzanine = read_mezzanine(job.mezzanine) if job.mezzanine and job.transform else None
     reduced = None if mezzanine is None else draft_reduced(mezzanine, order)
     if reduced is not None:
-        yield Rendered(render_chain(reduced, job.then, order), time.perf_counter() - started, "mezzanine")
+        rendition = render_chain(reduced, job.then, order)
+        if len(rendition.data) > int(job.version.partition("_")[2], 16) and not job.then:
+            opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits)
+            rendition = smaller(rendition, opened, read_header(opened, job.limits), reduced.job, 1)
+        yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
         return
     opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged)
     header = read_header(opened, job.limits)
@@ -135,6 +140,8 @@ def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
         if decoded is not None or job.then:
             first = decoded.draft(order) if decoded else draft(opened, header, order)
             rendition = render_chain(first, job.then, order)
+            if not job.then:
+                rendition = smaller(rendition, opened, header, first.job, 1)
         else:
             rendition = render_opened(opened, header, order)
         yield Rendered(rendition, time.perf_counter() - started, storing=decoded is not None)

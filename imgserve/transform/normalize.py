@@ -9,7 +9,7 @@ from urllib.parse import quote
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format
 from imgserve.transform.kinds import RECT
-from imgserve.transform.parameters import MAX_COLORS, MAX_QUALITY, PARAMETERS
+from imgserve.transform.parameters import MAX_COLORS, PARAMETERS
 from imgserve.transform.parse import contradictions
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
@@ -138,8 +138,8 @@ def _size(transform: Transform, *, vector: bool, focal_point: bool) -> Transform
 
 def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
     name, quality, colors = output.name, transform.quality, transform.colors
-    if quality is not None and quality > MAX_QUALITY:
-        colors = colors or quality
+    if quality is not None and output.name == "gif":
+        colors = colors or max(2, quality)
     lossless = transform.lossless and name in ("webp", "avif", "jxl")
     default = qualities.get(name, output.quality)
     if default is None or output.quality is None or lossless:

@@ -117,7 +117,14 @@ PARAMETERS = (
         "Choose the format by what the browser accepts; lower the quality by 15.",
         "format",
     ),
-    Parameter("quality", _QUALITY, "per format", "Quality of a lossy format.", "70", ("q",)),
+    Parameter(
+        "quality",
+        _QUALITY,
+        "per format",
+        "Quality of a lossy format, or colors of a gif.",
+        "70",
+        ("q",),
+    ),
     Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
     Parameter("progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)),
     Parameter(

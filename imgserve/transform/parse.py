@@ -310,8 +310,8 @@ def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[st
     quality = merged.get("quality")
     if merged.get("format") == "png8":
         merged |= {"format": "png", "colors": merged.get("colors", MAX_COLORS)}
-    elif merged.get("format") == "gif" and quality is not None and quality > MAX_QUALITY:
-        merged |= {"quality": None, "colors": merged.get("colors", quality)}
+    elif merged.get("format") == "gif" and quality is not None:
+        merged |= {"quality": None, "colors": merged.get("colors", max(2, quality))}
     return _merge_sides(Transform(**merged), max_side)
 
 

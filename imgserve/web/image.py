@@ -23,7 +23,7 @@ from imgserve.http.headers import (
 from imgserve.http.request import accept_class
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import CachedStat
-from imgserve.images.renditions import Renditions, Served
+from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.web.hot_table import HotTable
@@ -119,7 +119,8 @@ class ImageEndpoint:
                 return
             case "precondition_failed":
                 raise PreconditionFailed
-        served = await self._renditions.cached(response.request.key)
+        request = response.request
+        served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
         if served is None:
             rendered = await _unless_disconnected(receive, self._make(scope, accept, response, stats, conditions))
             if rendered is None:
@@ -157,14 +158,20 @@ class ImageEndpoint:
     ) -> tuple[ImageResponse, tuple[CachedStat, ...], Served]:
         """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
         exact = response.disposition.startswith("attachment") or not conditions.keys().isdisjoint(_EXACT_ONLY)
-        for _ in range(_MAX_ATTEMPTS):
+        changes = 0
+        while changes < _MAX_ATTEMPTS:
             try:
                 if self._fallbacks is None:
                     request = response.request
-                    served = await self._renditions.make(request.original, request.transform, request.key)
+                    served = await self._renditions.make(
+                        request.original, request.transform, request.key, negotiated=request.negotiated
+                    )
                 else:
                     served = await self._fallbacks.make(response.request, may_stand_in=not exact)
+            except FormatDropped:
+                response, stats = await self._resolve(scope, accept)
             except OriginalChanged:
+                changes += 1
                 self._resolver.forget(response.request.original.image_id)
                 response, stats = await self._resolve(scope, accept)
             else:

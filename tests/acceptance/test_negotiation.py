@@ -1,8 +1,13 @@
 """`auto=format`: which browser gets which format, and what caches are told about it."""
 
-import pytest
+import random
+from collections.abc import Iterator
 
-from tests.servers import Server
+import pytest
+import pyvips
+
+from tests.pictures import encoded, noise
+from tests.servers import Server, server, settled
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 CHROME_PAGE = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8"
@@ -59,15 +64,15 @@ def test_a_format_in_the_url_is_for_those_who_take_no_modern_one(site: Server) -
     assert media_type(site, "/img/shoe.jpg?width=64&auto=format&format=png", ANYTHING) == "png"
 
 
-def test_an_animation_stays_one_where_it_is_negotiated(site: Server) -> None:
-    assert media_type(site, "/img/kinds/moving.gif?auto=format", CHROME) == "webp"
-    assert media_type(site, "/img/kinds/moving.gif?auto=format", ANYTHING) == "gif"
+def test_an_animation_stays_one_where_it_is_negotiated(tight: tuple[Server, int]) -> None:
+    assert media_type(tight[0], "/img/moving.gif?auto=format", CHROME) == "webp"
+    assert media_type(tight[0], "/img/moving.gif?auto=format", ANYTHING) == "gif"
 
 
-def test_avif_is_chosen_up_to_a_ceiling_of_pixels(site: Server) -> None:
-    assert media_type(site, "/img/large.png?width=1800&auto=format", CHROME) == "avif"
-    assert media_type(site, "/img/large.png?width=2000&auto=format", CHROME) == "webp"
-    assert media_type(site, "/img/large.png?width=2000&format=avif", CHROME) == "avif"
+def test_avif_is_chosen_up_to_a_ceiling_of_pixels(tight: tuple[Server, int]) -> None:
+    assert media_type(tight[0], "/img/large.png?width=1800&auto=format", CHROME) == "avif"
+    assert media_type(tight[0], "/img/large.png?width=2000&auto=format", CHROME) == "webp"
+    assert media_type(tight[0], "/img/large.png?width=2000&format=avif", CHROME) == "avif"
 
 
 @pytest.mark.parametrize("accept", [CHROME, FIREFOX_OLD, ANYTHING])
@@ -112,3 +117,37 @@ def test_an_accept_header_on_two_lines_is_one_list(site: Server) -> None:
     lines = b"Accept: image/webp\r\nAccept: image/png\r\nHost: a\r\nConnection: close\r\n"
     answer = site.send(b"GET /img/shoe.jpg?width=64&auto=format HTTP/1.1\r\n" + lines + b"\r\n")
     assert answer.headers["content-type"] == "image/webp"
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
+    """Serve a JPEG of so low a quality that every other format of it is larger, and originals that are large."""
+    originals = tmp_path_factory.mktemp("tight")
+    pixels = random.Random(3).randbytes(400 * 300 * 3)
+    rough = pyvips.Image.new_from_memory(pixels, 400, 300, 3, "uchar").copy(interpretation="srgb")
+    settled(originals / "tight.jpg", data := encoded(rough.resize(2).crop(0, 0, 400, 300), "jpg", Q=10))
+    settled(originals / "large.png", encoded(noise(2000, 1500), "png"))
+    frames = pyvips.Image.arrayjoin([noise(200, 150), noise(200, 150).fliphor()], across=1).copy()
+    frames.set_type(pyvips.GValue.gint_type, "page-height", 150)
+    settled(originals / "moving.gif", encoded(frames, "gif"))
+    with server(originals) as served:
+        yield served, len(data)
+
+
+@pytest.mark.parametrize("accept", ["image/avif,image/webp,*/*", "image/webp,*/*", "*/*"])
+@pytest.mark.parametrize("query", ["auto=format", "auto=format&w=400", "auto=format&w=800"])
+def test_a_format_that_loses_to_the_original_is_dropped(tight: tuple[Server, int], query: str, accept: str) -> None:
+    served, size = tight
+    for _ in range(2):
+        answer = served.get(f"/img/tight.jpg?{query}", accept=accept)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), answer.text
+        assert len(answer.content) <= size
+        assert answer.headers["vary"] == "Accept"
+    again = served.get(f"/img/tight.jpg?{query}", **{"accept": accept, "if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_a_named_format_is_never_dropped(tight: tuple[Server, int]) -> None:
+    served, size = tight
+    answer = served.get("/img/tight.jpg?format=webp")
+    assert (answer.headers["content-type"], len(answer.content) > size) == ("image/webp", True)
