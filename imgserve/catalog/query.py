@@ -51,7 +51,7 @@ class ImageQuery:
     text: Annotated[
         str,
         Filter(
-            "Each of these words starts a word of title, alt, description, tags or image id; "
+            "Each of these words starts a word of title, alt, description, tags, metadata or image id; "
             "case and accents are ignored.",
             operator="words",
             name="q",

@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord, Origin
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
@@ -275,6 +275,22 @@ def _kept(char: str) -> str:
     return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
 
 
+def _searched_texts(record: ImageRecord) -> Iterator[str]:
+    yield from (record.image_id, record.title, record.alt, record.description)
+    yield from metadata_texts(record.metadata)
+
+
+def metadata_texts(value: object) -> Iterator[str]:
+    """Yield the texts and numbers of JSON, at any depth, without the names of members."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from metadata_texts(item)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
+
+
 def as_row(record: ImageRecord) -> dict[str, Any]:
     """Return a record as the values of its row.
 
@@ -290,7 +306,7 @@ def as_row(record: ImageRecord) -> dict[str, Any]:
         "focal_x": point.x if point else None,
         "focal_y": point.y if point else None,
         "pixels": record.width * record.height,
-        "words": stored_words((record.image_id, record.title, record.alt, record.description)),
+        "words": stored_words(_searched_texts(record)),
         "tag_words": stored_words(record.tags),
     }
 

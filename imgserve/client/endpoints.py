@@ -310,6 +310,22 @@ class Endpoints(Connected[S]):
             Call(method="POST", path="/api/transform", read=json_reader(dict), document=document, slow=True), Path(to)
         )
 
+    @endpoint
+    async def originals_zip(
+        self, ids: Iterable[str] | None = None, *, to: str | Path, **filters: Unpack[Filters]
+    ) -> None:
+        """Write the originals of many images to a ZIP file, which appears only when it is complete."""
+        document = {**selection(ids, filters), "steps": ["format=original"], "output": "zip"}
+        await self.sender.save(
+            Call(method="POST", path="/api/transform", read=json_reader(dict), document=document, slow=True), Path(to)
+        )
+
+    @endpoint
+    async def original(self, image_id: str, *, to: str | Path) -> None:
+        """Write an original to a file, which appears only when it is complete."""
+        path = f"/api/original/{encoded_id(image_id)}"
+        await self.sender.save(Call(method="GET", path=path, read=json_reader(dict), slow=True), Path(to))
+
     @stream
     def warm(
         self,

@@ -1,8 +1,12 @@
 """Convert and transform images for API clients, one image or a selection of them."""
 
+import contextlib
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from anyio import to_thread
 
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
@@ -12,12 +16,16 @@ from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
-from imgserve.model import Original, Rendition
+from imgserve.model import Original, Rendition, file_version
+from imgserve.original_file import reading_original
 from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
 
 T = TypeVar("T")
 
 MOST_STEPS = 16
+ORIGINAL_STEPS = ("format=original",)
+"""Stands for the untouched original."""
+_PIECE = 1 << 20
 _ENCODING = ("format", "quality", "lossless", "progressive", "chroma", "colors", "auto")
 """Parameters of the encoding, which do not change what a picture shows."""
 _ATTEMPTS = 3
@@ -82,6 +90,8 @@ class Converter:
         Raises:
             BadTransform: with every mistake in every step.
         """
+        if tuple(queries) == ORIGINAL_STEPS:
+            return Steps(ORIGINAL_STEPS, (self._resolver.parse(""),))
         if not 1 <= len(queries) <= MOST_STEPS:
             raise BadTransform([f"steps: expected 1 to {MOST_STEPS}, but received {len(queries)}"])
         parsed, mistakes = list[ParsedQuery](), list[str]()
@@ -115,6 +125,29 @@ class Converter:
             lambda found: self._one(self._resolver.request(replace(found, format=name), query, accepted, strict=True)),
         )
 
+    async def original(self, image_id: str) -> tuple[Original, AsyncGenerator[bytes]]:
+        """Return an original and its bytes in pieces.
+
+        Raises:
+            ImageNotFound: there is no such image.
+            OriginalChanged, Unavailable: it cannot be read now.
+        """
+        original = (await self._locator.find_exactly(image_id)).original
+        stack = contextlib.ExitStack()
+        file = await to_thread.run_sync(stack.enter_context, reading_original(original.path))
+        state = os.fstat(file.fileno())
+        if file_version(state.st_mtime_ns, state.st_size) != original.file_version:
+            stack.close()
+            self._locator.forget(original.image_id)
+            raise OriginalChanged(retry_after=1)
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            with stack:
+                while piece := await to_thread.run_sync(file.read, _PIECE):
+                    yield piece
+
+        return original, pieces()
+
     async def picture(self, image_id: str, steps: Steps, accepted: AcceptClass = ()) -> Converted:
         """Return the picture that one or several steps make.
 
@@ -122,6 +155,11 @@ class Converter:
             BadTransform: a step does not fit the picture of the step before.
             ImgserveError: the picture cannot be made.
         """
+        if steps.queries == ORIGINAL_STEPS:
+            original, pieces = await self.original(image_id)
+            self._renditions.settings.check_size(original)
+            data = b"".join([piece async for piece in pieces])
+            return Converted(original, Rendition(data, original.format.media_type, original.width, original.height))
         return await self._while_it_changes(image_id, lambda found: self._picture(found, steps, accepted))
 
     async def query(self, image_id: str, steps: Steps) -> str:
@@ -131,8 +169,8 @@ class Converter:
             BadTransform: there are several steps, which no URL can express.
             ImageNotFound: there is no such image.
         """
-        if len(steps.queries) > 1:
-            raise BadTransform([f"steps: expected one for a URL, but received {len(steps.queries)}"])
+        if len(steps.queries) > 1 or steps.queries == ORIGINAL_STEPS:
+            raise BadTransform([f"steps: expected one rendition for a URL, but received {', '.join(steps.queries)}"])
         await self._locator.find_exactly(image_id)
         return compose(read_parameters(steps.queries[0]))
 

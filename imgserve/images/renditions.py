@@ -76,8 +76,7 @@ class RenderSettings:
         Raises:
             TooLarge: the original has more bytes than allowed.
         """
-        if original.size > self.limits.original_bytes:
-            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
+        self.check_size(original)
         return RenderJob(
             original.path,
             original.file_version,
@@ -90,6 +89,15 @@ class RenderSettings:
             focal_point=original.focal_point,
             then=then,
         )
+
+    def check_size(self, original: Original) -> None:
+        """Check that an original is small enough to be read as a whole.
+
+        Raises:
+            TooLarge: it has more bytes than allowed.
+        """
+        if original.size > self.limits.original_bytes:
+            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
 
     def revision(self, pipeline: str) -> str:
         """Return a hash of everything except original and transform that decides the bytes of a rendition."""
@@ -160,7 +168,7 @@ class Renditions:
     ) -> None:
         self._cache = cache
         self._workers = workers
-        self._settings = settings
+        self.settings = settings
         self._revision = ""
         self._locks = locks
         self._failures = failures
@@ -173,8 +181,8 @@ class Renditions:
     async def open(self) -> None:
         """Start the workers, whose pipeline is part of every key."""
         pipeline = await self._workers.open()
-        self._revision = self._settings.revision(pipeline)
-        self._mezzanines.revision = self._settings.mezzanine_revision(pipeline)
+        self._revision = self.settings.revision(pipeline)
+        self._mezzanines.revision = self.settings.mezzanine_revision(pipeline)
 
     async def close(self) -> None:
         """End the workers and their writing."""
@@ -193,7 +201,7 @@ class Renditions:
         """Return the number of pixels of a rendition, or 0 if the original's size is not known cheaply."""
         if not original.megapixels or transform.page > 1:  # the size of another page is in the file only
             return 0
-        limits = self._settings.limits
+        limits = self.settings.limits
         uncapped = plan(Size(original.width, original.height), transform)
         return uncapped.capped(limits.output_side, limits.output_pixels).size.pixels
 
@@ -204,11 +212,11 @@ class Renditions:
     def settles_in(self, original: Original) -> float:
         """Return the seconds until an original is settled, or 0."""
         age = time.time() - original.modified_ns / 1e9
-        return 0.0 if abs(age) >= self._settings.settle else self._settings.settle - age
+        return 0.0 if abs(age) >= self.settings.settle else self.settings.settle - age
 
     def can_prepare(self, original: Original) -> bool:
         """Return whether a mezzanine of an original would be stored."""
-        return self._mezzanines.is_useful(original, None, self._settings.limits)
+        return self._mezzanines.is_useful(original, None, self.settings.limits)
 
     def peek(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition in memory, or None, without counting this as use."""
@@ -299,8 +307,8 @@ class Renditions:
             admitted, start.stored = True, stored
 
         try:
-            async with self._mezzanines.start(original, transform, self._settings.limits, off=unsettled) as start:
-                job = self._settings.job(original, transform, start, then)
+            async with self._mezzanines.start(original, transform, self.settings.limits, off=unsettled) as start:
+                job = self.settings.job(original, transform, start, then)
                 rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn)
         except ImgserveError as error:
             if not admitted and not isinstance(error, TooLarge):
@@ -325,10 +333,10 @@ class Renditions:
         if not self.is_settled(original):
             return False
         size = 0
-        async with self._mezzanines.ahead(original, self._settings.limits) as start:
+        async with self._mezzanines.ahead(original, self.settings.limits) as start:
             if start.store is not None:
                 size = await self._workers.prepare(
-                    self._settings.job(original, None, start),
+                    self.settings.job(original, None, start),
                     megapixels=start.megapixels,
                     on_turn=lambda stored: self._mezzanines.claim(original, start, stored),
                 )
@@ -346,11 +354,11 @@ class Renditions:
         if await self._cache.recheck(key, on_disk=True) is not None:
             return False
         if not self.is_settled(original):
-            raise OriginalUnsettled(retry_after=max(1, math.ceil(self._settings.settle)))
+            raise OriginalUnsettled(retry_after=max(1, math.ceil(self.settings.settle)))
         self._failures.check(key)
-        if self._mezzanines.is_useful(original, transform, self._settings.limits):
+        if self._mezzanines.is_useful(original, transform, self.settings.limits):
             await self.prepare(original)
-        start = await self._mezzanines.peek(original, transform, self._settings.limits)
+        start = await self._mezzanines.peek(original, transform, self.settings.limits)
         admitted = False
 
         def on_turn(_stored: asyncio.Future[int]) -> None:
@@ -360,7 +368,7 @@ class Renditions:
             self._failures.check(key)
             admitted = True
 
-        job = self._settings.job(original, transform, start)
+        job = self.settings.job(original, transform, start)
         try:
             rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn, background=True)
         except OvertakenError:

@@ -110,6 +110,23 @@ def test_pictures_are_converted_transformed_and_packed(client: Imgserve, tmp_pat
         assert [opened(archive.read(name)).width for name in archive.namelist()] == [20, 20]
 
 
+def test_originals_are_downloaded_as_they_are(served: Server, client: Imgserve, tmp_path: Path) -> None:
+    data = picture(410)
+    client.upload(("mine/a.png", data), image_id="mine/a.png")
+    client.original("mine/a.png", to=tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == data
+    client.originals_zip(["mine/a.png"], to=tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert [archive.read(name) for name in archive.namelist()] == [data]
+    answer = served.get("/api/original/mine/a.png", x_api_key=KEY)
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert served.get("/api/original/mine/a.png").status_code == 401
+    missing = served.get("/api/original/mine/none.png", x_api_key=KEY)
+    assert (missing.status_code, missing.json()["id"]) == (404, "mine/none.png")
+
+
 def test_many_are_uploaded_at_a_time_and_listed_page_by_page(served: Server) -> None:
     async def upload_and_list() -> tuple[list[Sent], list[Image]]:
         async with AsyncImgserve(served.base_url, key=KEY) as client:

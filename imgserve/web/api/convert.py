@@ -17,6 +17,7 @@ from imgserve.errors import (
     ImageExists,
     ImageNotFound,
     ImgserveError,
+    OriginalChanged,
     ReadOnlyOriginals,
     StorageFull,
     TooLarge,
@@ -43,6 +44,7 @@ from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"
 _PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
+_ORIGINALS = sorted(form.media_type for form in FORMATS.values())
 _NOT_CONVERTED = (ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
 _NOT_STORED = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
 _Query = Annotated[str, Field(max_length=4096)]
@@ -52,7 +54,10 @@ class Transforming(RequestModel):
     """The steps of a transform."""
 
     steps: Annotated[list[_Query], Field(min_length=1, max_length=MOST_STEPS)]
-    """Parameters as in a URL; each step transforms the result of the previous one without loss."""
+    """Parameters as in a URL; each step transforms the result of the previous one without loss.
+
+    The single step `format=original` stands for the untouched original.
+    """
 
 
 class TransformOne(Transforming):
@@ -193,6 +198,26 @@ class Conversions:
         """
         query = call.request.scope["query_string"].decode("latin-1")
         return _picture(await self.converter.convert(image_id, ext, query, _accepted(call.request)))
+
+    @endpoint(
+        "GET",
+        "/api/original/{image_id}",
+        Scope.READ,
+        "Download an original",
+        tag="pictures",
+        errors=[ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable],
+        answers={200: Answer("The bytes as supplied, with all metadata.", media_types=_ORIGINALS)},
+    )
+    async def original(self, image_id: str) -> Response:
+        """Return the untouched original as an attachment, which no browser runs."""
+        original, pieces = await self.converter.original(image_id)
+        name = original.image_id.rpartition("/")[2]
+        headers = {
+            "content-disposition": content_disposition("attachment", name),
+            "content-security-policy": "default-src 'none'; sandbox",
+            "content-length": str(original.size),
+        }
+        return Streamed(pieces, original.format.media_type, headers)
 
     @endpoint(
         "POST",

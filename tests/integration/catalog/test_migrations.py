@@ -40,13 +40,16 @@ async def test_the_newest_revision_is_the_one_that_is_looked_for(catalog: Catalo
 
 
 async def test_what_was_recorded_at_the_first_revision_is_kept_and_found_by_its_words(address: str) -> None:
-    records = [record(f"old/{number}.jpg", title="Crème", tags=("Rød", f"t{number}")) for number in range(1500)]
+    records = [
+        record(f"old/{number}.jpg", title="Crème", tags=("Rød", f"t{number}"), metadata={"by": ["Ann"]})
+        for number in range(1500)
+    ]
     await make_first_revision(address, [as_row(one) for one in records], {"Rød"})
     async with opened(address) as catalog:
         found = await catalog.images.get("old/7.jpg")
         assert found is not None
         assert (found.title, found.tags) == ("Crème", ("Rød",))
-        assert (await catalog.search.totals(ImageQuery(text="creme rod old"))).images == 1500
+        assert (await catalog.search.totals(ImageQuery(text="creme rod old ann"))).images == 1500
         await catalog.images.delete(ImageQuery(text="1499"))
         assert (await catalog.search.totals(ImageQuery(text="creme"))).images == 1499
 

@@ -130,6 +130,15 @@ async def test_words_follow_what_changes(catalog: Catalog) -> None:
         assert (await catalog.search.totals(ImageQuery(text=text))).images == number
 
 
+async def test_the_values_of_metadata_are_searched_and_not_their_names(catalog: Catalog) -> None:
+    nested = {"photographer": "Ann Lee", "more": {"camera": ["Leica", 35, True]}}
+    await put(catalog.images, record("a", metadata=nested))
+    for text, number in (("lee leica", 1), ("35", 1), ("photographer", 0), ("true", 0)):
+        assert (await catalog.search.totals(ImageQuery(text=text))).images == number
+    await catalog.images.change("a", {"metadata": {"photographer": "Bob"}})
+    assert (await catalog.search.totals(ImageQuery(text="lee"))).images == 0
+
+
 async def test_a_very_long_text_is_recorded_and_found_by_its_beginning(catalog: Catalog) -> None:
     text = "".join(chr(0x4E00 + number % 20_000) for number in range(300_000)) + " x" * 500_000
     await put(catalog.images, record("a", description=text, title="y" * 1_000_000, tags=tuple("abcdefgh")))
