@@ -77,7 +77,8 @@ def read_header(opened: Recognized, limits: Limits, *, page: int = 0) -> Header:
         # libheif turns an AVIF upright while loading, whatever its EXIF says (ISO/IEC 23008-12, 6.5.10).
         orientation = 1 if opened.format in {"avif", "svg"} else field.get("orientation", 1)
         depth = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
-        bits = depth if depth < 8 or image.get_typeof("palette") else 0  # noqa: PLR2004  whole bytes
+        indexed = opened.format in {"png", "tiff"} and (depth < 8 or image.get_typeof("palette"))  # noqa: PLR2004  bits
+        bits = depth if indexed else 0
         header = Header(image.width, image.height, frames, image.hasalpha(), orientation, bits)
     if header.width < 1 or header.height < 1:
         raise UnreadableImage("The original has no pixels.")

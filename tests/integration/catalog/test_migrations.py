@@ -40,10 +40,8 @@ async def test_the_newest_revision_is_the_one_that_is_looked_for(catalog: Catalo
 
 
 async def test_what_was_recorded_at_the_first_revision_is_kept_and_found_by_its_words(address: str) -> None:
-    records = [
-        record(f"old/{number}.jpg", title="Crème", tags=("Rød", f"t{number}"), metadata={"by": ["Ann"]})
-        for number in range(1500)
-    ]
+    said: dict[str, Any] = {"title": "Crème", "metadata": {"by": ["Ann"]}}
+    records = [record(f"old/{number}.jpg", tags=("Rød", f"t{number}"), **said) for number in range(1500)]
     await make_first_revision(address, [as_row(one) for one in records], {"Rød"})
     async with opened(address) as catalog:
         found = await catalog.images.get("old/7.jpg")

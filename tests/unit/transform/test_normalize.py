@@ -70,7 +70,7 @@ OUTPUTS = [
     ("q=70", "jpg", "jpg", "quality=70"),
     ("q=70", "jpg", "png", ""),
     ("q=70", "jpg", "tiff", ""),
-    ("q=70", "gif", "gif", ""),
+    ("q=70", "gif", "gif", "colors=70"),
     ("q=200", "gif", "gif", "colors=200"),
     ("q=200&colors=16", "gif", "gif", "colors=16"),
     ("q=70&lossless=1", "jpg", "webp", "lossless=1"),
