@@ -135,9 +135,7 @@ class Decoded:
                 gain_map = adapted(gain_map, job) if gain_map else gain_map
             width, height = (int(side) for side in made.turn.size(self._stored.width, self._stored.height))
             rights = metadata.rights(full)
-            self._mezzanine = Mezzanine(
-                self._opened.format, width, height, [full], rights, gain_map, self._indexed
-            )
+            self._mezzanine = Mezzanine(self._opened.format, width, height, [full], rights, gain_map, self._indexed)
             self._image = None
         return self._mezzanine
 

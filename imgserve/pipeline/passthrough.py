@@ -11,6 +11,7 @@ from imgserve.model import Rendition
 from imgserve.pipeline import color
 from imgserve.pipeline.embedded_text import EmbeddedText
 from imgserve.pipeline.exif import read_exif
+from imgserve.pipeline.gain_map import read_gain_map
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.stages import Job
@@ -47,6 +48,8 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         data = None  # damaged in a way that a decoder accepts
     if data is None or len(data) >= len(rendition.data):
         return rendition
+    if transform.hdr == "preserve" and read_gain_map(opened.data) and transform.metadata != "keep":
+        return rendition  # its gain map follows the end of the picture
     return replace(rendition, data=data, crc32=-1)
 
 
