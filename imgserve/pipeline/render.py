@@ -19,7 +19,7 @@ from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, rea
 from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, normalize
 
-REVISION = 5
+REVISION = 6
 """Increased with every change of the resulting bytes; part of every cache key."""
 _VECTOR_SIDE = 4096
 _VECTOR_MAX = 16_384
