@@ -155,7 +155,10 @@ def _banner(config: Config, address: str, key: str | None, reset: str) -> str:
     elif config.access.admin_key.get_secret_value():
         rows.append("API key   the one of the setting access.admin_key")
     else:
-        rows.append("API key   shown at the first start, and stored only as a hash")
+        usable = key_file(data_folder(config)).exists()
+        rows.append(
+            f"API key   {'shown at the first start, and stored only as a hash' if usable else 'none: see the log'}"
+        )
     if not config.access.admin_key.get_secret_value():
         rows.append(f"New key   {reset}")
     return "\n".join([*rows, line])

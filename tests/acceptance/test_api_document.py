@@ -24,7 +24,8 @@ def test_every_answer_is_as_the_document_says(tmp_path: Path) -> None:
 
 
 def _shown(site: Server) -> list[str]:
-    return [line.strip() for line in site.lines if "img_" in line]
+    site.wait_for("New key")
+    return [line.strip().rpartition("=")[2] for line in site.lines if "img_" in line]
 
 
 def test_the_first_start_shows_a_key_once_that_opens_the_api_from_then_on(tmp_path: Path) -> None:
