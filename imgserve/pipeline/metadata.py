@@ -117,6 +117,11 @@ def rights(image: pyvips.Image) -> dict[str, str]:
         twice, _, _ = text.rpartition(", ASCII, ")
         length = (len(twice) - 2) // 2
         text = twice[:length] if length >= 0 and twice == f"{twice[:length]} ({twice[:length]}" else text
-        if text := line(text).translate(_MARKUP)[:_RIGHTS_CHARACTERS].rstrip():
+        if text := plain_text(text):
             found[name] = text
     return found
+
+
+def plain_text(text: str) -> str:
+    """Return a text in one line, without markup, of bounded length."""
+    return line(text).translate(_MARKUP)[:_RIGHTS_CHARACTERS].rstrip()

@@ -13,6 +13,7 @@ from imgserve.pipeline.embedded_text import EmbeddedText
 from imgserve.pipeline.exif import read_exif
 from imgserve.pipeline.gain_map import read_gain_map
 from imgserve.pipeline.load import Recognized
+from imgserve.pipeline.metadata import plain_text
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.stages import Job
 from imgserve.transform import Transform
@@ -35,6 +36,10 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         return rendition
     image, plain = opened.open(), Transform()
     icc = bool(image.get_typeof("icc-profile-data"))
+    if transform.profile == "origin" and icc and opened.format != "png":
+        icc = image.get("icc-profile-data") in opened.data  # else it stands for a color that EXIF declares
+        if not icc:
+            return rendition
     same_colors = transform.profile != "srgb" or not icc or color.has_srgb_profile(image)
     coded_alike = all(getattr(transform, name) == getattr(plain, name) for name in _ENCODING)
     if not (same_colors and coded_alike and image.interpretation in _PLAIN and image.format == "uchar"):
@@ -48,8 +53,8 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         data = None  # damaged in a way that a decoder accepts
     if data is None or len(data) >= len(rendition.data):
         return rendition
-    if transform.hdr == "preserve" and read_gain_map(opened.data) and transform.metadata != "keep":
-        return rendition  # its gain map follows the end of the picture
+    if (transform.hdr == "preserve") != keeps_all and read_gain_map(opened.data):
+        return rendition  # the gain map is in the original's data only as a whole
     return replace(rendition, data=data, crc32=-1)
 
 
@@ -58,7 +63,7 @@ _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 
 def _exif(text: EmbeddedText) -> bytes:
     """Return an EXIF block with artist and copyright only, or no bytes (TIFF 6.0, section 2)."""
-    rights = {_ARTIST: text.creator, _COPYRIGHT: text.copyright}
+    rights = {_ARTIST: plain_text(text.creator), _COPYRIGHT: plain_text(text.copyright)}
     texts = {tag: value.encode() + b"\0" for tag, value in rights.items() if value}
     if not texts:
         return b""

@@ -133,6 +133,11 @@ def test_declared_color_is_converted(name: str, query: str) -> None:
     assert near(middle(original(), query), expected, 4), middle(original(), query)
 
 
+def test_a_declaration_in_exif_is_not_lost_with_it() -> None:
+    picture = rendered(with_exif("JPEG", interoperability="R03"), "profile=origin")
+    assert near(picture.icc_transform("srgb", embedded=True, intent="relative").getpoint(5, 5), (231, 57, 57), 4)
+
+
 def test_gray_has_no_primaries() -> None:
     data = png((120,), cicp(12, 13))
     assert facts_of(data, "1", Limits()).color_space == "gray"

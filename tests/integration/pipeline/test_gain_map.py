@@ -89,6 +89,14 @@ def test_the_sdr_picture_is_the_one_without_a_gain_map() -> None:
     assert float((kept.cast("float") - dropped).abs().avg()) < 1.5
 
 
+@pytest.mark.parametrize("metadata", ["copyright", "keep"])
+def test_the_original_is_not_passed_through_with_a_gain_map_that_is_not_wanted(metadata: str) -> None:
+    small = bytes(pyvips.Image.uhdrload_buffer(ultra_hdr()).jpegsave_buffer(Q=20))
+    assert SIGN in small
+    assert SIGN in query(f"metadata={metadata}", small).data
+    assert SIGN not in query(f"metadata={metadata}&hdr=tonemap", small).data
+
+
 def test_a_gain_map_has_half_the_sides_of_its_picture() -> None:
     assert [gain_map(query(text).data).width for text in ("w=480", "w=200", "w=960&enlarge=1")] == [240, 100, 240]
 

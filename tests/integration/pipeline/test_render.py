@@ -349,6 +349,11 @@ def test_rights_are_plain_text_of_bounded_length(text: str, kept: str, output: s
     data = made(encoded(image, "jpg"), f"w=100&fm={output}").data
     assert opened(data).get("exif-ifd0-Copyright").startswith(f"{kept}  ({kept} , ASCII")
     assert b"<?php" not in data
+    image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Copyright", f"{text} ()")
+    whole = made(encoded(image, "jpg", Q=20), "").data
+    assert kept.encode() in whole
+    assert b"<?php" not in whole
+    assert b"x" * 301 not in whole
 
 
 def test_metadata_can_go_or_stay_whole() -> None:
