@@ -26,13 +26,15 @@ class CircuitBreaker:
     def __init__(self) -> None:
         self._until = 0.0
         self.open = False
-        """Whether the last use of the catalog failed."""
+        """Whether the last use of the catalog failed, so that a scan has to follow."""
+        self.written = False
+        """Whether something was written since then."""
 
     def trip(self) -> None:
         """Pause the work for a moment."""
         if not self.open:
             _logger.warning("the catalog cannot be used: changes of originals wait")
-        self.open = True
+        self.open, self.written = True, False
         self._until = anyio.current_time() + _PAUSE_SECONDS
 
     def reset(self) -> None:

@@ -107,7 +107,7 @@ class WatchRecorder:
         else:
             if isinstance(result, Recorded) and result.problem is not None:
                 self.metrics.watch_problems.inc()
-            self.breaker.reset()
+            self.breaker.written = True
             self.changes.done(item)
 
     def _put_off(self, item: Item, error: Exception) -> None:
@@ -278,7 +278,7 @@ class Watcher:
                 continue
             seconds = time.perf_counter() - began - sum(one.waited for one in found)
             self._metrics.watch_scan_seconds.observe(seconds)
-            if not self._changes:  # otherwise the first one that is written shows that the catalog works
+            if self._breaker.written or not self._changes:  # while nothing can be written, reading proves nothing
                 self._breaker.reset()
             self._scanned_at, self._scan_seconds = anyio.current_time(), seconds
             if periodic and any(one.added for one in found):

@@ -197,6 +197,20 @@ async def test_a_catalog_that_comes_back_empty_is_filled_again(watched: Watched,
     assert set(watched.ingest.images.rows) == {"old/a.jpg", "b.jpg"}
 
 
+async def test_a_catalog_that_can_only_be_read_is_reported_once(
+    watched: Watched, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.ingest.fail = lambda _image_id: CatalogUnavailable()
+    (folder / "b.jpg").write_bytes(image("b"))
+    await watched.until(lambda: watched.watcher.state != "ok")
+    await anyio.sleep(2.5)  # scans, which only read, succeed meanwhile
+    assert watched.watcher.state != "ok"
+    watched.ingest.fail = lambda _image_id: None
+    await watched.in_step()
+    await watched.until(lambda: watched.watcher.state == "ok")
+    assert caplog.text.count("the catalog cannot be used") == caplog.text.count("can be used again") == 1
+
+
 async def test_many_files_at_once_are_recorded_a_few_at_a_time(watched: Watched, folder: Path) -> None:
     watched.ingest.seconds = 0.001
     (folder / "many").mkdir()
