@@ -176,7 +176,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         preparer,
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
         LeaderLock(data / "tidy.lock"),
-        LeaderLock(config.cache.folder / "node.lock"),
+        LeaderLock(config.cache.folder / "node.lock", parents=True),
     )
 
 

@@ -123,8 +123,12 @@ def _open_fifo(path: Path, flags: int) -> int:
 class LeaderLock:
     """Makes one of several processes the leader, by a file lock that the kernel releases when the leader dies."""
 
-    def __init__(self, path: Path, every: float = 1.0) -> None:
-        """Use a lock file, which is created with its folder but none above; `run` tries it every so many seconds."""
+    def __init__(self, path: Path, every: float = 1.0, *, parents: bool = False) -> None:
+        """Use a lock file, which is created with its folder; `run` tries it every so many seconds.
+
+        With `parents`, the folders above are created, too.
+        """
+        self._parents = parents
         self._path = path
         self._every = every
         self._descriptor: int | None = None
@@ -143,7 +147,7 @@ class LeaderLock:
             if self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
                 return True
         self.release()
-        self._path.parent.mkdir(exist_ok=True)
+        self._path.parent.mkdir(parents=self._parents, exist_ok=True)
         descriptor = _open(self._path, os.O_RDWR | os.O_CREAT)
         try:
             self.mine = _locked(descriptor)

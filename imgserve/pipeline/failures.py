@@ -7,7 +7,8 @@ from imgserve.errors import ImgserveError, LimitExceeded, UnreadableImage, Unsup
 _CHARACTERS = 160
 _TOO_LARGE = re.compile(r"out of memory|cannot allocate|limit|exceed|too (?:large|big|many)|huge", re.IGNORECASE)
 _UNSUPPORTED = re.compile(
-    r"unsupported|not (?:supported|implemented|configured|compiled)|unknown (?:compression|codec)|no (?:decod|plugin)",
+    r"unsupported(?! marker)|not (?:supported|implemented|configured|compiled)|unknown (?:compression|codec)"
+    r"|no (?:decod|plugin)",
     re.IGNORECASE,
 )
 

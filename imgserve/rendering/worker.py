@@ -128,7 +128,8 @@ def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
     reduced = None if mezzanine is None else draft_reduced(mezzanine, order)
     if reduced is not None:
         rendition = render_chain(reduced, job.then, order)
-        if len(rendition.data) > int(job.version.partition("_")[2], 16) and not job.then:
+        whole = reduced.job.plan.size == reduced.job.stored and not job.then
+        if whole and len(rendition.data) > int(job.version.partition("_")[2], 16):
             opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits)
             rendition = smaller(rendition, opened, read_header(opened, job.limits), reduced.job, 1)
         yield Rendered(rendition, time.perf_counter() - started, "mezzanine")

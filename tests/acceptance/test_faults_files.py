@@ -30,7 +30,7 @@ BOMBS: dict[str, tuple[Callable[[], bytes], bytes]] = {
     "heavy.bin": (lambda: b"\xff\xd8\xff" + bytes(70 << 20), b"original_bytes"),
     "numbers.jpg": (lambda: b"4 4\n" + b"1 2 3 4\n" * 4, b"unsupported_image"),
     "page.png": (lambda: b"<html><body>not a picture</body></html>", b"unsupported_image"),
-    "entities.svg": (bombs.entities, b"unreadable_image"),
+    "entities.svg": (bombs.entities, b"limit_exceeded"),
     "uses.svg": (bombs.nested_uses, b""),
     "embedding.svg": (lambda: bombs.embedding(bombs.png(20_000, 20_000)), b""),
     "frames.gif": (lambda: bombs.gif(1, 5_000), b""),

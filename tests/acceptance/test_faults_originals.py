@@ -1,6 +1,7 @@
 """Originals that come and go while the server is killed, its catalog locked or taken away, its folder renamed about."""
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -45,11 +46,11 @@ def recorded(server: FaultServer) -> dict[str, str]:
 def lying(stage: Stage) -> dict[str, str]:
     """Return the SHA-256 of every picture that lies among the originals."""
     found = dict[str, str]()
-    for path in stage.folder.rglob("*"):
-        name = path.relative_to(stage.folder)
-        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            if not any(part.startswith(".") for part in name.parts):
-                found[str(name)] = sha256(path.read_bytes()).hexdigest()
+    for folder, folders, names in os.walk(stage.folder):  # passes over folders that vanish meanwhile
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(folder, name) for name in names if not name.startswith(".")):
+            with contextlib.suppress(FileNotFoundError):
+                found[str(path.relative_to(stage.folder))] = sha256(path.read_bytes()).hexdigest()
     return found
 
 

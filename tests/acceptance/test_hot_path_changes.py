@@ -157,7 +157,7 @@ def test_other_bytes_of_the_same_picture_are_sent_with_their_own_tag(lasting: Th
 
 
 def keys(served: ThreadServer) -> list[RenditionKey]:
-    return list(served.app.state.parts.cache._memory._entries)
+    return list(served.app.state.parts.cache._memory)
 
 
 def test_a_revalidation_is_hot_without_a_picture(folder: Path, tmp_path: Path) -> None:

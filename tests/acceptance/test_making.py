@@ -210,7 +210,7 @@ def test_after_warming_every_browser_finds_its_picture(api: Api, query: str) -> 
     asked = {"presets": ["card"]} if "preset" in query else {"transforms": [query]}
     lines = api.lines("/api/warm", {"ids": ["a.jpg", "shoes/blue.jpg", "moving.gif"], **asked})
     assert (lines[-1]["finished"], lines[-1]["failed"], lines[-1]["done"]) == (True, 0, 3)
-    assert lines[-1]["made"] == (8 if "auto" in query or "preset" in query else 3), "an animation is no AVIF"
+    assert lines[-1]["made"] == (10 if "auto" in query or "preset" in query else 3), "no animated AVIF or JXL"
     for image in ("a.jpg", "shoes/blue.jpg", "moving.gif"):
         seen = [api.served.get(f"/img/{image}?{query}", accept=accept) for accept in ACCEPTS.values()]
         assert all("hit" in answer.headers["cache-status"] for answer in seen)

@@ -144,7 +144,7 @@ async def cancelled_work(*_: object) -> Served:
     raise asyncio.CancelledError
 
 
-async def endless_work(*_: object) -> Served:
+async def endless_work(*_: object, **_options: object) -> Served:
     await asyncio.sleep(60)
     raise AssertionError
 
