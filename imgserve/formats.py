@@ -4,6 +4,7 @@ A format is decided by the first bytes of a file, never by its name.
 """
 
 import contextlib
+import functools
 import importlib.util
 import re
 import struct
@@ -14,6 +15,11 @@ from imgserve.errors import UnsupportedImage
 
 HEAD_BYTES = 4096
 """Number of bytes that `sniff` needs; SVG may start with a long comment or DOCTYPE."""
+
+
+@functools.cache  # asked for every look at a file of the format, and searches the whole path
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Format:
     @property
     def missing_extra(self) -> str:
         """Return the sentence that names the extra if it is not installed."""
-        if not self.module or importlib.util.find_spec(self.module):
+        if not self.module or _is_installed(self.module):
             return ""
         return f"{self.name} needs an optional codec: install imgserve[{self.extra}]."
 

@@ -23,6 +23,11 @@ def file_version(modified_ns: int, size: int) -> str:
     return f"{modified_ns:x}_{size:x}"
 
 
+def size_in(version: str) -> int:
+    """Return the size in bytes that a version of a file states."""
+    return int(version.partition("_")[2], 16)
+
+
 @dataclass(frozen=True, slots=True)
 class FocalPoint:
     """The point that crops keep, in fractions of the upright image from its upper left corner."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
-from imgserve.model import file_version
+from imgserve.model import file_version, size_in
 from imgserve.original_file import reading_original
 from imgserve.pipeline import load
 from imgserve.pipeline.facts import facts_of
@@ -129,7 +129,7 @@ def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
     if reduced is not None:
         rendition = render_chain(reduced, job.then, order)
         whole = reduced.job.plan.size == reduced.job.stored and not job.then
-        if whole and len(rendition.data) > int(job.version.partition("_")[2], 16):
+        if whole and len(rendition.data) > size_in(job.version):
             opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits)
             rendition = smaller(rendition, opened, read_header(opened, job.limits), reduced.job, 1)
         yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
