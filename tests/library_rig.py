@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.library.ingest import IngestService
-from imgserve.library.inspect import Inspector
+from imgserve.library.inspect import Details, Inspector, Rules
 from imgserve.library.record import ChangePublisher
-from imgserve.library.results import Accepted, Details, Rules
+from imgserve.library.upload import Accepted
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
 from imgserve.originals.incoming import Incoming

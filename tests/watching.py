@@ -14,7 +14,8 @@ import anyio
 from prometheus_client import CollectorRegistry
 
 from imgserve.cache import LeaderLock
-from imgserve.library.results import Recorded, Recording
+from imgserve.library.inspect import Recording
+from imgserve.library.record import Recorded
 from imgserve.library.watcher import Watcher
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Problem, file_version

@@ -25,7 +25,7 @@ from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
 from imgserve.library.cdn import CdnPurger
 from imgserve.library.ingest import IngestService
-from imgserve.library.inspect import Inspector
+from imgserve.library.inspect import Inspector, Rules
 from imgserve.library.invalidation import (
     PURGES_KEPT,
     InvalidationListener,
@@ -34,7 +34,6 @@ from imgserve.library.invalidation import (
     restart_on_failure,
 )
 from imgserve.library.record import ChangePublisher
-from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
 from imgserve.web.api.bulk import Bulk, Purges

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
@@ -22,22 +23,11 @@ from imgserve.errors import (
 )
 from imgserve.http.headers import preset_tag
 from imgserve.images.batches import batches
-from imgserve.library.inspect import Candidate, Inspector
-from imgserve.library.record import ChangePublisher, RecordWriter
-from imgserve.library.results import (
-    Accepted,
-    Deleted,
-    Details,
-    NameLocks,
-    Purged,
-    Recorded,
-    Recording,
-    Rules,
-    TrashItem,
-)
+from imgserve.library.inspect import Candidate, Details, Inspector, Recording, Rules
+from imgserve.library.record import ChangePublisher, NameLocks, Recorded, RecordWriter
 from imgserve.library.scan import FileRecorder
-from imgserve.library.trash import Trash
-from imgserve.library.upload import Upload, UploadAcceptor
+from imgserve.library.trash import Deleted, Trash, TrashItem
+from imgserve.library.upload import Accepted, Upload, UploadAcceptor
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Origin, Original
 from imgserve.originals.incoming import Incoming
@@ -64,6 +54,15 @@ def _uninterrupted(method: _Method[P, T]) -> _Method[P, T]:
         return await asyncio.shield(task)
 
     return functools.update_wrapper(run, method)
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge removed."""
+
+    images: int
+    """How many images were purged, with or without renditions."""
+    renditions: int
 
 
 class IngestService:

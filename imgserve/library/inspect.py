@@ -3,9 +3,12 @@
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, Literal
 
 from anyio import to_thread
 
@@ -19,20 +22,76 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.library.results import Details, Recording, Rules
-from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, Problem, bytes_version
+from imgserve.model import Facts, FocalPoint, ImageRecord, Limits, Origin, Original, Problem, bytes_version
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 
 _logger = logging.getLogger(__name__)
+CHANGEABLE = ("title", "alt", "description", "tags", "metadata", "focal_point")
+"""The fields of a record that people write; all others follow from the bytes."""
 DENIED = ""
 """The version of the problem of a file that may not be read: no file has it, so each scan tries that file again."""
 _UNKNOWN = "unknown"
 """Stands for a version that cannot be read now."""
 _BYTES_PER_PIXEL = 0.25
 """Where a header does not contain the size: photographs have a quarter of a byte per pixel or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings of the ingest service."""
+
+    duplicates: Literal["existing", "refuse"] = "existing"
+    """Whether an upload of bytes that are stored already returns the existing image, or is refused."""
+    near: int = 6
+    """Bits of 64 in which the perceptual hashes of similar images differ at most; -1 to report no similar images."""
+    trash_seconds: float = 0.0
+    """How long deleted images are kept; 0 for no trash."""
+    settle: float = 2.0
+    """Age in seconds from which a file can be reported as damaged: a younger one may still be written."""
+    refused: tuple[str, ...] = ()
+    """Formats that this server does not serve."""
+    at_once: int = 4
+    """Files of a scan that are inspected in parallel."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def until(self, deleted: datetime) -> datetime:
+        """Return when an image leaves the trash."""
+        return deleted + timedelta(seconds=self.trash_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an uploader states about an image; an empty value states nothing."""
+
+    title: str = ""
+    alt: str = ""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    focal_point: FocalPoint | None = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The values that are not empty, by the names of `ImageRecord`."""
+        return {name: value for name in CHANGEABLE if (value := getattr(self, name))}
+
+
+class Recording(StrEnum):
+    """The outcome of recording a file that is in place."""
+
+    UNCHANGED = "unchanged"
+    CREATED = "created"
+    REPLACED = "replaced"
+    RENAMED = "renamed"
+    PROBLEM = "problem"
+    """The file is not an image, or cannot be used."""
+    GONE = "gone"
+    """The file does not exist any more, and its record was removed."""
+    LATER = "later"
+    """The file cannot be read now and has to be tried again. Only `record_many` returns it."""
 
 
 @dataclass(frozen=True, slots=True)

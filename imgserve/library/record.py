@@ -1,9 +1,11 @@
 """Decide what is recorded of inspected images, write it to the catalog, and publish the changes."""
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +13,10 @@ from imgserve.cache import TieredCache
 from imgserve.catalog import Catalog, Merge, Notice, Notices
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalDenied
 from imgserve.formats import FORMATS
-from imgserve.library.inspect import Inspected, Inspector, Invalid, is_same_file
+from imgserve.library.inspect import CHANGEABLE, Inspected, Inspector, Invalid, Recording, is_same_file
 from imgserve.library.invalidation import NodeFolder
-from imgserve.library.results import CHANGEABLE, NameLocks, Recorded, Recording
 from imgserve.metrics import Metrics
-from imgserve.model import FileFacts, ImageRecord, Original, bytes_version, focused_version
+from imgserve.model import FileFacts, ImageRecord, Original, Problem, bytes_version, focused_version
 
 _logger = logging.getLogger(__name__)
 FILE_NAME = "file_name"
@@ -65,6 +66,54 @@ def decide(found: Inspected, before: ImageRecord | None, now: datetime) -> Image
 def merged(said: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was stated, with its metadata added to the existing ones."""
     return {**said, "metadata": {**metadata, **said.get("metadata", {})}}
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    """How many tasks hold it or wait for it."""
+
+
+class NameLocks:
+    """Locks by name: one task at a time changes what has a name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        """Return how many names are held or waited for."""
+        return len(self._entries)
+
+    @contextlib.asynccontextmanager
+    async def hold(self, *names: str) -> AsyncIterator[None]:
+        """Hold names. They are acquired in sorted order, so that no deadlock is possible."""
+        async with contextlib.AsyncExitStack() as stack:
+            for name in sorted(set(names)):
+                await stack.enter_async_context(self._hold(name))
+            yield
+
+    @contextlib.asynccontextmanager
+    async def hold_if_free(self, name: str) -> AsyncIterator[bool]:
+        """Hold a name in addition to others, in any order, unless it is in use; yield whether it is held."""
+        if name in self._entries:
+            yield False
+            return
+        # Free, so it is acquired without waiting.
+        async with self._hold(name):
+            yield True
+
+    @contextlib.asynccontextmanager
+    async def _hold(self, name: str) -> AsyncIterator[None]:
+        entry = self._entries.setdefault(name, _Entry())
+        entry.users += 1
+        try:
+            async with entry.lock:
+                yield
+        finally:
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +180,19 @@ class ChangePublisher:
         """Report that the renditions of these images, or of all, are outdated, and all with these cache tags."""
         if self.on_purged:
             self.on_purged(ids, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The state of a file that is in place."""
+
+    image_id: str
+    outcome: Recording
+    record: ImageRecord | None = None
+    """None also where the record was known and therefore not read."""
+    problem: Problem | None = None
+    error: ImgserveError | None = None
+    """Why the file has to be tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 from imgserve.catalog import Catalog, stored_id
 from imgserve.errors import ImgserveError, OriginalChanged
-from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, is_same_file
-from imgserve.library.record import RecordWriter
-from imgserve.library.results import NameLocks, Recorded, Recording
+from imgserve.library.inspect import Candidate, Inspected, Inspector, Invalid, Recording, is_same_file
+from imgserve.library.record import NameLocks, Recorded, RecordWriter
 from imgserve.originals.tree import Walked
 
 _ATTEMPTS = 3

@@ -11,8 +11,7 @@ from anyio import to_thread
 
 from imgserve.catalog import Images
 from imgserve.errors import ImageNotFound
-from imgserve.library.inspect import Inspector
-from imgserve.library.results import Deleted, Rules
+from imgserve.library.inspect import Inspector, Rules
 from imgserve.model import FocalPoint, ImageRecord, Origin
 from imgserve.originals.trash import Trashed
 from imgserve.originals.writable import WritableOriginals
@@ -49,6 +48,29 @@ def read_sidecar(sidecar: Mapping[str, object]) -> ImageRecord | None:
         return ImageRecord(**read)
     except (TypeError, ValueError, AttributeError, binascii.Error):
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deleted image."""
+
+    image_id: str
+    item: str | None = None
+    """Its name in the trash; None if there is no trash."""
+    until: datetime | None = None
+    """When it leaves the trash for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrashItem:
+    """A deleted image that can be restored."""
+
+    item: str
+    image_id: str
+    deleted: datetime
+    until: datetime
+    size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)

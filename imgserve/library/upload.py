@@ -22,9 +22,8 @@ from imgserve.errors import (
     TooLarge,
 )
 from imgserve.formats import HEAD_BYTES, identify
-from imgserve.library.inspect import Candidate, Inspected, Inspector
-from imgserve.library.record import RecordWriter, merged, name_by_content
-from imgserve.library.results import Accepted, Details, NameLocks, Rules
+from imgserve.library.inspect import Candidate, Details, Inspected, Inspector, Rules
+from imgserve.library.record import NameLocks, RecordWriter, merged, name_by_content
 from imgserve.library.scan import FileRecorder
 from imgserve.model import Facts, ImageRecord, Origin
 from imgserve.originals.incoming import Incoming
@@ -183,6 +182,16 @@ class Upload:
     """Whether it may replace another file."""
     name: str
     """Name of the file as it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An uploaded image, or the existing one of the same bytes."""
+
+    record: ImageRecord
+    outcome: _Outcome
+    similar: tuple[Similar, ...] = ()
+    """Images that look alike, and those of the same bytes under other ids, the most similar first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from imgserve.catalog import Catalog
 from imgserve.errors import CatalogUnavailable, ImgserveError, Unavailable
 from imgserve.library.changes import ChangeQueue, CircuitBreaker, DeletionQueue, Item
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import Recorded, Recording
+from imgserve.library.inspect import Recording
+from imgserve.library.record import Recorded
 from imgserve.library.scanner import Scanner
 from imgserve.metrics import Metrics
 from imgserve.originals.tree import Kind, Look, OriginalsTree, Walked

@@ -32,8 +32,8 @@ from imgserve.images.archive import archive_name, zipped
 from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
 from imgserve.images.warm import Progress, Warmer
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import Accepted, Details
-from imgserve.library.upload import UploadReceiver
+from imgserve.library.inspect import Details
+from imgserve.library.upload import Accepted, UploadReceiver
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.requests import SELECTED, RequestModel, Selected

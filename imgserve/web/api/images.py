@@ -18,7 +18,7 @@ from imgserve.errors import BadCursor, ImageNotFound, PreconditionFailed, ReadOn
 from imgserve.formats import FORMATS
 from imgserve.http.conditional import match_holds
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import NameLocks
+from imgserve.library.record import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.requests import (

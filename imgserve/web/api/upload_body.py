@@ -21,7 +21,7 @@ from starlette.requests import Request
 
 from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals, UnsupportedContent
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
-from imgserve.library.results import Details
+from imgserve.library.inspect import Details
 from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
 from imgserve.model import FocalPoint
 from imgserve.originals.incoming import Incoming

@@ -29,8 +29,7 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.library.ingest import IngestService
-from imgserve.library.results import Accepted
-from imgserve.library.upload import UploadReceiver
+from imgserve.library.upload import Accepted, UploadReceiver
 from imgserve.originals.writable import new_id
 from imgserve.web.api.endpoint import JSON, Answer, Body, Call, Model, endpoint
 from imgserve.web.api.images import ImageOut, Preconditions

@@ -16,8 +16,8 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
+from imgserve.library.inspect import Details
 from imgserve.library.record import FILE_NAME, name_by_content
-from imgserve.library.results import Details
 from imgserve.model import FocalPoint, Limits, Origin
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 from tests.pictures import encoded, noise

@@ -8,7 +8,8 @@ import pytest
 
 from imgserve.catalog import ImageQuery
 from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals, TrashItemNotFound, UnreadableImage
-from imgserve.library.results import Deleted, Details
+from imgserve.library.inspect import Details
+from imgserve.library.trash import Deleted
 from imgserve.model import FocalPoint
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.library.results import Recording
+from imgserve.library.inspect import Recording
 from imgserve.library.scanner import differences
 from tests.library_rig import Rig, picture
 

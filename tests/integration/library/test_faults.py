@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import CatalogUnavailable, ImageNotFound
-from imgserve.library.results import Recording
+from imgserve.library.inspect import Recording
 from tests.library_rig import Rig, open_rig, picture
 
 pytestmark = pytest.mark.anyio

@@ -33,7 +33,7 @@ asyncio.run(main())
 UPLOADER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from imgserve.library.results import Details
+from imgserve.library.inspect import Details
 from tests.library_rig import open_rig, picture
 
 async def main():

@@ -4,7 +4,7 @@ import pytest
 
 from imgserve.catalog import ImageQuery
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.results import Purged
+from imgserve.library.ingest import Purged
 from imgserve.model import FocalPoint
 from tests.library_rig import Rig, kinds_of_notices, picture
 

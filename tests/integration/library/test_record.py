@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imgserve.errors import OriginalUnsettled, Unavailable
-from imgserve.library.results import Recording
+from imgserve.library.inspect import Recording
 from imgserve.model import FocalPoint, Limits, Origin
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 

@@ -8,7 +8,7 @@ import pytest
 
 from imgserve.catalog import Merge, Merged
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.results import Recording
+from imgserve.library.inspect import Recording
 from tests.library_rig import Rig, later, picture
 
 pytestmark = pytest.mark.anyio

@@ -14,9 +14,8 @@ from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog, Database
 from imgserve.download import Downloader, FetchRules
 from imgserve.library.ingest import IngestService
-from imgserve.library.inspect import Inspector
+from imgserve.library.inspect import Inspector, Rules
 from imgserve.library.record import ChangePublisher
-from imgserve.library.results import Rules
 from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
 from imgserve.model import Limits

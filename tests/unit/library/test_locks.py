@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from imgserve.library.results import NameLocks
+from imgserve.library.record import NameLocks
 
 
 def test_one_at_a_time_holds_a_name_and_many_names_never_block_for_ever() -> None:

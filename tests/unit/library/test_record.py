@@ -20,9 +20,8 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
-from imgserve.library.inspect import Inspected, is_permanent, is_same_file
+from imgserve.library.inspect import Details, Inspected, is_permanent, is_same_file
 from imgserve.library.record import decide, name_by_content
-from imgserve.library.results import Details
 from imgserve.library.trash import read_sidecar, write_sidecar
 from imgserve.model import Facts, FocalPoint, ImageRecord, Origin, Original, file_version
 

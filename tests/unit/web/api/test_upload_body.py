@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from imgserve.errors import BadRequest
-from imgserve.library.results import Details
+from imgserve.library.inspect import Details
 from imgserve.model import FocalPoint
 from imgserve.web.api.upload_body import Address, Addresses, Placed, UploadDetails, form_values
 from imgserve.web.api.validation import validated
