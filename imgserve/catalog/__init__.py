@@ -1,5 +1,7 @@
 """Records about images, in SQLite or PostgreSQL; all SQL of the project."""
 
+from imgserve.catalog.access import ApiKey, ApiKeys, Secrets
+from imgserve.catalog.audit import AuditEntry, AuditLog, AuditPage
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
@@ -12,6 +14,11 @@ from imgserve.catalog.tables import stored_id
 
 __all__ = [
     "Answered",
+    "ApiKey",
+    "ApiKeys",
+    "AuditEntry",
+    "AuditLog",
+    "AuditPage",
     "Catalog",
     "Database",
     "Duplicates",
@@ -28,6 +35,7 @@ __all__ = [
     "Page",
     "ProblemPage",
     "Problems",
+    "Secrets",
     "Selection",
     "Similar",
     "Sort",

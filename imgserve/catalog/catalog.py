@@ -1,5 +1,7 @@
 """The entry point: all parts of the catalog over one database."""
 
+from imgserve.catalog.access import ApiKeys, Secrets
+from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
 from imgserve.catalog.images import Images
@@ -18,3 +20,6 @@ class Catalog:
         self.problems = Problems(database)
         self.notices = Notices(database)
         self.idempotency = IdempotencyKeys(database)
+        self.keys = ApiKeys(database)
+        self.secrets = Secrets(database)
+        self.audit = AuditLog(database)

@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord, Origin
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
@@ -217,6 +217,78 @@ answers = Table(
     Column("headers", _TEXT, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("answers_by_started", "started"),
+    sqlite_with_rowid=False,
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _TEXT, primary_key=True),
+    Column("name", _TEXT, nullable=False),
+    Column("digest", _TEXT, nullable=False, unique=True),
+    # Lists as JSON; empty for no restriction.
+    Column("scopes", _TEXT, nullable=False),
+    Column("prefixes", _TEXT, nullable=False),
+    Column("presets", _TEXT, nullable=False),
+    Column("site", _TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # Of the row without `used`, so that processes notice what others changed.
+    Column("changed", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("revoked", BigInteger),
+    Column("used", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", _TEXT, primary_key=True),
+    Column("role", _TEXT, nullable=False),
+    # An argon2id hash; empty for an account that a reverse proxy signs in.
+    Column("password", _TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # Of the password or role: sessions that began earlier have ended.
+    Column("changed", BigInteger, nullable=False),
+    Column("used", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", _TEXT, primary_key=True),
+    Column("value", _TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", _NUMBER, Identity(), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", _TEXT, nullable=False),
+    Column("address", _TEXT, nullable=False),
+    Column("action", _TEXT, nullable=False),
+    Column("target", LargeBinary, nullable=False),
+    Column("before", _TEXT, nullable=False),
+    Column("after", _TEXT, nullable=False),
+    Column("request_id", _TEXT, nullable=False),
+    Index("audit_by_at", "at"),
+    Index("audit_by_target", "target", "number"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    # What is counted: rejections, renditions made, bytes sent; by client, referrer or image.
+    Column("what", _TEXT, primary_key=True),
+    Column("by", _TEXT, primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Index("usage_by_hour", "hour"),
     sqlite_with_rowid=False,
 )
 

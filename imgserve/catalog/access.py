@@ -1,0 +1,115 @@
+"""API keys and secrets, for all processes and nodes."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imgserve.catalog.database import Part, finished
+from imgserve.catalog.tables import api_keys, microseconds, moment, secrets
+
+_LISTS = ("scopes", "prefixes", "presets")
+_TIMES = ("created", "expires", "used")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of the API, without the key itself."""
+
+    id: str
+    """Its public name, by which it is listed and revoked."""
+    name: str
+    """What people call it."""
+    digest: str
+    """SHA-256 of the key, in hexadecimal."""
+    scopes: tuple[str, ...]
+    created: datetime
+    prefixes: tuple[str, ...] = ()
+    """The image ids that it is for start with one of these; empty for all."""
+    presets: tuple[str, ...] = ()
+    """The only presets that it may request pictures with; empty for any parameters."""
+    site: str = ""
+    """The site that it belongs to; empty for all."""
+    expires: datetime | None = None
+    used: datetime | None = None
+    """When it was last used, within a minute or so."""
+    revoked: datetime | None = None
+
+
+class ApiKeys(Part):
+    """The keys of the API, of which only hashes are stored. A revoked key stays until it is pruned."""
+
+    async def all(self, *, revoked: bool = False) -> list[ApiKey]:
+        """Return the keys by name, without the revoked ones unless they are requested."""
+        query = select(api_keys).order_by(api_keys.c.name, api_keys.c.id)
+        rows = await self.database.fetch(query if revoked else query.where(api_keys.c.revoked.is_(None)))
+        return [_key(row) for row in rows]
+
+    async def state(self) -> tuple[int, int]:
+        """Return what changes with every change of a key other than its use."""
+        query = select(func.count().label("keys"), func.coalesce(func.sum(api_keys.c.changed), 0).label("changes"))
+        (row,) = await self.database.fetch(query)
+        return int(row.keys), int(row.changes)
+
+    @finished
+    async def add(self, key: ApiKey) -> None:
+        """Store a new key."""
+        row = {name: getattr(key, name) for name in ("id", "name", "digest", "site")}
+        row |= {name: json.dumps(getattr(key, name)) for name in _LISTS}
+        row |= {name: _stored(getattr(key, name)) for name in _TIMES}
+        async with self.database.writing() as connection:
+            await connection.execute(insert(api_keys).values(**row, changed=row["created"]))
+
+    async def revoke(self, key_id: str, *, at: datetime | None = None) -> bool:
+        """Revoke a key; return whether there was one."""
+        now = microseconds(at or datetime.now(UTC))
+        mine = (api_keys.c.id == key_id, api_keys.c.revoked.is_(None))
+        return await self.database.execute(update(api_keys).where(*mine).values(revoked=now, changed=now)) > 0
+
+    @finished
+    async def note_use(self, used: Iterable[tuple[str, datetime]]) -> None:
+        """Store when keys were last used, unless a later use is known."""
+        rows = [{"key": key_id, "at": microseconds(at)} for key_id, at in used]
+        if rows:
+            later = or_(api_keys.c.used.is_(None), api_keys.c.used < bindparam("at"))
+            statement = update(api_keys).where(api_keys.c.id == bindparam("key"), later).values(used=bindparam("at"))
+            async with self.database.writing() as connection:
+                await connection.execute(statement, rows)
+
+    async def prune(self, before: datetime) -> int:
+        """Delete keys that were revoked or expired before a time; return how many."""
+        limit = microseconds(before)
+        return await self.database.execute(
+            delete(api_keys).where(or_(api_keys.c.revoked < limit, api_keys.c.expires < limit))
+        )
+
+
+def _stored(at: datetime | None) -> int | None:
+    return None if at is None else microseconds(at)
+
+
+def _key(row: Row[Any]) -> ApiKey:
+    values: dict[str, Any] = {name: tuple(json.loads(getattr(row, name))) for name in _LISTS}
+    values |= {name: None if (at := getattr(row, name)) is None else moment(at) for name in (*_TIMES, "revoked")}
+    return ApiKey(row.id, row.name, row.digest, site=row.site, **values)
+
+
+class Secrets(Part):
+    """Random secrets that all processes and nodes share."""
+
+    @finished
+    async def shared(self, name: str, proposed: str) -> str:
+        """Return the secret of a name, which is the proposed one if there was none."""
+        row = {"name": name, "value": proposed, "created": microseconds(datetime.now(UTC))}
+        async with self.database.writing() as connection:
+            new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(secrets).values(row)
+            await connection.execute(new.on_conflict_do_nothing(index_elements=[secrets.c.name]))
+            return str((await connection.execute(select(secrets.c.value).where(secrets.c.name == name))).scalar_one())
+
+    async def remove(self, name: str) -> bool:
+        """Remove a secret; return whether there was one, which is true for one caller."""
+        return await self.database.execute(delete(secrets).where(secrets.c.name == name)) > 0
