@@ -4,8 +4,8 @@ The docstring of a class is its default sentence. Details that a client must not
 
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
-    ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals
-    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound
+    ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals · BadSignature
+    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · LinkExpired
     ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
     ├ TooLarge 413 · BodyTooLarge 413
     ├ UnsupportedImage 415 · UnsupportedContent 415
@@ -123,6 +123,12 @@ class ReadOnlyOriginals(Forbidden):
     code = "read_only_originals"
 
 
+class BadSignature(Forbidden):
+    """The signature of this URL is missing or wrong."""
+
+    code = "bad_signature"
+
+
 class NotFound(ImgserveError):
     """There is nothing at this address."""
 
@@ -146,6 +152,12 @@ class TrashItemNotFound(NotFound):
     """There is no such item in the trash."""
 
     code = "trash_item_not_found"
+
+
+class LinkExpired(NotFound):
+    """This link has expired."""
+
+    code = "link_expired"
 
 
 class MethodNotAllowed(ImgserveError):

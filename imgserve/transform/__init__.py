@@ -8,6 +8,7 @@ from imgserve.transform.kinds import DECIMALS
 from imgserve.transform.normalize import canonical, effective_fit, likeness, normalize
 from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter
 from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_preset, parse_query
+from imgserve.transform.signing import Verified, canonical_text, sign, signed_url, verify
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     "ParsedQuery",
     "Preset",
     "Transform",
+    "Verified",
     "canonical",
+    "canonical_text",
     "compose",
     "effective_fit",
     "likeness",
@@ -30,5 +33,8 @@ __all__ = [
     "parse_preset",
     "parse_query",
     "read_parameters",
+    "sign",
+    "signed_url",
     "transform_of",
+    "verify",
 ]

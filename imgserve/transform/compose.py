@@ -32,11 +32,7 @@ def read_parameters(source: Mapping[str, Any] | str, below: Mapping[str, Any] = 
     """
     reading = Reading(MAX_SIDE, strict=True)
     named = [] if isinstance(source, str) else [(key.replace("_", "-").lower(), source[key]) for key in source]
-    pairs = split(source) if isinstance(source, str) else _pairs(named)
-    reading.add(pairs)
-    for pair in pairs:
-        if pair.name == "s":  # a signature for the server, not a parameter of a caller
-            reading.mistake('unknown parameter "s"')
+    reading.add(split(source) if isinstance(source, str) else _pairs(named))
     removed = {row.attribute for name, value in named if value is None for row in BY_NAME.get(name, ())}
     values = overlay(reading.values, {name: value for name, value in below.items() if name not in removed})
     if mistakes := [*reading.mistakes, *contradictions(values)]:

@@ -182,3 +182,5 @@ text-size text-pad text-width txt txt-align txt-color txt-font txt-size txt-pad 
 """
 PLANNED = frozenset(_PLANNED.split()) - BY_NAME.keys()
 """Names of the URL language that have no effect yet."""
+ACCESS_NAMES = frozenset({"signature", "expires", "key"})
+"""Parameters that say who may see a picture, and nothing about it; `s` is a signature too if its value is one."""

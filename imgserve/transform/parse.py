@@ -14,7 +14,15 @@ from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.kinds import NotBuiltError, ReadError
-from imgserve.transform.parameters import BY_NAME, MAX_COLORS, MAX_DPR, MAX_QUALITY, PLANNED, Parameter
+from imgserve.transform.parameters import (
+    ACCESS_NAMES,
+    BY_NAME,
+    MAX_COLORS,
+    MAX_DPR,
+    MAX_QUALITY,
+    PLANNED,
+    Parameter,
+)
 from imgserve.transform.value import Transform
 
 MAX_BYTES = 8192
@@ -30,8 +38,8 @@ _MIN_LIKENESS = 0.75
 """Of a misspelled name; most unrelated names (`utm_source`, `version`) have less."""
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]{2,40}")
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
-_SIGNATURE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
-_SIZE = re.compile(r"[0-9]+(\.[0-9]+)?([kmg]i?)?b?")
+_SIGNATURE = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
+_SIZE = re.compile(rb"[0-9]+(\.[0-9]+)?([kmg]i?)?b?", re.IGNORECASE)
 _ATTRIBUTES = frozenset(item.name for item in fields(Transform))
 
 
@@ -53,7 +61,6 @@ class ParsedQuery:
     download: str | None = None
     """File name to save as; empty: the original's own."""
     preset: str | None = None
-    signature: str | None = None
     notes: tuple[str, ...] = ()
     """What was clamped, for `X-Image-Adjusted`."""
     ignored: tuple[str, ...] = ()
@@ -82,7 +89,7 @@ def parse_query(
         BadTransform: with every mistake.
     """
     reading = Reading(max_side, strict)
-    reading.add(split(raw))
+    reading.add(pair for pair in split(raw) if not _is_without_meaning(pair))
     query = reading.values
     name, preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
     values = overlay(query, preset)
@@ -93,7 +100,7 @@ def parse_query(
     given = frozenset(values) - {"download"}
     sized = not query.keys().isdisjoint(_SIZING)
     ignored = tuple(f"{word} ({near})" for word, near in reading.ignored.items())
-    return ParsedQuery(transform, given, values.get("download"), name, reading.signature, notes, ignored, sized)
+    return ParsedQuery(transform, given, values.get("download"), name, notes, ignored, sized)
 
 
 def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:
@@ -131,8 +138,30 @@ def split(raw: bytes | str) -> list[Pair]:
     parts = [part for part in data.split(b"&") if part]
     if len(parts) > MAX_PAIRS:
         raise BadTransform([f"query: expected at most {MAX_PAIRS} parameters, but received {len(parts)}"])
-    pairs = ([unquote_to_bytes(piece) for piece in part.replace(b"+", b" ").partition(b"=")] for part in parts)
-    return [Pair(name.decode("utf-8", "backslashreplace").lower(), value) for name, _, value in pairs]
+    return [read_pair(part) for part in parts]
+
+
+def decoded(part: bytes) -> tuple[bytes, bytes]:
+    """Return name and value of one part of a query, percent-decoded."""
+    name, _, value = part.replace(b"+", b" ").partition(b"=")
+    return unquote_to_bytes(name), unquote_to_bytes(value)
+
+
+def read_pair(part: bytes) -> Pair:
+    """Return one part of a query as a pair."""
+    name, value = decoded(part)
+    return Pair(name.decode("utf-8", "backslashreplace").lower(), value)
+
+
+def is_signature(pair: Pair) -> bool:
+    """Return whether a pair is a signature, valid or not; the form of its value decides for `s`."""
+    return pair.name == "signature" or (pair.name == "s" and _SIGNATURE.fullmatch(pair.value) is not None)
+
+
+def _is_without_meaning(pair: Pair) -> bool:
+    """Return whether a known pair says nothing about the picture; a size limit in `s` has no effect yet."""
+    is_size = pair.name == "s" and _SIZE.fullmatch(pair.value) is not None
+    return pair.name in ACCESS_NAMES or is_signature(pair) or is_size
 
 
 def _plain(value: object) -> str:
@@ -151,7 +180,6 @@ class Reading:
     strict: bool
     values: dict[str, Any] = field(default_factory=dict)
     """By attribute."""
-    signature: str | None = None
     mistakes: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
     """Misspelled and planned names, with what they may mean."""
@@ -181,22 +209,10 @@ class Reading:
         name = plain if encoded else pair.name
         if rows := BY_NAME.get(name, ()):
             self._read(name, rows, pair.value, encoded=encoded)
-        elif not self._is_signature(name, pair.value):
-            if self.strict:
-                self.mistake(_unknown(name, suggests=len(self.mistakes) < MAX_SUGGESTIONS))
-            elif len(self.ignored) < MAX_SUGGESTIONS and nearest_name(name):
-                self.ignored.setdefault(name, nearest_name(name))
-
-    def _is_signature(self, name: str, value: bytes) -> bool:
-        """Store a signature, recognized by its form. Also accept a size limit in bytes, which has no effect."""
-        word = value.decode("utf-8", "replace").lower()
-        if name != "s" or not (_SIGNATURE.fullmatch(word) or _SIZE.fullmatch(word)):
-            return False
-        if _SIGNATURE.fullmatch(word):
-            if self.signature not in (None, word):
-                self.mistake("s: given twice with different values")
-            self.signature = word
-        return True
+        elif self.strict:
+            self.mistake(_unknown(name, suggests=len(self.mistakes) < MAX_SUGGESTIONS))
+        elif len(self.ignored) < MAX_SUGGESTIONS and nearest_name(name):
+            self.ignored.setdefault(name, nearest_name(name))
 
     def _read(self, name: str, rows: tuple[Parameter, ...], value: bytes, *, encoded: bool) -> None:
         title = rows[0].name if len(rows) == 1 else name
@@ -234,12 +250,13 @@ def nearest_name(name: str) -> str:
         return "planned"
     if not _PLAIN_NAME.fullmatch(name):
         return ""
-    found = get_close_matches(name, (*BY_NAME, *PLANNED), n=1, cutoff=_MIN_LIKENESS)
+    found = get_close_matches(name, (*BY_NAME, *ACCESS_NAMES, *PLANNED), n=1, cutoff=_MIN_LIKENESS)
     return f"{found[0]}?{' planned' if found[0] in PLANNED else ''}" if found else ""
 
 
 def _unknown(name: str, *, suggests: bool) -> str:
-    end = ", which is planned" if name in PLANNED else suggestion(name, BY_NAME) if suggests else ""
+    suggests = suggests and name not in {*ACCESS_NAMES, "s"}
+    end = ", which is planned" if name in PLANNED else suggestion(name, (*BY_NAME, *ACCESS_NAMES)) if suggests else ""
     return f"unknown parameter {quoted(name)}{end}"
 
 

@@ -1,0 +1,119 @@
+"""Signatures of URLs: HMAC-SHA256 of a text that is the same in every order and percent-encoding of a URL.
+
+A signature also counts if it signs path and query exactly as they are sent. The canonical text is itself a URL with the
+same meaning, so a signature of the one kind is never a signature of another URL of the other kind.
+"""
+
+import hmac
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+
+from imgserve.errors import BadTransform, quoted
+from imgserve.transform.parse import Pair, decoded, is_signature, read_pair, split
+
+_SECONDS = re.compile(rb"[0-9]{1,12}")
+_SCHEME_AND_HOST = re.compile(r"(?:(?:https?:)?//[^/?#]+)?(?=/)", re.IGNORECASE)
+_URL_CHARACTERS = "!$%&'()*+,/:;=?@[]~"
+"""RFC 3986, apart from # before a fragment; all others are escaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a valid signature covers besides the picture."""
+
+    query: bytes
+    """The rest of the query: signature and expiry are no part of a cache key."""
+    expires: int | None
+    """Unix seconds."""
+
+
+def canonical_text(path: bytes | str, query: bytes | str = b"") -> str:
+    """Return the text that a signature of a URL signs, without the signature that the query may contain.
+
+    The path and every name and value are percent-decoded once; of their bytes, only unreserved characters of RFC 3986
+    and `/` stay plain. Pairs are sorted by name, then by value.
+
+    Raises:
+        BadTransform: the query is longer than a server accepts.
+    """
+    signed = _without(_bytes(query), is_signature)
+    split(signed)
+    pairs = sorted(tuple(map(quote_from_bytes, decoded(part))) for part in signed.split(b"&") if part)
+    plain = quote_from_bytes(unquote_to_bytes(_bytes(path)))
+    return f"{plain}?{'&'.join(map('='.join, pairs))}" if pairs else plain
+
+
+def sign(secret: str, path: bytes | str, query: bytes | str = b"") -> str:
+    """Return the signature of a URL as 64 hexadecimal digits.
+
+    Raises:
+        BadTransform: as `canonical_text`.
+    """
+    return _hmac(secret, canonical_text(path, query).encode())
+
+
+def signed_url(secret: str, url: str, *, expires: int | None = None) -> str:
+    """Return a URL or path with a signature, and with an expiry in Unix seconds; both replace those in it.
+
+    Raises:
+        BadTransform: as `canonical_text`.
+        ValueError: it is neither a URL nor a path.
+    """
+    host = _SCHEME_AND_HOST.match(url)
+    if host is None:
+        raise ValueError(f"expected a URL or a path that begins with /, but received {quoted(url)}")
+    address, mark, fragment = url[host.end() :].partition("#")
+    path, _, query = quote(_bytes(address), safe=_URL_CHARACTERS).partition("?")
+    rest = _without(query.encode(), lambda pair: is_signature(pair) or (_is_expiry(pair) and expires is not None))
+    query = "&".join(filter(None, (rest.decode(), "" if expires is None else f"expires={expires:d}")))
+    query = "&".join(filter(None, (query, f"signature={sign(secret, path, query)}")))
+    return f"{host[0]}{path}?{query}{mark}{fragment}"
+
+
+def verify(secrets: Sequence[str], path: bytes, query: bytes) -> Verified | None:
+    """Return what the signature of a URL covers; None without exactly one that is valid for one of the secrets.
+
+    It may sign the canonical text, or path and query as they are sent, with the signature removed.
+
+    Raises:
+        BadTransform: the query is longer than a server accepts, or its signed expiry is not a time.
+    """
+    received = [pair.value for pair in split(query) if is_signature(pair)]
+    if len(received) != 1:
+        return None
+    signed = _without(query, is_signature)
+    texts = canonical_text(path, signed).encode(), path + b"?" + signed if signed else path
+    # Every comparison is made, so that the time does not depend on which one matches.
+    matches = [hmac.compare_digest(received[0], _hmac(secret, text).encode()) for secret in secrets for text in texts]
+    return Verified(_without(signed, _is_expiry), _expiry(signed)) if any(matches) else None
+
+
+def _expiry(query: bytes) -> int | None:
+    values = {pair.value for pair in split(query) if _is_expiry(pair)}
+    if len(values) > 1:
+        raise BadTransform(["expires: given twice with different values"])
+    for value in values:
+        if not _SECONDS.fullmatch(value):
+            received = quoted(value.decode("utf-8", "backslashreplace"))
+            raise BadTransform([f"expires: expected a time in Unix seconds, but received {received}"])
+        return int(value)
+    return None
+
+
+def _is_expiry(pair: Pair) -> bool:
+    return pair.name == "expires"
+
+
+def _without(query: bytes, unwanted: Callable[[Pair], bool]) -> bytes:
+    """Return a query without some of its pairs, otherwise unchanged."""
+    return b"&".join(part for part in query.split(b"&") if not unwanted(read_pair(part)))
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+
+
+def _hmac(secret: str, text: bytes) -> str:
+    return hmac.digest(secret.encode(), text, "sha256").hex()
