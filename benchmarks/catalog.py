@@ -74,7 +74,7 @@ async def measure(url: str, records: int) -> dict[str, float]:
         "search nothing to be found": lambda n: search.page(ImageQuery(text=f"zebra{n}")),
         "similar, at most 10 bits": lambda n: search.similar(known[n].perceptual_hash or 0),
         "duplicates, 50 groups": lambda _: search.duplicates(),
-        "by SHA-256": lambda n: search.by_sha256(known[n].sha256),
+        "by SHA-256": lambda n: search.by_sha256([known[n].sha256]),
         "totals": lambda _: search.totals(),
         "totals of a search": lambda n: search.totals(ImageQuery(text=_WORDS[n])),
         "tag counts": lambda _: search.tag_counts(),

@@ -6,9 +6,8 @@ from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Outcome, Selection
-from imgserve.catalog.notices import Notice, Notices
-from imgserve.catalog.problems import ProblemPage, Problems
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
+from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id
 

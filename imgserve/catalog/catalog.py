@@ -5,8 +5,7 @@ from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
 from imgserve.catalog.images import Images
-from imgserve.catalog.notices import Notices
-from imgserve.catalog.problems import Problems
+from imgserve.catalog.reports import Notices, Problems
 from imgserve.catalog.search import ImageSearch
 
 

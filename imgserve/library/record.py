@@ -328,7 +328,7 @@ class RecordWriter:
         new = [one for one in found.values() if one.known is None and one.details is None]
         if not new:
             return {}
-        records = await self.catalog.search.by_sha256_of({one.facts.sha256 for one in new})
+        records = await self.catalog.search.by_sha256({one.facts.sha256 for one in new})
         candidates = [one for one in records if one.image_id not in found]
         missing = await self.inspector.missing([one.image_id for one in candidates])
         renamed = dict[str, Recorded]()

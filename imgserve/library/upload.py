@@ -32,6 +32,7 @@ from imgserve.originals.writable import WritableOriginals, new_id
 _WRITE_BYTES = 256 * 1024
 """Written at once: to enter a thread for each packet of the network would cost more than the writing."""
 _MOST_SIMILAR = 20
+_MOST_EQUAL = 100
 _DIGEST = "\0"
 """Starts the names of the locks of digests; no image id contains it."""
 _Outcome = Literal["created", "replaced", "existing"]
@@ -232,7 +233,7 @@ class UploadAcceptor:
         # The digest is locked too: of two uploads of the same bytes the second one must find the first.
         async with self.locks.hold(image_id, _DIGEST + facts.sha256):
             # This is also the check whether the catalog can be used.
-            equal = await self.inspector.current(await self.catalog.search.by_sha256(facts.sha256))
+            equal = await self.inspector.current(await self.catalog.search.by_sha256([facts.sha256], limit=_MOST_EQUAL))
             existing = await self._existing(upload, image_id, equal)
             similar = await self._similar(facts, image_id if existing is None else existing.image_id, equal)
             if existing is not None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from imgserve.catalog import Notice
-from imgserve.catalog.notices import publish_rows
+from imgserve.catalog.reports import publish_rows
 from tests.catalogs import START, Catalog, opened
 from tests.postgres import Server
 
