@@ -1,17 +1,19 @@
 """Resolve path, query, presets and Accept to a rendition."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
 
 from imgserve.cache import RenditionKey
+from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import snapped
 from imgserve.http.request import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
+from imgserve.images.variety import ANYTHING, Variety
 from imgserve.model import Original
 from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
 
@@ -35,6 +37,8 @@ class QuerySettings:
     """The only widths made, or heights of pictures requested by height, ascending. Empty: any."""
     pass_svg: bool = False
     """An SVG requested without parameters is returned sanitized instead of drawn."""
+    variety: Variety = ANYTHING
+    """What URLs may request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +59,34 @@ class RenditionRequest:
 class Resolver:
     """Resolves URLs to renditions and caches the results."""
 
-    def __init__(self, locator: Locator, renditions: Renditions, settings: QuerySettings) -> None:
+    def __init__(
+        self, locator: Locator, renditions: Renditions, settings: QuerySettings, sites: Sequence[QuerySettings] = ()
+    ) -> None:
+        """Resolve by these settings unless others are named; `sites` are the settings of sites."""
         self._locator = locator
         self._renditions = renditions
         self._settings = settings
-        self._cached: LRUCache[tuple[str, bytes, AcceptClass], RenditionRequest] = LRUCache(_MAX_CACHED)
+        self._sites = tuple(sites)
+        self._cached: LRUCache[tuple[str, bytes, AcceptClass, int], RenditionRequest] = LRUCache(_MAX_CACHED)
 
     async def resolve(
-        self, path: str, query: bytes, accepted: AcceptClass
+        self, path: str, query: bytes, accepted: AcceptClass, settings: QuerySettings | None = None
     ) -> tuple[RenditionRequest, tuple[CachedStat, ...]]:
         """Return the rendition that a URL names, and the cached stats that this depends on.
+
+        `settings` are those of a site, and live as long as the server.
 
         Raises:
             ImageNotFound, BadTransform, UnsupportedImage, OriginalUnsettled: as the names say.
         """
         found = await self._locator.find(path)
-        cached = self._cached.get((path, query, accepted))
+        cached = self._cached.get((path, query, accepted, id(settings)))
         dropped = cached is not None and cached.negotiated and cached.key.path in self._renditions.oversized
         if cached is not None and cached.original is found.original and not dropped:
             return cached, found.stats
-        request = self.request(found, query, accepted)
+        request = self.request(found, query, accepted, settings=settings)
         if len(path) + len(query) <= _MAX_CACHED_URL:
-            self._cached[path, query, accepted] = request
+            self._cached[path, query, accepted, id(settings)] = request
         return request, found.stats
 
     def forget(self, image_id: str) -> None:
@@ -91,6 +101,7 @@ class Resolver:
         *,
         strict: bool | None = None,
         dropping: bool = True,
+        settings: QuerySettings | None = None,
     ) -> RenditionRequest:
         """Return the rendition that a query means for an original and a class of clients.
 
@@ -100,7 +111,7 @@ class Resolver:
         Raises:
             BadTransform: with every mistake in the query.
         """
-        settings, original = self._settings, found.original
+        settings, original = settings or self._settings, found.original
         parsed = parse_query(
             query,
             strict=settings.strict if strict is None else strict,
@@ -109,9 +120,15 @@ class Resolver:
             default=settings.presets.get("default"),
             max_side=settings.max_side,
         )
+        variety = settings.variety
+        parsed, accepted = variety.check(parsed), variety.accepted(accepted)
+        if name := parsed.transform.format or found.format:
+            variety.check_format(name, original.format.name)
         if settings.sizes and parsed.sized:
             stored = Size(original.width, original.height)
             snap, notes = snapped(stored, parsed.transform, settings.sizes, orientation=original.orientation)
+            if notes and variety.reject:
+                raise BadTransform([f"size: expected one of {', '.join(map(str, settings.sizes))}"])
             parsed = replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
         unchanged = found.format is None and (parsed.preset == "default" or not parsed.given)
         if settings.pass_svg and unchanged and original.format.name == "svg":
@@ -120,8 +137,10 @@ class Resolver:
             focal, qualities = original.focal_point is not None, settings.qualities
             transforms = [
                 normalize(parsed.transform, original.format, output, qualities=qualities, focal_point=focal)
-                for output in self._outputs(found, parsed, accepted)
+                for output in self._outputs(found, parsed, accepted, settings.avif_pixels)
             ]
+        if variety.output_pixels:
+            variety.check_pixels(max(self._renditions.output_pixels(original, one) for one in transforms))
         choices = {self._renditions.key(original, transform): transform for transform in transforms}
         oversized = self._renditions.oversized if dropping else {}
         # The best format that does not lose, or else the one that loses least.
@@ -141,15 +160,17 @@ class Resolver:
     def preset_keys(self, original: Original, preset: str) -> list[RenditionKey]:
         """Return the keys of a preset's renditions, for all classes of clients and all formats in the path.
 
-        Renditions with further parameters are not among them.
-
-        Raises:
-            BadTransform: there is no such preset.
+        Renditions with further parameters are not among them. Sites may have different presets of one name.
         """
-        name = preset.lower()
-        requests = [self.request(Found(original, name), b"", accepted, dropping=False) for accepted in ACCEPT_CLASSES]
-        requests += [self.request(Found(original, name, extension), b"", ()) for extension in _WRITABLE]
-        return list({request.key for request in requests})
+        name, keys = preset.lower(), set[RenditionKey]()
+        # Without limits, as for those who are exempt from them.
+        for one in {id(one): one for one in (self._settings, *self._sites) if name in one.presets}.values():
+            free = replace(one, variety=ANYTHING)
+            for accepted in ACCEPT_CLASSES:
+                keys.add(self.request(Found(original, name), b"", accepted, dropping=False, settings=free).key)
+            for extension in _WRITABLE:
+                keys.add(self.request(Found(original, name, extension), b"", (), settings=free).key)
+        return list(keys)
 
     def parse(self, query: str) -> ParsedQuery:
         """Return a parsed query, without the default preset.
@@ -159,7 +180,7 @@ class Resolver:
         """
         return parse_query(query, strict=True, presets=self._settings.presets, max_side=self._settings.max_side)
 
-    def _outputs(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass) -> list[Format]:
+    def _outputs(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass, avif_pixels: int) -> list[Format]:
         """Return the output format: negotiated ones, best first; then the named one, the path's or the original's."""
         original, transform = found.original, parsed.transform
         name = transform.format or found.format
@@ -167,7 +188,7 @@ class Resolver:
             return [FORMATS[name] if name else default_output(original.format)]
         pixels = self._renditions.output_pixels(original, transform) if "avif" in accepted else 0
         last = FORMATS[transform.format] if transform.format else choose_format((), original.format, 0, 0)
-        possible = (choose_format((name,), original.format, pixels, self._settings.avif_pixels) for name in accepted)
+        possible = (choose_format((name,), original.format, pixels, avif_pixels) for name in accepted)
         return list(dict.fromkeys((*(form for form in possible if form.name in accepted), last)))
 
 

@@ -65,8 +65,13 @@ class ParsedQuery:
     """What was clamped, for `X-Image-Adjusted`."""
     ignored: tuple[str, ...] = ()
     """Unknown names that are close to a known one or planned, with the nearest match, for `X-Image-Ignored`."""
-    sized: bool = False
-    """Whether the query itself, not only its preset, decides the size."""
+    named: frozenset[str] = frozenset()
+    """Attributes named by the query itself, not by its preset."""
+
+    @property
+    def sized(self) -> bool:
+        """Whether the query itself, not only its preset, decides the size."""
+        return not self.named.isdisjoint(_SIZING)
 
 
 NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
@@ -98,9 +103,8 @@ def parse_query(
         values = {**default.values, **{key: value for key, value in values.items() if key == "download"}}
     transform, notes = _finished(reading, values)
     given = frozenset(values) - {"download"}
-    sized = not query.keys().isdisjoint(_SIZING)
     ignored = tuple(f"{word} ({near})" for word, near in reading.ignored.items())
-    return ParsedQuery(transform, given, values.get("download"), name, notes, ignored, sized)
+    return ParsedQuery(transform, given, values.get("download"), name, notes, ignored, frozenset(query))
 
 
 def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:

@@ -1,0 +1,82 @@
+"""Which of all possible renditions of an original a URL may request."""
+
+from dataclasses import dataclass, replace
+
+from imgserve.errors import BadTransform
+from imgserve.http.request import AcceptClass
+from imgserve.transform import ParsedQuery
+
+_FREE = frozenset({"download"})
+"""Attributes that change no pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """Allow lists for the parameters of URLs; an empty one allows everything."""
+
+    presets_only: bool = False
+    """Only presets, without further parameters."""
+    presets: frozenset[str] = frozenset()
+    """The only presets; without one of them, a URL is rejected."""
+    parameters: frozenset[str] = frozenset()
+    """Attributes of the transform."""
+    formats: frozenset[str] = frozenset()
+    """Output formats; an original's own format is always allowed."""
+    qualities: tuple[int, ...] = ()
+    """Ascending."""
+    output_pixels: int = 0
+    """Maximum width x height of a rendition, summed over its frames; 0 for the limit of the server."""
+    reject: bool = False
+    """Reject sizes and qualities that are not listed, instead of choosing the next one."""
+
+    def check(self, parsed: ParsedQuery) -> ParsedQuery:
+        """Return a query with a listed quality.
+
+        Raises:
+            BadTransform: with everything in the query that is not allowed.
+        """
+        own = parsed.named - _FREE
+        mistakes = []
+        if self.presets and parsed.preset not in self.presets:
+            mistakes.append(f"preset: expected one of {', '.join(sorted(self.presets))}")
+        if self.presets_only and own:
+            mistakes.append(f"{', '.join(sorted(own))}: only presets are allowed here")
+        elif self.parameters and (other := own - self.parameters):
+            allowed = ", ".join(sorted(self.parameters))
+            mistakes.append(f"{', '.join(sorted(other))}: not allowed here, where URLs may use {allowed}")
+        quality = parsed.transform.quality
+        listed = not self.qualities or "quality" not in own or quality is None or quality in self.qualities
+        if not listed and self.reject:
+            mistakes.append(f"quality: expected one of {', '.join(map(str, self.qualities))}")
+        if mistakes:
+            raise BadTransform(mistakes)
+        if listed or quality is None:
+            return parsed
+        nearest = next((one for one in self.qualities if one >= quality), self.qualities[-1])
+        note = f"quality={nearest}"
+        return replace(parsed, transform=replace(parsed.transform, quality=nearest), notes=(*parsed.notes, note))
+
+    def accepted(self, names: AcceptClass) -> AcceptClass:
+        """Return the formats among which one may be negotiated."""
+        return tuple(name for name in names if name in self.formats) if self.formats else names
+
+    def check_format(self, name: str, own: str) -> None:
+        """Check the output format of an original with its own format.
+
+        Raises:
+            BadTransform: it is not allowed.
+        """
+        if self.formats and name != own and name not in self.formats:
+            raise BadTransform([f"format: expected one of {', '.join(sorted(self.formats))}"])
+
+    def check_pixels(self, pixels: int) -> None:
+        """Check the size of a rendition.
+
+        Raises:
+            BadTransform: it is too large.
+        """
+        if self.output_pixels and pixels > self.output_pixels:
+            raise BadTransform([f"size: expected at most {self.output_pixels} pixels, but this picture has {pixels}"])
+
+
+ANYTHING = Variety()
