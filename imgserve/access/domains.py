@@ -45,7 +45,7 @@ def parse_domain(text: str) -> DomainPattern:
     if not wanted.isascii():
         wanted = wanted.encode("idna").decode()  # UnicodeError is a ValueError
     found = _PATTERN.fullmatch(wanted)
-    if not found or (found["port"] or "").isdigit() and not 1 <= int(found["port"]) <= _MOST_PORT:
+    if not found or ((found["port"] or "").isdigit() and not 1 <= int(found["port"]) <= _MOST_PORT):
         raise ValueError(text)
     if not found["host"]:
         return DomainPattern("", port=None)
@@ -98,7 +98,8 @@ def _place(page: bytes) -> tuple[str, str, int] | None:
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError:  # not ASCII, or no valid host or port
         return None
-    if not host or scheme not in _PORTS:
+    # Browsers send no user, and end the host at a backslash.
+    if not host or scheme not in _PORTS or "@" in parts.netloc or "\\" in parts.netloc:
         return None
     host = host.rstrip(".")
     return scheme, f"[{host}]" if ":" in host else host, port or _PORTS[scheme]
