@@ -17,9 +17,8 @@ from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
 from imgserve.web.access_log import AccessLog
 from imgserve.web.api.endpoint import Answer, Body, Call, endpoint
-from imgserve.web.api.responses import Reply
+from imgserve.web.api.messages import Reply, json_value, validated
 from imgserve.web.api.router import Api
-from imgserve.web.api.validation import json_value, validated
 from imgserve.web.middleware import RequestMiddleware, as_our_error
 from imgserve.web.request_log import RequestLog, RequestMetrics
 

@@ -31,9 +31,10 @@ from imgserve.config.sections import (
     UploadsConfig,
     UrlsConfig,
 )
-from imgserve.config.values import detail, mistake, stated
+from imgserve.config.values import detail
 from imgserve.errors import BadTransform
 from imgserve.transform import MAX_SIDE, Preset, parse_preset
+from imgserve.validation import expected, stated
 
 Presets = Mapping[str, str | Mapping[str, Any]]
 """By name in lower case: parameters and values, or a query."""
@@ -54,13 +55,13 @@ def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDe
     for name, preset in presets.items():
         key = str(name).lower()
         if not _NAME.fullmatch(key):
-            expected = "a preset's name consists of letters, digits, - and _, and starts with a letter or digit"
-            yield detail(stated(expected), name)
+            rule = "a preset's name consists of letters, digits, - and _, and starts with a letter or digit"
+            yield detail(stated(rule), name)
         elif key in seen:
             yield detail(stated("another preset has this name in other case"), name)
         elif not isinstance(preset, str | Mapping):
             yield detail(
-                mistake("parameters and their values, or a query such as width=400&fit=crop"), name, received=preset
+                expected("parameters and their values, or a query such as width=400&fit=crop"), name, received=preset
             )
         else:
             single = {} if isinstance(preset, str) else preset
@@ -149,7 +150,7 @@ class Config(BaseSettings):
     def _check_presets(cls, value: object, info: ValidationInfo) -> Presets:
         """Return the presets, with the shipped default preset unless it is replaced; raise every mistake at once."""
         if not isinstance(value, Mapping):
-            raise mistake("presets by name")
+            raise expected("presets by name")
         limits: LimitsConfig | None = info.data.get("limits")
         if errors := list(_mistakes(value, limits.output_side if limits else MAX_SIDE)):
             raise ValidationError.from_exception_data("presets", errors)

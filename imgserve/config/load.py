@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSourc
 from imgserve.config.table import Setting, SettingPath, environment_name, table
 from imgserve.config.yaml_file import read_yaml
 from imgserve.errors import ConfigError, quoted
+from imgserve.validation import expectation
 
 _DEFAULT_FILE = Path("imgserve.yaml")
 """The settings file in the current folder, used unless another is named."""
@@ -24,23 +25,7 @@ _COMMAND_VARIABLES = frozenset({_CONFIG_VARIABLE, "IMGSERVE_SERVER", "IMGSERVE_K
 """Not settings: the settings file, the server of remote commands and its key."""
 _SERVICE_LINK = re.compile(r"IMGSERVE_SERVICE_(HOST|PORT(_\w+)?)|IMGSERVE_PORT_\d+_\w+")
 """Variables that Kubernetes adds to every container if a service is called imgserve."""
-_EXPECTED = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "path": "a folder",
-    "tuple": "a list",
-    "model": "a section of settings",
-    "dict": "a section of settings",
-}
-"""By the first word of pydantic's error types."""
-_BOUNDS = {
-    "greater_than_equal": ("ge", "at least"),
-    "greater_than": ("gt", "more than"),
-    "less_than_equal": ("le", "at most"),
-    "less_than": ("lt", "less than"),
-}
+_SECTION = "a section of settings"
 _Mistake = tuple[int, int, str]
 """Rank of the source, line in it, sentence."""
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -187,15 +172,9 @@ def _placed(error: ErrorDetails, layers: Sequence[_Layer], rows: Sequence[Settin
 
 def _sentence(error: ErrorDetails, write: Callable[[Any], str]) -> str:
     """Return a validation error as a sentence: the expected and the received value."""
-    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
-    if kind == "stated":
-        return str(context["sentence"])
-    expected = _EXPECTED.get(kind.partition("_")[0], error["msg"])
-    if kind in {"expected", "literal_error"}:
-        expected = str(context["expected"]).replace("'", "") if kind == "literal_error" else context["expected"]
-    elif kind in _BOUNDS:
-        bound, words = _BOUNDS[kind]
-        expected = f"{words} {write(context[bound])}"
+    if error["type"] == "stated":
+        return str(error["ctx"]["sentence"])
+    value, expected = error["input"], expectation(error, instead={"model": _SECTION, "dict": _SECTION}, write=write)
     if isinstance(value, Mapping):
         received = "a mapping"
     elif isinstance(value, (list, tuple)):

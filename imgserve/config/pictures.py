@@ -17,13 +17,12 @@ from imgserve.config.values import (
     Words,
     detail,
     expand,
-    mistake,
-    stated,
 )
 from imgserve.errors import BadImageId
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
 from imgserve.originals.writable import check_id
+from imgserve.validation import expected, stated
 
 FOLDERS_SCHEMA = {
     "anyOf": [{"type": "object", "additionalProperties": {"type": "string", "minLength": 1}}, {"type": "string"}]
@@ -55,9 +54,9 @@ def _read_folders(value: object, info: ValidationInfo) -> Mapping[str, Path]:
         pairs = [tuple(map(str.strip, pair.partition("="))) for pair in value.split(",") if pair.strip()]
         folders = {prefix: folder for prefix, _, folder in pairs}
         if len(folders) < len(pairs) or not all(equals for _, equals, _ in pairs):
-            raise mistake("each prefix once, as prefix=folder, separated by commas")
+            raise expected("each prefix once, as prefix=folder, separated by commas")
     if not isinstance(folders, Mapping):
-        raise mistake("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
+        raise expected("folders by prefix, or text such as archive=/mnt/archive,press/2024=/mnt/press")
     errors = [error for prefix, folder in folders.items() for error in _mistakes(str(prefix), folder, main)]
     if errors:
         raise ValidationError.from_exception_data("folders", errors)
@@ -73,7 +72,7 @@ def _mistakes(prefix: str, folder: Any, main: Path | None) -> Iterator[InitError
         yield detail(stated(f"no image id can start with {prefix!r}: {reason}"), prefix, received=folder)
     try:
         if not isinstance(folder, str | Path) or not str(folder).strip() or "\0" in str(folder):
-            raise mistake("a folder")
+            raise expected("a folder")
         path = real(expand(Path(folder)))
     except PydanticCustomError as error:
         yield detail(error, prefix, received=folder)

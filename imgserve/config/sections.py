@@ -19,9 +19,8 @@ from imgserve.config.values import (
     Words,
     each,
     is_network,
-    mistake,
-    stated,
 )
+from imgserve.validation import expected, stated
 
 _KEY = re.compile(r"[\x21-\x7e]{16,500}")
 _KEY_OR_DIGEST = re.compile(rf"(?!sha256:){_KEY.pattern}|sha256:[0-9a-fA-F]{{64}}")
@@ -90,7 +89,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
-        raise mistake("an address such as https://api.example.com")
+        raise expected("an address such as https://api.example.com")
     return text.rstrip("/")
 
 
@@ -164,15 +163,15 @@ def _prefix(text: str) -> str:
     path = text.rstrip("/")
     first = path.removeprefix("/").partition("/")[0]
     if not _PREFIX.fullmatch(path) or first in {".", ".."}:
-        raise mistake("a path such as /img, or / for none")
+        raise expected("a path such as /img, or / for none")
     if first.lower() in _RESERVED:
-        raise mistake(f"a path other than /{first}, which imgserve uses itself")
+        raise expected(f"a path other than /{first}, which imgserve uses itself")
     return path
 
 
 def _access(text: str) -> str:
     if not text.strip():
-        raise mistake("off, stdout or the path of a file")
+        raise expected("off, stdout or the path of a file")
     return text
 
 
@@ -212,7 +211,7 @@ class HttpConfig(Section):
 
 def _workers(value: object) -> object:
     if value != "auto" and not (str(value).isdecimal() and 1 <= int(str(value)) <= _MOST_WORKERS):
-        raise mistake(f"auto or a whole number from 1 to {_MOST_WORKERS}")
+        raise expected(f"auto or a whole number from 1 to {_MOST_WORKERS}")
     return value
 
 

@@ -21,6 +21,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from imgserve.validation import expected
+
 _SIZES = {
     "B": 1,
     "KB": 10**3,
@@ -124,7 +126,7 @@ class Unit:
         try:
             return self.parse(str(value))
         except ValueError:
-            raise PydanticCustomError("expected", "{expected}", {"expected": self.expected}) from None
+            raise expected(self.expected) from None
 
 
 SIZE = Unit("a size such as 10GB", parse_size, write_size)
@@ -146,16 +148,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
 
-def mistake(expected: str) -> PydanticCustomError:
-    """Return an error that states the expected value."""
-    return PydanticCustomError("expected", "{expected}", {"expected": expected})
-
-
-def stated(sentence: str) -> PydanticCustomError:
-    """Return an error with a complete sentence."""
-    return PydanticCustomError("stated", "{sentence}", {"sentence": sentence})
-
-
 def detail(error: PydanticCustomError, *loc: str, received: object = None) -> InitErrorDetails:
     """Return an error at a place below the validated value, to be raised together with others."""
     return {"type": error, "loc": loc, "input": received}
@@ -171,21 +163,21 @@ def expand(folder: Path) -> Path:
     try:
         return folder.expanduser()
     except RuntimeError:
-        raise mistake("a folder whose ~ can be resolved") from None
+        raise expected("a folder whose ~ can be resolved") from None
 
 
 def _not_blank(value: Any) -> Any:
     if isinstance(value, str) and not value.strip():
-        raise mistake("a folder")
+        raise expected("a folder")
     return value
 
 
-def each(accepts: Callable[[str], object], expected: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+def each(accepts: Callable[[str], object], description: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     """Return a validator of every word in a list."""
 
     def check(values: tuple[str, ...]) -> tuple[str, ...]:
         if not all(accepts(value) for value in values):
-            raise mistake(expected)
+            raise expected(description)
         return values
 
     return check
@@ -208,7 +200,7 @@ def _is_host_pattern(text: str) -> bool:
 
 def _listening_host(text: str) -> str:
     if not _is_host_pattern(text) or text.startswith(("*", "[")):
-        raise mistake("an IP address or a host name without a port, such as 127.0.0.1")
+        raise expected("an IP address or a host name without a port, such as 127.0.0.1")
     return text
 
 

@@ -12,11 +12,11 @@ from imgserve.cache import TierStats
 from imgserve.catalog import ImageQuery
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
 from imgserve.library.ingest import IngestService
+from imgserve.validation import stated
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import DeletedOut
+from imgserve.web.api.messages import ResponseModel
 from imgserve.web.api.requests import FilterTag, Prefix, RequestModel, Selected, Tags, exactly_one
-from imgserve.web.api.responses import ResponseModel
-from imgserve.web.api.validation import stated
 
 _PURGES = ("prefix", "tag", "preset", "all")
 

@@ -34,12 +34,12 @@ from imgserve.images.warm import Progress, Warmer
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Details
 from imgserve.library.upload import Accepted, UploadReceiver
+from imgserve.validation import stated
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
+from imgserve.web.api.messages import NDJSON, ErrorWithin, Reply, ResponseModel, Streamed, error_within
 from imgserve.web.api.requests import SELECTED, RequestModel, Selected
-from imgserve.web.api.responses import NDJSON, ErrorWithin, Reply, ResponseModel, Streamed, error_within
 from imgserve.web.api.uploads import UploadedOut, uploaded
-from imgserve.web.api.validation import stated
 from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"

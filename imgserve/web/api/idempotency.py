@@ -14,8 +14,7 @@ from imgserve.access.keys import Caller
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import BadRequest, CatalogUnavailable, IdempotencyConflict
 from imgserve.http.multipart import FormReader, PartEnd, PartHead
-from imgserve.web.api.responses import Reply, response
-from imgserve.web.api.validation import body_pieces, media_type
+from imgserve.web.api.messages import Reply, body_pieces, media_type, response
 
 _logger = logging.getLogger(__name__)
 

@@ -20,7 +20,9 @@ from imgserve.http.conditional import match_holds
 from imgserve.library.ingest import IngestService
 from imgserve.library.record import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
+from imgserve.validation import stated
 from imgserve.web.api.endpoint import Answer, Call, endpoint
+from imgserve.web.api.messages import Next, Reply, ResponseModel, bad_request
 from imgserve.web.api.requests import (
     EMPTY,
     TEXT_TYPES,
@@ -36,9 +38,7 @@ from imgserve.web.api.requests import (
     editable_fields,
     merged_metadata,
 )
-from imgserve.web.api.responses import Next, Reply, ResponseModel
 from imgserve.web.api.router import moved
-from imgserve.web.api.validation import bad_request, stated
 
 _EXAMPLE: dict[str, JsonValue] = {
     "id": "shoes/red.jpg",

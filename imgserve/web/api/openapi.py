@@ -33,8 +33,7 @@ from imgserve.errors import (
 from imgserve.formats import FORMATS
 from imgserve.transform import MAX_SIDE, PARAMETERS
 from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
-from imgserve.web.api.responses import ErrorOut
-from imgserve.web.api.validation import JSON_BYTES
+from imgserve.web.api.messages import JSON_BYTES, ErrorOut
 
 Document = dict[str, Any]
 

@@ -22,7 +22,8 @@ from pydantic.config import JsonDict
 from imgserve.catalog import ImageQuery, Selection
 from imgserve.formats import FORMATS
 from imgserve.model import TAG_CHARACTERS, Doc, FocalPoint, ImageRecord, Origin, clean_tags, described_fields
-from imgserve.web.api.validation import bad_request, expected, stated
+from imgserve.validation import expected, stated
+from imgserve.web.api.messages import bad_request
 
 METADATA_CHARACTERS = 65_536
 """Maximum length of the metadata of an image as JSON."""

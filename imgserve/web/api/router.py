@@ -17,8 +17,7 @@ from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound
 from imgserve.http.request import api_key
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
-from imgserve.web.api.responses import Reply, as_response
-from imgserve.web.api.validation import bad_request, checked, json_value, query_values
+from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values
 from imgserve.web.request_log import KEY, RequestRecord
 
 # In earlier versions, actions followed the image id: /api/images/a.jpg/purge.

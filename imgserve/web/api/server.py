@@ -11,8 +11,8 @@ from imgserve.errors import BadCursor, ImageExists, ReadOnlyOriginals, StorageFu
 from imgserve.library.ingest import IngestService
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
+from imgserve.web.api.messages import Next, ResponseModel
 from imgserve.web.api.requests import ImageId, Paging
-from imgserve.web.api.responses import Next, ResponseModel
 
 _TAGS = 1000
 

@@ -25,6 +25,7 @@ from imgserve.library.inspect import Details
 from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
 from imgserve.model import FocalPoint
 from imgserve.originals.incoming import Incoming
+from imgserve.validation import expected, stated
 from imgserve.web.api.requests import (
     EDITABLE,
     TEXT_TYPES,
@@ -34,7 +35,6 @@ from imgserve.web.api.requests import (
     checked_metadata,
     editable_fields,
 )
-from imgserve.web.api.validation import expected, stated
 
 _FIELDS = 100
 _FIELD_BYTES = 64 * 1024

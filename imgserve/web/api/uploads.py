@@ -33,7 +33,16 @@ from imgserve.library.upload import Accepted, UploadReceiver
 from imgserve.originals.writable import new_id
 from imgserve.web.api.endpoint import JSON, Answer, Body, Call, Model, endpoint
 from imgserve.web.api.images import ImageOut, Preconditions
-from imgserve.web.api.responses import ErrorWithin, Reply, ResponseModel, error_within
+from imgserve.web.api.messages import (
+    ErrorWithin,
+    Reply,
+    ResponseModel,
+    body_pieces,
+    error_within,
+    json_value,
+    media_type,
+    validated,
+)
 from imgserve.web.api.upload_body import (
     Address,
     Addresses,
@@ -51,7 +60,6 @@ from imgserve.web.api.upload_body import (
     file_id,
     form_values,
 )
-from imgserve.web.api.validation import body_pieces, json_value, media_type, validated
 
 FORM = "multipart/form-data"
 _FORM_ROOM = 1 << 20

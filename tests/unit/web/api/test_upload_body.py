@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from imgserve.errors import BadRequest
 from imgserve.library.inspect import Details
 from imgserve.model import FocalPoint
+from imgserve.web.api.messages import validated
 from imgserve.web.api.upload_body import Address, Addresses, Placed, UploadDetails, form_values
-from imgserve.web.api.validation import validated
 
 
 def test_fields_of_a_form_are_read() -> None:

@@ -1,17 +1,25 @@
-"""Read queries and JSON bodies into models, and describe every mistake in a sentence."""
+"""Read queries and JSON bodies into models, with every mistake in a sentence; write responses from models."""
 
+import contextlib
 import functools
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
 
-from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent, quoted, suggestion
+from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, UnsupportedContent, quoted, suggestion
+from imgserve.http.problem import problem_members
+from imgserve.validation import expectation
+from imgserve.web.api.endpoint import JSON
+from imgserve.web.request_log import KEY, RequestRecord
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -22,42 +30,8 @@ _PARAMETERS = 1000
 _MISTAKES = 100
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _WORDS = {"true": True, "false": False}
-_EXPECTED = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite": "a finite number",
-    "bool": "true or false",
-    "string": "text",
-    "list": "a list",
-    "tuple": "a list",
-    "set": "a list",
-    "model": "an object",
-    "dict": "an object",
-    "is": "an object",
-    "none": "null",
-    "datetime": "a time such as 2026-01-31T12:00:00Z",
-}
-"""By the first word of pydantic's error types."""
-_BOUNDS = {
-    "greater_than_equal": ("ge", "at least {}"),
-    "greater_than": ("gt", "more than {}"),
-    "less_than_equal": ("le", "at most {}"),
-    "less_than": ("lt", "less than {}"),
-    "too_long": ("max_length", "a list of at most {}"),
-    "too_short": ("min_length", "a list of at least {}"),
-    "string_too_long": ("max_length", "text of at most {} characters"),
-    "string_too_short": ("min_length", "text of at least {} characters"),
-}
-
-
-def expected(description: str) -> PydanticCustomError:
-    """Return a validator's error that describes the expected value."""
-    return PydanticCustomError("expected", "{description}", {"description": description})
-
-
-def stated(sentence: str) -> PydanticCustomError:
-    """Return a validator's error with its whole sentence."""
-    return PydanticCustomError("stated", "{sentence}", {"sentence": sentence})
+NDJSON = "application/x-ndjson"
+_NOSNIFF = {"x-content-type-options": "nosniff"}
 
 
 def bad_request(mistakes: Iterable[str]) -> BadRequest:
@@ -193,33 +167,17 @@ def _kinds(model: type[BaseModel]) -> Mapping[str, str]:
 
 
 def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
-    kind, context = error["type"], error.get("ctx", {})
+    kind = error["type"]
     place = ".".join(map(str, error["loc"]))
     start = f"{place}: " if place else ""
     if kind == "stated":
-        return start + str(context["sentence"])
+        return start + str(error["ctx"]["sentence"])
     if kind == "missing":
         return f"{start}is missing"
     if kind == "extra_forbidden":
         known = model.model_fields if len(error["loc"]) == 1 else ()
         return f"{start}there is no such name here{suggestion(str(error['loc'][-1]), known)}"
-    return f"{start}expected {_expected(error, context)}, but received {_received(error['input'])}"
-
-
-def _expected(error: ErrorDetails, context: Mapping[str, Any]) -> str:
-    kind = error["type"]
-    if kind == "expected":
-        return str(context["description"])
-    if kind == "string_pattern_mismatch":
-        return f"text that matches {context['pattern']}"
-    if kind == "literal_error":
-        literals = str(context["expected"])
-        return {"True": "true", "False": "false"}.get(literals, literals.replace("'", ""))
-    if kind in _BOUNDS:
-        bound, words = _BOUNDS[kind]
-        number = context[bound]
-        return words.format(f"{number:g}" if isinstance(number, float) else number)
-    return _EXPECTED.get(kind.partition("_")[0], error["msg"])
+    return f"{start}expected {expectation(error)}, but received {_received(error['input'])}"
 
 
 def _received(value: object) -> str:
@@ -232,3 +190,98 @@ def _received(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return quoted(str(value)) if isinstance(value, str) else str(value)[:40]
+
+
+class ResponseModel(BaseModel):
+    """The base of all response models, which can be read from objects; later releases may add fields."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        from_attributes=True,
+        validate_by_name=True,
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+Next = Annotated[str | None, Field(description="The `cursor` of the next page; null on the last page.")]
+
+
+class ErrorOut(ResponseModel):
+    """An error as in RFC 9457. The code is for programs, the detail for people."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    type: str
+    """Link to the documentation of the code."""
+    title: str
+    """The code in words."""
+    status: int
+    """HTTP status."""
+    detail: str
+    """One sentence about the cause."""
+    instance: str
+    """Path of the request."""
+    code: str
+    """Stable identifier of the error."""
+    request_id: str
+    """Id of the request in the log."""
+    mistakes: list[str] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Every mistake in the request, one sentence each."""
+
+
+class ErrorWithin(ErrorOut):
+    """The error of one of several items."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def error_within(error: ImgserveError, request: Request) -> ErrorWithin:
+    """Return an error as part of a response."""
+    record: RequestRecord = request.scope[KEY]
+    members = problem_members(error, instance=request.scope["path"], request_id=record.request_id)
+    return ErrorWithin.model_validate(members)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A JSON response as a value that can be stored and sent again."""
+
+    content: BaseModel | None
+    """None for no body."""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def body(self) -> bytes:
+        """The content as JSON in ASCII; bytes of image ids that are not UTF-8 are lone surrogates."""
+        if self.content is None:
+            return b""
+        return json.dumps(self.content.model_dump(mode="json", by_alias=True), separators=(",", ":")).encode("ascii")
+
+
+def response(status: int, headers: Mapping[str, str], body: bytes) -> Response:
+    """Return a JSON response that no cache stores, since it was sent to the owner of a key."""
+    return Response(body, status, {**headers, "cache-control": "no-store", **_NOSNIFF}, JSON if body else None)
+
+
+def as_response(reply: Reply | Response) -> Response:
+    """Return the response for a reply; no cache stores it."""
+    if isinstance(reply, Reply):
+        return response(reply.status, reply.headers, reply.body)
+    reply.headers["cache-control"] = "no-store"
+    return reply
+
+
+class Streamed(StreamingResponse):
+    """Sends pieces as they are produced; the generator is closed if the client disconnects."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str, headers: Mapping[str, str]) -> None:
+        unbuffered = {"x-accel-buffering": "no"}  # for proxies
+        super().__init__(pieces, media_type=media_type, headers={**unbuffered, **_NOSNIFF, **headers})
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all pieces."""
+        async with contextlib.aclosing(self._pieces):
+            await super().stream_response(send)

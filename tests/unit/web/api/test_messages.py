@@ -1,6 +1,6 @@
 from pydantic import BaseModel
 
-from imgserve.web.api.validation import query_values
+from imgserve.web.api.messages import query_values
 
 
 class Query(BaseModel):
