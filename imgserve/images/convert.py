@@ -17,7 +17,7 @@ from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
 from imgserve.model import Original, Rendition, file_version
-from imgserve.original_file import reading_original
+from imgserve.originals.folder import reading_original
 from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
 
 T = TypeVar("T")

@@ -1,22 +1,23 @@
-"""Image ids, and the folders of originals in which they are paths."""
+"""Image ids, and the folders of originals in which they are paths: looked up, listed and read."""
 
 import builtins
 import contextlib
+import errno
 import io
 import itertools
 import os
+import stat
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import imagesize
 
-from imgserve.errors import BadImageId, ImageExists, ImageNotFound, OriginalUnsettled, UnsupportedImage
+from imgserve.errors import ImageNotFound, OriginalDenied, OriginalUnsettled, Unavailable, UnsupportedImage
 from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, identify
 from imgserve.model import Original, file_version
-from imgserve.original_file import reading_original, resolve
 
 
 def parts_of(image_id: str) -> tuple[str, ...] | None:
@@ -34,36 +35,60 @@ def spellings(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))))
 
 
-OWN = ".imgserve"
-"""The folder of imgserve in a folder of originals: hidden, so never served, and on the same file system."""
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ATTEMPTS = 20
-"""Another process may remove an empty folder between its opening and its use."""
+_DENIED = {errno.EACCES, errno.EPERM}
+_ABSENT = {
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+}
+"""Errors that mean that there is no such file; others (no descriptors, a failing disk) may pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFolder:
-    """A folder below the root, and those above it, as open descriptors."""
+@contextlib.contextmanager
+def reading_original(path: str) -> Iterator[io.BufferedReader]:
+    """Open a regular file for reading, without following a new link or blocking on a named pipe.
 
-    descriptors: Sequence[int]
-    """Of the root, then one for each part."""
-    parts: Sequence[str]
+    Raises:
+        ImageNotFound: absent, or not a regular file.
+        OriginalDenied: not allowed.
+        Unavailable: it may exist, but cannot be read now.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ImageNotFound
+        with os.fdopen(descriptor, "rb") as file:
+            yield file
+    except OSError as error:
+        raise _translated(error) from error
 
-    @property
-    def descriptor(self) -> int:
-        """The folder itself."""
-        return self.descriptors[-1]
 
-    def prune(self, first: int = 0) -> None:
-        """Remove the empty ones among the folder and those above it, up to the `first` part; never the root."""
-        for depth in reversed(range(first, len(self.parts))):
-            # A folder that is not empty, a mount or not writable stays.
-            try:
-                os.rmdir(self.parts[depth], dir_fd=self.descriptors[depth])
-            except FileNotFoundError:
-                continue
-            except OSError:
-                return
+def _resolved(path: str) -> str:
+    """Return a path with all links followed.
+
+    Raises:
+        ImageNotFound: it is not a valid path.
+        Unavailable: it cannot be resolved now.
+    """
+    try:
+        return os.path.realpath(path)
+    except ValueError as error:
+        raise ImageNotFound from error
+    except OSError as error:
+        raise _translated(error) from error
+
+
+def _translated(error: OSError) -> ImageNotFound | Unavailable:
+    if error.errno in _DENIED:
+        return OriginalDenied()
+    if error.errno in _ABSENT:
+        return ImageNotFound()
+    return Unavailable("The original cannot be read right now.", retry_after=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +112,7 @@ class Root:
             ImageNotFound: the id is empty, hidden, climbing or absolute, or a link leads outside.
         """
         parts = parts_of(image_id)
-        inside = None if parts is None else self._inside(parts)
+        inside = None if parts is None else self.inside(parts)
         if not inside:
             raise ImageNotFound
         return "/".join((self.path, *inside))
@@ -102,112 +127,16 @@ class Root:
             return self.path or "/"
         return self.path_of("/".join(parts))
 
-    def _inside(self, parts: Sequence[str]) -> Sequence[str] | None:
+    def inside(self, parts: Sequence[str]) -> Sequence[str] | None:
         """Return the parts with all links followed; None if they are outside or hidden."""
         requested = "/".join((self.path, *parts))
-        path = resolve(requested)
+        path = _resolved(requested)
         if path == requested:
             return parts
         if not self.follow_links or not f"{path}/".startswith(f"{self.path}/"):
             return None
         inside = [part for part in path[len(self.path) :].split("/") if part]
         return None if any(part.startswith(".") for part in inside) else inside
-
-    @contextlib.contextmanager
-    def folder(self, parts: Sequence[str], *, make: bool) -> Iterator[OpenFolder]:
-        """Open a folder below the root. Folders that were made are removed if the block fails.
-
-        Raises:
-            BadImageId: a link leads outside.
-            FileNotFoundError, NotADirectoryError: it does not exist, or is a file.
-        """
-        inside = self._inside(parts)
-        if inside is None:
-            raise BadImageId("No image can have this id: a link in it leads out of the folder of originals.")
-        with contextlib.ExitStack() as opened:
-            descriptors = [_opened(opened, self.path or "/")]
-            first_made = len(inside)
-            try:
-                for depth, part in enumerate(inside):
-                    if make and _made(part, descriptors[-1]):
-                        first_made = min(first_made, depth)
-                    descriptors.append(_opened(opened, part, descriptors[-1]))
-                yield OpenFolder(descriptors, inside)
-            except BaseException:
-                reached = inside[: len(descriptors)]  # the last one may be made, but not opened
-                OpenFolder(descriptors, reached).prune(first_made)
-                raise
-
-    @contextlib.contextmanager
-    def own(self, name: str, *, make: bool) -> Iterator[int]:
-        """Open a folder of imgserve, which other accounts cannot read.
-
-        Raises:
-            FileNotFoundError: it does not exist, and `make` is false.
-        """
-        with contextlib.ExitStack() as opened:
-            descriptor = _opened(opened, self.path or "/")
-            for part in (OWN, name):
-                made = make and _made(part, descriptor, 0o700)
-                descriptor = _opened(opened, part, descriptor)
-                if made and part == OWN:
-                    hide_from_git(Path(self.path, OWN), descriptor)
-            yield descriptor
-
-    def put(self, image_id: str, move: Callable[[int, str], None]) -> None:
-        """Create the folder of an id, call `move(folder, name)` to move a file into it, and flush the folder.
-
-        Raises:
-            ImageExists: a file or folder is in the way.
-            BadImageId: a link leads outside.
-        """
-        *above, name = image_id.split("/")
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                with self.folder(above, make=True) as folder:
-                    move(folder.descriptor, name)
-                    os.fsync(folder.descriptor)
-            except FileNotFoundError:
-                if attempt == _ATTEMPTS:
-                    raise
-            except NotADirectoryError as error:
-                raise ImageExists("A part of this id is a file, so nothing can be below it.") from error
-            except IsADirectoryError as error:
-                raise ImageExists("There is a folder of this name.") from error
-            except FileExistsError as error:
-                raise ImageExists from error
-            else:
-                return
-
-
-def names_in(folder: int) -> list[str]:
-    """List an open folder."""
-    return os.listdir(folder)
-
-
-def hide_from_git(folder: Path, descriptor: int) -> None:
-    """Write an ignore file into an open folder of imgserve, if the folder is inside a Git working tree."""
-    if not any((above / ".git").exists() for above in folder.parents):
-        return
-    with contextlib.suppress(OSError):  # it is there already, or cannot be written: then Git lists the folder
-        ignore = os.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=descriptor)
-        with open(ignore, "w", encoding="ascii") as file:  # noqa: PTH123  a descriptor has no path
-            file.write("*\n")
-
-
-def _opened(stack: contextlib.ExitStack, name: str, above: int | None = None) -> int:
-    descriptor = os.open(name, FOLDER_FLAGS, dir_fd=above)
-    stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _made(name: str, above: int, mode: int = 0o755) -> bool:
-    try:
-        os.mkdir(name, mode, dir_fd=above)
-    except FileExistsError:
-        return False
-    os.fsync(above)
-    return True
 
 
 _SIZE_BYTES = 256 * 1024

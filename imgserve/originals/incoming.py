@@ -1,4 +1,4 @@
-"""Incoming files: written to a hidden folder, then moved into place."""
+"""Write below a folder of originals: incoming files in a hidden folder, which are moved into place."""
 
 import contextlib
 import ctypes
@@ -7,14 +7,145 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from imgserve.errors import BadImageId, ImageNotFound, ReadOnlyOriginals, StorageFull, Unavailable
+from imgserve.errors import BadImageId, ImageExists, ImageNotFound, ReadOnlyOriginals, StorageFull, Unavailable
 from imgserve.model import file_version
-from imgserve.originals.folder import Root
+from imgserve.originals.folder import FOLDER_FLAGS, Root
+
+OWN = ".imgserve"
+"""The folder of imgserve in a folder of originals: hidden, so never served, and on the same file system."""
+_ATTEMPTS = 20
+"""Another process may remove an empty folder between its opening and its use."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFolder:
+    """A folder below the root, and those above it, as open descriptors."""
+
+    descriptors: Sequence[int]
+    """Of the root, then one for each part."""
+    parts: Sequence[str]
+
+    @property
+    def descriptor(self) -> int:
+        """The folder itself."""
+        return self.descriptors[-1]
+
+    def prune(self, first: int = 0) -> None:
+        """Remove the empty ones among the folder and those above it, up to the `first` part; never the root."""
+        for depth in reversed(range(first, len(self.parts))):
+            # A folder that is not empty, a mount or not writable stays.
+            try:
+                os.rmdir(self.parts[depth], dir_fd=self.descriptors[depth])
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+
+
+@contextlib.contextmanager
+def open_folder(root: Root, parts: Sequence[str], *, make: bool) -> Iterator[OpenFolder]:
+    """Open a folder below the root. Folders that were made are removed if the block fails.
+
+    Raises:
+        BadImageId: a link leads outside.
+        FileNotFoundError, NotADirectoryError: it does not exist, or is a file.
+    """
+    inside = root.inside(parts)
+    if inside is None:
+        raise BadImageId("No image can have this id: a link in it leads out of the folder of originals.")
+    with contextlib.ExitStack() as opened:
+        descriptors = [_opened(opened, root.path or "/")]
+        first_made = len(inside)
+        try:
+            for depth, part in enumerate(inside):
+                if make and _made(part, descriptors[-1]):
+                    first_made = min(first_made, depth)
+                descriptors.append(_opened(opened, part, descriptors[-1]))
+            yield OpenFolder(descriptors, inside)
+        except BaseException:
+            reached = inside[: len(descriptors)]  # the last one may be made, but not opened
+            OpenFolder(descriptors, reached).prune(first_made)
+            raise
+
+
+@contextlib.contextmanager
+def own_folder(root: Root, name: str, *, make: bool) -> Iterator[int]:
+    """Open a folder of imgserve, which other accounts cannot read.
+
+    Raises:
+        FileNotFoundError: it does not exist, and `make` is false.
+    """
+    with contextlib.ExitStack() as opened:
+        descriptor = _opened(opened, root.path or "/")
+        for part in (OWN, name):
+            made = make and _made(part, descriptor, 0o700)
+            descriptor = _opened(opened, part, descriptor)
+            if made and part == OWN:
+                hide_from_git(Path(root.path, OWN), descriptor)
+        yield descriptor
+
+
+def put_file(root: Root, image_id: str, move: Callable[[int, str], None]) -> None:
+    """Create the folder of an id, call `move(folder, name)` to move a file into it, and flush the folder.
+
+    Raises:
+        ImageExists: a file or folder is in the way.
+        BadImageId: a link leads outside.
+    """
+    *above, name = image_id.split("/")
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with open_folder(root, above, make=True) as folder:
+                move(folder.descriptor, name)
+                os.fsync(folder.descriptor)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+        except NotADirectoryError as error:
+            raise ImageExists("A part of this id is a file, so nothing can be below it.") from error
+        except IsADirectoryError as error:
+            raise ImageExists("There is a folder of this name.") from error
+        except FileExistsError as error:
+            raise ImageExists from error
+        else:
+            return
+
+
+def names_in(folder: int) -> list[str]:
+    """List an open folder."""
+    return os.listdir(folder)
+
+
+def hide_from_git(folder: Path, descriptor: int) -> None:
+    """Write an ignore file into an open folder of imgserve, if the folder is inside a Git working tree."""
+    if not any((above / ".git").exists() for above in folder.parents):
+        return
+    with contextlib.suppress(OSError):  # it is there already, or cannot be written: then Git lists the folder
+        ignore = os.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=descriptor)
+        with open(ignore, "w", encoding="ascii") as file:  # noqa: PTH123  a descriptor has no path
+            file.write("*\n")
+
+
+def _opened(stack: contextlib.ExitStack, name: str, above: int | None = None) -> int:
+    descriptor = os.open(name, FOLDER_FLAGS, dir_fd=above)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _made(name: str, above: int, mode: int = 0o755) -> bool:
+    try:
+        os.mkdir(name, mode, dir_fd=above)
+    except FileExistsError:
+        return False
+    os.fsync(above)
+    return True
+
 
 ABANDONED_SECONDS = 86_400.0
 """On a file system without locks, an older file was left behind: no upload takes a day."""

@@ -16,8 +16,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imgserve.errors import ImageNotFound, TrashItemNotFound
-from imgserve.originals.folder import FOLDER_FLAGS, Root, names_in, parts_of
-from imgserve.originals.incoming import claim, file_size, hold_abandoned, move_new, writing
+from imgserve.originals.folder import FOLDER_FLAGS, Root, parts_of
+from imgserve.originals.incoming import (
+    claim,
+    file_size,
+    hold_abandoned,
+    move_new,
+    names_in,
+    open_folder,
+    own_folder,
+    put_file,
+    writing,
+)
 
 _FOLDER = "trash"
 _RECORD = "record.json"
@@ -63,13 +73,17 @@ class Trash:
         fields = {"image_id": image_id, "deleted": moment.isoformat(), "size": size, "sidecar": dict(sidecar)}
         record = json.dumps(fields).encode()  # ASCII, which preserves the bytes of names that are not UTF-8
         *above, name = image_id.split("/")
-        with writing(), self._root.own(_FOLDER, make=True) as trash, _new_item(trash, moment) as (item, folder, file):
+        with (
+            writing(),
+            own_folder(self._root, _FOLDER, make=True) as trash,
+            _new_item(trash, moment) as (item, folder, file),
+        ):
             try:
                 with open(file, "wb", closefd=False) as stream:
                     stream.write(record)
                 for descriptor in (file, folder, trash):
                     os.fsync(descriptor)
-                with self._root.folder(above, make=False) as source:
+                with open_folder(self._root, above, make=False) as source:
                     os.rename(name, _ORIGINAL, src_dir_fd=source.descriptor, dst_dir_fd=folder)
                     os.fsync(folder)
                     os.fsync(source.descriptor)
@@ -83,7 +97,7 @@ class Trash:
 
     def items(self) -> list[Trashed]:
         """Return the items with a record and an original, oldest first."""
-        with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_FOLDER, make=False) as trash:
+        with writing(), contextlib.suppress(FileNotFoundError), own_folder(self._root, _FOLDER, make=False) as trash:
             found = (_look(trash, item) for item in sorted(names_in(trash)))
             return [trashed for trashed in found if trashed]
         return []
@@ -117,7 +131,7 @@ class Trash:
                 move_new(folder, _ORIGINAL, target, name)
                 os.fsync(folder)
 
-            self._root.put(found.image_id, move)
+            put_file(self._root, found.image_id, move)
             _forget(trash, item, folder)
         return found
 
@@ -134,7 +148,7 @@ class Trash:
 
     def sweep(self) -> int:
         """Remove items without an original that no process writes any more; return how many."""
-        with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_FOLDER, make=False) as trash:
+        with writing(), contextlib.suppress(FileNotFoundError), own_folder(self._root, _FOLDER, make=False) as trash:
             return sum(_swept(trash, item) for item in names_in(trash) if _ITEM.fullmatch(item))
         return 0
 
@@ -145,7 +159,7 @@ class Trash:
             raise TrashItemNotFound
         with writing(), contextlib.ExitStack() as opened:
             try:
-                trash = opened.enter_context(self._root.own(_FOLDER, make=False))
+                trash = opened.enter_context(own_folder(self._root, _FOLDER, make=False))
                 folder = opened.enter_context(_folder(trash, item))
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise TrashItemNotFound from error

@@ -18,8 +18,20 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.model import file_version
-from imgserve.originals.folder import OWN, Originals, names_in, parts_of
-from imgserve.originals.incoming import Incoming, claim, file_size, hold_abandoned, move_new, writing
+from imgserve.originals.folder import Originals, parts_of
+from imgserve.originals.incoming import (
+    OWN,
+    Incoming,
+    claim,
+    file_size,
+    hold_abandoned,
+    move_new,
+    names_in,
+    open_folder,
+    own_folder,
+    put_file,
+    writing,
+)
 from imgserve.originals.trash import Trash
 
 PART_BYTES = 255
@@ -98,7 +110,7 @@ class WritableOriginals(Originals):
 
     def incoming(self) -> Incoming:
         """Open a new file that is not visible yet."""
-        with writing(), self._root.own(_INCOMING, make=True) as folder:
+        with writing(), own_folder(self._root, _INCOMING, make=True) as folder:
             descriptor = None
             while descriptor is None:
                 name = f"{time.time_ns():x}-{secrets.token_hex(6)}"
@@ -132,7 +144,7 @@ class WritableOriginals(Originals):
 
         incoming.close()
         with writing():
-            self._root.put(image_id, move)
+            put_file(self._root, image_id, move)
             version = incoming.version
         incoming.placed()
         return version
@@ -157,7 +169,7 @@ class WritableOriginals(Originals):
         *above, name = image_id.split("/")
         with writing():
             try:
-                with self._root.folder(above, make=False) as folder:
+                with open_folder(self._root, above, make=False) as folder:
                     os.unlink(name, dir_fd=folder.descriptor)
                     os.fsync(folder.descriptor)
                     folder.prune()
@@ -167,7 +179,7 @@ class WritableOriginals(Originals):
     def sweep(self) -> int:
         """Remove the incomplete files that processes left when they died; return how many."""
         swept = 0
-        with writing(), contextlib.suppress(FileNotFoundError), self._root.own(_INCOMING, make=False) as folder:
+        with writing(), contextlib.suppress(FileNotFoundError), own_folder(self._root, _INCOMING, make=False) as folder:
             for name in names_in(folder):
                 descriptor = hold_abandoned(folder, name)
                 if descriptor is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import file_version, size_in
-from imgserve.original_file import reading_original
+from imgserve.originals.folder import reading_original
 from imgserve.pipeline import load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize

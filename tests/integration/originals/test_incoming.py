@@ -11,7 +11,7 @@ import pytest
 from imgserve.errors import BadImageId, ImageExists, ImageNotFound
 from imgserve.model import file_version
 from imgserve.originals.folder import Root
-from imgserve.originals.incoming import Incoming, move_by_link, move_new
+from imgserve.originals.incoming import Incoming, move_by_link, move_new, put_file
 from imgserve.originals.writable import WritableOriginals
 from tests.folders import walked
 
@@ -140,7 +140,7 @@ def test_a_folder_that_is_changed_to_a_link_is_not_followed(folder: Path) -> Non
         (folder / "a").symlink_to(outside)
         os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
 
-    root.put("a/x.jpg", swap_and_write)
+    put_file(root, "a/x.jpg", swap_and_write)
     assert (folder / "moved/x.jpg").exists()
     assert list(outside.iterdir()) == []
 
