@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from imgserve.app import create_app, lifespan
 from imgserve.config import Config
 from imgserve.http.conditional import evaluate, request_conditions
-from imgserve.http.request import _classify, accept_class
+from imgserve.http.headers import _classify, accept_class
 
 ACCEPT = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 KEY = "0123456789abcdef0123456789abcdef"

@@ -11,7 +11,7 @@ from anyio import to_thread
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
 from imgserve.formats import BY_EXTENSION, FORMATS, default_output
-from imgserve.http.request import AcceptClass
+from imgserve.http.headers import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions

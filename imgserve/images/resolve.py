@@ -10,7 +10,7 @@ from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import snapped
-from imgserve.http.request import ACCEPT_CLASSES, AcceptClass
+from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.images.variety import ANYTHING, Variety

@@ -11,8 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from imgserve.cache import TierName
 from imgserve.errors import BadHost
 from imgserve.http.conditional import parse_http_date
-from imgserve.http.headers import Cors, RawHeaders, cache_status
-from imgserve.http.request import check_host
+from imgserve.http.headers import Cors, RawHeaders, cache_status, check_host
 from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
 from imgserve.web.request_log import STATUSES, QuickOutcome, RequestLog
 

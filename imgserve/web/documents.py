@@ -13,7 +13,7 @@ from starlette.responses import Response
 from imgserve.access.keys import Access, Scope
 from imgserve.errors import NotFound, PreconditionFailed, Unauthorized
 from imgserve.http.conditional import evaluate, match_holds, request_conditions
-from imgserve.http.request import api_key
+from imgserve.http.headers import api_key
 from imgserve.web.operations import is_local
 from imgserve.web.request_log import KEY, RequestRecord
 from imgserve.web.respond import date_of

@@ -7,8 +7,7 @@ from itertools import islice
 from starlette.types import Scope
 
 from imgserve.cache import RenditionKey, TierName
-from imgserve.http.headers import RawHeaders
-from imgserve.http.request import AcceptClass, accept_class
+from imgserve.http.headers import AcceptClass, RawHeaders, accept_class
 from imgserve.images.locate import CachedStat
 from imgserve.model import Rendition
 from imgserve.web.respond import ImageResponse

@@ -14,13 +14,13 @@ from imgserve.http.headers import (
     CachePolicy,
     Cors,
     RawHeaders,
+    accept_class,
     cache_control,
     cache_status,
     content_disposition,
     file_name_for,
     server_timing,
 )
-from imgserve.http.request import accept_class
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import FormatDropped, Renditions, Served

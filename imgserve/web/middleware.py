@@ -13,9 +13,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgserve.errors import BadHost, BadRequest, ImgserveError, MethodNotAllowed, NotFound
-from imgserve.http.headers import RawHeaders
+from imgserve.http.headers import RawHeaders, check_host
 from imgserve.http.problem import problem
-from imgserve.http.request import check_host
 from imgserve.web.request_log import KEY, REQUEST_ID, RequestLog, RequestRecord
 from imgserve.web.respond import send_response
 

@@ -26,8 +26,7 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
-from imgserve.http.headers import content_disposition, file_name_for
-from imgserve.http.request import AcceptClass, accept_class
+from imgserve.http.headers import AcceptClass, accept_class, content_disposition, file_name_for
 from imgserve.images.archive import archive_name, zipped
 from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
 from imgserve.images.warm import Progress, Warmer

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from imgserve.access.keys import Access, Caller
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound
-from imgserve.http.request import api_key
+from imgserve.http.headers import api_key
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values

@@ -8,7 +8,7 @@ from imgserve.app import Parts, create_app
 from imgserve.config import Config
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS
-from imgserve.http.request import ACCEPT_CLASSES
+from imgserve.http.headers import ACCEPT_CLASSES
 from imgserve.images.locate import Found
 from imgserve.model import FocalPoint
 from tests.pictures import encoded, quarters

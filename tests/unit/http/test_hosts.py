@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.errors import BadHost
-from imgserve.http.request import check_host
+from imgserve.http.headers import check_host
 
 ANY = ["*"]
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.formats import FORMATS
-from imgserve.http.request import accept_class
+from imgserve.http.headers import accept_class
 from imgserve.images.resolve import choose_format
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
