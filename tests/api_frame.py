@@ -19,8 +19,7 @@ from imgserve.web.access_log import AccessLog
 from imgserve.web.api.endpoint import Answer, Body, Call, endpoint
 from imgserve.web.api.messages import Reply, json_value, validated
 from imgserve.web.api.router import Api
-from imgserve.web.middleware import RequestMiddleware, as_our_error
-from imgserve.web.request_log import RequestLog, RequestMetrics
+from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 
 KEY = "img_a-key-for-tests"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}

@@ -26,9 +26,8 @@ from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
-from imgserve.web.middleware import RequestMiddleware, as_our_error
+from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
-from imgserve.web.request_log import RequestLog, RequestMetrics
 from tests.library_rig import Rig, open_rig, picture
 
 KEY = "img_a-key-for-tests"

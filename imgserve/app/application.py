@@ -28,11 +28,11 @@ from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
 from imgserve.web.api.docs import ApiDocument
-from imgserve.web.hot_table import HotTable, without_origin
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
 from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, routes, static_folder
+from imgserve.web.respond import HotTable, without_origin
 
 
 def create_app(config: Config | None = None) -> Starlette:

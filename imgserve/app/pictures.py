@@ -23,7 +23,7 @@ from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.queue import Admission
 from imgserve.rendering.workers import Workers
 from imgserve.web.access_log import AccessLog
-from imgserve.web.request_log import RequestLog, RequestMetrics
+from imgserve.web.middleware import RequestLog, RequestMetrics
 
 
 def originals_of(config: Config) -> WritableOriginals:

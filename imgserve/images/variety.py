@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from imgserve.errors import BadTransform
-from imgserve.http.request import AcceptClass
+from imgserve.http.headers import AcceptClass
 from imgserve.transform import ParsedQuery
 
 _FREE = frozenset({"download"})

@@ -18,9 +18,8 @@ from imgserve.errors import BadRequest, ImgserveError, Unavailable
 from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
 from imgserve.server.hot import HotPath, proxy_request_id
-from imgserve.web.hot_table import TARGET, lines
-from imgserve.web.request_log import REQUEST_ID
-from imgserve.web.respond import DATE
+from imgserve.web.middleware import REQUEST_ID
+from imgserve.web.respond import DATE, TARGET, lines
 
 MAX_HEAD_BYTES = 65_536
 """Limit of a request head that arrives in several parts; the parser itself has none."""

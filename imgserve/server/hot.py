@@ -12,8 +12,8 @@ from imgserve.cache import TierName
 from imgserve.errors import BadHost
 from imgserve.http.conditional import parse_http_date
 from imgserve.http.headers import Cors, RawHeaders, cache_status, check_host
-from imgserve.web.hot_table import Fields, HotEntry, HotTable, LookUp, lines
-from imgserve.web.request_log import STATUSES, QuickOutcome, RequestLog
+from imgserve.web.middleware import STATUSES, QuickOutcome, RequestLog
+from imgserve.web.respond import Fields, HotEntry, HotTable, LookUp, lines
 
 _UNUSUAL = frozenset(
     {

@@ -14,8 +14,8 @@ from imgserve.access.keys import Access, Scope
 from imgserve.errors import NotFound, PreconditionFailed, Unauthorized
 from imgserve.http.conditional import evaluate, match_holds, request_conditions
 from imgserve.http.headers import api_key
+from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.operations import is_local
-from imgserve.web.request_log import KEY, RequestRecord
 from imgserve.web.respond import date_of
 
 Readers = Literal["everyone", "key", "loopback", "off"]

@@ -26,9 +26,9 @@ from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
-from imgserve.web.hot_table import HotTable
-from imgserve.web.request_log import KEY, RequestRecord
+from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.respond import (
+    HotTable,
     ImageResponse,
     UrlOptions,
     date_of,

@@ -19,7 +19,7 @@ from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, Unsupported
 from imgserve.http.problem import problem_members
 from imgserve.validation import expectation
 from imgserve.web.api.endpoint import JSON
-from imgserve.web.request_log import KEY, RequestRecord
+from imgserve.web.middleware import KEY, RequestRecord
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -18,7 +18,7 @@ from imgserve.http.headers import api_key
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values
-from imgserve.web.request_log import KEY, RequestRecord
+from imgserve.web.middleware import KEY, RequestRecord
 
 # In earlier versions, actions followed the image id: /api/images/a.jpg/purge.
 _OLD_ACTIONS = {

@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from imgserve.errors import ConfigError
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
-from imgserve.web.request_log import REQUEST_ID
+from imgserve.web.middleware import REQUEST_ID
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

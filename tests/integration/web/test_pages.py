@@ -19,10 +19,9 @@ from imgserve.originals.writable import WritableOriginals
 from imgserve.web.access_log import AccessLog
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.documents import Readers
-from imgserve.web.middleware import RequestMiddleware, as_our_error
+from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, routes, static_folder
-from imgserve.web.request_log import RequestLog, RequestMetrics
 
 pytestmark = pytest.mark.anyio
 

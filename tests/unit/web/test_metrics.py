@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from imgserve.metrics import Metrics
-from imgserve.web.request_log import STATUSES, QuickOutcome, RequestMetrics
+from imgserve.web.middleware import STATUSES, QuickOutcome, RequestMetrics
 
 
 def counted(requests: list[tuple[QuickOutcome, float, int]], *, quickly: bool) -> list[str]:

@@ -1,6 +1,6 @@
 """Request ids: unique, of one length."""
 
-from imgserve.web.request_log import RequestIds
+from imgserve.web.middleware import RequestIds
 
 
 def test_ids_differ_within_and_between_processes() -> None:
