@@ -22,9 +22,8 @@ from imgserve.model import Limits, Original
 from imgserve.originals.writable import WritableOriginals
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.rendering.pool import RenderingProcess
-from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
-from imgserve.rendering.workers import Workers
+from imgserve.rendering.workers import Admission, Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 

@@ -73,9 +73,7 @@ def thread_server(
     )
     sockets = bind("127.0.0.1", 0, None)
     ready: Future[asyncio.AbstractEventLoop] = Future()
-    server = WorkerServer(
-        _config(app, options), options.timeouts.interval, lambda: ready.set_result(asyncio.get_running_loop())
-    )
+    server = WorkerServer(_config(app, options), lambda: ready.set_result(asyncio.get_running_loop()))
     thread = threading.Thread(target=functools.partial(server.run, sockets))
     thread.start()
     try:

@@ -24,13 +24,13 @@ from imgserve.app.settings import catalog_url, create_data_folder, data_folder, 
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.http.headers import Cors
-from imgserve.images.upkeep import Upkeep
+from imgserve.library.invalidation import restart_on_failure
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
-from imgserve.web.operations import MetricsAccess, Operations
+from imgserve.web.operations import Gauges, MetricsAccess, Operations
 from imgserve.web.pages import Pages, routes, static_folder
 from imgserve.web.respond import HotTable, without_origin
 
@@ -109,7 +109,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await parts.renditions.open()
         await management.open()
         async with anyio.create_task_group() as group:
-            group.start_soon(Upkeep(parts.cache, parts.metrics).run)
+            group.start_soon(restart_on_failure, parts.cache.run)
+            group.start_soon(restart_on_failure, Gauges(parts.cache, parts.metrics).run)
             management.start(group)
             yield
             group.cancel_scope.cancel()

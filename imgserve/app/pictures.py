@@ -20,8 +20,7 @@ from imgserve.metrics import Metrics
 from imgserve.originals.tree import OriginalsTree
 from imgserve.originals.writable import WritableOriginals
 from imgserve.rendering.pool import RecyclePolicy
-from imgserve.rendering.queue import Admission
-from imgserve.rendering.workers import Workers
+from imgserve.rendering.workers import Admission, Workers
 from imgserve.web.access_log import AccessLog
 from imgserve.web.middleware import RequestLog, RequestMetrics
 

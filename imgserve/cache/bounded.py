@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import sqlite3
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -12,8 +13,8 @@ from pathlib import Path
 from imgserve.cache.files import Found, RenditionFiles
 from imgserve.cache.key import RenditionKey, image_folder
 from imgserve.cache.ledger import Entry, Ledger, Rows, Totals
+from imgserve.cache.locks import LeaderLock
 from imgserve.cache.stats import Faults, Tally, TierStats
-from imgserve.cache.upkeep import Upkeep
 
 _RECENT_BATCH = 512
 """Uses after which they are written to the ledger."""
@@ -66,6 +67,16 @@ _SCAN_BATCH = 16
 """Images in one step of a scan: their new rows are written in one transaction of some milliseconds."""
 _INLINE_BATCHES = 20
 """Delays a writer by at most a tenth of a second, even after the budget was made much smaller."""
+_STEP_SECONDS = 0.05
+"""Share of a call that a scan may take: five percent of a core if it is called every second."""
+_HASTY_STEP_SECONDS = 0.3
+"""The same while files are found that have no row, since they are missing from the budget."""
+_REST = 2.0
+"""Pause after a step, in times the step: Python threads hardly yield, and requests would wait for each of many."""
+_SWEEP_EVERY = 60.0
+_SCAN_EVERY = 6 * 3600.0
+"""Files that rsync brought and nobody requested are not counted before a scan finds them."""
+_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,11 @@ class BoundedFolder(ABC):
         self._bounds = bounds
         self._files = files
         self._ledger = ledger
-        self._upkeep = Upkeep(lock)
+        self._leader = LeaderLock(lock)
+        self._next_sweep = self._next_scan = 0.0
+        self._scanned_opening = -1
+        self._steps: Iterator[int] | None = None
+        """The rest of a scan."""
         self._faults = faults
         self._recency = Recency()
         self._tally = Tally()
@@ -151,10 +166,6 @@ class BoundedFolder(ABC):
                 aside = self._files.set_aside(folder)
         self._files.empty(aside)
         return number
-
-    def purge_all(self) -> int:
-        """Remove every file; return how many had a row."""
-        return self.purge(None)
 
     def evict_some(self) -> int:
         """Remove a batch of the least recently used while the budget is exceeded; return how many were removed."""
@@ -221,7 +232,14 @@ class BoundedFolder(ABC):
                 self.flush()
             self._totals = self._ledger.totals()
             self._ledger.prepare()
-            self._upkeep.run(self, self._ledger.openings)
+            if self._leader.acquire():
+                if time.monotonic() >= self._next_sweep:
+                    self._next_sweep = time.monotonic() + _SWEEP_EVERY
+                    self.sweep()
+                try:
+                    self._scan_some()
+                finally:
+                    self.evict_to_budget()
 
     def stats(self) -> TierStats:
         """Return entries and bytes of the shared folder, and the counters of this process."""
@@ -236,7 +254,7 @@ class BoundedFolder(ABC):
             misses=self._tally.misses,
             evictions=self._tally.evictions,
             errors=self._faults.count,
-            mine=self._upkeep.leader.mine,
+            mine=self._leader.mine,
             degraded=self._faults.failing,
         )
 
@@ -254,7 +272,8 @@ class BoundedFolder(ABC):
         with self._faults.guard("closing"):
             self.flush()
         self.off = True
-        self._upkeep.close()
+        self._steps = None
+        self._leader.release()
         self._ledger.close()
 
     def _publish(self, entry: Entry, temporary: Path) -> None:
@@ -295,6 +314,29 @@ class BoundedFolder(ABC):
     def _remove(self, rows: Rows, path: str) -> None:
         self._files.remove(path)
         rows.drop(path)
+
+    def _scan_some(self) -> None:
+        """Continue a scan for a moment, or start the one that is due."""
+        if self._steps is None:
+            # A ledger that was opened again may be a new one, in which no file has a row.
+            if self._ledger.openings == self._scanned_opening and time.monotonic() < self._next_scan:
+                return
+            self._scanned_opening, self._next_scan = self._ledger.openings, time.monotonic() + _SCAN_EVERY
+            self._steps = self.scan()
+        started, worked = time.monotonic(), 0.0
+        steps, self._steps = self._steps, None
+        try:
+            for unknown in steps:
+                took = time.monotonic() - started
+                worked += took
+                if worked >= (_HASTY_STEP_SECONDS if unknown else _STEP_SECONDS):
+                    self._steps = steps
+                    return
+                time.sleep(took * _REST)
+                started = time.monotonic()
+        except (OSError, sqlite3.Error):
+            self._next_scan = time.monotonic() + _RETRY_SECONDS
+            raise
 
     def _scan_folders(self, folders: Iterable[str]) -> int:
         unknown: list[Found] = []

@@ -21,7 +21,7 @@ from imgserve.cache.key import (
 )
 from imgserve.cache.ledger import Entry, Ledger
 from imgserve.cache.stats import Faults
-from imgserve.cache.upkeep import named_format, size_in_pixels, whole_format
+from imgserve.cache.verify import named_format, size_in_pixels, whole_format
 from imgserve.formats import HEAD_BYTES
 from imgserve.model import Rendition
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, sleep, to_thread
 from cachetools import Cache, LRUCache
 
 from imgserve.cache.disk import DiskTier, MezzanineTier
@@ -64,20 +64,14 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         self._by_folder.setdefault(key.folder, set()).add(key)
         return True
 
-    def purge(self, image_id: str) -> int:
-        """Remove every rendition of an image; return how many there were."""
-        return sum(self.discard(key) for key in list(self._by_folder.get(image_folder(image_id), ())))
+    def purge(self, image_id: str | None) -> int:
+        """Remove every rendition of an image, or of all with None; return how many there were."""
+        keys = self if image_id is None else self._by_folder.get(image_folder(image_id), ())
+        return sum(self.discard(key) for key in list(keys))
 
     def discard(self, key: RenditionKey) -> bool:
         """Remove one rendition; return whether it was stored."""
         return self.pop(key, None) is not None
-
-    def purge_all(self) -> int:
-        """Remove everything; return how many renditions there were."""
-        number = len(self)
-        self.clear()
-        self._by_folder.clear()
-        return number
 
     def stats(self) -> TierStats:
         """Return entries, bytes and the counters of look-ups."""
@@ -102,6 +96,10 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
 TierName = Literal["memory", "disk"]
 _DISK_THREADS = 8
 """More would wait for the same disk, and take threads from other work."""
+
+
+_MAINTAIN_EVERY = 1.0
+"""Seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -266,7 +264,7 @@ class TieredCache:
         everything = itertools.chain.from_iterable(self._in_flight.values())
         for flight in everything if image_id is None else self._in_flight.get(image_folder(image_id), ()):
             flight.purged = True
-        return self._memory.purge_all() if image_id is None else self._memory.purge(image_id)
+        return self._memory.purge(image_id)
 
     async def mezzanine_stats(self) -> TierStats:
         """Return the figures of the mezzanine tier."""
@@ -277,8 +275,14 @@ class TieredCache:
         on_disk = await to_thread.run_sync(self._disk.stats, limiter=self._threads)
         return {"memory": self._memory.stats(), "disk": on_disk, "mezzanine": await self.mezzanine_stats()}
 
+    async def run(self) -> None:
+        """Maintain the tiers on disk every second, until cancelled."""
+        while True:
+            await self.maintain()
+            await sleep(_MAINTAIN_EVERY)
+
     async def maintain(self) -> None:
-        """Maintain the tiers on disk for a moment; to be called every second."""
+        """Maintain the tiers on disk for a moment."""
         for tier in (self._disk, self._mezzanines):
             if not tier.off:
                 await to_thread.run_sync(tier.maintain, limiter=self._threads)

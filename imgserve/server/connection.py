@@ -6,6 +6,7 @@ import logging
 import struct
 import termios
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,12 +55,27 @@ class Timeouts:
 
 
 class Gate:
-    """Limits the number of connections and rejects those above it."""
+    """Limits the number of connections and their silence: rejects those above the limit, closes overdue ones."""
 
     def __init__(self, timeouts: Timeouts, max_connections: int) -> None:
         self.timeouts = timeouts
         self.max_connections = max_connections
         self._lingering: set[asyncio.Transport] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, connections: Collection[asyncio.Protocol]) -> None:
+        """Check the connections once per interval, as long as there are any."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.timeouts.interval, self._check, connections, loop)
+
+    def _check(self, connections: Collection[asyncio.Protocol], loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if connections:
+            self.watch(connections)  # first, so that an error below cannot end the checks
+        for connection in list(connections):
+            if isinstance(connection, TimedHttpProtocol):
+                connection.close_if_overdue(loop.time())
 
     def dismiss(self, transport: asyncio.Transport, date: RawHeaders, error: ImgserveError) -> None:
         """Send an error, and close after the client has read it.
@@ -126,6 +142,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
             self.gate.dismiss(transport, self.server_state.default_headers, full)
             return
         super().connection_made(transport)
+        self.gate.watch(self.connections)
         self._waiting = ("head", 0)
         self._since = self.loop.time()
 
@@ -271,26 +288,3 @@ class TimedHttpProtocol(HttpToolsProtocol):
         cycle.keep_alive = False
         if cycle.response_complete:
             self.transport.close()
-
-
-class Sweeper:
-    """Closes overdue connections once per interval."""
-
-    def __init__(self, server_state: ServerState, interval: float) -> None:
-        self._connections = server_state.connections
-        self._interval = interval
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Check all connections now and after each interval, on the running loop."""
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._interval, self.start)  # first, so that an error below cannot end the checks
-        now = loop.time()
-        for connection in list(self._connections):
-            if isinstance(connection, TimedHttpProtocol):
-                connection.close_if_overdue(now)
-
-    def stop(self) -> None:
-        """Stop checking."""
-        if self._timer is not None:
-            self._timer.cancel()

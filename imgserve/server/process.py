@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from imgserve.errors import ImgserveError
-from imgserve.server.connection import Gate, Sweeper, TimedHttpProtocol, Timeouts
+from imgserve.server.connection import Gate, TimedHttpProtocol, Timeouts
 from imgserve.server.hot import hot_path_of
 
 Message = MutableMapping[str, Any]
@@ -60,23 +60,16 @@ class ServerOptions:
 
 
 class WorkerServer(uvicorn.Server):
-    """A uvicorn server that enforces time limits and does not raise the stopping signal again."""
+    """A uvicorn server that reports when it is ready and does not raise the stopping signal again."""
 
-    def __init__(self, config: uvicorn.Config, sweep_interval: float, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._sweeper = Sweeper(self.server_state, sweep_interval)
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, the sockets and the checks."""
+        """Start the application and the sockets."""
         await super().startup(sockets)
-        self._sweeper.start()
         self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish running requests. The checks continue, so that a stalled client cannot use up the grace time."""
-        await super().shutdown(sockets)
-        self._sweeper.stop()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -119,7 +112,7 @@ def serve(
         try:
             app = app_factory()
             log_to_stderr()
-            server = WorkerServer(_config(app, options), options.timeouts.interval, ready)
+            server = WorkerServer(_config(app, options), ready)
             server.should_exit = bool(signals)
             server.run(list(sockets))
         except ImgserveError as error:

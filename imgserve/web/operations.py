@@ -1,17 +1,23 @@
-"""Health, readiness and metrics."""
+"""Health, readiness and metrics, and the gauges that are updated now and then."""
 
 import hmac
 import ipaddress
 import json
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import anyio
+import psutil
+from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from imgserve.cache import TieredCache, TierStats
 from imgserve.errors import NotFound
+from imgserve.metrics import Metrics
 
 _FRESH = {"cache-control": "no-store"}
 Check = Callable[[], Awaitable[Mapping[str, str]]]
@@ -82,6 +88,55 @@ class Operations:
             raise NotFound
         self._fold()
         return Response(generate_latest(self._registry), headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
+
+
+_GAUGES_EVERY = 5.0
+"""Seconds."""
+
+
+class Gauges:
+    """Updates the metrics of cache and memory of one server process."""
+
+    def __init__(self, cache: TieredCache, metrics: Metrics) -> None:
+        self._cache = cache
+        self._metrics = metrics
+        self._before: Mapping[str, TierStats] = {}
+
+    async def run(self) -> None:
+        """Update now and after each interval, until cancelled."""
+        while True:
+            await self.update()
+            await anyio.sleep(_GAUGES_EVERY)
+
+    async def update(self) -> None:
+        """Update the metrics now."""
+        metrics, before = self._metrics, self._before
+        self._before = await self._cache.stats()
+        for tier, stats in self._before.items():
+            last = before.get(tier, TierStats())
+            metrics.cache_hits.labels(tier).inc(stats.hits - last.hits)
+            metrics.cache_misses.labels(tier).inc(stats.misses - last.misses)
+            metrics.cache_evictions.labels(tier).inc(stats.evictions - last.evictions)
+            metrics.cache_errors.labels(tier).inc(stats.errors - last.errors)
+            # Server processes share one disk tier and their gauges are summed: only one of them reports it.
+            own = 1 if stats.mine else 0
+            metrics.cache_bytes.labels(tier).set(stats.bytes * own)
+            metrics.cache_entries.labels(tier).set(stats.entries * own)
+            metrics.cache_limit_bytes.labels(tier).set(stats.limit_bytes * own)
+        for kind, size in (await to_thread.run_sync(_resident)).items():
+            metrics.memory_bytes.labels(kind).set(size)
+
+
+def _resident() -> dict[str, int]:
+    """Return the resident memory of this process and of its rendering processes."""
+    own = psutil.Process(os.getpid())
+    sizes = {"server": own.memory_info().rss, "render": 0}
+    for child in own.children():
+        try:
+            sizes["render"] += child.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue  # it ended meanwhile
+    return sizes
 
 
 def is_local(request: Request) -> bool:

@@ -33,7 +33,7 @@ OVERRIDDEN: dict[type, dict[str, list[str]]] = {
         "on_message_complete": [],
         "resume_writing": [],
     },
-    uvicorn.Server: {"startup": ["sockets"], "shutdown": ["sockets"], "capture_signals": []},
+    uvicorn.Server: {"startup": ["sockets"], "capture_signals": []},
 }
 CALLED: dict[type, dict[str, list[str]]] = {
     HttpToolsProtocol: {"connection_lost": ["exc"], "_unset_keepalive_if_required": [], "on_url": ["url"]},

@@ -70,7 +70,7 @@ def test_a_budget_of_nothing_never_touches_the_disk(
     assert not tier.put(key("a"), png(500))
     assert tier.get(key("a")) is None
     tier.purge("a")
-    tier.purge_all()
+    tier.purge(None)
     tier.maintain()
     tier.sweep()
     assert tier.stats().limit_bytes == budget_bytes
@@ -244,7 +244,7 @@ def test_a_purge_of_everything_leaves_nothing(tmp_path: Path, make_tier: MakeTie
     tier = make_tier(tmp_path)
     for number in range(10):
         tier.put(key(number), png(500))
-    assert tier.purge_all() == 10
+    assert tier.purge(None) == 10
     assert ledger_figures(tier) == folder_figures(tmp_path) == (0, 0)
     assert tier.put(key("a"), png(500))
 

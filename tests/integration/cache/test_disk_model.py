@@ -78,13 +78,13 @@ class DiskTierMachine(RuleBasedStateMachine):
     @rule(disaster=st.sampled_from(["restart", "restart", "crash", "lose ledger", "wipe", "purge all"]))
     def go_through(self, disaster: str) -> None:
         if disaster == "purge all":
-            self.tier.purge_all()
+            self.tier.purge(None)
             assert self.folder() == {}
         if disaster == "restart":
             self.tier.close()
         if disaster == "crash":
             # The kernel would do this; everything else of the old tier is forgotten as it is.
-            self.tier._upkeep.leader.release()
+            self.tier._leader.release()
         if disaster in {"restart", "crash"}:
             self.tier = self.open()
         if disaster == "lose ledger":

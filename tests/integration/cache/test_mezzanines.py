@@ -83,7 +83,7 @@ def test_a_budget_of_nothing_never_touches_the_disk(tmp_path: Path, make: Make, 
     assert tier.place() is None
     assert not tier.adopt(key("a"), tmp_path / "written")
     assert tier.locate(key("a")) is None
-    assert (tier.purge("a"), tier.purge_all(), tier.sweep()) == (0, 0, 0)
+    assert (tier.purge("a"), tier.purge(None), tier.sweep()) == (0, 0, 0)
     tier.discard(key("a"))
     tier.maintain()
     assert list(tmp_path.iterdir()) == []
@@ -208,7 +208,7 @@ def test_one_mezzanine_one_image_or_all_can_be_removed(tmp_path: Path, make: Mak
     assert tier.purge("a") == 2
     assert not (tmp_path / image_folder("a", MEZZANINES)).exists()
     assert tier.locate(key("b", "x"))
-    assert tier.purge_all() == 2
+    assert tier.purge(None) == 2
     assert figures(tier) == folder_figures(tmp_path) == (0, 0)
     assert keep(tier, key("a"))
 
@@ -221,10 +221,10 @@ def test_renditions_and_mezzanines_share_a_folder_and_leave_each_other_alone(
     keep(tier, key("a"))
     tier.maintain()
     scan(tier)
-    tier.purge_all()
+    tier.purge(None)
     assert disk.get(key("a")) == png(500)  # type: ignore[attr-defined]
     keep(tier, key("a"))
-    disk.purge_all()  # type: ignore[attr-defined]
+    disk.purge(None)  # type: ignore[attr-defined]
     disk.maintain()  # type: ignore[attr-defined]
     assert tier.locate(key("a"))
     tier.maintain()

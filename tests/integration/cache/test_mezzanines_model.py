@@ -76,7 +76,7 @@ class MezzanineTierMachine(RuleBasedStateMachine):
         if disaster == "wipe":
             shutil.rmtree(self.root)
         if disaster == "purge all":
-            self.tier.purge_all()
+            self.tier.purge(None)
             assert self.folder() == (0, 0)
 
     @rule()

@@ -9,7 +9,6 @@ import pytest
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.files import Found
 from imgserve.cache.key import RenditionKey
-from imgserve.cache.upkeep import Upkeep
 from imgserve.model import Rendition
 
 Png = Callable[..., Rendition]
@@ -72,34 +71,21 @@ def test_a_file_that_was_entered_since_it_was_looked_at_keeps_its_row(
     assert tier.stats().entries == 1
 
 
-class Scanned:
-    """A tier whose scan has steps that find so many files."""
-
-    def __init__(self, unknown: int) -> None:
-        self.unknown = unknown
-        self.steps = 0
-
-    def evict_to_budget(self) -> None:
-        """Store everything."""
-
-    def sweep(self) -> int:
-        return 0
-
-    def scan(self) -> Iterator[int]:
-        for _ in range(5):
-            self.steps += 1
-            yield self.unknown
-
-
 @pytest.mark.parametrize(("unknown", "steps"), [(0, [1, 2, 3]), (1, [5, 5, 5])])
 def test_more_of_a_second_is_given_to_files_that_no_ledger_knows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unknown: int, steps: list[int]
+    tmp_path: Path, make_tier: MakeTier, monkeypatch: pytest.MonkeyPatch, unknown: int, steps: list[int]
 ) -> None:
-    monkeypatch.setattr("imgserve.cache.upkeep._STEP_SECONDS", 0.0)
-    monkeypatch.setattr("imgserve.cache.upkeep._HASTY_STEP_SECONDS", 60.0)
-    upkeep, tier, done = Upkeep(tmp_path / "janitor.lock"), Scanned(unknown), []
+    tier, taken, done = make_tier(tmp_path), list[int](), list[int]()
+
+    def scan() -> Iterator[int]:
+        for step in range(5):
+            taken.append(step)
+            yield unknown
+
+    monkeypatch.setattr(tier, "scan", scan)
+    monkeypatch.setattr("imgserve.cache.bounded._STEP_SECONDS", 0.0)
+    monkeypatch.setattr("imgserve.cache.bounded._HASTY_STEP_SECONDS", 60.0)
     for _ in range(3):
-        upkeep.run(tier, 1)
-        done.append(tier.steps)
-    upkeep.close()
+        tier.maintain()
+        done.append(len(taken))
     assert done == steps

@@ -20,9 +20,8 @@ from imgserve.errors import BadTransform, Busy, ImageNotFound, RenderCrashed, Re
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
 from imgserve.rendering.pool import RecyclePolicy, RenderingProcess
-from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import ProcessLimits, RenderJob
-from imgserve.rendering.workers import Workers
+from imgserve.rendering.workers import Admission, Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.rendition_rig import PATIENCE, deadly, until

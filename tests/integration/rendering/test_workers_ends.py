@@ -16,9 +16,8 @@ from imgserve.errors import ImgserveError, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
 from imgserve.rendering.pool import RenderingProcess
-from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
-from imgserve.rendering.workers import Workers
+from imgserve.rendering.workers import Admission, Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.rendition_rig import PATIENCE, until

@@ -24,9 +24,8 @@ from imgserve.errors import (
 )
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, file_version
-from imgserve.rendering.queue import Admission
 from imgserve.rendering.wire import InspectJob, ProcessLimits, RenderJob
-from imgserve.rendering.workers import Workers
+from imgserve.rendering.workers import Admission, Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.rendition_rig import PATIENCE, deadly, run, until

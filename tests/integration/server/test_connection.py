@@ -88,7 +88,7 @@ def serving(timeouts: Timeouts, max_connections: int = 100) -> Iterator[Connect]
     sockets = bind("127.0.0.1", 0, None)
     address = sockets[0].getsockname()
     ready = threading.Event()
-    server = WorkerServer(_config(app, options), timeouts.interval, ready.set)
+    server = WorkerServer(_config(app, options), ready.set)
     thread = threading.Thread(target=functools.partial(server.run, sockets))
     thread.start()
     assert ready.wait(PATIENCE)

@@ -64,7 +64,7 @@ def test_a_purge_takes_every_rendition_of_one_image_only() -> None:
     assert tier.purge("a") == 3
     assert tier.purge("a") == 0
     assert tier.look_up(key("b"))
-    assert tier.purge_all() == 1
+    assert tier.purge(None) == 1
     assert tier.stats().bytes == 0
 
 

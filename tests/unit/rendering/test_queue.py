@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 
 from imgserve.errors import Busy
-from imgserve.rendering.queue import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Slot
+from imgserve.rendering.workers import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Slot
 
 GIANT = 2 * GIANT_MEGAPIXELS
 

@@ -3,7 +3,7 @@
 import pytest
 import pyvips
 
-from imgserve.cache.upkeep import named_format, size_in_pixels, whole_format
+from imgserve.cache.verify import named_format, size_in_pixels, whole_format
 
 EXTENSIONS = ["jpg", "png", "webp", "avif", "gif", "tiff"]
 

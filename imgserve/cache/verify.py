@@ -1,85 +1,13 @@
-"""Maintenance of a tier on disk: when it is done, and whether a file without a row is what its name promises."""
+"""Whether a file without a row is what its name promises: complete, and of that format."""
 
 import io
-import sqlite3
 import struct
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal
 
 import imagesize
 
-from imgserve.cache.locks import LeaderLock
 from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
-
-_STEP_SECONDS = 0.05
-"""Share of a call that a scan may take: five percent of a core if it is called every second."""
-_HASTY_STEP_SECONDS = 0.3
-"""The same while files are found that have no row, since they are missing from the budget."""
-_REST = 2.0
-"""Pause after a step, in times the step: Python threads hardly yield, and requests would wait for each of many."""
-_SWEEP_EVERY = 60.0
-_SCAN_EVERY = 6 * 3600.0
-"""Files that rsync brought and nobody requested are not counted before a scan finds them."""
-_RETRY_SECONDS = 60.0
-
-
-class _Maintained(Protocol):
-    def evict_to_budget(self) -> None: ...
-    def sweep(self) -> int: ...
-    def scan(self) -> Iterator[int]: ...
-
-
-class Upkeep:
-    """Does the maintenance that is due, in the process that is the leader."""
-
-    def __init__(self, lock: Path) -> None:
-        """Use a lock file by which processes agree on the leader."""
-        self.leader = LeaderLock(lock)
-        self._steps: Iterator[int] | None = None
-        self._scanned_opening = -1
-        self._next_scan = 0.0
-        self._next_sweep = 0.0
-
-    def run(self, tier: _Maintained, openings: int) -> None:
-        """Sweep, scan a little and evict, if this process is the leader; scan anew when the ledger was opened again."""
-        if not self.leader.acquire():
-            return
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + _SWEEP_EVERY
-            tier.sweep()
-        try:
-            self._scan_some(tier, openings)
-        finally:
-            tier.evict_to_budget()
-
-    def close(self) -> None:
-        """Let another process become the leader."""
-        self._steps = None
-        self.leader.release()
-
-    def _scan_some(self, tier: _Maintained, openings: int) -> None:
-        if self._steps is None:
-            # A ledger that was opened again may be a new one, in which no file has a row.
-            if openings == self._scanned_opening and time.monotonic() < self._next_scan:
-                return
-            self._scanned_opening, self._next_scan = openings, time.monotonic() + _SCAN_EVERY
-            self._steps = tier.scan()
-        started, worked = time.monotonic(), 0.0
-        steps, self._steps = self._steps, None
-        try:
-            for unknown in steps:
-                took = time.monotonic() - started
-                worked += took
-                if worked >= (_HASTY_STEP_SECONDS if unknown else _STEP_SECONDS):
-                    self._steps = steps
-                    return
-                time.sleep(took * _REST)
-                started = time.monotonic()
-        except (OSError, sqlite3.Error):
-            self._next_scan = time.monotonic() + _RETRY_SECONDS
-            raise
 
 
 def named_format(path: str, head: bytes) -> Format | None:

@@ -1,18 +1,17 @@
-"""The chores of a server process: cache looked after, figures published, one failure not the end of the others."""
+"""The gauges of cache and memory, and the cache that is maintained in the background."""
 
 import asyncio
 import shutil
 from pathlib import Path
 
 import anyio
-import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, MemoryTier, TieredCache
 from imgserve.cache.key import RenditionKey
-from imgserve.images.upkeep import Upkeep
 from imgserve.metrics import Metrics
 from imgserve.model import Rendition
+from imgserve.web.operations import Gauges
 from tests.pictures import encoded, quarters
 from tests.rendition_rig import until
 
@@ -32,14 +31,13 @@ def test_figures_of_both_tiers_and_of_memory_are_published(tmp_path: Path) -> No
     async def body() -> None:
         metrics = Metrics(CollectorRegistry())
         cache = TieredCache(MemoryTier(10**6), DiskTier(tmp_path / "cache", 10**7))
-        upkeep = Upkeep(cache, metrics)
+        gauges = Gauges(cache, metrics)
         for number in range(3):
             await cache.get(key(number))
             await cache.put(key(number), PICTURE)
             await cache.get(key(number))
-        await cache.maintain()
         for _ in range(2):
-            await upkeep.publish()
+            await gauges.update()
         assert figure(metrics, "cache_entries", "memory") == figure(metrics, "cache_entries", "disk") == 3
         assert figure(metrics, "cache_bytes", "disk") == 3 * len(DATA)
         assert figure(metrics, "cache_limit_bytes", "disk") == 10**7
@@ -61,7 +59,7 @@ def test_a_cache_that_fails_is_counted(tmp_path: Path) -> None:
         cache = TieredCache(MemoryTier(0), DiskTier(tmp_path / "cache", 10**7))
         await cache.put(key(1), PICTURE)
         assert await cache.get(key(1)) is None
-        await Upkeep(cache, metrics).publish()
+        await Gauges(cache, metrics).update()
         assert (figure(metrics, "cache_errors_total", "disk") or 0) >= 2
         assert figure(metrics, "cache_errors_total", "memory") == 0
         await cache.close()
@@ -69,33 +67,19 @@ def test_a_cache_that_fails_is_counted(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
-def test_chores_go_on_until_cancelled_and_one_that_fails_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_cache_and_gauges_are_maintained_until_cancelled(tmp_path: Path) -> None:
     async def body() -> None:
         metrics = Metrics(CollectorRegistry())
-        cache = TieredCache(MemoryTier(10**6), DiskTier(tmp_path / "cache", 10**7))
-        upkeep = Upkeep(cache, metrics)
-        turns: list[int] = []
-        maintain = cache.maintain
-
-        async def fail_at_first() -> None:
-            turns.append(len(turns))
-            if len(turns) == 1:
-                raise RuntimeError("the first time")
-            await maintain()
-
-        monkeypatch.setattr(cache, "maintain", fail_at_first)
+        disk = DiskTier(tmp_path / "cache", 10**7)
+        cache = TieredCache(MemoryTier(10**6), disk)
         await cache.put(key(1), PICTURE)
         async with anyio.create_task_group() as group:
-            group.start_soon(upkeep.run)
-            await until(lambda: len(turns) >= 2 and figure(metrics, "cache_entries", "memory") == 1)
+            group.start_soon(cache.run)
+            group.start_soon(Gauges(cache, metrics).run)
+            await until(lambda: figure(metrics, "cache_entries", "memory") == 1)
             shutil.rmtree(tmp_path / "cache")
-            await until(lambda: len(turns) >= 3)
+            await until(lambda: disk.stats().entries == 0 and (tmp_path / "cache").exists())
             group.cancel_scope.cancel()
         await cache.close()
 
     asyncio.run(body())
-    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
-        "a background task failed and is tried again"
-    ]
