@@ -159,7 +159,7 @@ class LeaderLock:
         return self.mine
 
     def release(self) -> None:
-        """Let another process become the leader."""
+        """Give up the lead, so that another process becomes the leader."""
         descriptor, self._descriptor, self.mine = self._descriptor, None, False
         if descriptor is not None:
             os.close(descriptor)
@@ -252,7 +252,7 @@ class SingleFlight(Generic[K, T]):
         return flight.results[0], shared
 
     def commit(self, key: K) -> None:
-        """Let a flight finish even if all its waiters leave, once it is not worth interrupting."""
+        """Finish a flight even if all its waiters leave, once it is not worth interrupting."""
         if key in self._flights:
             self._flights[key].committed = True
 

@@ -115,7 +115,7 @@ class Endpoints(Connected[S]):
     async def upload_url(
         self, url: str, *, image_id: str | None = None, folder: str | None = None, **details: Unpack[Details]
     ) -> Uploaded:
-        """Let the server download a picture from a URL."""
+        """Add a picture that the server downloads from a URL."""
         document = _given({"url": url, "id": image_id, "folder": folder, **encoded(details)})
         return await self._json("POST", "/api/images", reader(Uploaded), document=document, slow=True)
 

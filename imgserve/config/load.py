@@ -60,11 +60,7 @@ def load(
     overrides: Mapping[str, object],
     options: Mapping[str, str],
 ) -> Settings:
-    """Return the settings of every source, the strongest last.
-
-    Raises:
-        ConfigError: with every mistake.
-    """
+    """Return the settings of every source, the strongest last, or raise ConfigError with every mistake."""
     rows, file = list(table(settings_class)), settings_file(path, environ)
     home = Path(environ.get("XDG_CACHE_HOME", ""))  # the XDG base directory specification ignores relative paths
     standard = {"cache.folder": str(home / "imgserve")} if home.is_absolute() else {}

@@ -126,7 +126,7 @@ class FastlyConfig(Section):
     token: SecretStr = SecretStr("")
     """API token with permission to purge the service."""
     soft: bool = True
-    """Let Fastly serve stale pictures while it revalidates."""
+    """Fastly may serve stale pictures while it revalidates."""
     api: Address = "https://api.fastly.com"
     """URL of the API."""
 

@@ -52,11 +52,7 @@ def _quantity(text: str, units: dict[str, Decimal]) -> Decimal:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of `10GB`, `256MiB` or a plain number.
-
-    Raises:
-        ValueError: the text is no size.
-    """
+    """Return the bytes of `10GB`, `256MiB` or a plain number, or raise ValueError."""
     amount = _quantity(text, {name.lower(): Decimal(factor) for name, factor in _SIZES.items()})
     if amount != int(amount) or amount > _LARGEST:
         raise ValueError(text)
@@ -64,20 +60,12 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of `30s`, `500ms`, `1.5h` or a plain number.
-
-    Raises:
-        ValueError: the text is no duration.
-    """
+    """Return the seconds of `30s`, `500ms`, `1.5h` or a plain number, or raise ValueError."""
     return float(_quantity(text, _DURATIONS))
 
 
 def parse_whole_duration(text: str) -> int:
-    """Return a duration in whole seconds.
-
-    Raises:
-        ValueError: the text is no duration, or has a fraction.
-    """
+    """Return a duration in whole seconds, or raise ValueError."""
     seconds = _quantity(text, _DURATIONS)
     if seconds != int(seconds):
         raise ValueError(text)

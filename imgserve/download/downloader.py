@@ -25,8 +25,7 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 async def unpacked(pieces: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes]:
     """Yield decompressed pieces of limited size. No coding is requested, but servers may use one.
 
-    Raises:
-        FetchFailed: the coding is unknown, or the compressed bytes are damaged or incomplete.
+    Raises FetchFailed for an unknown coding, and for bytes that are damaged or incomplete.
     """
     if coding in {"", "identity"}:
         async for piece in pieces:
@@ -81,12 +80,8 @@ class Downloader:
     ) -> None:
         """Create a downloader.
 
-        Proxies of the environment are ignored, because they could connect to any address.
-
-        Args:
-            rules: the limits.
-            resolve: returns the addresses of a host.
-            ssl_context: the trusted certificates.
+        Proxies of the environment are ignored, because they could connect to any address. `resolve` returns the
+        addresses of a host; `ssl_context` has the trusted certificates.
         """
         self._rules = rules
         self._pool = httpcore2.AsyncConnectionPool(

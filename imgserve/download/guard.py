@@ -45,11 +45,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first address of a host that answers.
-
-        Raises:
-            AddressRefused: it has no address, or one that is not allowed.
-        """
+        """Connect to the first address of a host that answers; raise AddressRefused for none, or one not allowed."""
         error: Exception = AddressRefused(REFUSED)
         for address in await self._addresses(host, port):
             try:

@@ -18,8 +18,7 @@ _HOST = re.compile(rb"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
 def read_address(text: str, ports: Collection[int], base: httpx2.URL | None = None) -> httpx2.URL:
     """Return a URL that may be downloaded, relative to `base`, if given.
 
-    Raises:
-        AddressRefused: it is not; the message states the expected form.
+    Raises AddressRefused, whose message states the expected form.
     """
     try:
         if len(text) > _LONGEST:

@@ -28,11 +28,7 @@ class Coordinates:
 def coordinates_of(
     stored: Size, transform: Transform, orientation: int, focal_point: tuple[float, float] | None, *, vector: bool
 ) -> Coordinates:
-    """Return the requested part of an original in each frame.
-
-    Raises:
-        BadTransform: the rect is outside this original.
-    """
+    """Return the requested part of an original in each frame; raise BadTransform for a rect outside of it."""
     upright = Turn.upright(orientation, transform.orient)
     width, height = (int(side) for side in upright.size(stored.width, stored.height))
     rect = _rect(transform, Size(width, height))

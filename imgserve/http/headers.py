@@ -27,11 +27,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]*)(?:
 
 
 def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowed: Collection[str]) -> None:
-    """Check that Host is present once, well formed and allowed.
-
-    Raises:
-        BadHost: it is not.
-    """
+    """Raise BadHost unless Host is present once, well formed and allowed."""
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1:
         raise BadHost("The Host header is repeated.")
@@ -51,8 +47,7 @@ def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str, allowe
 def api_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> str | None:
     """Return the API key of a request: of `Authorization: Bearer` or `X-API-Key`, or the password of `Basic`.
 
-    Raises:
-        Unauthorized: there are several different ones.
+    Several different ones raise Unauthorized.
     """
     keys = set[str]()
     for name, value in headers:

@@ -41,11 +41,7 @@ class FormReader:
     """Parses one form incrementally."""
 
     def __init__(self, content_type: str) -> None:
-        """Create a parser for a Content-Type with its boundary.
-
-        Raises:
-            BadRequest: the boundary is missing or invalid.
-        """
+        """Create a parser for a Content-Type, or raise BadRequest if its boundary is missing or invalid."""
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
         if not 1 <= len(boundary) <= _LONGEST_BOUNDARY or b"\r" in boundary or b"\n" in boundary:
@@ -72,11 +68,7 @@ class FormReader:
         self._parser.logger = _silent
 
     def feed(self, data: bytes) -> deque[Event]:
-        """Parse a piece of the body and return its events.
-
-        Raises:
-            BadRequest: the body is no valid form.
-        """
+        """Parse a piece of the body and return its events; raise BadRequest if it is no valid form."""
         self._events = deque()
         try:
             self._parser.write(data)
@@ -85,11 +77,7 @@ class FormReader:
         return self._events
 
     def end(self) -> None:
-        """Check that the form is complete at the end of the body.
-
-        Raises:
-            BadRequest: the form is incomplete.
-        """
+        """Raise BadRequest if the form is incomplete at the end of the body."""
         if not self._ended:
             raise BadRequest("multipart/form-data: expected a closing boundary, but the body ended before it")
 

@@ -36,11 +36,7 @@ _MAX_PAUSE = 10
 
 
 async def retry_transient(work: Callable[[], Awaitable[T]], *, tries: int = 10) -> T:
-    """Return the result of work, repeated after a pause while it fails with a transient error.
-
-    Raises:
-        ImgserveError: the error of the last try.
-    """
+    """Return the result of work, repeated after a pause while it fails with a transient error; raise the last error."""
     for _ in range(tries - 1):
         try:
             return await work()
@@ -54,22 +50,14 @@ BATCH = 500
 
 
 async def count(selection: Selection, search: ImageSearch) -> int:
-    """Return the number of images in a selection.
-
-    Raises:
-        CatalogUnavailable: a query cannot be answered now.
-    """
+    """Return the number of images in a selection, or raise CatalogUnavailable."""
     if isinstance(selection, ImageQuery):
         return (await search.totals(selection)).images
     return len(set(selection))
 
 
 async def batches(selection: Selection, search: ImageSearch) -> AsyncIterator[list[str]]:
-    """Yield the ids in batches: those of a list in its order, those of a query sorted.
-
-    Raises:
-        CatalogUnavailable: a query cannot be answered now.
-    """
+    """Yield the ids in batches: those of a list in its order, those of a query sorted. May raise CatalogUnavailable."""
     if not isinstance(selection, ImageQuery):
         ids = list(dict.fromkeys(selection))
         for start in range(0, len(ids), BATCH):

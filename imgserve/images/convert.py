@@ -85,11 +85,7 @@ class Converter:
         self._renditions = renditions
 
     def read(self, queries: list[str]) -> Steps:
-        """Parse the steps of a transform.
-
-        Raises:
-            BadTransform: with every mistake in every step.
-        """
+        """Parse the steps of a transform, or raise BadTransform with every mistake in every step."""
         if tuple(queries) == ORIGINAL_STEPS:
             return Steps(ORIGINAL_STEPS, (self._resolver.parse(""),))
         if not 1 <= len(queries) <= MOST_STEPS:
@@ -212,12 +208,7 @@ class BulkConverter:
         self._most = most
 
     async def check(self, selection: Selection) -> None:
-        """Check the number of images in a selection.
-
-        Raises:
-            BadRequest: there are too many.
-            CatalogUnavailable: they cannot be counted now.
-        """
+        """Check the number of images in a selection; raise BadRequest for too many, or CatalogUnavailable."""
         number = await count(selection, self._search)
         if number > self._most:
             raise BadRequest(f"expected at most {self._most} images, the limit bulk_images, but {number} are selected")

@@ -68,13 +68,9 @@ class Locator:
         presets: Collection[str],
         focal_point: ReadFocalPoint = _no_focal_point,
     ) -> None:
-        """Create a locator.
+        """Look at a file at most every `recheck` seconds.
 
-        Args:
-            originals: the originals.
-            recheck: seconds between two looks at a file.
-            presets: names of presets in lower case, which a path may end in.
-            focal_point: returns the stored focal point of an image.
+        `presets` are names in lower case, which a path may end in. `focal_point` returns the stored one of an image.
         """
         self._originals = originals
         self._recheck = recheck
@@ -113,12 +109,7 @@ class Locator:
         raise ImageNotFound(detail, members={"id": path})
 
     async def find_exactly(self, image_id: str) -> Found:
-        """Return an original by its id; no other meaning of the path is tried.
-
-        Raises:
-            ImageNotFound: it does not exist.
-            UnsupportedImage, OriginalUnsettled, Unavailable: it exists and cannot be read (yet).
-        """
+        """Return an original by its id; no other meaning of the path is tried. Raises as `find` does."""
         found = await self.find(image_id)
         if found.original.image_id not in spellings(image_id):
             raise ImageNotFound
@@ -148,11 +139,7 @@ class Locator:
         return None, stats
 
     async def _stat(self, name: str) -> CachedStat:
-        """Return the cached result for a name, or after its time the result of one look for all callers.
-
-        Raises:
-            ImgserveError: a file exists and cannot be served (yet).
-        """
+        """Return the cached result for a name, or after its time that of one look for all callers; raise its error."""
         stat = self._present.get(name) or self._absent.get(name)
         if stat is None or time.monotonic() >= stat.until:
             stat, _ = await self._flights.do(name, lambda: self._look_again(name, stat))

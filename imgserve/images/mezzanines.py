@@ -160,11 +160,7 @@ class Mezzanines:
                 self._adopt(key, start.store, start.stored, stack)
 
     def claim(self, original: Original, start: Start, stored: asyncio.Future[int]) -> None:
-        """Begin background work that has its slot now.
-
-        Raises:
-            OvertakenError: it is not needed any more.
-        """
+        """Begin background work that has its slot now, or raise OvertakenError if it is not needed any more."""
         path = self.key(original).path
         if self._ahead.get(path) is not start:
             raise OvertakenError

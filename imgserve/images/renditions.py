@@ -71,11 +71,7 @@ class RenderSettings:
     def job(
         self, original: Original, transform: Transform | None, start: Start, then: tuple[Transform, ...] = ()
     ) -> RenderJob:
-        """Return the job for a rendering process; without a transform it only writes the mezzanine.
-
-        Raises:
-            TooLarge: the original has more bytes than allowed.
-        """
+        """Return the job of a rendering process, or raise TooLarge; no transform: it only writes the mezzanine."""
         self.check_size(original)
         return RenderJob(
             original.path,
@@ -91,11 +87,7 @@ class RenderSettings:
         )
 
     def check_size(self, original: Original) -> None:
-        """Check that an original is small enough to be read as a whole.
-
-        Raises:
-            TooLarge: it has more bytes than allowed.
-        """
+        """Raise TooLarge for an original of more bytes than are read as a whole."""
         if original.size > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
 
@@ -262,9 +254,7 @@ class Renditions:
     async def make_chain(self, original: Original, steps: Sequence[Transform]) -> Served:
         """Return the result of several transforms, each of the result of the one before; it is not stored.
 
-        Raises:
-            OriginalChanged: the original has another version now; find it again.
-            ImgserveError: it cannot be rendered; a BadTransform names the step.
+        Raises as `make` does; a BadTransform names the step.
         """
         *earlier, last = steps
         first, *then = *map(between, earlier), last
@@ -325,11 +315,7 @@ class Renditions:
         return Served(rendered.rendition, "render", stored, settled=not unsettled, seconds=seconds)
 
     async def prepare(self, original: Original) -> bool:
-        """Write the mezzanine of an original when nothing else waits; return whether one was written.
-
-        Raises:
-            ImgserveError: the original cannot be rendered.
-        """
+        """Write the mezzanine of an original when nothing else waits; return whether one was written, or raise."""
         if not self.is_settled(original):
             return False
         size = 0

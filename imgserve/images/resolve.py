@@ -74,10 +74,8 @@ class Resolver:
     ) -> tuple[RenditionRequest, tuple[CachedStat, ...]]:
         """Return the rendition that a URL names, and the cached stats that this depends on.
 
-        `settings` are those of a site, and live as long as the server.
-
-        Raises:
-            ImageNotFound, BadTransform, UnsupportedImage, OriginalUnsettled: as the names say.
+        `settings` are those of a site, and live as long as the server. Raises ImageNotFound, UnsupportedImage,
+        OriginalUnsettled, or BadTransform with every mistake in the query.
         """
         found = await self._locator.find(path)
         cached = self._cached.get((path, query, accepted, id(settings)))
@@ -103,13 +101,10 @@ class Resolver:
         dropping: bool = True,
         settings: QuerySettings | None = None,
     ) -> RenditionRequest:
-        """Return the rendition that a query means for an original and a class of clients.
+        """Return the rendition that a query means for an original and a class of clients, or raise BadTransform.
 
         `strict` says whether an unknown parameter is a mistake; None: as set. `dropping` excludes negotiated formats
         that made larger files than the original.
-
-        Raises:
-            BadTransform: with every mistake in the query.
         """
         settings, original = settings or self._settings, found.original
         parsed = parse_query(
@@ -161,6 +156,7 @@ class Resolver:
         """Return the keys of a preset's renditions, for all classes of clients and all formats in the path.
 
         Renditions with further parameters are not among them. Sites may have different presets of one name.
+        An unknown preset raises BadTransform.
         """
         name, keys = preset.lower(), set[RenditionKey]()
         # Without limits, as for those who are exempt from them.
@@ -173,11 +169,7 @@ class Resolver:
         return list(keys)
 
     def parse(self, query: str) -> ParsedQuery:
-        """Return a parsed query, without the default preset.
-
-        Raises:
-            BadTransform: with every mistake in it; an unknown parameter is one.
-        """
+        """Return a parsed query without the default preset; raise BadTransform for a mistake or an unknown name."""
         return parse_query(query, strict=True, presets=self._settings.presets, max_side=self._settings.max_side)
 
     def _outputs(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass, avif_pixels: int) -> list[Format]:

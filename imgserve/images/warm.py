@@ -43,31 +43,22 @@ class Warmer:
         self._at_once = at_once
 
     def queries(self, presets: Sequence[str], transforms: Sequence[str]) -> list[str]:
-        """Return the queries to render for each image, each once.
-
-        Raises:
-            BadTransform: a preset does not exist, or a transform is invalid.
-        """
+        """Return the queries to render for each image, once each; raise BadTransform with every mistake."""
         queries = list(dict.fromkeys([*(f"preset={name}" for name in presets), *transforms]))
         for query in queries:
             self._resolver.parse(query)
         return queries
 
     async def total(self, selection: Selection, queries: Sequence[str]) -> int:
-        """Return the number of queries times images.
-
-        Raises:
-            CatalogUnavailable: the images cannot be counted now.
-        """
+        """Return the number of queries times images, or raise CatalogUnavailable."""
         return len(queries) * await count(selection, self._search)
 
     async def warm(
         self, selection: Selection, queries: Sequence[str], *, total: int = 0
     ) -> AsyncGenerator[Progress, None]:
-        """Render the queries of each image and yield the progress; closing the generator ends the work.
+        """Render the queries of each image and yield the progress, or raise CatalogUnavailable.
 
-        Raises:
-            CatalogUnavailable: the images cannot be listed now.
+        Closing the generator ends the work.
         """
         done = failed = made = 0
         total = total or await self.total(selection, queries)

@@ -324,7 +324,7 @@ class RecordWriter:
         return {one.image_id: Recorded(one.image_id, Recording.PROBLEM, problem=one.problem) for one in found}
 
     async def _rename(self, found: Mapping[str, Inspected]) -> dict[str, Recorded]:
-        """Let records follow their files to new ids."""
+        """Rename records whose files have new ids; return what was recorded."""
         new = [one for one in found.values() if one.known is None and one.details is None]
         if not new:
             return {}

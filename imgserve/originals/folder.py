@@ -69,12 +69,7 @@ def reading_original(path: str) -> Iterator[io.BufferedReader]:
 
 
 def _resolved(path: str) -> str:
-    """Return a path with all links followed.
-
-    Raises:
-        ImageNotFound: it is not a valid path.
-        Unavailable: it cannot be resolved now.
-    """
+    """Return a path with all links followed; raise ImageNotFound for an invalid one, or Unavailable."""
     try:
         return os.path.realpath(path)
     except ValueError as error:
@@ -108,8 +103,7 @@ class Root:
     def path_of(self, image_id: str) -> str:
         """Return the path of an image id, strictly below the root.
 
-        Raises:
-            ImageNotFound: the id is empty, hidden, climbing or absolute, or a link leads outside.
+        Raises ImageNotFound for an id that is empty, hidden, climbing or absolute, and for a link that leads outside.
         """
         parts = parts_of(image_id)
         inside = None if parts is None else self.inside(parts)
@@ -118,11 +112,7 @@ class Root:
         return "/".join((self.path, *inside))
 
     def folder_path(self, parts: Sequence[str]) -> str:
-        """Return the path of a folder below the root, without a trailing slash; no parts mean the root.
-
-        Raises:
-            ImageNotFound: as for `path_of`.
-        """
+        """Return the path of a folder, without a trailing slash; no parts mean the root. Raises as `path_of` does."""
         if not parts:
             return self.path or "/"
         return self.path_of("/".join(parts))

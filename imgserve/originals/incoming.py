@@ -78,8 +78,7 @@ def open_folder(root: Root, parts: Sequence[str], *, make: bool) -> Iterator[Ope
 def own_folder(root: Root, name: str, *, make: bool) -> Iterator[int]:
     """Open a folder of imgserve, which other accounts cannot read.
 
-    Raises:
-        FileNotFoundError: it does not exist, and `make` is false.
+    Without `make`, a missing one raises FileNotFoundError.
     """
     with contextlib.ExitStack() as opened:
         descriptor = _opened(opened, root.path or "/")
@@ -226,11 +225,7 @@ _RENAME: Callable[[int, bytes, int, bytes, int], int] | None = getattr(
 
 
 def move_new(source: int, name: str, target: int, new_name: str) -> None:
-    """Rename from one open folder into another in one step.
-
-    Raises:
-        FileExistsError: the new name exists.
-    """
+    """Rename from one open folder into another in one step; raise FileExistsError if the new name exists."""
     # Rather than a link alone: systems that protect hard links refuse one to a file of another account.
     if _RENAME is not None:
         if _RENAME(source, os.fsencode(name), target, os.fsencode(new_name), _NO_REPLACE) == 0:
@@ -242,11 +237,7 @@ def move_new(source: int, name: str, target: int, new_name: str) -> None:
 
 
 def move_by_link(source: int, name: str, target: int, new_name: str) -> None:
-    """Rename in two steps, between which the file has both names.
-
-    Raises:
-        FileExistsError: the new name exists.
-    """
+    """Rename in two steps, between which the file has both names; raise FileExistsError if the new name exists."""
     os.link(name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     os.unlink(name, dir_fd=source)
 
@@ -270,11 +261,7 @@ class Incoming:
         return file_version(state.st_mtime_ns, state.st_size)
 
     def write(self, data: bytes) -> None:
-        """Add bytes.
-
-        Raises:
-            StorageFull, ReadOnlyOriginals, Unavailable: they could not be written.
-        """
+        """Add bytes, or raise StorageFull, ReadOnlyOriginals or Unavailable."""
         if self._whole:
             raise ValueError("this file is closed")
         with writing():
@@ -324,11 +311,7 @@ class Incoming:
 
 
 def file_size(root: Root, image_id: str) -> int:
-    """Return the size in bytes of a file that may be served.
-
-    Raises:
-        ImageNotFound: it does not exist, or is not a regular file.
-    """
+    """Return the size in bytes of a file that may be served; raise ImageNotFound for anything but a regular file."""
     path = root.path_of(image_id)
     try:
         state = os.lstat(path)  # links were followed; one that is there now is new

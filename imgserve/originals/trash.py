@@ -64,11 +64,7 @@ class Trash:
         self._check_writable = check_writable
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
-        """Move an original to the trash with a sidecar, and return the name of the item.
-
-        Raises:
-            ImageNotFound: it does not exist.
-        """
+        """Move an original to the trash with a sidecar, or raise ImageNotFound; return the name of the item."""
         moment, size = datetime.now(UTC), file_size(self._root, image_id)
         fields = {"image_id": image_id, "deleted": moment.isoformat(), "size": size, "sidecar": dict(sidecar)}
         record = json.dumps(fields).encode()  # ASCII, which preserves the bytes of names that are not UTF-8
@@ -103,11 +99,7 @@ class Trash:
         return []
 
     def find(self, item: str) -> Trashed:
-        """Return one item.
-
-        Raises:
-            TrashItemNotFound: it does not exist.
-        """
+        """Return one item, or raise TrashItemNotFound."""
         with self._opened(item) as (trash, _):
             if found := _look(trash, item):
                 return found
@@ -136,11 +128,7 @@ class Trash:
         return found
 
     def destroy(self, item: str) -> None:
-        """Delete an item for good, even an incomplete one.
-
-        Raises:
-            TrashItemNotFound: it does not exist.
-        """
+        """Delete an item for good, even an incomplete one, or raise TrashItemNotFound."""
         with self._opened(item) as (trash, folder):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(_ORIGINAL, dir_fd=folder)

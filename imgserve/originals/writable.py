@@ -47,8 +47,7 @@ _REFUSED = {"Cc", "Cs", "Zl", "Zp"}
 def new_id(text: str) -> str:
     """Return a checked id with composed characters (Unicode NFC), so that ids that look alike are equal.
 
-    Raises:
-        BadImageId: no new image can have this id.
+    Raises as `check_id` does.
     """
     image_id = unicodedata.normalize("NFC", text)
     check_id(image_id)
@@ -56,11 +55,7 @@ def new_id(text: str) -> str:
 
 
 def check_id(image_id: str) -> None:
-    """Check an id for a new image. Existing files may have other ids.
-
-    Raises:
-        BadImageId: the message names the broken rule.
-    """
+    """Raise BadImageId, with the broken rule, if no new image can have an id. Existing files may have others."""
     parts = image_id.split("/")
     rules = (
         (not all(parts), "it is empty, begins or ends with a slash, or contains //"),
@@ -150,20 +145,12 @@ class WritableOriginals(Originals):
         return version
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
-        """Move an original to the trash with a sidecar, and return the name of the item.
-
-        Raises:
-            ImageNotFound: it does not exist.
-        """
+        """Move an original to the trash with a sidecar, or raise ImageNotFound; return the name of the item."""
         self._check_deletable(image_id)
         return self.trash.discard(image_id, sidecar)
 
     def remove(self, image_id: str) -> None:
-        """Delete an original for good, and the folders that are empty then.
-
-        Raises:
-            ImageNotFound: it does not exist.
-        """
+        """Delete an original for good, or raise ImageNotFound, and delete the folders that are empty then."""
         self._check_deletable(image_id)
         file_size(self._root, image_id)
         *above, name = image_id.split("/")

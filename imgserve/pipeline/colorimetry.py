@@ -90,8 +90,7 @@ def _times(matrix: Sequence[Sequence[float]], vector: Sequence[float]) -> list[f
 def icc_profile(xy: Chromaticities, gamma: float | None) -> bytes:
     """Return an ICC profile (ICC.1:2022) of primaries and a gamma, or the curve of sRGB.
 
-    Raises:
-        ZeroDivisionError: such primaries cannot exist.
+    Primaries that cannot exist raise ZeroDivisionError.
     """
     x, y = xy[6:]
     response, wanted = _times(_BRADFORD, (x / y, 1.0, (1 - x - y) / y)), _times(_BRADFORD, _D50)

@@ -39,9 +39,7 @@ def decode_small(image: pyvips.Image, opened: Recognized, header: Header, limits
     """Return a small picture of an original, which is decoded once and completely, and whether it has transparency.
 
     The picture is 8-bit sRGB or gray, with alpha if the original has it; no side is over `SIDE`, none enlarged.
-
-    Raises:
-        UnreadableImage: it is damaged.
+    A damaged original raises UnreadableImage.
     """
     with load.translated(opened.format):
         small, opaque = _reduced(image)
@@ -82,11 +80,7 @@ def _shrunk(image: pyvips.Image, size: Size) -> pyvips.Image:
 
 
 def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False) -> Facts:
-    """Return the facts of an original.
-
-    Raises:
-        UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
-    """
+    """Return the facts of an original, or raise UnsupportedImage, UnreadableImage or LimitExceeded."""
     opened = recognize(data, limits, damaged=damaged)
     header = read_header(opened, limits)
     image = open_small(opened, header)

@@ -105,13 +105,10 @@ class Decoded:
         self._indexed = Indexed(header.bits, len(opened.data)) if header.bits else None
 
     def draft(self, order: Order) -> Draft:
-        """Return the draft of the first rendition.
+        """Return the draft of the first rendition; raises as `render` does.
 
         A JPEG is decoded at its own reduction, which leaves enough for both. Other formats have no such reduction and
         could fill the memory, so they are reduced while they are decoded, and the rendition is made of that.
-
-        Raises:
-            ImgserveError: as `render` does.
         """
         if self._shrink:
             decoded = self._jpeg() if self._serves(order) else None
@@ -120,11 +117,7 @@ class Decoded:
         return drafted or draft(self._opened, self._header, order)
 
     def mezzanine(self) -> Mezzanine:
-        """Return the mezzanine, from pixels that are decoded already if there are any.
-
-        Raises:
-            UnreadableImage: the original is damaged.
-        """
+        """Return the mezzanine, from pixels that are decoded already if there are any, or raise UnreadableImage."""
         if self._mezzanine is None:
             image = self._jpeg() if self._shrink else self._opened.open(access="sequential")
             made = mezzanine_plan(self._stored, Size(image.width, image.height), self._header.orientation)

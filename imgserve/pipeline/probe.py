@@ -57,10 +57,9 @@ def upright_size(header: Header) -> tuple[int, int]:
 
 
 def read_header(opened: Recognized, limits: Limits, *, page: int = 0) -> Header:
-    """Return the header of an original within the limits; the size is that of a page, by its index.
+    """Return the header of an original, or raise UnreadableImage, or LimitExceeded if it is over the limits.
 
-    Raises:
-        UnreadableImage, LimitExceeded: as the names say.
+    The size is that of a page, by its index.
     """
     if opened.format == "heic":
         header = Header(*load.heic_size(opened.data), 1, alpha=False, orientation=1)
@@ -103,11 +102,7 @@ class Frames:
 def choose_frames(
     header: Header, opened: Recognized, transform: Transform, limits: Limits, *, animates: bool
 ) -> Frames:
-    """Return the whole animation, or one frame or page.
-
-    Raises:
-        BadTransform: a frame or page that the original does not have.
-    """
+    """Return the whole animation, or one frame or page; raise BadTransform for one that the original does not have."""
     if opened.paged:
         return Frames(numbered("page", transform.page, header.frames))
     if transform.frame is not None and opened.animated:
@@ -125,11 +120,7 @@ def choose_frames(
 
 
 def numbered(name: str, number: int, available: int) -> int:
-    """Return the index of a frame or page.
-
-    Raises:
-        BadTransform: there are fewer.
-    """
+    """Return the index of a frame or page, or raise BadTransform if there are fewer."""
     if number > available:
         raise BadTransform([f"{name}: expected 1..{available} for this original, but received {number}"])
     return number - 1

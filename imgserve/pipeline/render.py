@@ -118,11 +118,7 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
 
 
 def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
-    """Return the rendition of a draft.
-
-    Raises:
-        UnreadableImage: the original is damaged.
-    """
+    """Return the rendition of a draft; a damaged original raises UnreadableImage."""
     job = draft.job
     with load.translated(draft.original):
         pictures = [staged(frame, job) for frame in draft.frames]

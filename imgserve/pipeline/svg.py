@@ -138,8 +138,7 @@ _CSS = re.compile(
 def sanitize(data: bytes) -> bytes:
     """Return an SVG with the allowed elements and attributes only.
 
-    Raises:
-        UnreadableImage: it is not well-formed, not an SVG, or has entities, which can expand without end.
+    Raises UnreadableImage if it is not well-formed, not an SVG, or has entities, which can expand without end.
     """
     try:
         root = fromstring(data, forbid_entities=True, forbid_external=True)

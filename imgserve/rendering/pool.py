@@ -185,8 +185,7 @@ class ProcessPool:
     async def open(self) -> str:
         """Start every process and return the version of their pipeline.
 
-        Raises:
-            RenderCrashed, RenderTimeout, Unavailable: a process does not start.
+        Raises RenderCrashed, RenderTimeout or Unavailable if one does not start.
         """
         await asyncio.gather(*(self._launch() for _ in range(self._size)))
         return self._idle[0].pipeline
@@ -201,11 +200,7 @@ class ProcessPool:
             processes.clear()
 
     async def acquire(self) -> RenderingProcess:
-        """Return an idle process, or a new one if one is missing.
-
-        Raises:
-            Unavailable: none can be started.
-        """
+        """Return an idle process, or a new one if one is missing; raise Unavailable if none can be started."""
         while True:
             process = next((process for process in reversed(self._idle) if process.alive), None)
             if process is not None:

@@ -156,11 +156,7 @@ def write_answer(answer: Answer) -> bytes:
 
 
 def read_lengths(start: bytes) -> tuple[int, int]:
-    """Return the lengths of head and body.
-
-    Raises:
-        ValueError: they are longer than those of any answer.
-    """
+    """Return the lengths of head and body; raise ValueError for lengths that no answer has."""
     head, body = _LENGTHS.unpack(start)
     if head > _MAX_HEAD or body > _MAX_BODY:
         raise ValueError(f"an answer of {head} and {body} bytes")
@@ -168,11 +164,7 @@ def read_lengths(start: bytes) -> tuple[int, int]:
 
 
 def read_answer(head: bytes, body: bytes) -> Answer:
-    """Return an answer read from its head and body.
-
-    Raises:
-        ValueError: they are not an answer.
-    """
+    """Return an answer read from its head and body, or raise ValueError."""
     try:
         values = json.loads(head)
     except RecursionError as error:

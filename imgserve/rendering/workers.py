@@ -103,11 +103,7 @@ class Admission:
         return self._count(background=False)
 
     async def enter(self, megapixels: float, *, background: bool = False) -> Slot:
-        """Wait for a slot and return it; a background job lets all clients pass.
-
-        Raises:
-            Busy: the queue is full; raised at once.
-        """
+        """Wait for a slot and return it, or raise Busy at once; a background job lets all clients pass."""
         pixels = round(megapixels * 1e6)
         if self._may_enter(giant=pixels > _GIANT_PIXELS, background=background):
             return self._admit(pixels, background=background)
@@ -226,11 +222,7 @@ class Workers:
         self._closed = False
 
     async def open(self) -> str:
-        """Start every process and return the version of their pipeline.
-
-        Raises:
-            RenderCrashed, RenderTimeout, Unavailable: a process does not start.
-        """
+        """Start every process and return the version of their pipeline; raises as `ProcessPool.open` does."""
         pipeline = await self._pool.open()
         self.started = True
         return pipeline

@@ -48,10 +48,7 @@ def transform_of(values: Mapping[str, Any]) -> Transform:
 def compose(values: Mapping[str, Any], *, over_preset: bool = False) -> str:
     """Return values as a query: long names, sorted, without defaults unless they override a preset.
 
-    `over_preset` says that the path names a preset.
-
-    Raises:
-        BadTransform: it is longer than a server accepts.
+    `over_preset` says that the path names a preset. A query longer than a server accepts raises BadTransform.
     """
     texts = [f"{name}={quote(values[name], safe='')}" for name in _TEXTS if values.get(name) is not None]
     shortest = "" if over_preset or "preset" in values else canonical(transform_of(values))

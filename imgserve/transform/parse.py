@@ -86,12 +86,9 @@ def parse_query(
     default: Preset | None = None,
     max_side: int = MAX_SIDE,
 ) -> ParsedQuery:
-    """Return the meaning of a query.
+    """Return the meaning of a query, or raise BadTransform with every mistake.
 
     `strict` makes an unknown name a mistake. `default` applies if the query names nothing that changes a pixel.
-
-    Raises:
-        BadTransform: with every mistake.
     """
     reading = Reading(max_side, strict)
     reading.add(pair for pair in split(raw) if not _is_without_meaning(pair))
@@ -131,11 +128,7 @@ class Pair:
 
 
 def split(raw: bytes | str) -> list[Pair]:
-    """Return the pairs of an `application/x-www-form-urlencoded` query.
-
-    Raises:
-        BadTransform: it is too long.
-    """
+    """Return the pairs of an `application/x-www-form-urlencoded` query; raise BadTransform if it is too long."""
     data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
     if len(data) > MAX_BYTES:
         raise BadTransform([f"query: expected at most {MAX_BYTES} bytes, but received {len(data)}"])
