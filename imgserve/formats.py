@@ -6,9 +6,10 @@ A format is decided by the first bytes of a file, never by its name.
 import contextlib
 import functools
 import importlib.util
+import itertools
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imgserve.errors import UnsupportedImage
@@ -37,7 +38,6 @@ class Format:
     animation: bool = False
     pages: bool = False
     """A file can contain several pages, which may have different sizes."""
-    lossy: bool = False
     quality: int | None = None
     """Default quality of the encoder, if the format has one."""
     fallback: str = "jpg"
@@ -59,11 +59,11 @@ _RAW = ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef", "srw")
 FORMATS = {
     item.name: item
     for item in (
-        Format("jpg", "image/jpeg", ("jpg", "jpeg", "jpe", "jfif"), web_safe=True, alpha=False, lossy=True, quality=80),
+        Format("jpg", "image/jpeg", ("jpg", "jpeg", "jpe", "jfif"), web_safe=True, alpha=False, quality=80),
         Format("png", "image/png", ("png",), web_safe=True, fallback="png"),
         Format("apng", "image/apng", ("apng",), web_safe=True, animation=True, fallback="apng"),
-        Format("webp", "image/webp", ("webp",), web_safe=True, animation=True, lossy=True, quality=84, fallback="png"),
-        Format("avif", "image/avif", ("avif",), web_safe=True, lossy=True, quality=66),
+        Format("webp", "image/webp", ("webp",), web_safe=True, animation=True, quality=84, fallback="png"),
+        Format("avif", "image/avif", ("avif",), web_safe=True, quality=66),
         Format("gif", "image/gif", ("gif",), web_safe=True, animation=True, fallback="gif"),
         Format("tiff", "image/tiff", ("tiff", "tif"), pages=True),
         Format("heic", "image/heic", ("heic", "heif"), writable=False),
@@ -74,7 +74,7 @@ FORMATS = {
         Format("jp2", "image/jp2", ("jp2", "j2k", "jpx", "jpf", "j2c"), writable=False),
         Format("tga", "image/x-tga", ("tga",), writable=False, fallback="png"),
         Format("qoi", "image/qoi", ("qoi",), writable=False, fallback="png"),
-        Format("jxl", "image/jxl", ("jxl",), lossy=True, quality=80, extra="jxl", module="pylibjxl"),
+        Format("jxl", "image/jxl", ("jxl",), quality=80, extra="jxl", module="pylibjxl"),
         Format("raw", "image/x-dcraw", _RAW, writable=False, alpha=False, extra="raw", module="rawpy"),
         Format(
             "pdf",
@@ -137,12 +137,18 @@ def _png(head: bytes) -> str | None:
     """Distinguish an animation by its control chunk, which is in front of the pixels (PNG third edition, 11.3.6)."""
     if not head.startswith(b"\x89PNG\r\n\x1a\n"):
         return None
-    at = 8
-    while (kind := head[at + 4 : at + 8]) not in (b"", b"IDAT"):
-        if kind == b"acTL":
-            return "apng" if int.from_bytes(head[at + 8 : at + 12], "big") > 1 else "png"
-        at += 12 + int.from_bytes(head[at : at + 4], "big")
-    return "png"
+    before = itertools.takewhile(lambda chunk: chunk[0] != b"IDAT", png_chunks(head))
+    control = next((content for kind, content in before if kind == b"acTL"), b"")
+    return "apng" if int.from_bytes(control[:4], "big") > 1 else "png"
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield kind and content of the chunks of a PNG, up to its end; the last content may be cut off."""
+    at, kind = 8, b""
+    while kind != b"IEND" and (kind := data[at + 4 : at + 8]):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield kind, data[at + 8 : at + 8 + size]
+        at += 12 + size
 
 
 # The prolog of an XML document (XML 1.0, 2.8), then the root, which a DOCTYPE that is longer than the head names.

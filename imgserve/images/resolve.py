@@ -156,7 +156,6 @@ class Resolver:
         """Return the keys of a preset's renditions, for all classes of clients and all formats in the path.
 
         Renditions with further parameters are not among them. Sites may have different presets of one name.
-        An unknown preset raises BadTransform.
         """
         name, keys = preset.lower(), set[RenditionKey]()
         # Without limits, as for those who are exempt from them.

@@ -6,7 +6,8 @@ import struct
 import pyvips
 
 from imgserve.pipeline.colorimetry import light_of, primaries_to_xyz, profile_of
-from imgserve.pipeline.declared import PRIMARIES, TRANSFER, without
+from imgserve.pipeline.declared import PRIMARIES, TRANSFER
+from imgserve.pipeline.fields import with_fields, without
 from imgserve.transform.value import Color, Transform
 
 _DIRECT = {"srgb", "b-w", "rgb"}
@@ -75,10 +76,8 @@ def _changes_nothing(profile: bytes) -> bool:
     step = 255 / (_STEPS - 1)
     cube = ((at % _STEPS) * step).bandjoin([(at / _STEPS).floor() * step, blue * step])
     cube = cube.cast("uchar").copy(interpretation="srgb").copy_memory()
-    tagged = cube.copy()
-    tagged.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     try:
-        converted = _converted(tagged, "srgb").copy_memory()
+        converted = _converted(with_fields(cube, {"icc-profile-data": profile}), "srgb").copy_memory()
     except pyvips.Error:
         return False
     # Rounding may change a color that is the same by a step.

@@ -4,13 +4,16 @@ A declaration becomes an ICC profile of the loaded image. PQ and HLG, which a pr
 `color` tone-maps.
 """
 
+import itertools
 import struct
 from collections.abc import Mapping
 
 import pyvips
 
+from imgserve.formats import png_chunks
 from imgserve.pipeline.colorimetry import BT709, D65, HLG, PQ, PRIMARIES_OF, Chromaticities, icc_profile
 from imgserve.pipeline.exif import declares_adobe_rgb
+from imgserve.pipeline.fields import field, with_fields, without
 
 TRANSFER, PRIMARIES = "imgserve-transfer", "imgserve-primaries"
 """Fields of an image with PQ or HLG: codes of ITU-T H.273."""
@@ -22,40 +25,27 @@ _PNG_GAMMA = 0.45455
 _MAX_CHUNKS = 1000
 
 
-def without(image: pyvips.Image, *names: str) -> pyvips.Image:
-    """Return an image without some fields."""
-    image = image.copy()
-    for name in names:
-        if image.get_typeof(name):
-            image.remove(name)
-    return image
-
-
 def with_declared_color(image: pyvips.Image, name: str, data: bytes, nclx: Mapping[str, int] | None) -> pyvips.Image:
     """Return an image loaded from data of a format with its declared color; `nclx` is that of a HEIF file."""
     has_profile = bool(image.get_typeof("icc-profile-data"))
     if name == "png":
-        return _of_png(image, _chunks(data), has_profile=has_profile)
+        return _of_png(image, _color_chunks(data), has_profile=has_profile)
     if has_profile:
         return image
     if nclx:
         return _of_codes(image, nclx["color_primaries"], nclx["transfer_characteristics"])
-    if image.get_typeof("exif-data") and declares_adobe_rgb(image.get("exif-data")):
+    if declares_adobe_rgb(field(image, "exif-data", b"")):
         return _with_profile(image, _ADOBE_RGB, _ADOBE_GAMMA)
     return image
 
 
-def _chunks(data: bytes) -> dict[bytes, bytes]:
+def _color_chunks(data: bytes) -> dict[bytes, bytes]:
     """Return the chunks of a PNG before its pixels that describe color."""
     found: dict[bytes, bytes] = {}
-    at = 8
-    for _ in range(_MAX_CHUNKS):
-        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if kind in {b"IDAT", b""}:
-            break
+    before = itertools.takewhile(lambda chunk: chunk[0] != b"IDAT", png_chunks(data))
+    for kind, content in itertools.islice(before, _MAX_CHUNKS):
         if kind in {b"cICP", b"sRGB", b"gAMA", b"cHRM"}:
-            found.setdefault(kind, data[at + 8 : at + 8 + size])
-        at += 12 + size
+            found.setdefault(kind, content)
     return found
 
 
@@ -89,10 +79,7 @@ def _of_png(image: pyvips.Image, chunks: Mapping[bytes, bytes], *, has_profile: 
 
 def _of_codes(image: pyvips.Image, primaries: int, transfer: int) -> pyvips.Image:
     if transfer in {PQ, HLG}:
-        image = image.copy()
-        image.set_type(pyvips.GValue.gint_type, TRANSFER, transfer)
-        image.set_type(pyvips.GValue.gint_type, PRIMARIES, primaries)
-        return image
+        return with_fields(image, {TRANSFER: transfer, PRIMARIES: primaries})
     gamma = _GAMMAS.get(transfer)
     xy = PRIMARIES_OF.get(primaries, BT709)
     return image if gamma is None and xy == BT709 else _with_profile(image, xy, gamma)
@@ -107,6 +94,4 @@ def _with_profile(image: pyvips.Image, xy: Chromaticities, gamma: float | None) 
         return image  # impossible chromaticities
     if image.bands < 3:  # noqa: PLR2004  gray: the profile is one for colors
         image = image.colourspace("rgb16" if image.format == "ushort" else "srgb")
-    image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    return image
+    return with_fields(image, {"icc-profile-data": profile})

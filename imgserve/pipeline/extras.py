@@ -10,6 +10,7 @@ from typing import Any
 import pyvips
 
 from imgserve.formats import FORMATS as ALL_FORMATS
+from imgserve.pipeline.fields import field, with_fields
 from imgserve.pipeline.pillow import Summary, to_vips, translated
 
 FORMATS = frozenset(name for name, form in ALL_FORMATS.items() if form.module)
@@ -58,10 +59,7 @@ def open_image(data: bytes, name: str, page: int = 0) -> pyvips.Image:
         height, width, bands = (*pixels.shape, 1)[:3]
         picture = pyvips.Image.new_from_memory(pixels.tobytes(), width, height, bands, "uchar")
     picture = picture.copy(interpretation="srgb" if bands > _GRAY else "b-w")
-    for field, blob in (("icc-profile-data", profile), ("exif-data", exif)):
-        if blob:
-            picture.set_type(pyvips.GValue.blob_type, field, blob)
-    return picture
+    return with_fields(picture, {"icc-profile-data": profile, "exif-data": exif})
 
 
 @contextlib.contextmanager
@@ -88,6 +86,6 @@ def encode_jxl(image: pyvips.Image, quality: int, effort: int, *, lossless: bool
         image = image.colourspace("srgb")
     # As libjxl's JxlEncoderDistanceFromQuality.
     distance = 0.1 + (100 - quality) * 0.09 if quality >= _MAX_DISTANCE_QUALITY else 6.4 + (30 - quality) * 0.25
-    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    profile = field(image, "icc-profile-data")
     distance = 0.0 if lossless else distance
     return bytes(codec.encode(image.numpy(), effort=effort, distance=distance, lossless=lossless, icc=profile))

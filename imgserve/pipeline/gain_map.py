@@ -7,7 +7,7 @@ from typing import Any
 
 import pyvips
 
-from imgserve.pipeline.declared import without
+from imgserve.pipeline.fields import without
 from imgserve.pipeline.stages import Job, angle, canvas, cut, region, resample, turn
 
 DATA = "gainmap-data"
@@ -40,15 +40,6 @@ def read_gain_map(data: bytes) -> GainMap:
 def fields_of(image: pyvips.Image) -> GainMap:
     """Return the fields of the gain map of an image; none if it has no gain map."""
     return {name: image.get(name) for name in _FIELDS} if image.get_typeof(DATA) else {}
-
-
-def with_gain_map(image: pyvips.Image, gain_map: GainMap) -> pyvips.Image:
-    """Return an image with the fields of a gain map."""
-    image = image.copy() if gain_map else image
-    for name, value in gain_map.items():
-        kind = {bytes: pyvips.GValue.blob_type, list: pyvips.GValue.array_double_type, int: pyvips.GValue.gint_type}
-        image.set_type(kind.get(type(value), pyvips.GValue.gdouble_type), name, value)
-    return image
 
 
 def without_gain_map(image: pyvips.Image) -> pyvips.Image:

@@ -18,6 +18,7 @@ from imgserve.pipeline import extras, gif, pillow, svg
 from imgserve.pipeline.colorimetry import HLG, PQ
 from imgserve.pipeline.declared import with_declared_color
 from imgserve.pipeline.failures import failure
+from imgserve.pipeline.fields import blocks_of, with_fields
 
 # All loaders are blocked first, since the untrusted flag alone allows loaders such as `matrixload`: a text file of
 # numbers would be a picture. The names are libvips class names, so that an operator can allow further ones.
@@ -103,11 +104,8 @@ def _heic_pixels(opened: pi_heif.HeifFile) -> pyvips.Image:
         rows = rows.crop(0, 0, bytes_a_row, height)
     kind, spaces = ("ushort", ("grey16", "rgb16")) if deep else ("uchar", ("b-w", "srgb"))
     picture = pyvips.Image.new_from_memory(rows.write_to_memory(), width, height, bands, kind)
-    picture = picture.copy(interpretation=spaces[bands > 2]).copy_memory().copy()  # noqa: PLR2004  colors
-    for key, field in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
-        if info.get(key):
-            picture.set_type(pyvips.GValue.blob_type, field, info[key])
-    return picture
+    picture = picture.copy(interpretation=spaces[bands > 2]).copy_memory()  # noqa: PLR2004  colors
+    return with_fields(picture, blocks_of(info))
 
 
 def heic_size(data: bytes) -> tuple[int, int]:

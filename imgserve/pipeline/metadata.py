@@ -7,9 +7,9 @@ import pyvips
 from defusedxml import DefusedXmlException
 from defusedxml.minidom import parseString
 
-from imgserve.pipeline.declared import without
 from imgserve.pipeline.embedded_text import EmbeddedText, line, read_iptc, read_xmp
 from imgserve.pipeline.exif import read_exif
+from imgserve.pipeline.fields import field, with_fields, without
 from imgserve.pipeline.load import Recognized
 from imgserve.transform.value import Transform
 
@@ -51,20 +51,15 @@ _FRAMES = ("page-height", "n-pages", "delay", "loop", "gif-delay", "gif-loop")
 def select(image: pyvips.Image, transform: Transform) -> tuple[pyvips.Image, str]:
     """Return an image without private metadata, and the value of libvips' `keep` for the rest."""
     image = without(image, *_STALE)
-    kept = [name for name, field in _PARTS if image.get_typeof(field)]
+    kept = [name for name, part in _PARTS if image.get_typeof(part)]
     if transform.metadata == "keep":
-        image = without(image, "exif-ifd0-Orientation")
-        if image.get_typeof("xmp-data"):
-            if xmp := _without_references(image.get("xmp-data")):
-                image.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
-            else:
-                image.remove("xmp-data")
+        xmp = _without_references(field(image, "xmp-data", b""))
+        image = with_fields(without(image, "exif-ifd0-Orientation", "xmp-data"), {"xmp-data": xmp})
         return image, ":".join(["exif", "xmp", "iptc", "other", *kept])
     texts = rights(image) if transform.metadata == "copyright" else {}
     image = without(image, *(name for name in image.get_fields() if name.startswith("exif-")))
-    for name, text in texts.items():
-        # libvips takes parentheses at the end for its own description of the field.
-        image.set_type(pyvips.GValue.gstr_type, name, f"{text} ()")
+    # libvips takes parentheses at the end for its own description of the field.
+    image = with_fields(image, {name: f"{text} ()" for name, text in texts.items()})
     return image, ":".join((["exif"] if texts else []) + kept) or "none"
 
 

@@ -27,8 +27,9 @@ from imgserve.geometry.reduction import (
 )
 from imgserve.pipeline import load, metadata
 from imgserve.pipeline.encode import Indexed
+from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.gain_map import DATA as GAIN_MAP_DATA
-from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_map, with_gain_map
+from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_map
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.render import Draft, Order, draft
@@ -85,10 +86,7 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     if not serves(made, upright, Size(full.width, full.height)):
         return None
     serving = (it for it in reversed(reduced) if serves(made, upright, Size(it.width, it.height), spare=_SPARE))
-    level = next(serving, full).copy()
-    for name, text in mezzanine.rights.items():
-        level.set_type(pyvips.GValue.gstr_type, name, text)
-    level = with_gain_map(level, mezzanine.gain_map)
+    level = with_fields(next(serving, full), {**mezzanine.rights, **mezzanine.gain_map})
     return Draft([level], Job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
 
 
@@ -136,7 +134,7 @@ class Decoded:
         if self._image is None:
             image = self._opened.open(access="sequential", shrink=self._shrink)
             with load.translated(self._opened.format):
-                self._image = with_gain_map(image.copy_memory(), read_gain_map(self._opened.data))
+                self._image = with_fields(image.copy_memory(), read_gain_map(self._opened.data))
         return self._image
 
     def _serves(self, order: Order) -> bool:

@@ -3,9 +3,10 @@
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
+from imgserve.formats import png_chunks
 from imgserve.geometry.box import Box, Size, Turn
 from imgserve.model import Rendition
 from imgserve.pipeline import color
@@ -110,9 +111,10 @@ _PNG_COLOR = {b"cICP", b"gAMA", b"cHRM", b"mDCV", b"cLLI"}
 
 def clean_png(data: bytes, exif: bytes, profile: bool) -> bytes | None:
     """Return a PNG without texts, times, animation and unknown chunks; None if they may change its colors."""
-    chunks = list(_chunks(data, len(_PNG_HEAD), ">", length_first=True))
+    chunks = list(png_chunks(data))
     names = {name for name, _ in chunks}
-    if chunks[-1][0] != b"IEND" or (names & _PNG_COLOR and not (b"sRGB" in names and b"cICP" not in names)):
+    whole = chunks[-1][0] == b"IEND" and len(data) >= len(_PNG_HEAD) + sum(12 + len(content) for _, content in chunks)
+    if not whole or (names & _PNG_COLOR and not (b"sRGB" in names and b"cICP" not in names)):
         return None
     parts = [_PNG_HEAD]
     for name, body in chunks:
@@ -127,29 +129,18 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def _chunks(data: bytes, at: int, order: str, *, length_first: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Yield name and content of the chunks of a PNG, up to its end, or of a RIFF file."""
-    while at + 8 <= len(data):
-        first, second = data[at : at + 4], data[at + 4 : at + 8]
-        name, length = (second, first) if length_first else (first, second)
-        (size,) = struct.unpack(order + "I", length)
-        if at + (12 if length_first else 8) + size > len(data):
-            raise ValueError("a chunk is cut off")
-        yield name, data[at + 8 : at + 8 + size]
-        if name == b"IEND":
-            return
-        at += 8 + size + (4 if length_first else size % 2)
-
-
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
 _WEBP_EXIF, _WEBP_XMP, _WEBP_ICC = 0x08, 0x04, 0x20
 
 
 def clean_webp(data: bytes, exif: bytes, profile: bool) -> bytes | None:
     """Return a WebP without XMP, unknown chunks and what follows its end."""
-    end = 8 + int.from_bytes(data[4:8], "little")
-    body = b""
-    for name, content in _chunks(data[:end], 12, "<", length_first=False):
+    data, body, at = data[: 8 + int.from_bytes(data[4:8], "little")], b"", 12
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        content, at = data[at + 8 : at + 8 + size], at + 8 + size + size % 2
+        if len(content) < size:
+            return None
         if name == b"VP8X":
             flags = content[0] & ~(_WEBP_EXIF | _WEBP_XMP | _WEBP_ICC)
             flags |= (_WEBP_EXIF if exif else 0) | (_WEBP_ICC if profile else 0)

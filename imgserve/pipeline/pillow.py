@@ -12,6 +12,7 @@ from PIL import AvifImagePlugin, Image, ImageFile
 
 from imgserve.errors import ImgserveError, UnreadableImage
 from imgserve.pipeline.failures import failure
+from imgserve.pipeline.fields import blocks_of, field, with_fields
 
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -82,27 +83,16 @@ def open_image(data: bytes, name: str, options: Mapping[str, Any], *, damaged: b
         loop, profile, exif = image.info.get("loop", 0), image.info.get("icc_profile"), image.info.get("exif")
     if not pictures:
         raise UnreadableImage("The original is damaged and has fewer frames than it states.")
-    joined = (pictures[0] if len(pictures) == 1 else pyvips.Image.arrayjoin(pictures, across=1)).copy()
-    if profile:
-        joined.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    if exif:
-        joined.set_type(pyvips.GValue.blob_type, "exif-data", exif)
+    fields = {"icc-profile-data": profile, "exif-data": exif}
     if len(frames) > 1:
-        joined.set_type(pyvips.GValue.gint_type, "n-pages", len(frames))
-        joined.set_type(pyvips.GValue.gint_type, "page-height", pictures[0].height)
-        joined.set_type(pyvips.GValue.array_int_type, "delay", delays)
-        joined.set_type(pyvips.GValue.gint_type, "loop", loop)
-    return joined
+        fields |= {"n-pages": len(frames), "page-height": pictures[0].height, "delay": delays, "loop": loop}
+    return with_fields(pyvips.Image.arrayjoin(pictures, across=1) if len(pictures) > 1 else pictures[0], fields)
 
 
 def open_avif(data: bytes) -> pyvips.Image:
     """Return the decoded pixels of an AVIF of 8 bits whose file neither turns nor cuts them."""
     with translated("avif"), Image.open(io.BytesIO(data), formats=("AVIF",)) as image:
-        picture = to_vips(image).copy()
-        for name, field in (("icc_profile", "icc-profile-data"), ("exif", "exif-data"), ("xmp", "xmp-data")):
-            if image.info.get(name):
-                picture.set_type(pyvips.GValue.blob_type, field, image.info[name])
-    return picture
+        return with_fields(to_vips(image), blocks_of(image.info))
 
 
 def _frames_of(image: Image.Image) -> range:
@@ -133,15 +123,15 @@ def to_vips(image: Image.Image) -> pyvips.Image:
 
 def encode_animation(roll: pyvips.Image) -> bytes:
     """Return frames that are joined top to bottom as an animated PNG."""
-    height = roll.get("page-height") if roll.get_typeof("page-height") else roll.height
+    height = field(roll, "page-height", roll.height)
     mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[roll.bands]
     frames = [
         Image.frombytes(mode, (roll.width, height), roll.crop(0, top, roll.width, height).write_to_memory())
         for top in range(0, roll.height, height)
     ]
-    delays = roll.get("delay")[: len(frames)] if roll.get_typeof("delay") else [_DEFAULT_DELAY] * len(frames)
-    loop = roll.get("loop") if roll.get_typeof("loop") else 0
-    profile = roll.get("icc-profile-data") if roll.get_typeof("icc-profile-data") else None
+    delays = field(roll, "delay", [_DEFAULT_DELAY] * len(frames))[: len(frames)]
+    loop = field(roll, "loop", 0)
+    profile = field(roll, "icc-profile-data")
     buffer = io.BytesIO()
     frames[0].save(
         buffer, "PNG", save_all=True, append_images=frames[1:], duration=delays, loop=loop, icc_profile=profile,

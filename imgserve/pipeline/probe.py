@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from imgserve.errors import BadTransform, LimitExceeded, UnreadableImage
 from imgserve.model import Limits
 from imgserve.pipeline import extras, load, pillow
+from imgserve.pipeline.fields import field
 from imgserve.pipeline.load import Recognized
 from imgserve.transform.value import Transform
 
@@ -23,31 +24,6 @@ class Header:
     orientation: int
     bits: int = 0
     """Bits of a pixel with a palette or few shades of gray; 0 for true color."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """Facts in the header of an image."""
-
-    format: str
-    width: int
-    """Pixels of one frame of the upright image."""
-    height: int
-    frames: int
-    alpha: bool
-    orientation: int
-    """EXIF orientation 1..8, as stored."""
-
-
-def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
-    """Return format, upright size and frames of an image within the limits, without decoding it.
-
-    Raises:
-        UnsupportedImage, UnreadableImage, LimitExceeded: as the names say.
-    """
-    opened = load.recognize(data, limits or Limits())
-    header = read_header(opened, limits or Limits())
-    return ImageInfo(opened.format, *upright_size(header), header.frames, header.alpha, header.orientation)
 
 
 def upright_size(header: Header) -> tuple[int, int]:
@@ -71,11 +47,10 @@ def read_header(opened: Recognized, limits: Limits, *, page: int = 0) -> Header:
         header = Header(found.width, found.height, found.frames, found.alpha, orientation=1)
     else:
         image = opened.open(header=True, **({"page": page} if page else {}))
-        field = {name: int(image.get(name)) for name in ("n-pages", "orientation") if image.get_typeof(name)}
-        frames = max(1, field.get("n-pages", 1)) if opened.animated or opened.paged else 1
+        frames = max(1, int(field(image, "n-pages", 1))) if opened.animated or opened.paged else 1
         # libheif turns an AVIF upright while loading, whatever its EXIF says (ISO/IEC 23008-12, 6.5.10).
-        orientation = 1 if opened.format in {"avif", "svg"} else field.get("orientation", 1)
-        depth = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+        orientation = 1 if opened.format in {"avif", "svg"} else int(field(image, "orientation", 1))
+        depth = field(image, "bits-per-sample", 8)
         indexed = opened.format in {"png", "tiff"} and (depth < 8 or image.get_typeof("palette"))  # noqa: PLR2004  bits
         bits = depth if indexed else 0
         header = Header(image.width, image.height, frames, image.hasalpha(), orientation, bits)

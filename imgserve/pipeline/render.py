@@ -13,6 +13,7 @@ from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import gain_map, load, metadata, svg
 from imgserve.pipeline.encode import EncoderSettings, Indexed, encode
+from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, read_header
@@ -112,7 +113,7 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
     job = Job(made, transform, output, stored)
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
     if opened.format == "jpg" and _keeps_gain_map(job) and not decoded:
-        loaded = [gain_map.with_gain_map(loaded[0], gain_map.read_gain_map(opened.data))]
+        loaded = [with_fields(loaded[0], gain_map.read_gain_map(opened.data))]
     indexed = Indexed(header.bits, len(opened.data)) if header.bits else None
     return Draft(loaded, job, opened.format, frames.notes, indexed)
 
@@ -124,12 +125,11 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
         pictures = [staged(frame, job) for frame in draft.frames]
         image = pictures[0]
         if len(pictures) > 1:
-            image = pyvips.Image.arrayjoin(pictures, across=1).copy()
-            image.set_type(pyvips.GValue.gint_type, "page-height", pictures[0].height)
+            image = with_fields(pyvips.Image.arrayjoin(pictures, across=1), {"page-height": pictures[0].height})
         fields = gain_map.fields_of(image)
         image = gain_map.without_gain_map(image)
         if fields and _keeps_gain_map(job):
-            image = gain_map.with_gain_map(image, gain_map.adapted(fields, _with_found_cut(job, image)))
+            image = with_fields(image, gain_map.adapted(fields, _with_found_cut(job, image)))
         image, keep = metadata.select(image, job.transform)
         encoded = encode(image, job.output, job.transform, encoders, keep=keep, indexed=draft.indexed)
     size = job.plan.size

@@ -109,7 +109,3 @@ def test_a_fallback_can_be_shown_anywhere_and_keeps_alpha_where_it_matters(name:
 )
 def test_the_output_nobody_named_is_the_original_or_what_stands_in_for_it(original: str, output: str) -> None:
     assert default_output(FORMATS[original]).name == output
-
-
-def test_a_format_has_a_default_quality_exactly_if_it_is_lossy() -> None:
-    assert all((item.quality is not None) == item.lossy for item in FORMATS.values())
