@@ -19,11 +19,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from imgserve.access.keys import Access, key_digest
+from imgserve.images.convert import BulkConverter
 from imgserve.model import ImageRecord
 from imgserve.web.access_log import AccessLog
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.images import Preconditions, Records
+from imgserve.web.api.move import Moves
 from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
@@ -38,8 +40,10 @@ PREFIX = "/img"
 def api_of(rig: Rig) -> Api:
     """Build the endpoints over a rig."""
     catalog = rig.catalog
+    preconditions, bulk = Preconditions(catalog.images), BulkConverter(catalog.search, at_once=2, most=10)
     parts = [
-        Records(catalog.images, catalog.search, rig.ingest, Preconditions(catalog.images), prefix=PREFIX),
+        Records(catalog.images, catalog.search, rig.ingest, preconditions, prefix=PREFIX),
+        Moves(rig.ingest, catalog.search, bulk, preconditions, prefix=PREFIX),
         Bulk(rig.ingest),
         Purges(rig.ingest, stats=rig.cache.stats, presets=["Card"]),
         Trash(rig.ingest, prefix=PREFIX),

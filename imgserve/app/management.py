@@ -39,6 +39,7 @@ from imgserve.library.watcher import Watcher
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
 from imgserve.web.api.images import Preconditions, Records
+from imgserve.web.api.move import Moves
 from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
@@ -100,7 +101,7 @@ class Management:
         return states if self.watcher is None else {**states, "watch": self.watcher.state}
 
     async def _tidy(self) -> None:
-        """Delete expired trash, notices and responses, in one of the server processes."""
+        """Delete expired trash, notices, responses and redirects, in one of the server processes."""
         while True:
             try:
                 await self.ingest.expire_trash()
@@ -108,6 +109,7 @@ class Management:
                 now = datetime.now(UTC)
                 await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
                 await self.catalog.idempotency.prune(now - _KEPT)
+                await self.catalog.redirects.prune(now)
             except CatalogUnavailable:
                 _logger.debug("the catalog cannot be tidied now")
             except Exception:
@@ -127,6 +129,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         duplicates=config.uploads.duplicates,
         near=config.catalog.near,
         trash_seconds=config.originals.trash,
+        redirect_seconds=config.originals.redirects,
         settle=config.originals.settle,
         refused=refused_formats(config),
         at_once=processes(config),
@@ -196,6 +199,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
             prefix=prefix,
         ),
         Records(catalog.images, catalog.search, ingest, preconditions, prefix=prefix),
+        Moves(ingest, catalog.search, bulk, preconditions, prefix=prefix),
         Bulk(ingest),
         Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
         Trash(ingest, prefix=prefix),

@@ -105,6 +105,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         recheck=config.originals.recheck,
         presets={name.lower() for name in config.presets},
         focal_point=catalog.images.focal_point,
+        redirects=catalog.redirects.targets if config.originals.redirects else None,
     )
     return Parts(
         originals,

@@ -49,6 +49,7 @@ def url_options(config: Config) -> UrlOptions:
         config.urls.prefix,
         policy,
         tag_headers=config.cdn.tag_headers,
+        moved_max_age=int(http.not_found_max_age),
     )
 
 

@@ -7,6 +7,7 @@ from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Outcome, Selection
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
+from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id
@@ -34,6 +35,7 @@ __all__ = [
     "Page",
     "ProblemPage",
     "Problems",
+    "Redirects",
     "Secrets",
     "Selection",
     "Similar",

@@ -5,6 +5,7 @@ from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
 from imgserve.catalog.images import Images
+from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notices, Problems
 from imgserve.catalog.search import ImageSearch
 
@@ -18,6 +19,7 @@ class Catalog:
         self.search = ImageSearch(database)
         self.problems = Problems(database)
         self.notices = Notices(database)
+        self.redirects = Redirects(database)
         self.idempotency = IdempotencyKeys(database)
         self.keys = ApiKeys(database)
         self.secrets = Secrets(database)

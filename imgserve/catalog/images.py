@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.query import ImageQuery
+from imgserve.catalog.redirects import end_redirects, move_redirects
 from imgserve.catalog.search import having_tags, matching
 from imgserve.catalog.tables import (
     after_prefix,
@@ -117,7 +118,7 @@ class Images(Part):
 
     @finished
     async def change(self, image_id: str, fields: dict[str, Any], *, at: datetime | None = None) -> ImageRecord:
-        """Change these fields of a record; return the new record.
+        """Change these fields of a record; return the new record. Redirects to an image follow it to a new id.
 
         Raises:
             ImageNotFound: there is no such record.
@@ -132,7 +133,11 @@ class Images(Part):
                     raise ImageNotFound
                 ((number, old),) = known.values()
                 new = replace(old, **fields, changed=at or datetime.now(UTC))
-                return new if await _change_rows(connection, [(number, old, new)]) else old
+                if not await _change_rows(connection, [(number, old, new)]):
+                    return old
+                if new.image_id != old.image_id:
+                    await move_redirects(connection, checked_id(old.image_id), checked_id(new.image_id))
+                return new
         except IntegrityError as error:
             raise ImageExists from error
 
@@ -271,6 +276,7 @@ async def _add_rows(connection: AsyncConnection, records: Mapping[bytes, ImageRe
     statement = new.on_conflict_do_nothing(index_elements=[images.c.id]).returning(images.c.number, images.c.id)
     rows = (await connection.execute(statement, [as_row(record) for record in records.values()])).all()
     await _tag(connection, {row.number: records[bytes(row.id)].tags for row in rows})
+    await end_redirects(connection, [row.id for row in rows])
     return {bytes(row.id): Merged(None, records[bytes(row.id)], Outcome.ADDED) for row in rows}
 
 

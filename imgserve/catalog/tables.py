@@ -37,7 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord, Origin
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
@@ -289,6 +289,17 @@ usage = Table(
     Column("hour", BigInteger, primary_key=True),
     Column("number", BigInteger, nullable=False),
     Index("usage_by_hour", "hour"),
+    sqlite_with_rowid=False,
+)
+
+redirects = Table(
+    "redirects",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("target", LargeBinary, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Index("redirects_by_target", "target"),
+    Index("redirects_by_until", "until"),
     sqlite_with_rowid=False,
 )
 

@@ -1,5 +1,6 @@
 """Commands about images and their records on a running server."""
 
+import sys
 from typing import Literal, cast, get_args
 
 import click
@@ -8,6 +9,7 @@ from imgserve.cli.main import Remote
 from imgserve.cli.output import (
     IMAGE_HEADER,
     counted,
+    echo,
     echo_all,
     image_line,
     image_text,
@@ -16,7 +18,7 @@ from imgserve.cli.output import (
     time_text,
 )
 from imgserve.cli.remote import connected, detail_options, filter_options, selection
-from imgserve.client.api import Changes, Filters, Listing, Stats
+from imgserve.client.api import Changes, Filters, Listing, Made, Stats
 
 Sort = Literal["created", "changed", "id", "bytes", "pixels"]
 Order = Literal["asc", "desc"]
@@ -121,6 +123,32 @@ def change(
         raise click.UsageError("nothing to change: pass an option such as --title")
     with connected(remote) as client:
         echo_all([client.change(image_id, **details)], image_text, as_json=as_json)
+
+
+@click.command()
+@click.argument("image_id", metavar="OLD")
+@click.argument("to", metavar="NEW")
+@json_option
+@click.pass_obj
+def mv(remote: Remote, *, image_id: str, to: str, as_json: bool) -> None:
+    """Move the image OLD to the id NEW, or into the folder NEW/; or all images in the folder OLD/ to NEW/.
+
+    The old URLs redirect to the new ones for a time. The exit status is 1 if an image could not be moved.
+    """
+    folder = image_id.endswith("/")
+    if folder and not to.endswith("/"):
+        raise click.UsageError(f"a folder becomes a folder: expected {to}/")
+    with connected(remote) as client:
+        if folder:
+            results = client.move_many(image_id, to)
+        else:
+            new_id = to + image_id.rpartition("/")[2] if to.endswith("/") else to
+            results = [Made(image_id, image=client.move(image_id, new_id))]
+    echo_all((one.image for one in results if one.image), image_line, as_json=as_json, none="no images moved")
+    failures = [f"imgserve: {one.image_id}: {one.error.detail}" for one in results if one.error]
+    for failure in failures:
+        echo(failure, err=True)
+    sys.exit(1 if failures else 0)
 
 
 @click.command()

@@ -35,6 +35,7 @@ _REMOTE = {
     "delete": ("trash", "Move images to the trash."),
     "duplicates": ("images", "List images with identical bytes."),
     "find": ("images", "List images by words, tags, sizes and times."),
+    "mv": ("images", "Move an image, or a folder of images, to another id."),
     "problems": ("images", "List files that are not usable images."),
     "purge": ("renditions", "Purge the renditions of images."),
     "restore": ("trash", "Restore images from the trash."),

@@ -168,6 +168,17 @@ class Endpoints(Connected[S]):
         return await self._json("PATCH", api_path(image_id), reader(Image), document=encoded(changes))
 
     @endpoint
+    async def move(self, image_id: str, to: str) -> Image:
+        """Move an image to another id, to which its old URLs redirect for a time; return its record."""
+        return await self._json("POST", f"/api/move/{encoded_id(image_id)}", reader(Image), document={"to": to})
+
+    @endpoint
+    async def move_many(self, prefix: str, to: str) -> list[Made]:
+        """Move all images whose id starts with a prefix, such as a folder, to another one."""
+        document = {"prefix": prefix, "to": to}
+        return await self._json("POST", "/api/move", list_reader("results", Made), document=document, slow=True)
+
+    @endpoint
     async def delete(self, image_id: str) -> Deleted:
         """Move an image to the trash."""
         [deleted] = await self._json("DELETE", api_path(image_id), list_reader("deleted", Deleted))

@@ -182,7 +182,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The result of a transform of one of many images: a URL, a new image, or the error."""
+    """What became of one of many images: a URL, a new or moved image, or the error."""
 
     image_id: str = field(default="", metadata=_json("id", "image.id"))
     url: str = ""

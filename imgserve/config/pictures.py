@@ -103,6 +103,8 @@ class OriginalsConfig(Section):
     """Folder of catalog, admin key and locks. Default: .imgserve in the originals, where trash and uploads remain."""
     trash: WholeDuration = 7 * 86400
     """How long a deleted original can be restored; 0 deletes permanently at once."""
+    redirects: Annotated[WholeDuration, Field(le=10 * 365 * 86400)] = 30 * 86400
+    """How long the URLs of an image that was moved by the API redirect to its new ones; 0 for never."""
     recheck: Annotated[Duration, Field(le=3600)] = 0.9
     """How long the checked state of an original stays valid; a replaced file is served within this time."""
     settle: Annotated[Duration, Field(le=3600)] = 2.0

@@ -1,8 +1,9 @@
 """Find the original that a URL path names."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import anyio
 from anyio import to_thread
@@ -12,7 +13,9 @@ from imgserve.cache import SingleFlight
 from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError, quoted, suggestion
 from imgserve.formats import BY_EXTENSION
 from imgserve.model import FocalPoint, Original
-from imgserve.originals.folder import Originals, spellings
+from imgserve.originals.folder import Originals, names_of_stem, spellings
+
+T = TypeVar("T")
 
 _MAX_CACHED = 20_000
 """Images; a flood of names only makes others be read again."""
@@ -22,13 +25,48 @@ _ABSENT_SECONDS = 1.0
 """At least so long a missing name is not looked up again."""
 _ANY = "\0"
 _FOCUS_TIMEOUT, _FOCUS_PAUSE = 0.25, 1.0
-"""Seconds to wait for a focal point, and to read none after a failure."""
+"""Seconds to wait for the catalog, and to read nothing after a failure."""
 ReadFocalPoint = Callable[[str], Awaitable[FocalPoint | None]]
 """Returns the stored focal point of an image; may raise CatalogUnavailable."""
 
 
+ReadRedirects = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
+"""Returns the ids to which some ids are redirected; may raise CatalogUnavailable."""
+
+
 async def _no_focal_point(_image_id: str) -> FocalPoint | None:
     return None
+
+
+class _CatalogReader:
+    """Reads the catalog for pictures, which are served without it: little is waited for, and failures pause it."""
+
+    def __init__(self) -> None:
+        self._paused_until = 0.0
+
+    async def read(self, work: Callable[[], Awaitable[T]], default: T) -> tuple[T, bool]:
+        """Return what was read and True, or the default and False."""
+        if time.monotonic() >= self._paused_until:
+            try:
+                with anyio.fail_after(_FOCUS_TIMEOUT):
+                    return await work(), True
+            except (CatalogUnavailable, TimeoutError):
+                # The catalog has logged its error.
+                self._paused_until = time.monotonic() + _FOCUS_PAUSE
+        return default, False
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """What a path means if it names an image by some id: that image in another format, with a preset."""
+
+    extension: str = ""
+    preset: str = ""
+
+    def path(self, image_id: str) -> str:
+        """Return the path that means the same for another id."""
+        name = f"{image_id.rpartition('.')[0]}.{self.extension}" if self.extension else image_id
+        return f"{name}/{self.preset}" if self.preset else name
 
 
 @dataclass(slots=True, eq=False)
@@ -67,21 +105,27 @@ class Locator:
         recheck: float,
         presets: Collection[str],
         focal_point: ReadFocalPoint = _no_focal_point,
+        redirects: ReadRedirects | None = None,
     ) -> None:
         """Look at a file at most every `recheck` seconds.
 
-        `presets` are names in lower case, which a path may end in. `focal_point` returns the stored one of an image.
+        `presets` are names in lower case, which a path may end in. `focal_point` returns the stored one of an image,
+        and `redirects` where images were moved to.
         """
         self._originals = originals
         self._recheck = recheck
         self._presets = presets
         self._focal_point = focal_point
-        self._focus_paused_until = 0.0
+        self._redirects = redirects
+        self._focal_points, self._moves = _CatalogReader(), _CatalogReader()
         # An original is cached beyond the time: the next look is cheap, and its stat can be prolonged.
         self._present: LRUCache[str, CachedStat] = LRUCache(_MAX_CACHED)
         self._absent_seconds = max(recheck, _ABSENT_SECONDS) if recheck else 0.0
         self._absent: TTLCache[str, CachedStat] = TTLCache(_MAX_CACHED, self._absent_seconds)
         self._flights: SingleFlight[str, CachedStat] = SingleFlight()
+        self._moved: TTLCache[str, tuple[str, str]] = TTLCache(_MAX_CACHED, self._absent_seconds)
+        self._unmoved: TTLCache[str, bool] = TTLCache(_MAX_CACHED, self._absent_seconds)
+        self._move_flights: SingleFlight[str, tuple[str, str] | None] = SingleFlight()
 
     async def find(self, path: str) -> Found:
         """Return the original that a path means.
@@ -115,9 +159,57 @@ class Locator:
             raise ImageNotFound
         return found
 
+    async def moved(self, path: str) -> str | None:
+        """Return the path that names a moved image now and means the same, or None.
+
+        As a missing file, what a path does not mean is not looked up again for a moment.
+        """
+        if self._redirects is None or path in self._unmoved or len(path) > _MAX_LENGTH:
+            return None
+        found = self._moved.get(path)
+        if found is None:
+            found, _ = await self._move_flights.do(path, lambda: self._look_for_move(path))
+        if found is None:
+            return None
+        image_id, new_path = found
+        try:
+            now = await self.find(new_path)
+        except ImageNotFound:  # deleted, or moved by a process that is not known to have done so
+            return None
+        return new_path if now.original.image_id == image_id else None
+
+    async def _look_for_move(self, path: str) -> tuple[str, str] | None:
+        """Return the id and the path of a moved image."""
+        reading, meanings = self._redirects, self._meanings(path)
+        if reading is None:
+            return None
+        nowhere: Mapping[str, str] = {}
+        targets, _ = await self._moves.read(lambda: reading(meanings), nowhere)
+        for old, meaning in meanings.items():
+            if target := targets.get(old):
+                found = self._moved[path] = target, meaning.path(target)
+                return found
+        self._unmoved[path] = True
+        return None
+
+    def _meanings(self, path: str) -> dict[str, _Meaning]:
+        """Return the ids of the images that a path may mean."""
+        folder, _, last = path.rpartition("/")
+        names = {path: "", folder: last} if folder and last.lower() in self._presets else {path: ""}
+        meanings = dict[str, _Meaning]()
+        for name, preset in names.items():
+            meanings |= {spelling: _Meaning("", preset) for spelling in spellings(name)}
+            folder, _, start = _convertible_stem(name).rpartition("/")
+            for one in names_of_stem(start) if start else ():
+                other = f"{folder}/{one}" if folder else one
+                meanings.setdefault(other, _Meaning(name.rpartition(".")[2], preset))
+        return meanings
+
     def forget(self, image_id: str) -> None:
         """Make the next request read the file again."""
+        self._moved.clear()
         for name in spellings(image_id):
+            self._unmoved.pop(name, None)
             for stats in (self._present, self._absent):
                 for stat in (stats.pop(name, None), stats.pop(_any_extension(name), None)):
                     if stat is not None:
@@ -128,10 +220,9 @@ class Locator:
         stat = await self._stat(image_id)
         if isinstance(stat.seen, Original):
             return Found(stat.seen, stats=(stat,)), ()
-        stem, dot, extension = image_id.rpartition(".")
-        output = BY_EXTENSION.get(extension.lower()) if dot and stem and not stem.endswith("/") else None
-        if output is None or not output.writable:
+        if not _convertible_stem(image_id):
             return None, (stat,)
+        output = BY_EXTENSION[image_id.rpartition(".")[2].lower()]
         sibling = await self._stat(_any_extension(image_id))
         stats = (stat, sibling)
         if isinstance(sibling.seen, Original):
@@ -164,14 +255,8 @@ class Locator:
 
     async def _focused(self, seen: Original, known: Original | None) -> tuple[Original, bool]:
         """Return an original with its focal point, or the last known one, and whether it could be read."""
-        point, read = known.focal_point if known is not None and known.image_id == seen.image_id else None, False
-        if time.monotonic() >= self._focus_paused_until:
-            try:
-                with anyio.fail_after(_FOCUS_TIMEOUT):
-                    point, read = await self._focal_point(seen.image_id), True
-            except (CatalogUnavailable, TimeoutError):
-                # Pictures are served without the catalog, which has logged its error.
-                self._focus_paused_until = time.monotonic() + _FOCUS_PAUSE
+        last = known.focal_point if known is not None and known.image_id == seen.image_id else None
+        point, read = await self._focal_points.read(lambda: self._focal_point(seen.image_id), last)
         return (seen if seen.focal_point == point else seen.focused(point)), read
 
     def _look(self, name: str, known: Original | None) -> Original | ImgserveError:
@@ -189,6 +274,13 @@ class Locator:
             except ImgserveError as error:
                 return error
         return ImageNotFound()
+
+
+def _convertible_stem(path: str) -> str:
+    """Return a path without the extension of a format that is written; empty if it has no such extension."""
+    stem, dot, extension = path.rpartition(".")
+    output = BY_EXTENSION.get(extension.lower()) if dot and not stem.endswith("/") else None
+    return stem if output is not None and output.writable else ""
 
 
 def _any_extension(image_id: str) -> str:

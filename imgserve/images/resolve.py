@@ -87,6 +87,10 @@ class Resolver:
             self._cached[path, query, accepted, id(settings)] = request
         return request, found.stats
 
+    async def moved(self, path: str) -> str | None:
+        """Return the path that means the same since the image was moved, or None."""
+        return await self._locator.moved(path)
+
     def forget(self, image_id: str) -> None:
         """Make the next request read the original's file again."""
         self._locator.forget(image_id)

@@ -24,6 +24,7 @@ from imgserve.errors import (
 from imgserve.http.headers import preset_tag
 from imgserve.images.batches import batches
 from imgserve.library.inspect import Candidate, Details, Inspector, Recording, Rules
+from imgserve.library.move import Mover
 from imgserve.library.record import ChangePublisher, NameLocks, Recorded, RecordWriter
 from imgserve.library.scan import FileRecorder
 from imgserve.library.trash import Deleted, Trash, TrashItem
@@ -95,6 +96,7 @@ class IngestService:
         self._files = FileRecorder(catalog, inspector, self._records, self.locks, rules.at_once)
         self._uploads = UploadAcceptor(originals, catalog, inspector, self._records, self._files, self.locks, rules)
         self._trash = Trash(originals, catalog.images, inspector, rules)
+        self._mover = Mover(originals, catalog, inspector, self._records, self._files, self.locks, rules)
         self._running = set[asyncio.Task[Any]]()
 
     @_uninterrupted
@@ -175,6 +177,28 @@ class IngestService:
     async def tag_many(self, selection: Selection, add: Collection[str], remove: Collection[str]) -> int:
         """Add tags to images and remove others, of all images or none; return how many images changed."""
         return await self._catalog.images.retag(selection, add=add, remove=remove)
+
+    @_uninterrupted
+    async def move(self, image_id: str, new_id: str) -> ImageRecord:
+        """Move an original to another id with all that is recorded, and redirect the old id to it for a time.
+
+        A process that dies meanwhile leaves the image whole under one of the ids: the record of a file that was moved
+        follows with the next scan, or when the call is repeated.
+
+        Raises:
+            ImageNotFound: there is no record.
+            BadImageId: no image can have the new id, or its extension is not one of the format.
+            ImageExists: there is another image, or something else in its place.
+            ReadOnlyOriginals: one of the folders is read-only, or they are on different disks.
+        """
+        return await self._mover.move(image_id, new_id)
+
+    async def moved_to(self, image_id: str) -> str | None:
+        """Return the id to which an image was moved, if it is still redirected and there."""
+        if not self._rules.redirect_seconds:
+            return None
+        target = (await self._catalog.redirects.targets([image_id])).get(image_id)
+        return target if target is not None and await self._catalog.images.get(target) else None
 
     @_uninterrupted
     async def delete(self, image_id: str) -> Deleted:

@@ -49,6 +49,8 @@ class Rules:
     """Bits of 64 in which the perceptual hashes of similar images differ at most; -1 to report no similar images."""
     trash_seconds: float = 0.0
     """How long deleted images are kept; 0 for no trash."""
+    redirect_seconds: float = 0.0
+    """How long the old id of a moved image is redirected to the new one; 0 for no redirects."""
     settle: float = 2.0
     """Age in seconds from which a file can be reported as damaged: a younger one may still be written."""
     refused: tuple[str, ...] = ()

@@ -258,6 +258,20 @@ class RecordWriter:
         await self.publisher.changed(ids if certain else known, purged=ids if certain else sorted(records))
         return known
 
+    async def rename(self, old: str, original: Original, version: str) -> ImageRecord:
+        """Let a record, and the redirects to it, follow a file to its new id; return the record.
+
+        Raises:
+            ImageNotFound, ImageExists: the old id has no record any more, or the new one has one.
+        """
+        new = original.image_id
+        await self.publisher.purge([old])
+        await self.catalog.problems.forget([new])
+        record = await self.catalog.images.change(old, {"image_id": new, "version": version}, at=self.clock())
+        focused = original.focused(record.focal_point)
+        await self.publisher.changed([old, new], purged=[old], recorded=[focused])
+        return record
+
     async def announce(self, record: ImageRecord) -> None:
         """Publish an image that is back, although everybody knows it to be gone."""
         original = await self.inspector.stat(record.image_id)
@@ -344,16 +358,11 @@ class RecordWriter:
             free = await stack.enter_async_context(self.locks.hold_if_free(old.image_id))
             if not free or await self.inspector.exists(old.image_id):
                 return None
-            await self.publisher.purge([old.image_id])
-            await self.catalog.problems.forget([found.image_id])
             version = focused_version(found.original.file_version, old.focal_point)
-            fields = {"image_id": found.image_id, "version": version}
             try:
-                record = await self.catalog.images.change(old.image_id, fields, at=self.clock())
+                record = await self.rename(old.image_id, found.original, version)
             except (ImageNotFound, ImageExists):
                 return None
-        ids, original = [old.image_id, found.image_id], found.original.focused(record.focal_point)
-        await self.publisher.changed(ids, purged=[old.image_id], recorded=[original])
         return Recorded(found.image_id, Recording.RENAMED, record)
 
 

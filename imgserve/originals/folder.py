@@ -35,6 +35,12 @@ def spellings(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))))
 
 
+def names_of_stem(stem: str) -> list[str]:
+    """Return the names that image files of a stem may have, in the order of the formats."""
+    endings = [ending for extension in BY_EXTENSION for ending in (extension, extension.upper())]
+    return [f"{spelling}.{ending}" for ending in endings for spelling in spellings(stem)]
+
+
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DENIED = {errno.EACCES, errno.EPERM}
 _ABSENT = {
@@ -225,9 +231,7 @@ class Originals:
         if not stem.isascii():
             folder = self._respelled(prefix + "/".join(above)).removeprefix(prefix)
             above = folder.split("/") if folder else []
-        endings = [ending for extension in BY_EXTENSION for ending in (extension, extension.upper())]
-        names = [f"{spelling}.{ending}" for ending in endings for spelling in spellings(start)]
-        present = _present(self._roots[prefix].folder_path(above), names)
+        present = _present(self._roots[prefix].folder_path(above), names_of_stem(start))
         return [prefix + "/".join((*above, name)) for name in present]
 
     def readable(self) -> bool:

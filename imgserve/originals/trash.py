@@ -118,7 +118,7 @@ class Trash:
         with self._opened(item) as (trash, folder):
 
             def move(target: int, name: str) -> None:
-                if not _is_there(folder, _ORIGINAL):
+                if not is_there(folder, _ORIGINAL):
                     raise TrashItemNotFound  # another process was faster
                 move_new(folder, _ORIGINAL, target, name)
                 os.fsync(folder)
@@ -184,7 +184,7 @@ def _look(trash: int, item: str) -> Trashed | None:
         return None
     try:
         with _folder(trash, item) as folder:
-            if not _is_there(folder, _ORIGINAL):
+            if not is_there(folder, _ORIGINAL):
                 return None
             descriptor = os.open(_RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(descriptor, "rb") as file:
@@ -208,7 +208,7 @@ def _read(item: str, data: bytes) -> Trashed | None:
 
 def _forget(trash: int, item: str, folder: int) -> None:
     """Remove the record and the folder of an item, unless it holds an original."""
-    if _is_there(folder, _ORIGINAL):
+    if is_there(folder, _ORIGINAL):
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_RECORD, dir_fd=folder)
@@ -226,11 +226,11 @@ def _remove_folder(trash: int, item: str) -> None:
 
 def _swept(trash: int, item: str) -> bool:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), _folder(trash, item) as folder:
-        if _is_there(folder, _ORIGINAL):
+        if is_there(folder, _ORIGINAL):
             return False
-        if not _is_there(folder, _RECORD):
+        if not is_there(folder, _RECORD):
             _remove_folder(trash, item)
-            return not _is_there(trash, item)
+            return not is_there(trash, item)
         record = hold_abandoned(folder, _RECORD)
         if record is None:
             return False
@@ -238,11 +238,12 @@ def _swept(trash: int, item: str) -> bool:
             _forget(trash, item, folder)
         finally:
             os.close(record)
-        return not _is_there(trash, item)
+        return not is_there(trash, item)
     return False
 
 
-def _is_there(folder: int, name: str) -> bool:
+def is_there(folder: int, name: str) -> bool:
+    """Return whether an open folder contains a name."""
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -32,7 +32,7 @@ from imgserve.originals.incoming import (
     put_file,
     writing,
 )
-from imgserve.originals.trash import Trash
+from imgserve.originals.trash import Trash, is_there
 
 PART_BYTES = 255
 """The limit of one name in every common file system."""
@@ -143,6 +143,32 @@ class WritableOriginals(Originals):
             version = incoming.version
         incoming.placed()
         return version
+
+    def move(self, image_id: str, new_id: str) -> None:
+        """Move an original to another id in one step, and remove the folders that are empty then.
+
+        Raises:
+            ImageNotFound: it does not exist.
+            BadImageId: no new image can have this id.
+            ImageExists: there is a file or a folder, or a file where a folder is needed.
+            ReadOnlyOriginals: one of the ids is below a mounted folder, or the folders are on different disks.
+        """
+        self._check_deletable(image_id)
+        self.check_id(new_id)
+        file_size(self._root, image_id)
+        *above, name = image_id.split("/")
+        if above != new_id.split("/")[:-1] and Path(f"{self._root.path}/{image_id}").is_symlink():
+            raise ReadOnlyOriginals("This original is a link, which would lead elsewhere from another folder.")
+        with writing(), open_folder(self._root, above, make=False) as source:
+
+            def move(target: int, new_name: str) -> None:
+                if not is_there(source.descriptor, name):
+                    raise ImageNotFound
+                move_new(source.descriptor, name, target, new_name)
+
+            put_file(self._root, new_id, move)
+            os.fsync(source.descriptor)
+            source.prune()
 
     def discard(self, image_id: str, sidecar: Mapping[str, object]) -> str:
         """Move an original to the trash with a sidecar, or raise ImageNotFound; return the name of the item."""

@@ -8,7 +8,7 @@ import anyio
 from cachetools import LRUCache
 from starlette.types import Receive, Scope, Send
 
-from imgserve.errors import MethodNotAllowed, OriginalChanged, PreconditionFailed
+from imgserve.errors import ImageNotFound, MethodNotAllowed, OriginalChanged, PreconditionFailed
 from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions
 from imgserve.http.headers import (
     CachePolicy,
@@ -35,6 +35,7 @@ from imgserve.web.respond import (
     image_path,
     image_response,
     picture_headers,
+    send_moved,
     send_picture,
     send_response,
 )
@@ -98,6 +99,16 @@ class ImageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
+        try:
+            await self._handle(scope, receive, send)
+        except ImageNotFound:
+            path = await self._resolver.moved(image_path(scope, self._options.prefix))
+            if path is None:
+                raise
+            scope[KEY].outcome = "moved"
+            await send_moved(send, scope, path, self._options)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope[KEY]
         record.route = "image"
         origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1") or None

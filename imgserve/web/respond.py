@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from itertools import islice
 from time import time
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import Scope, Send
 
 from imgserve.cache import RenditionKey, TierName
+from imgserve.client.urls import quoted_id
 from imgserve.errors import ImageNotFound
 from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
 from imgserve.http.headers import (
@@ -33,6 +34,9 @@ _SAFETY: RawHeaders = [
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"timing-allow-origin", b"*"),
 ]
+
+_QUERY_CHARACTERS = "%:/?#[]@!$&'()*+,;=~|"
+"""Characters that stay as they are in the query of a redirect."""
 
 DATE = "imgserve.date"
 """The key of the response's Date, in Unix seconds, in the request state."""
@@ -86,6 +90,8 @@ class UrlOptions:
     policy: CachePolicy
     tag_headers: tuple[str, ...] = ()
     """Names of headers that carry cache tags."""
+    moved_max_age: int = 10
+    """Seconds for which caches store where an image was moved to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +170,19 @@ def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ..
     if notes or rendition.notes:
         headers.append((b"x-image-adjusted", "; ".join((*notes, *rendition.notes)).encode("ascii", "replace")))
     return headers
+
+
+async def send_moved(send: Send, scope: Scope, path: str, options: UrlOptions) -> None:
+    """Redirect to the path of a moved image, with the query of the request."""
+    location = f"{scope.get('root_path', '')}{options.prefix}/{quoted_id(path)}"
+    if query := scope["query_string"]:
+        location += f"?{quote(query, safe=_QUERY_CHARACTERS)}"
+    headers = [
+        (b"location", location.encode()),
+        (b"cache-control", cache_control(CachePolicy(max_age=options.moved_max_age)).encode()),
+        (b"content-length", b"0"),
+    ]
+    await send_response(send, 308, headers)
 
 
 async def send_response(send: Send, status: int, headers: RawHeaders, body: bytes = b"") -> None:

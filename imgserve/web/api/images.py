@@ -38,7 +38,7 @@ from imgserve.web.api.requests import (
     editable_fields,
     merged_metadata,
 )
-from imgserve.web.api.router import moved
+from imgserve.web.api.router import moved, redirect
 
 _EXAMPLE: dict[str, JsonValue] = {
     "id": "shoes/red.jpg",
@@ -67,8 +67,8 @@ _EXAMPLE: dict[str, JsonValue] = {
     "created": "2026-01-31T12:00:00Z",
     "changed": "2026-02-01T08:30:00Z",
 }
-_ETAG = {"ETag": "Changes with the record."}
-_IF_MATCH = {"If-Match": "Only if the record has this ETag."}
+ETAG = {"ETag": "Changes with the record."}
+IF_MATCH = {"If-Match": "Only if the record has this ETag."}
 
 
 class PointOut(ResponseModel):
@@ -320,15 +320,17 @@ class Records:
         "Get the record of an image",
         errors=[ImageNotFound],
         answers={
-            200: Answer("The record.", ImageOut, headers=_ETAG),
-            308: Answer("An action at its path of earlier versions; there is no image with this id.", media_types=[]),
+            200: Answer("The record.", ImageOut, headers=ETAG),
+            308: Answer("The image was moved, or this is an action at its path of earlier versions.", media_types=[]),
         },
     )
     async def get(self, image_id: str, call: Call) -> Reply | Response:
         """Return the record of an image."""
         record = await self.images.get(image_id)
-        if record is None and (redirect := moved(call.request.scope)):
-            return redirect
+        if record is None and (target := await self.ingest.moved_to(image_id)):
+            return redirect(call.request.scope, f"/api/images/{quoted_id(target)}")
+        if record is None and (response := moved(call.request.scope)):
+            return response
         if call.request.scope["query_string"]:
             raise bad_request(["expected no query here"])
         return self._reply(_existing(record))
@@ -339,8 +341,8 @@ class Records:
         Scope.WRITE,
         "Change the record of an image",
         errors=[ImageNotFound, PreconditionFailed],
-        headers=_IF_MATCH,
-        answers={200: Answer("The changed record.", ImageOut, headers=_ETAG)},
+        headers=IF_MATCH,
+        answers={200: Answer("The changed record.", ImageOut, headers=ETAG)},
         example={"title": "Red shoe", "tags": ["shoe", "summer"], "focal_point": {"x": 0.5, "y": 0.4}},
     )
     async def change(self, image_id: str, body: Changes, call: Call) -> Reply:
@@ -355,7 +357,7 @@ class Records:
         Scope.DELETE,
         "Delete an image",
         errors=[ImageNotFound, PreconditionFailed, ReadOnlyOriginals, StorageFull],
-        headers=_IF_MATCH,
+        headers=IF_MATCH,
     )
     async def delete(self, image_id: str, call: Call) -> DeletedOut:
         """Move an original with its record to the trash; without a trash it is deleted permanently."""

@@ -46,8 +46,8 @@ class Api(BaseRoute):
         if KEY in scope:
             record: RequestRecord = scope[KEY]
             record.route, record.private = "api", True
-        if scope["method"] == "POST" and (redirect := moved(scope)):  # a record has no POST
-            await as_response(redirect)(scope, receive, send)
+        if scope["method"] == "POST" and (response := moved(scope)):  # a record has no POST
+            await as_response(response)(scope, receive, send)
             return
         endpoint, values = self._routes.find(_raw_path(scope), scope["method"])
         request = Request(scope, receive)
@@ -128,8 +128,13 @@ def moved(scope: Scope) -> Response | None:
     match = pattern and pattern.fullmatch(_raw_path(scope).decode("latin-1"))
     if not match:
         return None
+    return redirect(scope, f"/api/{match[2]}/{match[1]}")
+
+
+def redirect(scope: Scope, path: str) -> Response:
+    """Return a permanent redirect to a path, with the query of the request."""
     root, query = scope.get("root_path", ""), scope["query_string"].decode("latin-1")
-    return RedirectResponse(f"{root}/api/{match[2]}/{match[1]}" + (f"?{query}" if query else ""), 308)
+    return RedirectResponse(f"{root}{path}" + (f"?{query}" if query else ""), 308)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

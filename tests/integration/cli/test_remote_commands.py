@@ -167,6 +167,33 @@ def test_each_retry_is_shown(api: ApiServer, run: Run) -> None:
     assert re.fullmatch(r"imgserve: .* Next try in 0\.\d s\.\n", done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "path", "document"),
+    [
+        ("a.jpg", "b/c.jpg", "/api/move/a.jpg", {"to": "b/c.jpg"}),
+        ("x/a.jpg", "b/", "/api/move/x/a.jpg", {"to": "b/a.jpg"}),
+    ],
+)
+def test_an_image_is_moved_to_an_id_or_into_a_folder(
+    api: ApiServer, run: Run, old: str, new: str, path: str, document: object
+) -> None:
+    api.answers[path] = JSONResponse(record("b/c.jpg"))
+    done = run("mv", old, new)
+    assert (done.returncode, done.stdout.split()[-1]) == (0, "b/c.jpg")
+    assert api.seen[-1].document == document
+
+
+def test_a_folder_is_moved_and_what_stays_is_reported(api: ApiServer, run: Run) -> None:
+    problem = {"status": 409, "code": "image_exists", "detail": "It is taken."}
+    results = [{"id": "a/x.jpg", "image": record("b/x.jpg")}, {"id": "a/y.jpg", "problem": problem}]
+    api.answers["/api/move"] = JSONResponse({"results": results})
+    done = run("mv", "a/", "b/")
+    assert (done.returncode, done.stdout.split()[-1]) == (1, "b/x.jpg")
+    assert done.stderr == "imgserve: a/y.jpg: It is taken.\n"
+    assert api.seen[-1].document == {"prefix": "a/", "to": "b/"}
+    assert (run("mv", "a/", "b").returncode, len(api.seen)) == (2, 1)
+
+
 def test_nothing_is_deleted_by_query_without_a_word(api: ApiServer, run: Run) -> None:
     done = run("delete", "--prefix", "a/")
     assert (done.returncode, "pass --yes" in done.stderr, api.seen) == (2, True, [])

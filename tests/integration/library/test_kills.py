@@ -47,6 +47,22 @@ asyncio.run(main())
 """
 
 
+MOVER = """
+import asyncio, itertools, sys
+from pathlib import Path
+from tests.library_rig import open_rig
+
+async def main():
+    async with open_rig(Path(sys.argv[1]), sys.argv[2], redirect_seconds=3600) as rig:
+        print("ready", flush=True)
+        for turn in itertools.count():
+            for number in range(20):
+                await rig.ingest.move(f"{turn}/{number}.png", f"{turn + 1}/{number}.png")
+
+asyncio.run(main())
+"""
+
+
 async def killed(code: str, tmp_path: Path, address: str, seconds: float) -> None:
     """Run a program and kill it some time after it has begun."""
     with PreforkedProcess(["-c", code, str(tmp_path), address], stdout=True) as process:
@@ -91,6 +107,24 @@ async def test_a_bulk_delete_that_is_killed_leaves_each_image_or_its_item_whole(
         for item in await rig.ingest.trash():
             await rig.ingest.restore(item.item)
         assert await rig.catalog.images.get_many(list(before)) == before
+
+
+@pytest.mark.parametrize("turn", range(4))
+async def test_moves_that_are_killed_lose_no_record_and_no_redirect(tmp_path: Path, address: str, turn: int) -> None:
+    async with open_rig(tmp_path, address, redirect_seconds=3600) as rig:
+        for number in range(20):
+            rig.put(f"0/{number}.png", picture(number))
+        await rig.scan()
+        await rig.ingest.tag_many([f"0/{number}.png" for number in range(20)], ["x"], [])
+        before = {one.sha256: one.created for one in (await rig.catalog.images.get_many(await rig.known())).values()}
+        await killed(MOVER, tmp_path, address, random.Random(turn).uniform(0.05, 0.4))
+        await whole(rig)
+        records = await rig.catalog.images.get_many(await rig.known())
+        assert {one.sha256: one.created for one in records.values()} == before
+        assert {one.tags for one in records.values()} == {("x",)}
+        moved = {name for name in records if not name.startswith("0/")}
+        old = [f"0/{name.partition('/')[2]}" for name in moved]
+        assert set((await rig.catalog.redirects.targets(old)).values()) == moved
 
 
 @pytest.mark.parametrize("turn", range(4))
