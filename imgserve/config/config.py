@@ -28,6 +28,7 @@ from imgserve.config.sections import (
     LogConfig,
     MetricsConfig,
     ServerConfig,
+    SigningConfig,
     UploadsConfig,
     UrlsConfig,
 )
@@ -110,6 +111,7 @@ class Config(BaseSettings):
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
+    signing: SigningConfig = Field(default_factory=SigningConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
     cdn: CdnConfig = Field(default_factory=CdnConfig)

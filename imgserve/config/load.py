@@ -171,7 +171,9 @@ def _sentence(error: ErrorDetails, write: Callable[[Any], str]) -> str:
     if error["type"] == "stated":
         return str(error["ctx"]["sentence"])
     value, expected = error["input"], expectation(error, instead={"model": _SECTION, "dict": _SECTION}, write=write)
-    if isinstance(value, Mapping):
+    if expected == _SECTION:
+        received = "a list" if isinstance(value, list) else "text"  # it may contain a secret
+    elif isinstance(value, Mapping):
         received = "a mapping"
     elif isinstance(value, (list, tuple)):
         received = f"the list {quoted(', '.join(map(str, value)))}"

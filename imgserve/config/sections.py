@@ -3,10 +3,11 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
 from imgserve.config.values import (
     WHOLE_DURATION,
+    WORDS_SCHEMA,
     Duration,
     HostPatterns,
     ListeningHost,
@@ -19,6 +20,7 @@ from imgserve.config.values import (
     Words,
     each,
     is_network,
+    split_words,
 )
 from imgserve.validation import expected, stated
 
@@ -45,7 +47,26 @@ _Key = Annotated[
     ),
 ]
 _Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
+_SIGNING_SECRET = re.compile(r"(?!.*,)" + _KEY.pattern)
 
+
+def is_signing_secret(text: str) -> bool:
+    """Return whether a text can be a secret of signatures; a comma would separate two in an environment variable."""
+    return bool(_SIGNING_SECRET.fullmatch(text))
+
+
+def _signing_secrets(value: object) -> object:
+    """Return the items of a list or of text with commas; the error repeats no secret."""
+    words = split_words(value)
+    items = words if isinstance(words, (list, tuple)) else [words]
+    plain = [item.get_secret_value() if isinstance(item, SecretStr) else item for item in items]
+    if not all(isinstance(item, str) and is_signing_secret(item) for item in plain):
+        raise stated(f"expected {SIGNING_SECRETS}; they are not shown here")
+    return items
+
+
+SIGNING_SECRETS = "secrets of at least 16 visible ASCII characters without commas"
+_SigningSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_signing_secrets), WithJsonSchema(WORDS_SCHEMA)]
 
 Readers = Literal["everyone", "key", "loopback", "off"]
 
@@ -129,6 +150,15 @@ class FastlyConfig(Section):
     """Fastly may serve stale pictures while it revalidates."""
     api: Address = "https://api.fastly.com"
     """URL of the API."""
+
+
+class SigningConfig(Section):
+    """Signatures of picture URLs."""
+
+    secrets: _SigningSecrets = ()
+    """Secrets of signatures, newest first: the first one signs, and all verify. Empty: URLs need no signature."""
+    debug: bool = False
+    """Show the text that should have been signed in the 403 of a wrong signature; only while developing."""
 
 
 class CdnConfig(Section):

@@ -141,7 +141,7 @@ def detail(error: PydanticCustomError, *loc: str, received: object = None) -> In
     return {"type": error, "loc": loc, "input": received}
 
 
-def _split_words(value: Any) -> Any:
+def split_words(value: Any) -> Any:
     """Split text at commas, because environment variables cannot contain lists."""
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
@@ -192,14 +192,14 @@ def _listening_host(text: str) -> str:
     return text
 
 
-_WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
+WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative path starts at the current folder."""
-Words = Annotated[tuple[str, ...], BeforeValidator(_split_words), WithJsonSchema(_WORDS_SCHEMA)]
+Words = Annotated[tuple[str, ...], BeforeValidator(split_words), WithJsonSchema(WORDS_SCHEMA)]
 """A list of words, or text with commas."""
 _NUMBERS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "string"}]}
 Numbers = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(_split_words), WithJsonSchema(_NUMBERS_SCHEMA)
+    tuple[Annotated[int, Field(ge=1, le=65_535)], ...], BeforeValidator(split_words), WithJsonSchema(_NUMBERS_SCHEMA)
 ]
 """A list of lengths in pixels or ports, or text with commas."""
 ListeningHost = Annotated[str, AfterValidator(_listening_host)]
