@@ -4,7 +4,7 @@ The docstring of a class is its default sentence. Details that a client must not
 
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
-    ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals · BadSignature
+    ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals · OriginalsNotServed · BadSignature
     ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · LinkExpired
     ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
     ├ TooLarge 413 · BodyTooLarge 413
@@ -121,6 +121,12 @@ class ReadOnlyOriginals(Forbidden):
     """The folder of this original is read-only for this server."""
 
     code = "read_only_originals"
+
+
+class OriginalsNotServed(Forbidden):
+    """This server does not serve untouched originals by URL."""
+
+    code = "originals_not_served"
 
 
 class BadSignature(Forbidden):

@@ -31,6 +31,7 @@ from imgserve.web.api.docs import ApiDocument
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
 from imgserve.web.operations import Gauges, MetricsAccess, Operations
+from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
 from imgserve.web.respond import HotTable, without_origin
 
@@ -54,6 +55,12 @@ def create_app(config: Config | None = None) -> Starlette:
         cors,
         table,
         options=url_options(config),
+        originals=PublicOriginals(
+            parts.locator,
+            url_options(config),
+            allowed=config.urls.originals,
+            is_settled=parts.renditions.is_settled,
+        ),
         timing_headers=config.http.timing_header,
     )
     not_started = KeyFileUnusableError("the server has not started")

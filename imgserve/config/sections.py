@@ -210,6 +210,8 @@ class UrlsConfig(Section):
 
     prefix: Annotated[str, AfterValidator(_prefix)] = "/img"
     """Path before the image id; / for none."""
+    originals: bool = False
+    """Serve untouched originals, with all their metadata, at the URLs of pictures with format=original."""
     strict: bool = False
     """Reject unknown parameters with 400 instead of ignoring them."""
     sizes: Numbers = ()

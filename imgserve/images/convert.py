@@ -76,6 +76,34 @@ class Converted:
         return _BY_MEDIA_TYPE[self.rendition.media_type].extensions[0]
 
 
+async def read_original(
+    original: Original, forget: Callable[[str], None], first: int = 0, last: int | None = None
+) -> AsyncGenerator[bytes]:
+    """Return the bytes of an original from the first to the last one, in pieces; an outdated one is forgotten.
+
+    Raises:
+        ImageNotFound: there is no such file any more.
+        OriginalChanged, Unavailable: it cannot be read now.
+    """
+    stack = contextlib.ExitStack()
+    file = await to_thread.run_sync(stack.enter_context, reading_original(original.path))
+    state = os.fstat(file.fileno())
+    if file_version(state.st_mtime_ns, state.st_size) != original.file_version:
+        stack.close()
+        forget(original.image_id)
+        raise OriginalChanged(retry_after=1)
+    file.seek(first)
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        left = (original.size if last is None else last + 1) - first
+        with stack:
+            while piece := await to_thread.run_sync(file.read, min(_PIECE, left)):
+                left -= len(piece)
+                yield piece
+
+    return pieces()
+
+
 class Converter:
     """Makes pictures of originals by their exact ids. Pictures that a URL can request are cached as for that URL."""
 
@@ -121,28 +149,13 @@ class Converter:
             lambda found: self._one(self._resolver.request(replace(found, format=name), query, accepted, strict=True)),
         )
 
-    async def original(self, image_id: str) -> tuple[Original, AsyncGenerator[bytes]]:
-        """Return an original and its bytes in pieces.
+    async def original(self, image_id: str) -> Original:
+        """Return an original, or raise ImageNotFound."""
+        return (await self._locator.find_exactly(image_id)).original
 
-        Raises:
-            ImageNotFound: there is no such image.
-            OriginalChanged, Unavailable: it cannot be read now.
-        """
-        original = (await self._locator.find_exactly(image_id)).original
-        stack = contextlib.ExitStack()
-        file = await to_thread.run_sync(stack.enter_context, reading_original(original.path))
-        state = os.fstat(file.fileno())
-        if file_version(state.st_mtime_ns, state.st_size) != original.file_version:
-            stack.close()
-            self._locator.forget(original.image_id)
-            raise OriginalChanged(retry_after=1)
-
-        async def pieces() -> AsyncGenerator[bytes]:
-            with stack:
-                while piece := await to_thread.run_sync(file.read, _PIECE):
-                    yield piece
-
-        return original, pieces()
+    async def read_bytes(self, original: Original, first: int = 0, last: int | None = None) -> AsyncGenerator[bytes]:
+        """Return the bytes of an original as `read_original` does."""
+        return await read_original(original, self._locator.forget, first, last)
 
     async def picture(self, image_id: str, steps: Steps, accepted: AcceptClass = ()) -> Converted:
         """Return the picture that one or several steps make.
@@ -152,9 +165,9 @@ class Converter:
             ImgserveError: the picture cannot be made.
         """
         if steps.queries == ORIGINAL_STEPS:
-            original, pieces = await self.original(image_id)
+            original = await self.original(image_id)
             self._renditions.settings.check_size(original)
-            data = b"".join([piece async for piece in pieces])
+            data = b"".join([piece async for piece in await self.read_bytes(original)])
             return Converted(original, Rendition(data, original.format.media_type, original.width, original.height))
         return await self._while_it_changes(image_id, lambda found: self._picture(found, steps, accepted))
 

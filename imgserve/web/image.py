@@ -27,6 +27,7 @@ from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.web.middleware import KEY, RequestRecord
+from imgserve.web.original import PublicOriginals, requests_original
 from imgserve.web.respond import (
     HotTable,
     ImageResponse,
@@ -86,9 +87,11 @@ class ImageEndpoint:
         hot: HotTable,
         *,
         options: UrlOptions,
+        originals: PublicOriginals,
         timing_headers: bool,
     ) -> None:
         self._resolver = resolver
+        self._originals = originals
         self._options = options
         self._renditions = renditions
         self._fallbacks = fallbacks
@@ -99,16 +102,6 @@ class ImageEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        try:
-            await self._handle(scope, receive, send)
-        except ImageNotFound:
-            path = await self._resolver.moved(image_path(scope, self._options.prefix))
-            if path is None:
-                raise
-            scope[KEY].outcome = "moved"
-            await send_moved(send, scope, path, self._options)
-
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         record: RequestRecord = scope[KEY]
         record.route = "image"
         origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1") or None
@@ -119,6 +112,20 @@ class ImageEndpoint:
         record.extra_headers += self._cors.headers(origin)
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
+        try:
+            if requests_original(scope["query_string"]):
+                record.outcome = "original"
+                await (await self._originals.response(scope))(scope, receive, send)
+            else:
+                await self._respond(record, scope, receive, send)
+        except ImageNotFound:
+            path = await self._resolver.moved(image_path(scope, self._options.prefix))
+            if path is None:
+                raise
+            record.outcome = "moved"
+            await send_moved(send, scope, path, self._options)
+
+    async def _respond(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
         response, stats = await self._resolve(scope, accept)
         conditions = request_conditions(scope["headers"])
@@ -145,7 +152,9 @@ class ImageEndpoint:
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
         headers = response.headers(served.rendition, settled=served.settled) + self._timing(served)
-        await send_picture(send, served.rendition, headers, conditions, response.validators, head=method == "HEAD")
+        await send_picture(
+            send, served.rendition, headers, conditions, response.validators, head=scope["method"] == "HEAD"
+        )
         if served.settled:
             self._remember(scope, accept, response, stats, served.rendition)
 

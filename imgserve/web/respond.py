@@ -28,7 +28,7 @@ from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
 
 # A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
-_SAFETY: RawHeaders = [
+SAFETY: RawHeaders = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
     (b"cross-origin-resource-policy", b"cross-origin"),
@@ -165,7 +165,7 @@ def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ..
         (b"content-type", rendition.media_type.encode()),
         (b"content-disposition", disposition.encode("latin-1")),
         (b"accept-ranges", b"bytes"),
-        *_SAFETY,
+        *SAFETY,
     ]
     if notes or rendition.notes:
         headers.append((b"x-image-adjusted", "; ".join((*notes, *rendition.notes)).encode("ascii", "replace")))

@@ -18,6 +18,8 @@ from imgserve.errors import (
     ImageNotFound,
     ImgserveError,
     OriginalChanged,
+    PreconditionFailed,
+    RangeNotSatisfiable,
     ReadOnlyOriginals,
     StorageFull,
     TooLarge,
@@ -36,9 +38,10 @@ from imgserve.library.upload import Accepted, UploadReceiver
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
-from imgserve.web.api.messages import NDJSON, ErrorWithin, Reply, ResponseModel, Streamed, error_within
+from imgserve.web.api.messages import NDJSON, ErrorWithin, Reply, ResponseModel, bad_request, error_within
 from imgserve.web.api.requests import SELECTED, RequestModel, Selected
 from imgserve.web.api.uploads import UploadedOut, uploaded
+from imgserve.web.original import Streamed, original_response
 from imgserve.web.respond import picture_headers
 
 _ZIP = "application/zip"
@@ -204,19 +207,27 @@ class Conversions:
         Scope.READ,
         "Download an original",
         tag="pictures",
-        errors=[ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable],
-        answers={200: Answer("The bytes as supplied, with all metadata.", media_types=_ORIGINALS)},
+        errors=[
+            *(ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable),
+            *(PreconditionFailed, RangeNotSatisfiable),
+        ],
+        answers={
+            200: Answer("The bytes as supplied, with all metadata.", media_types=_ORIGINALS),
+            206: Answer("The requested range of bytes.", media_types=_ORIGINALS),
+            304: Answer("The original is the one that the client has.", media_types=[]),
+        },
     )
-    async def original(self, image_id: str) -> Response:
+    async def original(self, image_id: str, call: Call) -> Response:
         """Return the untouched original as an attachment, which no browser runs."""
-        original, pieces = await self.converter.original(image_id)
-        name = original.image_id.rpartition("/")[2]
-        headers = {
-            "content-disposition": content_disposition("attachment", name),
-            "content-security-policy": "default-src 'none'; sandbox",
-            "content-length": str(original.size),
-        }
-        return Streamed(pieces, original.format.media_type, headers)
+        if call.request.scope["query_string"]:
+            raise bad_request(["expected no query here"])
+        original = await self.converter.original(image_id)
+        disposition = content_disposition("attachment", original.image_id.rpartition("/")[2])
+
+        async def read(first: int, last: int) -> AsyncGenerator[bytes]:
+            return await self.converter.read_bytes(original, first, last)
+
+        return await original_response(call.request.scope, original, read, {"content-disposition": disposition})
 
     @endpoint(
         "POST",

@@ -1,10 +1,9 @@
 """Read queries and JSON bodies into models, with every mistake in a sentence; write responses from models."""
 
-import contextlib
 import functools
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -12,8 +11,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.responses import Response
 
 from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, UnsupportedContent, quoted, suggestion
 from imgserve.http.problem import problem_members
@@ -271,17 +269,3 @@ def as_response(reply: Reply | Response) -> Response:
         return response(reply.status, reply.headers, reply.body)
     reply.headers["cache-control"] = "no-store"
     return reply
-
-
-class Streamed(StreamingResponse):
-    """Sends pieces as they are produced; the generator is closed if the client disconnects."""
-
-    def __init__(self, pieces: AsyncGenerator[bytes, None], media_type: str, headers: Mapping[str, str]) -> None:
-        unbuffered = {"x-accel-buffering": "no"}  # for proxies
-        super().__init__(pieces, media_type=media_type, headers={**unbuffered, **_NOSNIFF, **headers})
-        self._pieces = pieces
-
-    async def stream_response(self, send: Send) -> None:
-        """Send all pieces."""
-        async with contextlib.aclosing(self._pieces):
-            await super().stream_response(send)

@@ -1,0 +1,131 @@
+"""Respond with the untouched bytes of an original: the whole, a part, or none of them."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from email.utils import formatdate
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Scope, Send
+
+from imgserve.errors import BadTransform, OriginalChanged, OriginalsNotServed, PreconditionFailed
+from imgserve.http.conditional import (
+    content_range,
+    evaluate,
+    match_holds,
+    parse_range,
+    range_applies,
+    request_conditions,
+)
+from imgserve.http.headers import cache_control, content_disposition, file_name_for, tags_of
+from imgserve.images.convert import read_original
+from imgserve.images.locate import Locator
+from imgserve.model import Original
+from imgserve.transform.parse import is_signature, split
+from imgserve.web.respond import SAFETY, UNSETTLED, UrlOptions, date_of, image_path, tag_headers
+
+_NAMES = ("format", "fm")
+_ORIGINAL = b"original"
+
+
+class Streamed(StreamingResponse):
+    """Sends pieces as they are produced; the generator is closed if the client disconnects."""
+
+    def __init__(
+        self, pieces: AsyncGenerator[bytes, None], media_type: str, headers: Mapping[str, str], status: int = 200
+    ) -> None:
+        # The first one is for proxies.
+        always = {"x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+        super().__init__(pieces, status, media_type=media_type, headers={**always, **headers})
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        """Send all pieces."""
+        async with contextlib.aclosing(self._pieces):
+            await super().stream_response(send)
+
+
+async def original_response(
+    scope: Scope,
+    original: Original,
+    read: Callable[[int, int], Awaitable[AsyncGenerator[bytes]]],
+    headers: Mapping[str, str],
+) -> Response:
+    """Return the response to a GET or HEAD of an original, with further headers.
+
+    `read` returns the bytes from the first to the last one, in pieces.
+
+    Raises:
+        PreconditionFailed, RangeNotSatisfiable: the conditions of the request do not hold.
+        OriginalChanged, Unavailable: it cannot be read now.
+    """
+    conditions, key, size = request_conditions(scope["headers"]), original.file_version, original.size
+    modified, etag = max(0, min(original.modified_ns // 1_000_000_000, date_of(scope))), f'"{key}-original"'
+    verdict = evaluate(conditions, key=key, last_modified=modified)
+    if verdict == "precondition_failed" or not match_holds(conditions, etag):
+        raise PreconditionFailed
+    known = {"etag": etag, "last-modified": formatdate(modified, usegmt=True), **headers}
+    if verdict == "not_modified":
+        return Response(None, 304, known)
+    status, first, last, head = 200, 0, size - 1, scope["method"] == "HEAD"
+    described = {name.decode(): value.decode() for name, value in SAFETY} | {"accept-ranges": "bytes"} | known
+    # A Range on HEAD is to be ignored (RFC 9110, 14.2).
+    applies = not head and range_applies(conditions.get("if-range"), etag=etag, last_modified=modified)
+    if applies and (part := parse_range(conditions.get("range"), size)):
+        status, (first, last) = 206, part
+        described["content-range"] = content_range(first, last, size)
+    described["content-length"] = str(last - first + 1)
+    if head:
+        return Response(None, 200, described, original.format.media_type)
+    return Streamed(await read(first, last), original.format.media_type, described, status)
+
+
+def requests_original(query: bytes) -> bool:
+    """Return whether a query names the original as its format."""
+    return _ORIGINAL in query and any(one.name in _NAMES and one.value == _ORIGINAL for one in split(query))
+
+
+class PublicOriginals:
+    """Serves originals at the URLs of pictures with the only parameter `format=original`, if that is allowed."""
+
+    def __init__(
+        self, locator: Locator, options: UrlOptions, *, allowed: bool, is_settled: Callable[[Original], bool]
+    ) -> None:
+        self._locator = locator
+        self._options = options
+        self._allowed = allowed
+        self._is_settled = is_settled
+
+    async def response(self, scope: Scope) -> Response:
+        """Return the response to a request.
+
+        Raises:
+            OriginalsNotServed: that is not allowed.
+            BadTransform: the URL names more than the original.
+            ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable: as for a picture.
+        """
+        if not self._allowed:
+            raise OriginalsNotServed
+        try:
+            return await self._response(scope)
+        except OriginalChanged:  # and the outdated stat is forgotten
+            return await self._response(scope)
+
+    async def _response(self, scope: Scope) -> Response:
+        found = await self._locator.find(image_path(scope, self._options.prefix))
+        pairs = [one for one in split(scope["query_string"]) if not (is_signature(one) or one.name == "expires")]
+        if len(pairs) > 1 or found.preset or found.format:
+            raise BadTransform(["format: expected original alone, without other parameters, a preset or an extension"])
+        original, names = found.original, self._options.tag_headers
+        tags = tag_headers(names, tags_of(original.image_id, None)) if names else []
+        name = file_name_for(original.image_id, original.format.extensions[0])
+        policy = self._options.policy if self._is_settled(original) else UNSETTLED
+        headers = {
+            "content-disposition": content_disposition("inline", name),
+            "cache-control": cache_control(policy),
+            **{name.decode(): value.decode() for name, value in tags},
+        }
+
+        async def read(first: int, last: int) -> AsyncGenerator[bytes]:
+            return await read_original(original, self._locator.forget, first, last)
+
+        return await original_response(scope, original, read, headers)
