@@ -154,9 +154,7 @@ class AppFactory:
 def configure_logging(config: Config) -> None:
     """Configure logging to standard error."""
     logging.basicConfig(
-        level=config.log.level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        level=config.log.level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     for library in ("alembic", "httpx2", "watchfiles"):
         # They log every step at the level at which we log events of the server.

@@ -79,9 +79,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
     cache = _cache(config)
     originals = originals_of(config)
     admission = Admission(
-        processes(config),
-        waiting=config.rendering.waiting,
-        waiting_megapixels=config.rendering.waiting_megapixels,
+        processes(config), waiting=config.rendering.waiting, waiting_megapixels=config.rendering.waiting_megapixels
     )
     workers = Workers(
         processes(config),

@@ -46,10 +46,7 @@ def url_options(config: Config) -> UrlOptions:
         immutable=http.immutable,
     )
     return UrlOptions(
-        config.urls.prefix,
-        policy,
-        tag_headers=config.cdn.tag_headers,
-        moved_max_age=int(http.not_found_max_age),
+        config.urls.prefix, policy, tag_headers=config.cdn.tag_headers, moved_max_age=int(http.not_found_max_age)
     )
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,12 +140,6 @@ class Rows:
         self._connection.executemany(query, ((at, path) for path, at in used.items()))
 
 
-class _OtherSchema(sqlite3.DatabaseError):
-    """The file was written by another release."""
-
-    sqlite_errorcode = sqlite3.SQLITE_NOTADB
-
-
 class SqliteFile:
     """One connection to an SQLite file that may vanish, break or be replaced by another process at any time.
 
@@ -190,14 +184,11 @@ class SqliteFile:
         if not self._lock.acquire(blocking=False):
             return UNKNOWN
         try:
-            if self._connection is None:
-                return UNKNOWN
-            row: tuple[Any, ...] | None = self._connection.execute(query, parameters).fetchone()
-        except sqlite3.Error:
-            # A blocking query meets the same error and reports it.
+            if self._connection is not None:
+                with suppress(sqlite3.Error):  # a blocking query meets the same error and reports it
+                    row: tuple[Any, ...] | None = self._connection.execute(query, parameters).fetchone()
+                    return row
             return UNKNOWN
-        else:
-            return row
         finally:
             self._lock.release()
 
@@ -264,7 +255,9 @@ class SqliteFile:
             if version == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}; PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
             elif version != _SCHEMA_VERSION:
-                raise _OtherSchema
+                other = sqlite3.DatabaseError("the file was written by another release")
+                other.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+                raise other
             unless_kept.pop_all()
         return connection
 
@@ -356,9 +349,8 @@ class Ledger:
 
     def in_folder(self, folder: str) -> dict[str, int]:
         """Return the paths of a folder with their sizes."""
-        return dict(
-            self._reader.rows("SELECT path, size FROM renditions WHERE path > ? AND path < ?", *_within(folder))
-        )
+        query = "SELECT path, size FROM renditions WHERE path > ? AND path < ?"
+        return dict(self._reader.rows(query, *_within(folder)))
 
     def between(self, first: str, last: str, most: int) -> list[tuple[str, int, int]]:
         """Return path, width and height of the files between two paths."""

@@ -8,16 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from imgserve.config.values import (
-    Duration,
-    Folder,
-    Section,
-    Size,
-    WholeDuration,
-    Words,
-    detail,
-    expand,
-)
+from imgserve.config.values import Duration, Folder, Section, Size, WholeDuration, Words, detail, expand
 from imgserve.errors import BadImageId
 from imgserve.formats import FORMATS
 from imgserve.model import Limits

@@ -43,14 +43,7 @@ def names_of_stem(stem: str) -> list[str]:
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DENIED = {errno.EACCES, errno.EPERM}
-_ABSENT = {
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENXIO,
-}
+_ABSENT = {errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.ENXIO}
 """Errors that mean that there is no such file; others (no descriptors, a failing disk) may pass."""
 
 

@@ -21,18 +21,9 @@ _TAGS = {
     _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _TAKEN, _OFFSET, _USER_COMMENT,
 }  # fmt: skip
 _BOILERPLATE = {
-    "olympus digital camera",
-    "sony dsc",
-    "digital camera",
-    "minolta digital camera",
-    "konica minolta digital camera",
-    "kodak digital still camera",
-    "samsung camera pictures",
-    "dcim",
-    "default",
-    "screenshot",
-    "untitled",
-}
+    "olympus digital camera", "sony dsc", "digital camera", "minolta digital camera", "konica minolta digital camera",
+    "kodak digital still camera", "samsung camera pictures", "dcim", "default", "screenshot", "untitled",
+}  # fmt: skip
 """Descriptions that cameras and programs write into every picture."""
 
 

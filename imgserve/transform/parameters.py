@@ -55,8 +55,7 @@ def _quality(text: str) -> int:
 
 
 _FIT = choice(
-    get_args(Fit),
-    synonyms={"inside": "max", "cover": "crop", "contain": "fill", "pad": "fill", "stretch": "scale"},
+    get_args(Fit), synonyms={"inside": "max", "cover": "crop", "contain": "fill", "pad": "fill", "stretch": "scale"}
 )
 _FORMAT = choice(
     ("auto", "pjpg", "png8", *(item.name for item in FORMATS.values() if item.writable)),
@@ -117,14 +116,7 @@ PARAMETERS = (
         "Choose the format by what the browser accepts; lower the quality by 15.",
         "format",
     ),
-    Parameter(
-        "quality",
-        _QUALITY,
-        "per format",
-        "Quality of a lossy format, or colors of a gif.",
-        "70",
-        ("q",),
-    ),
+    Parameter("quality", _QUALITY, "per format", "Quality of a lossy format, or colors of a gif.", "70", ("q",)),
     Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
     Parameter("progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)),
     Parameter(

@@ -14,15 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.kinds import NotBuiltError, ReadError
-from imgserve.transform.parameters import (
-    ACCESS_NAMES,
-    BY_NAME,
-    MAX_COLORS,
-    MAX_DPR,
-    MAX_QUALITY,
-    PLANNED,
-    Parameter,
-)
+from imgserve.transform.parameters import ACCESS_NAMES, BY_NAME, MAX_COLORS, MAX_DPR, MAX_QUALITY, PLANNED, Parameter
 from imgserve.transform.value import Transform
 
 MAX_BYTES = 8192

@@ -5,6 +5,7 @@ import itertools
 import mimetypes
 import stat
 import string
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
@@ -75,19 +76,10 @@ class Pages:
         """Show the reference of error codes."""
         return document(request, self._errors, HTML)
 
-    async def favicon(self, request: Request) -> Response:
-        """Serve the favicon."""
-        return await self._file(request, "favicon.svg", _DAY)
+    async def file(self, request: Request, name: str = "", cache: str = _HOUR) -> Response:
+        """Serve a static file by its name, or by the path in its URL, to which pages add their version."""
+        name = name or request.path_params["path"]
 
-    async def robots(self, request: Request) -> Response:
-        """Serve robots.txt."""
-        return await self._file(request, "robots.txt", _DAY)
-
-    async def static(self, request: Request) -> Response:
-        """Serve a static file; pages add their version to its URL."""
-        return await self._file(request, request.path_params["path"], _HOUR)
-
-    async def _file(self, request: Request, name: str, cache: str) -> Response:
         def read() -> tuple[bytes, int]:
             try:
                 path, found = self._files.lookup_path(name)
@@ -119,7 +111,7 @@ def routes(ops: Operations, pages: Pages, *more: BaseRoute, access: Access, welc
         Route("/metrics", ops.metrics),
         Route("/", restricted(pages.welcome, welcome, access)),
         Route("/docs/errors", pages.errors),
-        Route("/favicon.ico", pages.favicon),
-        Route("/robots.txt", pages.robots),
-        Route("/static/{path:path}", pages.static),
+        Route("/favicon.ico", partial(pages.file, name="favicon.svg", cache=_DAY)),
+        Route("/robots.txt", partial(pages.file, name="robots.txt", cache=_DAY)),
+        Route("/static/{path:path}", pages.file),
     ]
