@@ -43,9 +43,7 @@ def create_key(folder: Path, *, replace: bool = False) -> str | None:
     """Store the hash of a new key, and return the key; None if there is one already that is not to be replaced.
 
     Of several processes that start at once, one creates the key. Servers accept a replaced key at once.
-
-    Raises:
-        OSError: the data folder cannot be used.
+    Without a usable data folder this raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = key_file(folder)

@@ -51,8 +51,7 @@ class AccessLog:
     def __init__(self, target: str, style: Style = "json", count_dropped: Callable[[int], None] | None = None) -> None:
         """Write to "stdout", to the path of a file, or nowhere with "off"; report how many lines were dropped.
 
-        Raises:
-            ConfigError: the file cannot be written.
+        A file that cannot be written raises ConfigError.
         """
         path = Path(target)
         if target not in {"off", "stdout"} and not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -76,11 +75,7 @@ class AccessLog:
         self._thread = threading.Thread()
 
     def open(self) -> None:
-        """Open the output and start to write.
-
-        Raises:
-            ConfigError: the file cannot be written.
-        """
+        """Open the output and start to write; raise ConfigError if the file cannot be written."""
         if self._target != "off":
             self._closing.clear()
             self._thread = threading.Thread(

@@ -39,8 +39,7 @@ def document(
 ) -> Response:
     """Return a response with a document, or a 304 if the client has it; `modified_ns` is the time of its file.
 
-    Raises:
-        PreconditionFailed: the client expects another document.
+    Raises PreconditionFailed if the client expects another document.
     """
     key = hashlib.sha256(content).hexdigest()[:32]
     conditions, modified = request_conditions(request.scope["headers"]), None

@@ -79,11 +79,7 @@ class Operations:
         return Response(body, 503 if failed else 200, _FRESH, "application/json")
 
     async def metrics(self, request: Request) -> Response:
-        """Respond with the metrics of all processes in the Prometheus text format.
-
-        Raises:
-            NotFound: the caller may not read them.
-        """
+        """Respond with the metrics of all processes in the Prometheus text format, or raise NotFound."""
         if not self._metrics.allows(request):
             raise NotFound
         self._fold()

@@ -149,8 +149,7 @@ def image_response(request: RenditionRequest, options: UrlOptions, date: int) ->
 def image_path(scope: Scope, prefix: str) -> str:
     """Return the part of the path after the prefix, decoded once, byte by byte: a name need not be UTF-8.
 
-    Raises:
-        ImageNotFound: the prefix itself is spelled in another way.
+    A prefix that is spelled in another way raises ImageNotFound.
     """
     start = f"{scope.get('root_path', '')}{prefix}/".encode()
     raw: bytes = scope["raw_path"]
@@ -200,11 +199,7 @@ async def send_picture(
     *,
     head: bool,
 ) -> None:
-    """Send a 200, or a 206 if a single range is requested and applies.
-
-    Raises:
-        RangeNotSatisfiable: the range is outside the picture.
-    """
+    """Send a 200, or a 206 if a single range is requested and applies; raise RangeNotSatisfiable for one outside."""
     size, status, body = len(rendition.data), 200, rendition.data
     etag = validators.etag(rendition)
     # A Range on HEAD is to be ignored (RFC 9110, 14.2).

@@ -221,8 +221,8 @@ def test_a_ledger_that_breaks_while_it_is_used_is_made_anew(
         assert tier.get(key(number)) in {None, png(100), Rendition(png(100).data, "image/png", 4, 3)}
     tier.put(key("new"), png(100))
     time.sleep(1.1)
-    tier.maintain()
-    tier.maintain()
+    for _ in range(20):  # a scan continues with each, and on a busy machine has few steps in one
+        tier.maintain()
     assert tier.put(key("newer"), png(100))
     assert (tier.stats().entries, tier.stats().bytes) == folder_figures(tmp_path)
     assert tier.stats().errors
