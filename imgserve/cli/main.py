@@ -25,6 +25,7 @@ _LOCAL = {
     "render": ("local", "Render one picture without a server."),
     "samples": ("local", "Copy the sample pictures into a folder."),
     "serve": ("serve", "Serve the pictures of a folder (default: the current one)."),
+    "sign": ("signing", "Sign the URL of a picture."),
     "url": ("renditions", "Print the URL of a picture on a server."),
 }
 """Commands that work on this machine: name, module and short help."""

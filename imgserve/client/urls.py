@@ -10,7 +10,7 @@ from urllib.parse import quote
 from imgserve.client.parameters import Parameters
 from imgserve.client.srcset import Candidate, SrcsetPlan
 from imgserve.formats import FORMATS
-from imgserve.transform import compose, read_parameters
+from imgserve.transform import compose, read_parameters, signed_url
 
 # An absolute URL, one with the scheme of the page, or a path on the page's own host, each without a slash at the end.
 _BASE = re.compile(r"((https?:)?//[^/?#\\\s\"'<>,]+)?(/[^/?#\\\s\"'<>,]+)*", re.IGNORECASE)
@@ -125,11 +125,17 @@ class ImageUrls:
     """The URL of a server's pictures: `https://img.example.com/img`, or a path on the page's own host."""
     preset_in_path: bool = field(default=False, kw_only=True)
     """Write a preset after the image id instead of among the parameters."""
+    secret: str | None = field(default=None, kw_only=True, repr=False)
+    """Sign every URL with this secret, one of `signing.secrets` of the server."""
+    expires: int | None = field(default=None, kw_only=True)
+    """When signed URLs end, in Unix seconds."""
     _defaults: tuple[tuple[str, Any], ...] = field(default=(), kw_only=True)
     """Values by attribute, sorted."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", checked_base(self.base))
+        if self.expires is not None and not self.secret:
+            raise ValueError("expires: expected a secret as well, because only signed URLs expire")
 
     def with_(self, **parameters: Unpack[Parameters]) -> "ImageUrls":
         """Return a builder with these parameters as defaults of all URLs; None removes one.
@@ -244,4 +250,5 @@ class ImageUrls:
             path = f"{path}/{preset}"
             values = {name: value for name, value in values.items() if name != "preset"}
         query = compose(values, over_preset=in_path)
-        return f"{path}?{query}" if query else path
+        url = f"{path}?{query}" if query else path
+        return signed_url(self.secret, url, expires=self.expires) if self.secret else url

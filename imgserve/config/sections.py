@@ -47,6 +47,7 @@ _Key = Annotated[
     ),
 ]
 _Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
+SIGNING_RULE = "at least 16 visible ASCII characters without commas"
 _SIGNING_SECRET = re.compile(r"(?!.*,)" + _KEY.pattern)
 
 
@@ -61,11 +62,10 @@ def _signing_secrets(value: object) -> object:
     items = words if isinstance(words, (list, tuple)) else [words]
     plain = [item.get_secret_value() if isinstance(item, SecretStr) else item for item in items]
     if not all(isinstance(item, str) and is_signing_secret(item) for item in plain):
-        raise stated(f"expected {SIGNING_SECRETS}; they are not shown here")
+        raise stated(f"expected secrets of {SIGNING_RULE}; they are not shown here")
     return items
 
 
-SIGNING_SECRETS = "secrets of at least 16 visible ASCII characters without commas"
 _SigningSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_signing_secrets), WithJsonSchema(WORDS_SCHEMA)]
 
 Readers = Literal["everyone", "key", "loopback", "off"]

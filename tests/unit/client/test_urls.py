@@ -1,6 +1,9 @@
 """URLs: the server reads from them what was passed to the builder."""
 
 import pickle
+import re
+from dataclasses import replace
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from imgserve.client import ImageUrls, Parameters
 from imgserve.errors import BadTransform
-from imgserve.transform import ParsedQuery, parse_preset, parse_query
+from imgserve.transform import ParsedQuery, parse_preset, parse_query, verify
 from imgserve.web.respond import image_path
 
 IMAGES = ImageUrls("https://img.example.com/img")
@@ -137,6 +140,35 @@ def test_a_builder_is_a_value() -> None:
     assert one != IMAGES
     with pytest.raises(AttributeError):
         one.base = "/img"  # type: ignore[misc]
+
+
+SECRETS = ["a-secret-of-the-server"]
+
+
+@pytest.mark.parametrize("base", ["https://img.example.com/img", "//img.example.com/img", "/img", ""])
+@pytest.mark.parametrize("expires", [None, 1_893_456_000])
+def test_every_url_is_signed(base: str, expires: int | None) -> None:
+    images = ImageUrls(base, secret=SECRETS[0], expires=expires).with_(quality=60)
+    written = [
+        images.url("Crème (1).jpg"),
+        images.srcset("a.jpg", widths=(100, 200)),
+        unescape(images.picture("a.jpg", alt="", width=400, densities=(1, 2))),
+        replace(images, preset_in_path=True).url("a.jpg", preset="card"),
+    ]
+    urls = re.findall(rf"{base}/[^\s\",]*jpg[^\s\",]*", " ".join(written))
+    assert len(urls) == 1 + 2 + 2 * 2 + 3 + 1
+    for url in urls:
+        parts = urlsplit(url)
+        verified = verify(SECRETS, parts.path.encode(), parts.query.encode())
+        assert verified is not None
+        assert verified.expires == expires
+        assert b"quality=60" in verified.query
+
+
+def test_a_secret_is_not_shown_and_only_signed_urls_expire() -> None:
+    assert SECRETS[0] not in repr(ImageUrls("/img", secret=SECRETS[0]))
+    with pytest.raises(ValueError, match="expires: expected a secret as well"):
+        ImageUrls("/img", expires=1_893_456_000)
 
 
 IDS = st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=4).map(
