@@ -15,7 +15,7 @@ PARALLEL ?= --numprocesses 2 --dist loadfile --benchmark-disable
 # The lock files name every dependency, so nothing else is resolved. uv takes a third of the time, but pip may know an
 # index that uv does not.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(1) || $(BIN)/python -m pip install --quiet --no-deps $(1)
-LOCK = $(BIN)/uv pip compile pyproject.toml --universal --extra postgres --generate-hashes --no-emit-index-url \
+LOCK = $(BIN)/uv pip compile pyproject.toml --universal --extra postgres --extra redis --generate-hashes --no-emit-index-url \
   --no-annotate --quiet --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help

@@ -12,6 +12,7 @@ The docstring of a class is its default sentence. Details that a client must not
     ├ RangeNotSatisfiable 416
     ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
     ├ IdempotencyConflict 422 · FetchFailed 422 ── FetchTooSlow · AddressRefused 422
+    ├ RateLimited 429
     ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
     ├ StorageFull 507
     └ ConfigError (start-up only)
@@ -279,6 +280,13 @@ class AddressRefused(ImgserveError):
 
     status = 422
     code = "address_refused"
+
+
+class RateLimited(ImgserveError):
+    """Too many requests of this kind; retry later."""
+
+    status = 429
+    code = "rate_limited"
 
 
 class Unavailable(ImgserveError):

@@ -60,6 +60,9 @@ class Metrics:
         self.rejected = counter("rejected", "Requests rejected or failed, by machine code.", "reason")
         self.access_log_dropped = counter("access_log_dropped", "Lines of the access log that could not be written.")
         self.access_failures = counter("access_failures", "Calls of the API without a valid key.", "reason")
+        self.rate_limit_errors = counter(
+            "rate_limit_errors", "Failures to count for rate limits; the process then counts by itself."
+        )
         self.cache_hits = counter("cache_hits", "Lookups with a result, by tier.", "tier")
         self.cache_misses = counter("cache_misses", "Lookups without a result, by tier.", "tier")
         self.cache_evictions = counter("cache_evictions", "Renditions removed for space.", "tier")

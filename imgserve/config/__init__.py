@@ -8,6 +8,7 @@ from imgserve.config.sections import (
     HttpConfig,
     LogConfig,
     MetricsConfig,
+    RatesConfig,
     ServerConfig,
     UploadsConfig,
     UrlsConfig,
@@ -15,5 +16,6 @@ from imgserve.config.sections import (
 
 __all__ = [
     "AccessConfig", "CacheConfig", "CatalogConfig", "Config", "FormatsConfig", "HttpConfig", "LimitsConfig",
-    "LogConfig", "MetricsConfig", "OriginalsConfig", "RenderingConfig", "ServerConfig", "UploadsConfig", "UrlsConfig",
+    "LogConfig", "MetricsConfig", "OriginalsConfig", "RatesConfig", "RenderingConfig", "ServerConfig", "UploadsConfig",
+    "UrlsConfig",
 ]  # fmt: skip

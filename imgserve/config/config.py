@@ -27,6 +27,7 @@ from imgserve.config.sections import (
     HttpConfig,
     LogConfig,
     MetricsConfig,
+    RatesConfig,
     ServerConfig,
     SigningConfig,
     UploadsConfig,
@@ -112,6 +113,7 @@ class Config(BaseSettings):
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     signing: SigningConfig = Field(default_factory=SigningConfig)
+    rates: RatesConfig = Field(default_factory=RatesConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
     http: HttpConfig = Field(default_factory=HttpConfig)
     cdn: CdnConfig = Field(default_factory=CdnConfig)

@@ -13,6 +13,7 @@ from imgserve.config.values import (
     ListeningHost,
     Networks,
     Numbers,
+    Rates,
     Section,
     Size,
     WebOrigins,
@@ -80,6 +81,34 @@ class AccessConfig(Section):
     """Who may see the page at /: everyone, key (its password), loopback (direct requests of this machine), or off."""
     docs: Readers = "everyone"
     """The same for /docs/api and /openapi.json."""
+
+
+_REDIS = re.compile(r"rediss?://[^\s/]+(/\S*)?|unix:///\S+")
+
+
+def _redis(text: str) -> str:
+    """Return a valid URL of Redis; the error does not repeat it, because it may contain a password."""
+    if text and not _REDIS.fullmatch(text):
+        expected = "redis://user:password@host:6379/0, rediss://..., unix:///run/redis.sock, or nothing"
+        raise stated(f"expected {expected}; the value is not shown, because it may contain a password")
+    return text
+
+
+class RatesConfig(Section):
+    """Rate limits, as 600/minute or 20/second; 5000/day; empty for none. Responses from a cache never count."""
+
+    storage: Annotated[str, AfterValidator(_redis), Field(repr=False)] = ""
+    """Redis URL, such as redis://host:6379/0, for limits that several nodes share; empty for limits per node."""
+    new_per_client: Rates = ""
+    """Pictures that a client (key, IPv4 address or IPv6 /64) may request that have to be rendered."""
+    new_per_image: Rates = ""
+    """Pictures of one original that may be requested and have to be rendered, by all clients together."""
+    uploads: Rates = ""
+    """Images that a client may upload."""
+    logins: Rates = "10/minute; 50/hour"
+    """Failed and successful logins from one address, and of one account."""
+    api: Rates = ""
+    """Requests that a client may send to the API."""
 
 
 _DATABASE = re.compile(r"(sqlite:///|postgres(ql)?://)/*[^/].*")

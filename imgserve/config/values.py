@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
+from imgserve.access.rates import EXPECTED, parse_rates
 from imgserve.validation import expected
 
 _SIZES = {
@@ -192,6 +193,14 @@ def _listening_host(text: str) -> str:
     return text
 
 
+def _rates(text: str) -> str:
+    try:
+        parse_rates(text)
+    except ValueError:
+        raise expected(EXPECTED) from None
+    return text
+
+
 WORDS_SCHEMA = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}
 Folder = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(expand)]
 """A folder; `~` is the home folder, a relative path starts at the current folder."""
@@ -217,3 +226,5 @@ Networks = Annotated[
     Words, AfterValidator(each(is_network, "IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8"))
 ]
 """IP addresses and networks."""
+Rates = Annotated[str, AfterValidator(_rates)]
+"""Rate limits, or an empty text for none."""

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NAMED = {
     "requirements.lock": [
-        *PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["postgres"],
+        *PROJECT["project"]["dependencies"],
+        *(text for extra in ("postgres", "redis") for text in PROJECT["project"]["optional-dependencies"][extra]),
     ],
     "requirements-dev.lock": [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]],
 }  # fmt: skip
