@@ -1,7 +1,8 @@
 """Commands about images and their records on a running server."""
 
 import sys
-from typing import Literal, cast, get_args
+from collections.abc import Iterable
+from typing import Any, cast
 
 import click
 
@@ -17,91 +18,57 @@ from imgserve.cli.output import (
     size_text,
     time_text,
 )
-from imgserve.cli.remote import connected, detail_options, filter_options, selection
-from imgserve.client.api import Changes, Filters, Listing, Made, Stats
-
-Sort = Literal["created", "changed", "id", "bytes", "pixels"]
-Order = Literal["asc", "desc"]
+from imgserve.cli.remote import connected, detail_options, filter_options, prints, selection
+from imgserve.client.api import Changes, Filters, Image, Imgserve, Listing, Made, Problem, Similar, Stats
 
 
 @click.command()
 @click.argument("words", nargs=-1)
 @filter_options
-@click.option("--sort", type=click.Choice(get_args(Sort)))
-@click.option("--order", type=click.Choice(get_args(Order)))
+@click.option("--sort", type=click.Choice(["created", "changed", "id", "bytes", "pixels"]))
+@click.option("--order", type=click.Choice(["asc", "desc"]))
 @click.option("--limit", type=click.IntRange(1), help="Maximum number; default: all.")
-@json_option
-@click.pass_obj
+@prints(image_line, header=IMAGE_HEADER, none="no images match")
 def find(
-    remote: Remote,
-    *,
-    words: tuple[str, ...],
-    filters: Filters,
-    sort: Sort | None,
-    order: Order | None,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+    client: Imgserve, *, words: tuple[str, ...], filters: Filters, limit: int | None, **order: str | None
+) -> Iterable[Image]:
     """List images that have all WORDS in title, alt, description, tags or id, and match the options."""
-    listing = cast("Listing", dict(filters))
     text = " ".join([*words, filters.get("q", "")]).strip()
-    if text:
-        listing["q"] = text
-    if sort is not None:
-        listing["sort"] = sort
-    if order is not None:
-        listing["order"] = order
-    with connected(remote) as client:
-        echo_all(
-            client.find(limit=limit, **listing),
-            image_line,
-            as_json=as_json,
-            header=IMAGE_HEADER,
-            none="no images match",
-        )
+    given = {name: value for name, value in {**order, "q": text or None}.items() if value is not None}
+    return client.find(limit=limit, **cast("Listing", {**filters, **given}))
 
 
 @click.command()
 @click.argument("image_id")
-@json_option
-@click.pass_obj
-def show(remote: Remote, *, image_id: str, as_json: bool) -> None:
+@prints(image_text)
+def show(client: Imgserve, *, image_id: str) -> Iterable[Image]:
     """Show everything recorded about an image."""
-    with connected(remote) as client:
-        echo_all([client.get(image_id)], image_text, as_json=as_json)
+    return [client.get(image_id)]
+
+
+def _similar_line(found: Similar) -> str:
+    return f"{found.distance:4}  {image_line(found.image) if found.image else found.image_id}"
 
 
 @click.command()
 @click.argument("image_id")
 @click.option("--distance", type=click.IntRange(0, 64), help="Bits of the 64-bit hash that may differ.")
 @click.option("--limit", type=click.IntRange(1), help="Maximum number.")
-@json_option
-@click.pass_obj
-def similar(remote: Remote, *, image_id: str, distance: int | None, limit: int | None, as_json: bool) -> None:
+@prints(_similar_line, header=f"BITS  {IMAGE_HEADER}", none="no images look alike")
+def similar(client: Imgserve, *, image_id: str, distance: int | None, limit: int | None) -> Iterable[Similar]:
     """List images that look like this one, most similar first, with the number of bits that differ."""
-    with connected(remote) as client:
-        echo_all(
-            client.similar(image_id, distance=distance, limit=limit),
-            lambda found: f"{found.distance:4}  {image_line(found.image) if found.image else found.image_id}",
-            as_json=as_json,
-            header=f"BITS  {IMAGE_HEADER}",
-            none="no images look alike",
-        )
+    return client.similar(image_id, distance=distance, limit=limit)
+
+
+def _group_lines(images: Iterable[Image]) -> str:
+    return "\n".join(["", *map(image_line, images)])
 
 
 @click.command()
-@json_option
-@click.pass_obj
-def duplicates(remote: Remote, *, as_json: bool) -> None:
+@prints(_group_lines, header=IMAGE_HEADER, none="no duplicates")
+def duplicates(client: Imgserve) -> Iterable[tuple[Image, ...]]:
     """List images with identical bytes in groups that begin with an empty line; as JSON, one array per group."""
-    with connected(remote) as client:
-        echo_all(
-            client.duplicates(),
-            lambda images: "\n".join(["", *map(image_line, images)]),
-            as_json=as_json,
-            header=IMAGE_HEADER,
-            none="no duplicates",
-        )
+    return client.duplicates()
 
 
 @click.command()
@@ -109,11 +76,10 @@ def duplicates(remote: Remote, *, as_json: bool) -> None:
 @detail_options
 @click.option("--no-tags", is_flag=True, help="Remove all tags.")
 @click.option("--no-focal-point", is_flag=True, help="Remove the focal point.")
-@json_option
-@click.pass_obj
+@prints(image_text)
 def change(
-    remote: Remote, *, image_id: str, details: Changes, no_tags: bool, no_focal_point: bool, as_json: bool
-) -> None:
+    client: Imgserve, *, image_id: str, details: Changes, no_tags: bool, no_focal_point: bool
+) -> Iterable[Image]:
     """Change fields of an image; fields without an option stay as they are."""
     if no_focal_point:
         details["focal_point"] = None
@@ -121,8 +87,11 @@ def change(
         details["tags"] = []
     if not details:
         raise click.UsageError("nothing to change: pass an option such as --title")
-    with connected(remote) as client:
-        echo_all([client.change(image_id, **details)], image_text, as_json=as_json)
+    return [client.change(image_id, **details)]
+
+
+def _changed_line(result: dict[str, Any]) -> str:
+    return f"{counted(result['changed'], 'image')} changed"
 
 
 @click.command()
@@ -156,32 +125,14 @@ def mv(remote: Remote, *, image_id: str, to: str, as_json: bool) -> None:
 @click.option("--add", multiple=True, help="Add this tag; repeatable.")
 @click.option("--remove", multiple=True, help="Remove this tag; repeatable.")
 @filter_options
-@json_option
-@click.pass_obj
+@prints(_changed_line)
 def tag(
-    remote: Remote,
-    *,
-    ids: tuple[str, ...],
-    add: tuple[str, ...],
-    remove: tuple[str, ...],
-    filters: Filters,
-    as_json: bool,
-) -> None:
+    client: Imgserve, *, ids: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...], filters: Filters
+) -> Iterable[dict[str, Any]]:
     """Add tags to images and remove tags, selected by IDS or by filters."""
     if not (add or remove):
         raise click.UsageError("nothing to change: pass --add or --remove")
-    with connected(remote) as client:
-        changed = client.tag_many(add=add, remove=remove, **selection(ids, filters))
-    click.echo(f'{{"changed": {changed}}}' if as_json else f"{counted(changed, 'image')} changed")
-
-
-@click.command()
-@json_option
-@click.pass_obj
-def stats(remote: Remote, *, as_json: bool) -> None:
-    """Show the number of images, their size, and the number of unusable files."""
-    with connected(remote) as client:
-        echo_all([client.stats()], _stats_line, as_json=as_json)
+    return [{"changed": client.tag_many(add=add, remove=remove, **selection(ids, filters))}]
 
 
 def _stats_line(stats: Stats) -> str:
@@ -190,16 +141,19 @@ def _stats_line(stats: Stats) -> str:
 
 
 @click.command()
+@prints(_stats_line)
+def stats(client: Imgserve) -> Iterable[Stats]:
+    """Show the number of images, their size, and the number of unusable files."""
+    return [client.stats()]
+
+
+def _problem_line(problem: Problem) -> str:
+    return f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}"
+
+
+@click.command()
 @click.option("--prefix", default="", help="Names that start with this.")
-@json_option
-@click.pass_obj
-def problems(remote: Remote, *, prefix: str, as_json: bool) -> None:
+@prints(_problem_line, header=f"{'SINCE':16}  FILE: REASON", none="no problems")
+def problems(client: Imgserve, *, prefix: str) -> Iterable[Problem]:
     """List files among the originals that are not usable images, with the reason."""
-    with connected(remote) as client:
-        echo_all(
-            client.problems(prefix),
-            lambda problem: f"{time_text(problem.since)}  {problem.image_id}: {problem.detail}",
-            as_json=as_json,
-            header=f"{'SINCE':16}  FILE: REASON",
-            none="no problems",
-        )
+    return client.problems(prefix)

@@ -3,18 +3,19 @@
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import click
 
 from imgserve.cli.main import KEY_VARIABLE, SERVER_VARIABLE, Remote
-from imgserve.cli.output import echo
+from imgserve.cli.output import echo, echo_all, json_option
 from imgserve.client.api import AsyncImgserve, Filters, FocalPoint, Imgserve, Retries
 from imgserve.errors import ImageNotFound, Unauthorized
 
 Command = Callable[..., Any]
+T = TypeVar("T")
 _RETRIES = Retries(report=lambda error, wait: echo(f"imgserve: {error.detail} Next try in {wait:.1f} s.", err=True))
 
 
@@ -52,6 +53,28 @@ def command_line_errors(remote: Remote) -> Iterator[None]:
         raise click.ClickException(f"there is no image {image_id!r}" if image_id else error.detail) from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def prints(
+    line: Callable[[T], str], *, header: str = "", none: str = ""
+) -> Callable[[Callable[..., Iterable[T]]], Command]:
+    """Return a decorator that makes a command from a function: it connects, and prints what the function returns.
+
+    The function receives the client and the options of the command, without --json. `line` writes one result for
+    people; see `echo_all`.
+    """
+
+    def decorate(work: Callable[..., Iterable[T]]) -> Command:
+        @json_option
+        @click.pass_obj
+        @functools.wraps(work)
+        def command(remote: Remote, /, *, as_json: bool, **options: Any) -> None:
+            with connected(remote) as client:
+                echo_all(work(client, **options), line, as_json=as_json, header=header, none=none)
+
+        return command
+
+    return decorate
 
 
 class FocalPointText(click.ParamType[FocalPoint]):

@@ -1,17 +1,22 @@
 """Commands about renditions on a running server, and their URLs."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import click
 
 from imgserve.cli.main import Remote
-from imgserve.cli.output import Progress, counted, echo, echo_all, json_line, json_option, size_text
-from imgserve.cli.remote import connected, filter_options, selection
+from imgserve.cli.output import Progress, counted, echo, json_line, json_option, size_text
+from imgserve.cli.remote import connected, filter_options, prints, selection
 from imgserve.client import ImageUrls, Parameters
-from imgserve.client.api import Filters, Warmed
+from imgserve.client.api import Filters, Imgserve, Purged, Warmed
+
+
+def _purged_line(done: Purged) -> str:
+    return f"{counted(done.renditions, 'rendition')} of {counted(done.images, 'image')} purged"
 
 
 @click.command()
@@ -21,38 +26,18 @@ from imgserve.client.api import Filters, Warmed
 @click.option("--preset", help="Renditions of this preset.")
 @click.option("--all", "everything", is_flag=True, help="All renditions.")
 @click.option("--mezzanines", is_flag=True, help="Remove mezzanines too: the next pictures decode the originals again.")
-@json_option
-@click.pass_obj
-def purge(
-    remote: Remote,
-    *,
-    ids: tuple[str, ...],
-    prefix: str | None,
-    tag: str | None,
-    preset: str | None,
-    everything: bool,
-    mezzanines: bool,
-    as_json: bool,
-) -> None:
+@prints(_purged_line)
+def purge(client: Imgserve, *, ids: tuple[str, ...], mezzanines: bool, **selected: Any) -> Iterable[Purged]:
     """Purge the renditions of images, on all nodes and in caches in front. The next request renders them again."""
-    ways = [bool(ids), prefix is not None, tag is not None, preset is not None, everything]
+    ways = [bool(ids), *(value not in {None, False} for value in selected.values())]
     if not any(ways):
         raise click.UsageError("which images? Pass ids, or one of --prefix, --tag, --preset and --all")
     if sum(ways) > 1:
         raise click.UsageError("pass only one of image ids, --prefix, --tag, --preset and --all")
-    with connected(remote) as client:
-        if len(ids) > 1:
-            purged = client.purge_many(ids, mezzanines=mezzanines)
-        else:
-            [image_id] = ids or [None]
-            purged = client.purge(
-                image_id, prefix=prefix, tag=tag, preset=preset, everything=everything, mezzanines=mezzanines
-            )
-    echo_all(
-        [purged],
-        lambda done: f"{counted(done.renditions, 'rendition')} of {counted(done.images, 'image')} purged",
-        as_json=as_json,
-    )
+    if len(ids) > 1:
+        return [client.purge_many(ids, mezzanines=mezzanines)]
+    [image_id] = ids or [None]
+    return [client.purge(image_id, **selected, mezzanines=mezzanines)]
 
 
 @click.command()

@@ -1,39 +1,38 @@
 """Commands that delete images on a running server and restore them."""
 
 import sys
+from collections.abc import Iterator
 
 import click
 
 from imgserve.cli.main import Remote
 from imgserve.cli.output import counted, echo, echo_all, image_line, json_option, size_text, time_text
-from imgserve.cli.remote import connected, filter_options, selection
-from imgserve.client.api import Deleted, Filters, Imgserve, ServerUnreachable
+from imgserve.cli.remote import connected, filter_options, prints, selection
+from imgserve.client.api import Deleted, Filters, Image, Imgserve, ServerUnreachable
 from imgserve.errors import ImageNotFound, ImgserveError, TrashItemNotFound, Unauthorized
+
+
+def _deleted_line(deleted: Deleted) -> str:
+    if deleted.trash_item is None:
+        return f"deleted permanently: {deleted.image_id}"
+    return f"in the trash until {time_text(deleted.until)} as {deleted.trash_item}: {deleted.image_id}"
 
 
 @click.command()
 @click.argument("ids", nargs=-1)
 @filter_options
 @click.option("--yes", is_flag=True, help="Required to delete by filters.")
-@json_option
-@click.pass_obj
-def delete(remote: Remote, *, ids: tuple[str, ...], filters: Filters, yes: bool, as_json: bool) -> None:
+@prints(_deleted_line)
+def delete(client: Imgserve, *, ids: tuple[str, ...], filters: Filters, yes: bool) -> Iterator[Deleted]:
     """Move images to the trash, selected by IDS or by filters. The exit status is 1 if an id does not exist."""
     if filters and not yes:
         raise click.UsageError("this deletes every match: check with find first, then pass --yes")
-    with connected(remote) as client:
-        gone = client.delete_many(**selection(ids, filters))
-    echo_all(gone, _delete_line, as_json=as_json)
+    gone = client.delete_many(**selection(ids, filters))
+    yield from gone
     absent = [image_id for image_id in ids if image_id not in {deleted.image_id for deleted in gone}]
     for image_id in absent:
         echo(f"imgserve: {image_id}: {ImageNotFound().detail}", err=True)
     sys.exit(1 if absent else 0)
-
-
-def _delete_line(deleted: Deleted) -> str:
-    if deleted.trash_item is None:
-        return f"deleted permanently: {deleted.image_id}"
-    return f"in the trash until {time_text(deleted.until)} as {deleted.trash_item}: {deleted.image_id}"
 
 
 @click.command()
@@ -59,20 +58,20 @@ def trash(remote: Remote, *, empty: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="ITEM_OR_ID...")
-@json_option
-@click.pass_obj
-def restore(remote: Remote, *, names: tuple[str, ...], as_json: bool) -> None:
+@prints(image_line)
+def restore(client: Imgserve, *, names: tuple[str, ...]) -> Iterator[Image]:
     """Restore images by trash item, or by image id (the latest deletion)."""
     failed = False
-    with connected(remote) as client:
-        for name in names:
-            try:
-                echo_all([client.restore(_trash_item(client, name))], image_line, as_json=as_json)
-            except (ServerUnreachable, Unauthorized):
-                raise
-            except ImgserveError as error:
-                failed = True
-                echo(f"imgserve: {name}: {error.detail}", err=True)
+    for name in names:
+        try:
+            restored = client.restore(_trash_item(client, name))
+        except (ServerUnreachable, Unauthorized):
+            raise
+        except ImgserveError as error:
+            failed = True
+            echo(f"imgserve: {name}: {error.detail}", err=True)
+        else:
+            yield restored
     sys.exit(1 if failed else 0)
 
 
