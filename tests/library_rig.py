@@ -16,7 +16,7 @@ from imgserve.catalog import Catalog
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Details, Inspector, Rules
 from imgserve.library.record import ChangePublisher
-from imgserve.library.upload import Accepted
+from imgserve.library.upload import Accepted, Upload
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, Original, Rendition
 from imgserve.originals.incoming import Incoming
@@ -99,8 +99,7 @@ class Rig:
         return incoming
 
     async def upload(self, data: bytes, image_id: str | None = None, **given: Any) -> Accepted:
-        defaults: dict[str, Any] = {"details": NOTHING, "replace": False}
-        return await self.ingest.accept(self.incoming(data), image_id, **defaults | given)
+        return await self.ingest.accept(Upload(self.incoming(data), image_id, **given))
 
     def walked(self) -> list[Walked]:
         files = (self.tree.walk(prefix) for prefix in self.tree.prefixes)

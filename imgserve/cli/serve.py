@@ -16,9 +16,9 @@ from imgserve import __version__
 from imgserve.access.keys import create_key, key_file
 from imgserve.app import AppFactory, configure_logging, create_data_folder, data_folder, originals_of, server_processes
 from imgserve.cli.main import config_option
-from imgserve.client.urls import quoted_id
 from imgserve.config import Config
 from imgserve.config.load import settings_file
+from imgserve.http.headers import quoted_id
 from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run

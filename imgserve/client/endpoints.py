@@ -50,8 +50,9 @@ from imgserve.client.records import (
     reader,
 )
 from imgserve.client.transport import Connected, Retries, S, Sender, endpoint, stream
-from imgserve.client.urls import ImageUrls, api_path, encoded_id
+from imgserve.client.urls import ImageUrls
 from imgserve.errors import Forbidden, ImgserveError, Unauthorized
+from imgserve.http.headers import api_path, encoded_id
 from imgserve.transform import compose, read_parameters
 
 _PAGE = 500

@@ -5,17 +5,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, Literal, Unpack, cast
-from urllib.parse import quote
 
 from imgserve.client.parameters import Parameters
 from imgserve.client.srcset import Candidate, SrcsetPlan
 from imgserve.formats import FORMATS
+from imgserve.http.headers import encoded_id
 from imgserve.transform import compose, read_parameters, signed_url
 
 # An absolute URL, one with the scheme of the page, or a path on the page's own host, each without a slash at the end.
 _BASE = re.compile(r"((https?:)?//[^/?#\\\s\"'<>,]+)?(/[^/?#\\\s\"'<>,]+)*", re.IGNORECASE)
-_NOT_A_SEGMENT = frozenset({"", ".", ".."})
-_BEFORE_ACTION = re.compile(r"/(?=(?:purge|similar|transform|convert)(?:/|$))")
 _PATH_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _ATTRIBUTE = re.compile(r"[^\x00-\x20\x7f\"'<>/=]+")
 """HTML Standard, 13.1.2.3, without the characters beyond ASCII that it forbids too."""
@@ -34,34 +32,6 @@ def checked_base(base: str) -> str:
     if not _BASE.fullmatch(plain):
         raise ValueError(f"base: expected an address such as https://img.example.com/img, but received {base!r}")
     return plain
-
-
-def encoded_id(image_id: str) -> str:
-    """Return an image id percent-encoded; surrogate escapes become the bytes that they represent.
-
-    Raises:
-        ValueError: browsers would change the path, or the id cannot be encoded.
-    """
-    if not _NOT_A_SEGMENT.isdisjoint(image_id.split("/")):
-        raise ValueError(f'image id: expected a path without empty, "." and ".." parts, but received {image_id!r}')
-    return quoted_id(image_id)
-
-
-def quoted_id(image_id: str) -> str:
-    """Return the id of an existing image percent-encoded."""
-    return quote(image_id.encode("utf-8", "surrogateescape"))
-
-
-def api_path(image_id: str) -> str:
-    """Return the path of a record in the API.
-
-    Before a segment such as `purge`, the slash is escaped: otherwise a record that does not exist would be redirected
-    to the action.
-
-    Raises:
-        ValueError: as `encoded_id`.
-    """
-    return f"/api/images/{_BEFORE_ACTION.sub('%2F', encoded_id(image_id))}"
 
 
 class Html(str):

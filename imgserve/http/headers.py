@@ -1,4 +1,4 @@
-"""Headers, read and written.
+"""Headers, read and written, and image ids in paths.
 
 Of requests: Host (RFC 9112, section 3.2), API keys, Accept (RFC 9110, section 12.5.1). Of responses: caching,
 Cache-Status (RFC 9211), Server-Timing, Content-Disposition (RFC 6266), tags, CORS.
@@ -22,6 +22,8 @@ from imgserve.formats import FORMATS
 
 RawHeaders = list[tuple[bytes, bytes]]
 """Header fields as in ASGI."""
+_NOT_A_SEGMENT = frozenset({"", ".", ".."})
+_BEFORE_ACTION = re.compile(r"/(?=(?:purge|similar|transform|convert)(?:/|$))")
 # A name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without pct-encoding).
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
 
@@ -265,3 +267,31 @@ class Cors:
         if "*" in self.origins:
             return b"*"
         return origin.encode("latin-1") if origin is not None and origin in self.origins else None
+
+
+def encoded_id(image_id: str) -> str:
+    """Return an image id percent-encoded; surrogate escapes become the bytes that they represent.
+
+    Raises:
+        ValueError: browsers would change the path, or the id cannot be encoded.
+    """
+    if not _NOT_A_SEGMENT.isdisjoint(image_id.split("/")):
+        raise ValueError(f'image id: expected a path without empty, "." and ".." parts, but received {image_id!r}')
+    return quoted_id(image_id)
+
+
+def quoted_id(image_id: str) -> str:
+    """Return the id of an existing image percent-encoded."""
+    return quote(image_id.encode("utf-8", "surrogateescape"))
+
+
+def api_path(image_id: str) -> str:
+    """Return the path of a record in the API.
+
+    Before a segment such as `purge`, the slash is escaped: otherwise a record that does not exist would be redirected
+    to the action.
+
+    Raises:
+        ValueError: as `encoded_id`.
+    """
+    return f"/api/images/{_BEFORE_ACTION.sub('%2F', encoded_id(image_id))}"

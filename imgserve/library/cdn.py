@@ -14,8 +14,7 @@ from urllib.parse import quote
 import anyio
 import httpx2
 
-from imgserve.client.urls import quoted_id
-from imgserve.http.headers import EVERYTHING, image_tag
+from imgserve.http.headers import EVERYTHING, image_tag, quoted_id
 from imgserve.metrics import Metrics
 
 _logger = logging.getLogger(__name__)

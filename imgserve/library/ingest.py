@@ -23,15 +23,14 @@ from imgserve.errors import (
 )
 from imgserve.http.headers import preset_tag
 from imgserve.images.batches import batches
-from imgserve.library.inspect import Candidate, Details, Inspector, Recording, Rules
+from imgserve.library.inspect import Candidate, Inspector, Recording, Rules
 from imgserve.library.move import Mover
 from imgserve.library.record import ChangePublisher, NameLocks, Recorded, RecordWriter
 from imgserve.library.scan import FileRecorder
 from imgserve.library.trash import Deleted, Trash, TrashItem
 from imgserve.library.upload import Accepted, Upload, UploadAcceptor
 from imgserve.metrics import Metrics
-from imgserve.model import ImageRecord, Origin, Original
-from imgserve.originals.incoming import Incoming
+from imgserve.model import ImageRecord, Original
 from imgserve.originals.tree import Walked
 from imgserve.originals.writable import WritableOriginals
 
@@ -137,17 +136,7 @@ class IngestService:
             return bool(await self._records.forget([image_id]))
 
     @_uninterrupted
-    async def accept(
-        self,
-        incoming: Incoming,
-        image_id: str | None,
-        *,
-        details: Details,
-        origin: Origin = Origin.UPLOAD,
-        who: str = "",
-        replace: bool,
-        name: str = "",
-    ) -> Accepted:
+    async def accept(self, upload: Upload) -> Accepted:
         """Accept an image that was written to an incoming file. That file is gone afterwards in any case.
 
         The image is decoded before it is visible. Without an id it is named by its content, and its file name becomes
@@ -160,7 +149,6 @@ class IngestService:
             ReadOnlyOriginals, StorageFull: it cannot be stored.
             CatalogUnavailable: nothing was stored; or, as its text says, the next scan will record what was stored.
         """
-        upload = Upload(incoming, image_id, details, origin, who, replace, name)
         return await self._uploads.accept(upload)
 
     @_uninterrupted

@@ -1,9 +1,9 @@
 """Write an upload to a hidden file within limits, or fetch it from an address; accept it: place and record it."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 import anyio
 from anyio import to_thread
@@ -39,9 +39,10 @@ _Outcome = Literal["created", "replaced", "existing"]
 
 
 class UploadWriter:
-    """Writes one upload to an incoming file, with little in memory; the file is dropped unless it is handed over.
+    """Writes one upload to an incoming file, with little in memory.
 
-    The first bytes must look like an image, so that a video is rejected before it fills the disk.
+    As a context manager it drops the file at the end, unless the file was handed over. The first bytes must look like
+    an image, so that a video is rejected before it fills the disk.
     """
 
     def __init__(self, originals: WritableOriginals, max_bytes: int) -> None:
@@ -52,6 +53,12 @@ class UploadWriter:
         self._recognized = False
         self.size = 0
         """Bytes received."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.drop()
 
     async def write(self, data: bytes) -> None:
         """Add bytes.
@@ -155,12 +162,9 @@ class UploadReceiver:
         """
         if self._downloader is None:
             raise AddressRefused("This server does not fetch pictures from addresses.")
-        writer = self.file()
-        try:
+        async with self.file() as writer:
             name = await self._downloader.fetch(url, writer.write)
             return await writer.hand_over(), name
-        finally:
-            await writer.drop()
 
 
 async def dropped(incoming: Incoming) -> None:
@@ -176,13 +180,13 @@ class Upload:
     incoming: Incoming
     image_id: str | None
     """None to name it by its content."""
-    details: Details
-    origin: Origin
-    who: str
-    replace: bool
+    details: Details = field(default_factory=Details)
+    who: str = ""
+    replace: bool = False
     """Whether it may replace another file."""
-    name: str
+    name: str = ""
     """Name of the file as it was sent."""
+    origin: Origin = Origin.UPLOAD
 
 
 @dataclass(frozen=True, slots=True)

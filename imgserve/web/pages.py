@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 
 from imgserve.access.keys import Access
-from imgserve.client.urls import quoted_id
 from imgserve.errors import ConfigError, NotFound, every_error
+from imgserve.http.headers import quoted_id
 from imgserve.originals.folder import Originals
 from imgserve.web.documents import HTML, Readers, address, breakable, document, inline, restricted
 from imgserve.web.operations import Operations, is_local

@@ -10,7 +10,6 @@ from urllib.parse import quote, unquote_to_bytes
 from starlette.types import Scope, Send
 
 from imgserve.cache import RenditionKey, TierName
-from imgserve.client.urls import quoted_id
 from imgserve.errors import ImageNotFound
 from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
 from imgserve.http.headers import (
@@ -21,6 +20,7 @@ from imgserve.http.headers import (
     cache_control,
     content_disposition,
     file_name_for,
+    quoted_id,
     tags_of,
 )
 from imgserve.images.locate import CachedStat

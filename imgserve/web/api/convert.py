@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imgserve.access.keys import Scope
-from imgserve.client.urls import quoted_id
 from imgserve.errors import (
     BadImageId,
     DuplicateImage,
@@ -28,13 +27,13 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
-from imgserve.http.headers import AcceptClass, accept_class, content_disposition, file_name_for
+from imgserve.http.headers import AcceptClass, accept_class, content_disposition, file_name_for, quoted_id
 from imgserve.images.archive import archive_name, zipped
 from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
 from imgserve.images.warm import Progress, Warmer
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Details
-from imgserve.library.upload import Accepted, UploadReceiver
+from imgserve.library.upload import Accepted, Upload, UploadReceiver
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
@@ -303,16 +302,13 @@ class Conversions:
         if new_id is not None:
             self.receiving.check_id(new_id)
         converted = await self.converter.picture(image_id, steps)
-        writer = self.receiving.file()
-        try:
+        async with self.receiving.file() as writer:
             await writer.write(converted.rendition.data)
             incoming = await writer.hand_over()
-        finally:
-            await writer.drop()
         stem = image_id.rpartition("/")[2].rpartition(".")[0]
         details = Details(metadata={"made_from": image_id, "steps": list(steps.queries)})
         name = f"{stem}.{converted.extension}"
-        return await self.ingest.accept(incoming, new_id, details=details, who=who, replace=False, name=name)
+        return await self.ingest.accept(Upload(incoming, new_id, details, who, name=name))
 
     def _url(self, image_id: str, query: str) -> str:
         path = f"{self.prefix}/{quoted_id(image_id)}"

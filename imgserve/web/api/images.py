@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import Images, ImageSearch, Sort
-from imgserve.client.urls import quoted_id
 from imgserve.errors import BadCursor, ImageNotFound, PreconditionFailed, ReadOnlyOriginals, StorageFull
 from imgserve.formats import FORMATS
 from imgserve.http.conditional import match_holds
+from imgserve.http.headers import quoted_id
 from imgserve.library.ingest import IngestService
 from imgserve.library.record import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageQuery, ImageSearch
-from imgserve.client.urls import quoted_id
 from imgserve.errors import (
     BadImageId,
     ImageExists,
@@ -14,6 +13,7 @@ from imgserve.errors import (
     ReadOnlyOriginals,
     StorageFull,
 )
+from imgserve.http.headers import quoted_id
 from imgserve.images.batches import each
 from imgserve.images.convert import BulkConverter
 from imgserve.library.ingest import IngestService

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals, UnsupportedContent
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
 from imgserve.library.inspect import Details
-from imgserve.library.upload import UploadReceiver, UploadWriter, dropped
+from imgserve.library.upload import UploadReceiver, dropped
 from imgserve.model import FocalPoint
 from imgserve.originals.incoming import Incoming
 from imgserve.validation import expected, stated
@@ -248,7 +248,7 @@ class BodyReceiver:
 
     async def raw(self, stream: AsyncIterator[bytes], name: str) -> ReceivedFile:
         """Receive the whole body as one file."""
-        async with _writer(self._receiving) as writer:
+        async with self._receiving.file() as writer:
             async for piece in stream:
                 await writer.write(piece)
             self.files.append(file := ReceivedFile(name, await writer.hand_over()))
@@ -302,7 +302,7 @@ class BodyReceiver:
         if len(self.files) == self._max_files:
             raise BodyTooLarge(f"The request has more than {self._max_files} files.")
         file = ReceivedFile(name)
-        async with _writer(self._receiving) as writer:
+        async with self._receiving.file() as writer:
             async for piece in _part(events):
                 if file.error is None:  # the rest of a rejected file is read and ignored
                     with _own_error(file):
@@ -334,16 +334,6 @@ async def _part(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
             return
         if isinstance(event, bytes):
             yield event
-
-
-@contextlib.asynccontextmanager
-async def _writer(receiving: UploadReceiver) -> AsyncIterator[UploadWriter]:
-    """Yield the writer of a file that is deleted unless it is handed over."""
-    writer = receiving.file()
-    try:
-        yield writer
-    finally:
-        await writer.drop()
 
 
 def check_length(request: Request, most: int, kind: type[ImgserveError] = BodyTooLarge) -> None:

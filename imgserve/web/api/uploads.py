@@ -9,7 +9,6 @@ from pydantic import Field
 from starlette.requests import Request
 
 from imgserve.access.keys import Scope
-from imgserve.client.urls import api_path, quoted_id
 from imgserve.errors import (
     AddressRefused,
     BadImageId,
@@ -28,8 +27,9 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
+from imgserve.http.headers import api_path, quoted_id
 from imgserve.library.ingest import IngestService
-from imgserve.library.upload import Accepted, UploadReceiver
+from imgserve.library.upload import Accepted, Upload, UploadReceiver
 from imgserve.originals.writable import new_id
 from imgserve.web.api.endpoint import JSON, Answer, Body, Call, Model, endpoint
 from imgserve.web.api.images import ImageOut, Preconditions
@@ -327,8 +327,8 @@ class Uploads:
     async def _ingest_file(
         self, file: ReceivedFile, image_id: str | None, details: UploadDetails, who: str, *, replace: bool
     ) -> Accepted:
-        incoming, told = file.take(), details.details()
-        return await self.ingest.accept(incoming, image_id, details=told, who=who, replace=replace, name=file.name)
+        upload = Upload(file.take(), image_id, details.details(), who, replace=replace, name=file.name)
+        return await self.ingest.accept(upload)
 
     def _chosen_id(self, placed: Placed) -> str | None:
         """Return the valid id that the client chose, or None; whether it is free is checked later, with the bytes."""

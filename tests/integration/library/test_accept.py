@@ -18,6 +18,7 @@ from imgserve.errors import (
 )
 from imgserve.library.inspect import Details
 from imgserve.library.record import FILE_NAME, name_by_content
+from imgserve.library.upload import Upload
 from imgserve.model import FocalPoint, Limits, Origin
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 from tests.pictures import encoded, noise
@@ -268,7 +269,7 @@ async def test_a_folder_that_cannot_be_written_to_takes_nothing(rig: Rig, monkey
     incoming = rig.incoming(picture())
     monkeypatch.setattr(rig.originals, "place", refuse)
     with pytest.raises(ReadOnlyOriginals):
-        await rig.ingest.accept(incoming, "a.png", details=SAID, replace=False)
+        await rig.ingest.accept(Upload(incoming, "a.png", SAID))
     assert rig.leftovers() == []
     assert await rig.catalog.images.versions() == {}
 

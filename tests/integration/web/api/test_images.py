@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from imgserve.client.urls import api_path
 from imgserve.formats import FORMATS
+from imgserve.http.headers import api_path
 from imgserve.model import FocalPoint
 from tests.api_rig import Caller
 
