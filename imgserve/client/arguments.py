@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
-from imgserve.client.call import Pairs
-from imgserve.client.files import File, Progress
+from imgserve.client.call import Call, Pairs, json_reader, query_text
+from imgserve.client.files import File, Form, Progress, file_body
+from imgserve.client.records import Uploaded, reader
+from imgserve.http.headers import api_path
 from imgserve.transform import compose, read_parameters
 
 FocalPoint = tuple[float, float]
@@ -123,7 +125,7 @@ def encoded_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
         TypeError, ValueError: as `encoded`.
     """
     names = {"tags": "tag", "formats": "format"}
-    return {names.get(name, name): value for name, value in encoded(filters).items() if value is not None}
+    return {names.get(name, name): value for name, value in given(encoded(filters)).items()}
 
 
 def query(values: Mapping[str, Any]) -> Pairs:
@@ -162,6 +164,11 @@ def selections(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> list[di
     return [{"ids": listed[start : start + _IDS_PER_REQUEST]} for start in range(0, len(listed), _IDS_PER_REQUEST)]
 
 
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def step_texts(steps: Step | Iterable[Step]) -> list[str]:
     """Return steps of a transform, or several transforms, each as the query of a picture.
 
@@ -181,3 +188,20 @@ def texts(name: str, values: Iterable[str]) -> list[str]:
     if isinstance(values, str):
         raise TypeError(f"{name}: expected several, such as [{values!r}], but received {values!r}")
     return list(values)
+
+
+_LONG_QUERY = 2000
+"""Bytes; proxies accept URLs of 4 or 8 KB."""
+
+
+def upload_call(item: Upload, headers: Mapping[str, str] | None = None) -> Call[Uploaded]:
+    """Return the call that sends a file as the body, with a query; a long query becomes a form."""
+    fields, named = encoded(item.details), {"id": item.image_id, "folder": item.folder}
+    replaces = item.replace and item.image_id is not None
+    method, path = ("PUT", api_path(item.image_id or "")) if replaces else ("POST", "/api/images")
+    fields, body = fields if replaces else {**named, **fields}, file_body(item.file, item.progress)
+    pairs = query({**fields, "filename": body.name or None})
+    if len(query_text(pairs)) > _LONG_QUERY:
+        body, pairs = replace(body, form=Form(query(fields), body.name or "image")), ()
+    read = json_reader(reader(Uploaded))
+    return Call(method=method, path=path, read=read, query=pairs, file=body, headers=headers or {})

@@ -11,6 +11,7 @@ import httpx2
 
 from imgserve.client.errors import AnswerNotUnderstood, error_of
 from imgserve.client.files import FileBody
+from imgserve.client.records import Picture
 
 T = TypeVar("T")
 
@@ -89,6 +90,14 @@ def parsed(what: str, read: Callable[[Any], T], received: Any) -> T:
 def json_reader(read: Callable[[Any], T]) -> Callable[[httpx2.Response], T]:
     """Return a function that reads the JSON of a response."""
     return lambda response: read(json.loads(response.content) if response.content else None)
+
+
+def read_picture(response: httpx2.Response) -> Picture:
+    """Return the picture that a response carries."""
+    media_type = response.headers["content-type"]
+    if not media_type.startswith("image/"):
+        raise ValueError(f"expected a picture, but received {media_type}")
+    return Picture(response.content, media_type, response.headers.get("x-image-adjusted", ""))
 
 
 def query_text(pairs: Pairs) -> str:

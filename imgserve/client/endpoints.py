@@ -1,13 +1,8 @@
 """Every method of both clients that calls the API. `transport` explains the decorators."""
 
-import functools
-import json
-import operator
-import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 from urllib.parse import quote
 
 import httpx2
@@ -17,25 +12,22 @@ from imgserve.client.arguments import (
     Details,
     Filters,
     Listing,
-    Step,
     Upload,
     encoded,
     encoded_filters,
+    given,
     query,
-    selection,
-    selections,
-    step_texts,
     texts,
+    upload_call,
 )
-from imgserve.client.call import Call, T, json_reader, parsed, query_text
+from imgserve.client.call import T
 from imgserve.client.errors import ServerUnreachable
-from imgserve.client.files import File, Form, Progress, file_body
-from imgserve.client.parameters import Parameters
+from imgserve.client.files import File, Progress
+from imgserve.client.pictures import PictureEndpoints
 from imgserve.client.records import (
     Deleted,
     Image,
     Made,
-    Picture,
     Problem,
     Purged,
     Sent,
@@ -44,25 +36,20 @@ from imgserve.client.records import (
     TagCount,
     TrashItem,
     Uploaded,
-    Warmed,
     list_reader,
     page_reader,
     reader,
 )
-from imgserve.client.transport import Connected, Retries, S, Sender, endpoint, stream
+from imgserve.client.transport import Retries, S, Sender, endpoint, stream
 from imgserve.client.urls import ImageUrls
 from imgserve.errors import Forbidden, ImgserveError, Unauthorized
 from imgserve.http.headers import api_path, encoded_id
-from imgserve.transform import compose, read_parameters
 
 _PAGE = 500
 """Records per request."""
-_EXTENSION = re.compile(r"[A-Za-z0-9]+")
-_LONG_QUERY = 2000
-"""Bytes; proxies accept URLs of 4 or 8 KB."""
 
 
-class Endpoints(Connected[S]):
+class Endpoints(PictureEndpoints[S]):
     """The methods of a client of one server.
 
     Every method raises the errors of `imgserve.errors` that the server responds with, and ServerUnreachable.
@@ -110,14 +97,14 @@ class Endpoints(Connected[S]):
         **details: Unpack[Details],
     ) -> Uploaded:
         """Upload a file, under a chosen id, in a folder by its own name, or by default under an id of its content."""
-        return await self._upload(Upload(file, image_id, folder, progress, details))
+        return await self.sender.send(upload_call(Upload(file, image_id, folder, progress, details)))
 
     @endpoint
     async def upload_url(
         self, url: str, *, image_id: str | None = None, folder: str | None = None, **details: Unpack[Details]
     ) -> Uploaded:
         """Add a picture that the server downloads from a URL."""
-        document = _given({"url": url, "id": image_id, "folder": folder, **encoded(details)})
+        document = given({"url": url, "id": image_id, "folder": folder, **encoded(details)})
         return await self._json("POST", "/api/images", reader(Uploaded), document=document, slow=True)
 
     @endpoint
@@ -132,7 +119,9 @@ class Endpoints(Connected[S]):
     ) -> Uploaded:
         """Upload a file under a chosen id, replacing the image there, or with `create_only` a PreconditionFailed."""
         headers = {"if-none-match": "*"} if create_only else {}
-        return await self._upload(Upload(file, image_id, None, progress, details, replace=True), headers)
+        return await self.sender.send(
+            upload_call(Upload(file, image_id, None, progress, details, replace=True), headers)
+        )
 
     @endpoint
     async def get(self, image_id: str) -> Image:
@@ -215,13 +204,13 @@ class Endpoints(Connected[S]):
         mezzanines: bool = False,
     ) -> Purged:
         """Purge the renditions of one image, below a prefix, of a tag, of a preset, or all; also mezzanines if set."""
-        document = _given({"id": image_id, "prefix": prefix, "tag": tag, "preset": preset, "all": everything or None})
+        document = given({"id": image_id, "prefix": prefix, "tag": tag, "preset": preset, "all": everything or None})
         if len(document) != 1:
             raise ValueError("purge: expected one of an image id, prefix=, tag=, preset= and everything=True")
         if image_id is not None:
             path, options = f"/api/purge/{encoded_id(image_id)}", query({"mezzanines": mezzanines or None})
             return await self._json("POST", path, reader(Purged), query=options)
-        document |= _given({"mezzanines": mezzanines or None})
+        document |= given({"mezzanines": mezzanines or None})
         return await self._json("POST", "/api/purge", reader(Purged), document=document, slow=True)
 
     @endpoint
@@ -229,7 +218,7 @@ class Endpoints(Connected[S]):
         self, ids: Iterable[str] | None = None, *, mezzanines: bool = False, **filters: Unpack[Filters]
     ) -> Purged:
         """Purge the renditions of many images, selected by ids or by filters; also their mezzanines if set."""
-        more = _given({"mezzanines": mezzanines or None})
+        more = given({"mezzanines": mezzanines or None})
         return await self._bulk("/api/bulk/purge", reader(Purged), Purged(0, 0), ids, filters, **more)
 
     @endpoint
@@ -263,121 +252,6 @@ class Endpoints(Connected[S]):
         """Return totals of the cache, tier by tier."""
         return await self._json("GET", "/api/cache", dict)
 
-    @endpoint
-    async def convert(self, image_id: str, extension: str, **parameters: Unpack[Parameters]) -> Picture:
-        """Return a picture in the format of a file extension."""
-        plain, text = extension.removeprefix("."), compose(read_parameters(parameters))
-        if not _EXTENSION.fullmatch(plain):
-            raise ValueError(f"extension: expected one such as webp, but received {extension!r}")
-        path = f"/api/convert/{plain}/{encoded_id(image_id)}"
-        return await self.sender.send(Call(method="GET", path=f"{path}?{text}" if text else path, read=_picture))
-
-    @endpoint
-    async def transform(self, image_id: str, steps: Step | Iterable[Step]) -> Picture:
-        """Return a picture made in steps, each of which continues with the result of the one before."""
-        path, document = f"/api/transform/{encoded_id(image_id)}", {"steps": step_texts(steps), "output": "picture"}
-        return await self.sender.send(Call(method="POST", path=path, read=_picture, document=document))
-
-    @endpoint
-    async def transform_url(self, image_id: str, steps: Step | Iterable[Step]) -> str:
-        """Return the URL of such a picture."""
-        path, document = f"/api/transform/{encoded_id(image_id)}", {"steps": step_texts(steps), "output": "url"}
-        return await self._json("POST", path, lambda response: str(response["url"]), document=document)
-
-    @endpoint
-    async def transform_original(
-        self, image_id: str, steps: Step | Iterable[Step], *, new_id: str | None = None
-    ) -> Uploaded:
-        """Store such a picture as a new original."""
-        document = _given({"steps": step_texts(steps), "output": "original", "id": new_id})
-        return await self._json(
-            "POST", f"/api/transform/{encoded_id(image_id)}", reader(Uploaded), document=document, slow=True
-        )
-
-    @endpoint
-    async def transform_many(
-        self,
-        steps: Step | Iterable[Step],
-        ids: Iterable[str] | None = None,
-        *,
-        output: Literal["urls", "originals"] = "urls",
-        **filters: Unpack[Filters],
-    ) -> list[Made]:
-        """Return the URLs of such pictures of many images, or store them as new originals."""
-        read, listed = list_reader("results", Made), step_texts(steps)
-        return await self._bulk("/api/transform", read, [], ids, filters, steps=listed, output=output)
-
-    @endpoint
-    async def transform_zip(
-        self,
-        steps: Step | Iterable[Step],
-        ids: Iterable[str] | None = None,
-        *,
-        to: str | Path,
-        **filters: Unpack[Filters],
-    ) -> None:
-        """Write such pictures of many images to a ZIP file, which appears only when it is complete."""
-        document = {**selection(ids, filters), "steps": step_texts(steps), "output": "zip"}
-        await self.sender.save(
-            Call(method="POST", path="/api/transform", read=json_reader(dict), document=document, slow=True), Path(to)
-        )
-
-    @endpoint
-    async def originals_zip(
-        self, ids: Iterable[str] | None = None, *, to: str | Path, **filters: Unpack[Filters]
-    ) -> None:
-        """Write the originals of many images to a ZIP file, which appears only when it is complete."""
-        document = {**selection(ids, filters), "steps": ["format=original"], "output": "zip"}
-        await self.sender.save(
-            Call(method="POST", path="/api/transform", read=json_reader(dict), document=document, slow=True), Path(to)
-        )
-
-    @endpoint
-    async def original(self, image_id: str, *, to: str | Path) -> None:
-        """Write an original to a file, which appears only when it is complete."""
-        path = f"/api/original/{encoded_id(image_id)}"
-        await self.sender.save(Call(method="GET", path=path, read=json_reader(dict), slow=True), Path(to))
-
-    @stream
-    def warm(
-        self,
-        ids: Iterable[str] | None = None,
-        *,
-        presets: Iterable[str] = (),
-        transforms: Step | Iterable[Step] = (),
-        **filters: Unpack[Filters],
-    ) -> AsyncGenerator[Warmed]:
-        """Render pictures ahead of time while this is iterated, and report the progress."""
-        pictures = {"presets": texts("presets", presets), "transforms": step_texts(transforms)}
-        if not any(pictures.values()):
-            raise ValueError("warm: expected presets or transforms, but received neither")
-        return self._warm({**selection(ids, filters), **pictures})
-
-    @endpoint
-    async def picture(self, image_id: str, **parameters: Unpack[Parameters]) -> Picture:
-        """Return a picture as browsers receive it."""
-        path = self._pictures.url(image_id, **parameters)
-        return await self.sender.send(Call(method="GET", path=path, read=_picture, public=True))
-
-    async def _json(self, method: str, path: str, read: Callable[[Any], T], **request: Any) -> T:
-        return await self.sender.send(Call(method=method, path=path, read=json_reader(read), **request))
-
-    async def _bulk(
-        self,
-        path: str,
-        read: Callable[[Any], T],
-        empty: T,
-        ids: Iterable[str] | None,
-        filters: Mapping[str, Any],
-        **more: Any,
-    ) -> T:
-        """Send calls for selected images in parts of the size that a server accepts, and add up the results."""
-        parts = [
-            await self._json("POST", path, read, document={**part, **more}, slow=True)
-            for part in selections(ids, filters)
-        ]
-        return functools.reduce(operator.add, parts, empty)
-
     async def _pages(
         self, path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None
     ) -> AsyncGenerator[T]:
@@ -392,30 +266,6 @@ class Endpoints(Connected[S]):
             if cursor is None:
                 return
 
-    async def _warm(self, document: Mapping[str, Any]) -> AsyncGenerator[Warmed]:
-        progress = None
-        async for line in self.sender.lines(
-            Call(method="POST", path="/api/warm", read=json_reader(dict), document=document, slow=True)
-        ):
-            progress = parsed(f"warm: {line[:80]!r}", lambda text: reader(Warmed)(json.loads(text)), line)
-            yield progress
-        if progress is None or not progress.finished:
-            raise ServerUnreachable("warm: the answer broke off before all was done")
-
-    async def _upload(self, item: Upload, headers: Mapping[str, str] | None = None) -> Uploaded:
-        """Send a file as the body, with a query; a long query becomes a form."""
-        fields, named = encoded(item.details), {"id": item.image_id, "folder": item.folder}
-        replaces = item.replace and item.image_id is not None
-        method, path = ("PUT", api_path(item.image_id or "")) if replaces else ("POST", "/api/images")
-        fields, body = fields if replaces else {**named, **fields}, file_body(item.file, item.progress)
-        pairs = query({**fields, "filename": body.name or None})
-        if len(query_text(pairs)) > _LONG_QUERY:
-            body, pairs = replace(body, form=Form(query(fields), body.name or "image")), ()
-        read = json_reader(reader(Uploaded))
-        return await self.sender.send(
-            Call(method=method, path=path, read=read, query=pairs, file=body, headers=headers or {})
-        )
-
     async def _sent(self, file: File | Upload, folder: str | None, details: Details) -> Sent:
         """Upload one of many files, whose arguments override those of all.
 
@@ -426,19 +276,9 @@ class Endpoints(Connected[S]):
         below = None if item.image_id is not None else item.folder or folder
         try:
             merged = replace(item, folder=below, details=Details(**{**details, **item.details}))
-            return Sent(item.name, await self._upload(merged))
+            uploaded = await self.sender.send(upload_call(merged))
+            return Sent(item.name, uploaded)
         except (ImgserveError, OSError, TypeError, ValueError) as error:
             if isinstance(error, (ServerUnreachable, Unauthorized)) or type(error) is Forbidden:
                 raise
             return Sent(item.name, None, error)
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _picture(response: httpx2.Response) -> Picture:
-    media_type = response.headers["content-type"]
-    if not media_type.startswith("image/"):
-        raise ValueError(f"expected a picture, but received {media_type}")
-    return Picture(response.content, media_type, response.headers.get("x-image-adjusted", ""))

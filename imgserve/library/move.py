@@ -8,14 +8,7 @@ from pathlib import PurePosixPath
 from anyio import to_thread
 
 from imgserve.catalog import Catalog
-from imgserve.errors import (
-    BadImageId,
-    CatalogUnavailable,
-    ImageExists,
-    ImageNotFound,
-    ImgserveError,
-    OriginalChanged,
-)
+from imgserve.errors import BadImageId, CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalChanged
 from imgserve.formats import BY_EXTENSION, FORMATS
 from imgserve.library.inspect import Candidate, Inspector, Recording, Rules, is_same_file
 from imgserve.library.record import NameLocks, RecordWriter
