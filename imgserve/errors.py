@@ -19,7 +19,10 @@ The docstring of a class is its default sentence. Details that a client must not
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+
+_CAPITAL = re.compile("(?<!^)(?=[A-Z])")
 
 
 class ImgserveError(Exception):
@@ -28,6 +31,12 @@ class ImgserveError(Exception):
     status: int = 500
     """Set on the class; a client sets status and code on the error itself if it does not know the code."""
     code: str = "internal_error"
+    """Clients compare it, so it never changes; that of a class here is its name, unless the class states another."""
+
+    def __init_subclass__(cls) -> None:
+        """Set the code of a class of this module."""
+        if cls.__module__ == __name__ and "code" not in vars(cls):
+            cls.code = _CAPITAL.sub("_", cls.__name__).lower()
 
     def __init__(
         self, detail: str = "", *, retry_after: int | None = None, members: Mapping[str, object] | None = None
@@ -72,13 +81,10 @@ class BadRequest(ImgserveError):
     """The request could not be understood."""
 
     status = 400
-    code = "bad_request"
 
 
 class BadTransform(BadRequest):
     """The picture parameters could not be understood."""
-
-    code = "bad_transform"
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         """Use all mistakes, each a separate sentence."""
@@ -89,110 +95,83 @@ class BadTransform(BadRequest):
 class BadHost(BadRequest):
     """The Host header is missing, repeated or not a name of this server."""
 
-    code = "bad_host"
-
 
 class BadCursor(BadRequest):
     """The cursor does not belong to this list."""
 
-    code = "bad_cursor"
-
 
 class BadImageId(BadRequest):
     """No image can have this id."""
-
-    code = "bad_image_id"
 
 
 class Unauthorized(ImgserveError):
     """This needs a valid API key, in the header `Authorization: Bearer` or `X-API-Key`."""
 
     status = 401
-    code = "unauthorized"
 
 
 class Forbidden(ImgserveError):
     """This API key does not allow that."""
 
     status = 403
-    code = "forbidden"
 
 
 class ReadOnlyOriginals(Forbidden):
     """The folder of this original is read-only for this server."""
 
-    code = "read_only_originals"
-
 
 class OriginalsNotServed(Forbidden):
     """This server does not serve untouched originals by URL."""
 
-    code = "originals_not_served"
-
 
 class BadSignature(Forbidden):
     """The signature of this URL is missing or wrong."""
-
-    code = "bad_signature"
 
 
 class NotFound(ImgserveError):
     """There is nothing at this address."""
 
     status = 404
-    code = "not_found"
 
 
 class ImageNotFound(NotFound):
     """There is no image with this id."""
 
-    code = "image_not_found"
-
 
 class OriginalDenied(ImageNotFound):
     """The server may not read the file of this image; its owner or mode must change."""
-
-    code = "original_denied"
 
 
 class TrashItemNotFound(NotFound):
     """There is no such item in the trash."""
 
-    code = "trash_item_not_found"
-
 
 class LinkExpired(NotFound):
     """This link has expired."""
-
-    code = "link_expired"
 
 
 class MethodNotAllowed(ImgserveError):
     """This address does not support this method."""
 
     status = 405
-    code = "method_not_allowed"
 
 
 class ImageExists(ImgserveError):
     """An image with this id exists already."""
 
     status = 409
-    code = "image_exists"
 
 
 class DuplicateImage(ImgserveError):
     """An image with the same bytes exists already."""
 
     status = 409
-    code = "duplicate_image"
 
 
 class PreconditionFailed(ImgserveError):
     """The picture is not in the state that the request requires."""
 
     status = 412
-    code = "precondition_failed"
 
 
 class TooLarge(ImgserveError):
@@ -206,80 +185,64 @@ class BodyTooLarge(ImgserveError):
     """The body of the request is larger than this address accepts."""
 
     status = 413
-    code = "body_too_large"
 
 
 class UnsupportedImage(ImgserveError):
     """The original is not in an image format that this server reads."""
 
     status = 415
-    code = "unsupported_image"
 
 
 class UnsupportedContent(ImgserveError):
     """The body of the request has a type that this address does not accept."""
 
     status = 415
-    code = "unsupported_content"
 
 
 class RangeNotSatisfiable(ImgserveError):
     """The requested range is outside the picture."""
 
     status = 416
-    code = "range_not_satisfiable"
 
 
 class UnreadableImage(ImgserveError):
     """The original is damaged and cannot be decoded."""
 
     status = 422
-    code = "unreadable_image"
 
 
 class LimitExceeded(UnreadableImage):
     """The original exceeds a limit of this server."""
 
-    code = "limit_exceeded"
-
 
 class RenderTimeout(UnreadableImage):
     """Rendering this picture took longer than this server allows."""
 
-    code = "render_timeout"
-
 
 class RenderCrashed(UnreadableImage):
     """Decoding the original crashed the rendering process."""
-
-    code = "render_crashed"
 
 
 class IdempotencyConflict(ImgserveError):
     """The same idempotency key came with another request, or with one that is still in progress."""
 
     status = 422
-    code = "idempotency_conflict"
 
 
 class FetchFailed(ImgserveError):
     """The picture could not be fetched from its address."""
 
     status = 422
-    code = "fetch_failed"
 
 
 class FetchTooSlow(FetchFailed):
     """The server of the picture sends it too slowly."""
-
-    code = "fetch_too_slow"
 
 
 class AddressRefused(ImgserveError):
     """This server does not fetch from that address."""
 
     status = 422
-    code = "address_refused"
 
 
 class RateLimited(ImgserveError):
@@ -293,44 +256,32 @@ class Unavailable(ImgserveError):
     """The server cannot answer this right now; retry shortly."""
 
     status = 503
-    code = "unavailable"
 
 
 class OriginalChanged(Unavailable):
     """The original was replaced while it was read; retry."""
 
-    code = "original_changed"
-
 
 class OriginalUnsettled(Unavailable):
     """The original is still being written; retry shortly."""
-
-    code = "original_unsettled"
 
 
 class Busy(Unavailable):
     """The server is rendering as many pictures as it can; retry shortly."""
 
-    code = "busy"
-
 
 class CatalogUnavailable(Unavailable):
     """The catalog cannot be read or written right now; pictures are served without it."""
-
-    code = "catalog_unavailable"
 
 
 class StorageFull(ImgserveError):
     """There is no space left for originals."""
 
     status = 507
-    code = "storage_full"
 
 
 class ConfigError(ImgserveError):
     """The configuration has mistakes."""
-
-    code = "config_error"
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         """Use all mistakes, one line each."""

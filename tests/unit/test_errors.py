@@ -89,3 +89,17 @@ def test_members_are_a_copy() -> None:
 )
 def test_an_error_has_the_status_that_is_written_down(kind: type[ImgserveError], status: int) -> None:
     assert kind.status == status
+
+
+RELEASED = """
+    address_refused bad_cursor bad_host bad_image_id bad_request bad_signature bad_transform body_too_large busy
+    catalog_unavailable duplicate_image fetch_failed fetch_too_slow forbidden idempotency_conflict image_exists
+    image_not_found internal_error limit_exceeded link_expired method_not_allowed not_found original_changed
+    original_denied original_too_large original_unsettled originals_not_served precondition_failed
+    range_not_satisfiable read_only_originals render_crashed render_timeout storage_full trash_item_not_found
+    unauthorized unavailable unreadable_image unsupported_content unsupported_image
+"""
+
+
+def test_a_code_that_clients_know_stays() -> None:
+    assert set(RELEASED.split()) <= {kind.code for kind in ERRORS}
