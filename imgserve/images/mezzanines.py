@@ -74,7 +74,7 @@ class Mezzanines:
         """
         key = self.key(original)
         from_original = Start(megapixels=_megapixels(original, limits))
-        if off or not self.is_useful(original, transform, limits):
+        if off or not is_useful(original, transform, limits):
             yield from_original
             return
         while key.path not in self._failed:
@@ -111,7 +111,7 @@ class Mezzanines:
 
     async def peek(self, original: Original, transform: Transform, limits: Limits) -> Start:
         """Return the input of a rendering that makes no mezzanine, after waiting for one that is being made."""
-        if self.is_useful(original, transform, limits):
+        if is_useful(original, transform, limits):
             made = self._making.get(self.key(original).path)
             if made is not None:
                 await made.wait()
@@ -120,17 +120,6 @@ class Mezzanines:
                 return _start_from(found, original)
         return Start(megapixels=_megapixels(original, limits))
 
-    def is_useful(self, original: Original, transform: Transform | None, limits: Limits) -> bool:
-        """Return whether a mezzanine would serve a rendition, or without a transform, any."""
-        if not original.megapixels:
-            return False
-        size = Size(original.width, original.height)
-        if transform is None:
-            return is_worthwhile(original.format, size)
-        return expects_mezzanine(
-            original.format, size, transform, max_side=limits.output_side, max_pixels=limits.output_pixels
-        )
-
     @contextlib.asynccontextmanager
     async def ahead(self, original: Original, limits: Limits) -> AsyncIterator[Start]:
         """Yield where to write a mezzanine in the background; nowhere if there is one, or none is useful.
@@ -138,7 +127,8 @@ class Mezzanines:
         It may wait for its slot for long, so no request waits for it until `claim`: a client's picture overtakes it.
         """
         key, start = self.key(original), Start(megapixels=_megapixels(original, limits))
-        if not self.is_useful(original, None, limits) or await self._cache.mezzanine(key) is not None:
+        worthwhile = is_worthwhile(original.format, Size(original.width, original.height))
+        if not worthwhile or await self._cache.mezzanine(key) is not None:
             yield start
             return
         if not any(key.path in known for known in (self._ahead, self._making, self._failed)):
@@ -196,6 +186,17 @@ class Mezzanines:
 
     def _done(self, key: RenditionKey) -> None:
         self._making.pop(key.path).set()
+
+
+def is_useful(original: Original, transform: Transform, limits: Limits) -> bool:
+    """Return whether a mezzanine would serve a rendition."""
+    return expects_mezzanine(
+        original.format,
+        Size(original.width, original.height),
+        transform,
+        max_side=limits.output_side,
+        max_pixels=limits.output_pixels,
+    )
 
 
 def _megapixels(original: Original, limits: Limits) -> float:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from imgserve.cache import TierStats
 from imgserve.errors import Busy, ImgserveError, Unavailable
-from imgserve.geometry.reduction import mezzanine_bytes
+from imgserve.geometry.box import Size
+from imgserve.geometry.reduction import is_worthwhile, mezzanine_bytes
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
 
@@ -60,8 +61,10 @@ class MezzaninePrefetcher:
         return len(self._ready) + len(self._young)
 
     def add(self, original: Original) -> None:
-        """Add an original ahead of those added earlier; the oldest of too many are dropped."""
+        """Add an original for which a mezzanine is worthwhile ahead of those added earlier; drop the oldest of many."""
         self._arrivals.append(time.monotonic())
+        if not is_worthwhile(original.format, Size(original.width, original.height)):
+            return
         settled_in = self._renditions.settles_in(original)
         if settled_in > 0:
             self._number += 1
@@ -77,8 +80,7 @@ class MezzaninePrefetcher:
         while True:
             original = await self._next()
             try:
-                if self._renditions.can_prepare(original):
-                    await self._prepare(original)
+                await self._prepare(original)
             except Exception:
                 # The edge of a background task: the next original may succeed.
                 _logger.exception("the mezzanine of %s could not be prepared", original.image_id)

@@ -25,7 +25,7 @@ from imgserve.errors import (
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
-from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start
+from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start, is_useful
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original, Rendition
 from imgserve.pipeline.encode import EncoderSettings
@@ -206,10 +206,6 @@ class Renditions:
         age = time.time() - original.modified_ns / 1e9
         return 0.0 if abs(age) >= self.settings.settle else self.settings.settle - age
 
-    def can_prepare(self, original: Original) -> bool:
-        """Return whether a mezzanine of an original would be stored."""
-        return self._mezzanines.is_useful(original, None, self.settings.limits)
-
     def peek(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition in memory, or None, without counting this as use."""
         return self._cache.peek(key)
@@ -342,7 +338,7 @@ class Renditions:
         if not self.is_settled(original):
             raise OriginalUnsettled(retry_after=max(1, math.ceil(self.settings.settle)))
         self._failures.check(key)
-        if self._mezzanines.is_useful(original, transform, self.settings.limits):
+        if is_useful(original, transform, self.settings.limits):
             await self.prepare(original)
         start = await self._mezzanines.peek(original, transform, self.settings.limits)
         admitted = False
