@@ -36,6 +36,7 @@ def test_figures_of_both_tiers_and_of_memory_are_published(tmp_path: Path) -> No
             await cache.get(key(number))
             await cache.put(key(number), PICTURE)
             await cache.get(key(number))
+        await cache.maintain()
         for _ in range(2):
             await gauges.update()
         assert figure(metrics, "cache_entries", "memory") == figure(metrics, "cache_entries", "disk") == 3
