@@ -33,7 +33,7 @@ class RateLimiter:
         """When failed counters are tried again."""
 
     async def spend(self, kind: Kind, subject: str, rates: str, cost: int = 1) -> None:
-        """Count events of a subject; what is rejected does not count.
+        """Count events of a subject; what a rate rejects does not count for it and longer ones.
 
         Several rates are checked from the shortest period on, so that a burst that is rejected does not use up a day.
 
