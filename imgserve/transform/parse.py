@@ -120,14 +120,27 @@ class Pair:
 
 
 def split(raw: bytes | str) -> list[Pair]:
-    """Return the pairs of an `application/x-www-form-urlencoded` query; raise BadTransform if it is too long."""
+    """Return the pairs of an `application/x-www-form-urlencoded` query.
+
+    Raises:
+        BadTransform: it is too long.
+    """
+    return [read_pair(part) for part in split_parts(raw)]
+
+
+def split_parts(raw: bytes | str) -> list[bytes]:
+    """Return the pairs of a query as they are written.
+
+    Raises:
+        BadTransform: it is too long.
+    """
     data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
     if len(data) > MAX_BYTES:
         raise BadTransform([f"query: expected at most {MAX_BYTES} bytes, but received {len(data)}"])
     parts = [part for part in data.split(b"&") if part]
     if len(parts) > MAX_PAIRS:
         raise BadTransform([f"query: expected at most {MAX_PAIRS} parameters, but received {len(parts)}"])
-    return [read_pair(part) for part in parts]
+    return parts
 
 
 def decoded(part: bytes) -> tuple[bytes, bytes]:

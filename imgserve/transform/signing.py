@@ -6,12 +6,12 @@ same meaning, so a signature of the one kind is never a signature of another URL
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted
-from imgserve.transform.parse import Pair, decoded, is_signature, read_pair, split
+from imgserve.transform.parse import Pair, decoded, is_signature, read_pair, split_parts
 
 _SECONDS = re.compile(rb"[0-9]{1,12}")
 _SCHEME_AND_HOST = re.compile(r"(?:(?:https?:)?//[^/?#]+)?(?=/)", re.IGNORECASE)
@@ -38,11 +38,7 @@ def canonical_text(path: bytes | str, query: bytes | str = b"") -> str:
     Raises:
         BadTransform: the query is longer than a server accepts.
     """
-    signed = _without(_bytes(query), is_signature)
-    split(signed)
-    pairs = sorted(tuple(map(quote_from_bytes, decoded(part))) for part in signed.split(b"&") if part)
-    plain = quote_from_bytes(unquote_to_bytes(_bytes(path)))
-    return f"{plain}?{'&'.join(map('='.join, pairs))}" if pairs else plain
+    return _text(_bytes(path), split_parts(_without(_bytes(query), is_signature)))
 
 
 def sign(secret: str, path: bytes | str, query: bytes | str = b"") -> str:
@@ -80,18 +76,30 @@ def verify(secrets: Sequence[str], path: bytes, query: bytes) -> Verified | None
     Raises:
         BadTransform: the query is longer than a server accepts, or its signed expiry is not a time.
     """
-    received = [pair.value for pair in split(query) if is_signature(pair)]
-    if len(received) != 1:
+    pairs = [(part, read_pair(part)) for part in split_parts(query)]
+    signatures = [(part, pair.value) for part, pair in pairs if is_signature(pair)]
+    if len(signatures) != 1:
         return None
-    signed = _without(query, is_signature)
-    texts = canonical_text(path, signed).encode(), path + b"?" + signed if signed else path
+    [(signature_part, received)] = signatures
+    parts = query.split(b"&")
+    parts.remove(signature_part)
+    sent = b"&".join(parts)
+    texts = _text(path, filter(None, parts)).encode(), path + b"?" + sent if sent else path
     # Every comparison is made, so that the time does not depend on which one matches.
-    matches = [hmac.compare_digest(received[0], _hmac(secret, text).encode()) for secret in secrets for text in texts]
-    return Verified(_without(signed, _is_expiry), _expiry(signed)) if any(matches) else None
+    matches = [hmac.compare_digest(received, _hmac(secret, text).encode()) for secret in secrets for text in texts]
+    if not any(matches):
+        return None
+    expiries = {part: pair.value for part, pair in pairs if _is_expiry(pair)}
+    return Verified(b"&".join(part for part in parts if part not in expiries), _expiry(set(expiries.values())))
 
 
-def _expiry(query: bytes) -> int | None:
-    values = {pair.value for pair in split(query) if _is_expiry(pair)}
+def _text(path: bytes, parts: Iterable[bytes]) -> str:
+    pairs = sorted(tuple(map(quote_from_bytes, decoded(part))) for part in parts)
+    plain = quote_from_bytes(unquote_to_bytes(path))
+    return f"{plain}?{'&'.join(map('='.join, pairs))}" if pairs else plain
+
+
+def _expiry(values: Collection[bytes]) -> int | None:
     if len(values) > 1:
         raise BadTransform(["expires: given twice with different values"])
     for value in values:
