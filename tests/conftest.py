@@ -1,6 +1,13 @@
 """What holds for every test."""
 
+import os
+import sys
+
 from hypothesis import HealthCheck, settings
+
+# Hundreds of processes are started, each of which would compile every module that it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A shared, busy machine is no reason to fail: a property holds or not, however long an example takes.
 settings.register_profile("imgserve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
