@@ -1,4 +1,4 @@
-"""Run Python programs in a fork of a process that has imported the libraries: most of a server's start is imports.
+"""Run Python programs in a fork of a process that has imported the package: most of a server's start is imports.
 
 The fork has its own arguments, environment, folder and outputs, as a fresh interpreter would. What differs is the
 command line that other processes see. Tests of the command itself start an interpreter.
@@ -11,6 +11,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -26,8 +27,12 @@ _LIBRARIES = [
     "asyncpg",
     "click",
     "httpx2",
-    "imgserve.config",
-    "imgserve.web.api.images",
+    "imgserve.app",
+    "imgserve.cli.images",
+    "imgserve.cli.local",
+    "imgserve.cli.main",
+    "imgserve.cli.serve",
+    "imgserve.server.supervisor",
     "jinja2",
     "pi_heif",
     "prometheus_client",
@@ -61,7 +66,7 @@ class PreforkedProcess:
                 target=_run, args=(list(command), str(cwd), dict(env), writers)
             )
             self._process.start()
-        readers: list[TextIO] = [os.fdopen(reader, errors="replace") for reader, _ in ends]
+        readers: list[TextIO] = [os.fdopen(reader, errors="surrogateescape") for reader, _ in ends]
         self.stderr: TextIO | None = readers[0]
         self.stdout: TextIO | None = readers[1] if stdout else None
         assert self._process.pid is not None
@@ -104,6 +109,16 @@ class PreforkedProcess:
     def kill(self) -> None:
         """Send SIGKILL."""
         self._process.kill()
+
+
+def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return its outputs, as `subprocess.run` does."""
+    with PreforkedProcess(command, cwd=cwd, env=env, stdout=True) as process, ThreadPoolExecutor(1) as reader:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        errors = reader.submit(process.stderr.read)
+        output = process.stdout.read()
+        return subprocess.CompletedProcess(command, process.wait(PATIENCE), output, errors.result())
 
 
 def _run(command: list[str], cwd: str, env: dict[str, str], outputs: list[Connection]) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,7 +18,7 @@ import httpx2
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.prefork import PATIENCE, ROOT, PreforkedProcess
+from tests.prefork import PATIENCE, ROOT, PreforkedProcess, run
 
 T = TypeVar("T")
 
@@ -38,17 +37,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 def imgserve(*arguments: object, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command of imgserve to its end."""
-    command = [sys.executable, "-m", "imgserve", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        timeout=PATIENCE,
-        check=False,
-    )
+    return run(["-m", "imgserve", *map(str, arguments)], cwd=cwd, env=environment(**settings))
 
 
 @dataclass(frozen=True, slots=True)

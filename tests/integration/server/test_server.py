@@ -5,8 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ import psutil
 import pytest
 
 import imgserve
-from tests.prefork import PATIENCE
+from tests.prefork import PATIENCE, PreforkedProcess
 from tests.servers import command_of, until
 
 SCRIPT = Path(__file__).with_name("serve_app.py")
@@ -25,7 +23,7 @@ SCRIPT = Path(__file__).with_name("serve_app.py")
 class Served:
     """A running server, and what it has written."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: PreforkedProcess) -> None:
         self.process = process
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -70,9 +68,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
             "TEST_FAIL": fail,
             "TMPDIR": str(tmp_path),
         }
-        command = [sys.executable, str(SCRIPT), json.dumps({"port": 0, "grace": 5, **options})]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-        started.append(Served(process))
+        command = [str(SCRIPT), json.dumps({"port": 0, "grace": 5, **options})]
+        started.append(Served(PreforkedProcess(command, env=environment)))
         return started[-1]
 
     yield begin
@@ -83,8 +80,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 child.kill()
             served.process.kill()
         served.process.wait(PATIENCE)
-        if served.process.stderr is not None:
-            served.process.stderr.close()
+        served.process.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
