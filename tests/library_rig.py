@@ -22,12 +22,14 @@ from imgserve.model import Facts, Limits, Original, Rendition
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.tree import OriginalsTree, Walked
 from imgserve.originals.writable import WritableOriginals
+from imgserve.rendering.pool import ProcessPool, RecyclePolicy
 from imgserve.rendering.wire import InspectJob, ProcessLimits
 from imgserve.rendering.workers import Admission, Workers
 from tests.catalogs import opened
 from tests.pictures import encoded, quarters
 
 NOTHING = Details()
+_PROCESSES = 2
 PATIENCE = 30.0
 """Seconds that a change waits for the database: this machine may be busy."""
 
@@ -69,6 +71,24 @@ class CountingWorkers(Workers):
     async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
         self.paths.append(job.path)
         return await super().inspect(job, megapixels=megapixels, background=background)
+
+
+class LentPool(ProcessPool):
+    """Rendering processes that one rig after another uses: starting them takes longer than most tests."""
+
+    async def close(self) -> None:
+        """Leave the processes to the next rig."""
+
+
+@asynccontextmanager
+async def lent_pool() -> AsyncIterator[ProcessPool]:
+    """Start processes for rigs of the same event loop, and end them after the last."""
+    pool = LentPool(_PROCESSES, ProcessLimits(), Metrics(CollectorRegistry()), RecyclePolicy())
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await ProcessPool.close(pool)
 
 
 @dataclass
@@ -143,9 +163,18 @@ class Rig:
 
 @asynccontextmanager
 async def open_rig(
-    folder: Path, address: str, *, limits: Limits | None = None, mounts: Collection[str] = (), **given: Any
+    folder: Path,
+    address: str,
+    *,
+    pool: ProcessPool | None = None,
+    limits: Limits | None = None,
+    mounts: Collection[str] = (),
+    **given: Any,
 ) -> AsyncIterator[Rig]:
-    """Build everything over a folder, and others beside it that are only read, and take it down."""
+    """Build everything over a folder, and others beside it that are only read, and take it down.
+
+    Without a pool it has rendering processes of its own.
+    """
     rules = Rules(**{"settle": 0.0} | given)
     root, metrics, ear = folder / "originals", Metrics(CollectorRegistry()), Ear()
     root.mkdir(exist_ok=True)
@@ -153,12 +182,14 @@ async def open_rig(
     originals = WritableOriginals(root, places, settle=rules.settle, refused=rules.refused)
     tree = OriginalsTree({"": root} | places)
     cache = TieredCache(MemoryTier(10**6), DiskTier(folder / "cache", 10**7), MezzanineTier(folder / "cache", 10**7))
-    admission = Admission(2, waiting=100, waiting_megapixels=10_000)
-    workers = CountingWorkers(2, admission, time_limit=30, process_limits=ProcessLimits(), metrics=metrics)
+    admission = Admission(_PROCESSES, waiting=100, waiting_megapixels=10_000)
+    workers = CountingWorkers(_PROCESSES, admission, time_limit=30, process_limits=ProcessLimits(), metrics=metrics)
+    workers._pool = pool or workers._pool
     workers.paths, forgotten = [], list[str]()
     inspector = Inspector(originals, workers, limits or Limits(), rules)
     async with opened(address, patience=PATIENCE) as catalog:
-        await workers.open()
+        if pool is None:
+            await workers.open()
         ingest = IngestService(
             originals,
             catalog,

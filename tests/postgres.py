@@ -45,15 +45,15 @@ class Server:
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", f"--pgdata={self._folder}/data", "-w", "-m", mode, "stop")
 
-    def new_database(self) -> str:
-        """Make an empty database; tell its address."""
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database, empty or as another one is that nobody uses; tell its address."""
         name = f"imgserve_{secrets.token_hex(6)}"
-        self._run("createdb", f"--host={self._folder}", "--username=imgserve", "--strategy=wal_log", name)
+        origin = f"--template={_name_in(template)}"
+        self._run("createdb", f"--host={self._folder}", "--username=imgserve", "--strategy=wal_log", origin, name)
         return f"postgresql://imgserve@/{name}?host={self._folder}"
 
     def drop_database(self, url: str) -> None:
-        name = url.rpartition("/")[0] and url.split("@/")[1].partition("?")[0]
-        self._run("dropdb", f"--host={self._folder}", "--username=imgserve", "--force", name)
+        self._run("dropdb", f"--host={self._folder}", "--username=imgserve", "--force", _name_in(url))
 
     def _run(self, program: str, *arguments: str) -> None:
         # Not captured through pipes: the server would inherit them, and reading them would never end.
@@ -83,6 +83,11 @@ def serving() -> Iterator[Server]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+def _name_in(url: str) -> str:
+    """Return the name of a database from its address."""
+    return url.rpartition("@/")[2].partition("?")[0]
 
 
 def _account() -> str | None:

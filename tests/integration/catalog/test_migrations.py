@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,20 @@ from imgserve.catalog.migrations.upgrade import upgrade
 from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, as_row, metadata
 from imgserve.errors import CatalogUnavailable
 from tests.catalogs import Catalog, opened, put, record
+from tests.integration.catalog.conftest import DATABASES
 from tests.postgres import Server
 from tests.prefork import PreforkedProcess
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=DATABASES)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/catalog.sqlite"
+    server: Server = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 def _undeclared(_item: Any, name: str | None, _kind: str, _reflected: bool, _other: Any) -> bool:

@@ -1,5 +1,6 @@
 """Images found: filters, order, pages, text, equal bytes, likeness. Both databases find the same."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from imgserve.catalog import ImageQuery, Sort, Totals
 from imgserve.errors import BadCursor
 from imgserve.model import ImageRecord, Origin
-from tests.catalogs import START, Catalog, ids, put, put_many, record
+from tests.catalogs import START, Catalog, ids, opened, put, put_many, record
 
 pytestmark = pytest.mark.anyio
 
@@ -23,12 +24,19 @@ BYTES = {"red": 10, "blue": 30, "x": 20, "tower": 20, "raw": 2**40}
 NAMES = dict(zip(BYTES, (one.image_id for one in SHELF), strict=True))
 
 
-async def found(catalog: Catalog, query: ImageQuery) -> set[str]:
-    await put_many(catalog.images, SHELF)
+@pytest.fixture(scope="module")
+async def shelf(shared_address: str) -> AsyncIterator[Catalog]:
+    """Fill one catalog for all queries."""
+    async with opened(shared_address) as catalog:
+        await put_many(catalog.images, SHELF)
+        yield catalog
+
+
+async def found(shelf: Catalog, query: ImageQuery) -> set[str]:
     names = {image_id: name for name, image_id in NAMES.items()}
-    page = await catalog.search.page(query)
+    page = await shelf.search.page(query)
     chosen = {names[one.image_id] for one in page.records}
-    assert await catalog.search.totals(query) == Totals(len(chosen), sum(BYTES[name] for name in chosen))
+    assert await shelf.search.totals(query) == Totals(len(chosen), sum(BYTES[name] for name in chosen))
     return chosen
 
 
@@ -73,8 +81,8 @@ def at(second: int) -> Any:
     ],
     ids=repr,
 )
-async def test_a_filter_finds(catalog: Catalog, query: ImageQuery, names: str) -> None:
-    assert await found(catalog, query) == set(names.split())
+async def test_a_filter_finds(shelf: Catalog, query: ImageQuery, names: str) -> None:
+    assert await found(shelf, query) == set(names.split())
 
 
 @pytest.mark.parametrize(
@@ -119,8 +127,8 @@ async def test_a_filter_finds(catalog: Catalog, query: ImageQuery, names: str) -
     ],
     ids=lambda value: ascii(value)[:30],
 )
-async def test_a_text_finds(catalog: Catalog, text: str, names: str) -> None:
-    assert await found(catalog, ImageQuery(text=text)) == set(names.split())
+async def test_a_text_finds(shelf: Catalog, text: str, names: str) -> None:
+    assert await found(shelf, ImageQuery(text=text)) == set(names.split())
 
 
 async def test_words_follow_what_changes(catalog: Catalog) -> None:

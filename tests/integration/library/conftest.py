@@ -5,13 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.catalog.conftest import address, anyio_backend, postgres
-from tests.library_rig import Rig, open_rig
+from imgserve.rendering.pool import ProcessPool
+from tests.integration.catalog.conftest import address, anyio_backend, postgres, postgres_template, sqlite_template
+from tests.library_rig import Rig, lent_pool, open_rig
 
-__all__ = ["address", "anyio_backend", "postgres", "rig"]
+__all__ = ["address", "anyio_backend", "pool", "postgres", "postgres_template", "rig", "sqlite_template"]
+
+
+@pytest.fixture(scope="module")
+async def pool() -> AsyncIterator[ProcessPool]:
+    """Rendering processes for the rigs of a module."""
+    async with lent_pool() as processes:
+        yield processes
 
 
 @pytest.fixture
-async def rig(tmp_path: Path, address: str) -> AsyncIterator[Rig]:
-    async with open_rig(tmp_path, address, trash_seconds=3600) as made:
+async def rig(tmp_path: Path, address: str, pool: ProcessPool) -> AsyncIterator[Rig]:
+    async with open_rig(tmp_path, address, pool=pool, trash_seconds=3600) as made:
         yield made

@@ -20,6 +20,7 @@ from imgserve.library.inspect import Details
 from imgserve.library.record import FILE_NAME, name_by_content
 from imgserve.library.upload import Upload
 from imgserve.model import FocalPoint, Limits, Origin
+from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 from tests.pictures import encoded, noise
 
@@ -75,13 +76,15 @@ async def test_what_is_no_usable_image_leaves_nothing(rig: Rig, data: bytes, err
     assert await rig.catalog.images.versions() == {}
 
 
-async def test_what_is_too_large_or_of_a_refused_format_is_refused(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address, limits=Limits(original_bytes=150), refused=("jpg",)) as rig:
+async def test_what_is_too_large_or_of_a_refused_format_is_refused(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
+    async with open_rig(tmp_path, address, pool=pool, limits=Limits(original_bytes=150), refused=("jpg",)) as rig:
         with pytest.raises(TooLarge):
             await rig.upload(picture() + bytes(100), "a.png")
         with pytest.raises((TooLarge, UnsupportedImage)):
             await rig.upload(picture(0, "jpg"), "a.jpg")
-    async with open_rig(tmp_path, address, refused=("jpg",)) as rig:
+    async with open_rig(tmp_path, address, pool=pool, refused=("jpg",)) as rig:
         with pytest.raises(UnsupportedImage, match="does not serve jpg"):
             await rig.upload(picture(0, "jpg"), "a.png")
         assert files(rig) == set()
@@ -159,8 +162,8 @@ async def test_the_same_bytes_at_another_id_are_another_image_and_reported(rig: 
     assert [(one.record, one.distance) for one in second.similar] == [(first.record, 0)]
 
 
-async def test_duplicates_are_refused_where_the_rule_says_so(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address, duplicates="refuse") as rig:
+async def test_duplicates_are_refused_where_the_rule_says_so(tmp_path: Path, address: str, pool: ProcessPool) -> None:
+    async with open_rig(tmp_path, address, pool=pool, duplicates="refuse") as rig:
         await rig.upload(picture(), "a.png")
         for image_id in (None, "b.png", "a.png"):
             with pytest.raises(DuplicateImage) as caught:
@@ -222,8 +225,10 @@ async def test_of_many_uploads_to_one_id_at_once_the_last_counts_whole(rig: Rig)
     assert len(rig.ingest.locks) == 0
 
 
-async def test_two_ingest_services_of_two_processes_agree_in_the_end(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address) as one, open_rig(tmp_path, address) as other:
+async def test_two_ingest_services_of_two_processes_agree_in_the_end(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
+    async with open_rig(tmp_path, address, pool=pool) as one, open_rig(tmp_path, address, pool=pool) as other:
         for turn in range(6):
             await asyncio.gather(
                 one.upload(picture(2 * turn), "a.png", replace=True),
@@ -235,8 +240,10 @@ async def test_two_ingest_services_of_two_processes_agree_in_the_end(tmp_path: P
             assert record.version == one.originals.stat("a.png").version
 
 
-async def test_a_file_seen_by_a_scan_while_it_is_uploaded_keeps_what_was_said(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address) as one, open_rig(tmp_path, address) as other:
+async def test_a_file_seen_by_a_scan_while_it_is_uploaded_keeps_what_was_said(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
+    async with open_rig(tmp_path, address, pool=pool) as one, open_rig(tmp_path, address, pool=pool) as other:
         for turn in range(6):
             name = f"{turn}.png"
 

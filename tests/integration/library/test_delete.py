@@ -11,6 +11,7 @@ from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals, Trash
 from imgserve.library.inspect import Details
 from imgserve.library.trash import Deleted
 from imgserve.model import FocalPoint
+from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 
 pytestmark = pytest.mark.anyio
@@ -50,8 +51,8 @@ async def test_a_deleted_image_is_in_the_trash_and_comes_back_as_it_was(rig: Rig
     assert len(rig.inspected) == 1
 
 
-async def test_without_trash_it_is_gone(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address) as rig:
+async def test_without_trash_it_is_gone(tmp_path: Path, address: str, pool: ProcessPool) -> None:
+    async with open_rig(tmp_path, address, pool=pool) as rig:
         await rig.upload(picture(), "a.png")
         assert await rig.ingest.delete("a.png") == Deleted("a.png")
         assert await rig.ingest.trash() == []
@@ -64,9 +65,9 @@ async def test_what_is_not_there_cannot_be_deleted(rig: Rig) -> None:
             await rig.ingest.delete(image_id)
 
 
-async def test_what_is_only_read_stays_and_blocks_nobody(tmp_path: Path, address: str) -> None:
+async def test_what_is_only_read_stays_and_blocks_nobody(tmp_path: Path, address: str, pool: ProcessPool) -> None:
     (tmp_path / "archive").mkdir()
-    async with open_rig(tmp_path, address, mounts=["archive"]) as rig:
+    async with open_rig(tmp_path, address, pool=pool, mounts=["archive"]) as rig:
         (tmp_path / "archive/a.png").write_bytes(picture())
         rig.put("b.png", picture(1))
         await rig.scan()

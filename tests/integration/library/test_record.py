@@ -8,6 +8,7 @@ import pytest
 from imgserve.errors import OriginalUnsettled, Unavailable
 from imgserve.library.inspect import Recording
 from imgserve.model import FocalPoint, Limits, Origin
+from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 
 pytestmark = pytest.mark.anyio
@@ -75,11 +76,11 @@ async def test_what_is_no_usable_image_is_a_problem_and_no_record(rig: Rig, data
     assert rig.figure("watch", "problem") == 1
 
 
-async def test_a_problem_stays_until_its_file_changes(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address, limits=Limits(original_pixels=100)) as rig:
+async def test_a_problem_stays_until_its_file_changes(tmp_path: Path, address: str, pool: ProcessPool) -> None:
+    async with open_rig(tmp_path, address, pool=pool, limits=Limits(original_pixels=100)) as rig:
         rig.put("a.png", picture())
         assert (await rig.ingest.record("a.png")).problem is not None
-    async with open_rig(tmp_path, address) as rig:
+    async with open_rig(tmp_path, address, pool=pool) as rig:
         assert await rig.scan() == {"a.png": "problem"}
         rig.put("a.png", picture(1))
         assert await rig.scan() == {"a.png": "created"}
@@ -102,8 +103,8 @@ async def test_an_image_that_becomes_a_problem_is_no_record_any_more_and_back_wh
     assert await rig.catalog.problems.get("a.png") is None
 
 
-async def test_a_young_file_that_is_cut_may_still_be_written(tmp_path: Path, address: str) -> None:
-    async with open_rig(tmp_path, address, settle=30.0) as rig:
+async def test_a_young_file_that_is_cut_may_still_be_written(tmp_path: Path, address: str, pool: ProcessPool) -> None:
+    async with open_rig(tmp_path, address, pool=pool, settle=30.0) as rig:
         rig.put("a.png", picture()[:-30])
         with pytest.raises(OriginalUnsettled):
             await rig.ingest.record("a.png")

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.rendering.pool import ProcessPool
 from tests.api_rig import Caller, calling
-from tests.integration.catalog.conftest import address, anyio_backend, postgres
+from tests.integration.catalog.conftest import address, anyio_backend, postgres, postgres_template, sqlite_template
+from tests.integration.library.conftest import pool
 
-__all__ = ["address", "anyio_backend", "api", "postgres"]
+__all__ = ["address", "anyio_backend", "api", "pool", "postgres", "postgres_template", "sqlite_template"]
 
 
 @pytest.fixture
-async def api(tmp_path: Path, address: str) -> AsyncIterator[Caller]:
-    async with calling(tmp_path, address) as made:
+async def api(tmp_path: Path, address: str, pool: ProcessPool) -> AsyncIterator[Caller]:
+    async with calling(tmp_path, address, pool=pool) as made:
         yield made
