@@ -1,11 +1,13 @@
 """Serve the OpenAPI document, and the same as an HTML page."""
 
+import functools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import escape
 from starlette.requests import Request
@@ -25,13 +27,24 @@ _BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "b
 
 
 class ApiDocument:
-    """The OpenAPI document and its page."""
+    """The OpenAPI document and its page, both written at the first request: that takes most of the time of a start."""
 
     def __init__(self, endpoints: Collection[Endpoint], static: Path, *, prefix: str, version: str) -> None:
-        """Create both from the endpoints, the path of all pictures, and the template among the static files."""
-        self.document = openapi(endpoints, prefix=prefix, version=version)
-        self._json = json.dumps(self.document, indent=1).encode()
-        self._page = page(self.document, static)
+        """Use the endpoints, the path of all pictures, and the template among the static files."""
+        self._openapi = functools.partial(openapi, endpoints, prefix=prefix, version=version)
+        self._static = static
+
+    @functools.cached_property
+    def _document(self) -> Document:
+        return self._openapi()
+
+    @functools.cached_property
+    def _json(self) -> bytes:
+        return json.dumps(self._document, indent=1).encode()
+
+    @functools.cached_property
+    def _page(self) -> str:
+        return page(self._document, self._static)
 
     def routes(self, access: Access, readers: Readers) -> list[BaseRoute]:
         """Return the routes of both."""
@@ -42,11 +55,12 @@ class ApiDocument:
 
     async def json(self, request: Request) -> Response:
         """Return the document."""
-        return document(request, self._json, JSON)
+        return document(request, await to_thread.run_sync(lambda: self._json), JSON)
 
     async def page(self, request: Request) -> Response:
         """Return the page; its examples have the address that the client used."""
-        return document(request, self._page.replace(_ADDRESS, str(escape(address(request)))).encode(), HTML)
+        page = await to_thread.run_sync(lambda: self._page)
+        return document(request, page.replace(_ADDRESS, str(escape(address(request)))).encode(), HTML)
 
 
 def page(document: Document, static: Path) -> str:
