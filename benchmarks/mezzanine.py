@@ -21,10 +21,11 @@ from typing import Any
 import pyvips
 
 from benchmarks.ssim import Likeness, flattened
+from imgserve.geometry.box import Size
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, Level, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, finished, render
 from imgserve.transform import Transform
@@ -97,7 +98,7 @@ def _cell(data: bytes, form: Form, order: Order) -> str:
 
 def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
     mezzanine = decoded.mezzanine()
-    full = mezzanine.levels[0]
+    full = mezzanine.levels[0].open()
     spent = _once(lambda: write_mezzanine(path, mezzanine))
     yield Form("plain pixels", path.stat().st_size, spent, lambda _: _mapped(path))
     for quality in (95, 90):
@@ -109,7 +110,7 @@ def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
             width = transform.width if isinstance(transform.width, int) else full.width
             shrink = next((shrink for shrink in (4, 2) if full.width >= 2 * shrink * width), 1)
             level = pyvips.Image.jpegload_buffer(packed, shrink=shrink, access="sequential")
-            return replace(mezzanine, levels=[level])
+            return replace(mezzanine, levels=[Level(Size(level.width, level.height), level.copy)])
 
         yield Form(f"JPEG {quality}, 4:4:4", len(packed), spent, from_jpeg)
     if importlib.util.find_spec("zstandard"):
@@ -121,7 +122,8 @@ def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
         def from_zstandard(_: Transform) -> Mezzanine:
             unpacked = zstandard.ZstdDecompressor().decompress(packed)
             level = pyvips.Image.new_from_memory(unpacked, full.width, full.height, full.bands, "uchar")
-            return replace(mezzanine, levels=[level.copy(interpretation=full.interpretation)])
+            level = level.copy(interpretation=full.interpretation)
+            return replace(mezzanine, levels=[replace(mezzanine.levels[0], open=level.copy)])
 
         yield Form("Zstandard 1", len(packed), spent, from_zstandard)
 

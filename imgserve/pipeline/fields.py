@@ -20,7 +20,7 @@ def field(image: pyvips.Image, name: str, default: Any = None) -> Any:
 
 def with_fields(image: pyvips.Image, fields: Mapping[str, Any]) -> pyvips.Image:
     """Return an image with more fields; those without a value or without bytes are left out."""
-    image = image.copy()
+    image = image.copy() if fields else image
     for name, value in fields.items():
         if isinstance(value, list):
             floats = any(isinstance(item, float) for item in value)
@@ -32,10 +32,10 @@ def with_fields(image: pyvips.Image, fields: Mapping[str, Any]) -> pyvips.Image:
 
 def without(image: pyvips.Image, *names: str) -> pyvips.Image:
     """Return an image without some fields."""
-    image = image.copy()
-    for name in names:
-        if image.get_typeof(name):
-            image.remove(name)
+    found = [name for name in names if image.get_typeof(name)]
+    image = image.copy() if found else image
+    for name in found:
+        image.remove(name)
     return image
 
 

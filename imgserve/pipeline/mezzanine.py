@@ -8,7 +8,7 @@ import mmap
 import os
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,15 @@ _SPARE = 1.2
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """The picture at one size."""
+
+    size: Size
+    open: Callable[[], pyvips.Image]
+    """Returns an image of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Mezzanine:
     """Pixels and the facts of the original that renditions need."""
 
@@ -49,7 +58,7 @@ class Mezzanine:
     width: int
     """Of the upright original, from which every size is computed."""
     height: int
-    levels: Sequence[pyvips.Image]
+    levels: Sequence[Level]
     """The full level, and after reading from a file, those of 1/2, 1/4 and 1/8 of its sides."""
     rights: Mapping[str, str] = field(default_factory=dict)
     """Metadata for renditions."""
@@ -59,7 +68,7 @@ class Mezzanine:
 
     def reduced(self) -> list[pyvips.Image]:
         """Return all levels, each made of the one before."""
-        levels = [self.levels[0]]
+        levels = [self.levels[0].open()]
         while len(levels) < MEZZANINE_LEVELS:
             half = Size(-(-levels[-1].width // 2), -(-levels[-1].height // 2))
             levels.append(weighted(levels[-1], functools.partial(resized, size=half)).copy_memory())
@@ -83,10 +92,10 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     upright = Size(mezzanine.width, mezzanine.height)
     made = order.plan(upright, transform)
     full, *reduced = mezzanine.levels
-    if not serves(made, upright, Size(full.width, full.height)):
+    if not serves(made, upright, full.size):
         return None
-    serving = (it for it in reversed(reduced) if serves(made, upright, Size(it.width, it.height), spare=_SPARE))
-    level = with_fields(next(serving, full), {**mezzanine.rights, **mezzanine.gain_map})
+    level = next((it for it in reversed(reduced) if serves(made, upright, it.size, spare=_SPARE)), full).open()
+    level = with_fields(level, {**mezzanine.rights, **mezzanine.gain_map})
     return Draft([level], Job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
 
 
@@ -126,7 +135,8 @@ class Decoded:
                 gain_map = adapted(gain_map, job) if gain_map else gain_map
             width, height = (int(side) for side in made.turn.size(self._stored.width, self._stored.height))
             rights = metadata.rights(full)
-            self._mezzanine = Mezzanine(self._opened.format, width, height, [full], rights, gain_map, self._indexed)
+            levels = [Level(Size(full.width, full.height), full.copy)]
+            self._mezzanine = Mezzanine(self._opened.format, width, height, levels, rights, gain_map, self._indexed)
             self._image = None
         return self._mezzanine
 
@@ -222,7 +232,7 @@ def _mapped(descriptor: int) -> Mezzanine:
         # On a read-only disk it is checked each time.
         with contextlib.suppress(OSError):
             os.utime(descriptor)
-    bands, sizes = head["bands"], head["levels"]
+    bands, sizes, space = head["bands"], head["levels"], head["interpretation"]
     width, height = head["size"]
     end = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
     needed = end + head["gain_map_bytes"]
@@ -231,9 +241,12 @@ def _mapped(descriptor: int) -> Mezzanine:
     levels, start = [], _HEAD_BYTES
     for across, down in sizes:
         pixels = memoryview(mapped)[start : start + across * down * bands]
-        level = pyvips.Image.new_from_memory(pixels, across, down, bands, "uchar")
-        levels.append(level.copy(interpretation=head["interpretation"]))
+        levels.append(Level(Size(across, down), functools.partial(_plain, pixels, across, down, bands, space)))
         start += len(pixels)
     gain_map = {**head["gain_map"], GAIN_MAP_DATA: mapped[end:]} if needed > end else {}
     indexed = Indexed(*head["indexed"]) if head["indexed"] else None
     return Mezzanine(head["original"], width, height, levels, head["rights"], gain_map, indexed)
+
+
+def _plain(pixels: memoryview, width: int, height: int, bands: int, interpretation: str) -> pyvips.Image:
+    return pyvips.Image.new_from_memory(pixels, width, height, bands, "uchar").copy(interpretation=interpretation)
