@@ -13,12 +13,12 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 7: 1, 13: 4}
 """Bytes of the types that are read: BYTE, ASCII, SHORT, LONG, UNDEFINED, IFD."""
 _IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY = 0x010E, 0x013B, 0x8298, 0x8769
 _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS = 0x9C9B, 0x9C9C, 0x9C9E
-_TAKEN, _OFFSET, _USER_COMMENT = 0x9003, 0x9011, 0x9286
+_TAKEN, _OFFSET, _USER_COMMENT, _MAKER_NOTE = 0x9003, 0x9011, 0x9286, 0x927C
 _INTEROPERABILITY_DIRECTORY, _COLOR_SPACE, _INTEROPERABILITY = 0xA005, 0xA001, 0x0001
 _TAGS = {
     _INTEROPERABILITY_DIRECTORY, _COLOR_SPACE, _INTEROPERABILITY,
     _IMAGE_DESCRIPTION, _ARTIST, _COPYRIGHT, _EXIF_DIRECTORY,
-    _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _TAKEN, _OFFSET, _USER_COMMENT,
+    _XP_TITLE, _XP_COMMENT, _XP_KEYWORDS, _TAKEN, _OFFSET, _USER_COMMENT, _MAKER_NOTE,
 }  # fmt: skip
 _BOILERPLATE = {
     "olympus digital camera", "sony dsc", "digital camera", "minolta digital camera", "konica minolta digital camera",
@@ -76,6 +76,11 @@ def declares_adobe_rgb(data: bytes) -> bool:
     return found.get(_INTEROPERABILITY) == b"R03\0" or (
         bool(order) and found.get(_COLOR_SPACE) == struct.pack(order + "H", 2)
     )
+
+
+def maker_note(data: bytes) -> bytes:
+    """Return the note of the camera's maker in an EXIF block; no bytes without one."""
+    return _values(data)[0].get(_MAKER_NOTE, b"")
 
 
 def read_exif(data: bytes) -> EmbeddedText:

@@ -1,4 +1,4 @@
-"""The gain map of an Ultra HDR JPEG (ISO 21496-1): read, and changed in the same way as its picture."""
+"""The gain map of an original, in the terms of Ultra HDR (ISO 21496-1): read, and changed like its picture."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,10 @@ from typing import Any
 
 import pyvips
 
+from imgserve.errors import ImgserveError
+from imgserve.pipeline import apple
 from imgserve.pipeline.fields import without
+from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.stages import Job, angle, canvas, cut, region, resample, turn
 
 DATA = "gainmap-data"
@@ -24,8 +27,27 @@ _QUALITY = 90
 GainMap = Mapping[str, Any]
 
 
-def read_gain_map(data: bytes) -> GainMap:
-    """Return the fields of the gain map of a JPEG; none if it has no gain map, or one that is larger than itself."""
+def read_gain_map(opened: Recognized) -> GainMap:
+    """Return the fields of the gain map of an original; none if it has no gain map, or a damaged one."""
+    if opened.format == "jpg":
+        return _of_jpeg(opened.data)
+    return _of_heic(opened.data) if opened.format == "heic" else {}
+
+
+def _of_heic(data: bytes) -> GainMap:
+    try:
+        found = apple.gain_map_of(data)
+    except (ImgserveError, pyvips.Error):
+        found = None  # the picture itself is readable
+    if found is None:
+        return {}
+    coded, headroom = found
+    values = ([headroom] * 3, [1.0] * 3, [1.0] * 3, [0.0] * 3, [0.0] * 3, 1.0, headroom, 1, coded)
+    return dict(zip(_FIELDS, values, strict=True))
+
+
+def _of_jpeg(data: bytes) -> GainMap:
+    """Return the fields of the gain map of a JPEG; none of one that is larger than its picture."""
     if not any(sign in data[:_HEAD_BYTES] for sign in _SIGNS):
         return {}
     try:

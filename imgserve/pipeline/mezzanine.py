@@ -126,7 +126,7 @@ class Decoded:
     def mezzanine(self) -> Mezzanine:
         """Return the mezzanine, from pixels that are decoded already if there are any, or raise UnreadableImage."""
         if self._mezzanine is None:
-            image = self._jpeg() if self._shrink else self._opened.open(access="sequential")
+            image = self._jpeg() if self._shrink else self._whole()
             made = mezzanine_plan(self._stored, Size(image.width, image.height), self._header.orientation)
             job = Job(made, Transform(format="png"), FORMATS["png"], self._stored)
             with load.translated(self._opened.format):
@@ -144,8 +144,11 @@ class Decoded:
         if self._image is None:
             image = self._opened.open(access="sequential", shrink=self._shrink)
             with load.translated(self._opened.format):
-                self._image = with_fields(image.copy_memory(), read_gain_map(self._opened.data))
+                self._image = with_fields(image.copy_memory(), read_gain_map(self._opened))
         return self._image
+
+    def _whole(self) -> pyvips.Image:
+        return with_fields(self._opened.open(access="sequential"), read_gain_map(self._opened))
 
     def _serves(self, order: Order) -> bool:
         transform, output = order.normalized(FORMATS[self._opened.format])

@@ -54,7 +54,7 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         data = None  # damaged in a way that a decoder accepts
     if data is None or len(data) >= len(rendition.data):
         return rendition
-    if (transform.hdr == "preserve") != keeps_all and read_gain_map(opened.data):
+    if (transform.hdr == "preserve") != keeps_all and read_gain_map(opened):
         return rendition  # the gain map is in the original's data only as a whole
     return replace(rendition, data=data, crc32=-1)
 

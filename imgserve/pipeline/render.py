@@ -20,7 +20,7 @@ from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, rea
 from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, normalize
 
-REVISION = 6
+REVISION = 7
 """Increased with every change of the resulting bytes; part of every cache key."""
 _VECTOR_SIDE = 4096
 _VECTOR_MAX = 16_384
@@ -112,8 +112,8 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
     )
     job = Job(made, transform, output, stored)
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
-    if opened.format == "jpg" and _keeps_gain_map(job) and not decoded:
-        loaded = [with_fields(loaded[0], gain_map.read_gain_map(opened.data))]
+    if _keeps_gain_map(job) and not decoded:
+        loaded[0] = with_fields(loaded[0], gain_map.read_gain_map(opened))
     indexed = Indexed(header.bits, len(opened.data)) if header.bits else None
     return Draft(loaded, job, opened.format, frames.notes, indexed)
 

@@ -105,7 +105,7 @@ def normalize(
     Raises:
         BadTransform: the quality is above 100 and the output is not GIF, or the codec of the output is not installed.
     """
-    gain_map = original.name == output.name == "jpg"
+    gain_map = original.name in {"jpg", "heic"} and output.name == "jpg"
     named = replace(transform, format=output.name, hdr=transform.hdr if gain_map else "preserve")
     mistakes = contradictions({"quality": named.quality, "format": output.name})
     if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:

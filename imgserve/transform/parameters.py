@@ -149,7 +149,7 @@ PARAMETERS = (
         "hdr",
         choice(("preserve", "tonemap")),
         "preserve",
-        "The gain map of an Ultra HDR JPEG, kept in a jpg, or dropped.",
+        "The gain map of an Ultra HDR JPEG or an iPhone's HEIC, kept in a jpg, or dropped.",
         "tonemap",
     ),
     Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),

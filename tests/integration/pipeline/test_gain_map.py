@@ -10,12 +10,14 @@ import pytest
 import pyvips
 
 from imgserve.model import Limits, Rendition
+from imgserve.pipeline.apple import gain_map_of
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, finished, render
 from imgserve.transform import parse_query
+from tests.heif import iphone_heic
 from tests.pictures import opened
 
 SIGN = b"urn:iso:std:iso:ts:21496:-1"
@@ -124,6 +126,53 @@ def test_the_gain_map_follows_a_crop_that_is_searched_in_the_pixels(interest: st
     whole = scaled(scene(480, 320), 450, 300)
     places = (whole.crop(left, 0, 200, 300) for left in range(251))
     assert max(log_psnr(hdr_of(made), place) for place in places) > 40
+
+
+@functools.cache
+def photograph_of_an_iphone(width: int, height: int) -> tuple[bytes, pyvips.Image]:
+    """Return a HEIC with a headroom of 8, and the HDR picture that Apple's formula makes of it."""
+    across = pyvips.Image.xyz(width, height)[0] / width
+    picture = (across * 200 + 30).bandjoin([across * 100 + 60, across * 220]).cast("uchar").copy(interpretation="srgb")
+    gains = (pyvips.Image.xyz(width // 2, height // 2)[0] * (400 / width)).cast("uchar")
+    coded = across * 200 / 255
+    gain = (coded < 0.081).ifthenelse(coded / 4.5, ((coded + 0.099) / 1.099) ** (1 / 0.45))
+    expected = picture.colourspace("scrgb") * (gain * 7 + 1)
+    return iphone_heic(picture, gains, (1.0, 0.0)), expected.copy(interpretation="scrgb").copy_memory()
+
+
+@pytest.mark.parametrize("text", ["q=95&chroma=444", "w=120&q=95&chroma=444", "rot=90&q=95&chroma=444"])
+def test_a_heic_of_an_iphone_becomes_the_hdr_picture_that_apple_describes(text: str) -> None:
+    data, whole = photograph_of_an_iphone(320, 240)
+    made = query(f"{text}&format=jpg", data)
+    expected = scaled(whole, 120, 90) if "w=" in text else whole.rot90() if "rot" in text else whole
+    assert log_psnr(hdr_of(made.data), expected) > 38
+    flat = query(f"{text}&format=jpg&hdr=tonemap", data).data
+    assert SIGN not in flat
+    assert log_psnr(opened(flat).colourspace("scrgb"), expected) < 20
+
+
+def test_the_gain_map_of_a_heic_comes_through_the_mezzanine(tmp_path: Path) -> None:
+    original = recognize(photograph_of_an_iphone(1600, 1200)[0], Limits())
+    decoded = Decoded(original, read_header(original, Limits()))
+    write_mezzanine(tmp_path / "mezzanine", decoded.mezzanine())
+    mezzanine = read_mezzanine(tmp_path / "mezzanine")
+    order = Order(parse_query("w=320&q=95&chroma=444&format=jpg").transform)
+    drafted = draft_reduced(mezzanine, order) if mezzanine else None
+    assert drafted is not None
+    expected = scaled(photograph_of_an_iphone(1600, 1200)[1], 320, 240)
+    assert log_psnr(hdr_of(finished(drafted, EncoderSettings()).data), expected) > 38
+
+
+@pytest.mark.parametrize(
+    ("note", "headroom"),
+    [((1.0, 0.0), 8.0), ((1.0, 0.01), 2**2.3), ((1.2, 1.0), 4.0), ((0.5, 0.0), 2**1.8), ((0.5, 1.0), 2**1.5)],
+)
+def test_the_headroom_of_a_heic_is_in_the_note_of_its_maker(note: tuple[float, float], headroom: float) -> None:
+    picture = (pyvips.Image.black(64, 64, bands=3) + 100).cast("uchar").copy(interpretation="srgb")
+    data = iphone_heic(picture, (pyvips.Image.black(64, 64) + 50).cast("uchar"), note)
+    found = gain_map_of(data)
+    assert found is not None
+    assert found[1] == pytest.approx(headroom, rel=1e-3)
 
 
 @pytest.mark.parametrize("text", ["w=400&q=95&chroma=444", "w=300&h=300&rot=90&q=95&chroma=444", "w=900&q=95"])

@@ -85,6 +85,7 @@ OUTPUTS = [
     ("hdr=tonemap", "jpg", "jpg", "hdr=tonemap"),
     ("hdr=tonemap", "jpg", "webp", ""),
     ("hdr=tonemap", "png", "jpg", ""),
+    ("hdr=tonemap", "heic", "jpg", "hdr=tonemap"),
     ("hdr=preserve", "jpg", "jpg", ""),
     ("progressive=1", "jpg", "jpg", "progressive=1"),
     ("progressive=1", "jpg", "webp", ""),
