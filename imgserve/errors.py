@@ -4,7 +4,7 @@ The docstring of a class is its default sentence. Details that a client must not
 
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
-    ├ Unauthorized 401 · Forbidden 403 ── ReadOnlyOriginals · OriginalsNotServed · BadSignature
+    ├ Unauthorized 401 · Forbidden 403 ── DomainDenied · ReadOnlyOriginals · OriginalsNotServed · BadSignature
     ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · LinkExpired
     ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
     ├ TooLarge 413 · BodyTooLarge 413
@@ -114,6 +114,12 @@ class Forbidden(ImgserveError):
     """This API key does not allow that."""
 
     status = 403
+
+
+class DomainDenied(Forbidden):
+    """Pages of this domain may not show pictures of this site."""
+
+    code = "domain_denied"
 
 
 class ReadOnlyOriginals(Forbidden):

@@ -38,6 +38,7 @@ class Metrics:
         self.request_seconds = seconds(
             "request", "Time from the request to the end of the response.", LATENCY, "outcome"
         )
+        self.site_requests = counter("site_requests", "Picture requests of a site by outcome.", "site", "outcome")
         self.response_bytes = counter("response_bytes", "Bytes of response bodies.", "route")
         self.renders = counter("renders", "Pictures rendered.", "format", "result")
         self.render_seconds = seconds("render", "Time to render a picture in its process.", _RENDER, "format")

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from imgserve.access.keys import Access, Scope, key_digest
+from imgserve.access.access import Access
+from imgserve.access.keys import Scope, key_digest
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import ImageNotFound
 from imgserve.metrics import Metrics
@@ -20,6 +21,7 @@ from imgserve.web.api.endpoint import Answer, Body, Call, endpoint
 from imgserve.web.api.messages import Reply, json_value, validated
 from imgserve.web.api.router import Api
 from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
+from tests.access_rig import access_of
 
 KEY = "img_a-key-for-tests"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
@@ -74,13 +76,13 @@ class Things:
             raise ImageNotFound
         return Echo(told={"id": image_id})
 
-    @endpoint("POST", "/api/wish/{image_id}", Scope.WRITE, "Wish", tag="things", status=201)
+    @endpoint("POST", "/api/wish/{image_id}", Scope.MANAGE, "Wish", tag="things", status=201)
     async def wish(self, image_id: str, query: Query, body: Wish) -> Echo:
         """Wish something."""
         self.calls += 1
         return Echo(told={"id": image_id, "limit": query.limit, **body.model_dump()}, calls=self.calls)
 
-    @endpoint("POST", "/api/fail", Scope.WRITE, "Fail", tag="things")
+    @endpoint("POST", "/api/fail", Scope.MANAGE, "Fail", tag="things")
     async def fail(self) -> Echo:
         """Fail."""
         self.calls += 1
@@ -89,7 +91,7 @@ class Things:
     @endpoint(
         "POST",
         "/api/stream",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Stream",
         tag="things",
         answers={200: Answer("What was asked.", Echo)},
@@ -122,7 +124,7 @@ def served(api: Api, metrics: Metrics | None = None) -> Starlette:
 
 def access(metrics: Metrics | None = None) -> Access:
     """Let in who has the key of the tests."""
-    return Access(key_digest(KEY), metrics=metrics or Metrics(CollectorRegistry()))
+    return access_of(key_digest(KEY), metrics=metrics)
 
 
 def api_of(parts: Iterable[object], keys: IdempotencyKeys) -> Api:

@@ -18,7 +18,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from imgserve.access.keys import Access, key_digest
+from imgserve.access.access import Access
+from imgserve.access.keys import key_digest
 from imgserve.images.convert import BulkConverter
 from imgserve.model import ImageRecord
 from imgserve.web.access_log import AccessLog
@@ -30,6 +31,7 @@ from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
+from tests import access_rig
 from tests.library_rig import Rig, open_rig, picture
 
 KEY = "img_a-key-for-tests"
@@ -54,7 +56,7 @@ def api_of(rig: Rig) -> Api:
 
 def access_of(rig: Rig) -> Access:
     """Let the key in, and count failures."""
-    return Access(key_digest(KEY), metrics=rig.metrics)
+    return access_rig.access_of(key_digest(KEY), metrics=rig.metrics)
 
 
 def app_of(rig: Rig) -> Starlette:

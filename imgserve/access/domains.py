@@ -46,7 +46,7 @@ def parse_domain(text: str) -> DomainPattern:
         wanted = wanted.encode("idna").decode()  # UnicodeError is a ValueError
     found = _PATTERN.fullmatch(wanted)
     if not found or ((found["port"] or "").isdigit() and not 1 <= int(found["port"]) <= _MOST_PORT):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is no domain")
     if not found["host"]:
         return DomainPattern("", port=None)
     port = None if found["port"] == "*" else int(found["port"] or 0)

@@ -1,180 +1,178 @@
-"""The admin key and the check of what a caller may do."""
+"""API keys: what their holders may do, and the keys that are valid now."""
 
-import contextlib
 import hashlib
-import hmac
 import logging
-import os
-import re
+import math
 import secrets
-import stat
-import sys
-import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
-from imgserve.errors import Unauthorized, Unavailable
-from imgserve.metrics import Metrics
+import anyio
+
+from imgserve.catalog import ApiKey, ApiKeys
+from imgserve.errors import CatalogUnavailable
 
 _logger = logging.getLogger(__name__)
-_NAME = "admin-key"
-_HASH = re.compile(r"[0-9a-f]{64}")
-_MOST_BYTES = 200
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-
-class KeyFileUnusableError(Exception):
-    """The key file cannot be written, or does not contain a hash; the text says why, without the data folder."""
-
-
-def key_digest(key: str) -> str:
-    """Return the stored hash of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def key_file(folder: Path) -> Path:
-    """Return the file in a data folder that holds the hash of the key."""
-    return folder / _NAME
-
-
-def create_key(folder: Path, *, replace: bool = False) -> str | None:
-    """Store the hash of a new key, and return the key; None if there is one already that is not to be replaced.
-
-    Of several processes that start at once, one creates the key. Servers accept a replaced key at once.
-    Without a usable data folder this raises OSError.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = key_file(folder)
-    if path.exists() and not replace:
-        return None
-    key = f"img_{secrets.token_urlsafe(32)}"
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{_NAME}-", dir=folder)  # 0600 from birth
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{key_digest(key)}\n")
-            file.flush()
-            os.fsync(descriptor)
-        if replace:
-            Path(temporary).replace(path)
-        else:
-            os.link(temporary, path)
-    except FileExistsError:
-        return None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return key
-
-
-def _read(path: Path) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode) or mode & _OTHERS_WRITE:
-            raise KeyFileUnusableError(f"{_NAME} in the data folder can be written to by other accounts")
-        text = file.read(_MOST_BYTES).decode("latin-1").strip()
-    if not _HASH.fullmatch(text):
-        raise KeyFileUnusableError(f"{_NAME} in the data folder holds no hash of a key")
-    return text
+_POLL_SECONDS = 0.4
+"""A key that another process revoked is rejected after this time."""
+_NOTE_SECONDS = 60.0
+"""Between two notes of when keys were used."""
+_LEAST_PAUSE = 0.1
+"""Between two looks at the catalog for unknown keys, so that guessing costs little."""
 
 
 class Scope(StrEnum):
-    """The permission that a call requires."""
+    """A permission of an API key."""
 
     READ = "read"
-    WRITE = "write"
-    DELETE = "delete"
-    PURGE = "purge"
+    UPLOAD = "upload"
+    MANAGE = "manage"
+    IMPORT = "import"
     ADMIN = "admin"
+    """Everything, including keys and accounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller."""
+    """An authenticated caller, and what it may do."""
 
     name: str
-    """Recorded with the images that the caller uploads."""
+    """`admin`, or `key:` and the id of the key; recorded with uploads and in the audit log."""
+    scopes: frozenset[Scope]
+    prefixes: tuple[str, ...] = ()
+    """It may see image ids that start with one of these; empty for all."""
+    presets: frozenset[str] = frozenset()
+    """It may request pictures with these presets; empty for any parameters."""
+    until: float = math.inf
+    """When the permission expires, in Unix seconds."""
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether the caller has a scope."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def covers(self, image_id: str) -> bool:
+        """Return whether the caller may see an image."""
+        return not self.prefixes or image_id.startswith(self.prefixes)
 
 
-class Access:
-    """Checks the permission of API calls."""
-
-    def __init__(
-        self, digest: str | KeyFileUnusableError, *, metrics: Metrics, replaced_in: Path | None = None
-    ) -> None:
-        """Check calls against the hash of the admin key; without one, the error closes the API.
-
-        `replaced_in` is the file in which a new hash may appear.
-        """
-        self.digest = digest
-        self._file, self._read_at = replaced_in, _modified(replaced_in)
-        self._failures = metrics.access_failures
-
-    def check(self) -> str:
-        """Return the state of the API, for readiness; pictures are served without it."""
-        return "ok" if isinstance(self.digest, str) else f"degraded: {_closed(self.digest)}"
-
-    def require(self, credential: str | None, scope: Scope) -> Caller:  # noqa: ARG002  the admin key has every scope
-        """Return the caller of a permitted call, in constant time.
-
-        Raises:
-            Unauthorized: the key is missing or invalid.
-            Unavailable: there is no key, so that every call is rejected.
-        """
-        if (modified := _modified(self._file)) != self._read_at and self._file is not None:
-            self._read_at = modified
-            with contextlib.suppress(OSError, KeyFileUnusableError):  # the former hash stays valid
-                self.digest = _read(self._file)
-        if not isinstance(self.digest, str):
-            self._failures.labels("closed").inc()
-            raise Unavailable(f"No call can be authorized: {_closed(self.digest)}.")
-        if credential is None:
-            self._failures.labels("missing").inc()
-            raise Unauthorized
-        if not hmac.compare_digest(key_digest(credential), self.digest):
-            self._failures.labels("unknown").inc()
-            raise Unauthorized
-        return Caller("admin")
+ADMIN = Caller("admin", frozenset({Scope.ADMIN}))
+"""The holder of the admin key."""
 
 
-def admin_digest(setting: str, folder: Path, *, announce: Callable[[str], None]) -> str | KeyFileUnusableError:
-    """Return the hash of the admin key: of the setting, else of the key created at first start by one process.
-
-    `announce` receives a new key, which is not stored in plain text. If no key can be stored, the error is logged and
-    returned.
-    """
-    if setting:
-        scheme, _, digest = setting.partition("sha256:")
-        return key_digest(setting) if scheme else digest.lower()
-    try:
-        if key := create_key(folder):
-            announce(key)
-        return _read(key_file(folder))
-    except OSError as error:
-        unusable = KeyFileUnusableError(f"the data folder cannot be used ({error.strerror})")
-    except KeyFileUnusableError as error:
-        unusable = error
-    _logger.error("the API is closed, since %s; the data folder is %s", _closed(unusable), folder)
-    return unusable
+def key_digest(key: str) -> str:
+    """Return the stored hash of a key, whose randomness needs no slow hash function."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _modified(path: Path | None) -> tuple[int, int] | None:
-    """Return what identifies a version of the file, or None."""
-    if path is None:
-        return None
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino
+def random_key() -> str:
+    """Return a new key of 256 random bits."""
+    return f"img_{secrets.token_urlsafe(32)}"
 
 
-def _closed(error: KeyFileUnusableError) -> str:
-    return f"{error}; set access.admin_key, or correct that and restart"
+def new_key(
+    name: str,
+    scopes: Iterable[Scope],
+    *,
+    prefixes: Iterable[str] = (),
+    presets: Iterable[str] = (),
+    site: str = "",
+    expires: datetime | None = None,
+) -> tuple[ApiKey, str]:
+    """Return a new key as it is stored, and the key itself, which is shown once."""
+    key = random_key()
+    stored = ApiKey(
+        secrets.token_hex(4),
+        name,
+        key_digest(key),
+        tuple(sorted(scopes)),
+        datetime.now(UTC),
+        tuple(prefixes),
+        tuple(sorted(preset.lower() for preset in presets)),
+        site,
+        expires,
+    )
+    return stored, key
 
 
-def announce_admin_key(key: str) -> None:
-    """Print a new admin key to standard error, not to the log."""
-    sys.stderr.write(f"A new API key, shown only now and stored as a hash:\n\nexport IMGSERVE_KEY={key}\n\n")
-    sys.stderr.flush()
+class KeyRing:
+    """The valid keys, in the memory of this process. The catalog is asked several times a second what has changed."""
+
+    def __init__(self, keys: ApiKeys, folders: Mapping[str, str]) -> None:
+        """Use the keys of a catalog; `folders` are the starts of the image ids of sites, by their names."""
+        self._keys = keys
+        self._folders = folders
+        self._callers = dict[str, Caller]()
+        self._state: tuple[int, int] | None = None
+        self._used = dict[str, float]()
+        self._lock = anyio.Lock()
+        self._looked = -math.inf
+
+    def find(self, digest: str) -> Caller | None:
+        """Return the caller with a key of this hash, or None if no valid key has it."""
+        caller, now = self._callers.get(digest), time.time()
+        if caller is None or now >= caller.until:
+            return None
+        self._used[caller.name] = now
+        return caller
+
+    async def look(self, digest: str) -> Caller | None:
+        """Return the same, after asking the catalog about an unknown key, which may be new."""
+        caller = self.find(digest)
+        if caller is None and time.monotonic() - self._looked >= _LEAST_PAUSE:
+            await self.refresh()
+            caller = self.find(digest)
+        return caller
+
+    async def refresh(self) -> None:
+        """Read the keys again if they have changed; without the catalog, the known ones stay valid."""
+        async with self._lock:
+            self._looked = time.monotonic()
+            try:
+                state = await self._keys.state()
+                if state != self._state:
+                    self._callers = dict(self._read(await self._keys.all()))
+                    self._state = state
+            except CatalogUnavailable:
+                _logger.debug("the keys cannot be read now")  # the catalog logs why
+
+    async def run(self) -> None:
+        """Follow changes of the keys, and store when they were used, until cancelled."""
+        noted = time.monotonic()
+        while True:
+            await self.refresh()
+            if time.monotonic() - noted >= _NOTE_SECONDS:
+                noted = time.monotonic()
+                await self.note_use()
+            await anyio.sleep(_POLL_SECONDS)
+
+    async def note_use(self) -> None:
+        """Store when keys were last used."""
+        used, self._used = self._used, {}
+        rows = [(name.removeprefix("key:"), datetime.fromtimestamp(at, UTC)) for name, at in used.items()]
+        try:
+            await self._keys.note_use(rows)
+        except CatalogUnavailable:
+            self._used = {**used, **self._used}
+
+    def _read(self, keys: Iterable[ApiKey]) -> Iterable[tuple[str, Caller]]:
+        for key in keys:
+            folder = self._folders.get(key.site, "")
+            prefixes = _within(folder, key.prefixes) if key.site else key.prefixes
+            if key.site and not (folder and prefixes):
+                _logger.warning("the key %s opens nothing: it is for a folder of the site %s", key.id, key.site)
+                continue
+            until = math.inf if key.expires is None else key.expires.timestamp()
+            scopes = frozenset(Scope(scope) for scope in key.scopes if scope in set(Scope))
+            yield key.digest, Caller(f"key:{key.id}", scopes, prefixes, frozenset(key.presets), until)
+
+
+def _within(folder: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the prefixes of ids in a folder, or the folder if there are none; empty if all are elsewhere."""
+    if not prefixes:
+        return (folder,)
+    narrowed = (prefix if prefix.startswith(folder) else folder for prefix in prefixes)
+    both = zip(prefixes, narrowed, strict=True)
+    return tuple(one for prefix, one in both if prefix.startswith(folder) or folder.startswith(prefix))

@@ -17,13 +17,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from imgserve import __version__
-from imgserve.access.keys import Access, KeyFileUnusableError, admin_digest, announce_admin_key, key_file
+from imgserve.access.access import Access
+from imgserve.access.admin_key import admin_digest, announce_admin_key
+from imgserve.app.access import build_access, cors_of, sites_of
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
-from imgserve.http.headers import Cors
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
@@ -33,7 +34,7 @@ from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_e
 from imgserve.web.operations import Gauges, MetricsAccess, Operations
 from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
-from imgserve.web.respond import HotTable, without_origin
+from imgserve.web.respond import HotTable
 
 
 def create_app(config: Config | None = None) -> Starlette:
@@ -44,16 +45,18 @@ def create_app(config: Config | None = None) -> Starlette:
     config = config or Config.load()
     data = data_folder(config)
     catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
-    parts = build_pictures(config, catalog)
+    sites = sites_of(config)
+    parts = build_pictures(config, catalog, sites)
     management = build_management(config, parts, data)
-    cors = Cors(tuple(config.http.cors_origins), int(config.http.cors_max_age))
-    table = HotTable(None if cors.uniform else without_origin)
+    access = build_access(config, parts, sites, data)
+    table = HotTable()
     image = ImageEndpoint(
+        access,
         parts.resolver,
         parts.renditions,
         parts.fallback,
-        cors,
         table,
+        cors=cors_of(config, sites),
         options=url_options(config),
         originals=PublicOriginals(
             parts.locator,
@@ -63,9 +66,6 @@ def create_app(config: Config | None = None) -> Starlette:
         ),
         timing_headers=config.http.timing_header,
     )
-    not_started = KeyFileUnusableError("the server has not started")
-    replaced_in = None if config.access.admin_key.get_secret_value() else key_file(data)
-    access = Access(not_started, metrics=parts.metrics, replaced_in=replaced_in)
     ops = Operations(
         functools.partial(_check, parts, management, access),
         _collected(parts.metrics),
@@ -93,11 +93,11 @@ def create_app(config: Config | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.parts = parts
     app.state.management = management
+    app.state.access = access
     app.state.prepare = functools.partial(_prepare, config, data, access)
     app.state.hot_path = HotPath(
         table,
         parts.cache.get_ready,
-        cors,
         requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
         timing_headers=config.http.timing_header,
@@ -110,19 +110,23 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Open every part, run the background work, and close the parts. An app that mounts this one must call it."""
     parts: Parts = app.state.parts
     management: Management = app.state.management
+    access: Access = app.state.access
     try:
         app.state.prepare()
         parts.requests.access_log.open()
         await parts.renditions.open()
         await management.open()
+        await access.ring.refresh()
         async with anyio.create_task_group() as group:
             group.start_soon(restart_on_failure, parts.cache.run)
             group.start_soon(restart_on_failure, Gauges(parts.cache, parts.metrics).run)
             management.start(group)
+            group.start_soon(restart_on_failure, access.ring.run)
             yield
             group.cancel_scope.cancel()
     finally:
         parts.requests.metrics.fold()
+        await access.ring.note_use()
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()
@@ -136,7 +140,7 @@ def _prepare(config: Config, data: Path, access: Access) -> None:
 
 
 async def _check(parts: Parts, management: Management, access: Access) -> Mapping[str, str]:
-    return {**await parts.check(), **management.check(), "api": access.check()}
+    return {**await parts.check(), **management.check(), "api": access.state()}
 
 
 @dataclass(frozen=True, slots=True)

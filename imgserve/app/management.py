@@ -12,7 +12,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from imgserve import __version__
-from imgserve.access.keys import Access
+from imgserve.access.access import Access
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, fetch_rules
 from imgserve.cache import LeaderLock

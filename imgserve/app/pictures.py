@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
-from imgserve.app.settings import process_limits, query_settings, render_settings
+from imgserve.access.sites import Sites
+from imgserve.app.settings import process_limits, render_settings
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.config import Config
@@ -73,7 +74,7 @@ class Parts:
         }
 
 
-def build_pictures(config: Config, catalog: Catalog) -> Parts:
+def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
     """Return the parts, without opening them; focal points are read from the catalog."""
     metrics = Metrics(CollectorRegistry())
     cache = _cache(config)
@@ -101,7 +102,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
     locator = Locator(
         originals,
         recheck=config.originals.recheck,
-        presets={name.lower() for name in config.presets},
+        presets={name for site in sites for name in site.rules.query.presets},
         focal_point=catalog.images.focal_point,
         redirects=catalog.redirects.targets if config.originals.redirects else None,
     )
@@ -111,7 +112,7 @@ def build_pictures(config: Config, catalog: Catalog) -> Parts:
         cache,
         workers,
         renditions,
-        Resolver(locator, renditions, query_settings(config)),
+        Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others]),
         FallbackRenditions(
             renditions,
             cache,

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from imgserve import __version__
-from imgserve.access.keys import create_key, key_file
+from imgserve.access.admin_key import create_key, key_file
 from imgserve.app import AppFactory, configure_logging, create_data_folder, data_folder, originals_of, server_processes
 from imgserve.cli.main import config_option
 from imgserve.config import Config

@@ -20,6 +20,7 @@ from imgserve.config.pictures import (
     is_served,
     real,
 )
+from imgserve.config.rules import RulesConfig, SiteConfig
 from imgserve.config.sections import (
     AccessConfig,
     CatalogConfig,
@@ -112,6 +113,9 @@ class Config(BaseSettings):
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
+    rules: RulesConfig = Field(default_factory=RulesConfig)
+    sites: Mapping[str, SiteConfig] = Field(default_factory=dict)
+    """Parts of the originals with rules of their own, by name: host names, a folder, presets, secrets and rules."""
     signing: SigningConfig = Field(default_factory=SigningConfig)
     rates: RatesConfig = Field(default_factory=RatesConfig)
     catalog: CatalogConfig = Field(default_factory=CatalogConfig)
@@ -148,6 +152,11 @@ class Config(BaseSettings):
         """Return the parsed presets by name."""
         side = self.limits.output_side
         return {name: parse_preset(preset, max_side=side) for name, preset in self.presets.items()}
+
+    def site_presets(self, site: SiteConfig) -> dict[str, Preset]:
+        """Return the parsed presets of a site, by name: the general ones and its own."""
+        own = {name: parse_preset(preset, max_side=self.limits.output_side) for name, preset in site.presets.items()}
+        return {**self.plain_presets(), **own}
 
     @field_validator("presets", mode="plain")
     @classmethod

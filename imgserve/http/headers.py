@@ -11,13 +11,13 @@ import itertools
 import posixpath
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
 
-from imgserve.errors import BadHost, Unauthorized
+from imgserve.errors import BadHost, BadRequest
 from imgserve.formats import FORMATS
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -62,7 +62,7 @@ def api_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> s
             with contextlib.suppress(ValueError):  # no valid base64
                 keys.add(base64.b64decode(credentials.strip(), validate=True).decode("latin-1").partition(":")[2])
     if len(keys) > 1:
-        raise Unauthorized("Several API keys came with this request; one is expected.")
+        raise BadRequest("Several API keys came with this request; one is expected.")
     return next(iter(keys), None)
 
 
@@ -139,18 +139,36 @@ class CachePolicy:
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
     immutable: bool = False
+    scope: Literal["public", "private", "no-store"] = "public"
+    """Who may store the response: every cache, only that of the client, or none."""
+
+    @property
+    def lifetime(self) -> int:
+        """The longest time for which a cache may serve the response."""
+        stale = max(self.stale_while_revalidate or 0, self.stale_if_error or 0)
+        return max(self.max_age, self.s_maxage or 0) + stale
+
+    def within(self, seconds: int) -> "CachePolicy":
+        """Return a policy for a response that caches may serve for so many seconds at most."""
+        if self.lifetime <= seconds:
+            return self
+        shared = None if self.s_maxage is None else min(self.s_maxage, seconds)
+        return CachePolicy(min(self.max_age, seconds), shared, scope=self.scope)
 
 
 def cache_control(policy: CachePolicy) -> str:
     """Return a Cache-Control value."""
+    if policy.scope == "no-store":
+        return "private, no-store"
     timed = {
         "max-age": policy.max_age,
-        "s-maxage": policy.s_maxage,
+        "s-maxage": policy.s_maxage if policy.scope == "public" else None,
         "stale-while-revalidate": policy.stale_while_revalidate,
         "stale-if-error": policy.stale_if_error,
     }
     directives = [f"{name}={seconds}" for name, seconds in timed.items() if seconds is not None]
-    return ", ".join([*directives, "immutable"] if policy.immutable else directives)
+    directives += ["immutable"] if policy.immutable else []
+    return ", ".join(["private", *directives] if policy.scope == "private" else directives)
 
 
 def cache_status(
@@ -230,14 +248,14 @@ _EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adj
 class Cors:
     """The web origins whose scripts may read pictures. An `<img>` needs no permission."""
 
-    origins: Collection[str]
+    origins: Container[str]
     """`*` for any page; empty for none."""
     max_age: int = 86_400
 
     @property
     def uniform(self) -> bool:
         """Whether the response is the same with and without Origin."""
-        return not self.origins or "*" in self.origins
+        return self.origins == () or "*" in self.origins
 
     def headers(self, origin: str | None) -> RawHeaders:
         """Return the headers of an ordinary response; for `*` they do not depend on Origin."""

@@ -1,5 +1,6 @@
 """Which of all possible renditions of an original a URL may request."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from imgserve.errors import BadTransform
@@ -40,10 +41,9 @@ class Variety:
         if self.presets and parsed.preset not in self.presets:
             mistakes.append(f"preset: expected one of {', '.join(sorted(self.presets))}")
         if self.presets_only and own:
-            mistakes.append(f"{', '.join(sorted(own))}: only presets are allowed here")
+            mistakes.append(f"{_words(own)}: only presets are allowed here")
         elif self.parameters and (other := own - self.parameters):
-            allowed = ", ".join(sorted(self.parameters))
-            mistakes.append(f"{', '.join(sorted(other))}: not allowed here, where URLs may use {allowed}")
+            mistakes.append(f"{_words(other)}: not allowed here, where URLs may use {_words(self.parameters)}")
         quality = parsed.transform.quality
         listed = not self.qualities or "quality" not in own or quality is None or quality in self.qualities
         if not listed and self.reject:
@@ -77,6 +77,10 @@ class Variety:
         """
         if self.output_pixels and pixels > self.output_pixels:
             raise BadTransform([f"size: expected at most {self.output_pixels} pixels, but this picture has {pixels}"])
+
+
+def _words(attributes: Iterable[str]) -> str:
+    return ", ".join(sorted(name.replace("_", "-") for name in attributes))
 
 
 ANYTHING = Variety()

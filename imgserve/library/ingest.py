@@ -144,6 +144,7 @@ class IngestService:
         the result is the existing image.
 
         Raises:
+            Forbidden: the id has another start.
             BadImageId, ImageExists, DuplicateImage: the id, or the bytes, cannot be accepted.
             UnreadableImage, UnsupportedImage, TooLarge: it is not an image that can be used.
             ReadOnlyOriginals, StorageFull: it cannot be stored.

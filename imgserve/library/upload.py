@@ -15,6 +15,7 @@ from imgserve.errors import (
     BadImageId,
     CatalogUnavailable,
     DuplicateImage,
+    Forbidden,
     ImageExists,
     ImageNotFound,
     ImgserveError,
@@ -187,6 +188,16 @@ class Upload:
     name: str = ""
     """Name of the file as it was sent."""
     origin: Origin = Origin.UPLOAD
+    within: tuple[str, ...] = ()
+    """The ids of images that the uploader may see start with one of these; empty for all."""
+
+    def covers(self, record: ImageRecord) -> bool:
+        """Return whether the uploader may see an image."""
+        return not self.within or record.image_id.startswith(self.within)
+
+    def named(self, facts: Facts, *, whole: bool = False) -> str:
+        """Return an id made from the content, `whole` with the whole digest, where the uploader may see it."""
+        return next(iter(self.within), "") + name_by_content(facts.sha256, facts.format, whole=whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +237,8 @@ class UploadAcceptor:
 
     async def _accept(self, upload: Upload) -> Accepted:
         if upload.image_id is not None:
+            if upload.within and not upload.image_id.startswith(upload.within):
+                raise Forbidden("This API key is for other images.")
             try:
                 self.originals.check_id(upload.image_id)
             except BadImageId:  # no new image can have it, but an existing file may be replaced
@@ -233,13 +246,15 @@ class UploadAcceptor:
                     raise
         await to_thread.run_sync(upload.incoming.close)
         facts = await self.inspector.inspect_upload(upload.incoming)
-        image_id = upload.image_id or name_by_content(facts.sha256, facts.format)
+        image_id = upload.image_id or upload.named(facts)
         # The digest is locked too: of two uploads of the same bytes the second one must find the first.
         async with self.locks.hold(image_id, _DIGEST + facts.sha256):
             # This is also the check whether the catalog can be used.
             equal = await self.inspector.current(await self.catalog.search.by_sha256([facts.sha256], limit=_MOST_EQUAL))
+            equal = list(filter(upload.covers, equal))
             existing = await self._existing(upload, image_id, equal)
             similar = await self._similar(facts, image_id if existing is None else existing.image_id, equal)
+            similar = tuple(one for one in similar if upload.covers(one.record))
             if existing is not None:
                 return Accepted(existing, "existing", similar)
             return Accepted(*await self._place(upload, image_id, facts), similar)
@@ -318,7 +333,7 @@ class UploadAcceptor:
         recorded = await self.files.record(Candidate(image_id, upload.origin, upload.who, background=False))
         if recorded.record is not None and recorded.record.sha256 == facts.sha256:
             return await self._with_details(recorded.record, upload.details), "existing"
-        longer = name_by_content(facts.sha256, facts.format, whole=True)
+        longer = upload.named(facts, whole=True)
         if longer == image_id:
             raise ImageExists
         return await self._place(upload, longer, facts)

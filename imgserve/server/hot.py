@@ -8,12 +8,13 @@ from collections.abc import Collection, Mapping
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware, _TrustedHosts
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from imgserve.access.access import Fields
 from imgserve.cache import TierName
 from imgserve.errors import BadHost
 from imgserve.http.conditional import parse_http_date
-from imgserve.http.headers import Cors, RawHeaders, cache_status, check_host
+from imgserve.http.headers import RawHeaders, cache_status, check_host
 from imgserve.web.middleware import STATUSES, QuickOutcome, RequestLog
-from imgserve.web.respond import Fields, HotEntry, HotTable, LookUp, lines
+from imgserve.web.respond import HotEntry, HotTable, LookUp, lines
 
 _UNUSUAL = frozenset(
     {
@@ -28,6 +29,7 @@ _UNUSUAL = frozenset(
     }
 )
 """Header fields that may change the response, or announce a body."""
+_LAST = b"x-request-id: "
 _METHODS = frozenset({b"GET", b"HEAD"})
 _MOST_HOSTS, _LONGEST_HOST = 256, 256
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -40,7 +42,6 @@ class HotPath:
         self,
         table: HotTable,
         look_up: LookUp,
-        cors: Cors,
         *,
         requests: RequestLog,
         allowed_hosts: Collection[str],
@@ -57,7 +58,6 @@ class HotPath:
             "disk": _tier_line("disk", shown=timing_headers),
         }
         self._id_start = requests.ids.start.encode()
-        self._last = lines(cors.headers(None)) + b"x-request-id: "
         self._dated: RawHeaders = []
         self._seconds = 0
         self._ok = self._unmodified = b""
@@ -99,6 +99,8 @@ class HotPath:
         self.responses += 1
         seconds = time.monotonic() - started
         self._requests.metrics.count_quickly(outcome, seconds, len(body), connection.loop)
+        if entry.site:
+            self._requests.metrics.count_site(entry.site, outcome)
         log = self._requests.access_log
         if log.enabled:
             target = connection.root_path.encode() + connection.url if connection.root_path else connection.url
@@ -127,7 +129,7 @@ class HotPath:
         if tag is not None:  # then If-Modified-Since is ignored (RFC 9110, 13.1.3)
             if not entry.has_tag(tag):
                 return None
-            head = b"".join((self._unmodified, b"etag: ", tag, b"\r\n", entry.stable, self._last))
+            head = b"".join((self._unmodified, b"etag: ", tag, b"\r\n", entry.stable, _LAST))
             return "not_modified", head, b""
         if b"if-modified-since" in fields or entry.picture is None:
             return None
@@ -138,7 +140,7 @@ class HotPath:
         picture = entry.picture
         if not picture.describes(rendition):
             return None
-        head = b"".join((self._ok, picture.before, self._tiers[tier], picture.length, self._last))
+        head = b"".join((self._ok, picture.before, self._tiers[tier], picture.length, _LAST))
         return tier, head, rendition.data
 
     def _admit(self, host: bytes | None) -> bool:

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imgserve.access.keys import Access, Scope
+from imgserve.access.access import Access
+from imgserve.access.keys import Scope
 from imgserve.errors import NotFound, PreconditionFailed, Unauthorized
 from imgserve.http.conditional import evaluate, match_holds, request_conditions
 from imgserve.http.headers import api_key
@@ -82,7 +83,7 @@ def restricted(page: Page, readers: Readers, access: Access) -> Page:
             record: RequestRecord = request.scope[KEY]
             record.private = True
             try:
-                access.require(api_key(request.scope["headers"], basic=True), Scope.READ)
+                await access.check(api_key(request.scope["headers"], basic=True), Scope.READ)
             except Unauthorized:
                 # Browsers ask for a password, which is the key; the user name has no meaning.
                 record.extra_headers.append((b"www-authenticate", b'Basic realm="imgserve", charset="UTF-8"'))

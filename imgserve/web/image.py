@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import anyio
 from cachetools import LRUCache
 from starlette.types import Receive, Scope, Send
 
+from imgserve.access.access import Access, Fields, Grant, Guard, ImageRequest
 from imgserve.errors import ImageNotFound, MethodNotAllowed, OriginalChanged, PreconditionFailed
 from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions
 from imgserve.http.headers import (
@@ -15,6 +17,7 @@ from imgserve.http.headers import (
     Cors,
     RawHeaders,
     accept_class,
+    api_key,
     cache_control,
     cache_status,
     content_disposition,
@@ -29,8 +32,10 @@ from imgserve.model import Rendition
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.original import PublicOriginals, requests_original
 from imgserve.web.respond import (
+    Delivery,
     HotTable,
     ImageResponse,
+    Place,
     UrlOptions,
     date_of,
     image_path,
@@ -41,7 +46,7 @@ from imgserve.web.respond import (
     send_response,
 )
 
-_FALLBACK_POLICY = CachePolicy(max_age=5)
+_FALLBACK_AGE = 5
 """Most pictures are rendered in less time; until then caches answer repeated requests."""
 _EXACT_ONLY = ("range", "if-match", "if-unmodified-since")
 """Conditions of requests for which no fallback is acceptable; nor is one for a download."""
@@ -55,8 +60,10 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
-        (b"cache-control", cache_control(_FALLBACK_POLICY).encode()),
-        *picture_headers(rendition, disposition, (*response.request.query.notes, note)),
+        (b"cache-control", cache_control(response.policy(_FALLBACK_AGE)).encode()),
+        *picture_headers(
+            rendition, disposition, (*response.request.query.notes, note), same_site=response.delivery.same_site
+        ),
         (b"content-length", b"%d" % len(rendition.data)),
     ]
     if response.vary:
@@ -75,72 +82,117 @@ _MAX_ATTEMPTS = 3
 """How often an original may change during one request before the client receives a 503."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request, with what it may see."""
+
+    scope: Scope
+    accept: str
+    grant: Grant
+    cors: Cors
+    delivery: Delivery
+
+    def guard(self) -> Guard | None:
+        """Return which later requests for the same URL may receive the same response; None for all."""
+        inner, uniform, expires = self.grant.guard, self.cors.uniform, self.grant.expires
+        # Before the end of a permission, the time for which caches may store the response becomes shorter.
+        until = None if expires is None else expires - self.delivery.policy.lifetime
+        if inner is None and uniform:
+            return None
+
+        def admits(fields: Fields) -> bool:
+            whole = until is None or time.time() < until
+            return whole and (uniform or b"origin" not in fields) and (inner is None or inner(fields))
+
+        return admits
+
+
+def _delivery(grant: Grant, policy: CachePolicy, date: int) -> Delivery:
+    """Return how the response to a permitted request may be stored, by a policy for public ones."""
+    if grant.hotlinked:
+        policy = CachePolicy(0, scope="no-store")
+    elif grant.private:
+        policy = replace(policy, scope="private")
+    if grant.expires is not None:
+        policy = policy.within(max(0, grant.expires - date))
+    return Delivery(policy, ("Origin", "Referer") if grant.domains else (), grant.same_site)
+
+
 class ImageEndpoint:
     """Serves renditions below the picture prefix."""
 
     def __init__(
         self,
+        access: Access,
         resolver: Resolver,
         renditions: Renditions,
         fallbacks: FallbackRenditions | None,
-        cors: Cors,
         hot: HotTable,
         *,
+        cors: Mapping[str, Cors],
         options: UrlOptions,
         originals: PublicOriginals,
         timing_headers: bool,
     ) -> None:
+        """Create the endpoint; `cors` are the origins of each site, by its name."""
+        self._access = access
         self._resolver = resolver
         self._originals = originals
         self._options = options
+        self._usual, self._lifetime = Delivery(options.policy), options.policy.lifetime
         self._renditions = renditions
         self._fallbacks = fallbacks
         self._cors = cors
         self._hot = hot
         self._timing_headers = timing_headers
-        self._responses: LRUCache[int, ImageResponse] = LRUCache(_MAX_RESPONSES)
+        self._responses: LRUCache[tuple[int, Delivery], ImageResponse] = LRUCache(_MAX_RESPONSES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         record: RequestRecord = scope[KEY]
         record.route = "image"
-        origin = dict(scope["headers"]).get(b"origin", b"").decode("latin-1") or None
+        fields = dict(scope["headers"])
+        origin = fields.get(b"origin", b"").decode("latin-1") or None
+        cors = self._cors_of(scope, fields)
         method = scope["method"]
         if method == "OPTIONS":
-            await send_response(send, 204, [(b"allow", ", ".join(_METHODS).encode()), *self._cors.preflight(origin)])
+            await send_response(send, 204, [(b"allow", ", ".join(_METHODS).encode()), *cors.preflight(origin)])
             return
-        record.extra_headers += self._cors.headers(origin)
+        record.extra_headers += cors.headers(origin)
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         try:
-            if requests_original(scope["query_string"]):
+            call = await self._admit(scope, fields, cors, record)
+            if requests_original(call.grant.query):
                 record.outcome = "original"
-                await (await self._originals.response(scope))(scope, receive, send)
+                original = await self._originals.response(scope, call.grant, call.delivery)
+                await original(scope, receive, send)
             else:
-                await self._respond(record, scope, receive, send)
+                await self._respond(record, call, receive, send)
         except ImageNotFound:
-            path = await self._resolver.moved(image_path(scope, self._options.prefix))
+            moved = await self._resolver.moved(record.image_id) if record.image_id else None
+            path = None if moved is None else self._access.sites.path(fields.get(b"host", b""), moved)
             if path is None:
                 raise
             record.outcome = "moved"
             await send_moved(send, scope, path, self._options)
 
-    async def _respond(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
-        accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
-        response, stats = await self._resolve(scope, accept)
+    async def _respond(self, record: RequestRecord, call: "_Call", receive: Receive, send: Send) -> None:
+        scope = call.scope
+        response, stats = await self._resolve(call)
         conditions = request_conditions(scope["headers"])
         match evaluate(conditions, key=response.validators.key, last_modified=response.validators.modified):
             case "not_modified":
                 record.outcome = "not_modified"
                 await send_response(send, 304, self._not_modified(response, conditions))
-                self._remember(scope, accept, response, stats, None)
+                self._remember(call, response, stats, None)
                 return
             case "precondition_failed":
                 raise PreconditionFailed
         request = response.request
         served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
         if served is None:
-            rendered = await _unless_disconnected(receive, self._make(scope, accept, response, stats, conditions))
+            rendered = await _unless_disconnected(receive, self._make(call, response, stats, conditions))
             if rendered is None:
                 record.outcome = "client_gone"
                 return
@@ -156,22 +208,45 @@ class ImageEndpoint:
             send, served.rendition, headers, conditions, response.validators, head=scope["method"] == "HEAD"
         )
         if served.settled:
-            self._remember(scope, accept, response, stats, served.rendition)
+            self._remember(call, response, stats, served.rendition)
 
-    async def _resolve(self, scope: Scope, accept: str) -> tuple[ImageResponse, tuple[CachedStat, ...]]:
+    def _cors_of(self, scope: Scope, fields: Fields) -> Cors:
+        """Return the origins of the site of a request."""
+        if len(self._cors) == 1:
+            return self._cors[""]
+        site, _ = self._access.sites.find(fields.get(b"host", b""), image_path(scope, self._options.prefix))
+        return self._cors[site.name]
+
+    async def _admit(self, scope: Scope, fields: Fields, cors: Cors, record: RequestRecord) -> "_Call":
+        """Return the request with what it may see."""
+        accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
+        path, query = image_path(scope, self._options.prefix), scope["query_string"]
+        record.image_id = path
+        if self._access.sites.open:
+            return _Call(scope, accept, Grant(path, query), cors, self._usual)
+        key = api_key(scope["headers"])
+        grant = await self._access.check_image(ImageRequest(fields, path, scope["raw_path"], query, key))
+        delivery = _delivery(grant, self._options.policy, date_of(scope))
+        record.site, record.image_id = grant.site, grant.image_id
+        record.private = delivery.policy.scope != "public" or grant.domains
+        return _Call(scope, accept, grant, cors, delivery)
+
+    async def _resolve(self, call: "_Call") -> tuple[ImageResponse, tuple[CachedStat, ...]]:
         """Return the response to a URL, and the stats of files that it depends on."""
-        path = image_path(scope, self._options.prefix)
-        request, stats = await self._resolver.resolve(path, scope["query_string"], accept_class(accept))
+        grant = call.grant
+        request, stats = await self._resolver.resolve(
+            grant.image_id, grant.query, accept_class(call.accept), grant.settings
+        )
         # By identity, which is cheap: the resolver returns the same request for the same URL and original.
-        response, date = self._responses.get(id(request)), date_of(scope)
+        index, date = (id(request), call.delivery), date_of(call.scope)
+        response = self._responses.get(index)
         if response is None or response.request is not request or not response.is_dated(date):
-            response = self._responses[id(request)] = image_response(request, self._options, date)
+            response = self._responses[index] = image_response(request, self._options, date, call.delivery)
         return response, stats
 
     async def _make(
         self,
-        scope: Scope,
-        accept: str,
+        call: "_Call",
         response: ImageResponse,
         stats: tuple[CachedStat, ...],
         conditions: Mapping[str, str],
@@ -189,19 +264,18 @@ class ImageEndpoint:
                 else:
                     served = await self._fallbacks.make(response.request, may_stand_in=not exact)
             except FormatDropped:
-                response, stats = await self._resolve(scope, accept)
+                response, stats = await self._resolve(call)
             except OriginalChanged:
                 changes += 1
                 self._resolver.forget(response.request.original.image_id)
-                response, stats = await self._resolve(scope, accept)
+                response, stats = await self._resolve(call)
             else:
                 return response, stats, served
         raise OriginalChanged(retry_after=1)
 
     def _remember(
         self,
-        scope: Scope,
-        accept: str,
+        call: "_Call",
         response: ImageResponse,
         stats: tuple[CachedStat, ...],
         rendition: Rendition | None,
@@ -209,9 +283,15 @@ class ImageEndpoint:
         """Add the response to the hot path, unless it changes with time alone."""
         original = response.request.original
         # A file dated in the future counts as settled until that time.
-        past = original.modified_ns <= time.time_ns() and response.is_dated(original.modified_ns // 1_000_000_000)
+        lasting = call.delivery.policy.scope != "no-store" and call.delivery.policy.lifetime == self._lifetime
+        past = (
+            lasting
+            and original.modified_ns <= time.time_ns()
+            and response.is_dated(original.modified_ns // 1_000_000_000)
+        )
         if past and self._renditions.is_settled(original):
-            self._hot.remember(scope, accept, response, stats, rendition)
+            place = Place(call.scope, call.accept, call.grant.site, call.cors.headers(None), call.guard())
+            self._hot.remember(place, response, stats, rendition)
 
     def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:
         """Return the headers of a 304, with the client's entity tag, or with ours if the rendition is in memory."""

@@ -61,6 +61,10 @@ class RequestMetrics:
         """Count one rejected or failed request by its machine code."""
         self._metrics.rejected.labels(code).inc()
 
+    def count_site(self, site: str, outcome: str) -> None:
+        """Count one picture request of a site."""
+        self._metrics.site_requests.labels(site, outcome).inc()
+
     def count_quickly(self, outcome: QuickOutcome, seconds: float, sent: int, loop: asyncio.AbstractEventLoop) -> None:
         """Count one picture request in plain integers, at a tenth of the cost; `fold` adds them to the metrics."""
         if seconds > LATENCY[0]:
@@ -140,6 +144,10 @@ class RequestRecord:
     sent: int = 0
     extra_headers: RawHeaders = field(default_factory=list)
     """Added to every response, errors included."""
+    image_id: str = ""
+    """The path of a picture; empty if it is none, or not permitted."""
+    site: str = ""
+    """The site of a picture; empty for none."""
     private: bool = False
     """No part of the response may be cached, not even a 404."""
 
@@ -157,6 +165,8 @@ class RequestLog:
         record.status = record.status or _CLIENT_GONE
         record.outcome = record.outcome or "ok"
         self.metrics.count(record.route, record.status, record.outcome, seconds, record.sent)
+        if record.site:
+            self.metrics.count_site(record.site, record.outcome)
         headers = dict(scope["headers"])
         query: bytes = scope["query_string"]
         path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")

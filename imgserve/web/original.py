@@ -7,6 +7,7 @@ from email.utils import formatdate
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope, Send
 
+from imgserve.access.access import Grant
 from imgserve.errors import BadTransform, OriginalChanged, OriginalsNotServed, PreconditionFailed
 from imgserve.http.conditional import (
     content_range,
@@ -16,12 +17,13 @@ from imgserve.http.conditional import (
     range_applies,
     request_conditions,
 )
-from imgserve.http.headers import cache_control, content_disposition, file_name_for, tags_of
+from imgserve.http.headers import CachePolicy, cache_control, content_disposition, file_name_for, tags_of
 from imgserve.images.convert import read_original
 from imgserve.images.locate import Locator
+from imgserve.images.variety import ANYTHING
 from imgserve.model import Original
 from imgserve.transform.parse import is_signature, split
-from imgserve.web.respond import SAFETY, UNSETTLED, UrlOptions, date_of, image_path, tag_headers
+from imgserve.web.respond import SAFETY, Delivery, UrlOptions, date_of, tag_headers
 
 _NAMES = ("format", "fm")
 _ORIGINAL = b"original"
@@ -95,33 +97,36 @@ class PublicOriginals:
         self._allowed = allowed
         self._is_settled = is_settled
 
-    async def response(self, scope: Scope) -> Response:
-        """Return the response to a request.
+    async def response(self, scope: Scope, grant: Grant, delivery: Delivery) -> Response:
+        """Return the response to a permitted request.
 
         Raises:
             OriginalsNotServed: that is not allowed.
             BadTransform: the URL names more than the original.
             ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable: as for a picture.
         """
-        if not self._allowed:
+        if not self._allowed or (grant.settings is not None and grant.settings.variety != ANYTHING):
             raise OriginalsNotServed
         try:
-            return await self._response(scope)
+            return await self._response(scope, grant, delivery)
         except OriginalChanged:  # and the outdated stat is forgotten
-            return await self._response(scope)
+            return await self._response(scope, grant, delivery)
 
-    async def _response(self, scope: Scope) -> Response:
-        found = await self._locator.find(image_path(scope, self._options.prefix))
-        pairs = [one for one in split(scope["query_string"]) if not (is_signature(one) or one.name == "expires")]
+    async def _response(self, scope: Scope, grant: Grant, delivery: Delivery) -> Response:
+        found = await self._locator.find(grant.image_id)
+        pairs = [one for one in split(grant.query) if not (is_signature(one) or one.name == "expires")]
         if len(pairs) > 1 or found.preset or found.format:
             raise BadTransform(["format: expected original alone, without other parameters, a preset or an extension"])
         original, names = found.original, self._options.tag_headers
         tags = tag_headers(names, tags_of(original.image_id, None)) if names else []
         name = file_name_for(original.image_id, original.format.extensions[0])
-        policy = self._options.policy if self._is_settled(original) else UNSETTLED
+        policy = delivery.policy if self._is_settled(original) else CachePolicy(0, scope=delivery.policy.scope)
+        embedding = "same-site" if delivery.same_site else "cross-origin"
         headers = {
             "content-disposition": content_disposition("inline", name),
             "cache-control": cache_control(policy),
+            "cross-origin-resource-policy": embedding,
+            **({"vary": ", ".join(delivery.vary)} if delivery.vary else {}),
             **{name.decode(): value.decode() for name, value in tags},
         }
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 
-from imgserve.access.keys import Access
+from imgserve.access.access import Access
 from imgserve.errors import ConfigError, NotFound, every_error
 from imgserve.http.headers import quoted_id
 from imgserve.originals.folder import Originals

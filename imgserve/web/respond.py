@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import Scope, Send
 
+from imgserve.access.access import Fields, Guard
 from imgserve.cache import RenditionKey, TierName
 from imgserve.errors import ImageNotFound
 from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
@@ -31,7 +32,6 @@ from imgserve.model import Rendition
 SAFETY: RawHeaders = [
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"),
-    (b"cross-origin-resource-policy", b"cross-origin"),
     (b"timing-allow-origin", b"*"),
 ]
 
@@ -45,10 +45,6 @@ DATE = "imgserve.date"
 def date_of(scope: Scope) -> int:
     """Return the Date that the response will have, in Unix seconds; servers other than ours send the current time."""
     return int(scope.get("state", {}).get(DATE) or time())
-
-
-UNSETTLED = CachePolicy(max_age=0)
-"""For a picture of an original that may be incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +79,17 @@ def tag_headers(names: Sequence[str], tags: Sequence[str]) -> RawHeaders:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a response may be stored and embedded."""
+
+    policy: CachePolicy
+    vary: tuple[str, ...] = ()
+    """Request headers on which the permission depends."""
+    same_site: bool = False
+    """Whether only pages of the same site may embed the picture."""
+
+
+@dataclass(frozen=True, slots=True)
 class UrlOptions:
     """Settings of URLs and their response headers."""
 
@@ -99,6 +106,7 @@ class ImageResponse:
     """Headers of the responses to one request, as long as its original stays the same."""
 
     request: RenditionRequest
+    delivery: Delivery
     validators: Validators
     stable: RawHeaders
     """Headers that a 200 and a 304 share, without the entity tag."""
@@ -114,36 +122,40 @@ class ImageResponse:
         modified, actual = self.validators.modified, max(0, self.request.original.modified_ns // 1_000_000_000)
         return modified <= date and (modified == actual or date < actual)
 
+    def policy(self, max_age: int) -> CachePolicy:
+        """Return the policy of a response that changes soon."""
+        return CachePolicy(min(max_age, self.delivery.policy.max_age), scope=self.delivery.policy.scope)
+
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
         tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
-        stable = self.stable if settled else stable_headers(self.validators, UNSETTLED, self.vary)
+        stable = self.stable if settled else stable_headers(self.validators, self.policy(0), self.vary)
         return [*tagged, *stable, *self.tags]
 
     def headers(self, rendition: Rendition, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 with a rendition, without its length."""
         return [
             *self.shared_headers(self.validators.etag(rendition), settled=settled),
-            *picture_headers(rendition, self.disposition, self.request.query.notes),
+            *picture_headers(rendition, self.disposition, self.request.query.notes, same_site=self.delivery.same_site),
             *self.ignored,
         ]
 
 
-def image_response(request: RenditionRequest, options: UrlOptions, date: int) -> ImageResponse:
+def image_response(request: RenditionRequest, options: UrlOptions, date: int, delivery: Delivery) -> ImageResponse:
     """Return the headers for a request; Last-Modified is never later than the Date (RFC 9110, 8.8.2.1)."""
     original, query, key = request.original, request.query, request.key
     modified = max(0, min(original.modified_ns // 1_000_000_000, date))
     validators = Validators(key.tag, formatdate(modified, usegmt=True), modified)
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
-    vary = ("Accept",) if "format" in query.transform.auto else ()
-    stable = stable_headers(validators, options.policy, vary)
+    vary = (*(("Accept",) if "format" in query.transform.auto else ()), *delivery.vary)
+    stable = stable_headers(validators, delivery.policy, vary)
     name = query.download or file_name_for(original.image_id, key.extension)
     if "." not in name:
         name = f"{name}.{key.extension}"
     disposition = content_disposition("inline" if query.download is None else "attachment", name)
     tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
     ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []
-    return ImageResponse(request, validators, stable, disposition, vary, tags, ignored)
+    return ImageResponse(request, delivery, validators, stable, disposition, vary, tags, ignored)
 
 
 def image_path(scope: Scope, prefix: str) -> str:
@@ -158,13 +170,19 @@ def image_path(scope: Scope, prefix: str) -> str:
     return unquote_to_bytes(raw[len(start) :]).decode("utf-8", "surrogateescape")
 
 
-def picture_headers(rendition: Rendition, disposition: str, notes: tuple[str, ...]) -> RawHeaders:
-    """Return the headers that describe one picture; `notes` list parameters that were adjusted."""
+def picture_headers(
+    rendition: Rendition, disposition: str, notes: tuple[str, ...], *, same_site: bool = False
+) -> RawHeaders:
+    """Return the headers that describe one picture.
+
+    `notes` list parameters that were adjusted; `same_site` is whether only pages of the same site may embed it.
+    """
     headers: RawHeaders = [
         (b"content-type", rendition.media_type.encode()),
         (b"content-disposition", disposition.encode("latin-1")),
         (b"accept-ranges", b"bytes"),
         *SAFETY,
+        (b"cross-origin-resource-policy", b"same-site" if same_site else b"cross-origin"),
     ]
     if notes or rendition.notes:
         headers.append((b"x-image-adjusted", "; ".join((*notes, *rendition.notes)).encode("ascii", "replace")))
@@ -212,10 +230,6 @@ async def send_picture(
     await send_response(send, status, headers, b"" if head else body)
 
 
-Fields = Mapping[bytes, bytes]
-"""The header fields of a request, each once, with names in lower case."""
-Guard = Callable[[Fields], bool]
-"""Returns whether a request may receive a response made for another."""
 _DIGITS = 8
 """Digits of the second part of our entity tags."""
 
@@ -248,6 +262,7 @@ class HotEntry:
     """The entry is valid until the first of them expires."""
     admits: Guard | None
     """Which requests it is for; None for all."""
+    site: str
     tag_start: bytes
     """First part of the entity tag, from the quote to the dash."""
     modified: int
@@ -279,11 +294,6 @@ class HotEntry:
         )
 
 
-def without_origin(fields: Fields) -> bool:
-    """Return whether a request has no Origin."""
-    return b"origin" not in fields
-
-
 def lines(headers: RawHeaders) -> bytes:
     """Return headers as they are sent."""
     return b"".join(b"%b: %b\r\n" % header for header in headers)
@@ -298,11 +308,23 @@ _LONGEST = 1024
 _MOST_ACCEPTS = 512
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The requests that a response is for."""
+
+    scope: Scope
+    accept: str
+    site: str
+    headers: RawHeaders
+    """Further headers of every response to them."""
+    admits: Guard | None
+    """Which of the requests for the URL it is for; None for all."""
+
+
 class HotTable:
     """Responses that may be sent again, bounded in number."""
 
-    def __init__(self, admits: Guard | None) -> None:
-        self._admits = admits
+    def __init__(self) -> None:
         self._entries: dict[tuple[bytes, AcceptClass], HotEntry] = {}
         self._classes: dict[bytes | None, AcceptClass] = {None: ()}
 
@@ -315,33 +337,35 @@ class HotTable:
 
     def remember(
         self,
-        scope: Scope,
-        accept: str,
+        place: Place,
         response: ImageResponse,
         stats: tuple[CachedStat, ...],
         rendition: Rendition | None,
     ) -> None:
         """Store a response: a picture, or a 304 without a rendition. Its original must be settled."""
+        scope = place.scope
         target = scope.get("state", {}).get(TARGET)
         path, query = scope["raw_path"][len(scope.get("root_path", "")) :], scope["query_string"]
         # Other spellings of the target are not cached.
         if target is None or len(target) > _LONGEST or target != (path + b"?" + query if query else path):
             return
-        index = (target, accept_class(accept))
+        index = (target, accept_class(place.accept))
         entry = self._entries.get(index)
         if entry is None or entry.response is not response:
             if entry is None and len(self._entries) >= _MOST:
                 # Many at once: each removal from the front of a dictionary leaves a gap that the next must skip.
                 for oldest in list(islice(self._entries, _MOST // 8)):
                     del self._entries[oldest]
-            start, stable = f'"{response.validators.key}-'.encode(), response.shared_headers(None, settled=True)
-            modified = response.validators.modified
-            entry = HotEntry(response, response.request.key, stats, self._admits, start, modified, lines(stable), None)
+            start, modified = f'"{response.validators.key}-'.encode(), response.validators.modified
+            stable = lines([*response.shared_headers(None, settled=True), *place.headers])
+            key = response.request.key
+            entry = HotEntry(response, key, stats, place.admits, place.site, start, modified, stable, None)
             self._entries[index] = entry
-        entry.stats = stats
+        entry.stats, entry.admits = stats, place.admits
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
             size, etag = len(rendition.data), response.validators.etag(rendition).encode()
-            before, length = lines(response.headers(rendition, settled=True)), b"content-length: %d\r\n" % size
+            before = lines([*response.headers(rendition, settled=True), *place.headers])
+            length = b"content-length: %d\r\n" % size
             entry.picture = PictureHead(rendition.crc32, size, rendition.notes, etag, before, length)
 
     def _class_of(self, accept: bytes) -> AcceptClass:

@@ -58,6 +58,10 @@ class PurgeWhat(PurgeOptions):
     all: Annotated[Literal[True], _OPTIONAL] = True
     """All renditions."""
 
+    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
+        """Return a purge by prefix within these; see `RequestModel.confined`."""
+        return self if self.prefix.startswith(prefixes) else None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         exactly_one(self, _PURGES)
@@ -125,7 +129,7 @@ class Bulk:
     @endpoint(
         "POST",
         "/api/bulk/tag",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Tag many images",
         tag="many images",
         example={"query": {"prefix": "shoes/"}, "add": ["shoe"], "remove": ["new"]},
@@ -137,7 +141,7 @@ class Bulk:
     @endpoint(
         "POST",
         "/api/bulk/delete",
-        Scope.DELETE,
+        Scope.MANAGE,
         "Delete many images",
         tag="many images",
         errors=[ReadOnlyOriginals, StorageFull],
@@ -153,7 +157,7 @@ class Bulk:
     @endpoint(
         "POST",
         "/api/bulk/purge",
-        Scope.PURGE,
+        Scope.MANAGE,
         "Purge many images",
         tag="many images",
         example={"query": {"tag": ["summer"]}},
@@ -173,7 +177,7 @@ class Purges:
     presets: Collection[str]
     """The names of all presets."""
 
-    @endpoint("POST", "/api/purge/{image_id}", Scope.PURGE, "Purge an image", tag="purge")
+    @endpoint("POST", "/api/purge/{image_id}", Scope.MANAGE, "Purge an image", tag="purge")
     async def image(self, image_id: str, query: PurgeOptions) -> PurgedOut:
         """Remove all renditions of an image, also from other nodes and the configured CDNs."""
         return PurgedOut.model_validate(await self.ingest.purge([image_id], mezzanines=query.mezzanines))
@@ -181,7 +185,7 @@ class Purges:
     @endpoint(
         "POST",
         "/api/purge",
-        Scope.PURGE,
+        Scope.MANAGE,
         "Purge by prefix, tag or preset, or all",
         tag="purge",
         example={"prefix": "shoes/"},
@@ -203,7 +207,7 @@ class Purges:
         """Return size, hits and misses of each tier."""
         return CacheOut.model_validate(await self.stats())
 
-    @endpoint("DELETE", "/api/cache", Scope.PURGE, "Purge everything", tag="purge")
+    @endpoint("DELETE", "/api/cache", Scope.MANAGE, "Purge everything", tag="purge")
     async def clear(self, query: PurgeOptions) -> PurgedOut:
         """Remove all renditions of all images."""
         return PurgedOut.model_validate(await self.ingest.purge_all(mezzanines=query.mezzanines))

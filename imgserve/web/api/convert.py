@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imgserve.access.keys import Scope
+from imgserve.access.keys import Caller, Scope
 from imgserve.errors import (
     BadImageId,
     DuplicateImage,
@@ -231,7 +231,7 @@ class Conversions:
     @endpoint(
         "POST",
         "/api/transform/{image_id}",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Transform an image in steps",
         tag="pictures",
         errors=[*_NOT_CONVERTED, *_NOT_STORED],
@@ -255,13 +255,13 @@ class Conversions:
             return Reply(UrlOut(url=self._url(image_id, await self.converter.query(image_id, steps))))
         if body.output == "picture":
             return _picture(await self.converter.picture(image_id, steps, _accepted(call.request)))
-        accepted = await self._store(image_id, steps, body.id, call.caller.name)
+        accepted = await self._store(image_id, steps, body.id, call.caller)
         return uploaded(call.request, accepted, self.prefix)
 
     @endpoint(
         "POST",
         "/api/transform",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Transform many images",
         tag="pictures",
         errors=[ReadOnlyOriginals, StorageFull],
@@ -284,8 +284,7 @@ class Conversions:
         if body.output == "urls":
             urls = self.bulk.each(selection, lambda image_id: self.converter.query(image_id, steps))
             return Reply(MadeManyOut(results=[self._result(request, *one) async for one in urls]))
-        who = call.caller.name
-        stored = self.bulk.each(selection, lambda image_id: self._store(image_id, steps, None, who))
+        stored = self.bulk.each(selection, lambda image_id: self._store(image_id, steps, None, call.caller))
         return Reply(MadeManyOut(results=[self._result(request, *one) async for one in stored]))
 
     def _result(
@@ -297,7 +296,7 @@ class Conversions:
             return MadeUrl(id=image_id, url=self._url(image_id, result))
         return MadeOriginal(id=image_id, image=ImageOut.of(result.record, self.prefix), outcome=result.outcome)
 
-    async def _store(self, image_id: str, steps: Steps, new_id: str | None, who: str) -> Accepted:
+    async def _store(self, image_id: str, steps: Steps, new_id: str | None, caller: Caller) -> Accepted:
         """Store a picture as a new original; without an id, its id is derived from the content."""
         if new_id is not None:
             self.receiving.check_id(new_id)
@@ -308,7 +307,9 @@ class Conversions:
         stem = image_id.rpartition("/")[2].rpartition(".")[0]
         details = Details(metadata={"made_from": image_id, "steps": list(steps.queries)})
         name = f"{stem}.{converted.extension}"
-        return await self.ingest.accept(Upload(incoming, new_id, details, who, name=name))
+        return await self.ingest.accept(
+            Upload(incoming, new_id, details, caller.name, name=name, within=caller.prefixes)
+        )
 
     def _url(self, image_id: str, query: str) -> str:
         path = f"{self.prefix}/{quoted_id(image_id)}"
@@ -324,7 +325,7 @@ class Warming:
     @endpoint(
         "POST",
         "/api/warm",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Make renditions ahead of requests",
         tag="pictures",
         answers={200: Answer("Lines of JSON as work proceeds, the last with `finished`.", WarmedLine, [NDJSON])},

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from imgserve.access.keys import Access
+from imgserve.access.access import Access
 from imgserve.web.api.endpoint import JSON, Endpoint
 from imgserve.web.api.openapi import Document, openapi
 from imgserve.web.documents import HTML, Readers, address, breakable, document, inline, restricted

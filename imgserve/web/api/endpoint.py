@@ -76,6 +76,11 @@ class endpoint:  # noqa: N801  a decorator
     _: KW_ONLY
     tag: str = "images"
     """The group in the documentation."""
+    limited: bool | None = None
+    """Whether a key for some images may call it, whose limits the method regards.
+
+    By default it may if there is an image id in the path, or if the query or body can be limited.
+    """
     status: int = 200
     """The status of the only response."""
     answers: Mapping[int, Answer] = field(default_factory=dict, hash=False)

@@ -338,7 +338,7 @@ class Records:
     @endpoint(
         "PATCH",
         "/api/images/{image_id}",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Change the record of an image",
         errors=[ImageNotFound, PreconditionFailed],
         headers=IF_MATCH,
@@ -354,7 +354,7 @@ class Records:
     @endpoint(
         "DELETE",
         "/api/images/{image_id}",
-        Scope.DELETE,
+        Scope.MANAGE,
         "Delete an image",
         errors=[ImageNotFound, PreconditionFailed, ReadOnlyOriginals, StorageFull],
         headers=IF_MATCH,
@@ -366,7 +366,9 @@ class Records:
                 _existing(await self.preconditions.record(image_id, call.request))
             return DeletedOut.model_validate({"deleted": [await self.ingest.delete(image_id)]})
 
-    @endpoint("GET", "/api/similar/{image_id}", Scope.READ, "Find similar images", errors=[ImageNotFound])
+    @endpoint(
+        "GET", "/api/similar/{image_id}", Scope.READ, "Find similar images", limited=False, errors=[ImageNotFound]
+    )
     async def similar(self, image_id: str, query: Likeness) -> SimilarOut:
         """Compare the perceptual hash of an image with all others; this finds the same picture in other sizes."""
         record = _existing(await self.images.get(image_id))

@@ -1,11 +1,13 @@
 """Endpoints that move images to other ids."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageQuery, ImageSearch
 from imgserve.errors import (
     BadImageId,
+    Forbidden,
     ImageExists,
     ImageNotFound,
     ImgserveError,
@@ -40,6 +42,10 @@ class Folders(RequestModel):
     """Images whose id starts with this, such as `shoes/`."""
     to: ImageId
     """What their ids start with afterwards, such as `archive/shoes/`."""
+
+    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
+        """Return the request if both prefixes are within these; see `RequestModel.confined`."""
+        return self if self.prefix.startswith(prefixes) and self.to.startswith(prefixes) else None
 
 
 class MovedOne(ResponseModel):
@@ -80,7 +86,7 @@ class Moves:
     @endpoint(
         "POST",
         "/api/move/{image_id}",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Move an image",
         errors=[ImageNotFound, ImageExists, PreconditionFailed, *_NOT_MOVED],
         headers=IF_MATCH,
@@ -95,6 +101,8 @@ class Moves:
     )
     async def move(self, image_id: str, body: Destination, call: Call) -> Reply:
         """Give an image another id. Its record follows, and its old URLs redirect to the new ones for a time."""
+        if not call.caller.covers(body.to):
+            raise Forbidden("This API key is for other images.")
         async with self.preconditions.locks.hold(image_id):
             await self.preconditions.check(image_id, call.request)
             record = await self.ingest.move(image_id, body.to)
@@ -104,7 +112,7 @@ class Moves:
     @endpoint(
         "POST",
         "/api/move",
-        Scope.WRITE,
+        Scope.MANAGE,
         "Move many images",
         tag="many images",
         errors=_NOT_MOVED,

@@ -157,6 +157,10 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
+    def confined(self, _prefixes: tuple[str, ...]) -> Self | None:
+        """Return the request limited to image ids with one of these starts, or None if it is about others too."""
+        return None
+
 
 class FocalPointIn(RequestModel):
     """The point that crops keep, as fractions of the upright image from its upper left corner."""
@@ -228,6 +232,11 @@ _FilterFields = create_model("_FilterFields", __base__=RequestModel, **_filter_f
 class Filters(_FilterFields):
     """Filters for images; an image has to match all of them."""
 
+    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
+        """Return the filters with a prefix among these; see `RequestModel.confined`."""
+        prefix = confined_prefix(dict(self)["prefix"], prefixes)
+        return None if prefix is None else self.model_copy(update={"prefix": prefix})
+
     @property
     def selects_all(self) -> bool:
         """Whether all images are selected explicitly, and not because there is no filter."""
@@ -284,10 +293,25 @@ class Selected(RequestModel):
             raise stated('query: expected at least one filter; "prefix": "" selects all images')
         return self
 
+    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
+        """Return the selection among images with these starts; see `RequestModel.confined`."""
+        if "query" not in self.model_fields_set:
+            return self if all(image_id.startswith(prefixes) for image_id in self.ids) else None
+        query = self.query.confined(prefixes)
+        return None if query is None else self.model_copy(update={"query": query})
+
     @property
     def selection(self) -> Selection:
         """The selection for the catalog."""
         return self.query.query() if "query" in self.model_fields_set else self.ids
+
+
+def confined_prefix(prefix: str, prefixes: tuple[str, ...]) -> str | None:
+    """Return a prefix of image ids that is within others: itself, or the only one that it contains; else None."""
+    if prefix.startswith(prefixes):
+        return prefix
+    longer = [one for one in prefixes if one.startswith(prefix)]
+    return longer[0] if len(longer) == 1 else None
 
 
 def exactly_one(model: BaseModel, names: Collection[str]) -> None:

@@ -11,13 +11,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from imgserve.access.keys import Access, Caller
+from imgserve.access.access import Access
+from imgserve.access.keys import Caller
 from imgserve.catalog import IdempotencyKeys
-from imgserve.errors import ImageNotFound, MethodNotAllowed, NotFound
+from imgserve.errors import Forbidden, ImageNotFound, MethodNotAllowed, NotFound, quoted
 from imgserve.http.headers import api_key
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values
+from imgserve.web.api.requests import RequestModel
 from imgserve.web.middleware import KEY, RequestRecord
 
 # In earlier versions, actions followed the image id: /api/images/a.jpg/purge.
@@ -52,7 +54,7 @@ class Api(BaseRoute):
         endpoint, values = self._routes.find(_raw_path(scope), scope["method"])
         request = Request(scope, receive)
         # Before the request is validated, so that nobody without a key learns anything.
-        caller = self._access.require(api_key(scope["headers"]), endpoint.scope)
+        caller = await self._access.check(api_key(scope["headers"]), endpoint.scope, values.get(IMAGE_ID))
         reply = await self._respond(endpoint, values, request, caller)
         await as_response(reply)(scope, receive, send)
 
@@ -70,6 +72,10 @@ class Api(BaseRoute):
             values["body"] = checked(endpoint.body, value, mistakes)
         if mistakes:
             raise bad_request(mistakes)
+        if caller.prefixes:
+            _confine(endpoint, values, caller)
+        if caller.presets and endpoint.tag == "pictures":
+            raise Forbidden("This API key is for pictures with certain presets, by their URLs.")
 
         async def work(request: Request) -> Reply | Response:
             call = {"call": Call(request, caller)} if endpoint.takes_call else {}
@@ -84,6 +90,24 @@ class Api(BaseRoute):
             return await work(request)
         read = None if endpoint.bodies else body or b""
         return await once(self._keys, request, caller, read, work)
+
+
+def _confine(endpoint: Endpoint, values: dict[str, Any], caller: Caller) -> None:
+    """Limit the validated input of a call to the images of a key.
+
+    Raises:
+        Forbidden: the call is about other images too.
+    """
+    limited = endpoint.limited if endpoint.limited is not None else IMAGE_ID in values
+    for name in ("query", "body"):
+        model = values.get(name)
+        if endpoint.limited is None and isinstance(model, RequestModel) and IMAGE_ID not in values:
+            confined = model.confined(caller.prefixes)
+            if confined is not None:
+                values[name], limited = confined, True
+    if not limited:
+        starts = " or ".join(map(quoted, caller.prefixes))
+        raise Forbidden(f"This API key is for images whose ids start with {starts}, and this call is about others too.")
 
 
 class Routes:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from pydantic import Field
 
@@ -12,7 +13,7 @@ from imgserve.library.ingest import IngestService
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import Next, ResponseModel
-from imgserve.web.api.requests import ImageId, Paging
+from imgserve.web.api.requests import ImageId, Paging, confined_prefix
 
 _TAGS = 1000
 
@@ -22,6 +23,11 @@ class PrefixPaging(Paging):
 
     prefix: ImageId = ""
     """The start of the image ids."""
+
+    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
+        """Return the page within these prefixes; see `RequestModel.confined`."""
+        prefix = confined_prefix(self.prefix, prefixes)
+        return None if prefix is None else self.model_copy(update={"prefix": prefix})
 
 
 class TrashItemOut(ResponseModel):
@@ -118,7 +124,7 @@ class Trash:
     @endpoint(
         "POST",
         "/api/trash/{item}/restore",
-        Scope.DELETE,
+        Scope.MANAGE,
         "Restore a deleted image",
         tag="trash",
         errors=[TrashItemNotFound, ImageExists, ReadOnlyOriginals, UnreadableImage, StorageFull],
@@ -130,7 +136,7 @@ class Trash:
     @endpoint(
         "DELETE",
         "/api/trash/{item}",
-        Scope.DELETE,
+        Scope.MANAGE,
         "Delete an image permanently",
         tag="trash",
         errors=[TrashItemNotFound, ReadOnlyOriginals],
@@ -140,7 +146,7 @@ class Trash:
         await self.ingest.destroy(item)
         return DestroyedOut(destroyed=1)
 
-    @endpoint("DELETE", "/api/trash", Scope.DELETE, "Empty the trash", tag="trash", errors=[ReadOnlyOriginals])
+    @endpoint("DELETE", "/api/trash", Scope.MANAGE, "Empty the trash", tag="trash", errors=[ReadOnlyOriginals])
     async def empty(self) -> DestroyedOut:
         """Delete all items of the trash permanently."""
         return DestroyedOut(destroyed=await self.ingest.empty_trash())

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 from starlette.requests import Request
 
-from imgserve.access.keys import Scope
+from imgserve.access.keys import Caller, Scope
 from imgserve.errors import (
     AddressRefused,
     BadImageId,
@@ -196,8 +196,9 @@ class Uploads:
     @endpoint(
         "POST",
         "/api/images",
-        Scope.WRITE,
+        Scope.UPLOAD,
         "Upload images",
+        limited=True,
         bodies=_UPLOAD_BODIES,
         answers={
             200: Answer("An image with the same bytes exists.", UploadedOut, headers=_LOCATION),
@@ -212,22 +213,22 @@ class Uploads:
         Descriptive fields are part of the form or the JSON; if the body is the file, they are in the query. Tags may be
         repeated or text with commas. An image becomes visible after it was decoded.
         """
-        request, who = call.request, call.caller.name
+        request, caller = call.request, call.caller
         kind = _kind(request, query)
         if kind == JSON:
-            return await self._create_fetched(request, who)
+            return await self._create_fetched(request, caller)
         if kind == FORM:
-            return await self._create_from_form(request, who)
+            return await self._create_from_form(request, caller)
         self._chosen_id(query)
         check_length(request, self.receiving.max_bytes, TooLarge)
         async with self._receiver(1) as receiver:
             file = await receiver.raw(body_pieces(request), query.filename)
-            return uploaded(request, await self._accept(file, query, who), self.prefix)
+            return uploaded(request, await self._accept(file, query, caller), self.prefix)
 
     @endpoint(
         "PUT",
         "/api/images/{image_id}",
-        Scope.WRITE,
+        Scope.UPLOAD,
         "Upload an image under an id",
         bodies=_REPLACEMENT_BODIES,
         answers={
@@ -249,7 +250,7 @@ class Uploads:
             raise PreconditionFailed("There is an image with this id already.")
         await self.preconditions.check(image_id, request)
         try:
-            accepted = await self._put(request, image_id, query, call.caller.name, replace=replace)
+            accepted = await self._put(request, image_id, query, call.caller, replace=replace)
         except ImageExists as error:
             if replace:
                 raise
@@ -257,7 +258,7 @@ class Uploads:
         return uploaded(request, accepted, self.prefix)
 
     async def _put(
-        self, request: Request, image_id: str, query: RawReplacement, who: str, *, replace: bool
+        self, request: Request, image_id: str, query: RawReplacement, caller: Caller, *, replace: bool
     ) -> Accepted:
         kind, details = _kind(request, query), UploadDetails()
         async with self._receiver(1) as receiver:
@@ -275,9 +276,9 @@ class Uploads:
                 check_length(request, self.receiving.max_bytes, TooLarge)
                 file, details = await receiver.raw(body_pieces(request), query.filename), query
             async with self.preconditions.hold(image_id, request):
-                return await self._ingest_file(file, image_id, details, who, replace=replace)
+                return await self._ingest_file(file, image_id, details, caller, replace=replace)
 
-    async def _create_from_form(self, request: Request, who: str) -> Reply:
+    async def _create_from_form(self, request: Request, caller: Caller) -> Reply:
         check_length(request, self.limits.request_bytes)
         async with self._receiver(self.limits.files) as receiver:
             await receiver.form(body_pieces(request), request.headers["content-type"])
@@ -285,20 +286,20 @@ class Uploads:
             if not files:
                 raise BadRequest("expected at least one file in the form")
             if len(files) == 1:
-                return uploaded(request, await self._accept(files[0], placed, who), self.prefix)
+                return uploaded(request, await self._accept(files[0], placed, caller), self.prefix)
             if placed.id is not None:
                 raise BadRequest("id: expected one file, since an id names one image; use folder for several")
-            uploads = [(file.name, partial(self._accept, file, placed, who)) for file in files]
+            uploads = [(file.name, partial(self._accept, file, placed, caller)) for file in files]
             return await self._several(request, uploads)
 
-    async def _create_fetched(self, request: Request, who: str) -> Reply:
+    async def _create_fetched(self, request: Request, caller: Caller) -> Reply:
         value, _ = await json_value(request)
         if not (isinstance(value, dict) and "items" in value):
-            return uploaded(request, await self._fetch(validated(Address, value), who), self.prefix)
+            return uploaded(request, await self._fetch(validated(Address, value), caller), self.prefix)
         items = validated(Addresses, value).items
         if len(items) > self.limits.files:
             raise BadRequest(f"items: expected at most {self.limits.files}")
-        return await self._several(request, [(item.url, partial(self._fetch, item, who)) for item in items])
+        return await self._several(request, [(item.url, partial(self._fetch, item, caller)) for item in items])
 
     async def _several(
         self, request: Request, uploads: Iterable[tuple[str, Callable[[], Awaitable[Accepted]]]]
@@ -315,19 +316,27 @@ class Uploads:
                 results.append(TakenFile(**single, status=_STATUSES[accepted.outcome], name=name))
         return Reply(UploadsOut(results=results), 207)
 
-    async def _fetch(self, address: Address, who: str) -> Accepted:
+    async def _fetch(self, address: Address, caller: Caller) -> Accepted:
         self._chosen_id(address)
         async with self._receiver(1) as receiver:
-            return await self._accept(await receiver.fetched(address.url), address, who)
+            return await self._accept(await receiver.fetched(address.url), address, caller)
 
-    async def _accept(self, file: ReceivedFile, placed: Placed, who: str) -> Accepted:
+    async def _accept(self, file: ReceivedFile, placed: Placed, caller: Caller) -> Accepted:
         image_id = self._chosen_id(placed) if placed.folder is None else file_id(placed.folder, file.name)
-        return await self._ingest_file(file, image_id, placed, who, replace=False)
+        return await self._ingest_file(file, image_id, placed, caller, replace=False)
 
     async def _ingest_file(
-        self, file: ReceivedFile, image_id: str | None, details: UploadDetails, who: str, *, replace: bool
+        self, file: ReceivedFile, image_id: str | None, details: UploadDetails, caller: Caller, *, replace: bool
     ) -> Accepted:
-        upload = Upload(file.take(), image_id, details.details(), who, replace=replace, name=file.name)
+        upload = Upload(
+            file.take(),
+            image_id,
+            details.details(),
+            caller.name,
+            replace=replace,
+            name=file.name,
+            within=caller.prefixes,
+        )
         return await self.ingest.accept(upload)
 
     def _chosen_id(self, placed: Placed) -> str | None:

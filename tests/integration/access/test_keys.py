@@ -10,34 +10,38 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imgserve.access.keys import Access, KeyFileUnusableError, Scope, admin_digest, announce_admin_key, key_digest
+from imgserve.access.admin_key import KeyFileUnusableError, admin_digest, announce_admin_key
+from imgserve.access.keys import Scope, key_digest
 from imgserve.errors import Unauthorized, Unavailable
 from imgserve.metrics import Metrics
+from tests.access_rig import access_of
+
+pytestmark = pytest.mark.anyio
 
 KEY = "img_0123456789abcdef"
 
 
-def test_the_key_opens_everything_and_nothing_else_does() -> None:
+async def test_the_key_opens_everything_and_nothing_else_does() -> None:
     metrics = Metrics(CollectorRegistry())
-    access = Access(key_digest(KEY), metrics=metrics)
-    assert {access.require(KEY, scope).name for scope in Scope} == {"admin"}
+    access = access_of(key_digest(KEY), metrics=metrics)
+    assert {(await access.check(KEY, scope)).name for scope in Scope} == {"admin"}
     for wrong in (None, "", KEY[:-1], KEY + "x", key_digest(KEY), KEY.upper(), "\udcff"):
         with pytest.raises(Unauthorized):
-            access.require(wrong, Scope.READ)
+            await access.check(wrong, Scope.READ)
     figure = metrics.registry.get_sample_value
     assert figure("imgserve_access_failures_total", {"reason": "missing"}) == 1
     assert figure("imgserve_access_failures_total", {"reason": "unknown"}) == 6
 
 
-def test_without_any_key_nobody_may_do_anything() -> None:
+async def test_without_any_key_nobody_may_do_anything() -> None:
     metrics = Metrics(CollectorRegistry())
-    access = Access(KeyFileUnusableError("the disk is gone"), metrics=metrics)
+    access = access_of(KeyFileUnusableError("the disk is gone"), metrics=metrics)
     for given in (None, "", "None"):
         with pytest.raises(Unavailable, match=r"the disk is gone; set access\.admin_key"):
-            access.require(given, Scope.READ)
-    assert access.check().startswith("degraded: the disk is gone; set access.admin_key")
+            await access.check(given, Scope.READ)
+    assert access.state().startswith("degraded: the disk is gone; set access.admin_key")
     assert metrics.registry.get_sample_value("imgserve_access_failures_total", {"reason": "closed"}) == 3
-    assert Access(key_digest(KEY), metrics=Metrics(CollectorRegistry())).check() == "ok"
+    assert access_of(key_digest(KEY)).state() == "ok"
 
 
 @pytest.mark.parametrize("setting", [KEY, f"sha256:{key_digest(KEY)}", f"sha256:{key_digest(KEY).upper()}"])

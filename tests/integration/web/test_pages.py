@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from imgserve.access.keys import Access, key_digest
+from imgserve.access.keys import key_digest
 from imgserve.metrics import Metrics
 from imgserve.originals.writable import WritableOriginals
 from imgserve.web.access_log import AccessLog
@@ -22,6 +22,7 @@ from imgserve.web.documents import Readers
 from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, routes, static_folder
+from tests.access_rig import access_of
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +45,7 @@ def app_of(folder: Path, *, readers: Readers = "everyone", static: Path | None =
     """Build the pages over a folder of originals."""
     registry, static = CollectorRegistry(), static or static_folder()
     metrics = Metrics(registry)
-    access = Access(key_digest(KEY), metrics=metrics)
+    access = access_of(key_digest(KEY), metrics=metrics)
     pages = Pages(static, WritableOriginals(folder), "/img", "1.2.3")
     document = ApiDocument([], static, prefix="/img", version="1.2.3")
     operations = Operations(_check, registry, lambda: None, metrics=MetricsAccess())

@@ -12,7 +12,7 @@ from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform
 from imgserve.web import respond
-from imgserve.web.respond import TARGET, HotEntry, HotTable, ImageResponse, Validators, stable_headers, without_origin
+from imgserve.web.respond import TARGET, Delivery, HotEntry, HotTable, ImageResponse, Place, Validators, stable_headers
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
@@ -26,7 +26,7 @@ def response() -> ImageResponse:
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
     stable = stable_headers(validators, CachePolicy(max_age=60), ())
     request = RenditionRequest(ORIGINAL, Transform(), key, ParsedQuery(Transform()))
-    return ImageResponse(request, validators, stable, "inline", (), [], [])
+    return ImageResponse(request, Delivery(CachePolicy(max_age=60)), validators, stable, "inline", (), [], [])
 
 
 def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **others: object) -> dict[str, Any]:
@@ -34,9 +34,13 @@ def scope(target: bytes = b"/img/a.jpg?w=1", *, told: bytes | None = None, **oth
     return {"raw_path": path, "query_string": query, "state": {TARGET: told or target}, **others}
 
 
+def place(request_scope: dict[str, Any], accept: str = "") -> Place:
+    return Place(request_scope, accept, "", [], None)
+
+
 def entry_of(picture: Rendition | None = PICTURE) -> HotEntry:
-    table = HotTable(None)
-    table.remember(scope(), "", response(), (STAT,), picture)
+    table = HotTable()
+    table.remember(place(scope(), ""), response(), (STAT,), picture)
     entry = table.find(b"/img/a.jpg?w=1", None)
     assert entry is not None
     return entry
@@ -51,8 +55,8 @@ def entry_of(picture: Rendition | None = PICTURE) -> HotEntry:
     ],
 )
 def test_a_response_is_stored_for_the_target_as_sent(request_scope: dict[str, Any], target: bytes) -> None:
-    table = HotTable(None)
-    table.remember(request_scope, "", response(), (STAT,), PICTURE)
+    table = HotTable()
+    table.remember(place(request_scope, ""), response(), (STAT,), PICTURE)
     assert table.find(target, None) is not None
 
 
@@ -68,31 +72,31 @@ def test_a_response_is_stored_for_the_target_as_sent(request_scope: dict[str, An
     ],
 )
 def test_nothing_is_stored_without_a_target_or_for_an_unusual_one(request_scope: dict[str, Any]) -> None:
-    table = HotTable(None)
-    table.remember(request_scope, "", response(), (STAT,), PICTURE)
+    table = HotTable()
+    table.remember(place(request_scope, ""), response(), (STAT,), PICTURE)
     assert not table._entries
 
 
 def test_each_class_of_clients_has_its_own_answer() -> None:
-    table = HotTable(None)
-    table.remember(scope(), "image/webp", response(), (STAT,), PICTURE)
+    table = HotTable()
+    table.remember(place(scope(), "image/webp"), response(), (STAT,), PICTURE)
     found = [table.find(b"/img/a.jpg?w=1", accept) for accept in (None, b"*/*", b"image/webp", b"*/*, image/webp")]
     assert [entry is not None for entry in found] == [False, False, True, True]
 
 
 def test_the_same_picture_is_stored_once_with_the_latest_stats() -> None:
-    table, same, later = HotTable(None), response(), CachedStat(ORIGINAL, 200.0)
+    table, same, later = HotTable(), response(), CachedStat(ORIGINAL, 200.0)
     for stat in (STAT, later):
-        table.remember(scope(), "", same, (stat,), PICTURE)
+        table.remember(place(scope(), ""), same, (stat,), PICTURE)
     [entry] = table._entries.values()
     assert entry.is_valid_for(150.0, NOW, {})
 
 
 def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(respond, "_MOST", 16)
-    table = HotTable(None)
+    table = HotTable()
     for number in range(100):
-        table.remember(scope(b"/img/%d" % number), "", response(), (STAT,), PICTURE)
+        table.remember(place(scope(b"/img/%d" % number), ""), response(), (STAT,), PICTURE)
         table.find(b"/", b"image/x-%d" % number)
         assert len(table._entries) <= 16
     assert table.find(b"/img/99", None) is not None
@@ -101,7 +105,7 @@ def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.Monkey
 
 def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(respond, "_MOST_ACCEPTS", 16)
-    table = HotTable(None)
+    table = HotTable()
     for number in range(100):
         table.find(b"/", b"image/x-%d" % number)
         table.find(b"/", b"x" * 2000 + b"%d" % number)
@@ -118,7 +122,7 @@ def test_an_answer_holds_as_long_as_all_it_rests_on(now: float, *, holds: bool) 
 
 def test_a_guard_keeps_an_answer_for_those_it_is_for() -> None:
     entry = entry_of()
-    entry.admits = without_origin
+    entry.admits = lambda fields: b"origin" not in fields
     assert entry.is_valid_for(0.0, NOW, {b"host": b"a"})
     assert not entry.is_valid_for(0.0, NOW, {b"host": b"a", b"origin": b"https://b"})
 
@@ -169,13 +173,13 @@ def test_a_head_describes_the_bytes_it_was_made_for_alone() -> None:
 
 
 def test_other_bytes_get_another_head() -> None:
-    table, same = HotTable(None), response()
-    table.remember(scope(), "", same, (STAT,), None)
+    table, same = HotTable(), response()
+    table.remember(place(scope(), ""), same, (STAT,), None)
     [entry] = table._entries.values()
     assert entry.picture is None
-    table.remember(scope(), "", same, (STAT,), PICTURE)
-    table.remember(scope(), "", same, (STAT,), Rendition(b"others", "image/jpeg", 4, 3))
+    table.remember(place(scope(), ""), same, (STAT,), PICTURE)
+    table.remember(place(scope(), ""), same, (STAT,), Rendition(b"others", "image/jpeg", 4, 3))
     assert entry.picture is not None
     assert b"content-length: 6\r\n" in entry.picture.length
-    table.remember(scope(), "", same, (STAT,), None)
+    table.remember(place(scope(), ""), same, (STAT,), None)
     assert entry.picture is not None

@@ -15,6 +15,7 @@ from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform
 from imgserve.web.respond import (
+    Delivery,
     ImageResponse,
     UrlOptions,
     Validators,
@@ -36,7 +37,7 @@ def made_of(modified_ns: int, date: int) -> ImageResponse:
     original = Original("a.jpg", "1_2", 2, modified_ns, FORMATS["jpg"], 4, 3, "/o/a.jpg")
     key = RenditionKey("a.jpg", "1_2", "", "r", "jpg")
     request = RenditionRequest(original, Transform(), key, ParsedQuery(Transform()))
-    return image_response(request, UrlOptions("/img", CachePolicy(max_age=60)), date)
+    return image_response(request, UrlOptions("/img", CachePolicy(max_age=60)), date, Delivery(CachePolicy(max_age=60)))
 
 
 def sent(*, head: bool = False, **conditions: str) -> tuple[int, dict[bytes, bytes], bytes]:

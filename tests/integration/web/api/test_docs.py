@@ -3,14 +3,14 @@
 import re
 
 import pytest
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from imgserve.access.keys import Access, KeyFileUnusableError, Scope
-from imgserve.metrics import Metrics
+from imgserve.access.admin_key import KeyFileUnusableError
+from imgserve.access.keys import Scope
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.api.endpoint import endpoint, endpoints_of
 from imgserve.web.pages import static_folder
+from tests.access_rig import access_of
 from tests.api_frame import Echo, Things, asked
 
 pytestmark = pytest.mark.anyio
@@ -30,9 +30,7 @@ def anyio_backend() -> str:
 
 def page_of(part: object) -> Starlette:
     document = ApiDocument(endpoints_of(part), static_folder(), prefix="/img", version="1")
-    return Starlette(
-        routes=document.routes(Access(KeyFileUnusableError(), metrics=Metrics(CollectorRegistry())), "everyone")
-    )
+    return Starlette(routes=document.routes(access_of(KeyFileUnusableError()), "everyone"))
 
 
 async def test_the_page_needs_no_key_and_runs_no_script() -> None:

@@ -1,0 +1,77 @@
+"""Build the check of who may do what."""
+
+from collections.abc import Container
+from dataclasses import replace
+from pathlib import Path
+
+from imgserve.access.access import Access
+from imgserve.access.admin_key import KeyFileUnusableError, key_file
+from imgserve.access.domains import DomainRules, parse_domain
+from imgserve.access.keys import KeyRing
+from imgserve.access.sites import Rules, Site, Sites
+from imgserve.app.pictures import Parts
+from imgserve.app.settings import query_settings
+from imgserve.config import Config
+from imgserve.config.rules import RulesConfig, SiteConfig, attributes
+from imgserve.http.headers import Cors
+from imgserve.images.variety import ANYTHING, Variety
+
+
+def sites_of(config: Config) -> Sites:
+    """Return the sites of the settings."""
+    general = config.rules
+    default = Site("", _rules(config, general, SiteConfig()))
+    others = (
+        Site(name, _rules(config, site.merged(general), site), site.hosts, site.folder)
+        for name, site in config.sites.items()
+    )
+    return Sites(default, tuple(others))
+
+
+def build_access(config: Config, parts: Parts, sites: Sites, data: Path) -> Access:
+    """Return the check, which rejects all keys until the server has started."""
+    ring = KeyRing(parts.catalog.keys, {site.name: site.folder for site in sites.others})
+    return Access(
+        KeyFileUnusableError("the server has not started"),
+        metrics=parts.metrics,
+        sites=sites,
+        ring=ring,
+        replaced_in=None if config.access.admin_key.get_secret_value() else key_file(data),
+    )
+
+
+def cors_of(config: Config, sites: Sites) -> dict[str, Cors]:
+    """Return the web origins of each site: those that are set, or where all are, the allowed domains."""
+    origins, age = tuple(config.http.cors_origins), int(config.http.cors_max_age)
+    return {site.name: Cors(_origins(site, origins), age) for site in sites}
+
+
+def _origins(site: Site, origins: tuple[str, ...]) -> Container[str]:
+    return site.rules.domains if site.rules.domains is not None and "*" in origins else origins
+
+
+def _rules(config: Config, rules: RulesConfig, site: SiteConfig) -> Rules:
+    settings = query_settings(config)
+    if site.presets:
+        settings = replace(settings, presets=config.site_presets(site))
+    variety = Variety(
+        presets_only=rules.presets_only,
+        parameters=attributes(rules.parameters),
+        formats=frozenset(rules.formats),
+        qualities=tuple(sorted(rules.qualities)),
+        output_pixels=rules.output_pixels,
+        reject=rules.reject_unlisted,
+    )
+    allow, deny = (tuple(map(parse_domain, names)) for names in (rules.allow_domains, rules.deny_domains))
+    everyone = "*" in rules.allow_domains and not deny and rules.allow_no_referer
+    secrets = site.secrets or config.signing.secrets
+    return Rules(
+        replace(settings, variety=variety, sizes=tuple(sorted(rules.sizes)) or settings.sizes),
+        replace(settings, variety=ANYTHING, sizes=()),
+        require=rules.require,
+        secrets=tuple(secret.get_secret_value() for secret in secrets),
+        domains=None if everyone else DomainRules(allow, deny, rules.allow_no_referer),
+        hotlink_image=rules.hotlink_image,
+        key_in_url=rules.key_in_url,
+        explain=config.signing.debug,
+    )
