@@ -6,11 +6,54 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Column, Row, Table, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.tables import api_keys, microseconds, moment, secrets
+from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False, unique=True),
+    # Lists as JSON; empty for no restriction.
+    Column("scopes", TEXT, nullable=False),
+    Column("prefixes", TEXT, nullable=False),
+    Column("presets", TEXT, nullable=False),
+    Column("site", TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # Of the row without `used`, so that processes notice what others changed.
+    Column("changed", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+    Column("revoked", BigInteger),
+    Column("used", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("role", TEXT, nullable=False),
+    # An argon2id hash; empty for an account that a reverse proxy signs in.
+    Column("password", TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # Of the password or role: sessions that began earlier have ended.
+    Column("changed", BigInteger, nullable=False),
+    Column("used", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("value", TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 _LISTS = ("scopes", "prefixes", "presets")
 _TIMES = ("created", "expires", "used")

@@ -6,12 +6,41 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, Row, Table, delete, insert, select
 
 from imgserve.catalog.database import Part
 from imgserve.catalog.query import MOST
-from imgserve.catalog.tables import audit, image_id_of, microseconds, moment
+from imgserve.catalog.tables import NUMBER, TEXT, image_id_of, metadata, microseconds, moment
 from imgserve.errors import BadCursor
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", NUMBER, Identity(), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", TEXT, nullable=False),
+    Column("address", TEXT, nullable=False),
+    Column("action", TEXT, nullable=False),
+    Column("target", LargeBinary, nullable=False),
+    Column("before", TEXT, nullable=False),
+    Column("after", TEXT, nullable=False),
+    Column("request_id", TEXT, nullable=False),
+    Index("audit_by_at", "at"),
+    Index("audit_by_target", "target", "number"),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    # What is counted: rejections, renditions made, bytes sent; by client, referrer or image.
+    Column("what", TEXT, primary_key=True),
+    Column("by", TEXT, primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Index("usage_by_hour", "hour"),
+    sqlite_with_rowid=False,
+)
 
 _MOST_CHARACTERS = 20_000
 """Longest state of an object in JSON; a longer one is replaced by its length."""

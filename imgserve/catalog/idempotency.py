@@ -7,12 +7,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Row, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.tables import answers, microseconds, moment
+from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
 from imgserve.errors import IdempotencyConflict
+
+answers = Table(
+    "answers",
+    metadata,
+    # A digest of the key, which may be of any length.
+    Column("key", LargeBinary, primary_key=True),
+    Column("fingerprint", TEXT, nullable=False),
+    Column("started", BigInteger, nullable=False),
+    # None while it is being answered.
+    Column("status", BigInteger),
+    Column("headers", TEXT, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("answers_by_started", "started"),
+    sqlite_with_rowid=False,
+)
 
 KEPT = timedelta(hours=24)
 """How long a response is stored."""

@@ -3,12 +3,23 @@
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Part
-from imgserve.catalog.tables import checked_id, image_id_of, microseconds, pieces, redirects, stored_ids
+from imgserve.catalog.tables import checked_id, image_id_of, metadata, microseconds, pieces, stored_ids
+
+redirects = Table(
+    "redirects",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("target", LargeBinary, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Index("redirects_by_target", "target"),
+    Index("redirects_by_until", "until"),
+    sqlite_with_rowid=False,
+)
 
 
 class Redirects(Part):

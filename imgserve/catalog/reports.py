@@ -5,7 +5,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Row, case, delete, func, insert, select, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Index,
+    LargeBinary,
+    Row,
+    Table,
+    case,
+    delete,
+    false,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,17 +30,43 @@ from imgserve.catalog.images import LONG, versions_between
 from imgserve.catalog.query import MOST, read_id, write_id
 from imgserve.catalog.search import beginning
 from imgserve.catalog.tables import (
+    NUMBER,
+    TEXT,
     checked_id,
     image_id_of,
+    metadata,
     microseconds,
     moment,
-    notices,
     pieces,
-    problems,
     stored_id,
     stored_ids,
 )
 from imgserve.model import Problem, clean_text
+
+problems = Table(
+    "problems",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("version", TEXT, nullable=False),
+    Column("code", TEXT, nullable=False),
+    Column("detail", TEXT, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("number", NUMBER, Identity(), primary_key=True),
+    Column("kind", TEXT, nullable=False),
+    Column("id", LargeBinary, nullable=False),
+    Column("published", BigInteger, nullable=False),
+    Column("node", TEXT, nullable=False, server_default=""),
+    Column("mezzanines", Boolean, nullable=False, server_default=false()),
+    Index("notices_by_published", "published"),
+    # Otherwise SQLite would begin again with low numbers once all rows are pruned.
+    sqlite_autoincrement=True,
+)
 
 _LOCK = 0x696D676E6F74
 """An arbitrary number; this one spells imgnot."""

@@ -1,4 +1,4 @@
-"""The tables of the catalog in their newest revision, and how records are stored in them."""
+"""The tables of images and tags in their newest revision, and how records are stored in them."""
 
 import json
 import re
@@ -27,7 +27,6 @@ from sqlalchemy import (
     Table,
     Text,
     column,
-    false,
     literal_column,
     select,
     table,
@@ -41,10 +40,11 @@ REVISION = "0007"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = MetaData()
+"""Every table is declared next to its queries; importing the package completes this."""
 
-_NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
-_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 """Compared by code points everywhere, whatever the locale of the database."""
 
 MOST_BYTES = 2000
@@ -115,15 +115,15 @@ class Storage:
 
 
 _BY_TYPE = {
-    str: Storage(_TEXT),
+    str: Storage(TEXT),
     int: Storage(BigInteger),
     bool: Storage(Boolean),
     bytes: Storage(LargeBinary),
     datetime: Storage(BigInteger, microseconds, moment),
-    Origin: Storage(_TEXT, lambda origin: origin.value, Origin),
+    Origin: Storage(TEXT, lambda origin: origin.value, Origin),
     # JSON in ASCII, which can be stored everywhere whatever it quotes.
     Mapping[str, Any]: Storage(
-        _TEXT,
+        TEXT,
         lambda value: json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":")),
         json.loads,
     ),
@@ -155,13 +155,13 @@ def image_columns() -> list[Column[Any]]:
 images = Table(
     "images",
     metadata,
-    Column("number", _NUMBER, Identity(), primary_key=True),
+    Column("number", NUMBER, Identity(), primary_key=True),
     *image_columns(),
     Column("focal_x", Double),
     Column("focal_y", Double),
     Column("pixels", BigInteger, nullable=False),
-    Column("words", _TEXT, nullable=False, server_default=""),
-    Column("tag_words", _TEXT, nullable=False, server_default=""),
+    Column("words", TEXT, nullable=False, server_default=""),
+    Column("tag_words", TEXT, nullable=False, server_default=""),
     Index("images_by_created", "created", "id"),
     Index("images_by_changed", "changed", "id"),
     Index("images_by_size", "size", "id"),
@@ -173,133 +173,10 @@ images = Table(
 tags = Table(
     "tags",
     metadata,
-    Column("image", _NUMBER, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True),
-    Column("tag", _TEXT, primary_key=True),
-    Column("words", _TEXT, nullable=False, server_default=""),
+    Column("image", NUMBER, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True),
+    Column("tag", TEXT, primary_key=True),
+    Column("words", TEXT, nullable=False, server_default=""),
     Index("tags_by_tag", "tag", "image"),
-    sqlite_with_rowid=False,
-)
-
-problems = Table(
-    "problems",
-    metadata,
-    Column("id", LargeBinary, primary_key=True),
-    Column("version", _TEXT, nullable=False),
-    Column("code", _TEXT, nullable=False),
-    Column("detail", _TEXT, nullable=False),
-    Column("since", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-notices = Table(
-    "notices",
-    metadata,
-    Column("number", _NUMBER, Identity(), primary_key=True),
-    Column("kind", _TEXT, nullable=False),
-    Column("id", LargeBinary, nullable=False),
-    Column("published", BigInteger, nullable=False),
-    Column("node", _TEXT, nullable=False, server_default=""),
-    Column("mezzanines", Boolean, nullable=False, server_default=false()),
-    Index("notices_by_published", "published"),
-    # Otherwise SQLite would begin again with low numbers once all rows are pruned.
-    sqlite_autoincrement=True,
-)
-
-answers = Table(
-    "answers",
-    metadata,
-    # A digest of the key, which may be of any length.
-    Column("key", LargeBinary, primary_key=True),
-    Column("fingerprint", _TEXT, nullable=False),
-    Column("started", BigInteger, nullable=False),
-    # None while it is being answered.
-    Column("status", BigInteger),
-    Column("headers", _TEXT, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Index("answers_by_started", "started"),
-    sqlite_with_rowid=False,
-)
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", _TEXT, primary_key=True),
-    Column("name", _TEXT, nullable=False),
-    Column("digest", _TEXT, nullable=False, unique=True),
-    # Lists as JSON; empty for no restriction.
-    Column("scopes", _TEXT, nullable=False),
-    Column("prefixes", _TEXT, nullable=False),
-    Column("presets", _TEXT, nullable=False),
-    Column("site", _TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    # Of the row without `used`, so that processes notice what others changed.
-    Column("changed", BigInteger, nullable=False),
-    Column("expires", BigInteger),
-    Column("revoked", BigInteger),
-    Column("used", BigInteger),
-    sqlite_with_rowid=False,
-)
-
-accounts = Table(
-    "accounts",
-    metadata,
-    Column("name", _TEXT, primary_key=True),
-    Column("role", _TEXT, nullable=False),
-    # An argon2id hash; empty for an account that a reverse proxy signs in.
-    Column("password", _TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    # Of the password or role: sessions that began earlier have ended.
-    Column("changed", BigInteger, nullable=False),
-    Column("used", BigInteger),
-    sqlite_with_rowid=False,
-)
-
-secrets = Table(
-    "secrets",
-    metadata,
-    Column("name", _TEXT, primary_key=True),
-    Column("value", _TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-audit = Table(
-    "audit",
-    metadata,
-    Column("number", _NUMBER, Identity(), primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("actor", _TEXT, nullable=False),
-    Column("address", _TEXT, nullable=False),
-    Column("action", _TEXT, nullable=False),
-    Column("target", LargeBinary, nullable=False),
-    Column("before", _TEXT, nullable=False),
-    Column("after", _TEXT, nullable=False),
-    Column("request_id", _TEXT, nullable=False),
-    Index("audit_by_at", "at"),
-    Index("audit_by_target", "target", "number"),
-)
-
-usage = Table(
-    "usage",
-    metadata,
-    # What is counted: rejections, renditions made, bytes sent; by client, referrer or image.
-    Column("what", _TEXT, primary_key=True),
-    Column("by", _TEXT, primary_key=True),
-    Column("subject", LargeBinary, primary_key=True),
-    Column("hour", BigInteger, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Index("usage_by_hour", "hour"),
-    sqlite_with_rowid=False,
-)
-
-redirects = Table(
-    "redirects",
-    metadata,
-    Column("id", LargeBinary, primary_key=True),
-    Column("target", LargeBinary, nullable=False),
-    Column("until", BigInteger, nullable=False),
-    Index("redirects_by_target", "target"),
-    Index("redirects_by_until", "until"),
     sqlite_with_rowid=False,
 )
 
