@@ -86,8 +86,7 @@ class CounterTable:
     async def _locked(self) -> int:
         """Return the file, locked and of the right size.
 
-        Raises:
-            TimeoutError: another process has the lock for so long that it cannot be running.
+        Raises TimeoutError if another process has the lock for so long that it cannot be running.
         """
         given_up = time.monotonic() + _PATIENCE
         while time.monotonic() < given_up:

@@ -38,8 +38,7 @@ class DomainPattern:
 def parse_domain(text: str) -> DomainPattern:
     """Return the pattern of `example.com`, `*.example.com`, `localhost:3000`, `example.com:*` or `*`.
 
-    Raises:
-        ValueError: the text is no such pattern.
+    Raises ValueError if the text is no such pattern.
     """
     wanted = text.strip().lower().rstrip(".")
     if not wanted.isascii():

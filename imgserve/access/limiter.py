@@ -89,8 +89,7 @@ def open_limiter(storage_url: str, folder: Path | None, processes: int, metrics:
 
     It counts in Redis if there is a URL, else in a file of the data folder for several processes, else in memory.
 
-    Raises:
-        ConfigError: the URL needs an extra that is not installed.
+    Raises ConfigError if the URL needs an extra that is not installed.
     """
     if storage_url:
         try:

@@ -90,8 +90,7 @@ class AuditLog(Part):
     ) -> AuditPage:
         """Return a page of the entries that match, the newest first.
 
-        Raises:
-            BadCursor: the cursor does not belong to this list.
+        Raises BadCursor if the cursor does not belong to this list.
         """
         limit = max(1, min(limit, MOST))
         query = select(audit).order_by(audit.c.number.desc()).limit(limit + 1)

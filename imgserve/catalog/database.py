@@ -196,8 +196,7 @@ class Database:
     def __init__(self, url: str, *, patience: float = 5.0, connections: int = 5) -> None:
         """Use an address: `sqlite:///folder/file` or `postgresql://user:password@host/name`.
 
-        Raises:
-            ConfigError: the address is neither, or the driver of PostgreSQL is not installed.
+        Raises ConfigError if the address is neither, or the driver of PostgreSQL is not installed.
         """
         self._store = _store(url, patience, connections)
         self._trouble: tuple[type[Exception], ...] = (*_TROUBLE, *self._store.driver_errors)
@@ -222,8 +221,7 @@ class Database:
     async def open(self) -> None:
         """Create the tables or upgrade those of an earlier release; may take long, and happens at the first use too.
 
-        Raises:
-            CatalogUnavailable: the database cannot be used now, or a newer release has written it.
+        Raises CatalogUnavailable if the database cannot be used now, or a newer release has written it.
         """
         try:
             await self._open_once()
@@ -240,11 +238,7 @@ class Database:
         await self._store.writer.dispose()
 
     async def fetch(self, statement: Executable) -> Sequence[Row[Any]]:
-        """Return all rows of one query.
-
-        Raises:
-            CatalogUnavailable: the database cannot be read now.
-        """
+        """Return all rows of one query; raise CatalogUnavailable if the database cannot be read now."""
 
         async def fetched() -> Sequence[Row[Any]]:
             async with self.reading() as connection:
@@ -255,8 +249,7 @@ class Database:
     async def execute(self, statement: Executable) -> int:
         """Make one change in a transaction of its own; return how many rows it changed.
 
-        Raises:
-            CatalogUnavailable: the database cannot be written now.
+        Raises CatalogUnavailable if the database cannot be written now.
         """
 
         async def executed() -> int:
@@ -275,11 +268,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Provide a connection that reads one snapshot.
-
-        Raises:
-            CatalogUnavailable: the database cannot be read now.
-        """
+        """Provide a connection that reads one snapshot; raise CatalogUnavailable if the database cannot be read now."""
         async with self._bounded("reading", self._patience), self._store.reader.connect() as connection:
             yield connection
 

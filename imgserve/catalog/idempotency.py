@@ -59,8 +59,7 @@ class IdempotencyKeys(Part):
     async def begin(self, key: str, fingerprint: str, *, at: datetime | None = None) -> Answered | None:
         """Return the stored response of a key, or None to the one caller that then calls `finish` or `abandon`.
 
-        Raises:
-            IdempotencyConflict: the key came with another request, or with this one, which is still in progress.
+        Raises IdempotencyConflict if the key came with another request, or with this one, which is still in progress.
         """
         now = at or datetime.now(UTC)
         started = microseconds(now)

@@ -69,8 +69,7 @@ class Images(Part):
     async def merge_many(self, merges: Mapping[str, Merge]) -> dict[str, Merged]:
         """Write records that are computed from the existing ones, in the transaction that reads those.
 
-        Raises:
-            BadRequest: an image id cannot be stored.
+        Raises BadRequest if an image id cannot be stored.
         """
         if not merges:
             return {}

@@ -150,11 +150,7 @@ def write_cursor(sort: Sort, descending: bool, value: int, image_id: str) -> str
 
 
 def read_cursor(text: str, sort: Sort, descending: bool) -> Place:
-    """Return the place of a cursor.
-
-    Raises:
-        BadCursor: it is not valid, or belongs to a list in another order.
-    """
+    """Return the place of a cursor; raise BadCursor if it is not valid, or belongs to a list in another order."""
     match _unpack(text):
         case [str(given), (0 | 1) as direction, int(value), str(image_id)]:
             pass
@@ -174,11 +170,7 @@ def write_digest(sha256: str) -> str:
 
 
 def read_digest(text: str) -> bytes:
-    """Return the digest of a cursor in the list of duplicates.
-
-    Raises:
-        BadCursor: it is not valid.
-    """
+    """Return the digest of a cursor in the list of duplicates; raise BadCursor if it is not valid."""
     match _unpack(text):
         case [str(digits)] if len(digits) == 64 and not set(digits) - set("0123456789abcdef"):  # noqa: PLR2004  SHA-256
             return bytes.fromhex(digits)
@@ -192,11 +184,7 @@ def write_id(image_id: str) -> str:
 
 
 def read_id(text: str) -> bytes:
-    """Return the id of a cursor in a list in the order of ids.
-
-    Raises:
-        BadCursor: it is not valid.
-    """
+    """Return the id of a cursor in a list in the order of ids; raise BadCursor if it is not valid."""
     match _unpack(text):
         case [str(image_id)] if (stored := stored_id(image_id)) is not None:
             return stored

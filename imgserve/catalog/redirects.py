@@ -30,8 +30,7 @@ class Redirects(Part):
 
         The image may not be there yet. `Images.move` then makes the earlier redirects to the old id follow.
 
-        Raises:
-            BadRequest: an image id cannot be stored.
+        Raises BadRequest if an image id cannot be stored.
         """
         new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(redirects)
         values = {"target": checked_id(target), "until": microseconds(until)}

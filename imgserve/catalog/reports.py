@@ -91,8 +91,7 @@ class Problems(Part):
     async def put_many(self, added: Iterable[Problem]) -> None:
         """Insert problems, or update those with their ids, which keep their start as long as they keep their code.
 
-        Raises:
-            BadRequest: an image id cannot be stored.
+        Raises BadRequest if an image id cannot be stored.
         """
         rows = {
             checked_id(problem.image_id): {
@@ -139,8 +138,7 @@ class Problems(Part):
     async def page(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> ProblemPage:
         """Return a page of the problems in the order of their ids.
 
-        Raises:
-            BadCursor: the cursor does not belong to this list.
+        Raises BadCursor if the cursor does not belong to this list.
         """
         limit = max(1, min(limit, MOST))
         query = select(problems).where(beginning(problems.c.id, prefix)).order_by(problems.c.id).limit(limit + 1)

@@ -89,8 +89,7 @@ class ImageSearch(Part):
     ) -> Page:
         """Return a page of the images that match a query; changes between two pages do not shift the others.
 
-        Raises:
-            BadCursor: the cursor is not valid, or belongs to another order.
+        Raises BadCursor if the cursor is not valid, or belongs to another order.
         """
         place = None if cursor is None else read_cursor(cursor, sort, descending)
         limit = max(1, min(limit, MOST))
@@ -137,8 +136,7 @@ class ImageSearch(Part):
     async def duplicates(self, *, limit: int = 50, cursor: str | None = None) -> Duplicates:
         """Return a page of groups of images with the same bytes.
 
-        Raises:
-            BadCursor: the cursor does not belong to this list.
+        Raises BadCursor if the cursor does not belong to this list.
         """
         least = b"" if cursor is None else read_digest(cursor)
         limit = max(1, min(limit, MOST))

@@ -64,11 +64,7 @@ def stored_id(image_id: str) -> bytes | None:
 
 
 def checked_id(image_id: str) -> bytes:
-    """Return an image id as its column stores it.
-
-    Raises:
-        BadRequest: it is too long or cannot be a file name.
-    """
+    """Return an image id as its column stores it; raise BadRequest if it is too long or cannot be a file name."""
     stored = stored_id(image_id)
     if stored is None:
         raise BadRequest("This image id is too long or no file name; it cannot be recorded.")
@@ -252,11 +248,7 @@ def metadata_texts(value: object) -> Iterator[str]:
 
 
 def as_row(record: ImageRecord) -> dict[str, Any]:
-    """Return a record as the values of its row.
-
-    Raises:
-        BadRequest: the image id cannot be stored.
-    """
+    """Return a record as the values of its row; raise BadRequest if the image id cannot be stored."""
     row = dict[str, Any]()
     for name, stored in STORED.items():
         value = getattr(record, name)

@@ -167,8 +167,7 @@ def _plain(value: Any) -> Any:
 def selection(ids: tuple[str, ...], filters: Filters, *, every: str = '--prefix ""') -> dict[str, Any]:
     """Return the selected images as arguments of the client.
 
-    Raises:
-        UsageError: neither ids nor filters are named, or both. `every` is the option that selects all images.
+    Raises UsageError if neither ids nor filters are named, or both. `every` is the option that selects all images.
     """
     if not ids and not filters:
         raise click.UsageError(f"which images? Pass ids, or filters such as --prefix; {every} selects all")

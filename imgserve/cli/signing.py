@@ -52,11 +52,7 @@ def _configured_secret(path: Path | None) -> str:
 
 
 def _seconds(text: str) -> int:
-    """Return a future time in Unix seconds, rounded up.
-
-    Raises:
-        ValueError: the text is none.
-    """
+    """Return a future time in Unix seconds, rounded up; raise ValueError if the text is none."""
     now = time.time()
     for read in (int, lambda text: now + parse_duration(text), lambda text: datetime.fromisoformat(text).timestamp()):
         with contextlib.suppress(ValueError):

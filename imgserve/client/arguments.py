@@ -154,8 +154,7 @@ def selection(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str
 def selections(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the selection of images in parts of the size that a server accepts; none for no ids.
 
-    Raises:
-        ValueError: as `selection`.
+    Raises ValueError as `selection`.
     """
     whole = selection(ids, filters)
     listed = whole.get("ids")
@@ -172,19 +171,14 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 def step_texts(steps: Step | Iterable[Step]) -> list[str]:
     """Return steps of a transform, or several transforms, each as the query of a picture.
 
-    Raises:
-        BadTransform: with every mistake of the first wrong one.
+    Raises BadTransform with every mistake of the first wrong one.
     """
     listed = [steps] if isinstance(steps, (str, Mapping)) else list(steps)
     return [compose(read_parameters(step)) for step in listed]
 
 
 def texts(name: str, values: Iterable[str]) -> list[str]:
-    """Return texts as a list.
-
-    Raises:
-        TypeError: it is a single text, which is iterable too.
-    """
+    """Return texts as a list; raise TypeError if it is a single text, which is iterable too."""
     if isinstance(values, str):
         raise TypeError(f"{name}: expected several, such as [{values!r}], but received {values!r}")
     return list(values)

@@ -67,8 +67,7 @@ class Call(Generic[T]):
     def result(self, response: httpx2.Response) -> T:
         """Return what a response says.
 
-        Raises:
-            ImgserveError: the one that the server raised, or AnswerNotUnderstood.
+        Raises the ImgserveError that the server raised, or AnswerNotUnderstood.
         """
         if response.status_code >= _REDIRECTS:
             raise error_of(response.status_code, response.headers, response.content)
@@ -76,11 +75,7 @@ class Call(Generic[T]):
 
 
 def parsed(what: str, read: Callable[[Any], T], received: Any) -> T:
-    """Return what `read` makes of something received.
-
-    Raises:
-        AnswerNotUnderstood: it has an unexpected shape.
-    """
+    """Return what `read` makes of something received; raise AnswerNotUnderstood if it has an unexpected shape."""
     try:
         return read(received)
     except _MISSHAPEN as error:

@@ -75,8 +75,7 @@ class Endpoints(PictureEndpoints[S]):
             timeout: seconds without any bytes of the server before a call fails.
             retries: how long to repeat calls to a server that is busy or cannot be reached any more.
 
-        Raises:
-            ValueError: the URL or the key is malformed.
+        Raises ValueError if the URL or the key is malformed.
         """
         self._pictures = ImageUrls(prefix)
         self.sender = Sender(self._http(follow_redirects=False), base_url, key, timeout, retries)
@@ -269,8 +268,7 @@ class Endpoints(PictureEndpoints[S]):
     async def _sent(self, file: File | Upload, folder: str | None, details: Details) -> Sent:
         """Upload one of many files, whose arguments override those of all.
 
-        Raises:
-            ImgserveError: all other files would fail too.
+        Raises ImgserveError if all other files would fail too.
         """
         item = file if isinstance(file, Upload) else Upload(file)
         below = None if item.image_id is not None else item.folder or folder

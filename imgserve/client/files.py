@@ -69,8 +69,7 @@ class FileReader:
     def read(self) -> bytes:
         """Return the next piece, which is empty at the end.
 
-        Raises:
-            OSError: the file cannot be read, or has become shorter.
+        Raises OSError if the file cannot be read, or has become shorter.
         """
         most = _PIECE if self.size is None else min(_PIECE, self.size - self._position)
         data = self.stream.read(most) if most else b""
@@ -113,11 +112,7 @@ class FileBody:
         return isinstance(self.content, (Path, bytes)) or self.start is not None
 
     def open(self) -> FileReader:
-        """Start to read from the beginning.
-
-        Raises:
-            OSError: the file cannot be opened.
-        """
+        """Start to read from the beginning; raise OSError if the file cannot be opened."""
         if isinstance(self.content, bytes):
             return FileReader(self, io.BytesIO(self.content), len(self.content))
         if isinstance(self.content, Path):
@@ -131,11 +126,7 @@ class FileBody:
 
 
 def file_body(file: File, progress: Progress | None = None) -> FileBody:
-    """Return the body of a file, with its name if it has one.
-
-    Raises:
-        TypeError: it is not a file.
-    """
+    """Return the body of a file, with its name if it has one; raise TypeError if it is not a file."""
     if isinstance(file, tuple):
         name, content = file
         unnamed = file_body(content, progress)

@@ -44,8 +44,7 @@ class SrcsetPlan:
     ) -> "SrcsetPlan":
         """Return the plan of widths or of densities.
 
-        Raises:
-            ValueError: both are given, or a side of the original is negative.
+        Raises ValueError if both are given, or a side of the original is negative.
         """
         if min(original_width or 0, original_height or 0) < 0:
             given = f"{original_width} and {original_height}"
@@ -59,8 +58,7 @@ class SrcsetPlan:
     def candidates(self, values: Mapping[str, Any]) -> list[Candidate]:
         """Return the pictures, the smallest first; none if there is only one picture.
 
-        Raises:
-            ValueError: the parameters leave no choice, or a width or density is out of range.
+        Raises ValueError if the parameters leave no choice, or a width or density is out of range.
         """
         if self.widths:
             return self._by_width(values)
@@ -121,8 +119,7 @@ def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0
 
     Each is `1 + 2 * tolerance` times the one before; the last is `most`.
 
-    Raises:
-        ValueError: the widths or the tolerance are out of range.
+    Raises ValueError if the widths or the tolerance are out of range.
     """
     if not 1 <= least <= most:
         raise ValueError(f"widths: expected 1 <= least <= most, but received {least} and {most}")

@@ -86,8 +86,7 @@ class Attempts:
     def after_failure(self, failure: ServerUnreachable, *, permanent: bool) -> float:
         """Return the seconds to wait before the next try.
 
-        Raises:
-            ServerUnreachable: there is no next try, for example because the failure is permanent.
+        Raises ServerUnreachable if there is no next try, for example because the failure is permanent.
         """
         wait = None if permanent else self._wait(failure, None)
         if wait is None:
@@ -122,8 +121,7 @@ class Sender:
     ) -> None:
         """Check the address and the key; without a key, use the one in the environment.
 
-        Raises:
-            ValueError: the URL is not that of a server, or the key is malformed.
+        Raises ValueError if the URL is not that of a server, or the key is malformed.
         """
         if not re.match(r"https?://", base_url, re.IGNORECASE):
             raise ValueError(f"server: expected an address such as https://img.example.com, but received {base_url!r}")

@@ -44,11 +44,7 @@ class Html(str):
 
 
 def element(name: str, attributes: Mapping[str, AttributeValue]) -> Html:
-    """Return the start tag of an element.
-
-    Raises:
-        ValueError: an attribute has an invalid name.
-    """
+    """Return the start tag of an element; raise ValueError if an attribute has an invalid name."""
     written = [name]
     for key, value in attributes.items():
         if value is None or value is False:
@@ -110,16 +106,14 @@ class ImageUrls:
     def with_(self, **parameters: Unpack[Parameters]) -> "ImageUrls":
         """Return a builder with these parameters as defaults of all URLs; None removes one.
 
-        Raises:
-            BadTransform: with every mistake.
+        Raises BadTransform with every mistake.
         """
         return replace(self, _defaults=tuple(sorted(self._values(parameters).items())))
 
     def with_query(self, query: str) -> "ImageUrls":
         """Return a builder with the parameters of a query, such as `w=400&fm=auto`, as defaults.
 
-        Raises:
-            BadTransform: with every mistake.
+        Raises BadTransform with every mistake.
         """
         return replace(self, _defaults=tuple(sorted(self._values(query).items())))
 

@@ -142,8 +142,7 @@ class Config(BaseSettings):
             overrides: values by dotted name; None is ignored.
             options: names of the overrides on the command line, for messages.
 
-        Raises:
-            ConfigError: with every mistake.
+        Raises ConfigError with every mistake.
         """
         environ = os.environ if environ is None else environ
         return load(cls, None if path is None else Path(path), environ, overrides or {}, options or {})

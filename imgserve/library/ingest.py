@@ -211,8 +211,7 @@ class IngestService:
         Images that do not exist or are in a read-only folder are not in the result. After an interruption the same call
         deletes the rest.
 
-        Raises:
-            ReadOnlyOriginals: nothing was deleted, because all folders are read-only.
+        Raises ReadOnlyOriginals if nothing was deleted, because all folders are read-only.
         """
         deleted, refused = list[Deleted](), list[ReadOnlyOriginals]()
         async for ids in batches(selection, self._catalog.search):
@@ -276,11 +275,7 @@ class IngestService:
 
     @_uninterrupted
     async def destroy(self, item: str) -> None:
-        """Delete an item of the trash for good.
-
-        Raises:
-            TrashItemNotFound: there is no such item.
-        """
+        """Delete an item of the trash for good; raise TrashItemNotFound if there is no such item."""
         await to_thread.run_sync(self._originals.trash.destroy, item)
         _logger.info("%s was removed from the trash for good", item)
 

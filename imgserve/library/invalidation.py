@@ -91,8 +91,7 @@ class InvalidationListener:
     async def follow(self) -> None:
         """Follow the notices since the last call in memory; the first call only finds the end of the log.
 
-        Raises:
-            CatalogUnavailable: the log cannot be read now.
+        Raises CatalogUnavailable if the log cannot be read now.
         """
         if self._last is None:
             self._last = await self._notices.last()
@@ -143,8 +142,7 @@ class NodeInvalidator:
     async def follow(self) -> None:
         """Follow the notices since the last call, or since this node last did.
 
-        Raises:
-            CatalogUnavailable: the log cannot be read now.
+        Raises CatalogUnavailable if the log cannot be read now.
         """
         name, end, begun = await to_thread.run_sync(lambda: self._node.name), await self._notices.last(), self._last
         if self._last is None:

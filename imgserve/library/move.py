@@ -23,8 +23,7 @@ _logger = logging.getLogger(__name__)
 def check_extension(image_id: str, target: str, format_name: str) -> None:
     """Check that a new id has the extension of the old one, or one of the format.
 
-    Raises:
-        BadImageId: it has another extension.
+    Raises BadImageId if it has another extension.
     """
     extension = PurePosixPath(target).suffix[1:].lower()
     known = BY_EXTENSION.get(extension)

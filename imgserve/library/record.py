@@ -163,11 +163,7 @@ class ChangePublisher:
                 self.on_recorded(original)
 
     async def notify(self, notices: Collection[Notice]) -> None:
-        """Notify other processes and nodes.
-
-        Raises:
-            CatalogUnavailable: they cannot be notified now.
-        """
+        """Notify other processes and nodes; raise CatalogUnavailable if they cannot be notified now."""
         if not notices:
             return
         try:

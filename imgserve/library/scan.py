@@ -32,8 +32,7 @@ class FileRecorder:
     async def record(self, file: Candidate) -> Recorded:
         """Record a file; the caller holds the lock of its id.
 
-        Raises:
-            OriginalChanged: it was replaced each time that it was inspected.
+        Raises OriginalChanged if it was replaced each time that it was inspected.
         """
         for _ in range(_ATTEMPTS):
             recorded = await self._record(file)

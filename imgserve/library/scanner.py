@@ -36,8 +36,7 @@ async def differences(tree: OriginalsTree, catalog: Catalog, folder: str = "") -
 
     The main folder is compared without those of other prefixes, which are compared by their own.
 
-    Raises:
-        CatalogUnavailable: the catalog cannot be read now.
+    Raises CatalogUnavailable if the catalog cannot be read now.
     """
     below = f"{folder}/" if folder else ""
     sides = (_walked(tree.walk(folder)), _recorded(catalog.images, below), _recorded(catalog.problems, below))
@@ -117,8 +116,7 @@ class Scanner:
     async def follow(self, folder: str) -> None:
         """Compare a folder that is new in its place, given by its id, with priority over what a scan finds.
 
-        Raises:
-            CatalogUnavailable: as for `scan`.
+        Raises CatalogUnavailable as `scan` does.
         """
         if (await self._queue_new(folder, urgent=True)).gone:
             await self._queue_gone(folder)

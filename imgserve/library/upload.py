@@ -121,18 +121,13 @@ class UploadReceiver:
         return UploadWriter(self._originals, self.max_bytes)
 
     def check_id(self, image_id: str) -> None:
-        """Check an id before bytes are sent for it.
-
-        Raises:
-            BadImageId: no image can have it.
-        """
+        """Check an id before bytes are sent for it; raise BadImageId if no image can have it."""
         self._originals.check_id(image_id)
 
     async def replaceable(self, image_id: str) -> str:
         """Return the id under which an image is replaced or created; an existing image keeps an unusual id.
 
-        Raises:
-            BadImageId: no image can have it, and none has it.
+        Raises BadImageId if no image can have it, and none has it.
         """
         try:
             self.check_id(image_id)
@@ -262,8 +257,7 @@ class UploadAcceptor:
     async def _existing(self, upload: Upload, image_id: str, equal: list[ImageRecord]) -> ImageRecord | None:
         """Return the existing image that answers this upload, or None.
 
-        Raises:
-            DuplicateImage: these bytes exist, and the rule is to refuse them.
+        Raises DuplicateImage if these bytes exist, and the rule is to refuse them.
         """
         here = next((one for one in equal if one.image_id == image_id), None)
         if equal and self.rules.duplicates == "refuse" and not (here and upload.replace):

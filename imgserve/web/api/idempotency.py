@@ -50,8 +50,7 @@ class BodyDigest:
     async def matches(self, known: str) -> bool:
         """Read the body and return whether its digest is the known one; a longer body is not read to its end.
 
-        Raises:
-            BadRequest: the client has disconnected.
+        Raises BadRequest if the client has disconnected.
         """
         longest = int(known.partition("-")[0] or "0", 16)
         async for _ in body_pieces(self.request):
@@ -87,8 +86,7 @@ async def once(
 
     `body` is the body that was read, or None if the endpoint streams it.
 
-    Raises:
-        IdempotencyConflict: the key came with another request.
+    Raises IdempotencyConflict if the key came with another request.
     """
     sent = request.headers.getlist(HEADER)
     if len(sent) > 1 or not _KEY.fullmatch(sent[0]):

@@ -235,8 +235,7 @@ class Changes(_ChangeFields):
     def fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Return the changed fields of a record that has this metadata.
 
-        Raises:
-            BadRequest: the metadata would become too long.
+        Raises BadRequest if the metadata would become too long.
         """
         changes = {name: value for name, value in dict(self).items() if name in self.model_fields_set}
         for name, value in changes.items():
@@ -257,11 +256,7 @@ class Preconditions:
     locks: NameLocks = field(default_factory=NameLocks)
 
     async def record(self, image_id: str, request: Request) -> ImageRecord | None:
-        """Return the record, or None.
-
-        Raises:
-            PreconditionFailed: the record does not match.
-        """
+        """Return the record, or None; raise PreconditionFailed if the record does not match."""
         record = await self.images.get(image_id)
         if record is not None and not match_holds(request.headers, etag(record)):
             raise PreconditionFailed("The record has changed.")
@@ -270,8 +265,7 @@ class Preconditions:
     async def check(self, image_id: str, request: Request) -> None:
         """Check the header, if the request has it.
 
-        Raises:
-            PreconditionFailed: the record does not match or does not exist.
+        Raises PreconditionFailed if the record does not match or does not exist.
         """
         if "if-match" in request.headers and await self.record(image_id, request) is None:
             raise PreconditionFailed("There is no image with this id.")

@@ -48,11 +48,7 @@ def checked(model: type[M], values: object, mistakes: list[str]) -> M | None:
 
 
 def validated(model: type[M], values: object) -> M:
-    """Return a model of plain values.
-
-    Raises:
-        BadRequest: with every mistake.
-    """
+    """Return a model of plain values; raise BadRequest with every mistake."""
     mistakes = list[str]()
     value = checked(model, values, mistakes)
     if value is None:
@@ -94,11 +90,7 @@ def media_type(request: Request) -> str:
 
 
 async def body_pieces(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body as it arrives.
-
-    Raises:
-        BadRequest: the client disconnected before the end.
-    """
+    """Yield the body as it arrives; raise BadRequest if the client disconnected before the end."""
     try:
         async for piece in request.stream():
             yield piece

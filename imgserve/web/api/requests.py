@@ -75,11 +75,7 @@ def checked_metadata(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged_metadata(metadata: Mapping[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata after a JSON Merge Patch.
-
-    Raises:
-        BadRequest: it would become too long.
-    """
+    """Return metadata after a JSON Merge Patch; raise BadRequest if it would become too long."""
     merged: dict[str, Any] = _merge_patch(dict(metadata), patch)
     # Metadata that is too long already, such as after several uploads, may be shortened.
     longest = max(METADATA_CHARACTERS, _characters(metadata))

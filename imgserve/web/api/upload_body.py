@@ -179,8 +179,7 @@ class ToFetch(RootModel[Address | Addresses]):
 def file_id(folder: str, file_name: str) -> str:
     """Return an unchecked image id from a folder and the last part of a client's file name.
 
-    Raises:
-        BadImageId: the file name has no usable characters.
+    Raises BadImageId if the file name has no usable characters.
     """
     last = file_name.replace("\\", "/").rpartition("/")[2]
     composed = unicodedata.normalize("NFC", last)
