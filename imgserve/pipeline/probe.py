@@ -26,6 +26,30 @@ class Header:
     """Bits of a pixel with a palette or few shades of gray; 0 for true color."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """Facts in the header of an image."""
+
+    format: str
+    width: int
+    """Pixels of one frame of the upright image."""
+    height: int
+    frames: int
+    alpha: bool
+    orientation: int
+    """EXIF orientation 1..8, as stored."""
+
+
+def probe(data: bytes, limits: Limits | None = None) -> ImageInfo:
+    """Return format, upright size and frames of an image within the limits, without decoding it.
+
+    Raises UnsupportedImage, UnreadableImage or LimitExceeded.
+    """
+    opened = load.recognize(data, limits or Limits())
+    header = read_header(opened, limits or Limits())
+    return ImageInfo(opened.format, *upright_size(header), header.frames, header.alpha, header.orientation)
+
+
 def upright_size(header: Header) -> tuple[int, int]:
     """Return width and height of the upright picture."""
     stored = (header.width, header.height)

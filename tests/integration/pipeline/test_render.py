@@ -10,8 +10,7 @@ from imgserve.errors import BadTransform, LimitExceeded, TooLarge, UnreadableIma
 from imgserve.formats import FORMATS
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import color
-from imgserve.pipeline.load import recognize
-from imgserve.pipeline.probe import read_header, upright_size
+from imgserve.pipeline.probe import probe
 from imgserve.pipeline.render import render
 from imgserve.transform import Transform, parse_query
 from tests.pictures import (
@@ -91,8 +90,8 @@ def test_exif_orientation_is_applied(orientation: int, name: str) -> None:
     picture = opened(made(data, "w=200&h=150&fm=png").data)
     assert [near(color_at(picture, x, y), color) for x, y, color in CORNERS] == [True] * 4
     assert not picture.get_typeof("orientation")
-    header = read_header(recognize(data, Limits()), Limits())
-    assert (upright_size(header), header.orientation) == ((400, 300), orientation)
+    info = probe(data)
+    assert (info.width, info.height, info.orientation) == (400, 300, orientation)
 
 
 CORNERS = ((0.1, 0.1, RED), (0.9, 0.1, GREEN), (0.1, 0.9, BLUE), (0.9, 0.9, WHITE))
@@ -456,9 +455,7 @@ def test_a_jpeg_is_baseline_unless_a_progressive_one_is_requested(query: str, pr
     assert bool(picture.get_typeof("interlaced")) is progressive
 
 
-def test_a_header_contains_frames_and_alpha() -> None:
-    moving, clear = (
-        recognize(data, Limits()) for data in (animation([RED, GREEN]), encoded(quarters().bandjoin(128), "png"))
-    )
-    assert (moving.format, read_header(moving, Limits()).frames) == ("gif", 2)
-    assert read_header(clear, Limits()).alpha
+def test_probing_returns_format_frames_and_alpha() -> None:
+    info = probe(animation([RED, GREEN]))
+    assert (info.format, info.frames) == ("gif", 2)
+    assert probe(encoded(quarters().bandjoin(128), "png")).alpha
