@@ -11,7 +11,8 @@ CACHE := var/cache
 HOST ?= 127.0.0.1
 PORT ?= 8000
 PHOTOS ?= $(DRAWN)
-PARALLEL ?= --numprocesses 2 --dist loadfile --benchmark-disable
+# Files in their order, not by the number of their tests: the long ones of tests/acceptance begin first.
+PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder --benchmark-disable
 # The lock files name every dependency, so nothing else is resolved. uv takes a third of the time, but pip may know an
 # index that uv does not.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(1) || $(BIN)/python -m pip install --quiet --no-deps $(1)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,20 +18,25 @@ from imgserve.rendering.worker import start
 from imgserve.transform import parse_query
 from tests import bombs
 from tests.mutations import mutations, seeds
+from tests.prefork import PATIENCE
 
 SECONDS = 10.0
+"""Processor time that one picture may take, however busy the machine is."""
 ROUNDS = 12
 REFUSED = (UnreadableImage, UnsupportedImage, TooLarge)
 QUERIES = ("w=80", "w=80&fm=jpg", "w=50&h=50&fit=crop&crop=entropy&fm=webp", "w=60&fm=png&animate=0")
 SEEDS = seeds()
 
 
-def attempt(data: bytes, query: str) -> bytes | str:
-    """Render in the child; a refusal comes back as its sentence, anything else is raised."""
+def attempt(data: bytes, query: str) -> tuple[bytes | str, float]:
+    """Render in the child, timed; a refusal comes back as its sentence, anything else is raised."""
+    before = time.process_time()
+    made: bytes | str
     try:
-        return render(data, parse_query(query).transform, limits=Limits()).data
+        made = render(data, parse_query(query).transform, limits=Limits()).data
     except REFUSED as error:
-        return f"{error.code}: {error.detail}"
+        made = f"{error.code}: {error.detail}"
+    return made, time.process_time() - before
 
 
 class Child:
@@ -46,11 +52,12 @@ class Child:
     def attempt(self, data: bytes, query: str) -> bytes | str:
         """Render in the child; tell where that killed it."""
         try:
-            return self._pool.submit(attempt, data, query).result(SECONDS)
+            made, seconds = self._pool.submit(attempt, data, query).result(PATIENCE)
         except (BrokenProcessPool, TimeoutError) as error:
             self.close()
             self._pool = self._new()
             return f"{type(error).__name__}: the process is lost"
+        return made if seconds < SECONDS else f"it took {seconds:.1f} s"
 
     def close(self) -> None:
         for process in (self._pool._processes or {}).values():

@@ -28,6 +28,8 @@ from imgserve.transform import Transform
 from tests.pictures import encoded, noise, opened, quarters
 
 WIDE, TALL = 3300, 2201
+SMALL = 1500, 1001
+"""Of a photograph just large enough for a mezzanine."""
 
 
 @functools.cache
@@ -153,7 +155,7 @@ ORIGINALS = {
 @functools.cache
 def original(name: str) -> bytes:
     """Encode a photograph, once for all tests: this takes seconds."""
-    return ORIGINALS[name](photograph(2100, 1400))
+    return ORIGINALS[name](photograph(*SMALL))
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
@@ -176,7 +178,7 @@ def test_every_kind_of_original_comes_through_its_mezzanine_unchanged(
     "transform", [TRANSFORMS["odd width"], TRANSFORMS["crop to the right"], TRANSFORMS["large rect"]]
 )
 def test_a_mezzanine_is_upright(tmp_path: Path, orientation: int, transform: Transform) -> None:
-    image = photograph(2100, 1401).copy()
+    image = photograph(*SMALL).copy()
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     data = encoded(image, "jpg", Q=92)
     asked = replace(transform, format="png")
@@ -209,7 +211,7 @@ def test_what_only_the_original_has_is_not_made_from_its_mezzanine(
 
 
 def test_renditions_say_who_made_the_picture_and_no_more(tmp_path: Path) -> None:
-    image = photograph(2100, 1400).copy()
+    image = photograph(*SMALL).copy()
     for field, text in (("Copyright", "(c) Ann"), ("Artist", "Ann"), ("Model", "Secret")):
         image.set_type(pyvips.GValue.gstr_type, f"exif-ifd0-{field}", text)
     data = encoded(image, "jpg", Q=80)
