@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from imgserve.catalog import Catalog, Database, Images, Merge, Outcome
+from imgserve.catalog import Catalog, Database, Images, Merge, Merged
 from imgserve.model import ImageRecord, Origin
 
 __all__ = ["START", "Catalog", "ids", "opened", "put", "put_many", "record"]
@@ -48,15 +48,22 @@ def ids(records: Any) -> list[str]:
     return [one.image_id for one in records]
 
 
-async def put(images: Images, record: ImageRecord) -> Outcome:
+def outcome(merged: Merged) -> str:
+    """Return what a merge did: added, changed or unchanged."""
+    if merged.before == merged.record:
+        return "unchanged"
+    return "changed" if merged.before else "added"
+
+
+async def put(images: Images, record: ImageRecord) -> str:
     """Write a record, whatever is recorded under its id."""
     return (await put_many(images, [record]))[record.image_id]
 
 
-async def put_many(images: Images, records: Iterable[ImageRecord]) -> dict[str, Outcome]:
+async def put_many(images: Images, records: Iterable[ImageRecord]) -> dict[str, str]:
     """Write records in one transaction, whatever is recorded under their ids."""
     merged = await images.merge_many({record.image_id: _always(record) for record in records})
-    return {image_id: one.outcome for image_id, one in merged.items()}
+    return {image_id: outcome(one) for image_id, one in merged.items()}
 
 
 def _always(record: ImageRecord) -> Merge:

@@ -5,7 +5,7 @@ from imgserve.catalog.audit import AuditEntry, AuditLog, AuditPage
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
-from imgserve.catalog.images import Images, Merge, Merged, Outcome, Selection
+from imgserve.catalog.images import Images, Merge, Merged, Selection
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
 from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
@@ -31,7 +31,6 @@ __all__ = [
     "Merged",
     "Notice",
     "Notices",
-    "Outcome",
     "Page",
     "ProblemPage",
     "Problems",

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal, or_, select, true, update
@@ -45,21 +44,12 @@ Merge = Callable[[ImageRecord | None], ImageRecord | None]
 """Returns the new record for the existing one, which may be None; None changes nothing. May be called repeatedly."""
 
 
-class Outcome(StrEnum):
-    """Effect of writing a record."""
-
-    ADDED = "added"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-
-
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The record before and after a merge."""
+    """The record before and after a merge; they are equal where nothing was changed."""
 
     before: ImageRecord | None
     record: ImageRecord | None
-    outcome: Outcome
 
 
 class Images(Part):
@@ -220,10 +210,9 @@ async def _merge_rows(connection: AsyncConnection, merges: Mapping[bytes, Merge]
             changes.append((number, old, old if new is None else replace(new, created=old.created)))
         changed = await _change_rows(connection, changes)
         for number, old, new in changes:
-            outcome = Outcome.CHANGED if number in changed else Outcome.UNCHANGED
-            done[checked_id(old.image_id)] = Merged(old, new if number in changed else old, outcome)
+            done[checked_id(old.image_id)] = Merged(old, new if number in changed else old)
         added = {stored: merge(None) for stored, merge in left.items()}
-        done |= {stored: Merged(None, None, Outcome.UNCHANGED) for stored, record in added.items() if record is None}
+        done |= {stored: Merged(None, None) for stored, record in added.items() if record is None}
         done |= await _add_rows(connection, {stored: record for stored, record in added.items() if record is not None})
         # Another node has added the rest between the two statements.
         left = {stored: merge for stored, merge in left.items() if stored not in done}
@@ -276,7 +265,7 @@ async def _add_rows(connection: AsyncConnection, records: Mapping[bytes, ImageRe
     rows = (await connection.execute(statement, [as_row(record) for record in records.values()])).all()
     await _tag(connection, {row.number: records[bytes(row.id)].tags for row in rows})
     await end_redirects(connection, [row.id for row in rows])
-    return {bytes(row.id): Merged(None, records[bytes(row.id)], Outcome.ADDED) for row in rows}
+    return {bytes(row.id): Merged(None, records[bytes(row.id)]) for row in rows}
 
 
 async def _tag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...]]) -> None:
