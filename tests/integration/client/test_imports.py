@@ -27,7 +27,7 @@ def test_the_client_loads_nothing_of_a_server(code: str) -> None:
     assert "imgserve.client.urls" in loaded
     assert loaded.isdisjoint(HEAVY)
     ours = {name.split(".")[1] for name in loaded if name.startswith("imgserve.")}
-    assert ours == {"client", "geometry", "transform", "formats", "errors"}
+    assert ours == {"client", "geometry", "http", "transform", "formats", "errors"}
 
 
 def test_the_command_loads_nothing_of_a_server() -> None:
