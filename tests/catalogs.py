@@ -8,6 +8,7 @@ from typing import Any
 
 from imgserve.catalog import Catalog, Database, Images, Merge, Merged
 from imgserve.model import ImageRecord, Origin
+from tests.prefork import PATIENCE
 
 __all__ = ["START", "Catalog", "ids", "opened", "put", "put_many", "record"]
 
@@ -16,8 +17,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @asynccontextmanager
 async def opened(address: str, **options: Any) -> AsyncIterator[Catalog]:
-    """Open a catalog, and close it afterwards."""
-    database = Database(address, **options)
+    """Open a catalog, and close it afterwards; by default it waits as long as a busy machine needs."""
+    database = Database(address, **{"patience": PATIENCE} | options)
     try:
         await database.open()
         yield Catalog(database)

@@ -30,8 +30,6 @@ from tests.pictures import encoded, quarters
 
 NOTHING = Details()
 _PROCESSES = 2
-PATIENCE = 30.0
-"""Seconds that a change waits for the database: this machine may be busy."""
 
 
 def picture(number: int = 0, name: str = "png", **options: Any) -> bytes:
@@ -187,7 +185,7 @@ async def open_rig(
     workers._pool = pool or workers._pool
     workers.paths, forgotten = [], list[str]()
     inspector = Inspector(originals, workers, limits or Limits(), rules)
-    async with opened(address, patience=PATIENCE) as catalog:
+    async with opened(address) as catalog:
         if pool is None:
             await workers.open()
         ingest = IngestService(

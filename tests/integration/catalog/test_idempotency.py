@@ -75,7 +75,7 @@ async def test_an_answer_that_is_too_large_is_not_kept(catalog: Catalog) -> None
 
 
 async def test_of_many_that_come_at_once_over_several_connections_one_begins(address: str) -> None:
-    async with opened(address, patience=60) as one, opened(address, patience=60) as other:
+    async with opened(address) as one, opened(address) as other:
         tries = [catalog.idempotency.begin("k", "f") for catalog in (one, other) for _ in range(10)]
         results = await asyncio.gather(*tries, return_exceptions=True)
         assert results.count(None) == 1

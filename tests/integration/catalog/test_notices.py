@@ -84,7 +84,7 @@ async def test_a_lower_number_is_never_seen_after_a_higher_one(postgres: Server)
 
 
 async def test_a_reader_beside_many_writers_misses_nothing(address: str) -> None:
-    async with opened(address, patience=60) as writer, opened(address, patience=60) as reader:
+    async with opened(address) as writer, opened(address) as reader:
 
         async def publish(name: int) -> None:
             for number in range(20):

@@ -45,7 +45,7 @@ async def test_merges_of_the_same_images_at_once_lose_none(address: str) -> None
     def adding(image_id: str, tag: str) -> Merge:
         return lambda before: replace(before or record(image_id), tags=(*(before.tags if before else ()), tag))
 
-    async with opened(address, patience=60) as catalog:
+    async with opened(address) as catalog:
         names = [f"{n}" for n in range(20)]
         merges = [{name: adding(name, f"t{n}") for name in names} for n in range(8)]
         await asyncio.gather(*map(catalog.images.merge_many, merges))
