@@ -14,7 +14,7 @@ from imgserve.app.settings import query_settings
 from imgserve.config import Config
 from imgserve.config.rules import RulesConfig, SiteConfig, attributes
 from imgserve.http.headers import Cors
-from imgserve.images.variety import ANYTHING, Variety
+from imgserve.images.resolve import ANYTHING, Variety
 
 
 def sites_of(config: Config) -> Sites:

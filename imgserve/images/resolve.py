@@ -1,6 +1,6 @@
-"""Resolve path, query, presets and Accept to a rendition."""
+"""Resolve path, query, presets and Accept to a rendition, within what a URL may request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
@@ -13,7 +13,6 @@ from imgserve.geometry.plan import snapped
 from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
-from imgserve.images.variety import ANYTHING, Variety
 from imgserve.model import Original
 from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
 
@@ -22,6 +21,85 @@ _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable and no
 _MAX_CACHED = 8192
 _MAX_CACHED_URL = 1024
 """A longer URL is not cached, which bounds the memory of the cache."""
+
+
+_FREE = frozenset({"download"})
+"""Attributes that change no pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """Allow lists for the parameters of URLs; an empty one allows everything."""
+
+    presets_only: bool = False
+    """Only presets, without further parameters."""
+    presets: frozenset[str] = frozenset()
+    """The only presets; without one of them, a URL is rejected."""
+    parameters: frozenset[str] = frozenset()
+    """Attributes of the transform."""
+    formats: frozenset[str] = frozenset()
+    """Output formats; an original's own format is always allowed."""
+    qualities: tuple[int, ...] = ()
+    """Ascending."""
+    output_pixels: int = 0
+    """Maximum width x height of a rendition, summed over its frames; 0 for the limit of the server."""
+    reject: bool = False
+    """Reject sizes and qualities that are not listed, instead of choosing the next one."""
+
+    def check(self, parsed: ParsedQuery) -> ParsedQuery:
+        """Return a query with a listed quality.
+
+        Raises:
+            BadTransform: with everything in the query that is not allowed.
+        """
+        own = parsed.named - _FREE
+        mistakes = []
+        if self.presets and parsed.preset not in self.presets:
+            mistakes.append(f"preset: expected one of {', '.join(sorted(self.presets))}")
+        if self.presets_only and own:
+            mistakes.append(f"{_words(own)}: only presets are allowed here")
+        elif self.parameters and (other := own - self.parameters):
+            mistakes.append(f"{_words(other)}: not allowed here, where URLs may use {_words(self.parameters)}")
+        quality = parsed.transform.quality
+        listed = not self.qualities or "quality" not in own or quality is None or quality in self.qualities
+        if not listed and self.reject:
+            mistakes.append(f"quality: expected one of {', '.join(map(str, self.qualities))}")
+        if mistakes:
+            raise BadTransform(mistakes)
+        if listed or quality is None:
+            return parsed
+        nearest = next((one for one in self.qualities if one >= quality), self.qualities[-1])
+        note = f"quality={nearest}"
+        return replace(parsed, transform=replace(parsed.transform, quality=nearest), notes=(*parsed.notes, note))
+
+    def accepted(self, names: AcceptClass) -> AcceptClass:
+        """Return the formats among which one may be negotiated."""
+        return tuple(name for name in names if name in self.formats) if self.formats else names
+
+    def check_format(self, name: str, own: str) -> None:
+        """Check the output format of an original with its own format.
+
+        Raises:
+            BadTransform: it is not allowed.
+        """
+        if self.formats and name != own and name not in self.formats:
+            raise BadTransform([f"format: expected one of {', '.join(sorted(self.formats))}"])
+
+    def check_pixels(self, pixels: int) -> None:
+        """Check the size of a rendition.
+
+        Raises:
+            BadTransform: it is too large.
+        """
+        if self.output_pixels and pixels > self.output_pixels:
+            raise BadTransform([f"size: expected at most {self.output_pixels} pixels, but this picture has {pixels}"])
+
+
+def _words(attributes: Iterable[str]) -> str:
+    return ", ".join(sorted(name.replace("_", "-") for name in attributes))
+
+
+ANYTHING = Variety()
 
 
 @dataclass(frozen=True, slots=True)
