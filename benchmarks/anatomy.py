@@ -82,7 +82,7 @@ def _miss(path: Path) -> list[tuple[str, float]]:
             ("mezzanine, after the answer: reduce, turn, colors", reducing - decoding),
             ("mezzanine: reduced levels", _least(mezzanine.reduced)),
             ("mezzanine: write, half level included", _least(lambda: _written(place, mezzanine))),
-            ("another width, from the mezzanine: map", _least(lambda: read_mezzanine(place))),
+            ("another width, from the mezzanine: map", _least(lambda: _mapped(place))),
             ("another width: all of it", _least(lambda: _reduced(place, order))),
         ]
     return steps
@@ -99,13 +99,17 @@ def _header(path: Path) -> Header:
 
 def _written(place: Path, mezzanine: Mezzanine) -> None:
     place.unlink(missing_ok=True)
-    write_mezzanine(place, mezzanine)
+    with place.open("xb") as file:
+        write_mezzanine(file.fileno(), mezzanine)
+
+
+def _mapped(place: Path) -> Mezzanine:
+    with place.open("rb") as file:
+        return read_mezzanine(file.fileno())
 
 
 def _reduced(place: Path, order: Order) -> Rendition:
-    mezzanine = read_mezzanine(place)
-    assert mezzanine is not None
-    drafted = draft_reduced(mezzanine, order)
+    drafted = draft_reduced(_mapped(place), order)
     assert drafted is not None
     return finished(drafted, order.encoders)
 

@@ -99,7 +99,8 @@ def _cell(data: bytes, form: Form, order: Order) -> str:
 def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
     mezzanine = decoded.mezzanine()
     full = mezzanine.levels[0].open()
-    spent = _once(lambda: write_mezzanine(path, mezzanine))
+    with path.open("wb") as file:
+        spent = _once(lambda: write_mezzanine(file.fileno(), mezzanine))
     yield Form("plain pixels", path.stat().st_size, spent, lambda _: _mapped(path))
     for quality in (95, 90):
         options: dict[str, Any] = {"Q": quality, "subsample_mode": "off"}
@@ -129,9 +130,8 @@ def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
 
 
 def _mapped(path: Path) -> Mezzanine:
-    mezzanine = read_mezzanine(path)
-    assert mezzanine is not None
-    return mezzanine
+    with path.open("rb") as file:
+        return read_mezzanine(file.fileno())
 
 
 def _once(work: Callable[[], object]) -> float:

@@ -21,7 +21,8 @@ from imgserve.web.respond import UrlOptions
 def process_limits(config: Config) -> ProcessLimits:
     """Return the limits of a rendering process."""
     rendering = config.rendering
-    return ProcessLimits(rendering.niceness, rendering.memory_bytes, tuple(config.formats.allow_untrusted))
+    loaders = tuple(config.formats.allow_untrusted)
+    return ProcessLimits(rendering.niceness, rendering.memory_bytes, loaders, rendering.sandbox)
 
 
 def render_settings(config: Config) -> RenderSettings:

@@ -158,6 +158,8 @@ class RenderingConfig(Section):
     """Growth of resident memory after which a process is replaced; 0 for unlimited."""
     niceness: Annotated[int, Field(ge=0, le=19)] = 10
     """Nice value of the processes: 0 equals the server, 19 is the lowest priority."""
+    sandbox: Literal["auto", "required", "off"] = "auto"
+    """Confine the processes with Landlock and seccomp: auto where the kernel supports it, required or do not start."""
     crash_memory: Annotated[Duration, Field(le=86400)] = 60.0
     """How long a file that crashed or blocked a process is rejected without another try."""
 

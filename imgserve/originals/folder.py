@@ -56,13 +56,20 @@ def reading_original(path: str) -> Iterator[io.BufferedReader]:
         OriginalDenied: not allowed.
         Unavailable: it may exist, but cannot be read now.
     """
-    try:
+    with translated_errors():
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise ImageNotFound
         with os.fdopen(descriptor, "rb") as file:
             yield file
+
+
+@contextlib.contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise an error of the system inside as one of the original."""
+    try:
+        yield
     except OSError as error:
         raise _translated(error) from error
 

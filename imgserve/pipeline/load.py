@@ -44,12 +44,20 @@ def prepare(allowed: Iterable[str] = (), *, threads: int = 1) -> None:
     The fonts of this package are added to those of the system, for the texts of SVG. Must run before the first drawing.
     """
     os.environ.setdefault("FONTCONFIG_FILE", str(FONTS / "fonts.conf"))
+    os.environ.setdefault("VIPS_DISC_THRESHOLD", "1000g")  # never in a temporary file
     pyvips.cache_set_max(0)
     pyvips.concurrency_set(threads)
     pyvips.block_untrusted_set(True)
     pyvips.operation_block_set("VipsForeignLoad", True)
     for name in (*LOADERS, *allowed):
         pyvips.operation_block_set(name, False)
+
+
+def create_font_cache() -> None:
+    """Create the folder in which fontconfig looks for its cache; without one it complains at each first text."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  no home: a relative path
+    with contextlib.suppress(OSError):
+        Path(caches, "fontconfig").mkdir(parents=True, exist_ok=True)
 
 
 def version() -> str:

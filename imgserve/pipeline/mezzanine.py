@@ -3,14 +3,12 @@
 import contextlib
 import functools
 import json
-import logging
 import mmap
 import os
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyvips
@@ -159,17 +157,16 @@ class Decoded:
         return output.name != "svg" and serves(made, self._stored, loaded)
 
 
-_logger = logging.getLogger("imgserve.render")
 _NAME = b"imgserve mezzanine 2\n"
 _HEAD_BYTES = 4096
 _MAX_BANDS = 4
 
 
-def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
-    """Write a mezzanine with its reduced levels to a new file and return the bytes.
+def write_mezzanine(descriptor: int, mezzanine: Mezzanine) -> int:
+    """Write a mezzanine with its reduced levels to an empty file and return the bytes.
 
     Raises:
-        OSError: the disk is full, or similar; no file is left.
+        OSError: the disk is full, or similar.
         ValueError: the rights are too long.
     """
     levels = mezzanine.reduced()
@@ -190,39 +187,18 @@ def write_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
     head = _NAME + json.dumps(values).encode() + b"\n"
     if len(head) > _HEAD_BYTES:
         raise ValueError(f"the rights take {len(head)} bytes")
-    file = path.open("xb")
-    try:
-        with file:
-            file.writelines((head.ljust(_HEAD_BYTES, b"\0"), *pixels))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path.stat().st_size
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.writelines((head.ljust(_HEAD_BYTES, b"\0"), *pixels))
+    return os.fstat(descriptor).st_size
 
 
-def read_mezzanine(path: Path) -> Mezzanine | None:
-    """Return a memory-mapped mezzanine, or None if it does not exist or is broken; a broken one is removed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None  # evicted or purged meanwhile
-    except OSError as error:
-        _logger.warning("a mezzanine cannot be opened, its original is used: %s", error)
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return _mapped(file.fileno())
-        except OSError as error:
-            _logger.warning("a mezzanine cannot be mapped, its original is used: %s", error)
-        except (ValueError, KeyError, TypeError) as error:
-            _logger.warning("a mezzanine is broken, its original is used: %s: %s", path, error)
-            # The next request finds a row without a file and makes another.
-            with contextlib.suppress(OSError):
-                path.unlink()
-    return None
+def read_mezzanine(descriptor: int) -> Mezzanine:
+    """Return a memory-mapped mezzanine.
 
-
-def _mapped(descriptor: int) -> Mezzanine:
+    Raises:
+        OSError: it cannot be mapped now.
+        ValueError, KeyError, TypeError: it is broken.
+    """
     mapped = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
     name, text, _ = mapped[:_HEAD_BYTES].split(b"\n", 2)
     if name + b"\n" != _NAME:

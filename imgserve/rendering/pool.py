@@ -3,14 +3,18 @@
 import asyncio
 import json
 import logging
+import os
+import socket
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
 import psutil
+from anyio import to_thread
 
-from imgserve.errors import ImgserveError, RenderCrashed, RenderTimeout, Unavailable
+from imgserve.errors import ConfigError, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
+from imgserve.rendering.files import leftovers, open_files, remove
 from imgserve.rendering.wire import (
     LENGTHS_BYTES,
     Answer,
@@ -31,9 +35,12 @@ signal(SIGINT, SIG_IGN), signal(SIGTERM, SIG_IGN)
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
 from imgserve.rendering.worker import main
-main()
+main(int(sys.argv[2]))
 """
 """Signals to the whole process group, such as Ctrl+C, are ignored from the start: the server ends its processes."""
+_ENVIRONMENT = ("HOME", "PATH", "TMPDIR", "TZ", "LANG")
+_ENVIRONMENT_PREFIXES = ("LC_", "XDG_", "PYTHON", "LD_", "VIPS_", "FONTCONFIG_", "G_", "GLIBC_", "MALLOC_")
+"""The rest of the environment may contain secrets."""
 _BUFFER = 1 << 20
 """Most answers fit into one read."""
 
@@ -41,13 +48,16 @@ _BUFFER = 1 << 20
 class RenderingProcess:
     """A child process that works on one job at a time."""
 
-    def __init__(self, child: asyncio.subprocess.Process) -> None:
-        """Wrap a running child; see `launch`."""
+    def __init__(self, child: asyncio.subprocess.Process, channel: socket.socket) -> None:
+        """Wrap a running child and the socket for its files; see `launch`."""
         if child.stdin is None or child.stdout is None:
             raise ValueError("a child without pipes")
+        self._channel = channel
         self._child, self._input, self._output = child, child.stdin, child.stdout
         self.pipeline = ""
         """Version of its pipeline and libvips."""
+        self.sandbox = ""
+        """What confines it."""
         self.jobs = 0
         """Jobs sent to it so far."""
         self._first_resident = 0
@@ -59,22 +69,29 @@ class RenderingProcess:
         Raises:
             Unavailable: no process can be started: no descriptors, no memory, too many processes.
             RenderCrashed: it ended before it was ready.
+            ConfigError: it cannot be confined as the limits require.
         """
-        pipe = asyncio.subprocess.PIPE
-        # -P: modules in the current folder are not imported.
-        command = (sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path))
         try:
-            child = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=_BUFFER)
+            ours, theirs = socket.socketpair()
+            with theirs:
+                child = await _start_child(theirs.fileno())
         except OSError as error:
             raise Unavailable(retry_after=1) from error
-        process = cls(child)
+        process = cls(child, ours)
         try:
-            ready = await process._send(limits)
+            await process._start(limits)
         except BaseException:
             await process.end()
             raise
-        process.pipeline = ready.pipeline if isinstance(ready, Ready) else ""
         return process
+
+    async def _start(self, limits: ProcessLimits) -> None:
+        ready = await self._send(limits)
+        if not isinstance(ready, Ready):
+            raise RenderCrashed
+        if limits.sandbox == "required" and not ready.confined:
+            raise ConfigError([f"rendering.sandbox: required, but the sandbox is {ready.sandbox}"])
+        self.pipeline, self.sandbox = ready.pipeline, ready.sandbox
 
     @property
     def alive(self) -> bool:
@@ -96,10 +113,21 @@ class RenderingProcess:
 
         Raises:
             RenderCrashed: the process ended or sent an invalid answer.
-            ImgserveError: the error that it sent.
+            ImgserveError: the error that it sent, or that of opening the original.
         """
         self.jobs += 1
-        return await self._send(job)
+        with await to_thread.run_sync(open_files, job) as files:
+            try:
+                files.send(self._channel)
+            except OSError as error:
+                raise RenderCrashed from error
+        answer = None
+        try:
+            answer = await self._send(job)
+        finally:
+            for path in leftovers(job, answer):
+                await to_thread.run_sync(remove, path)
+        return answer
 
     async def next_answer(self) -> Answer:
         """Return the next answer to the same job; raises as `render` does."""
@@ -124,11 +152,13 @@ class RenderingProcess:
         """Wait until it has ended, and close its input."""
         await self._child.wait()
         self._input.close()
+        self._channel.close()
 
     async def end(self) -> None:
         """Kill it and close its pipes; nobody may wait for its answer."""
         self.kill()
         self._input.close()
+        self._channel.close()
         # Reading to the end closes the pipe; otherwise `wait` would not return.
         while await self._output.read(_BUFFER):
             pass
@@ -141,6 +171,20 @@ class RenderingProcess:
         except (ConnectionError, RuntimeError) as error:
             raise RenderCrashed from error
         return await self.next_answer()
+
+
+async def _start_child(channel: int) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    # -P: modules in the current folder are not imported.
+    command = (sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path), str(channel))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES)
+    }
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, limit=_BUFFER, pass_fds=(channel,), env=environment
+    )
 
 
 _START_SECONDS = 30.0
@@ -188,6 +232,7 @@ class ProcessPool:
         Raises RenderCrashed, RenderTimeout or Unavailable if one does not start.
         """
         await asyncio.gather(*(self._launch() for _ in range(self._size)))
+        _logger.info("sandbox of the rendering processes: %s", self._idle[0].sandbox)
         return self._idle[0].pipeline
 
     async def close(self) -> None:

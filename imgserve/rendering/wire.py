@@ -27,6 +27,8 @@ class ProcessLimits:
     """Address space; a process that needs more dies and costs one picture."""
     allowed_loaders: tuple[str, ...] = ()
     """libvips loader classes allowed in addition to imgserve's own."""
+    sandbox: Literal["auto", "required", "off"] = "auto"
+    """Whether the process is confined: where the kernel supports it, or it does not start, or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class Ready:
 
     pipeline: str
     """Version of pipeline and libvips; part of every key."""
+    sandbox: str = ""
+    """What confines the process."""
+    confined: bool = False
+    """Whether that is all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class Rendered:
     made_from: Literal["original", "mezzanine"] = "original"
     storing: bool = False
     """A mezzanine is being written; `Stored` follows."""
+    broken: bool = False
+    """The mezzanine of the job is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +144,8 @@ def write_answer(answer: Answer) -> bytes:
     body = b""
     head: dict[str, object]
     match answer:
-        case Ready(pipeline):
-            head = {"kind": "ready", "pipeline": pipeline}
+        case Ready():
+            head = {"kind": "ready", **asdict(answer)}
         case Stored(size, seconds):
             head = {"kind": "stored", "size": size, "seconds": seconds}
         case Failed(error):
@@ -146,9 +154,10 @@ def write_answer(answer: Answer) -> bytes:
         case Inspected(facts, seconds):
             head = {"kind": "inspected", "seconds": seconds}
             head |= asdict(facts) | {"thumbhash": facts.thumbhash.hex()}
-        case Rendered(rendition, seconds, made_from, storing):
+        case Rendered(rendition, seconds, made_from, storing, broken):
             body = rendition.data
             head = {"kind": "rendered", "seconds": seconds, "made_from": made_from, "storing": storing}
+            head |= {"broken": broken}
             head |= {"media_type": rendition.media_type, "width": rendition.width, "height": rendition.height}
             head |= {"notes": rendition.notes, "crc32": rendition.crc32}
     packed = json.dumps(head).encode()
@@ -173,7 +182,9 @@ def read_answer(head: bytes, body: bytes) -> Answer:
         raise ValueError("the head is no object")  # noqa: TRY004  the caller catches one kind
     match values.get("kind"):
         case "ready":
-            return Ready(_value(values, "pipeline", str))
+            return Ready(
+                _value(values, "pipeline", str), _value(values, "sandbox", str), _value(values, "confined", bool)
+            )
         case "stored":
             return Stored(_value(values, "size", int), _value(values, "seconds", float))
         case "inspected":
@@ -197,7 +208,8 @@ def _rendered(values: dict[str, Any], body: bytes) -> Rendered:
         raise ValueError("invalid made_from")
     size = _value(values, "width", int), _value(values, "height", int)
     rendition = Rendition(body, media_type, *size, tuple(notes), _value(values, "crc32", int))
-    return Rendered(rendition, _value(values, "seconds", float), made_from, storing=_value(values, "storing", bool))
+    storing, broken = (_value(values, name, bool) for name in ("storing", "broken"))
+    return Rendered(rendition, _value(values, "seconds", float), made_from, storing=storing, broken=broken)
 
 
 def _facts(values: dict[str, Any]) -> Facts:

@@ -6,21 +6,30 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import file_version, size_in
-from imgserve.originals.folder import reading_original
+from imgserve.originals.folder import translated_errors
 from imgserve.pipeline import load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, draft_reduced, is_reducible, read_mezzanine, write_mezzanine
+from imgserve.pipeline.mezzanine import (
+    Decoded,
+    Mezzanine,
+    draft_reduced,
+    is_reducible,
+    read_mezzanine,
+    write_mezzanine,
+)
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, Order, draft, render_chain, render_opened
+from imgserve.rendering import sandbox
+from imgserve.rendering.files import JobFiles
 from imgserve.rendering.wire import (
     Answer,
     Failed,
@@ -58,30 +67,32 @@ _names = FileNames()
 _M_ARENA_MAX = -8
 
 
-def main() -> None:
-    """Read jobs from standard input until it ends, and write the answers to standard output."""
+def main(channel: int) -> None:
+    """Read jobs from standard input until it ends, their files from a socket; write the answers to standard output."""
     jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # What a library prints must not mix with the answers.
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123  a device
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    while (job := read_job(jobs)) is not None:
-        for answer in answers_to(job):
-            answers.write(write_answer(answer))
-            answers.flush()
+    with socket.socket(fileno=channel) as passed:
+        while (job := read_job(jobs)) is not None:
+            with JobFiles() if isinstance(job, ProcessLimits) else JobFiles.receive(passed) as files:
+                for answer in answers_to(job, files):
+                    answers.write(write_answer(answer))
+                    answers.flush()
 
 
-def answers_to(job: Job) -> Iterator[Answer]:
+def answers_to(job: Job, files: JobFiles) -> Iterator[Answer]:
     """Work on a job and return its answers; every error is an ImgserveError, since this is the edge of the process."""
     if isinstance(job, ProcessLimits):
-        yield Ready(start(job))
+        yield start(job)
         return
     _names.path = job.path
     try:
         if isinstance(job, InspectJob):
-            yield _inspect(job)
+            yield _inspect(job, files)
         else:
-            yield from _render(job)
+            yield from _render(job, files)
     except ImgserveError as error:
         yield Failed(error.with_traceback(None))
     except MemoryError:
@@ -93,8 +104,8 @@ def answers_to(job: Job) -> Iterator[Answer]:
 
 
 @functools.cache
-def start(limits: ProcessLimits) -> str:
-    """Lower priority and memory, and die with the server; return the version of pipeline and libvips."""
+def start(limits: ProcessLimits) -> Ready:
+    """Lower priority and memory, die with the server, enter the sandbox."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -105,38 +116,42 @@ def start(limits: ProcessLimits) -> str:
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load.prepare(limits.allowed_loaders)
+    load.create_font_cache()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_names)
-    return f"{REVISION}/{load.version()}"
+    state = sandbox.SandboxState(reasons=("off",)) if limits.sandbox == "off" else sandbox.enter()
+    return Ready(f"{REVISION}/{load.version()}", str(state), state.complete)
 
 
-def _inspect(job: InspectJob) -> Inspected:
+def _inspect(job: InspectJob, files: JobFiles) -> Inspected:
     """Return the facts of an original; what rendering would refuse is refused."""
     started = time.perf_counter()
-    data = _read_version(job.path, job.version, job.limits.original_bytes)
+    data = _read_version(files.original, job.version, job.limits.original_bytes)
     facts = facts_of(data, job.version, job.limits, damaged=job.damaged)
     return Inspected(facts, time.perf_counter() - started)
 
 
-def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
+def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
     """Render an original, or its mezzanine; then write a mezzanine if the job says so."""
     started = time.perf_counter()
     point = None if job.focal_point is None else (job.focal_point.x, job.focal_point.y)
     order = Order(job.transform or Transform(), job.limits, job.encoders, point, damaged=job.damaged)
-    mezzanine = read_mezzanine(job.mezzanine) if job.mezzanine and job.transform else None
+    mezzanine, broken = _mezzanine(job, files)
     reduced = None if mezzanine is None else draft_reduced(mezzanine, order)
     if reduced is not None:
         rendition = render_chain(reduced, job.then, order)
         whole = reduced.job.plan.size == reduced.job.stored and not job.then
         if whole and len(rendition.data) > size_in(job.version):
-            opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits)
+            opened = recognize(_read_version(files.original, job.version, job.limits.original_bytes), job.limits)
             rendition = smaller(rendition, opened, read_header(opened, job.limits), reduced.job, 1)
         yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
         return
-    opened = recognize(_read_version(job.path, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged)
+    opened = recognize(
+        _read_version(files.original, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged
+    )
     header = read_header(opened, job.limits)
-    decoded = Decoded(opened, header) if job.store and is_reducible(opened, header) else None
+    decoded = Decoded(opened, header) if files.store >= 0 and is_reducible(opened, header) else None
     if job.transform is not None:
         if decoded is not None or job.then:
             first = decoded.draft(order) if decoded else draft(opened, header, order)
@@ -145,21 +160,35 @@ def _render(job: RenderJob) -> Iterator[Rendered | Stored]:
                 rendition = smaller(rendition, opened, header, first.job, 1)
         else:
             rendition = render_opened(opened, header, order)
-        yield Rendered(rendition, time.perf_counter() - started, storing=decoded is not None)
+        yield Rendered(rendition, time.perf_counter() - started, storing=decoded is not None, broken=broken)
     elif decoded is not None:
         decoded.mezzanine()  # its errors are errors of the job, unlike below
-    if decoded is not None and job.store is not None:
-        yield _stored(job.store, decoded)
+    if decoded is not None:
+        yield _stored(files.store, decoded)
     elif job.transform is None:
         yield Stored(0, 0.0)
 
 
-def _stored(path: Path, decoded: Decoded) -> Stored:
+def _mezzanine(job: RenderJob, files: JobFiles) -> tuple[Mezzanine | None, bool]:
+    """Return the mezzanine to start from, if there is one, and whether it is broken."""
+    if files.mezzanine < 0:
+        return None, False
+    try:
+        return read_mezzanine(files.mezzanine), False
+    except OSError as error:
+        _logger.warning("a mezzanine cannot be mapped, its original is used: %s", error)
+        return None, False
+    except (ValueError, KeyError, TypeError) as error:
+        _logger.warning("a mezzanine is broken, its original is used: %s: %s", job.mezzanine, error)
+        return None, True
+
+
+def _stored(descriptor: int, decoded: Decoded) -> Stored:
     """Write the mezzanine; errors are logged only, since the picture was sent already."""
     started = time.perf_counter()
     size = 0
     try:
-        size = write_mezzanine(path, decoded.mezzanine())
+        size = write_mezzanine(descriptor, decoded.mezzanine())
     except (ImgserveError, OSError, ValueError) as error:
         # A full disk, or an original that is damaged outside of the picture.
         _logger.warning("a mezzanine could not be written: %s", error)
@@ -168,17 +197,17 @@ def _stored(path: Path, decoded: Decoded) -> Stored:
     return Stored(size, time.perf_counter() - started)
 
 
-def _read_version(path: str, version: str, max_bytes: int) -> bytes:
+def _read_version(descriptor: int, version: str, max_bytes: int) -> bytes:
     """Return the bytes of a file, at most one more than the limit.
 
     Raises:
         OriginalChanged: the file is another version, or changed while it was read.
-        ImageNotFound, Unavailable: it does not exist, or cannot be read now.
+        Unavailable: it cannot be read now.
     """
-    with reading_original(path) as file:
-        before = os.fstat(file.fileno())
+    with translated_errors(), os.fdopen(descriptor, "rb", closefd=False) as file:
+        before = os.fstat(descriptor)
         data = file.read(max_bytes + 1)
-        after = os.fstat(file.fileno())
+        after = os.fstat(descriptor)
     versions = {file_version(state.st_mtime_ns, state.st_size) for state in (before, after)}
     if versions != {version} or (len(data) != after.st_size and after.st_size <= max_bytes):
         raise OriginalChanged(retry_after=1)

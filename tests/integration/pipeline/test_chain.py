@@ -8,13 +8,13 @@ import pyvips
 from imgserve.errors import BadTransform
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import between
 from imgserve.rendering.wire import RenderJob
 from imgserve.transform import parse_query
 from tests.pictures import BLUE, GREEN, RED, WHITE, animation, color_at, encoded, near, noise, opened, quarters
-from tests.worker import render_file
+from tests.worker import render_file, store_mezzanine
 
 
 def chained(
@@ -109,7 +109,7 @@ def test_steps_start_from_a_mezzanine_too(tmp_path: Path) -> None:
     data = encoded(quarters(2000, 1500), "jpg")
     place = tmp_path / "mezzanine"
     opened_file = recognize(data, Limits())
-    write_mezzanine(place, Decoded(opened_file, read_header(opened_file, Limits())).mezzanine())
+    store_mezzanine(place, Decoded(opened_file, read_header(opened_file, Limits())).mezzanine())
     steps = ("width=400", "rect=0,0,0.5,0.5", "rotate=90&format=png")
     one, other = (opened(chained(tmp_path, data, *steps, mezzanine=from_).data) for from_ in (None, place))
     assert (one.width, one.height) == (other.width, other.height) == (150, 200)

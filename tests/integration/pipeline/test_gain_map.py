@@ -13,12 +13,13 @@ from imgserve.model import Limits, Rendition
 from imgserve.pipeline.apple import gain_map_of
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, draft_reduced, read_mezzanine, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, draft_reduced
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, finished, render
 from imgserve.transform import parse_query
 from tests.heif import iphone_heic
 from tests.pictures import opened
+from tests.worker import load_mezzanine, store_mezzanine
 
 SIGN = b"urn:iso:std:iso:ts:21496:-1"
 
@@ -154,10 +155,10 @@ def test_a_heic_of_an_iphone_becomes_the_hdr_picture_that_apple_describes(text: 
 def test_the_gain_map_of_a_heic_comes_through_the_mezzanine(tmp_path: Path) -> None:
     original = recognize(photograph_of_an_iphone(1600, 1200)[0], Limits())
     decoded = Decoded(original, read_header(original, Limits()))
-    write_mezzanine(tmp_path / "mezzanine", decoded.mezzanine())
-    mezzanine = read_mezzanine(tmp_path / "mezzanine")
+    store_mezzanine(tmp_path / "mezzanine", decoded.mezzanine())
+    mezzanine = load_mezzanine(tmp_path / "mezzanine")
     order = Order(parse_query("w=320&q=95&chroma=444&format=jpg").transform)
-    drafted = draft_reduced(mezzanine, order) if mezzanine else None
+    drafted = draft_reduced(mezzanine, order)
     assert drafted is not None
     expected = scaled(photograph_of_an_iphone(1600, 1200)[1], 320, 240)
     assert log_psnr(hdr_of(finished(drafted, EncoderSettings()).data), expected) > 38
@@ -185,9 +186,8 @@ def test_the_gain_map_comes_through_the_mezzanine(tmp_path: Path, text: str, ori
     decoded = Decoded(original, read_header(original, Limits()))
     order = Order(parse_query(text).transform)
     first = finished(decoded.draft(order), EncoderSettings())
-    write_mezzanine(tmp_path / "mezzanine", decoded.mezzanine())
-    mezzanine = read_mezzanine(tmp_path / "mezzanine")
-    assert mezzanine is not None
+    store_mezzanine(tmp_path / "mezzanine", decoded.mezzanine())
+    mezzanine = load_mezzanine(tmp_path / "mezzanine")
     drafted = draft_reduced(mezzanine, order)
     assert drafted is not None
     direct = hdr_of(render(data, order.transform).data)

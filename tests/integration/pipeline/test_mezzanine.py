@@ -17,15 +17,17 @@ from benchmarks.ssim import Likeness, flattened
 from imgserve.geometry.box import Size, rescaled
 from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import serves
-from imgserve.model import Limits, Rendition
+from imgserve.model import Limits, Rendition, file_version
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, draft_reduced, read_mezzanine, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, draft_reduced
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import Order, finished, render
 from imgserve.rendering import worker
+from imgserve.rendering.wire import Rendered, RenderJob
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise, opened, quarters
+from tests.worker import load_mezzanine, render_file, store_mezzanine
 
 WIDE, TALL = 3300, 2201
 SMALL = 1500, 1001
@@ -46,14 +48,13 @@ def kept(place: Path, data: bytes) -> Path:
     header = read_header(opened_original, Limits())
     path = place / "mezzanine"
     path.unlink(missing_ok=True)
-    assert write_mezzanine(path, Decoded(opened_original, header).mezzanine()) == path.stat().st_size
+    assert store_mezzanine(path, Decoded(opened_original, header).mezzanine()) == path.stat().st_size
     return path
 
 
 def reduced(place: Path, data: bytes, transform: Transform) -> Rendition | None:
     """Make a rendition from the mezzanine of an original."""
-    mezzanine = read_mezzanine(kept(place, data))
-    assert mezzanine is not None
+    mezzanine = load_mezzanine(kept(place, data))
     drafted = draft_reduced(mezzanine, Order(transform))
     return None if drafted is None else finished(drafted, EncoderSettings())
 
@@ -229,8 +230,7 @@ def test_renditions_say_who_made_the_picture_and_no_more(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("size", [(2561, 1707), (3839, 2160), (3840, 2160), (4032, 3024), (1500, 1001)])
 def test_each_level_has_half_the_sides_of_the_one_before(tmp_path: Path, size: tuple[int, int]) -> None:
-    mezzanine = read_mezzanine(kept(tmp_path, encoded(photograph(*size), "jpg", Q=90)))
-    assert mezzanine is not None
+    mezzanine = load_mezzanine(kept(tmp_path, encoded(photograph(*size), "jpg", Q=90)))
     assert len(mezzanine.levels) == 4
     assert mezzanine.levels[0].size.pixels <= 6_001_000
     for level, half in pairwise(mezzanine.levels):
@@ -264,25 +264,37 @@ def _linked(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
+def from_mezzanine(path: Path, data: bytes) -> Rendered:
+    """Render a picture of an original, from its mezzanine if that is possible."""
+    original = path.with_name("original")
+    original.write_bytes(data)
+    state = original.stat()
+    version = file_version(state.st_mtime_ns, state.st_size)
+    return render_file(RenderJob(str(original), version, Transform(width=100), mezzanine=path))
+
+
 @pytest.mark.parametrize("harm", [_truncated, _renamed, _garbled, _with_other_sizes, _emptied, Path.unlink, _linked])
 def test_a_file_that_is_no_whole_mezzanine_is_not_used(
     tmp_path: Path, jpeg: bytes, harm: Callable[[Path], None]
 ) -> None:
     path = kept(tmp_path, jpeg)
     harm(path)
-    assert read_mezzanine(path) is None
+    made = from_mezzanine(path, jpeg)
+    # What is no file is left to the cache.
+    assert (made.made_from, made.broken) == ("original", harm not in {Path.unlink, _linked})
 
 
 def test_pages_that_were_lost_when_the_machine_went_down_are_noticed(tmp_path: Path, jpeg: bytes) -> None:
     path = kept(tmp_path, jpeg)
     os.utime(path, (1, 1))
-    assert read_mezzanine(path) is not None
+    assert load_mezzanine(path).levels
     assert path.stat().st_mtime > 1, "checked once, not each time"
     with path.open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"\0" * 4096)
     os.utime(path, (1, 1))
-    assert read_mezzanine(path) is None
+    with pytest.raises(ValueError, match="checksum"):
+        load_mezzanine(path)
 
 
 @pytest.mark.parametrize(("module", "name"), [(os, "utime"), (mmap, "mmap")])
@@ -296,8 +308,8 @@ def test_a_mezzanine_that_cannot_be_mapped_or_touched_costs_no_picture(
         raise OSError(errno.EROFS, "read-only")
 
     monkeypatch.setattr(module, name, refuse)
-    assert (read_mezzanine(path) is None) == (name == "mmap")
-    assert path.exists(), "it is whole"
+    made = from_mezzanine(path, jpeg)
+    assert (made.made_from, made.broken) == ("original" if name == "mmap" else "mezzanine", False)
 
 
 @pytest.mark.parametrize("torn", [False, True])
@@ -306,20 +318,16 @@ def test_a_mezzanine_that_cannot_be_written_is_reported_in_one_line(
 ) -> None:
     original = recognize(jpeg[: len(jpeg) // 2] if torn else jpeg, Limits())
     decoded = Decoded(original, read_header(original, Limits()))
-    assert worker._stored(tmp_path / ("here" if torn else "no folder/here"), decoded).size == 0
+    path = tmp_path / "here"
+    path.touch()
+    with path.open("wb" if torn else "rb") as file:
+        assert worker._stored(file.fileno(), decoded).size == 0
     ours = [record for record in caplog.records if record.name == "imgserve.render"]
     assert [(record.levelname, record.exc_info) for record in ours] == [("WARNING", None)]
 
 
-def test_a_mezzanine_that_cannot_be_written_leaves_nothing(tmp_path: Path, jpeg: bytes) -> None:
-    mezzanine = read_mezzanine(kept(tmp_path, jpeg))
-    assert mezzanine is not None
-    taken = tmp_path / "taken"
-    taken.write_bytes(b"here before")
-    with pytest.raises(FileExistsError):
-        write_mezzanine(taken, mezzanine)
-    assert taken.read_bytes() == b"here before"
-    broken = replace(mezzanine, rights={"x": "y" * 5000})
+def test_a_mezzanine_whose_rights_are_too_long_is_not_written(tmp_path: Path, jpeg: bytes) -> None:
+    broken = replace(load_mezzanine(kept(tmp_path, jpeg)), rights={"x": "y" * 5000})
     with pytest.raises(ValueError, match="5"):
-        write_mezzanine(tmp_path / "new", broken)
-    assert not (tmp_path / "new").exists()
+        store_mezzanine(tmp_path / "new", broken)
+    assert (tmp_path / "new").read_bytes() == b""

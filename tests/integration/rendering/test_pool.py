@@ -55,7 +55,7 @@ def test_a_process_ignores_signals_to_its_group_from_its_start() -> None:
         process = await RenderingProcess.launch(ProcessLimits())
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(process._child.pid, number)
-        await process.render(ProcessLimits())  # type: ignore[arg-type]  # answered as at the start
+        await process._send(ProcessLimits())  # answered as at the start
         assert process.alive
         await process.end()
 

@@ -1,4 +1,4 @@
-"""Inside a rendering process: its discipline, and that it reads the file that was asked for or none."""
+"""Inside a rendering process, without its sandbox: its discipline, and that it reads the requested file or none."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.worker import render_file
 
-PROCESS_LIMITS = ProcessLimits(niceness=6, memory_bytes=1_500_000_000)
+PROCESS_LIMITS = ProcessLimits(niceness=6, memory_bytes=1_500_000_000, sandbox="off")
 PNG = encoded(noise(80, 60), "png")
 ROOT = Path(__file__).parents[3]
 

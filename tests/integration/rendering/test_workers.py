@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -294,13 +295,15 @@ def test_what_answers_nonsense_has_crashed_and_is_ended(tmp_path: Path) -> None:
     async def body() -> None:
         talker = "import time; print('x' * 1000, flush=True); time.sleep(60)"
         pipe = asyncio.subprocess.PIPE
+        ours, theirs = socket.socketpair()
         process = RenderingProcess(
-            await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe)
+            await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe), ours
         )
         with pytest.raises(RenderCrashed):
             await process.render(job(tmp_path))
         await process.ended()
         assert not process.alive
         await process.end()
+        theirs.close()
 
     run(body)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -134,7 +135,9 @@ def test_a_process_is_let_go_whatever_it_still_has_to_say() -> None:
         child = await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe)
         await anyio.sleep(0.3)
         with anyio.fail_after(PATIENCE):
-            await RenderingProcess(child).end()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                await RenderingProcess(child, ours).end()
         assert child.returncode is not None
 
     asyncio.run(body())

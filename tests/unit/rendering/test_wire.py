@@ -42,8 +42,10 @@ def there_and_back(answer: Answer) -> Answer:
     "answer",
     [
         Ready("1/8.18.0"),
+        Ready("1/8.18.0", "landlock abi 7, seccomp", confined=True),
         Rendered(RENDITION, 0.1),
         Rendered(RENDITION, 1, "mezzanine", storing=True),
+        Rendered(RENDITION, 1, broken=True),
         Rendered(Rendition(b"", "image/webp", 1, 1), 0.0),
         Stored(5, 1.0),
         Inspected(FACTS, 0.1),
@@ -74,6 +76,7 @@ SOUND: dict[str, object] = {
     "seconds": 0.1,
     "made_from": "original",
     "storing": False,
+    "broken": False,
     "media_type": "image/png",
 }
 SOUND |= {"width": 3, "height": 2, "notes": ["a"], "crc32": 1}
