@@ -18,6 +18,9 @@ _FOLLOWED = frozenset({"use", "feImage", "pattern", "filter"})
 _NAMED_ENTITY = re.compile(r"&[^#\s]")
 _DECLARED = re.compile(r"(<\?xml[^>]*?)\s+encoding\s*=\s*(?:\"[^\"]*\"|'[^']*')")
 _REFERENCE = re.compile(r"url\(\s*[\"']?#([^\"')\s]+)")
+_RULE = re.compile(r"([^{}]+)\{([^}]*)\}")
+_UNCOUNTED = frozenset({"linearGradient", "radialGradient", "stop"})
+"""Drawn once, however many shapes have it."""
 
 
 def prepared(data: bytes, max_bytes: int) -> bytes:
@@ -62,10 +65,18 @@ class _Drawing:
         """Elements in it that have no id."""
         self._open = [""]
         self._totals: dict[str, int] = {}
+        self._style: list[str] = []
+        """The texts in style elements."""
+        self._styled: list[tuple[str, list[str]]] = []
+        """The id that an element is in, and the selectors that it has: its tag, its classes, its id."""
+        self._has_styles = b"<style" in data or b":style" in data
+        self._in_style = False
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.CharacterDataHandler = self._text
         parser.EntityDeclHandler = self._entity
         parser.Parse(data, True)
+        self._apply_style()
 
     def repeated(self) -> int:
         """Return the number of elements that are drawn by references."""
@@ -84,16 +95,36 @@ class _Drawing:
             self._of[name], self._sizes[name] = [], 0
             inside = name
         self._open.append(inside)
-        self._sizes[inside] += 1
-        if tag.rpartition(":")[2] in _FOLLOWED:
+        local = tag.rpartition(":")[2]
+        self._in_style = local == "style"
+        self._sizes[inside] += local not in _UNCOUNTED
+        if self._has_styles:
+            classes = (f".{word}" for word in attributes.get("class", "").split())
+            self._styled.append((inside, [local, *classes, f"#{name}"]))
+        if local in _FOLLOWED:
             links = (value.strip() for key, value in attributes.items() if key.rpartition(":")[2] == "href")
             self._of[inside] += [link[1:] for link in links if link.startswith("#")]
         for value in attributes.values():
             if "url(" in value:
                 self._of[inside] += _REFERENCE.findall(value)
 
+    def _text(self, text: str) -> None:
+        if self._in_style:
+            self._style.append(text)
+
     def _end(self, _tag: str) -> None:
         self._open.pop()
+        self._in_style = False
+
+    def _apply_style(self) -> None:
+        """Add the references of the rules whose whole selector is one tag, class or id: these surely apply."""
+        rules: dict[str, list[str]] = {}
+        for selectors, declarations in _RULE.findall("".join(self._style)):
+            if found := _REFERENCE.findall(declarations):
+                for selector in selectors.split(","):
+                    rules.setdefault(selector.strip(), []).extend(found)
+        for inside, has in self._styled if rules else ():
+            self._of[inside] += [name for selector in has for name in rules.get(selector, ())]
 
     def _total(self, start: str) -> int:
         """Return the number of elements drawn for an id; without recursion, since nesting may be deep."""
