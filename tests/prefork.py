@@ -1,7 +1,7 @@
 """Run Python programs in a fork of a process that has imported the package: most of a server's start is imports.
 
 The fork has its own arguments, environment, folder and outputs, as a fresh interpreter would. What differs is the
-command line that other processes see. Tests of the command itself start an interpreter.
+command line that other processes see. That an interpreter starts too is shown by `test_cli.py` and `test_usage.py`.
 """
 
 import contextlib
