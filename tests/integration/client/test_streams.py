@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from imgserve.client.api import AnswerNotUnderstood, Imgserve, Purged, ServerUnreachable, Stats, Warmed
-from imgserve.errors import Busy, ImageNotFound, RenderTimeout
+from imgserve.errors import Busy, ImageExists, ImageNotFound, RenderTimeout
 from tests.api_server import TIME, ApiServer, ndjson, record, told
 
 LINE = {"done": 1, "total": 2, "failed": 0, "made": 3, "id": "a.jpg"}
@@ -102,6 +102,21 @@ def test_each_purge_has_its_address(
     assert client.purge(**arguments) == Purged(1, 2)
     assert api.seen[-1].path == path
     assert (api.seen[-1].document if api.seen[-1].body else None) == document
+
+
+def test_images_are_moved_one_by_one_or_by_prefix(api: ApiServer, client: Imgserve) -> None:
+    problem = {"status": 409, "code": "image_exists", "detail": "It is taken."}
+    results = [{"id": "a/x.jpg", "image": record("b/x.jpg")}, {"id": "a/y.jpg", "problem": problem}]
+    api.answers |= {
+        "/api/move/a/x.jpg": JSONResponse(record("b/x.jpg")),
+        "/api/move": JSONResponse({"results": results}),
+    }
+    assert client.move("a/x.jpg", "b/x.jpg").image_id == "b/x.jpg"
+    assert api.seen[-1].document == {"to": "b/x.jpg"}
+    moved, failed = client.move_many("a/", "b/")
+    assert api.seen[-1].document == {"prefix": "a/", "to": "b/"}
+    assert (moved.image_id, moved.image and moved.image.image_id, moved.error) == ("a/x.jpg", "b/x.jpg", None)
+    assert (failed.image_id, failed.image, isinstance(failed.error, ImageExists)) == ("a/y.jpg", None, True)
 
 
 def test_the_mezzanines_of_one_image_are_requested_in_the_query(api: ApiServer, client: Imgserve) -> None:
