@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.query import ImageQuery
-from imgserve.catalog.redirects import end_redirects, move_redirects
+from imgserve.catalog.redirects import move_redirects
 from imgserve.catalog.search import having_tags, matching
 from imgserve.catalog.tables import (
     after_prefix,
@@ -264,7 +264,6 @@ async def _add_rows(connection: AsyncConnection, records: Mapping[bytes, ImageRe
     statement = new.on_conflict_do_nothing(index_elements=[images.c.id]).returning(images.c.number, images.c.id)
     rows = (await connection.execute(statement, [as_row(record) for record in records.values()])).all()
     await _tag(connection, {row.number: records[bytes(row.id)].tags for row in rows})
-    await end_redirects(connection, [row.id for row in rows])
     return {bytes(row.id): Merged(None, records[bytes(row.id)]) for row in rows}
 
 

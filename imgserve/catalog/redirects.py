@@ -1,6 +1,6 @@
 """Where images were moved to, so that their old URLs still lead to them for a time."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, delete, select, update
@@ -42,6 +42,11 @@ class Redirects(Part):
         ids = redirects.c.id == checked_id(image_id), redirects.c.target == checked_id(target)
         await self.database.execute(delete(redirects).where(*ids))
 
+    async def end(self, image_ids: Collection[str]) -> None:
+        """Delete the redirects of ids that have images again."""
+        for some in pieces(stored_ids(image_ids)):
+            await self.database.execute(delete(redirects).where(redirects.c.id.in_(some)))
+
     async def targets(self, image_ids: Collection[str], *, at: datetime | None = None) -> Mapping[str, str]:
         """Return the ids to which some ids are redirected now, or at a time."""
         now = microseconds(at or datetime.now(UTC))
@@ -59,10 +64,5 @@ class Redirects(Part):
 
 async def move_redirects(connection: AsyncConnection, old: bytes, new: bytes) -> None:
     """Make the redirects to an image follow it to its new id, so that none leads to another one."""
-    await end_redirects(connection, [new])
+    await connection.execute(delete(redirects).where(redirects.c.id == new))
     await connection.execute(update(redirects).where(redirects.c.target == old).values(target=new))
-
-
-async def end_redirects(connection: AsyncConnection, ids: Iterable[bytes]) -> None:
-    """End the redirects of ids that have images again."""
-    await connection.execute(delete(redirects).where(redirects.c.id.in_(list(ids))))

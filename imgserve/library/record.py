@@ -242,6 +242,8 @@ class RecordWriter:
 
         The change is published for those that were known, or for all if it is certain that there were images.
         """
+        if not certain:
+            ids = await self._not_being_moved(ids)
         if not ids:
             return []
         records = await self.catalog.images.versions_of(ids)
@@ -253,6 +255,19 @@ class RecordWriter:
         known = sorted({*records, *problems})
         await self.publisher.changed(ids if certain else known, purged=ids if certain else sorted(records))
         return known
+
+    async def _not_being_moved(self, ids: Sequence[str]) -> list[str]:
+        """Return the ids without those whose files another process has moved, but not yet their records."""
+        targets = await self.catalog.redirects.targets(ids)
+        recorded = await self.catalog.images.versions_of(targets.values())
+        missing = await self.inspector.missing(list(targets.values())) if targets else set[str]()
+        return [one for one in ids if one not in targets or targets[one] in recorded or targets[one] in missing]
+
+    async def _end_redirects(self, added: Collection[str]) -> None:
+        """End the redirects of new images, but not where another process has moved the file since."""
+        redirected = await self.catalog.redirects.targets(added)
+        if redirected:
+            await self.catalog.redirects.end(set(redirected) - await self.inspector.missing(list(redirected)))
 
     async def rename(self, old: str, original: Original, version: str) -> ImageRecord:
         """Let a record, and the redirects to it, follow a file to its new id; return the record.
@@ -272,6 +287,7 @@ class RecordWriter:
         """Publish an image that is back, although everybody knows it to be gone."""
         original = await self.inspector.stat(record.image_id)
         ids = [record.image_id]
+        await self.catalog.redirects.end(ids)
         await self.publisher.changed(ids, purged=ids, recorded=[original.focused(record.focal_point)])
 
     def count(self, origin: str, outcome: str, seconds: float) -> None:
@@ -305,6 +321,7 @@ class RecordWriter:
         await self.catalog.problems.forget(list(problems))
         now = self.clock()
         merges = await self.catalog.images.merge_many({one.image_id: _merge(one, now) for one in found})
+        await self._end_redirects([image_id for image_id, one in merges.items() if one.before is None])
         pairs = [(one, record) for one in found if (record := merges[one.image_id].record) is not None]
         await self.publisher.changed(
             [one.image_id for one, _ in pairs],

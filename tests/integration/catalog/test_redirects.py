@@ -43,14 +43,12 @@ async def test_redirects_follow_the_record_so_that_no_chain_arises(catalog: Cata
     assert await catalog.redirects.targets("abcdef", at=START) == {"b": "a", "c": "a", "d": "a", "e": "f"}
 
 
-async def test_a_new_image_ends_the_redirect_of_its_id_but_a_changed_one_ends_none(catalog: Catalog) -> None:
-    await put(catalog.images, record("b"))
-    await catalog.redirects.add("a", "b", LATER)
-    await catalog.redirects.add("b", "c", LATER)
-    await put(catalog.images, record("b", title="changed"))
-    assert await catalog.redirects.targets("ab", at=START) == {"a": "b", "b": "c"}
-    await put(catalog.images, record("a"))
-    assert await catalog.redirects.targets("ab", at=START) == {"b": "c"}
+async def test_a_redirect_can_be_ended(catalog: Catalog) -> None:
+    for old in "abc":
+        await catalog.redirects.add(old, "new", LATER)
+    await catalog.redirects.end(["a", "c", "absent"])
+    await catalog.redirects.end([])
+    assert await catalog.redirects.targets("abc", at=START) == {"b": "new"}
 
 
 async def test_an_id_that_cannot_be_stored_is_refused(catalog: Catalog) -> None:

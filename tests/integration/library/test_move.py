@@ -185,3 +185,26 @@ async def test_without_the_catalog_after_the_file_was_moved_the_call_can_be_repe
     with pytest.raises(CatalogUnavailable, match="picture is moved"):
         await mover.ingest.move("a.png", "b.png")
     assert (await mover.ingest.move("a.png", "b.png")).title == "Title"
+
+
+async def test_the_record_of_a_file_that_another_process_moves_is_not_removed(mover: Rig) -> None:
+    before = (await mover.upload(picture(), "a.png", details=SAID)).record
+    await mover.catalog.redirects.add("a.png", "b.png", mover.ingest._rules.clock() + timedelta(days=1))
+    mover.originals.move("a.png", "b.png")
+    assert not await mover.ingest.vanished("a.png")
+    assert await mover.catalog.images.get("a.png") == before
+    assert await mover.scan() == {"b.png": "renamed"}
+    (mover.root / "b.png").unlink()
+    assert await mover.ingest.vanished("b.png")
+
+
+async def test_a_restored_image_ends_the_redirect_of_its_id(tmp_path: Path, address: str) -> None:
+    async with open_rig(tmp_path, address, redirect_seconds=DAY, trash_seconds=DAY) as rig:
+        await rig.upload(picture(), "a.png")
+        deleted = await rig.ingest.delete("a.png")
+        await rig.upload(picture(1), "b.png")
+        await rig.ingest.move("b.png", "a.png")
+        await rig.ingest.move("a.png", "c.png")
+        assert await redirects(rig, "a.png", "b.png") == {"a.png": "c.png", "b.png": "c.png"}
+        await rig.ingest.restore(deleted.item or "")
+        assert await redirects(rig, "a.png", "b.png") == {"b.png": "c.png"}
