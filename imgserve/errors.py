@@ -5,7 +5,7 @@ The docstring of a class is its default sentence. Details that a client must not
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
     ├ Unauthorized 401 · Forbidden 403 ── DomainDenied · ReadOnlyOriginals · OriginalsNotServed · BadSignature
-    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · LinkExpired
+    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · KeyNotFound · LinkExpired
     ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
     ├ TooLarge 413 · BodyTooLarge 413
     ├ UnsupportedImage 415 · UnsupportedContent 415
@@ -146,6 +146,10 @@ class ImageNotFound(NotFound):
 
 class OriginalDenied(ImageNotFound):
     """The server may not read the file of this image; its owner or mode must change."""
+
+
+class KeyNotFound(NotFound):
+    """There is no API key with this id."""
 
 
 class TrashItemNotFound(NotFound):

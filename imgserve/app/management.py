@@ -36,6 +36,8 @@ from imgserve.library.invalidation import (
 from imgserve.library.record import ChangePublisher
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
+from imgserve.web.api.access import Audit, Keys
+from imgserve.web.api.audit import Auditor
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
 from imgserve.web.api.images import Preconditions, Records
@@ -49,6 +51,8 @@ _OPENING_SECONDS = 3.0
 """Time limit for opening the catalog at start; pictures are served without it."""
 _KEPT = timedelta(days=1)
 """How long notices of changes and responses to idempotent requests are stored."""
+_KEYS_KEPT = timedelta(days=30)
+"""How long revoked and expired keys are stored."""
 _TIDY_SECONDS = 600.0
 
 
@@ -66,6 +70,8 @@ class Management:
     preparer: MezzaninePrefetcher | None
     downloader: Downloader | None
     tidying: LeaderLock
+    audit_seconds: float
+    """How long the audit log is stored."""
     node: LeaderLock
     """Decides which process of this node follows other nodes."""
 
@@ -109,6 +115,8 @@ class Management:
                 now = datetime.now(UTC)
                 await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
                 await self.catalog.idempotency.prune(now - _KEPT)
+                await self.catalog.audit.prune(now - timedelta(seconds=self.audit_seconds))
+                await self.catalog.keys.prune(now - _KEYS_KEPT)
                 await self.catalog.redirects.prune(now)
             except CatalogUnavailable:
                 _logger.debug("the catalog cannot be tidied now")
@@ -174,6 +182,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         preparer,
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
         LeaderLock(data / "tidy.lock"),
+        config.access.audit,
         LeaderLock(config.cache.folder / "node.lock", parents=True),
     )
 
@@ -201,6 +210,9 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Trash(ingest, prefix=prefix),
         Conversions(converter, bulk, ingest, receiving, prefix=prefix),
         Warming(warmer),
+        Keys(catalog.keys, access.sites, list(config.presets)),
+        Audit(catalog.audit),
         Reports(catalog.search, catalog.problems, version=__version__),
     )
-    return Api(endpoints, access=access, keys=catalog.idempotency)
+    auditor = Auditor(catalog.audit, catalog.images)
+    return Api(endpoints, access=access, keys=catalog.idempotency, audit=auditor)

@@ -21,7 +21,7 @@ _LOCAL = {
     "cache": ("cache", "Inspect and clean the folder of renditions; safe while servers use it."),
     "completion": ("main", "Print the completion script of a shell."),
     "config": ("local", "Check and describe the settings."),
-    "keys": ("serve", "Replace the key of the API."),
+    "keys": ("keys", "Create, list and revoke API keys, and replace the admin key."),
     "render": ("local", "Render one picture without a server."),
     "samples": ("local", "Copy the sample pictures into a folder."),
     "serve": ("serve", "Serve the pictures of a folder (default: the current one)."),
@@ -31,6 +31,7 @@ _LOCAL = {
 """Commands that work on this machine: name, module and short help."""
 
 _REMOTE = {
+    "audit": ("keys", "Show who changed what."),
     "change": ("images", "Change the title, tags, focal point and other fields of an image."),
     "convert": ("renditions", "Save a picture in another format."),
     "delete": ("trash", "Move images to the trash."),
@@ -69,7 +70,7 @@ def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         ctx.obj = replace(ctx.obj or Remote(None, None), **{param.name: value})
 
 
-def _connection_options(*, environment: bool) -> list[click.Parameter]:
+def connection_options(*, environment: bool) -> list[click.Parameter]:
     """Return the options that name the server and the key; the environment is read once, by those of `imgserve`."""
     shared: dict[str, Any] = {"expose_value": False, "callback": _remember, "show_envvar": True}
     return [
@@ -101,7 +102,7 @@ class _Commands(click.Group):
             return None
         command = cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), cmd_name))
         if cmd_name in _REMOTE and "server" not in {param.name for param in command.params}:
-            command.params += _connection_options(environment=False)
+            command.params += connection_options(environment=False)
         return command
 
     def resolve_command(
@@ -126,7 +127,7 @@ class _Commands(click.Group):
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    params=_connection_options(environment=True),
+    params=connection_options(environment=True),
 )
 @click.version_option(__version__, prog_name="imgserve")
 @click.pass_context

@@ -23,7 +23,7 @@ from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
 
-_OPTIONS = {
+OPTIONS = {
     "originals.folder": "ORIGINALS",
     "originals.data_folder": "--data",
     "cache.folder": "--cache",
@@ -39,7 +39,7 @@ _OTHER_DESCRIPTORS = 256
 _log = logging.getLogger(__name__)
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
+def options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that name the folders of a server."""
     for option in (
         click.option("--data", type=click.Path(path_type=Path), help="Folder of the catalog and the hash of the key."),
@@ -51,7 +51,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@_options
+@options
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of renditions.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.")
@@ -67,7 +67,7 @@ def serve(  # noqa: PLR0917  one argument an option
 ) -> None:
     """Serve the pictures of a folder (default: the current one)."""
     values = (originals, data, cache, host, port, workers)
-    config = Config.load(path, overrides=dict(zip(_OPTIONS, values, strict=True)), options=_OPTIONS)
+    config = Config.load(path, overrides=dict(zip(OPTIONS, values, strict=True)), options=OPTIONS)
     configure_logging(config)
     folder, own = config.originals.folder, data_folder(config)
     if not folder.is_dir():
@@ -91,29 +91,6 @@ def serve(  # noqa: PLR0917  one argument an option
     if key and not shown:
         key_file(own).unlink(missing_ok=True)  # nobody has seen the key
     sys.exit(status)
-
-
-@click.group()
-def keys() -> None:
-    """Replace the key of the API."""
-
-
-@keys.command()
-@_options
-def reset(originals: Path | None, path: Path | None, data: Path | None) -> None:
-    """Print a new key for the server of a folder (default: the current one), and reject the former one.
-
-    Pass the folder and the options that `imgserve serve` receives. Running servers accept the new key at once.
-    """
-    overrides = {"originals.folder": originals, "originals.data_folder": data}
-    config = Config.load(path, overrides=overrides, options=_OPTIONS)
-    if config.access.admin_key.get_secret_value():
-        raise click.ClickException("the key is the one of the setting access.admin_key: change it there, and restart")
-    if not config.originals.folder.is_dir():
-        raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
-    folder = data_folder(config)
-    create_data_folder(config, folder)
-    click.echo(f"export IMGSERVE_KEY={create_key(folder, replace=True)}")
 
 
 def _server_options(config: Config) -> ServerOptions:

@@ -32,7 +32,7 @@ def sign(url: str, expires: str | None, secret_file: TextIO | None, path: Path |
     """
     secret = _stated_secret(secret_file) if secret_file else _configured_secret(path)
     try:
-        click.echo(signed_url(secret, url, expires=None if expires is None else _seconds(expires)))
+        click.echo(signed_url(secret, url, expires=None if expires is None else seconds_of(expires)))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -51,7 +51,7 @@ def _configured_secret(path: Path | None) -> str:
     return secrets[0].get_secret_value()
 
 
-def _seconds(text: str) -> int:
+def seconds_of(text: str) -> int:
     """Return a future time in Unix seconds, rounded up; raise ValueError if the text is none."""
     now = time.time()
     for read in (int, lambda text: now + parse_duration(text), lambda text: datetime.fromisoformat(text).timestamp()):

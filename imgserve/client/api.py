@@ -13,6 +13,8 @@ from imgserve.client.endpoints import Endpoints
 from imgserve.client.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.files import File, Progress
 from imgserve.client.records import (
+    ApiKey,
+    AuditEntry,
     Deleted,
     Image,
     Made,
@@ -31,9 +33,10 @@ from imgserve.client.records import (
 from imgserve.client.transport import Retries
 
 __all__ = [
-    "AnswerNotUnderstood", "AsyncImgserve", "Changes", "Deleted", "Details", "File", "Filters", "FocalPoint", "Image",
-    "Imgserve", "Listing", "Made", "Picture", "Point", "Problem", "Progress", "Purged", "Retries", "Sent",
-    "ServerUnreachable", "Similar", "Stats", "Step", "TagCount", "TrashItem", "Upload", "Uploaded", "Warmed",
+    "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File",
+    "Filters", "FocalPoint", "Image", "Imgserve", "Listing", "Made", "Picture", "Point", "Problem", "Progress",
+    "Purged", "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount", "TrashItem", "Upload",
+    "Uploaded", "Warmed",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Unpack
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ from imgserve.client.errors import ServerUnreachable
 from imgserve.client.files import File, Progress
 from imgserve.client.pictures import PictureEndpoints
 from imgserve.client.records import (
+    ApiKey,
+    AuditEntry,
     Deleted,
     Image,
     Made,
@@ -250,6 +253,46 @@ class Endpoints(PictureEndpoints[S]):
     async def cache_stats(self) -> Mapping[str, Any]:
         """Return totals of the cache, tier by tier."""
         return await self._json("GET", "/api/cache", dict)
+
+    @endpoint
+    async def keys(self) -> list[ApiKey]:
+        """Return the API keys."""
+        return await self._json("GET", "/api/keys", list_reader("keys", ApiKey))
+
+    @endpoint
+    async def create_key(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        prefixes: Iterable[str] = (),
+        presets: Iterable[str] = (),
+        site: str = "",
+        expires: datetime | None = None,
+    ) -> ApiKey:
+        """Create an API key; only this result contains the key itself."""
+        document = {
+            "name": name,
+            "scopes": list(scopes),
+            "prefixes": list(prefixes),
+            "presets": list(presets),
+            "site": site,
+            "expires": None if expires is None else expires.isoformat(),
+        }
+        return await self._json("POST", "/api/keys", reader(ApiKey), document=document)
+
+    @endpoint
+    async def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key, which servers reject within a second."""
+        await self._json("DELETE", f"/api/keys/{quote(key_id, safe='')}", lambda _: None)
+
+    @stream
+    def audit(
+        self, *, target: str = "", actor: str = "", action: str = "", limit: int | None = None
+    ) -> AsyncGenerator[AuditEntry]:
+        """Iterate over the audit log from the newest call: of an object, a caller or an operation, or of all."""
+        filters = {"target": target or None, "actor": actor or None, "action": action or None, "limit": _PAGE}
+        return self._pages("/api/audit", "entries", AuditEntry, filters, limit)
 
     async def _pages(
         self, path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None

@@ -166,6 +166,40 @@ class Stats:
     """Of the server."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key of a server."""
+
+    key_id: str = field(metadata=_json("id"))
+    name: str
+    scopes: tuple[str, ...]
+    prefixes: tuple[str, ...] = ()
+    """The starts of the ids of images that it is for; empty for all."""
+    presets: tuple[str, ...] = ()
+    """The only presets that it may request pictures with; empty for any parameters."""
+    site: str = ""
+    created: datetime
+    expires: datetime | None = None
+    used: datetime | None = None
+    """When it was last used, within a minute or so."""
+    key: str = field(default="", repr=False)
+    """The key itself, only where it was just created."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A management call in the audit log of a server."""
+
+    at: datetime
+    actor: str
+    address: str
+    action: str
+    target: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    after: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    request_id: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A rendered picture."""

@@ -77,6 +77,8 @@ class AccessConfig(Section):
 
     admin_key: _Key = SecretStr("")
     """Key of the API, or sha256: followed by its SHA-256 in hexadecimal; empty generates one at first start."""
+    audit: Annotated[WholeDuration, Field(ge=3600)] = 90 * 86400
+    """How long the audit log is stored: who changed what, when and from where."""
     welcome: Readers = "everyone"
     """Who may see the page at /: everyone, key (its password), loopback (direct requests of this machine), or off."""
     docs: Readers = "everyone"

@@ -81,6 +81,8 @@ class endpoint:  # noqa: N801  a decorator
 
     By default it may if there is an image id in the path, or if the query or body can be limited.
     """
+    secret: bool = False
+    """Whether the response is shown once, and so never stored to be repeated."""
     status: int = 200
     """The status of the only response."""
     answers: Mapping[int, Answer] = field(default_factory=dict, hash=False)

@@ -16,6 +16,7 @@ from imgserve.access.keys import Caller
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import Forbidden, ImageNotFound, MethodNotAllowed, NotFound, quoted
 from imgserve.http.headers import api_key
+from imgserve.web.api.audit import Auditor
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values
@@ -32,8 +33,11 @@ _OLD_ACTIONS = {
 class Api(BaseRoute):
     """The route to everything below /api, with any method and any bytes; errors are raised for the middleware."""
 
-    def __init__(self, parts: Iterable[object], *, access: Access, keys: IdempotencyKeys) -> None:
+    def __init__(
+        self, parts: Iterable[object], *, access: Access, keys: IdempotencyKeys, audit: Auditor | None = None
+    ) -> None:
         self.endpoints = [one for part in parts for one in endpoints_of(part)]
+        self._audit = audit
         self._routes = Routes(self.endpoints)
         self._access = access
         self._keys = keys
@@ -61,23 +65,21 @@ class Api(BaseRoute):
     async def _respond(
         self, endpoint: Endpoint, values: dict[str, Any], request: Request, caller: Caller
     ) -> Reply | Response:
-        mistakes, body = list[str](), None
-        if endpoint.query is not None:
-            query = query_values(endpoint.query, request.scope["query_string"], mistakes)
-            values["query"] = checked(endpoint.query, query, mistakes)
-        elif not endpoint.takes_call and request.scope["query_string"]:
-            mistakes.append("expected no query here")
-        if endpoint.body is not None:
-            value, body = await json_value(request)
-            values["body"] = checked(endpoint.body, value, mistakes)
-        if mistakes:
-            raise bad_request(mistakes)
+        body = await _validated(endpoint, values, request)
         if caller.prefixes:
             _confine(endpoint, values, caller)
         if caller.presets and endpoint.tag == "pictures":
             raise Forbidden("This API key is for pictures with certain presets, by their URLs.")
 
         async def work(request: Request) -> Reply | Response:
+            if self._audit is None or endpoint.method == "GET":
+                return await done(request)
+            audited = await self._audit.begin(endpoint, values, request, caller)
+            reply = await done(request)
+            await self._audit.finish(audited)
+            return reply
+
+        async def done(request: Request) -> Reply | Response:
             call = {"call": Call(request, caller)} if endpoint.takes_call else {}
             try:
                 result = await endpoint.call(**values, **call)
@@ -86,10 +88,30 @@ class Api(BaseRoute):
                 raise
             return Reply(result, next(iter(endpoint.answers))) if isinstance(result, BaseModel) else result
 
-        if endpoint.method != "POST" or HEADER not in request.headers:
+        if endpoint.method != "POST" or endpoint.secret or HEADER not in request.headers:
             return await work(request)
         read = None if endpoint.bodies else body or b""
         return await once(self._keys, request, caller, read, work)
+
+
+async def _validated(endpoint: Endpoint, values: dict[str, Any], request: Request) -> bytes | None:
+    """Add the validated query and body to the input of a call; return the body, or None if the method reads it.
+
+    Raises:
+        BadRequest: with every mistake.
+    """
+    mistakes, body = list[str](), None
+    if endpoint.query is not None:
+        query = query_values(endpoint.query, request.scope["query_string"], mistakes)
+        values["query"] = checked(endpoint.query, query, mistakes)
+    elif not endpoint.takes_call and request.scope["query_string"]:
+        mistakes.append("expected no query here")
+    if endpoint.body is not None:
+        value, body = await json_value(request)
+        values["body"] = checked(endpoint.body, value, mistakes)
+    if mistakes:
+        raise bad_request(mistakes)
+    return body
 
 
 def _confine(endpoint: Endpoint, values: dict[str, Any], caller: Caller) -> None:

@@ -1,0 +1,186 @@
+"""Endpoints of API keys and of the audit log."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from imgserve.access.keys import Scope, new_key
+from imgserve.access.sites import Sites
+from imgserve.catalog import ApiKeys, AuditLog
+from imgserve.errors import BadCursor, BadRequest, KeyNotFound
+from imgserve.web.api.endpoint import endpoint
+from imgserve.web.api.messages import Next, ResponseModel
+from imgserve.web.api.requests import ImageId, Moment, Paging, Prefix, RequestModel
+
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class NewKey(RequestModel):
+    """An API key to be created."""
+
+    name: _Name
+    """What people call it, such as the program that uses it."""
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=10, strict=False)]
+    """What its holder may do; `admin` includes all others."""
+    prefixes: Annotated[list[Prefix], Field(max_length=100)] = Field(default=[])
+    """It is for images whose id starts with one of these; none: for all."""
+    presets: Annotated[list[str], Field(max_length=100)] = Field(default=[])
+    """It requests pictures with these presets only; none: with any parameters."""
+    site: Annotated[str, Field(max_length=200)] = ""
+    """It is for the images of this site."""
+    expires: Moment | None = None
+    """When it ends to be valid; null for never."""
+
+
+class KeyOut(ResponseModel):
+    """An API key, without the key itself."""
+
+    id: str
+    """Its public id."""
+    name: str
+    """What people call it."""
+    scopes: list[str]
+    """What its holder may do."""
+    prefixes: list[str]
+    """The starts of the ids of images that it is for; empty for all."""
+    presets: list[str]
+    """The only presets that it may request pictures with; empty for any parameters."""
+    site: str
+    """The site that it is for; empty for all."""
+    created: datetime
+    """When it was created."""
+    expires: datetime | None
+    """When it ends to be valid; null for never."""
+    used: datetime | None
+    """When it was last used, within a minute or so; null for never."""
+
+
+class NewKeyOut(KeyOut):
+    """A new API key. The key itself is shown only here."""
+
+    key: str
+    """The key, for the header `Authorization: Bearer` or `X-API-Key`."""
+
+
+class KeysOut(ResponseModel):
+    """The valid and expired API keys."""
+
+    keys: list[KeyOut]
+    """By name."""
+
+
+class RevokedOut(ResponseModel):
+    """A revoked key."""
+
+    id: str
+    """Its id."""
+
+
+class AuditPaging(Paging):
+    """A page of the audit log."""
+
+    target: ImageId = ""
+    """Only calls about this image or other object."""
+    actor: Annotated[str, Field(max_length=300)] = ""
+    """Only calls of this caller, such as `admin` or `key:1f2e3d4c`."""
+    action: Annotated[str, Field(max_length=100)] = ""
+    """Only this operation, such as `records_delete`."""
+
+
+class AuditEntryOut(ResponseModel):
+    """A management call."""
+
+    at: datetime
+    """When it was made."""
+    actor: str
+    """Who made it: `admin`, or `key:` and the id of a key."""
+    address: str
+    """The address of the client."""
+    action: str
+    """The operation, as in this document."""
+    target: str
+    """The image id or the id of another object; empty for a call about many."""
+    before: dict[str, Any]
+    """What people had written about the image."""
+    after: dict[str, Any]
+    """What was requested."""
+    request_id: str
+    """The id of the request."""
+
+
+class AuditOut(ResponseModel):
+    """A page of the audit log."""
+
+    entries: list[AuditEntryOut]
+    """The newest first."""
+    next: Next = Field(validation_alias="cursor")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Endpoints of API keys."""
+
+    keys: ApiKeys
+    sites: Sites
+    presets: Collection[str]
+    """The names of all presets."""
+
+    @endpoint("GET", "/api/keys", Scope.ADMIN, "List the API keys", tag="access")
+    async def list(self) -> KeysOut:
+        """Return the keys that were not revoked. The admin key is not among them."""
+        return KeysOut.model_validate({"keys": await self.keys.all()})
+
+    @endpoint(
+        "POST",
+        "/api/keys",
+        Scope.ADMIN,
+        "Create an API key",
+        tag="access",
+        status=201,
+        secret=True,
+        example={"name": "shop", "scopes": ["read", "upload"], "prefixes": ["shop/"]},
+    )
+    async def create(self, body: NewKey) -> NewKeyOut:
+        """Create a key and return it, the only time that it is shown. Servers accept it within a second."""
+        unknown = sorted({preset.lower() for preset in body.presets} - set(self.presets))
+        if unknown:
+            raise BadRequest(f"presets: there is no preset {', '.join(unknown)}")
+        if body.site and body.site not in {site.name for site in self.sites.others if site.folder}:
+            raise BadRequest(f"site: there is no site {body.site} with a folder")
+        if body.expires is not None and body.expires <= datetime.now(UTC):
+            raise BadRequest("expires: expected a time in the future")
+        stored, key = new_key(
+            body.name,
+            body.scopes,
+            prefixes=body.prefixes,
+            presets=body.presets,
+            site=body.site,
+            expires=body.expires,
+        )
+        await self.keys.add(stored)
+        return NewKeyOut.model_validate({**asdict(stored), "key": key})
+
+    @endpoint("DELETE", "/api/keys/{key_id}", Scope.ADMIN, "Revoke an API key", tag="access", errors=[KeyNotFound])
+    async def revoke(self, key_id: str) -> RevokedOut:
+        """Revoke a key by its id. All servers reject it within a second."""
+        if not await self.keys.revoke(key_id):
+            raise KeyNotFound
+        return RevokedOut(id=key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The endpoint of the audit log."""
+
+    log: AuditLog
+
+    @endpoint("GET", "/api/audit", Scope.ADMIN, "Read the audit log", tag="access", errors=[BadCursor])
+    async def list(self, query: AuditPaging) -> AuditOut:
+        """Return who changed what, when and from where, the newest first."""
+        page = await self.log.page(
+            target=query.target, actor=query.actor, action=query.action, limit=query.limit, cursor=query.cursor
+        )
+        return AuditOut.model_validate(page)
