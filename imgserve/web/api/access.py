@@ -23,7 +23,7 @@ class NewKey(RequestModel):
 
     name: _Name
     """What people call it, such as the program that uses it."""
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=10, strict=False)]
+    scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=10)]
     """What its holder may do; `admin` includes all others."""
     prefixes: Annotated[list[Prefix], Field(max_length=100)] = Field(default=[])
     """It is for images whose id starts with one of these; none: for all."""
