@@ -114,6 +114,8 @@ class Forbidden(ImgserveError):
     """This API key does not allow that."""
 
     status = 403
+    caller: str = ""
+    """The caller with the key, for the security log; empty for none."""
 
 
 class DomainDenied(Forbidden):

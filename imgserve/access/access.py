@@ -187,10 +187,10 @@ class Access:
     def _permit(self, caller: Caller, scope: Scope, image_id: str | None) -> None:
         if not caller.may(scope):
             self._failures.labels("scope").inc()
-            raise Forbidden(f"This API key lacks the scope {scope.value}.")
+            raise _forbidden(f"This API key lacks the scope {scope.value}.", caller)
         if image_id is not None and not caller.covers(image_id):
             self._failures.labels("prefix").inc()
-            raise Forbidden("This API key is for other images.")
+            raise _forbidden("This API key is for other images.", caller)
 
     def _rejected(self, reason: str) -> Unauthorized | Unavailable:
         """Return the error of a missing or invalid key; without an admin key, the caller may not be to blame."""
@@ -253,6 +253,12 @@ class Access:
 
     def _explanation(self, site: Site, request: ImageRequest) -> dict[str, str]:
         return {"signed_text": canonical_text(request.raw_path, request.query)} if site.rules.explain else {}
+
+
+def _forbidden(detail: str, caller: Caller) -> Forbidden:
+    error = Forbidden(detail)
+    error.caller = caller.name
+    return error
 
 
 def _memoized(site: Site) -> Callable[[bytes, bytes, bytes], bool]:

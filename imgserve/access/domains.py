@@ -71,7 +71,7 @@ class DomainRules:
 
     def allows_page(self, page: bytes, host: bytes = b"") -> bool:
         """Return whether a page or origin is of an allowed domain, or of the server's own."""
-        place = _memoized(page) if len(page) <= _MEMOIZED_LENGTH else _place(page)
+        place = _place_of(page)
         if place is None:
             return False
         scheme, name, port = place
@@ -105,3 +105,13 @@ def _place(page: bytes) -> tuple[str, str, int] | None:
 
 
 _memoized = lru_cache(4096)(_place)
+
+
+def _place_of(page: bytes) -> tuple[str, str, int] | None:
+    return _memoized(page) if len(page) <= _MEMOIZED_LENGTH else _place(page)
+
+
+def page_host(page: bytes) -> str:
+    """Return the host of the page in a Referer; empty if it names none."""
+    place = _place_of(page)
+    return "" if place is None else place[1]

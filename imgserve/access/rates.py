@@ -79,6 +79,7 @@ class Kind(Enum):
         return f"{self._start} {rate.amount} {events} per {rate.period}."
 
 
+@lru_cache(maxsize=4096)
 def client_subject(address: str, key_id: str | None = None) -> str:
     """Return whom the requests of a client are counted for: its key, else its address, else everyone without one.
 

@@ -122,11 +122,15 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             group.start_soon(restart_on_failure, Gauges(parts.cache, parts.metrics).run)
             management.start(group)
             group.start_soon(restart_on_failure, access.ring.run)
+            if parts.requests.abuse is not None:
+                group.start_soon(restart_on_failure, parts.requests.abuse.run)
             yield
             group.cancel_scope.cancel()
     finally:
         parts.requests.metrics.fold()
         await access.ring.note_use()
+        if parts.requests.abuse is not None:
+            await parts.requests.abuse.close()
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()
@@ -160,6 +164,9 @@ def configure_logging(config: Config) -> None:
     logging.basicConfig(
         level=config.log.level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    events, handler = logging.getLogger("imgserve.security"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))  # lines of JSON, for programs
+    events.handlers, events.propagate = [handler], False
     for library in ("alembic", "httpx2", "watchfiles"):
         # They log every step at the level at which we log events of the server.
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))

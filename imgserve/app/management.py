@@ -45,6 +45,8 @@ from imgserve.web.api.move import Moves
 from imgserve.web.api.router import Api
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
+from imgserve.web.api.usage import KEPT as USAGE_KEPT
+from imgserve.web.api.usage import UsageReport
 
 _logger = logging.getLogger(__name__)
 _OPENING_SECONDS = 3.0
@@ -118,6 +120,7 @@ class Management:
                 await self.catalog.audit.prune(now - timedelta(seconds=self.audit_seconds))
                 await self.catalog.keys.prune(now - _KEYS_KEPT)
                 await self.catalog.redirects.prune(now)
+                await self.catalog.usage.prune(now - USAGE_KEPT)
             except CatalogUnavailable:
                 _logger.debug("the catalog cannot be tidied now")
             except Exception:
@@ -213,6 +216,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Keys(catalog.keys, access.sites, list(config.presets)),
         Audit(catalog.audit),
         Reports(catalog.search, catalog.problems, version=__version__),
+        UsageReport(catalog.usage),
     )
     auditor = Auditor(catalog.audit, catalog.images)
     return Api(endpoints, access=access, keys=catalog.idempotency, audit=auditor)

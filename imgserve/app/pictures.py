@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
+from imgserve.access.abuse import AbuseWatch
 from imgserve.access.sites import Sites
 from imgserve.app.settings import process_limits, render_settings
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
@@ -127,6 +128,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         RequestLog(
             RequestMetrics(metrics),
             AccessLog(config.log.access, config.log.access_style, metrics.access_log_dropped.inc),
+            abuse=AbuseWatch(catalog.usage),
         ),
     )
 

@@ -11,6 +11,7 @@ from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id
+from imgserve.catalog.usage import Counted, Usage, UsageCount
 
 __all__ = [
     "Answered",
@@ -20,6 +21,7 @@ __all__ = [
     "AuditLog",
     "AuditPage",
     "Catalog",
+    "Counted",
     "Database",
     "Duplicates",
     "Filter",
@@ -40,5 +42,7 @@ __all__ = [
     "Similar",
     "Sort",
     "Totals",
+    "Usage",
+    "UsageCount",
     "stored_id",
 ]

@@ -29,19 +29,6 @@ audit = Table(
     Index("audit_by_target", "target", "number"),
 )
 
-usage = Table(
-    "usage",
-    metadata,
-    # What is counted: rejections, renditions made, bytes sent; by client, referrer or image.
-    Column("what", TEXT, primary_key=True),
-    Column("by", TEXT, primary_key=True),
-    Column("subject", LargeBinary, primary_key=True),
-    Column("hour", BigInteger, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Index("usage_by_hour", "hour"),
-    sqlite_with_rowid=False,
-)
-
 _MOST_CHARACTERS = 20_000
 """Longest state of an object in JSON; a longer one is replaced by its length."""
 

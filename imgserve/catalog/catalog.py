@@ -8,6 +8,7 @@ from imgserve.catalog.images import Images
 from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notices, Problems
 from imgserve.catalog.search import ImageSearch
+from imgserve.catalog.usage import Usage
 
 
 class Catalog:
@@ -24,3 +25,4 @@ class Catalog:
         self.keys = ApiKeys(database)
         self.secrets = Secrets(database)
         self.audit = AuditLog(database)
+        self.usage = Usage(database)

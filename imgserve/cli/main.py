@@ -31,6 +31,7 @@ _LOCAL = {
 """Commands that work on this machine: name, module and short help."""
 
 _REMOTE = {
+    "abuse": ("abuse", "List who causes rejections, new renditions and traffic."),
     "audit": ("keys", "Show who changed what."),
     "change": ("images", "Change the title, tags, focal point and other fields of an image."),
     "convert": ("renditions", "Save a picture in another format."),

@@ -28,6 +28,7 @@ from imgserve.client.records import (
     TagCount,
     TrashItem,
     Uploaded,
+    UsageCount,
     Warmed,
 )
 from imgserve.client.transport import Retries
@@ -36,7 +37,7 @@ __all__ = [
     "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File",
     "Filters", "FocalPoint", "Image", "Imgserve", "Listing", "Made", "Picture", "Point", "Problem", "Progress",
     "Purged", "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount", "TrashItem", "Upload",
-    "Uploaded", "Warmed",
+    "Uploaded", "UsageCount", "Warmed",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -39,6 +39,7 @@ from imgserve.client.records import (
     TagCount,
     TrashItem,
     Uploaded,
+    UsageCount,
     list_reader,
     page_reader,
     reader,
@@ -248,6 +249,17 @@ class Endpoints(PictureEndpoints[S]):
     async def stats(self) -> Stats:
         """Return totals of the server."""
         return await self._json("GET", "/api/stats", reader(Stats))
+
+    @endpoint
+    async def usage(
+        self, what: str = "rejected", *, by: str = "client", hours: int = 24, limit: int = 50
+    ) -> list[UsageCount]:
+        """Return who causes rejections (`rejected`), new renditions (`cold`) or traffic (`bytes`), the most first.
+
+        `by` is client, referrer or image.
+        """
+        pairs = query({"what": what, "by": by, "hours": hours, "limit": limit})
+        return await self._json("GET", "/api/usage", list_reader("subjects", UsageCount), query=pairs)
 
     @endpoint
     async def cache_stats(self) -> Mapping[str, Any]:

@@ -155,6 +155,17 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageCount:
+    """What one client, referrer or image has caused."""
+
+    subject: str
+    number: int
+    """Requests, renditions or bytes."""
+    reasons: Mapping[str, int]
+    """The same by error code, `cold` or `bytes`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """Totals of a server."""
 

@@ -228,6 +228,7 @@ class ImageEndpoint:
         grant = await self._access.check_image(ImageRequest(fields, path, scope["raw_path"], query, key))
         delivery = _delivery(grant, self._options.policy, date_of(scope))
         record.site, record.image_id = grant.site, grant.image_id
+        record.caller = "" if grant.caller is None else grant.caller.name
         record.private = delivery.policy.scope != "public" or grant.domains
         return _Call(scope, accept, grant, cors, delivery)
 

@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from imgserve.errors import BadHost, BadRequest, ImgserveError, MethodNotAllowed, NotFound
+from imgserve.access.abuse import AbuseWatch, Finished
+from imgserve.errors import BadHost, BadRequest, Forbidden, ImgserveError, MethodNotAllowed, NotFound
 from imgserve.http.headers import RawHeaders, check_host
 from imgserve.http.problem import problem
 from imgserve.metrics import LATENCY, Metrics
@@ -148,6 +149,8 @@ class RequestRecord:
     """The path of a picture; empty if it is none, or not permitted."""
     site: str = ""
     """The site of a picture; empty for none."""
+    caller: str = ""
+    """The caller whose API key was valid; empty for none."""
     private: bool = False
     """No part of the response may be cached, not even a 404."""
 
@@ -159,6 +162,8 @@ class RequestLog:
     metrics: RequestMetrics
     access_log: AccessLog
     ids: RequestIds = field(default_factory=RequestIds)
+    abuse: AbuseWatch | None = None
+    """Counts the requests of the ordinary path."""
 
     def finish(self, scope: Scope, record: RequestRecord, arrived: float, seconds: float) -> None:
         """Count a request and write its access log line."""
@@ -171,8 +176,23 @@ class RequestLog:
         query: bytes = scope["query_string"]
         path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
         client = scope.get("client")
+        address = client[0] if client else ""
+        if self.abuse is not None:
+            referrer = headers.get(b"referer") or headers.get(b"origin", b"")
+            finished = Finished(
+                record.outcome,
+                address,
+                referrer,
+                record.image_id,
+                record.site,
+                record.caller,
+                record.request_id,
+                path,
+                record.sent,
+            )
+            self.abuse.note(finished)
         what = scope["method"], path + b"?" + query if query else path, record.status, record.sent
-        who = record.outcome, headers.get(b"referer", b""), headers.get(b"user-agent", b""), client[0] if client else ""
+        who = record.outcome, headers.get(b"referer", b""), headers.get(b"user-agent", b""), address
         self.access_log.write(what, who, record.request_id.encode(), arrived, seconds)
 
 
@@ -275,6 +295,8 @@ class RequestMiddleware:
         self, error: ImgserveError, scope: Scope, record: RequestRecord, send: Send, request_body: RequestBody | None
     ) -> None:
         record.outcome = error.code
+        if isinstance(error, Forbidden) and error.caller:
+            record.caller = error.caller
         self._requests.metrics.count_error(error.code)
         if record.status:
             # Half a response was sent; only closing the connection signals that the rest is missing.

@@ -59,6 +59,8 @@ class Api(BaseRoute):
         request = Request(scope, receive)
         # Before the request is validated, so that nobody without a key learns anything.
         caller = await self._access.check(api_key(scope["headers"]), endpoint.scope, values.get(IMAGE_ID))
+        if KEY in scope:
+            record.caller = caller.name
         reply = await self._respond(endpoint, values, request, caller)
         await as_response(reply)(scope, receive, send)
 

@@ -237,6 +237,22 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
     assert run("tag", "a", "b", "--add", "x").stdout == "2 images changed\n"
 
 
+def test_abuse_is_listed(api: ApiServer, run: Run) -> None:
+    found = {"subject": "192.0.2.7", "number": 1200, "reasons": {"rate_limited": 200, "unauthorized": 1000}}
+    api.answers["/api/usage"] = JSONResponse({"subjects": [found]})
+    lines = run("abuse", "--hours", "2", "--limit", "3").stdout.splitlines()
+    assert lines[1].split(maxsplit=3) == [
+        "rejected",
+        "1200",
+        "requests",
+        "client    192.0.2.7 (unauthorized 1000, rate_limited 200)",
+    ]
+    assert [line.split()[0] for line in lines[1:]] == ["rejected"] * 2 + ["cold"] * 2 + ["bytes"] * 2 + ["variants"]
+    assert "1.2 KB" in lines[5]
+    assert dict(api.seen[-1].query) == {"what": "cold", "by": "image", "hours": "2", "limit": "3"}
+    assert json.loads(run("abuse", "--json").stdout.splitlines()[0])["reasons"]["rate_limited"] == 200
+
+
 def test_a_picture_is_converted_into_a_file_or_to_standard_output(api: ApiServer, run: Run, tmp_path: Path) -> None:
     api.answers["/api/convert/webp/a.jpg"] = Response(b"PICTURE", media_type="image/webp")
     assert run("convert", "a.jpg", "small.webp", "width=40").stderr == "small.webp: image/webp, 7 B\n"

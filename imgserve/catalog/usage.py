@@ -1,0 +1,104 @@
+"""Counts of usage per hour: what clients, referrers and images cause, for all processes and nodes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    Table,
+    delete,
+    func,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imgserve.catalog.database import Part, finished
+from imgserve.catalog.tables import TEXT, image_id_of, metadata, microseconds
+
+usage = Table(
+    "usage",
+    metadata,
+    # What is counted: rejections, renditions made, bytes sent; by client, referrer or image.
+    Column("what", TEXT, primary_key=True),
+    Column("by", TEXT, primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Index("usage_by_hour", "hour"),
+    sqlite_with_rowid=False,
+)
+
+_HOUR = 3600 * 1_000_000
+_MOST_ROWS = 6000
+"""Rows of an hour, after which only the largest ones of each kind stay."""
+_KEPT_ROWS = 100
+_MOST_BYTES = 500
+"""Longest name of a subject that is stored."""
+Counted = tuple[str, str, str]
+"""What is counted, by what, and for whom."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCount:
+    """What one client, referrer or image has caused."""
+
+    subject: str
+    number: int
+    reasons: Mapping[str, int]
+    """The number by what was counted."""
+
+
+class Usage(Part):
+    """Counts of usage. Every method raises CatalogUnavailable if the database cannot be used now."""
+
+    @finished
+    async def add(self, counts: Mapping[Counted, int], *, at: datetime) -> None:
+        """Add counts to those of the hour of a time."""
+        hour = microseconds(at) // _HOUR
+        rows: dict[tuple[str, str, bytes], int] = {}
+        for (what, by, subject), number in counts.items():
+            key = what, by, subject.encode("utf-8", "surrogateescape")[:_MOST_BYTES]
+            rows[key] = rows.get(key, 0) + number
+        if not rows:
+            return
+        # In one order, so that two processes cannot wait for each other.
+        values = [
+            {"what": what, "by": by, "subject": subject, "hour": hour, "number": number}
+            for (what, by, subject), number in sorted(rows.items())
+        ]
+        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(usage)
+        upsert = new.on_conflict_do_update(
+            index_elements=list(usage.primary_key), set_={"number": usage.c.number + new.excluded.number}
+        )
+        async with self.database.writing() as connection:
+            await connection.execute(upsert, values)
+            many = select(func.count()).where(usage.c.hour == hour)
+            if (await connection.execute(many)).scalar_one() > _MOST_ROWS:
+                place = func.row_number().over(partition_by=(usage.c.what, usage.c.by), order_by=usage.c.number.desc())
+                ranked = select(usage.c.what, usage.c.by, usage.c.subject, place.label("place"))
+                some = ranked.where(usage.c.hour == hour).subquery()
+                small = select(some.c.what, some.c.by, some.c.subject).where(some.c.place > _KEPT_ROWS)
+                named = tuple_(usage.c.what, usage.c.by, usage.c.subject)
+                await connection.execute(delete(usage).where(usage.c.hour == hour, named.in_(small)))
+
+    async def top(self, what: Collection[str], by: str, *, since: datetime, limit: int = 50) -> list[UsageCount]:
+        """Return the subjects with the largest numbers since the hour of a time, the largest first."""
+        total = func.sum(usage.c.number).label("number")
+        counted = (usage.c.what.in_(what), usage.c.by == by, usage.c.hour >= microseconds(since) // _HOUR)
+        largest = select(usage.c.subject).where(*counted).group_by(usage.c.subject)
+        largest = largest.order_by(func.sum(usage.c.number).desc(), usage.c.subject).limit(limit)
+        parts = select(usage.c.subject, usage.c.what, total).where(*counted, usage.c.subject.in_(largest))
+        reasons: dict[str, dict[str, int]] = {}
+        for row in await self.database.fetch(parts.group_by(usage.c.subject, usage.c.what)):
+            reasons.setdefault(image_id_of(row.subject), {})[row.what] = int(row.number)
+        found = [UsageCount(subject, sum(each.values()), each) for subject, each in reasons.items()]
+        return sorted(found, key=lambda one: (-one.number, one.subject))
+
+    async def prune(self, before: datetime) -> int:
+        """Delete the counts of earlier hours; return how many there were."""
+        return await self.database.execute(delete(usage).where(usage.c.hour < microseconds(before) // _HOUR))
