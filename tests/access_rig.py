@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from imgserve.access.access import Access
 from imgserve.access.admin_key import KeyFileUnusableError
 from imgserve.access.keys import KeyRing, key_digest
+from imgserve.access.limiter import RateLimiter
 from imgserve.access.sites import Rules, Site, Sites
 from imgserve.catalog import ApiKey, ApiKeys
 from imgserve.images.resolve import QuerySettings
@@ -46,10 +47,12 @@ def access_of(
     keys: ApiKeys | None = None,
 ) -> Access:
     """Return a check that accepts KEY, unless another hash is passed."""
+    metrics = metrics or Metrics(CollectorRegistry())
     folders = {site.name: site.folder for site in sites}
     return Access(
         key_digest(KEY) if digest is None else digest,
-        metrics=metrics or Metrics(CollectorRegistry()),
+        metrics=metrics,
         sites=sites,
         ring=KeyRing(keys or KeysInMemory(), folders),
+        limiter=RateLimiter(None, metrics),
     )

@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 from imgserve.access.admin_key import KeyFileUnusableError, closed, read_digest
 from imgserve.access.keys import ADMIN, Caller, KeyRing, Scope, key_digest
+from imgserve.access.limiter import RateLimiter
+from imgserve.access.rates import Kind, client_subject
 from imgserve.access.sites import Site, Sites
 from imgserve.errors import (
     BadRequest,
@@ -95,15 +97,22 @@ class Access:
         metrics: Metrics,
         sites: Sites,
         ring: KeyRing,
+        limiter: RateLimiter,
+        call_rates: Mapping[Kind, str] | None = None,
         replaced_in: Path | None = None,
     ) -> None:
         """Check calls against the hash of the admin key and the keys of the ring.
+
+        `call_rates` are the limits of calls of the API and of uploads.
 
         Without a hash, the error closes the API to the admin key. `replaced_in` is the file in which a new hash may
         appear.
         """
         self.digest = digest
         self.sites = sites
+        self.limiter = limiter
+        self._call_rates = call_rates or {}
+        self._rules = {site.name: site.rules for site in sites}
         self.ring = ring
         self._file, self._read_at = replaced_in, _modified(replaced_in)
         self._failures = metrics.access_failures
@@ -176,6 +185,30 @@ class Access:
             domains=rules.domains is not None,
             same_site=rules.domains is not None and not _names_page(fields),
         )
+
+    async def count_call(self, caller: Caller, scope: Scope, address: str) -> None:
+        """Count a permitted call of the API, which may be an upload.
+
+        Raises:
+            RateLimited: the caller has sent too many.
+        """
+        kinds = (Kind.API, Kind.UPLOADS) if scope is Scope.UPLOAD else (Kind.API,)
+        for kind in kinds:
+            if rates := self._call_rates.get(kind):
+                await self.limiter.spend(kind, client_subject(address, caller.name), rates)
+
+    async def count_new(self, grant: Grant, address: str) -> None:
+        """Count a picture that has to be rendered; those of signed URLs and of keys that manage images are not counted.
+
+        Raises:
+            RateLimited: there were too many for the client or of the image.
+        """
+        rules = self._rules[grant.site]
+        if grant.exempt or not (rules.new_per_client or rules.new_per_image):
+            return
+        client = client_subject(address, None if grant.caller is None else grant.caller.name)
+        await self.limiter.spend(Kind.NEW_PER_CLIENT, client, rules.new_per_client)
+        await self.limiter.spend(Kind.NEW_PER_IMAGE, grant.image_id, rules.new_per_image)
 
     async def _identify(self, digest: str) -> Caller | None:
         """Return the holder of the key with a hash, in constant time, or None if it is not valid."""

@@ -28,6 +28,10 @@ class Rules:
     """The picture that other pages receive; empty for an error."""
     key_in_url: bool = False
     """Whether `key=` in an image URL is an API key."""
+    new_per_client: str = ""
+    """Limits of the pictures of one client that have to be rendered, as in `rates.parse_rates`; empty for none."""
+    new_per_image: str = ""
+    """The same of one image, for all clients together."""
     explain: bool = False
     """Whether the error of a wrong signature contains the text that should have been signed."""
 

@@ -8,8 +8,10 @@ from imgserve.access.access import Access
 from imgserve.access.admin_key import KeyFileUnusableError, key_file
 from imgserve.access.domains import DomainRules, parse_domain
 from imgserve.access.keys import KeyRing
+from imgserve.access.limiter import open_limiter
+from imgserve.access.rates import Kind
 from imgserve.access.sites import Rules, Site, Sites
-from imgserve.app.pictures import Parts
+from imgserve.app.pictures import Parts, server_processes
 from imgserve.app.settings import query_settings
 from imgserve.config import Config
 from imgserve.config.rules import RulesConfig, SiteConfig, attributes
@@ -36,6 +38,8 @@ def build_access(config: Config, parts: Parts, sites: Sites, data: Path) -> Acce
         metrics=parts.metrics,
         sites=sites,
         ring=ring,
+        limiter=open_limiter(config.rates.storage, data, server_processes(config), parts.metrics),
+        call_rates={Kind.API: config.rates.api, Kind.UPLOADS: config.rates.uploads},
         replaced_in=None if config.access.admin_key.get_secret_value() else key_file(data),
     )
 
@@ -64,7 +68,7 @@ def _rules(config: Config, rules: RulesConfig, site: SiteConfig) -> Rules:
     )
     allow, deny = (tuple(map(parse_domain, names)) for names in (rules.allow_domains, rules.deny_domains))
     everyone = "*" in rules.allow_domains and not deny and rules.allow_no_referer
-    secrets = site.secrets or config.signing.secrets
+    secrets, rates = site.secrets or config.signing.secrets, site.merged_rates(config.rates)
     return Rules(
         replace(settings, variety=variety, sizes=tuple(sorted(rules.sizes)) or settings.sizes),
         replace(settings, variety=ANYTHING, sizes=()),
@@ -73,5 +77,7 @@ def _rules(config: Config, rules: RulesConfig, site: SiteConfig) -> Rules:
         domains=None if everyone else DomainRules(allow, deny, rules.allow_no_referer),
         hotlink_image=rules.hotlink_image,
         key_in_url=rules.key_in_url,
+        new_per_client=rates.new_per_client,
+        new_per_image=rates.new_per_image,
         explain=config.signing.debug,
     )

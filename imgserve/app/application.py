@@ -131,6 +131,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await access.ring.note_use()
         if parts.requests.abuse is not None:
             await parts.requests.abuse.close()
+        await access.limiter.close()
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()

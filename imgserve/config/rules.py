@@ -1,11 +1,12 @@
 """The settings of rules for picture URLs, and of sites."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from imgserve.access.domains import parse_domain
 from imgserve.access.sites import Requirement
+from imgserve.config.sections import RatesConfig
 from imgserve.config.values import HostPatterns, Numbers, Section, Words, each
 from imgserve.errors import BadImageId
 from imgserve.formats import FORMATS
@@ -47,6 +48,9 @@ Domains = Annotated[
 _Parameters = Annotated[Words, AfterValidator(each(_NAMES.__contains__, "names of picture parameters, such as width"))]
 _Formats = Annotated[Words, AfterValidator(each(FORMATS.__contains__, f"formats among {', '.join(FORMATS)}"))]
 _Hosts = Annotated[HostPatterns, AfterValidator(_without_wildcards)]
+
+
+S = TypeVar("S", bound=Section)
 
 
 class RulesConfig(Section):
@@ -93,10 +97,20 @@ class SiteConfig(Section):
     """Its own secrets of signatures; empty for those of signing.secrets."""
     rules: RulesConfig = RulesConfig()
     """Rules that differ from the general ones."""
+    rates: RatesConfig = RatesConfig()
+    """Its own new_per_client and new_per_image; the other rates are those of the server."""
 
     def merged(self, general: RulesConfig) -> RulesConfig:
         """Return the general rules with those that the site sets."""
-        return general.model_copy(update={name: getattr(self.rules, name) for name in self.rules.model_fields_set})
+        return _overridden(general, self.rules)
+
+    def merged_rates(self, general: RatesConfig) -> RatesConfig:
+        """Return the general rates with those that the site sets."""
+        return _overridden(general, self.rates)
+
+
+def _overridden(general: S, own: S) -> S:
+    return general.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 def attributes(names: tuple[str, ...]) -> frozenset[str]:

@@ -192,6 +192,8 @@ class ImageEndpoint:
         request = response.request
         served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
         if served is None:
+            client = scope.get("client")
+            await self._access.count_new(call.grant, client[0] if client else "")
             rendered = await _unless_disconnected(receive, self._make(call, response, stats, conditions))
             if rendered is None:
                 record.outcome = "client_gone"

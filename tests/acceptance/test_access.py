@@ -15,10 +15,11 @@ from tests.servers import Server, server, settled, until
 
 ADMIN = "an-admin-key-for-tests"
 SECRET, OLD_SECRET, SHOP_SECRET = "a-secret-of-signatures", "an-old-secret-of-signatures", "the-secret-of-the-shop"
-FOLDERS = ("public", "signed", "keyed", "either", "pages", "hotlinks", "shop", "few")
+FOLDERS = ("public", "signed", "keyed", "either", "pages", "hotlinks", "shop", "few", "metered")
 CONFIG = {
     "access": {"admin_key": ADMIN},
     "signing": {"secrets": [SECRET, OLD_SECRET]},
+    "rates": {"new_per_client": "1000/minute"},
     "presets": {"card": {"width": 20}, "other": {"width": 30}},
     "sites": {
         "signed": {"folder": "signed", "rules": {"require": "signature"}},
@@ -37,6 +38,7 @@ CONFIG = {
             "rules": {"require": "signature"},
         },
         "few": {"folder": "few", "rules": {"presets_only": True}},
+        "metered": {"folder": "metered", "rates": {"new_per_image": "3/hour"}},
     },
 }
 BLOG, EVIL = "https://www.blog.example/post", "https://evil.example/"
@@ -268,6 +270,14 @@ def test_a_revoked_key_is_rejected_by_all_processes_within_a_second(served: Serv
     until(lambda: status(served, "GET", "/img/keyed/a.png?w=16", sent)[0] == 401, 1)
     time.sleep(max(0.0, revoked + 1 - time.monotonic()))
     assert {status(served, "GET", target, sent)[0] for target in ("/img/keyed/a.png?w=16", "/api/images") * 6} == {401}
+
+
+def test_new_renditions_of_an_image_have_a_limit_and_cached_ones_have_none(served: Server) -> None:
+    answers = [status(served, "GET", f"/img/metered/a.png?w={width}", {}) for width in range(10, 16)]
+    assert [code for code, _ in answers] == [200, 200, 200, 429, 429, 429]
+    assert int(answers[-1][1]["retry-after"]) > 0
+    assert {status(served, "GET", f"/img/metered/a.png?w={width}", {})[0] for width in (10, 11, 12) * 4} == {200}
+    assert status(served, "GET", signed("/img/metered/a.png?w=16"), {})[0] == 200
 
 
 def test_a_key_is_shown_once_and_stored_as_a_hash(served: Server, folder: Path) -> None:

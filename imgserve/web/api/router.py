@@ -61,6 +61,7 @@ class Api(BaseRoute):
         caller = await self._access.check(api_key(scope["headers"]), endpoint.scope, values.get(IMAGE_ID))
         if KEY in scope:
             record.caller = caller.name
+        await self._access.count_call(caller, endpoint.scope, request.client.host if request.client else "")
         reply = await self._respond(endpoint, values, request, caller)
         await as_response(reply)(scope, receive, send)
 
