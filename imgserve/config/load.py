@@ -1,6 +1,7 @@
 """Load the settings from all sources, the file, the environment and the command line, and report every mistake."""
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource
 
+from imgserve.config.secret_files import exposure, read_secret, secrets_in
 from imgserve.config.table import Setting, SettingPath, environment_name, table
 from imgserve.config.yaml_file import read_yaml
 from imgserve.errors import ConfigError, quoted
@@ -66,7 +68,7 @@ def load(
     standard = {"cache.folder": str(home / "imgserve")} if home.is_absolute() else {}
     layers = [
         _override_layer(standard, {}, "XDG_CACHE_HOME"),
-        *([_file_layer(file)] if file else []),
+        *([_file_layer(file, rows)] if file else []),
         _environment_layer(settings_class, environ, rows),
         _override_layer(overrides, options, "command line"),
     ]
@@ -89,14 +91,19 @@ def settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
     return _DEFAULT_FILE if _DEFAULT_FILE.exists() else None
 
 
-def _file_layer(path: Path) -> _Layer:
+def _file_layer(path: Path, rows: Sequence[Setting]) -> _Layer:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as opened:
+            data, mode = opened.read(), os.fstat(opened.fileno()).st_mode
     except OSError as error:
         return _Layer({}, lambda _: None, [(0, f"{path}: cannot be read: {error.strerror}")])
     file = read_yaml(data)
     places = {at: _Place(f"{path}:{line}: ", line) for at, line in file.lines.items()}
-    return _Layer(file.values, places.get, [(line, f"{path}:{line}: {text}") for line, text in file.mistakes])
+    mistakes = [(line, f"{path}:{line}: {text}") for line, text in file.mistakes]
+    secrets = secrets_in(rows, file.values)
+    if secrets and (mistake := exposure(path, mode, ", ".join(secrets))):
+        mistakes.append((0, mistake))
+    return _Layer(file.values, places.get, mistakes)
 
 
 class _Environment(EnvSettingsSource):
@@ -113,10 +120,20 @@ def _environment_layer(
     """Return the layer of the environment; an unknown variable with the prefix is a mistake."""
     exact = {row.environment for row in rows if not row.section and not row.open}
     open_ends = tuple(row.environment.removesuffix("NAME") for row in rows if row.open)
+    files = {row.file_variable: row for row in rows if row.secret}
+    given = {name.upper(): value for name, value in environ.items()}
     known, mistakes = {}, []
-    for name, value in ((name.upper(), value) for name, value in environ.items()):
-        if name in exact or name.startswith(open_ends):
-            known[name] = value
+    for name, value in given.items():
+        if row := files.get(name):
+            if value and given.get(row.environment):
+                mistakes.append((0, f"{name}: {row.environment} is set too; expected one of them"))
+            elif value:
+                try:
+                    known[row.environment] = read_secret(row, Path(value))
+                except ConfigError as error:
+                    mistakes += [(0, text) for text in error.mistakes]
+        elif name in exact or name.startswith(open_ends):
+            known.setdefault(name, value)
         elif name.startswith(_PREFIX) and name not in _COMMAND_VARIABLES and not _SERVICE_LINK.fullmatch(name):
             if name == f"{_PREFIX}PORT" and "://" in value:
                 continue  # a service link too
@@ -128,7 +145,8 @@ def _environment_layer(
 
     def place(at: SettingPath) -> _Place | None:
         name = environment_name(at)
-        return _Place(f"{name}: ", named=True) if name in known else None
+        variable = f"{name}_FILE" if given.get(f"{name}_FILE") else name
+        return _Place(f"{variable}: ", named=True) if name in known else None
 
     return _Layer(_Environment(settings_class, known)(), place, mistakes)
 

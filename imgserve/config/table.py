@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, SecretStr
@@ -15,7 +15,8 @@ SettingPath = tuple[str, ...]
 _INTRODUCTION = """\
 # Settings of imgserve. Every setting is listed with its default; remove the # before a name to change it.
 # Environment variables override this file: cache.disk_bytes is IMGSERVE_CACHE__DISK_BYTES. The command line overrides
-# both. `imgserve config check` lists every mistake.
+# both. `imgserve config check` lists every mistake. A secret can be in a file instead, such as that of
+# IMGSERVE_ACCESS__ADMIN_KEY_FILE; with a secret in it, this file must not be readable by others (chmod 600).
 # Sizes are written as 10GB, 256MiB or bytes, times as 500ms, 30s, 5m, 2h, 1d or seconds.
 """
 _MORE_PRESETS = """\
@@ -35,6 +36,10 @@ class Setting:
     section: bool = False
     default: Any = None
     unit: Unit | None = None
+    secret: bool = False
+    """Whether its value is, or contains, a secret, which may also be in a file of its own."""
+    several: bool = False
+    """Whether it is a list of secrets."""
 
     @property
     def open(self) -> bool:
@@ -50,6 +55,11 @@ class Setting:
     def environment(self) -> str:
         """The environment variable; NAME is replaced by a name that the user chooses."""
         return environment_name((*self.path, "name") if self.open else self.path)
+
+    @property
+    def file_variable(self) -> str:
+        """The environment variable with the path of a file that contains the secret."""
+        return f"{self.environment}_FILE"
 
     @property
     def written(self) -> str:
@@ -84,7 +94,16 @@ def table(model: type[BaseModel], above: SettingPath = ()) -> Iterator[Setting]:
         else:
             default = field.get_default(call_default_factory=True, validated_data={})
             unit = next((item for item in field.metadata if isinstance(item, Unit)), None)
-            yield Setting(path, " ".join((field.description or "").split()), default=default, unit=unit)
+            several = SecretStr in get_args(kind)
+            yield Setting(
+                path,
+                " ".join((field.description or "").split()),
+                default=default,
+                unit=unit,
+                # repr=False: a URL with a password.
+                secret=kind is SecretStr or several or field.repr is False,
+                several=several,
+            )
 
 
 def example(model: type[BaseModel]) -> str:
@@ -120,5 +139,6 @@ def markdown_table(model: type[BaseModel]) -> str:
         if not row.section:
             default, meaning = (text.replace("|", "\\|") for text in (row.written, row.help))
             code = f"`{default}`" if default else ""
-            lines.append(f"| `{row.name}` | {code} | `{row.environment}` | {meaning} |\n")
+            variables = f"`{row.environment}`" + (f", `{row.file_variable}`" if row.secret else "")
+            lines.append(f"| `{row.name}` | {code} | {variables} | {meaning} |\n")
     return "".join(lines)

@@ -28,6 +28,7 @@ def test_the_newest_secret_of_the_settings_signs(tmp_path: Path) -> None:
     assert run("/img/a.jpg").output.startswith("/img/a.jpg?signature=")
     file = tmp_path / "settings.yaml"
     file.write_text(f"signing: {{secrets: [{OLDER}]}}")
+    file.chmod(0o600)
     assert run(URL, "--config", str(file), secrets="").output == signed_url(OLDER, URL) + "\n"
 
 

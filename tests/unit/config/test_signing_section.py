@@ -20,6 +20,7 @@ def secrets(config: Config) -> list[str]:
 def test_secrets_come_from_the_file_newest_first_and_are_never_shown(written: str, tmp_path: Path) -> None:
     file = tmp_path / "imgserve.yaml"
     file.write_text(f"signing:\n  secrets: {written}\n  debug: true\n")
+    file.chmod(0o600)
     config = Config.load(file, environ={})
     assert secrets(config) == [NEW, OLD]
     assert config.signing.debug
@@ -46,6 +47,7 @@ def test_secrets_come_from_the_environment() -> None:
 def test_what_is_no_secret_is_refused_without_being_repeated(written: str, tmp_path: Path) -> None:
     file = tmp_path / "imgserve.yaml"
     file.write_text(f"signing:\n  {written}\n")
+    file.chmod(0o600)
     with pytest.raises(ConfigError) as refused:
         Config.load(file, environ={})
     expected = "expected secrets of at least 16 visible ASCII characters without commas; they are not shown here"
