@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from cachetools import LRUCache
 
 from imgserve.cache import RenditionKey
-from imgserve.errors import BadTransform
+from imgserve.errors import BadTransform, quoted
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import snapped
@@ -238,6 +238,9 @@ class Resolver:
         """Return the keys of a preset's renditions, for all classes of clients and all formats in the path.
 
         Renditions with further parameters are not among them. Sites may have different presets of one name.
+
+        Raises:
+            BadTransform: there is no such preset.
         """
         name, keys = preset.lower(), set[RenditionKey]()
         # Without limits, as for those who are exempt from them.
@@ -247,6 +250,8 @@ class Resolver:
                 keys.add(self.request(Found(original, name), b"", accepted, dropping=False, settings=free).key)
             for extension in _WRITABLE:
                 keys.add(self.request(Found(original, name, extension), b"", (), settings=free).key)
+        if not keys:
+            raise BadTransform([f"preset: there is no preset {quoted(preset)}"])
         return list(keys)
 
     def parse(self, query: str) -> ParsedQuery:
