@@ -15,11 +15,13 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from imgserve import __version__
 from imgserve.access.access import Access
 from imgserve.access.admin_key import admin_digest, announce_admin_key
 from imgserve.app.access import build_access, cors_of, sites_of
+from imgserve.app.doctor import diagnose
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
@@ -35,6 +37,7 @@ from imgserve.web.operations import Gauges, MetricsAccess, Operations
 from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
 from imgserve.web.respond import HotTable
+from imgserve.web.system import SystemCheck
 
 
 def create_app(config: Config | None = None) -> Starlette:
@@ -82,7 +85,9 @@ def create_app(config: Config | None = None) -> Starlette:
     api = build_api(config, parts, management, access)
     document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
     readers = config.access
-    others = routes(ops, pages, api, *document.routes(access, readers.docs), access=access, welcome=readers.welcome)
+    checks = SystemCheck(access, functools.partial(diagnose, config, data))
+    more = (api, *document.routes(access, readers.docs), Route("/system-check", checks.respond))
+    others = routes(ops, pages, *more, access=access, welcome=readers.welcome)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,

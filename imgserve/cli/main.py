@@ -21,6 +21,7 @@ _LOCAL = {
     "cache": ("cache", "Inspect and clean the folder of renditions; safe while servers use it."),
     "completion": ("main", "Print the completion script of a shell."),
     "config": ("local", "Check and describe the settings."),
+    "doctor": ("doctor", "Check the settings and this machine."),
     "keys": ("keys", "Create, list and revoke API keys, and replace the admin key."),
     "render": ("local", "Render one picture without a server."),
     "samples": ("local", "Copy the sample pictures into a folder."),

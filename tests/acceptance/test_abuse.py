@@ -42,6 +42,12 @@ def test_rejections_are_logged_and_counted_and_secrets_are_in_no_log(tmp_path: P
         assert served.get("/api/images", x_api_key="img_a-key-that-is-not-valid").status_code == 401
         assert served.ask("GET", "/api/usage?by=referrer", x_api_key=KEY).json() == {"subjects": []}
         assert served.get("/api/usage").status_code == 401
+        assert served.get("/system-check").status_code == 401
+        checked = served.get("/system-check", x_api_key=KEY)
+        assert checked.headers["cache-control"] == "no-store"
+        (short,) = [one for one in checked.json()["checks"] if one["name"] == "secrets"]
+        assert (checked.json()["status"], short["state"]) == ("problems", "problem")
+        assert short["found"] == "shorter than 32 characters: access.admin_key"
         line = served.wait_for('"code":"unauthorized"')
         assert json.loads(line)["path"] == "/api/images"
         entry = json.loads(served.wait_for('"code":"bad_signature"'))
@@ -61,4 +67,4 @@ def test_rejections_are_logged_and_counted_and_secrets_are_in_no_log(tmp_path: P
         }
     assert counted["cold", "image", "a.jpg"] == 1
     assert counted["bad_signature", "referrer", "shop.example"] == 1
-    assert counted["unauthorized", "client", "127.0.0.1"] == 2
+    assert counted["unauthorized", "client", "127.0.0.1"] == 3
