@@ -42,7 +42,12 @@ def _export_line(key: ApiKey) -> str:
 @keys.command()
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice(list(Scope)), help="May be repeated."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="May be repeated.",
 )
 @click.option("--prefix", "prefixes", multiple=True, help="Start of the ids of images that the key is for.")
 @click.option("--preset", "presets", multiple=True, help="Preset that the key may request pictures with.")
