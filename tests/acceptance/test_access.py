@@ -49,7 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("access")
     for number, name in enumerate(FOLDERS):
         settled(place / name / "a.png", encoded(quarters(60 + number, 40), "png"))
-    (place / "imgserve.yaml").write_text(yaml.safe_dump(CONFIG))
+    settings = place / "imgserve.yaml"
+    settings.touch(0o600)  # it contains secrets
+    settings.write_text(yaml.safe_dump(CONFIG))
     return place
 
 
@@ -103,7 +105,6 @@ def signed(target: str, secret: str = SECRET, expires: int | None = None) -> str
     return signed_url(secret, target, expires=expires)
 
 
-HOUR = 3600
 DECISIONS: list[tuple[str, dict[str, str], int]] = [
     ("/img/public/a.png?w=10", {}, 200),
     ("/img/public/a.png?w=10", {"Referer": EVIL}, 200),
@@ -119,7 +120,7 @@ DECISIONS: list[tuple[str, dict[str, str], int]] = [
     (signed("/img/signed/a.png?w=10").replace("w=10", "w=12"), {}, 403),
     (signed("/img/signed/a.png?w=10").replace("/a.png", "/%61.png"), {}, 200),
     (signed("/img/signed/a.png?w=10&q=9").replace("w=10&q=9", "q=9&w=10"), {}, 200),
-    (signed("/img/signed/a.png?w=13", expires=int(time.time()) + HOUR), {}, 200),
+    (signed("/img/signed/a.png?w=13", expires=4_000_000_000), {}, 200),
     (signed("/img/signed/a.png?w=13", expires=1_000_000_000), {}, 404),
     ("/img/signed/a.png?w=10", {"X-API-Key": "admin"}, 403),
     ("/img/keyed/a.png?w=10", {}, 401),
