@@ -5,8 +5,8 @@ The docstring of a class is its default sentence. Details that a client must not
     ImgserveError
     ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
     ├ Unauthorized 401 · Forbidden 403 ── DomainDenied · ReadOnlyOriginals · OriginalsNotServed · BadSignature
-    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · KeyNotFound · LinkExpired
-    ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · PreconditionFailed 412
+    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · KeyNotFound · AccountNotFound · LinkExpired
+    ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · AccountExists 409 · PreconditionFailed 412
     ├ TooLarge 413 · BodyTooLarge 413
     ├ UnsupportedImage 415 · UnsupportedContent 415
     ├ RangeNotSatisfiable 416
@@ -162,6 +162,10 @@ class LinkExpired(NotFound):
     """This link has expired."""
 
 
+class AccountNotFound(NotFound):
+    """There is no account with this name."""
+
+
 class MethodNotAllowed(ImgserveError):
     """This address does not support this method."""
 
@@ -176,6 +180,12 @@ class ImageExists(ImgserveError):
 
 class DuplicateImage(ImgserveError):
     """An image with the same bytes exists already."""
+
+    status = 409
+
+
+class AccountExists(ImgserveError):
+    """An account with this name exists already."""
 
     status = 409
 

@@ -6,11 +6,12 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry
 
 from imgserve.access.access import Access
+from imgserve.access.accounts import AccountList
 from imgserve.access.admin_key import KeyFileUnusableError
 from imgserve.access.keys import KeyRing, key_digest
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.sites import Rules, Site, Sites
-from imgserve.catalog import ApiKey, ApiKeys
+from imgserve.catalog import Account, Accounts, ApiKey, ApiKeys, Database, Secrets
 from imgserve.images.resolve import QuerySettings
 from imgserve.metrics import Metrics
 
@@ -37,6 +38,20 @@ class KeysInMemory(ApiKeys):
 
     async def note_use(self, used: Iterable[tuple[str, datetime]]) -> None:
         self.uses |= dict(used)
+
+
+class AccountsInMemory(AccountList):
+    """Accounts of a process that are set by tests; the catalog is never read."""
+
+    def __init__(self, *accounts: Account, secret: str) -> None:
+        nowhere = Database("sqlite:////nowhere/catalog.sqlite")
+        super().__init__(Accounts(nowhere), Secrets(nowhere))
+        self.secret = secret
+        self.set(*accounts)
+
+    def set(self, *accounts: Account) -> None:
+        """Replace the accounts."""
+        self._accounts = {account.name: account for account in accounts}
 
 
 def access_of(

@@ -123,15 +123,17 @@ class Access:
         """Return the state of the API, for readiness; pictures are served without it."""
         return "ok" if isinstance(self.digest, str) else f"degraded: {closed(self.digest)}"
 
-    async def check(self, credential: str | None, scope: Scope, image_id: str | None = None) -> Caller:
-        """Return the caller of a permitted call.
+    async def check(
+        self, credential: str | None, scope: Scope, image_id: str | None = None, *, signed_in: Caller | None = None
+    ) -> Caller:
+        """Return the caller of a permitted call; without a key, it is the person who is signed in.
 
         Raises:
             Unauthorized: the key is missing or invalid.
             Forbidden: the key has another scope, or is for other images.
             Unavailable: there is no admin key, and the key is not another valid one.
         """
-        caller = None if credential is None else await self._identify(key_digest(credential))
+        caller = signed_in if credential is None else await self._identify(key_digest(credential))
         if caller is None:
             raise self._rejected("missing" if credential is None else "unknown")
         self._permit(caller, scope, image_id)
@@ -220,7 +222,8 @@ class Access:
     def _permit(self, caller: Caller, scope: Scope, image_id: str | None) -> None:
         if not caller.may(scope):
             self._failures.labels("scope").inc()
-            raise _forbidden(f"This API key lacks the scope {scope.value}.", caller)
+            what = "account" if caller.name.startswith("account:") else "API key"
+            raise _forbidden(f"This {what} lacks the scope {scope.value}.", caller)
         if image_id is not None and not caller.covers(image_id):
             self._failures.labels("prefix").inc()
             raise _forbidden("This API key is for other images.", caller)

@@ -38,6 +38,7 @@ class Counters(Protocol):
     async def spend(self, name: bytes, rate: Rate, cost: int) -> float | None:
         """Count events and return None; if they exceed the rate, return the seconds until they fit.
 
+        A cost of 0 asks whether one more event would fit, and counts nothing.
         `name` is a hash of 16 bytes.
         """
 
@@ -69,7 +70,7 @@ class CounterTable:
             place = _place(slots, name[:12], now)
             period = int(now // rate.seconds)
             previous, current = _counted(slots[place], name[:12], period)
-            wait = rate.wait(previous, current, (period + 1) * rate.seconds - now, cost)
+            wait = rate.wait(previous, current, (period + 1) * rate.seconds - now, cost or 1)
             if wait is None:
                 slot = _SLOT.pack(name[:12], period, rate.seconds, previous, current + cost)
                 os.pwrite(file, slot, offset + place * _SLOT.size)

@@ -40,7 +40,7 @@ class Caller:
     """An authenticated caller, and what it may do."""
 
     name: str
-    """`admin`, or `key:` and the id of the key; recorded with uploads and in the audit log."""
+    """`admin`, `key:` and the id of the key, or `account:` and its name; recorded with uploads and in the audit log."""
     scopes: frozenset[Scope]
     prefixes: tuple[str, ...] = ()
     """It may see image ids that start with one of these; empty for all."""

@@ -47,6 +47,15 @@ class RateLimiter:
             if wait is not None:
                 raise RateLimited(kind.sentence(rate), retry_after=int(wait) + 1 if math.isfinite(wait) else None)
 
+    async def check(self, kind: Kind, subject: str, rates: str) -> None:
+        """Count nothing.
+
+        Raises:
+            RateLimited: one more event would exceed one of the rates.
+            ValueError: the text is no list of rates.
+        """
+        await self.spend(kind, subject, rates, cost=0)
+
     async def close(self) -> None:
         """Close files and connections."""
         for counters in (self._local, self._shared):

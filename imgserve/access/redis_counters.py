@@ -34,11 +34,12 @@ class RedisCounters:
         """Count events, or return the seconds until they fit."""
         key = name.hex()
         async with asyncio.timeout(_PATIENCE):
-            if await self._storage.acquire_sliding_window_entry(key, rate.amount, rate.seconds, cost):
+            if cost and await self._storage.acquire_sliding_window_entry(key, rate.amount, rate.seconds, cost):
                 return None
             previous, previous_left, current, current_left = await self._storage.get_sliding_window(key, rate.seconds)
         left = previous_left or max(0.0, current_left - rate.seconds)
-        return rate.wait(previous, current, left, cost) or 0.0
+        wait = rate.wait(previous, current, left, cost or 1)
+        return wait or 0.0 if cost else wait
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,5 +1,6 @@
 """Builds every part once, in order, and opens and closes them. The only place that reads the settings."""
 
+from imgserve.app.admin import first_link, opened_catalog, withdraw_link
 from imgserve.app.application import AppFactory, configure_logging, create_app, lifespan
 from imgserve.app.pictures import Parts, originals_of, server_processes
 from imgserve.app.settings import create_data_folder, data_folder, render_settings
@@ -11,8 +12,11 @@ __all__ = [
     "create_app",
     "create_data_folder",
     "data_folder",
+    "first_link",
     "lifespan",
+    "opened_catalog",
     "originals_of",
     "render_settings",
     "server_processes",
+    "withdraw_link",
 ]

@@ -21,6 +21,7 @@ from imgserve import __version__
 from imgserve.access.access import Access
 from imgserve.access.admin_key import admin_digest, announce_admin_key
 from imgserve.app.access import build_access, cors_of, sites_of
+from imgserve.app.admin import Admin, build_admin
 from imgserve.app.doctor import diagnose
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
@@ -82,12 +83,14 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    api = build_api(config, parts, management, access)
+    admin = build_admin(config, parts, access.limiter)
+    api = build_api(config, parts, management, access, admin.visitors)
     document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
     readers = config.access
     checks = SystemCheck(access, functools.partial(diagnose, config, data))
     more = (api, *document.routes(access, readers.docs), Route("/system-check", checks.respond))
-    others = routes(ops, pages, *more, access=access, welcome=readers.welcome)
+    signing_in = admin.pages.routes(access, readers.admin)
+    others = routes(ops, pages, *more, *signing_in, access=access, welcome=readers.welcome)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,
@@ -99,6 +102,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.state.parts = parts
     app.state.management = management
     app.state.access = access
+    app.state.admin = None if config.access.admin == "off" else admin
     app.state.prepare = functools.partial(_prepare, config, data, access)
     app.state.hot_path = HotPath(
         table,
@@ -116,12 +120,15 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     management: Management = app.state.management
     access: Access = app.state.access
+    admin: Admin | None = app.state.admin
     try:
         app.state.prepare()
         parts.requests.access_log.open()
         await parts.renditions.open()
         await management.open()
         await access.ring.refresh()
+        if admin is not None:
+            await admin.accounts.refresh()
         async with anyio.create_task_group() as group:
             group.start_soon(restart_on_failure, parts.cache.run)
             group.start_soon(restart_on_failure, Gauges(parts.cache, parts.metrics).run)
@@ -129,6 +136,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             group.start_soon(restart_on_failure, access.ring.run)
             if parts.requests.abuse is not None:
                 group.start_soon(restart_on_failure, parts.requests.abuse.run)
+            if admin is not None:
+                group.start_soon(restart_on_failure, admin.accounts.run)
             yield
             group.cancel_scope.cancel()
     finally:

@@ -36,7 +36,9 @@ from imgserve.library.invalidation import (
 from imgserve.library.record import ChangePublisher
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
+from imgserve.web.admin.visitors import Visitors
 from imgserve.web.api.access import Audit, Keys
+from imgserve.web.api.accounts import AccountEndpoints
 from imgserve.web.api.audit import Auditor
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
@@ -190,7 +192,7 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
     )
 
 
-def build_api(config: Config, parts: Parts, management: Management, access: Access) -> Api:
+def build_api(config: Config, parts: Parts, management: Management, access: Access, visitors: Visitors) -> Api:
     """Return the API."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     converter = Converter(parts.locator, parts.resolver, parts.renditions)
@@ -215,8 +217,9 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Warming(warmer),
         Keys(catalog.keys, access.sites, list(config.presets)),
         Audit(catalog.audit),
+        AccountEndpoints(catalog.accounts),
         Reports(catalog.search, catalog.problems, version=__version__),
         UsageReport(catalog.usage),
     )
     auditor = Auditor(catalog.audit, catalog.images)
-    return Api(endpoints, access=access, keys=catalog.idempotency, audit=auditor)
+    return Api(endpoints, access=access, keys=catalog.idempotency, audit=auditor, visitors=visitors)

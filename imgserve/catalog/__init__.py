@@ -1,6 +1,7 @@
 """Records about images, in SQLite or PostgreSQL; all SQL of the project."""
 
 from imgserve.catalog.access import ApiKey, ApiKeys, Secrets
+from imgserve.catalog.accounts import Account, Accounts
 from imgserve.catalog.audit import AuditEntry, AuditLog, AuditPage
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
@@ -14,6 +15,8 @@ from imgserve.catalog.tables import stored_id
 from imgserve.catalog.usage import Counted, Usage, UsageCount
 
 __all__ = [
+    "Account",
+    "Accounts",
     "Answered",
     "ApiKey",
     "ApiKeys",

@@ -32,20 +32,6 @@ api_keys = Table(
     sqlite_with_rowid=False,
 )
 
-accounts = Table(
-    "accounts",
-    metadata,
-    Column("name", TEXT, primary_key=True),
-    Column("role", TEXT, nullable=False),
-    # An argon2id hash; empty for an account that a reverse proxy signs in.
-    Column("password", TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    # Of the password or role: sessions that began earlier have ended.
-    Column("changed", BigInteger, nullable=False),
-    Column("used", BigInteger),
-    sqlite_with_rowid=False,
-)
-
 secrets = Table(
     "secrets",
     metadata,
@@ -156,3 +142,19 @@ class Secrets(Part):
     async def remove(self, name: str) -> bool:
         """Remove a secret; return whether there was one, which is true for one caller."""
         return await self.database.execute(delete(secrets).where(secrets.c.name == name)) > 0
+
+    async def replace(self, name: str, value: str) -> None:
+        """Store a secret in place of the former one."""
+        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(secrets)
+        values = {"value": value, "created": microseconds(datetime.now(UTC))}
+        statement = new.values({"name": name, **values})
+        await self.database.execute(statement.on_conflict_do_update(index_elements=[secrets.c.name], set_=values))
+
+    async def find(self, name: str) -> str | None:
+        """Return the secret of a name, or None."""
+        rows = await self.database.fetch(select(secrets.c.value).where(secrets.c.name == name))
+        return str(rows[0].value) if rows else None
+
+    async def use_up(self, name: str, value: str) -> bool:
+        """Remove a secret that has this value; return whether it did, which is true for one caller."""
+        return await self.database.execute(delete(secrets).where(secrets.c.name == name, secrets.c.value == value)) > 0

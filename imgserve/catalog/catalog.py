@@ -1,6 +1,7 @@
 """The entry point: all parts of the catalog over one database."""
 
 from imgserve.catalog.access import ApiKeys, Secrets
+from imgserve.catalog.accounts import Accounts
 from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
@@ -23,6 +24,7 @@ class Catalog:
         self.redirects = Redirects(database)
         self.idempotency = IdempotencyKeys(database)
         self.keys = ApiKeys(database)
+        self.accounts = Accounts(database)
         self.secrets = Secrets(database)
         self.audit = AuditLog(database)
         self.usage = Usage(database)

@@ -18,6 +18,7 @@ KEY_VARIABLE = "IMGSERVE_KEY"
 config_option = click.option("--config", "path", type=click.Path(path_type=Path), help="Settings file (YAML).")
 
 _LOCAL = {
+    "accounts": ("accounts", "Create, list and remove accounts of people; safe while servers run."),
     "cache": ("cache", "Inspect and clean the folder of renditions; safe while servers use it."),
     "completion": ("main", "Print the completion script of a shell."),
     "config": ("local", "Check and describe the settings."),

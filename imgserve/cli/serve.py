@@ -1,5 +1,6 @@
 """The command that starts the server."""
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -14,7 +15,16 @@ import click
 
 from imgserve import __version__
 from imgserve.access.admin_key import create_key, key_file
-from imgserve.app import AppFactory, configure_logging, create_data_folder, data_folder, originals_of, server_processes
+from imgserve.app import (
+    AppFactory,
+    configure_logging,
+    create_data_folder,
+    data_folder,
+    first_link,
+    originals_of,
+    server_processes,
+    withdraw_link,
+)
 from imgserve.cli.main import config_option
 from imgserve.config import Config
 from imgserve.config.load import settings_file
@@ -79,17 +89,20 @@ def serve(  # noqa: PLR0917  one argument an option
         with contextlib.suppress(OSError):  # the server reports it
             create_data_folder(config, own)
             key = create_key(own)
+    link = asyncio.run(first_link(config))
 
     def announce(address: str) -> None:
         nonlocal shown
         shown = True
-        reset = ["imgserve", "keys", "reset", *([str(originals)] if originals else [])]
-        reset += [*(["--config", str(path)] if path else []), *(["--data", str(data)] if data else [])]
-        click.echo(_banner(config, address, key, shlex.join(reset)), err=True)
+        folders = [*([str(originals)] if originals else []), *(["--config", str(path)] if path else [])]
+        folders += ["--data", str(data)] if data else []
+        click.echo(_banner(config, address, key, link, folders), err=True)
 
     status = run(AppFactory(config), _server_options(config), announce)
     if key and not shown:
         key_file(own).unlink(missing_ok=True)  # nobody has seen the key
+    if link and not shown:
+        asyncio.run(withdraw_link(config))
     sys.exit(status)
 
 
@@ -114,7 +127,7 @@ def _server_options(config: Config) -> ServerOptions:
     )
 
 
-def _banner(config: Config, address: str, key: str | None, reset: str) -> str:
+def _banner(config: Config, address: str, key: str | None, link: str | None, folders: list[str]) -> str:
     """Return the box that says what to open, and how to use the API."""
     line = "\u2500" * _COLUMNS
     rows = [line, f"imgserve {__version__} serves {config.originals.folder.resolve()}", ""]
@@ -137,5 +150,16 @@ def _banner(config: Config, address: str, key: str | None, reset: str) -> str:
             f"API key   {'shown at the first start, and stored only as a hash' if usable else 'none: see the log'}"
         )
     if not config.access.admin_key.get_secret_value():
-        rows.append(f"New key   {reset}")
+        rows.append(f"New key   {shlex.join(['imgserve', 'keys', 'reset', *folders])}")
+    if config.access.admin != "off":
+        rows += _admin_rows(address if address.startswith("http") else "", link, folders)
     return "\n".join([*rows, line])
+
+
+def _admin_rows(address: str, link: str | None, folders: list[str]) -> list[str]:
+    """Return the lines about the admin page, with the link that creates the first account."""
+    rows = [f"Admin     {address}/admin/"]
+    if link:
+        rows.append("          first create an account: this link is shown only now, and valid once in 24 h")
+        rows += ["", f"{address}/admin/setup?token={link}", ""]
+    return [*rows, f"New link  {shlex.join(['imgserve', 'accounts', 'link', *folders])}"]

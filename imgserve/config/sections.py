@@ -70,6 +70,15 @@ def _signing_secrets(value: object) -> object:
 _SigningSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_signing_secrets), WithJsonSchema(WORDS_SCHEMA)]
 
 Readers = Literal["everyone", "key", "loopback", "off"]
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_DAYS = 400 * 86400
+"""Browsers limit the age of cookies to 400 days."""
+
+
+def _user_header(text: str) -> str:
+    if text and (not _HEADER.fullmatch(text) or text.lower() in {"authorization", "cookie", "host", "origin"}):
+        raise expected("the name of a header such as Remote-User")
+    return text
 
 
 class AccessConfig(Section):
@@ -83,6 +92,16 @@ class AccessConfig(Section):
     """Who may see the page at /: everyone, key (its password), loopback (direct requests of this machine), or off."""
     docs: Readers = "everyone"
     """The same for /docs/api and /openapi.json."""
+    admin: Literal["everyone", "loopback", "off"] = "everyone"
+    """From where people may sign in at /admin/: everyone, loopback (direct requests of this machine), or off."""
+    session_idle: Annotated[Duration, Field(ge=60, le=_DAYS)] = 43200.0
+    """A session ends when it is not used for this long."""
+    session_length: Annotated[Duration, Field(ge=60, le=_DAYS)] = 604800.0
+    """A session ends after this time in any case."""
+    proxy_user_header: Annotated[str, AfterValidator(_user_header)] = ""
+    """Header in which one of server.trusted_proxies names the person it has signed in, such as Remote-User."""
+    proxy_role: Literal["none", "viewer", "editor", "admin"] = "none"
+    """Role of people whom the proxy names and who have no account; none lets only those with an account in."""
 
 
 _REDIS = re.compile(r"rediss?://[^\s/]+(/\S*)?|unix:///\S+")
@@ -108,7 +127,7 @@ class RatesConfig(Section):
     uploads: Rates = ""
     """Images that a client may upload."""
     logins: Rates = "10/minute; 50/hour"
-    """Failed and successful logins from one address, and of one account."""
+    """Attempts to sign in from one address, and failures for one account."""
     api: Rates = ""
     """Requests that a client may send to the API."""
 
@@ -136,7 +155,6 @@ class CatalogConfig(Section):
 
 
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?", re.IGNORECASE)
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _address(text: str) -> str:

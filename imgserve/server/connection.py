@@ -18,8 +18,8 @@ from uvicorn.server import ServerState
 from imgserve.errors import BadRequest, ImgserveError, Unavailable
 from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
-from imgserve.server.hot import HotPath, proxy_request_id
-from imgserve.web.middleware import REQUEST_ID
+from imgserve.server.hot import HotPath, from_proxy, proxy_request_id
+from imgserve.web.middleware import FROM_PROXY, REQUEST_ID
 from imgserve.web.respond import DATE, TARGET, lines
 
 MAX_HEAD_BYTES = 65_536
@@ -210,6 +210,7 @@ class TimedHttpProtocol(HttpToolsProtocol):
         self.expect_100_continue = any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
+        self.scope["state"][FROM_PROXY] = from_proxy(self)
         given = [value for name, value in headers if name == b"x-request-id"]
         if len(given) == 1 and (request_id := proxy_request_id(self, given[0])):
             self.scope["state"][REQUEST_ID] = request_id.decode("ascii")

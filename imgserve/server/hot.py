@@ -175,10 +175,14 @@ class HotPath:
 
 def proxy_request_id(connection: HttpToolsProtocol, given: bytes) -> bytes | None:
     """Return the X-Request-Id of a request if it is from a trusted proxy and plain text, else None."""
-    if not isinstance(connection.app, ProxyHeadersMiddleware) or not _REQUEST_ID.fullmatch(given):
-        return None
-    peer = connection.client[0] if connection.client else None
-    return given if _is_trusted(connection.app.trusted_hosts, peer) else None
+    return given if _REQUEST_ID.fullmatch(given) and from_proxy(connection) else None
+
+
+def from_proxy(connection: HttpToolsProtocol) -> bool:
+    """Return whether a connection is from a trusted proxy."""
+    if not isinstance(connection.app, ProxyHeadersMiddleware):
+        return False
+    return _is_trusted(connection.app.trusted_hosts, connection.client[0] if connection.client else None)
 
 
 @functools.lru_cache(_MOST_HOSTS)

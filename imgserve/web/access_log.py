@@ -38,7 +38,7 @@ _MAX_FIELD = 900
 """Characters of a field, escaped: so a line is at most PIPE_BUF (4096 bytes) long, which a pipe takes in one piece."""
 _MAX_ESCAPE = 6
 _URLS = {"path", "referrer"}
-_SECRETS = {"s", "signature", "key", "s64", "signature64", "key64"}
+_SECRETS = {"s", "signature", "key", "s64", "signature64", "key64", "token"}
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F)} | {ord('"'): '\\"', ord("\\"): "\\\\"}
 _QUERY_PAIR = re.compile(r"[^&#]+")
 _STDOUT = 1

@@ -130,6 +130,8 @@ KEY = "imgserve.record"
 """The key of the request's record in its ASGI scope."""
 REQUEST_ID = "imgserve.request_id"
 """The key of a trusted proxy's X-Request-Id in the request state."""
+FROM_PROXY = "imgserve.from_proxy"
+"""The key in the request state of whether the connection is from a trusted proxy."""
 _CLIENT_GONE = 499
 """The status that nginx logs if the client has disconnected."""
 

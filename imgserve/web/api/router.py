@@ -16,6 +16,7 @@ from imgserve.access.keys import Caller
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import Forbidden, ImageNotFound, MethodNotAllowed, NotFound, quoted
 from imgserve.http.headers import api_key
+from imgserve.web.admin.visitors import Visitors
 from imgserve.web.api.audit import Auditor
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
@@ -34,13 +35,20 @@ class Api(BaseRoute):
     """The route to everything below /api, with any method and any bytes; errors are raised for the middleware."""
 
     def __init__(
-        self, parts: Iterable[object], *, access: Access, keys: IdempotencyKeys, audit: Auditor | None = None
+        self,
+        parts: Iterable[object],
+        *,
+        access: Access,
+        keys: IdempotencyKeys,
+        audit: Auditor | None = None,
+        visitors: Visitors | None = None,
     ) -> None:
         self.endpoints = [one for part in parts for one in endpoints_of(part)]
         self._audit = audit
         self._routes = Routes(self.endpoints)
         self._access = access
         self._keys = keys
+        self._visitors = visitors
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return whether a request is for the API."""
@@ -58,7 +66,9 @@ class Api(BaseRoute):
         endpoint, values = self._routes.find(_raw_path(scope), scope["method"])
         request = Request(scope, receive)
         # Before the request is validated, so that nobody without a key learns anything.
-        caller = await self._access.check(api_key(scope["headers"]), endpoint.scope, values.get(IMAGE_ID))
+        key = api_key(scope["headers"])
+        person = self._visitors.caller(request) if key is None and self._visitors is not None else None
+        caller = await self._access.check(key, endpoint.scope, values.get(IMAGE_ID), signed_in=person)
         if KEY in scope:
             record.caller = caller.name
         await self._access.count_call(caller, endpoint.scope, request.client.host if request.client else "")

@@ -94,6 +94,20 @@ def test_subjects_kinds_and_rates_are_counted_apart(table: tuple[CounterTable | 
     asyncio.run(run())
 
 
+def test_a_check_says_whether_one_more_fits_and_does_not_count(table: tuple[CounterTable | None, Clock]) -> None:
+    async def run() -> None:
+        async with opened(*table) as found:
+            for _ in range(5):
+                await found.check(Kind.UPLOADS, "a", "2/minute; 3/day")
+            await found.spend(Kind.UPLOADS, "a", "2/minute; 3/day", 2)
+            with pytest.raises(RateLimited, match="2 images per minute") as rejected:
+                await found.check(Kind.UPLOADS, "a", "2/minute; 3/day")
+            assert rejected.value.retry_after is not None
+            await found.check(Kind.UPLOADS, "b", "2/minute; 3/day")
+
+    asyncio.run(run())
+
+
 def test_what_is_rejected_does_not_count_and_says_when_to_retry(table: tuple[CounterTable | None, Clock]) -> None:
     async def run() -> None:
         shared, clock = table

@@ -1,0 +1,88 @@
+"""Accounts of people, for all processes and nodes."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Row, Table, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imgserve.catalog.database import Part
+from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("role", TEXT, nullable=False),
+    # An argon2id hash; empty for an account that a reverse proxy signs in.
+    Column("password", TEXT, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # Of the password or role: sessions that began earlier have ended.
+    Column("changed", BigInteger, nullable=False),
+    Column("used", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person who may sign in."""
+
+    name: str
+    role: str
+    password: str
+    """The hash of the password; empty if a reverse proxy signs this person in."""
+    created: datetime
+    changed: datetime
+    """When password or role were changed, or all sessions ended."""
+    used: datetime | None = None
+    """When the person last signed in with the password."""
+
+
+class Accounts(Part):
+    """The accounts. Every method raises CatalogUnavailable if the database cannot be used now."""
+
+    async def all(self) -> list[Account]:
+        """Return the accounts by name."""
+        return [_account(row) for row in await self.database.fetch(select(accounts).order_by(accounts.c.name))]
+
+    async def state(self) -> tuple[int, int]:
+        """Return what changes with every change of an account other than its use."""
+        query = select(func.count().label("accounts"), func.coalesce(func.sum(accounts.c.changed), 0).label("changes"))
+        (row,) = await self.database.fetch(query)
+        return int(row.accounts), int(row.changes)
+
+    async def add(self, account: Account) -> bool:
+        """Store a new account; return whether its name was free."""
+        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(accounts)
+        row: dict[str, Any] = {"name": account.name, "role": account.role, "password": account.password, "used": None}
+        row |= {"created": microseconds(account.created), "changed": microseconds(account.changed)}
+        statement = new.values(row).on_conflict_do_nothing(index_elements=[accounts.c.name])
+        return await self.database.execute(statement) > 0
+
+    async def change(self, name: str, *, role: str | None = None, password: str | None = None) -> bool:
+        """End all sessions and store a role or the hash of a password; return whether there is the account."""
+        changed = microseconds(datetime.now(UTC))
+        values = {name: value for name, value in (("role", role), ("password", password)) if value is not None}
+        statement = update(accounts).where(accounts.c.name == name).values(changed=changed, **values)
+        return await self.database.execute(statement) > 0
+
+    async def note_login(self, name: str, at: datetime, rehashed: tuple[str, str] | None = None) -> None:
+        """Store when a person signed in, and the password's new hash in place of the former one."""
+        mine = accounts.c.name == name
+        await self.database.execute(update(accounts).where(mine).values(used=microseconds(at)))
+        if rehashed is not None:
+            former, new = rehashed
+            await self.database.execute(
+                update(accounts).where(mine, accounts.c.password == former).values(password=new)
+            )
+
+    async def remove(self, name: str) -> bool:
+        """Remove an account; return whether there was one."""
+        return await self.database.execute(delete(accounts).where(accounts.c.name == name)) > 0
+
+
+def _account(row: Row[Any]) -> Account:
+    used = None if row.used is None else moment(row.used)
+    return Account(row.name, row.role, row.password, moment(row.created), moment(row.changed), used)

@@ -1,0 +1,150 @@
+"""Endpoints of accounts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Self
+
+from anyio import to_thread
+from pydantic import Field, SecretStr
+
+from imgserve.access.accounts import Role, account_name, hash_password, name_mistake, new_account, password_mistake
+from imgserve.access.keys import Scope
+from imgserve.catalog import Account, Accounts
+from imgserve.errors import AccountExists, AccountNotFound, BadRequest
+from imgserve.web.api.endpoint import endpoint
+from imgserve.web.api.messages import ResponseModel
+from imgserve.web.api.requests import RequestModel
+
+_Password = Annotated[SecretStr, Field(max_length=1000)]
+_Role = Annotated[Role, Field(strict=False)]
+
+
+class NewAccount(RequestModel):
+    """An account to be created."""
+
+    name: Annotated[str, Field(max_length=100)]
+    """The name to sign in with, in lower case."""
+    role: _Role
+    """What the person may do: `viewer` reads, `editor` also uploads, changes and imports, `admin` may do everything."""
+    password: _Password | None = None
+    """At least 12 characters; null for a person whom a reverse proxy signs in."""
+
+
+class AccountChanges(RequestModel):
+    """Changes of an account, which end all its sessions."""
+
+    role: _Role | None = None
+    """The new role."""
+    password: _Password | None = None
+    """The new password, of at least 12 characters."""
+
+
+class AccountOut(ResponseModel):
+    """An account."""
+
+    name: str
+    """The name to sign in with."""
+    role: str
+    """What the person may do: `viewer`, `editor` or `admin`."""
+    has_password: bool
+    """False for a person whom only a reverse proxy signs in."""
+    created: datetime
+    """When it was created."""
+    changed: datetime
+    """When password or role were changed, or all sessions were ended."""
+    used: datetime | None
+    """When the person last signed in with the password; null for never."""
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        """Return the account without its password."""
+        return cls(
+            name=account.name,
+            role=account.role,
+            has_password=bool(account.password),
+            created=account.created,
+            changed=account.changed,
+            used=account.used,
+        )
+
+
+class AccountsOut(ResponseModel):
+    """All accounts."""
+
+    accounts: list[AccountOut]
+    """By name."""
+
+
+class RemovedAccountOut(ResponseModel):
+    """A removed account."""
+
+    name: str
+    """Its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEndpoints:
+    """Endpoints of accounts."""
+
+    accounts: Accounts
+
+    @endpoint("GET", "/api/accounts", Scope.ADMIN, "List the accounts", tag="access")
+    async def list(self) -> AccountsOut:
+        """Return the people who may sign in at the admin page."""
+        return AccountsOut(accounts=[AccountOut.of(account) for account in await self.accounts.all()])
+
+    @endpoint(
+        "POST",
+        "/api/accounts",
+        Scope.ADMIN,
+        "Create an account",
+        tag="access",
+        status=201,
+        errors=[AccountExists],
+        example={"name": "jane", "role": "editor", "password": "correct horse battery staple"},
+    )
+    async def create(self, body: NewAccount) -> AccountOut:
+        """Create an account, which can sign in within a second."""
+        name, password = account_name(body.name), _checked(body.name, body.password)
+        account = await to_thread.run_sync(new_account, name, body.role, password)
+        if not await self.accounts.add(account):
+            raise AccountExists
+        return AccountOut.of(account)
+
+    @endpoint("PATCH", "/api/accounts/{name}", Scope.ADMIN, "Change an account", tag="access", errors=[AccountNotFound])
+    async def change(self, name: str, body: AccountChanges) -> AccountOut:
+        """Change the role or the password. All sessions of the account end within a second."""
+        name, password = account_name(name), _checked(name, body.password)
+        if body.role is None and password is None:
+            raise BadRequest("Nothing is to be changed: expected a role or a password.")
+        digest = None if password is None else await to_thread.run_sync(hash_password, password)
+        await self.accounts.change(name, role=body.role, password=digest)
+        found = next((account for account in await self.accounts.all() if account.name == name), None)
+        if found is None:
+            raise AccountNotFound
+        return AccountOut.of(found)
+
+    @endpoint(
+        "DELETE", "/api/accounts/{name}", Scope.ADMIN, "Remove an account", tag="access", errors=[AccountNotFound]
+    )
+    async def remove(self, name: str) -> RemovedAccountOut:
+        """Remove an account. All its sessions end within a second."""
+        name = account_name(name)
+        if not await self.accounts.remove(name):
+            raise AccountNotFound
+        return RemovedAccountOut(name=name)
+
+
+def _checked(name: str, secret: SecretStr | None) -> str | None:
+    """Return a password for an account.
+
+    Raises:
+        BadRequest: no account can have this name or this password.
+    """
+    password = None if secret is None else secret.get_secret_value()
+    mistake = name_mistake(account_name(name))
+    if password is not None:
+        mistake = mistake or password_mistake(account_name(name), password)
+    if mistake:
+        raise BadRequest(mistake)
+    return password

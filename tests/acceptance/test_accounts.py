@@ -1,0 +1,146 @@
+"""Signing in on a real server of two processes: the first account, cookies, and sessions that commands end."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.prefork import PATIENCE
+from tests.servers import Server, environment, server, until
+
+PASSWORD, NEW = "correct horse battery", "staples and paper clips"
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> Path:
+    folder = tmp_path / "originals"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def served(originals: Path) -> Iterator[Server]:
+    with server(originals, "--workers", "2") as found:
+        yield found
+
+
+def browser(served: Server) -> httpx2.Client:
+    """Return a browser without cookies, which says what a browser says about its own pages."""
+    headers = {"sec-fetch-site": "same-origin", "connection": "close"}  # a new connection, and so any process
+    return httpx2.Client(base_url=served.base_url, headers=headers, timeout=PATIENCE)
+
+
+def command(originals: Path, *arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command of accounts, with a password on its standard input."""
+    line = [sys.executable, "-m", "imgserve", "accounts", *arguments, str(originals)]
+    return subprocess.run(
+        line, cwd=originals, env=environment(), input=words, capture_output=True, text=True, check=False
+    )
+
+
+def login(client: httpx2.Client, name: str, password: str = PASSWORD) -> httpx2.Response:
+    return client.post("/admin/login", data={"name": name, "password": password})
+
+
+def is_signed_in(client: httpx2.Client) -> bool:
+    return "Signed in as" in client.get("/admin/").text
+
+
+def never_again(client: httpx2.Client, since: float) -> None:
+    """Check that a session has ended in every process a second after the end of a command."""
+    time.sleep(max(0.0, since + 1 - time.monotonic()))
+    assert [is_signed_in(client) for _ in range(12)] == [False] * 12
+
+
+def test_the_first_account_is_created_by_the_link_of_the_first_start(originals: Path, served: Server) -> None:
+    link = served.wait_for("/admin/setup?token=").strip()
+    token = link.partition("token=")[2]
+    assert link.startswith(f"{served.base_url}/admin/setup")
+    assert command(originals, "list").stderr == "there are no accounts yet\n"
+    person = browser(served)
+    assert token in person.get(f"/admin/setup?token={token}").text
+    fields = {"token": token, "name": "jane", "password": PASSWORD}
+    assert person.post("/admin/setup", headers={"sec-fetch-site": "cross-site"}, data=fields).status_code == 403
+    created = person.post("/admin/setup", data=fields)
+    assert created.status_code == 303
+    (cookie,) = [line for line in created.headers.get_list("set-cookie") if line.startswith("imgserve=")]
+    assert set(cookie.split("; ")[1:]) == {"Path=/", "HttpOnly", "SameSite=Lax", "Max-Age=604800"}
+    until(lambda: all(is_signed_in(person) for _ in range(8)))
+    assert browser(served).post("/admin/setup", data={**fields, "name": "jack"}).status_code == 404
+    assert "admin   jane" in command(originals, "list").stdout
+    assert PASSWORD.encode() not in b"".join(path.read_bytes() for path in (originals / ".imgserve").glob("catalog*"))
+    with server(originals) as again:
+        assert "Admin     " in again.wait_for("Admin  ")
+        assert not any("token=" in line for line in again.lines)
+
+
+def test_commands_end_sessions_in_all_processes_within_a_second(originals: Path, served: Server) -> None:
+    created = command(originals, "create", "jane", "--role", "editor", words=f"{PASSWORD}\n")
+    assert (created.returncode, created.stderr) == (0, "")
+    for arguments, words in (
+        (("password", "jane"), f"{NEW}\n"),
+        (("role", "jane", "admin"), ""),
+        (("remove", "jane"), ""),
+    ):
+        time.sleep(1)  # every process knows the account as it is
+        person = browser(served)
+        assert login(person, "jane", PASSWORD if arguments[0] == "password" else NEW).status_code == 303
+        assert all(is_signed_in(person) for _ in range(8))
+        done = command(originals, *arguments, words=words)
+        assert (done.returncode, done.stderr) == (0, "")
+        never_again(person, time.monotonic())
+    assert login(browser(served), "jane", NEW).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "message"),
+    [
+        (("create", "jane", "--role", "admin"), "short\n", "at least 12 characters"),
+        (("create", "a b", "--role", "admin"), PASSWORD, "The name needs"),
+        (("create", "jane", "--role", "king"), PASSWORD, "'king' is not one of"),
+        (("password", "jane"), PASSWORD, "There is no account with this name"),
+        (("remove", "jane"), "", "There is no account with this name"),
+    ],
+)
+def test_mistakes_on_the_command_line(originals: Path, arguments: tuple[str, ...], words: str, message: str) -> None:
+    done = command(originals, *arguments, words=words)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_a_new_link_replaces_the_former_one(originals: Path, served: Server) -> None:
+    former = served.wait_for("/admin/setup?token=").strip().removeprefix(served.base_url)
+    link = command(originals, "link").stdout.strip()
+    person = browser(served)
+    assert (person.get(former).status_code, person.get(link).status_code) == (404, 200)
+
+
+def test_a_proxy_that_is_trusted_names_the_person(originals: Path) -> None:
+    env = {"IMGSERVE_ACCESS__PROXY_USER_HEADER": "Remote-User", "IMGSERVE_ACCESS__PROXY_ROLE": "viewer"}
+    for trusted, status in (("127.0.0.1", 200), ("192.0.2.1", 303)):
+        with server(originals, env={**env, "IMGSERVE_SERVER__TRUSTED_PROXIES": trusted}) as served:
+            headers = {"remote-user": "jane", "x-forwarded-for": "203.0.113.7"}
+            assert browser(served).get("/admin/", headers=headers).status_code == status
+            assert browser(served).get("/admin/").status_code == 303
+
+
+def test_behind_tls_the_cookie_is_secure_and_bound_to_the_host(originals: Path, served: Server) -> None:
+    command(originals, "create", "jane", "--role", "viewer", words=PASSWORD)
+    forwarded = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.7", "host": "images.example.com"}
+    person = browser(served)
+    person.headers.update(forwarded)
+    time.sleep(1)
+    answer = login(person, "jane")
+    cookies = {line.partition("=")[0]: line for line in answer.headers.get_list("set-cookie")}
+    assert set(cookies) == {"__Host-imgserve", "__Host-imgserve-device"}
+    assert all(line.endswith("; Secure") for line in cookies.values())
+
+
+def test_guesses_are_limited_across_processes(originals: Path) -> None:
+    with server(originals, "--workers", "2", env={"IMGSERVE_RATES__LOGINS": "4/hour"}) as served:
+        statuses = [login(browser(served), "jane", "guess").status_code for _ in range(6)]
+    assert statuses == [403] * 4 + [429] * 2
