@@ -245,7 +245,7 @@ class PictureHead:
     before: bytes
     """Header lines up to Cache-Status."""
     length: bytes
-    """The Content-Length line."""
+    """The Content-Length line, and those after it."""
 
     def describes(self, rendition: Rendition) -> bool:
         """Return whether the head belongs to these bytes."""
@@ -364,8 +364,8 @@ class HotTable:
         entry.stats, entry.admits = stats, place.admits
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
             size, etag = len(rendition.data), response.validators.etag(rendition).encode()
-            before = lines([*response.headers(rendition, settled=True), *place.headers])
-            length = b"content-length: %d\r\n" % size
+            before = lines(response.headers(rendition, settled=True))
+            length = b"content-length: %d\r\n" % size + lines(place.headers)
             entry.picture = PictureHead(rendition.crc32, size, rendition.notes, etag, before, length)
 
     def _class_of(self, accept: bytes) -> AcceptClass:
