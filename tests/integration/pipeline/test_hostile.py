@@ -39,6 +39,11 @@ def attempt(data: bytes, query: str) -> tuple[bytes | str, float]:
     return made, time.process_time() - before
 
 
+def confine(limits: ProcessLimits) -> None:
+    """Discipline the process, which has imported this module before it may read no more files."""
+    start(limits)
+
+
 class Child:
     """A rendering process that is replaced when it dies or takes too long."""
 
@@ -47,7 +52,7 @@ class Child:
 
     def _new(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(1, mp_context=spawn, initializer=start, initargs=(ProcessLimits(),))
+        return ProcessPoolExecutor(1, mp_context=spawn, initializer=confine, initargs=(ProcessLimits(),))
 
     def attempt(self, data: bytes, query: str) -> bytes | str:
         """Render in the child; tell where that killed it."""
