@@ -116,7 +116,8 @@ def example(model: type[BaseModel]) -> str:
         if row.section or row.open:
             lines.append(f"{indent}{name}:\n")
         else:
-            lines.append(f"{indent}#{name}: {row.written}".rstrip() + "\n")
+            mark = "#" if above else ""  # the names of sections are no comments
+            lines.append(f"{indent}{mark}{name}: {row.written}".rstrip() + "\n")
         if row.open:
             lines += [f"{indent}  #{key}: {row.write(value)}\n" for key, value in row.default.items()]
             lines.append(_MORE_PRESETS)

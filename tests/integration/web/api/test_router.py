@@ -61,7 +61,6 @@ async def test_a_key_is_taken_from_either_header(app: Starlette, headers: dict[s
         {"authorization": "Basic Zm9v"},
         {"x-api-key": ""},
         {"x-api-key": KEY + "x"},
-        {"x-api-key": "other", "authorization": f"Bearer {KEY}"},
     ],
 )
 async def test_without_the_key_nothing_is_even_looked_at(
@@ -73,6 +72,12 @@ async def test_without_the_key_nothing_is_even_looked_at(
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.headers["cache-control"] == "no-store"
     assert things.calls == 0
+
+
+async def test_two_different_keys_are_a_mistake_before_anything_is_looked_at(app: Starlette, things: Things) -> None:
+    headers = {"x-api-key": "other", "authorization": f"Bearer {KEY}"}
+    answer = await asked(app, "GET", "/api/things?limit=wrong", headers=headers)
+    assert (answer.status_code, answer.json()["code"], things.calls) == (400, "bad_request", 0)
 
 
 async def test_a_key_in_the_query_is_no_key(app: Starlette) -> None:
