@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgserve.access.admin_key import key_file
-from imgserve.access.sites import Sites
+from imgserve.access.sites import Rules, Sites
 from imgserve.app.access import sites_of
 from imgserve.config import Config
 from imgserve.rendering.sandbox import supported
@@ -128,13 +128,9 @@ def _rules(setup: _Setup) -> Iterator[Finding]:
         f"keys may be part of URLs, where histories and logs of others store them: {in_url}",
         "send keys in headers or sign URLs, and set key_in_url to false",
     )
-    rates = setup.config.rates
-    unbounded = _names(
-        setup,
-        lambda rules: rules.require == "nothing" and not rules.query.sizes and not rules.query.variety.presets_only,
-    )
+    unbounded = _names(setup, _is_unbounded)
     yield _unless(
-        unbounded and not (rates.new_per_client or rates.new_per_image),
+        unbounded,
         "unbounded URLs",
         "problem" if setup.public else "warning",
         f"anybody can request any number of sizes, each of which is rendered: {unbounded}",
@@ -142,7 +138,13 @@ def _rules(setup: _Setup) -> Iterator[Finding]:
     )
 
 
-def _names(setup: _Setup, holds: Callable[..., bool]) -> str:
+def _is_unbounded(rules: Rules) -> bool:
+    """Return whether anybody may cause any number of renditions."""
+    listed = rules.query.sizes or rules.query.variety.presets_only
+    return not (rules.require != "nothing" or listed or rules.new_per_client or rules.new_per_image)
+
+
+def _names(setup: _Setup, holds: Callable[[Rules], bool]) -> str:
     """Return the names of the sites whose rules have a property; that of the general rules is `rules`."""
     found = (site.name or "rules" for site in setup.sites if holds(site.rules))
     return ", ".join(f"sites.{name}" if name != "rules" else name for name in found)

@@ -55,6 +55,7 @@ def ordinary(folder: Path) -> dict[str, str]:
         ({}, {"unbounded URLs": "warning"}),
         ({"rates": {"new_per_client": "60/minute"}}, {}),
         ({"rules": {"presets_only": True}}, {}),
+        ({"sites": {"shop": {"folder": "shop", "rates": {"new_per_image": "9/day"}}}}, {"unbounded URLs": "warning"}),
         ({"rules": {"require": "key"}}, {}),
         ({"server": PUBLIC, "access": {"docs": "off"}}, {"unbounded URLs": "problem"}),
         ({**QUIET, "access": {}}, {"documentation": "warning"}),
