@@ -38,7 +38,7 @@ from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
 from imgserve.web.admin.visitors import Visitors
 from imgserve.web.api.access import Audit, Keys
-from imgserve.web.api.accounts import AccountEndpoints
+from imgserve.web.api.accounts import Accounts
 from imgserve.web.api.audit import Auditor
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
@@ -217,7 +217,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Warming(warmer),
         Keys(catalog.keys, access.sites, list(config.presets)),
         Audit(catalog.audit),
-        AccountEndpoints(catalog.accounts),
+        Accounts(catalog.accounts),
         Reports(catalog.search, catalog.problems, version=__version__),
         UsageReport(catalog.usage),
     )

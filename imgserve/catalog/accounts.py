@@ -39,6 +39,11 @@ class Account:
     used: datetime | None = None
     """When the person last signed in with the password."""
 
+    @property
+    def has_password(self) -> bool:
+        """Return whether the person can sign in with a password."""
+        return bool(self.password)
+
 
 class Accounts(Part):
     """The accounts. Every method raises CatalogUnavailable if the database cannot be used now."""

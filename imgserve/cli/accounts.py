@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,7 +25,8 @@ from imgserve.cli.serve import OPTIONS, options
 from imgserve.config import Config
 from imgserve.errors import AccountExists, AccountNotFound
 
-_ACTOR = "command line"
+_NAME = click.argument("name", callback=lambda _context, _parameter, text: _name(text))
+_ROLES = click.Choice([role.value for role in Role])
 
 
 @click.group()
@@ -35,118 +37,85 @@ def accounts() -> None:
     """
 
 
-@accounts.command()
-@click.argument("name")
-@options
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True, help="What the person may do.")
+def _on_catalog(work: Callable[..., Awaitable[None]]) -> click.Command:
+    """Return the command that works on the catalog of the server of a folder."""
+
+    @options
+    def run(originals: Path | None, path: Path | None, data: Path | None, **arguments: Any) -> None:
+        overrides = {"originals.folder": originals, "originals.data_folder": data}
+        config = Config.load(path, overrides=overrides, options=OPTIONS)
+        if not config.originals.folder.is_dir():
+            raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
+
+        async def opened() -> None:
+            async with opened_catalog(config) as catalog:
+                await work(catalog, **arguments)
+
+        asyncio.run(opened())
+
+    for option in getattr(work, "__click_params__", []):
+        run.__dict__.setdefault("__click_params__", []).append(option)
+    return accounts.command(work.__name__.rstrip("_"), help=work.__doc__)(run)
+
+
+@_on_catalog
+@_NAME
+@click.option("--role", type=_ROLES, required=True, help="What the person may do.")
 @click.option("--no-password", is_flag=True, help="Only a reverse proxy signs this person in.")
-def create(
-    name: str, originals: Path | None, path: Path | None, data: Path | None, *, role: Role, no_password: bool
-) -> None:
+async def create(catalog: Catalog, name: str, role: str, *, no_password: bool) -> None:
     """Create an account. The password is prompted for, or read from standard input."""
-    name = _name(name)
-    account = new_account(name, Role(role), None if no_password else _password(name))
-
-    async def add(catalog: Catalog) -> None:
-        if not await catalog.accounts.add(account):
-            raise AccountExists
-        await _note(catalog, "account_create", name, {"role": account.role})
-
-    _run(add, originals, path, data)
+    if not await catalog.accounts.add(new_account(name, Role(role), None if no_password else _password(name))):
+        raise AccountExists
+    await _note(catalog, "accounts_create", name, role=role)
 
 
-@accounts.command("list")
-@options
-def list_accounts(originals: Path | None, path: Path | None, data: Path | None) -> None:
+@_on_catalog
+async def list_(catalog: Catalog) -> None:
     """List the accounts."""
-
-    async def show(catalog: Catalog) -> None:
-        found = await catalog.accounts.all()
-        echo(f"{'LAST LOGIN':16}  {'ROLE':6}  NAME" if found else "there are no accounts yet", err=not found)
-        for account in found:
-            echo(f"{time_text(account.used):16}  {account.role:6}  {account.name}")
-
-    _run(show, originals, path, data)
+    found = await catalog.accounts.all()
+    echo(f"{'LAST LOGIN':16}  {'ROLE':6}  NAME" if found else "there are no accounts yet", err=not found)
+    for account in found:
+        echo(f"{time_text(account.used):16}  {account.role:6}  {account.name}")
 
 
-@accounts.command()
-@click.argument("name")
-@options
-def password(name: str, originals: Path | None, path: Path | None, data: Path | None) -> None:
+@_on_catalog
+@_NAME
+async def password(catalog: Catalog, name: str) -> None:
     """Change a password, which is prompted for or read from standard input. All sessions of the account end."""
-    name = _name(name)
-    digest = hash_password(_password(name))
-
-    async def change(catalog: Catalog) -> None:
-        if not await catalog.accounts.change(name, password=digest):
-            raise AccountNotFound
-        await _note(catalog, "password_change", name)
-
-    _run(change, originals, path, data)
+    if not await catalog.accounts.change(name, password=hash_password(_password(name))):
+        raise AccountNotFound
+    await _note(catalog, "password_change", name)
 
 
-@accounts.command()
-@click.argument("name")
-@click.argument("new", metavar="ROLE", type=click.Choice([role.value for role in Role]))
-@options
-def role(name: str, new: Role, originals: Path | None, path: Path | None, data: Path | None) -> None:
+@_on_catalog
+@_NAME
+@click.argument("role", type=_ROLES)
+async def role(catalog: Catalog, name: str, role: str) -> None:
     """Change what a person may do. All sessions of the account end."""
-    name = _name(name)
-
-    async def change(catalog: Catalog) -> None:
-        if not await catalog.accounts.change(name, role=Role(new).value):
-            raise AccountNotFound
-        await _note(catalog, "account_change", name, {"role": Role(new).value})
-
-    _run(change, originals, path, data)
+    if not await catalog.accounts.change(name, role=role):
+        raise AccountNotFound
+    await _note(catalog, "accounts_change", name, role=role)
 
 
-@accounts.command()
-@click.argument("name")
-@options
-def remove(name: str, originals: Path | None, path: Path | None, data: Path | None) -> None:
+@_on_catalog
+@_NAME
+async def remove(catalog: Catalog, name: str) -> None:
     """Remove an account. All its sessions end."""
-    name = account_name(name)
-
-    async def removed(catalog: Catalog) -> None:
-        if not await catalog.accounts.remove(name):
-            raise AccountNotFound
-        await _note(catalog, "account_remove", name)
-
-    _run(removed, originals, path, data)
+    if not await catalog.accounts.remove(name):
+        raise AccountNotFound
+    await _note(catalog, "accounts_remove", name)
 
 
-@accounts.command()
-@options
-def link(originals: Path | None, path: Path | None, data: Path | None) -> None:
+@_on_catalog
+async def link(catalog: Catalog) -> None:
     """Print the path of a new link that creates an admin's account, once and within a day; the former link ends."""
-
-    async def create_link(catalog: Catalog) -> None:
-        echo(f"/admin/setup?token={await SetupLinks(catalog.secrets).create()}")
-        echo("Open this path on the server once, within a day.", err=True)
-        await _note(catalog, "account_link", "")
-
-    _run(create_link, originals, path, data)
+    echo(f"/admin/setup?token={await SetupLinks(catalog.secrets).create()}")
+    echo("Open this path on the server once, within a day.", err=True)
+    await _note(catalog, "accounts_link", "")
 
 
-def _run(
-    work: Callable[[Catalog], Awaitable[None]], originals: Path | None, path: Path | None, data: Path | None
-) -> None:
-    """Work on the catalog of the server of a folder."""
-    overrides = {"originals.folder": originals, "originals.data_folder": data}
-    config = Config.load(path, overrides=overrides, options=OPTIONS)
-    if not config.originals.folder.is_dir():
-        raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
-
-    async def run() -> None:
-        async with opened_catalog(config) as catalog:
-            await work(catalog)
-
-    asyncio.run(run())
-
-
-async def _note(catalog: Catalog, action: str, name: str, after: Mapping[str, str] | None = None) -> None:
-    entry = AuditEntry(at=datetime.now(UTC), actor=_ACTOR, address="", action=action, target=name, after=after or {})
+async def _note(catalog: Catalog, action: str, name: str, **after: str) -> None:
+    entry = AuditEntry(at=datetime.now(UTC), actor="command line", address="", action=action, target=name, after=after)
     await catalog.audit.add(entry)
 
 

@@ -135,7 +135,7 @@ class AdminPages:
         account = Account(name, Role.ADMIN.value, digest, now, now)
         if not (await self._links.use(token) and await self._accounts.add(account)):
             return self._page(request, "setup.html", HTTPStatus.NOT_FOUND, mistake=_USED_UP)
-        await self._note(request, "account_create", name, {"role": account.role})
+        await self._note(request, "accounts_create", name, {"role": account.role})
         return await self._changed(request, name)
 
     async def password(self, request: Request) -> Response:

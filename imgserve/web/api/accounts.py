@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
 from anyio import to_thread
 from pydantic import Field, SecretStr
 
 from imgserve.access.accounts import Role, account_name, hash_password, name_mistake, new_account, password_mistake
 from imgserve.access.keys import Scope
-from imgserve.catalog import Account, Accounts
+from imgserve.catalog import Accounts as StoredAccounts
 from imgserve.errors import AccountExists, AccountNotFound, BadRequest
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import ResponseModel
@@ -55,18 +55,6 @@ class AccountOut(ResponseModel):
     used: datetime | None
     """When the person last signed in with the password; null for never."""
 
-    @classmethod
-    def of(cls, account: Account) -> Self:
-        """Return the account without its password."""
-        return cls(
-            name=account.name,
-            role=account.role,
-            has_password=bool(account.password),
-            created=account.created,
-            changed=account.changed,
-            used=account.used,
-        )
-
 
 class AccountsOut(ResponseModel):
     """All accounts."""
@@ -83,15 +71,15 @@ class RemovedAccountOut(ResponseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class AccountEndpoints:
+class Accounts:
     """Endpoints of accounts."""
 
-    accounts: Accounts
+    accounts: StoredAccounts
 
     @endpoint("GET", "/api/accounts", Scope.ADMIN, "List the accounts", tag="access")
     async def list(self) -> AccountsOut:
         """Return the people who may sign in at the admin page."""
-        return AccountsOut(accounts=[AccountOut.of(account) for account in await self.accounts.all()])
+        return AccountsOut.model_validate({"accounts": await self.accounts.all()})
 
     @endpoint(
         "POST",
@@ -100,6 +88,7 @@ class AccountEndpoints:
         "Create an account",
         tag="access",
         status=201,
+        secret=True,
         errors=[AccountExists],
         example={"name": "jane", "role": "editor", "password": "correct horse battery staple"},
     )
@@ -109,7 +98,7 @@ class AccountEndpoints:
         account = await to_thread.run_sync(new_account, name, body.role, password)
         if not await self.accounts.add(account):
             raise AccountExists
-        return AccountOut.of(account)
+        return AccountOut.model_validate(account)
 
     @endpoint("PATCH", "/api/accounts/{name}", Scope.ADMIN, "Change an account", tag="access", errors=[AccountNotFound])
     async def change(self, name: str, body: AccountChanges) -> AccountOut:
@@ -122,7 +111,7 @@ class AccountEndpoints:
         found = next((account for account in await self.accounts.all() if account.name == name), None)
         if found is None:
             raise AccountNotFound
-        return AccountOut.of(found)
+        return AccountOut.model_validate(found)
 
     @endpoint(
         "DELETE", "/api/accounts/{name}", Scope.ADMIN, "Remove an account", tag="access", errors=[AccountNotFound]

@@ -25,7 +25,8 @@ from imgserve.metrics import Metrics
 from imgserve.web.access_log import AccessLog
 from imgserve.web.admin.pages import AdminPages
 from imgserve.web.admin.visitors import Visitors
-from imgserve.web.api.accounts import AccountEndpoints
+from imgserve.web.api.accounts import Accounts
+from imgserve.web.api.audit import Auditor
 from imgserve.web.api.router import Api
 from imgserve.web.middleware import FROM_PROXY, RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
@@ -106,7 +107,13 @@ async def rig_of(folder: Path, *, logins: str = "", allowed: Any = "everyone", *
             visitors, passwords, catalog.accounts, links, catalog.audit, static=static_folder(), version="1.2.3"
         )
         access = access_of(metrics=metrics)
-        api = Api([AccountEndpoints(catalog.accounts)], access=access, keys=catalog.idempotency, visitors=visitors)
+        api = Api(
+            [Accounts(catalog.accounts)],
+            access=access,
+            keys=catalog.idempotency,
+            audit=Auditor(catalog.audit, catalog.images),
+            visitors=visitors,
+        )
         recording = Middleware(
             RequestMiddleware,
             requests=RequestLog(RequestMetrics(metrics), AccessLog("off")),
@@ -348,7 +355,7 @@ async def test_the_first_account_is_created_by_a_link_that_works_once(tmp_path: 
         again = await browser.ask("POST", "/admin/setup", data={**fields, "name": "jack"})
         assert (again.status_code, "no longer valid" in again.text) == (404, True)
         assert [account.name for account in await rig.catalog.accounts.all()] == ["jane"]
-        assert [entry.action for entry in await rig.audited()] == ["account_create"]
+        assert [entry.action for entry in await rig.audited()] == ["accounts_create"]
 
 
 async def test_the_api_accepts_a_session_with_its_token(rig: Rig) -> None:
@@ -403,9 +410,10 @@ async def test_accounts_are_managed_by_the_api(rig: Rig) -> None:
         assert (await browser.ask(method, "/api/accounts/jack", ADMIN, **body)).status_code == 404
     await rig.accounts.refresh()
     assert not await person.signed_in()
-
-
-PROXY = {"remote-user": "Jane"}
+    entries = await rig.audited()
+    calls = ["create", "create", "change", "change", "remove"]
+    assert [entry.action for entry in entries if entry.actor == "admin"] == [f"accounts_{one}" for one in calls]
+    assert not any(PASSWORD in str(entry) or NEW in str(entry) for entry in entries)
 
 
 @pytest.mark.parametrize(

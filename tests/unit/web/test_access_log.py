@@ -92,6 +92,7 @@ def test_a_text_line_names_every_field() -> None:
         ("/img/a?w=1&s=0123abcd", "/img/a?w=1&s=***"),
         ("/img/a?Signature=x&KEY=y&expires=1", "/img/a?Signature=***&KEY=***&expires=1"),
         ("/img/a?%73=x&key64=y", "/img/a?%73=***&key64=***"),
+        ("/admin/setup?token=x", "/admin/setup?token=***"),
         ("/img/a?s=x?y=z&s", "/img/a?s=***&s"),
         ("/img/s=1&key=2", "/img/s=1&key=2"),
     ],
