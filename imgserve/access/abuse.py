@@ -24,8 +24,11 @@ from imgserve.errors import (
     Unauthorized,
 )
 
-REJECTIONS = tuple(
-    kind.code for kind in (Unauthorized, Forbidden, LinkExpired, RateLimited, DomainDenied, BadSignature)
+LOGIN_FAILED = "login_failed"
+"""The outcome of a request with a wrong password."""
+REJECTIONS = (
+    *(kind.code for kind in (Unauthorized, Forbidden, LinkExpired, RateLimited, DomainDenied, BadSignature)),
+    LOGIN_FAILED,
 )
 """Codes of rejected requests that are counted, and written to the security log."""
 COLD, BYTES = "cold", "bytes"

@@ -1,5 +1,6 @@
 """Signing in on a real server of two processes: the first account, cookies, and sessions that commands end."""
 
+import json
 import subprocess
 import sys
 import time
@@ -144,3 +145,5 @@ def test_guesses_are_limited_across_processes(originals: Path) -> None:
     with server(originals, "--workers", "2", env={"IMGSERVE_RATES__LOGINS": "4/hour"}) as served:
         statuses = [login(browser(served), "jane", "guess").status_code for _ in range(6)]
     assert statuses == [403] * 4 + [429] * 2
+    codes = [json.loads(line)["code"] for line in served.lines if line.startswith("{")]
+    assert sorted(codes) == ["login_failed"] * 4 + ["rate_limited"] * 2

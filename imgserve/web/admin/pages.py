@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from imgserve.access.abuse import LOGIN_FAILED
 from imgserve.access.access import Access
 from imgserve.access.accounts import (
     LEAST_CHARACTERS,
@@ -186,6 +187,7 @@ class AdminPages:
         device = self._visitors.device(request, name)
         account = await self._passwords.verify(name, password, address=_address(request), device=device)
         if account is None:
+            request.scope[KEY].outcome = LOGIN_FAILED
             known = self._visitors.sessions.accounts.find(name) is not None
             await self._note(request, "login_failed", name if known else "", actor="")
         return account
@@ -206,6 +208,7 @@ class AdminPages:
         return self._page(request, "home.html", status, visitor=visitor, mistake=mistake)
 
     def _limited(self, request: Request, template: str, error: RateLimited, **values: object) -> Response:
+        request.scope[KEY].outcome = error.code
         response = self._page(request, template, error.status, mistake=f"{error.detail} Try again later.", **values)
         if error.retry_after is not None:
             response.headers["retry-after"] = str(error.retry_after)
