@@ -90,7 +90,7 @@ def create_data_folder(config: Config, folder: Path) -> None:
     """Create the data folder, hidden from git if it is ours alone; a part that cannot use it reports that."""
     new = not folder.exists()
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)  # the catalog has hashes of passwords
         # An ignore file would surprise in a folder that is used for other things too.
         if folder.name == OWN or (new and config.originals.data_folder is not None):
             _hide(folder)

@@ -1,6 +1,7 @@
 """Where what is known beside the originals is kept."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,11 @@ def test_a_data_folder_that_is_named_is_made_and_used(tmp_path: Path) -> None:
     assert created(config(photos, data=data)) == data
     assert data.is_dir()
     assert list(photos.iterdir()) == []
+
+
+def test_a_new_data_folder_is_for_the_account_of_the_server_alone(tmp_path: Path) -> None:
+    create_data_folder(config(tmp_path), data_folder(config(tmp_path)))
+    assert stat.S_IMODE((tmp_path / ".imgserve").stat().st_mode) == 0o700
 
 
 def test_a_data_folder_that_is_named_and_cannot_be_written_to_is_a_mistake(tmp_path: Path) -> None:
