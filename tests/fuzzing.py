@@ -20,6 +20,7 @@ _LANGUAGE = ["400", "415", "422"]
 _BEYOND = {
     "POST /api/images": _PICTURES,
     "PUT /api/images/{image_id}": [*_PICTURES, "412"],
+    "POST /api/accounts": ["400"],  # a password that is the name
     "GET /img/{image_id}": [*_LANGUAGE, "206", "304", "412", "413", "416"],
     "GET /api/convert/{ext}/{image_id}": _LANGUAGE,
     "POST /api/transform/{image_id}": _LANGUAGE,

@@ -25,7 +25,7 @@ from imgserve.errors import CatalogUnavailable
 _logger = logging.getLogger(__name__)
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}")
 NAME_RULE = "up to 100 letters, digits and . _ @ + -, beginning with a letter or digit"
-LEAST_CHARACTERS, _MOST_CHARACTERS = 12, 1000
+LEAST_CHARACTERS, MOST_CHARACTERS = 12, 1000
 _POLL_SECONDS = 0.4
 """A session that another process ended is rejected after this time."""
 _AT_ONCE = 2
@@ -69,8 +69,8 @@ def password_mistake(name: str, password: str) -> str:
     """Return why an account cannot have this password, as a sentence; empty if it can."""
     if len(password) < LEAST_CHARACTERS:
         return f"The password needs at least {LEAST_CHARACTERS} characters."
-    if len(password) > _MOST_CHARACTERS:
-        return f"The password may have at most {_MOST_CHARACTERS} characters."
+    if len(password) > MOST_CHARACTERS:
+        return f"The password may have at most {MOST_CHARACTERS} characters."
     return "The password must not be the name of the account." if account_name(password) == name else ""
 
 

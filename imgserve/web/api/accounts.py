@@ -7,7 +7,16 @@ from typing import Annotated
 from anyio import to_thread
 from pydantic import Field, SecretStr
 
-from imgserve.access.accounts import Role, account_name, hash_password, name_mistake, new_account, password_mistake
+from imgserve.access.accounts import (
+    LEAST_CHARACTERS,
+    MOST_CHARACTERS,
+    NAME,
+    Role,
+    account_name,
+    hash_password,
+    new_account,
+    password_mistake,
+)
 from imgserve.access.keys import Scope
 from imgserve.catalog import Accounts as StoredAccounts
 from imgserve.errors import AccountExists, AccountNotFound, BadRequest
@@ -15,14 +24,14 @@ from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import ResponseModel
 from imgserve.web.api.requests import RequestModel
 
-_Password = Annotated[SecretStr, Field(max_length=1000)]
+_Password = Annotated[SecretStr, Field(min_length=LEAST_CHARACTERS, max_length=MOST_CHARACTERS)]
 _Role = Annotated[Role, Field(strict=False)]
 
 
 class NewAccount(RequestModel):
     """An account to be created."""
 
-    name: Annotated[str, Field(max_length=100)]
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     """The name to sign in with, in lower case."""
     role: _Role
     """What the person may do: `viewer` reads, `editor` also uploads, changes and imports, `admin` may do everything."""
@@ -94,8 +103,7 @@ class Accounts:
     )
     async def create(self, body: NewAccount) -> AccountOut:
         """Create an account, which can sign in within a second."""
-        name, password = account_name(body.name), _checked(body.name, body.password)
-        account = await to_thread.run_sync(new_account, name, body.role, password)
+        account = await to_thread.run_sync(new_account, body.name, body.role, _checked(body.name, body.password))
         if not await self.accounts.add(account):
             raise AccountExists
         return AccountOut.model_validate(account)
@@ -104,10 +112,9 @@ class Accounts:
     async def change(self, name: str, body: AccountChanges) -> AccountOut:
         """Change the role or the password. All sessions of the account end within a second."""
         name, password = account_name(name), _checked(name, body.password)
-        if body.role is None and password is None:
-            raise BadRequest("Nothing is to be changed: expected a role or a password.")
         digest = None if password is None else await to_thread.run_sync(hash_password, password)
-        await self.accounts.change(name, role=body.role, password=digest)
+        if body.role is not None or digest is not None:
+            await self.accounts.change(name, role=body.role, password=digest)
         found = next((account for account in await self.accounts.all() if account.name == name), None)
         if found is None:
             raise AccountNotFound
@@ -128,12 +135,9 @@ def _checked(name: str, secret: SecretStr | None) -> str | None:
     """Return a password for an account.
 
     Raises:
-        BadRequest: no account can have this name or this password.
+        BadRequest: the account cannot have this password.
     """
     password = None if secret is None else secret.get_secret_value()
-    mistake = name_mistake(account_name(name))
-    if password is not None:
-        mistake = mistake or password_mistake(account_name(name), password)
-    if mistake:
+    if password is not None and (mistake := password_mistake(name, password)):
         raise BadRequest(mistake)
     return password

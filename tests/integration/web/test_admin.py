@@ -382,12 +382,13 @@ async def test_the_api_accepts_a_session_with_its_token(rig: Rig) -> None:
 
 
 async def test_accounts_are_managed_by_the_api(rig: Rig) -> None:
-    browser, jack = Browser(rig.app), {"name": "Jack", "role": "editor", "password": PASSWORD}
+    browser, jack = Browser(rig.app), {"name": "jack", "role": "editor", "password": PASSWORD}
     assert (await browser.ask("POST", "/api/accounts", ADMIN, json=jack)).json()["name"] == "jack"
     for new, status in (
         (jack, 409),
         ({**jack, "name": "a b"}, 400),
         ({**jack, "password": "short"}, 400),
+        ({**jack, "name": "jack@example.com", "password": "Jack@example.com"}, 400),
         ({**jack, "role": "king"}, 400),
         ({**jack, "name": "joe", "password": None}, 201),
     ):
@@ -403,7 +404,7 @@ async def test_accounts_are_managed_by_the_api(rig: Rig) -> None:
     assert (await browser.ask("PATCH", "/api/accounts/jack", ADMIN, json={"password": NEW})).status_code == 200
     await rig.accounts.refresh()
     assert (await person.login("jack", NEW)).status_code == 303
-    assert (await browser.ask("PATCH", "/api/accounts/jack", ADMIN, json={})).status_code == 400
+    assert (await browser.ask("PATCH", "/api/accounts/jack", ADMIN, json={})).status_code == 200
     assert (await browser.ask("DELETE", "/api/accounts/jack", ADMIN)).json() == {"name": "jack"}
     for method in ("DELETE", "PATCH"):
         body: dict[str, Any] = {"json": {"role": "viewer"}} if method == "PATCH" else {}
@@ -411,7 +412,7 @@ async def test_accounts_are_managed_by_the_api(rig: Rig) -> None:
     await rig.accounts.refresh()
     assert not await person.signed_in()
     entries = await rig.audited()
-    calls = ["create", "create", "change", "change", "remove"]
+    calls = ["create", "create", "change", "change", "change", "remove"]
     assert [entry.action for entry in entries if entry.actor == "admin"] == [f"accounts_{one}" for one in calls]
     assert not any(PASSWORD in str(entry) or NEW in str(entry) for entry in entries)
 
