@@ -11,7 +11,7 @@ import itertools
 import posixpath
 import re
 import unicodedata
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -244,6 +244,16 @@ def tags_of(image_id: str, preset: str | None) -> tuple[str, ...]:
 _EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adjusted, X-Image-Ignored, X-Request-Id"
 
 
+def with_one_vary(headers: RawHeaders, more: RawHeaders) -> tuple[RawHeaders, RawHeaders]:
+    """Return headers and further ones with at most one Vary: nginx before 1.23 regards only the last one."""
+    if not any(name == b"vary" for name, _ in more) or not any(name == b"vary" for name, _ in headers):
+        return headers, more
+    values = b", ".join(value for name, value in (*headers, *more) if name == b"vary")
+    merged = b", ".join(dict.fromkeys(values.split(b", ")))
+    rest = [[header for header in some if header[0] != b"vary"] for some in (headers, more)]
+    return rest[0], [*rest[1], (b"vary", merged)]
+
+
 @dataclass(frozen=True, slots=True)
 class Cors:
     """The web origins whose scripts may read pictures. An `<img>` needs no permission."""
@@ -255,7 +265,8 @@ class Cors:
     @property
     def uniform(self) -> bool:
         """Whether the response is the same with and without Origin."""
-        return self.origins == () or "*" in self.origins
+        empty = isinstance(self.origins, Sized) and not len(self.origins)
+        return empty or "*" in self.origins
 
     def headers(self, origin: str | None) -> RawHeaders:
         """Return the headers of an ordinary response; for `*` they do not depend on Origin."""

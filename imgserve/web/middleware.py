@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imgserve.access.abuse import AbuseWatch, Finished
 from imgserve.errors import BadHost, BadRequest, Forbidden, ImgserveError, MethodNotAllowed, NotFound
-from imgserve.http.headers import RawHeaders, check_host
+from imgserve.http.headers import RawHeaders, check_host, with_one_vary
 from imgserve.http.problem import problem
 from imgserve.metrics import LATENCY, Metrics
 from imgserve.web.access_log import AccessLog
@@ -273,7 +273,8 @@ class RequestMiddleware:
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                message["headers"] = [*message["headers"], *record.extra_headers, tail]
+                headers, more = with_one_vary(message["headers"], record.extra_headers)
+                message["headers"] = [*headers, *more, tail]
             elif head:
                 message = {**message, "body": b""}
             else:

@@ -23,6 +23,7 @@ from imgserve.http.headers import (
     file_name_for,
     quoted_id,
     tags_of,
+    with_one_vary,
 )
 from imgserve.images.locate import CachedStat
 from imgserve.images.resolve import RenditionRequest
@@ -357,15 +358,16 @@ class HotTable:
                 for oldest in list(islice(self._entries, _MOST // 8)):
                     del self._entries[oldest]
             start, modified = f'"{response.validators.key}-'.encode(), response.validators.modified
-            stable = lines([*response.shared_headers(None, settled=True), *place.headers])
+            shared, more = with_one_vary(response.shared_headers(None, settled=True), place.headers)
+            stable = lines([*shared, *more])
             key = response.request.key
             entry = HotEntry(response, key, stats, place.admits, place.site, start, modified, stable, None)
             self._entries[index] = entry
         entry.stats, entry.admits = stats, place.admits
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
             size, etag = len(rendition.data), response.validators.etag(rendition).encode()
-            before = lines(response.headers(rendition, settled=True))
-            length = b"content-length: %d\r\n" % size + lines(place.headers)
+            headers, more = with_one_vary(response.headers(rendition, settled=True), place.headers)
+            before, length = lines(headers), b"content-length: %d\r\n" % size + lines(more)
             entry.picture = PictureHead(rendition.crc32, size, rendition.notes, etag, before, length)
 
     def _class_of(self, accept: bytes) -> AcceptClass:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imgserve.http.headers import Cors
+from imgserve.http.headers import Cors, RawHeaders, with_one_vary
 
 PAGE = "https://shop.example"
 
@@ -60,3 +60,22 @@ def test_an_answer_is_uniform_where_every_origin_gets_the_same(origins: tuple[st
     cors = Cors(origins)
     assert cors.uniform is uniform
     assert (cors.headers(None) == cors.headers("https://a.example")) is uniform
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([], [], ([], [])),
+        ([(b"vary", b"Accept")], [(b"a", b"b")], ([(b"vary", b"Accept")], [(b"a", b"b")])),
+        ([], [(b"vary", b"Origin")], ([], [(b"vary", b"Origin")])),
+        (
+            [(b"vary", b"Accept, Origin"), (b"etag", b"x")],
+            [(b"a", b"b"), (b"vary", b"Origin")],
+            ([(b"etag", b"x")], [(b"a", b"b"), (b"vary", b"Accept, Origin")]),
+        ),
+    ],
+)
+def test_a_response_has_one_vary(
+    first: RawHeaders, second: RawHeaders, expected: tuple[RawHeaders, RawHeaders]
+) -> None:
+    assert with_one_vary(first, second) == expected
