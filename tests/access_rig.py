@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -60,6 +61,7 @@ def access_of(
     metrics: Metrics | None = None,
     sites: Sites = OPEN,
     keys: ApiKeys | None = None,
+    replaced_in: Path | None = None,
 ) -> Access:
     """Return a check that accepts KEY, unless another hash is passed."""
     metrics = metrics or Metrics(CollectorRegistry())
@@ -70,4 +72,5 @@ def access_of(
         sites=sites,
         ring=KeyRing(keys or KeysInMemory(), folders),
         limiter=RateLimiter(None, metrics),
+        replaced_in=replaced_in,
     )

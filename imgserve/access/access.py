@@ -154,7 +154,9 @@ class Access:
         if not self._domains[site.name](fields.get(b"referer", b""), fields.get(b"origin", b""), host):
             if not rules.hotlink_image:
                 raise DomainDenied
-            return Grant(rules.hotlink_image, request.query, site=site.name, hotlinked=True, domains=True)
+            # A URL that would need a permission decides nothing, not even a size.
+            query = request.query if rules.require == "nothing" else b""
+            return Grant(rules.hotlink_image, query, rules.query, site.name, hotlinked=True, domains=True)
         query, key = _without_key(request.query), request.key
         if rules.key_in_url and (named := _key_in(request.query)) is not None:
             if key is not None and key != named:
@@ -187,6 +189,16 @@ class Access:
             domains=rules.domains is not None,
             same_site=rules.domains is not None and not _names_page(fields),
         )
+
+    def extends(self, grant: Grant, image_id: str) -> bool:
+        """Return whether a permission holds for the image that a URL turned out to mean.
+
+        This may have another extension than the URL, be the folder of a preset's name, or have been moved.
+        """
+        if self.sites.by_folder(image_id) is not self.sites.by_folder(grant.image_id):
+            return False
+        caller = grant.caller
+        return caller is None or caller.covers(image_id) or not caller.covers(grant.image_id)
 
     async def count_call(self, caller: Caller, scope: Scope, address: str) -> None:
         """Count a permitted call of the API, which may be an upload.
@@ -285,7 +297,10 @@ class Access:
 
     def _is(self, caller: Caller, digest: str) -> bool:
         """Return whether a key still opens the same."""
-        return self.digest == digest if caller is ADMIN else self.ring.find(digest) == caller
+        if caller is not ADMIN:
+            return self.ring.find(digest) == caller
+        self._read_replaced()
+        return self.digest == digest
 
     def _explanation(self, site: Site, request: ImageRequest) -> dict[str, str]:
         return {"signed_text": canonical_text(request.raw_path, request.query)} if site.rules.explain else {}

@@ -1,5 +1,6 @@
 """Sites: the rules for image URLs by host name and image id."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -62,13 +63,13 @@ class Sites:
     default: Site
     others: tuple[Site, ...] = ()
     _hosts: Mapping[str, Site] = field(init=False)
-    _folders: tuple[Site, ...] = field(init=False)
+    _folders: tuple[tuple[str, Site], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Index the sites, the longest folder first, because it is the most specific one."""
         object.__setattr__(self, "_hosts", {host: site for site in self.others for host in site.hosts})
-        folders = sorted((site for site in self.others if site.folder), key=lambda site: -len(site.folder))
-        object.__setattr__(self, "_folders", tuple(folders))
+        folders = ((_composed(site.folder), site) for site in self.others if site.folder)
+        object.__setattr__(self, "_folders", tuple(sorted(folders, key=lambda one: -len(one[0]))))
 
     def __iter__(self) -> Iterator[Site]:
         """Iterate over all sites."""
@@ -94,13 +95,23 @@ class Sites:
         """
         named = self.by_host(host)
         image_id = named.folder + path if named is not None else path
-        for site in self._folders:
-            if image_id.startswith(site.folder):
-                return site, image_id
-        return named or self.default, image_id
+        return self.by_folder(image_id) or named or self.default, image_id
+
+    def by_folder(self, image_id: str) -> Site | None:
+        """Return the site whose folder contains an image, or None.
+
+        A name also finds the file that differs from it only in Unicode normalization, so the folder's name is compared
+        alike.
+        """
+        composed = _composed(image_id) if self._folders else image_id
+        return next((site for folder, site in self._folders if composed.startswith(folder)), None)
 
     def path(self, host: bytes, image_id: str) -> str | None:
         """Return the path of an image on a host, or None if the host has other images."""
         named = self.by_host(host)
         folder = "" if named is None else named.folder
         return image_id.removeprefix(folder) if image_id.startswith(folder) else None
+
+
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -60,7 +60,7 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
-        (b"cache-control", cache_control(response.policy(_FALLBACK_AGE)).encode()),
+        (b"cache-control", cache_control(response.delivery.soon(_FALLBACK_AGE)).encode()),
         *picture_headers(
             rendition, disposition, (*response.request.query.notes, note), same_site=response.delivery.same_site
         ),
@@ -161,8 +161,8 @@ class ImageEndpoint:
         record.extra_headers += cors.headers(origin)
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
+        call = await self._admit(scope, fields, cors, record)
         try:
-            call = await self._admit(scope, fields, cors, record)
             if requests_original(call.grant.query):
                 record.outcome = "original"
                 original = await self._originals.response(scope, call.grant, call.delivery)
@@ -170,12 +170,14 @@ class ImageEndpoint:
             else:
                 await self._respond(record, call, receive, send)
         except ImageNotFound:
-            moved = await self._resolver.moved(record.image_id) if record.image_id else None
-            path = None if moved is None else self._access.sites.path(fields.get(b"host", b""), moved)
+            moved = await self._resolver.moved(call.grant.image_id)
+            if moved is None or not self._access.extends(call.grant, moved):
+                raise
+            path = self._access.sites.path(fields.get(b"host", b""), moved)
             if path is None:
                 raise
             record.outcome = "moved"
-            await send_moved(send, scope, path, self._options)
+            await send_moved(send, scope, path, self._options, call.delivery)
 
     async def _respond(self, record: RequestRecord, call: "_Call", receive: Receive, send: Send) -> None:
         scope = call.scope
@@ -240,6 +242,9 @@ class ImageEndpoint:
         request, stats = await self._resolver.resolve(
             grant.image_id, grant.query, accept_class(call.accept), grant.settings
         )
+        image_id = request.original.image_id
+        if image_id != grant.image_id and not self._access.extends(grant, image_id):
+            raise ImageNotFound
         # By identity, which is cheap: the resolver returns the same request for the same URL and original.
         index, date = (id(request), call.delivery), date_of(call.scope)
         response = self._responses.get(index)

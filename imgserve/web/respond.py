@@ -89,6 +89,10 @@ class Delivery:
     same_site: bool = False
     """Whether only pages of the same site may embed the picture."""
 
+    def soon(self, max_age: int) -> CachePolicy:
+        """Return the policy of a response that changes soon."""
+        return CachePolicy(min(max_age, self.policy.max_age), scope=self.policy.scope)
+
 
 @dataclass(frozen=True, slots=True)
 class UrlOptions:
@@ -123,14 +127,10 @@ class ImageResponse:
         modified, actual = self.validators.modified, max(0, self.request.original.modified_ns // 1_000_000_000)
         return modified <= date and (modified == actual or date < actual)
 
-    def policy(self, max_age: int) -> CachePolicy:
-        """Return the policy of a response that changes soon."""
-        return CachePolicy(min(max_age, self.delivery.policy.max_age), scope=self.delivery.policy.scope)
-
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 and a 304; no cache may store a picture of an original that may still change."""
         tagged = [] if etag is None else [(b"etag", etag.encode("latin-1"))]
-        stable = self.stable if settled else stable_headers(self.validators, self.policy(0), self.vary)
+        stable = self.stable if settled else stable_headers(self.validators, self.delivery.soon(0), self.vary)
         return [*tagged, *stable, *self.tags]
 
     def headers(self, rendition: Rendition, *, settled: bool) -> RawHeaders:
@@ -190,15 +190,16 @@ def picture_headers(
     return headers
 
 
-async def send_moved(send: Send, scope: Scope, path: str, options: UrlOptions) -> None:
-    """Redirect to the path of a moved image, with the query of the request."""
+async def send_moved(send: Send, scope: Scope, path: str, options: UrlOptions, delivery: Delivery) -> None:
+    """Redirect to the path of a moved image, with the query of the request; caches store it as they do the picture."""
     location = f"{scope.get('root_path', '')}{options.prefix}/{quoted_id(path)}"
     if query := scope["query_string"]:
         location += f"?{quote(query, safe=_QUERY_CHARACTERS)}"
     headers = [
         (b"location", location.encode()),
-        (b"cache-control", cache_control(CachePolicy(max_age=options.moved_max_age)).encode()),
+        (b"cache-control", cache_control(delivery.soon(options.moved_max_age)).encode()),
         (b"content-length", b"0"),
+        *([(b"vary", ", ".join(delivery.vary).encode())] if delivery.vary else []),
     ]
     await send_response(send, 308, headers)
 

@@ -16,7 +16,7 @@ from tests.servers import Server, server, settled, until
 
 ADMIN = "an-admin-key-for-tests"
 SECRET, OLD_SECRET, SHOP_SECRET = "a-secret-of-signatures", "an-old-secret-of-signatures", "the-secret-of-the-shop"
-FOLDERS = ("public", "signed", "keyed", "either", "pages", "hotlinks", "shop", "few", "metered")
+FOLDERS = ("public", "signed", "keyed", "either", "pages", "hotlinks", "shop", "few", "metered", "guarded", "café")
 CONFIG = {
     "access": {"admin_key": ADMIN},
     "signing": {"secrets": [SECRET, OLD_SECRET]},
@@ -29,7 +29,7 @@ CONFIG = {
         "pages": {"folder": "pages", "rules": {"allow_domains": ["*.blog.example"], "allow_no_referer": False}},
         "hotlinks": {
             "folder": "hotlinks",
-            "rules": {"allow_domains": ["blog.example"], "hotlink_image": "public/a.png"},
+            "rules": {"allow_domains": ["blog.example"], "hotlink_image": "public/a.png", "sizes": [10, 20]},
         },
         "shop": {
             "folder": "shop",
@@ -40,6 +40,11 @@ CONFIG = {
         },
         "few": {"folder": "few", "rules": {"presets_only": True}},
         "metered": {"folder": "metered", "rates": {"new_per_image": "3/hour"}},
+        "guarded": {
+            "folder": "guarded",
+            "rules": {"require": "signature", "allow_domains": ["blog.example"], "hotlink_image": "public/a.png"},
+        },
+        "coffee": {"folder": "café", "rules": {"require": "signature"}},
     },
 }
 BLOG, EVIL = "https://www.blog.example/post", "https://evil.example/"
@@ -77,6 +82,7 @@ def keys(served: Server) -> Mapping[str, str]:
         "uploader": created(served, "uploader", "upload"),
         "manager": created(served, "manager", "read", "manage"),
         "keyed": created(served, "keyed", "read", prefixes=["keyed/"]),
+        "one": created(served, "one", "read", prefixes=["keyed/a.jpg"]),
         "shop": created(served, "shop", "read", "upload", "manage", site="shop"),
         "card": created(served, "card", "read", presets=["card"]),
     }
@@ -134,6 +140,9 @@ DECISIONS: list[tuple[str, dict[str, str], int]] = [
     ("/img/keyed/a.png?w=10", {"X-API-Key": "uploader"}, 403),
     ("/img/keyed/a.png?w=10", {"X-API-Key": "shop"}, 403),
     ("/img/keyed/a.png?w=10", {"X-API-Key": "admin"}, 200),
+    ("/img/keyed/a.jpg?w=10", {"X-API-Key": "reader"}, 200),
+    ("/img/keyed/a.jpg?w=10", {"X-API-Key": "one"}, 404),
+    ("/img/keyed/a.jpg/card", {"X-API-Key": "one"}, 404),
     ("/img/keyed/a.png?w=10&key=KEY:reader", {}, 200),
     ("/img/keyed/a.png?w=10&key=KEY:wrong", {}, 401),
     ("/img/keyed/a.png?w=10&key=KEY:reader", {"X-API-Key": "admin"}, 400),
@@ -159,6 +168,9 @@ DECISIONS: list[tuple[str, dict[str, str], int]] = [
     (signed("/img/a.png?w=10", SHOP_SECRET), {}, 403),
     (signed("/img/a.png?w=10"), {}, 404),
     ("/img/public/a.png?w=10", {"Host": "img.shop.example"}, 403),
+    ("/img/caf%C3%A9/a.png?w=10", {}, 403),
+    ("/img/cafe%CC%81/a.png?w=10", {}, 403),
+    (signed("/img/cafe%CC%81/a.png?w=10"), {}, 200),
     ("/img/few/a.png?w=10", {}, 400),
     ("/img/few/a.png?preset=card", {}, 200),
     ("/img/few/a.png?preset=card&w=10", {}, 400),
@@ -240,6 +252,36 @@ def test_a_hotlinked_page_receives_the_other_picture(served: Server) -> None:
     assert set(map(int, shown)) == {other}
 
 
+def test_a_hotlinked_page_requests_no_more_than_the_site_allows(served: Server) -> None:
+    whole = status(served, "GET", "/img/public/a.png", {})[1]["width"]
+    assert status(served, "GET", "/img/hotlinks/a.png?w=13", {"Referer": EVIL})[1]["width"] == "20"
+    assert status(served, "GET", "/img/guarded/a.png?w=13", {"Referer": EVIL})[1]["width"] == whole
+
+
+def test_a_redirect_to_a_moved_picture_is_for_those_who_may_see_it(served: Server, keys: Mapping[str, str]) -> None:
+    def move(old: str, new: str) -> None:
+        picture, put = encoded(quarters(80, 30), "png"), {"x-api-key": ADMIN, "content-type": "image/png"}
+        assert served.client.put(f"{served.base_url}/api/images/{old}", content=picture, headers=put).is_success
+        answer = served.client.post(f"{served.base_url}/api/move/{old}", json={"to": new}, headers={"x-api-key": ADMIN})
+        assert answer.is_success, answer.text
+
+    move("keyed/old.png", "keyed/new.png")
+    move("keyed/gone.png", "signed/gone.png")
+    inside, outside = "/img/keyed/old.png?w=10", "/img/keyed/gone.png?w=10"
+    sent = {"X-API-Key": keys["keyed"]}
+    code, fields = status(served, "GET", inside, sent)
+    assert (code, fields["location"], fields["cache-control"]) == (
+        308,
+        "/img/keyed/new.png?w=10",
+        "private, max-age=10",
+    )
+    assert status(served, "GET", inside, {})[0] == 401
+    assert status(served, "GET", outside, sent)[0] == 404
+    assert status(served, "GET", "/api/images/keyed/old.png", sent)[0] == 308
+    assert status(served, "GET", "/api/images/keyed/gone.png", sent)[0] == 404
+    assert status(served, "GET", "/api/images/keyed/gone.png", {"X-API-Key": keys["reader"]})[0] == 308
+
+
 def test_a_site_has_its_own_presets(served: Server) -> None:
     target = signed("/img/a.png?preset=card", SHOP_SECRET)
     assert status(served, "GET", target, {"Host": "img.shop.example"})[1]["width"] == "25"
@@ -264,15 +306,13 @@ def test_a_signature_ends_in_every_tier(served: Server) -> None:
 @pytest.mark.alone
 def test_a_revoked_key_is_rejected_by_all_processes_within_a_second(served: Server) -> None:
     key = created(served, "soon revoked", "read")
-    sent = {"X-API-Key": key["key"]}
-    for _ in range(6):
-        assert status(served, "GET", "/img/keyed/a.png?w=16", sent)[0] == 200
-        assert status(served, "GET", "/api/images", sent)[0] == 200
+    sent, targets = {"X-API-Key": key["key"]}, ("/img/keyed/a.png?w=16", "/api/images") * 6
+    until(lambda: {status(served, "GET", target, sent)[0] for target in targets} == {200})
     assert status(served, "DELETE", f"/api/keys/{key['id']}", {"X-API-Key": ADMIN})[0] == 200
     revoked = time.monotonic()
     until(lambda: status(served, "GET", "/img/keyed/a.png?w=16", sent)[0] == 401, 1)
     time.sleep(max(0.0, revoked + 1 - time.monotonic()))
-    assert {status(served, "GET", target, sent)[0] for target in ("/img/keyed/a.png?w=16", "/api/images") * 6} == {401}
+    assert {status(served, "GET", target, sent)[0] for target in targets} == {401}
 
 
 def test_new_renditions_of_an_image_have_a_limit_and_cached_ones_have_none(served: Server) -> None:

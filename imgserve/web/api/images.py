@@ -321,7 +321,8 @@ class Records:
     async def get(self, image_id: str, call: Call) -> Reply | Response:
         """Return the record of an image."""
         record = await self.images.get(image_id)
-        if record is None and (target := await self.ingest.moved_to(image_id)):
+        target = await self.ingest.moved_to(image_id) if record is None else None
+        if target and call.caller.covers(target):
             return redirect(call.request.scope, f"/api/images/{quoted_id(target)}")
         if record is None and (response := moved(call.request.scope)):
             return response
