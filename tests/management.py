@@ -38,9 +38,9 @@ class Api:
         return record
 
     def found(self, image_id: str) -> dict[str, Any] | None:
-        """Read the record of an image, if it is there."""
+        """Read the record of an image, if it is there and not only moved from there."""
         answer = self.ask("GET", f"/api/images/{quote(image_id)}")
-        assert answer.status_code in {200, 404}, answer.text
+        assert answer.status_code in {200, 308, 404}, answer.text
         return answer.json() if answer.status_code == httpx2.codes.OK else None
 
     def ids(self, query: str) -> list[str]:
