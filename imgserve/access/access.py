@@ -206,10 +206,13 @@ class Access:
         Raises:
             RateLimited: the caller has sent too many.
         """
-        kinds = (Kind.API, Kind.UPLOADS) if scope is Scope.UPLOAD else (Kind.API,)
-        for kind in kinds:
-            if rates := self._call_rates.get(kind):
-                await self.limiter.spend(kind, client_subject(address, caller.name), rates)
+        await self._count(Kind.API, caller, address)
+        if scope is Scope.UPLOAD:
+            await self.count_upload(caller, address)
+
+    async def count_upload(self, caller: Caller, address: str) -> None:
+        """Count an uploaded image; a call with several counts the first one itself. Raises as `count_call` does."""
+        await self._count(Kind.UPLOADS, caller, address)
 
     async def count_new(self, grant: Grant, address: str) -> None:
         """Count a picture that has to be rendered; those of signed URLs and of keys that manage images are not counted.
@@ -223,6 +226,10 @@ class Access:
         client = client_subject(address, None if grant.caller is None else grant.caller.name)
         await self.limiter.spend(Kind.NEW_PER_CLIENT, client, rules.new_per_client)
         await self.limiter.spend(Kind.NEW_PER_IMAGE, grant.image_id, rules.new_per_image)
+
+    async def _count(self, kind: Kind, caller: Caller, address: str) -> None:
+        if rates := self._call_rates.get(kind):
+            await self.limiter.spend(kind, client_subject(address, caller.name), rates)
 
     async def _identify(self, digest: str) -> Caller | None:
         """Return the holder of the key with a hash, in constant time, or None if it is not valid."""

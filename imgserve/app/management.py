@@ -202,6 +202,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
     receiving = UploadReceiver(parts.originals, management.downloader, max_bytes=config.limits.original_bytes)
     endpoints = (
         Uploads(
+            access,
             ingest,
             preconditions,
             receiving,

@@ -20,7 +20,7 @@ FOLDERS = ("public", "signed", "keyed", "either", "pages", "hotlinks", "shop", "
 CONFIG = {
     "access": {"admin_key": ADMIN},
     "signing": {"secrets": [SECRET, OLD_SECRET]},
-    "rates": {"new_per_client": "1000/minute"},
+    "rates": {"new_per_client": "1000/minute", "uploads": "5/hour"},
     "presets": {"card": {"width": 20}, "other": {"width": 30}},
     "sites": {
         "signed": {"folder": "signed", "rules": {"require": "signature"}},
@@ -211,6 +211,48 @@ def test_each_request_is_decided_alike_on_every_path(
     assert [code for code, _ in answers] == [expected] * 4
 
 
+SPELLINGS = (
+    "/img//{0}/a.png",
+    "/img/./{0}/a.png",
+    "/img/public/../{0}/a.png",
+    "/img/public/%2e%2e/{0}/a.png",
+    "/img/public%2F..%2F{0}%2Fa.png",
+    "/img/{0}%2Fa.png",
+    "/img/{0}%252Fa.png",
+    "/img/{0}//a.png",
+    "/img/{0}/./a.png",
+    "/img/{0}%5Ca.png",
+    "/img/{0}%00/a.png",
+    "/img/{0}/a.png/",
+    "/img/{0}/a.png/card",
+    "/img/{0}/a.jpg",
+    "/img/{0}/a.webp/card",
+    "/img/{1}/a.png",
+    "/img/%2{2}{0}/a.png",
+    "/%69mg/{0}/a.png",
+    "/IMG/{0}/a.png",
+    "/img%2F{0}/a.png",
+    "/{0}/a.png",
+    "http://other.example/img/{0}/a.png",
+    "/img/{0}/a.png?w=10&w=10",
+    "/img/{0}/a.png?signature=&signature=",
+    "/img/{0}/a.png?expires=9999999999",
+    "/img/{0}/a.png?%73ignature=" + "0" * 64,
+    "/img/{0}/a.png?key=&key=",
+    "/img/{0}/a.png?format=original",
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("name", ["signed", "keyed"])
+def test_no_spelling_of_a_url_is_a_way_around_the_rules(served: Server, spelling: str, name: str) -> None:
+    hidden = "".join(f"%{ord(letter):02x}" for letter in name)
+    target = spelling.format(name, hidden, "F")
+    for method in ("GET", "HEAD"):
+        assert status(served, method, target, {})[0] in {400, 401, 403, 404}
+    assert status(served, "GET", target, {"If-None-Match": "*"})[0] in {400, 401, 403, 404}
+
+
 def test_decisions_do_not_depend_on_what_was_cached_for_others(served: Server, keys: Mapping[str, str]) -> None:
     for _ in range(2):
         for target, headers, expected in DECISIONS:
@@ -321,6 +363,24 @@ def test_new_renditions_of_an_image_have_a_limit_and_cached_ones_have_none(serve
     assert int(answers[-1][1]["retry-after"]) > 0
     assert {status(served, "GET", f"/img/metered/a.png?w={width}", {})[0] for width in (10, 11, 12) * 4} == {200}
     assert status(served, "GET", signed("/img/metered/a.png?w=16"), {})[0] == 200
+
+
+def test_each_image_of_an_upload_counts(served: Server) -> None:
+    key = created(served, "sender", "upload", prefixes=["sent/"])["key"]
+
+    results = list[int]()
+
+    def is_answered() -> bool:
+        """Send the files, and return whether the key is known already."""
+        files = [("file", (f"{number}.png", encoded(quarters(10 + number, 9), "png"))) for number in range(7)]
+        answer = served.client.post(
+            served.base_url + "/api/images", data={"folder": "sent"}, files=files, headers={"x-api-key": key}
+        )
+        results.extend(one["status"] for one in answer.json().get("results", []))
+        return bool(results)
+
+    until(is_answered)
+    assert results == [201] * 5 + [429] * 2
 
 
 def test_a_key_is_shown_once_and_stored_as_a_hash(served: Server, folder: Path) -> None:

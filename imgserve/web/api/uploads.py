@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 from starlette.requests import Request
 
+from imgserve.access.access import Access
 from imgserve.access.keys import Caller, Scope
 from imgserve.errors import (
     AddressRefused,
@@ -187,6 +188,7 @@ class UploadLimits:
 class Uploads:
     """Endpoints of uploads."""
 
+    access: Access
     ingest: IngestService
     preconditions: Preconditions
     receiving: UploadReceiver
@@ -290,7 +292,7 @@ class Uploads:
             if placed.id is not None:
                 raise BadRequest("id: expected one file, since an id names one image; use folder for several")
             uploads = [(file.name, partial(self._accept, file, placed, caller)) for file in files]
-            return await self._several(request, uploads)
+            return await self._several(request, caller, uploads)
 
     async def _create_fetched(self, request: Request, caller: Caller) -> Reply:
         value, _ = await json_value(request)
@@ -299,15 +301,17 @@ class Uploads:
         items = validated(Addresses, value).items
         if len(items) > self.limits.files:
             raise BadRequest(f"items: expected at most {self.limits.files}")
-        return await self._several(request, [(item.url, partial(self._fetch, item, caller)) for item in items])
+        return await self._several(request, caller, [(item.url, partial(self._fetch, item, caller)) for item in items])
 
     async def _several(
-        self, request: Request, uploads: Iterable[tuple[str, Callable[[], Awaitable[Accepted]]]]
+        self, request: Request, caller: Caller, uploads: Iterable[tuple[str, Callable[[], Awaitable[Accepted]]]]
     ) -> Reply:
         """Do several uploads one after the other and reply with the result of each."""
         results = list[TakenFile | RefusedFile]()
-        for name, upload in uploads:
+        for number, (name, upload) in enumerate(uploads):
             try:
+                if number:
+                    await self.access.count_upload(caller, request.client.host if request.client else "")
                 accepted = await upload()
             except ImgserveError as error:
                 results.append(RefusedFile(status=error.status, name=name, problem=error_within(error, request)))

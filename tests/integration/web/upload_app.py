@@ -27,6 +27,7 @@ from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run
 from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.uploads import UploadLimits, Uploads
+from tests.access_rig import access_of
 from tests.api_frame import api_of, served
 
 
@@ -60,6 +61,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
     preconditions = Preconditions(catalog.images)
     records = Records(catalog.images, catalog.search, ingest, preconditions, prefix="/img")
     uploads = Uploads(
+        access_of(metrics=metrics),
         ingest,
         preconditions,
         UploadReceiver(originals, downloader, max_bytes=max_bytes),
