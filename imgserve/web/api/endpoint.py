@@ -121,6 +121,11 @@ class Endpoint(endpoint):
     takes_call: bool
 
     @property
+    def repeatable(self) -> bool:
+        """Whether a request with an `Idempotency-Key` is done once, and its response stored."""
+        return self.method == "POST" and not self.secret
+
+    @property
     def name(self) -> str:
         """The unique operation id."""
         return f"{self.call.__qualname__.partition('.')[0].lower()}_{self.call.__name__}"

@@ -167,14 +167,14 @@ def _operation(one: Endpoint, references: References) -> Document:
         required = schema.get("required", [])
         parameters += [_parameter(name, dict(field), required) for name, field in schema["properties"].items()]
     parameters += [{"name": name, "in": "header", **field} for name, field in _headers(one.headers).items()]
-    parameters += [_KEY_HEADER] if one.method == "POST" else []
+    parameters += [_KEY_HEADER] if one.repeatable else []
     if parameters:
         operation["parameters"] = parameters
     if body := _body(one, references):
         operation["requestBody"] = body
     answers = {str(status): _answer(answer, references) for status, answer in one.answers.items()}
     kinds = {*_ALWAYS, *one.errors, *(_OF_BODIES if one.body or one.bodies else ())}
-    kinds |= {IdempotencyConflict} if one.method == "POST" else set()
+    kinds |= {IdempotencyConflict} if one.repeatable else set()
     return operation | {"responses": answers | _errors(kinds, references, answers)}
 
 

@@ -101,7 +101,7 @@ class Api(BaseRoute):
                 raise
             return Reply(result, next(iter(endpoint.answers))) if isinstance(result, BaseModel) else result
 
-        if endpoint.method != "POST" or endpoint.secret or HEADER not in request.headers:
+        if not endpoint.repeatable or HEADER not in request.headers:
             return await work(request)
         read = None if endpoint.bodies else body or b""
         return await once(self._keys, request, caller, read, work)
