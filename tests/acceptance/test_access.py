@@ -84,6 +84,7 @@ def keys(served: Server) -> Mapping[str, str]:
         "keyed": created(served, "keyed", "read", prefixes=["keyed/"]),
         "one": created(served, "one", "read", prefixes=["keyed/a.jpg"]),
         "shop": created(served, "shop", "read", "upload", "manage", site="shop"),
+        "shop admin": created(served, "shop admin", "admin", site="shop"),
         "card": created(served, "card", "read", presets=["card"]),
     }
     return {"admin": ADMIN, "wrong": "img_wrong", **{name: key["key"] for name, key in made.items()}}
@@ -193,6 +194,11 @@ DECISIONS: list[tuple[str, dict[str, str], int]] = [
     ("/api/keys", {"X-API-Key": "manager"}, 403),
     ("/api/keys", {"X-API-Key": "admin"}, 200),
     ("/api/audit", {"X-API-Key": "reader"}, 403),
+    *((target, {"X-API-Key": "shop admin"}, 403) for target in ("/api/keys", "/api/audit", "/api/usage")),
+    ("/api/accounts", {"X-API-Key": "shop admin"}, 403),
+    ("/api/images", {"X-API-Key": "shop admin"}, 200),
+    ("/system-check", {"X-API-Key": "shop admin"}, 403),
+    ("/system-check", {"X-API-Key": "admin"}, 200),
 ]
 
 
