@@ -1,6 +1,7 @@
 """The pool of rendering processes: started, used, recycled and replaced."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -71,12 +72,14 @@ class RenderingProcess:
             RenderCrashed: it ended before it was ready.
             ConfigError: it cannot be confined as the limits require.
         """
-        try:
-            ours, theirs = socket.socketpair()
-            with theirs:
+        with contextlib.ExitStack() as stack:
+            try:
+                ours, theirs = map(stack.enter_context, socket.socketpair())
                 child = await _start_child(theirs.fileno())
-        except OSError as error:
-            raise Unavailable(retry_after=1) from error
+            except OSError as error:
+                raise Unavailable(retry_after=1) from error
+            theirs.close()
+            stack.pop_all()
         process = cls(child, ours)
         try:
             await process._start(limits)

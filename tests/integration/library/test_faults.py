@@ -19,7 +19,7 @@ PAUSE = 1.1
 async def test_while_the_catalog_is_locked_changes_fail_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.library_rig.PATIENCE", 1)
+    monkeypatch.setattr("tests.catalogs.PATIENCE", 1)
     async with open_rig(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite", trash_seconds=60) as rig:
         kept = (await rig.upload(picture(), "a.png")).record
         rig.put("b.png", picture(1))
