@@ -154,7 +154,10 @@ class Config(BaseSettings):
 
     def site_presets(self, site: SiteConfig) -> dict[str, Preset]:
         """Return the parsed presets of a site, by name: the general ones and its own."""
-        own = {name: parse_preset(preset, max_side=self.limits.output_side) for name, preset in site.presets.items()}
+        own = {
+            name.lower(): parse_preset(preset, max_side=self.limits.output_side)
+            for name, preset in site.presets.items()
+        }
         return {**self.plain_presets(), **own}
 
     @field_validator("presets", mode="plain")
@@ -168,6 +171,35 @@ class Config(BaseSettings):
             raise ValidationError.from_exception_data("presets", errors)
         named = {str(name).lower(): preset for name, preset in value.items()}
         return {**SHIPPED, **{name: item if isinstance(item, str) else dict(item) for name, item in named.items()}}
+
+    @field_validator("sites")
+    @classmethod
+    def _check_sites(cls, sites: Mapping[str, SiteConfig], info: ValidationInfo) -> Mapping[str, SiteConfig]:
+        """Return the sites; a host name or a folder of two of them would not say which rules apply."""
+        limits: LimitsConfig | None = info.data.get("limits")
+        side = limits.output_side if limits else MAX_SIDE
+        errors, owners = list[InitErrorDetails](), dict[str, str]()
+        for name, site in sites.items():
+            for error in _mistakes(site.presets, side):
+                errors.append({**error, "loc": (name, "presets", *error.get("loc", ()))})
+            taken = [place for place in site.places if owners.setdefault(place, name) != name]
+            errors += [detail(stated(f"{one} belongs to the site {owners[one]} already"), name) for one in taken]
+        if errors:
+            raise ValidationError.from_exception_data("sites", errors)
+        return sites
+
+    @field_validator("signing")
+    @classmethod
+    def _check_secrets(cls, signing: SigningConfig, info: ValidationInfo) -> SigningConfig:
+        """Return the secrets; without any, no URL that needs a signature could be served."""
+        general, sites = info.data.get("rules"), info.data.get("sites")
+        if general is not None and sites is not None and not signing.secrets:
+            if general.require == "signature":
+                raise stated("rules.require is signature, but there are no secrets")
+            for name, site in sites.items():
+                if site.merged(general).require == "signature" and not site.secrets:
+                    raise stated(f"the site {name} requires signatures, but there are no secrets")
+        return signing
 
     @field_validator("cache")
     @classmethod

@@ -1,5 +1,6 @@
 """The settings of rules for picture URLs, and of sites."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -91,7 +92,7 @@ class SiteConfig(Section):
     """Host names of the site; on these, paths of pictures start in its folder."""
     folder: Annotated[str, AfterValidator(_folder)] = ""
     """The start of its image ids, such as shop; its rules apply to them whatever the host name is."""
-    presets: Any = None
+    presets: Mapping[str, Any] = Field(default_factory=dict)
     """Presets in addition to the general ones, which they may replace."""
     secrets: tuple[SecretStr, ...] = ()
     """Its own secrets of signatures; empty for those of signing.secrets."""
@@ -99,6 +100,11 @@ class SiteConfig(Section):
     """Rules that differ from the general ones."""
     rates: RatesConfig = RatesConfig()
     """Its own new_per_client and new_per_image; the other rates are those of the server."""
+
+    @property
+    def places(self) -> list[str]:
+        """Its host names and its folder."""
+        return [*self.hosts, *([self.folder] if self.folder else [])]
 
     def merged(self, general: RulesConfig) -> RulesConfig:
         """Return the general rules with those that the site sets."""
