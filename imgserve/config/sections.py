@@ -104,21 +104,30 @@ class AccessConfig(Section):
     """Role of people whom the proxy names and who have no account; none lets only those with an account in."""
 
 
-_REDIS = re.compile(r"rediss?://[^\s/]+(/\S*)?|unix:///\S+")
+def _url(pattern: str, described: str) -> AfterValidator:
+    """Return a validator of a URL that may be empty; its error does not repeat it: it may contain a password."""
+
+    def check(text: str) -> str:
+        if text and not re.fullmatch(pattern, text):
+            raise stated(f"expected {described}; the value is not shown, because it may contain a password")
+        return text
+
+    return AfterValidator(check)
 
 
-def _redis(text: str) -> str:
-    """Return a valid URL of Redis; the error does not repeat it, because it may contain a password."""
-    if text and not _REDIS.fullmatch(text):
-        expected = "redis://user:password@host:6379/0, rediss://..., unix:///run/redis.sock, or nothing"
-        raise stated(f"expected {expected}; the value is not shown, because it may contain a password")
-    return text
+_Redis = Annotated[
+    str,
+    _url(
+        r"rediss?://[^\s/]+(/\S*)?|unix:///\S+",
+        "redis://user:password@host:6379/0, rediss://..., unix:///run/redis.sock, or nothing",
+    ),
+]
 
 
 class RatesConfig(Section):
     """Rate limits, as 600/minute or 20/second; 5000/day; empty for none. Responses from a cache never count."""
 
-    storage: Annotated[str, AfterValidator(_redis), Field(repr=False)] = ""
+    storage: Annotated[_Redis, Field(repr=False)] = ""
     """Redis URL, such as redis://host:6379/0, for limits that several nodes share; empty for limits per node."""
     new_per_client: Rates = ""
     """Pictures that a client (key, IPv4 address or IPv6 /64) may request that have to be rendered."""
@@ -132,21 +141,19 @@ class RatesConfig(Section):
     """Requests that a client may send to the API."""
 
 
-_DATABASE = re.compile(r"(sqlite:///|postgres(ql)?://)/*[^/].*")
-
-
-def _database(text: str) -> str:
-    """Return a valid database URL; the error does not repeat it, because it may contain a password."""
-    if text and not _DATABASE.fullmatch(text):
-        expected = "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing"
-        raise stated(f"expected {expected}; the value is not shown, because it may contain a password")
-    return text
+_Database = Annotated[
+    str,
+    _url(
+        r"(sqlite:///|postgres(ql)?://)/*[^/].*",
+        "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing",
+    ),
+]
 
 
 class CatalogConfig(Section):
     """The catalog: records of images."""
 
-    url: Annotated[str, AfterValidator(_database), Field(repr=False)] = ""
+    url: Annotated[_Database, Field(repr=False)] = ""
     """Database URL, sqlite:///file or postgresql://...; empty for a file in the data folder."""
     patience: Annotated[Duration, Field(gt=0, le=60)] = 5.0
     """Maximum time that a change waits for the database; pictures never wait for it."""
