@@ -170,7 +170,8 @@ class Access:
             if verified.expires is not None and verified.expires <= time.time():
                 raise LinkExpired
             signed, query, expires = True, _without_key(verified.query), verified.expires
-        caller = None if key is None else await self._identify(key_digest(key))
+        digest = None if key is None else key_digest(key)
+        caller = None if digest is None else await self._identify(digest)
         if rules.require == "key" or (rules.require == "either" and not signed):
             if caller is None:
                 raise self._rejected("missing" if key is None else "unknown")
@@ -183,7 +184,7 @@ class Access:
             site.name,
             caller,
             exempt,
-            self._guard(site, fields, caller, None if key is None else key_digest(key), expires),
+            self._guard(site, fields, caller, digest, expires),
             expires,
             private=caller is not None,
             domains=rules.domains is not None,
