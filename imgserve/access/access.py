@@ -27,7 +27,7 @@ from imgserve.errors import (
 from imgserve.images.resolve import QuerySettings
 from imgserve.metrics import Metrics
 from imgserve.transform.parse import is_signature, read_pair
-from imgserve.transform.signing import canonical_text, verify
+from imgserve.transform.signing import canonical_text, verify, without
 
 _logger = logging.getLogger(__name__)
 Fields = Mapping[bytes, bytes]
@@ -357,7 +357,7 @@ def _key_in(query: bytes) -> str | None:
 def _without_key(query: bytes) -> bytes:
     if b"key" not in unquote_to_bytes(query).lower():
         return query
-    return b"&".join(part for part in query.split(b"&") if read_pair(part).name != "key")
+    return without(query, lambda pair: pair.name == "key")
 
 
 def _modified(path: Path | None) -> tuple[int, int] | None:

@@ -38,7 +38,7 @@ def canonical_text(path: bytes | str, query: bytes | str = b"") -> str:
     Raises:
         BadTransform: the query is longer than a server accepts.
     """
-    return _text(_bytes(path), split_parts(_without(_bytes(query), is_signature)))
+    return _text(_bytes(path), split_parts(without(_bytes(query), is_signature)))
 
 
 def sign(secret: str, path: bytes | str, query: bytes | str = b"") -> str:
@@ -62,7 +62,7 @@ def signed_url(secret: str, url: str, *, expires: int | None = None) -> str:
         raise ValueError(f"expected a URL or a path that begins with /, but received {quoted(url)}")
     address, mark, fragment = url[host.end() :].partition("#")
     path, _, query = quote(_bytes(address), safe=_URL_CHARACTERS).partition("?")
-    rest = _without(query.encode(), lambda pair: is_signature(pair) or (_is_expiry(pair) and expires is not None))
+    rest = without(query.encode(), lambda pair: is_signature(pair) or (_is_expiry(pair) and expires is not None))
     query = "&".join(filter(None, (rest.decode(), "" if expires is None else f"expires={expires:d}")))
     query = "&".join(filter(None, (query, f"signature={sign(secret, path, query)}")))
     return f"{host[0]}{path}?{query}{mark}{fragment}"
@@ -114,7 +114,7 @@ def _is_expiry(pair: Pair) -> bool:
     return pair.name == "expires"
 
 
-def _without(query: bytes, unwanted: Callable[[Pair], bool]) -> bytes:
+def without(query: bytes, unwanted: Callable[[Pair], bool]) -> bytes:
     """Return a query without some of its pairs, otherwise unchanged."""
     return b"&".join(part for part in query.split(b"&") if not unwanted(read_pair(part)))
 
