@@ -1,14 +1,19 @@
-"""The pictures and the server that the read-only acceptance tests share."""
+"""What acceptance tests share: pictures and a server for those that only read, and a browser."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import pyvips
+from playwright.sync_api import Browser
 
+from tests import browser
+from tests.browser import People
 from tests.pictures import BLUE, GREEN, RED, animation, encoded, noise, quarters
 from tests.servers import Server, server, settled
 
+_FAILED = pytest.StashKey[bool]()
 CONFIG = """
 presets:
   card: {width: 120, height: 90, fit: crop, format: webp}
@@ -59,3 +64,33 @@ def site(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     config.write_text(CONFIG)
     with server(gallery, "--config", config) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Start a browser for the tests of one file."""
+    with browser.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def people(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[People]:
+    """Let people browse; store what they see if the test fails."""
+    found = People(chromium)
+    try:
+        yield found
+        failed = request.node.stash.get(_FAILED, default=False)
+        mistakes = "" if failed else found.mistakes()
+        if failed or mistakes:
+            found.photograph(re.sub(r"[^\w.-]+", "-", request.node.name))
+        assert not mistakes, mistakes
+    finally:
+        found.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note for fixtures whether the test failed."""
+    report = yield
+    item.stash[_FAILED] = report.failed
+    return report
