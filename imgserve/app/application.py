@@ -53,7 +53,7 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog, sites)
     management = build_management(config, parts, data)
     access = build_access(config, parts, sites, data)
-    table = HotTable()
+    table = HotTable(parts.requests.metrics.pictures)
     image = ImageEndpoint(
         access,
         parts.resolver,
@@ -70,10 +70,13 @@ def create_app(config: Config | None = None) -> Starlette:
         ),
         timing_headers=config.http.timing_header,
     )
+    check = functools.partial(_check, parts, management, access)
+    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     ops = Operations(
-        functools.partial(_check, parts, management, access),
-        _collected(parts.metrics),
+        check,
+        _collected(parts.metrics, shared),
         parts.requests.metrics.fold,
+        shared=shared,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
@@ -102,6 +105,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.state.parts = parts
     app.state.management = management
     app.state.access = access
+    app.state.gauges = Gauges(parts.cache, parts.metrics, check, {"cache": config.cache.folder, "data": data})
     app.state.admin = None if config.access.admin == "off" else admin
     app.state.prepare = functools.partial(_prepare, config, data, access)
     app.state.hot_path = HotPath(
@@ -131,7 +135,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             await admin.accounts.refresh()
         async with anyio.create_task_group() as group:
             group.start_soon(restart_on_failure, parts.cache.run)
-            group.start_soon(restart_on_failure, Gauges(parts.cache, parts.metrics).run)
+            group.start_soon(restart_on_failure, app.state.gauges.run)
             management.start(group)
             group.start_soon(restart_on_failure, access.ring.run)
             if parts.requests.abuse is not None:
@@ -187,10 +191,10 @@ def configure_logging(config: Config) -> None:
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-def _collected(metrics: Metrics) -> CollectorRegistry:
-    """Return the registry of /metrics: this process, or the files of all server processes."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+def _collected(metrics: Metrics, shared: str) -> CollectorRegistry:
+    """Return the registry of /metrics: this process, or the files of all server processes in a folder."""
+    if not shared:
         return metrics.registry
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    MultiProcessCollector(registry, shared)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
     return registry

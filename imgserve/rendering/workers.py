@@ -75,10 +75,10 @@ class Admission:
         self, slots: int, *, waiting: int, waiting_megapixels: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Create a queue with so many slots, in which so many pictures and megapixels may wait."""
-        self._slots = slots
+        self.slots = slots
         self._share = max(1, slots - 1)
         """Slots that giants may hold, or background work."""
-        self._max_waiting = waiting
+        self.max_waiting = waiting
         self._max_pixels = round(waiting_megapixels * 1e6)
         self._clock = clock
         self._numbers = itertools.count()
@@ -95,7 +95,7 @@ class Admission:
     @property
     def free(self) -> int:
         """Return the number of free slots."""
-        return self._slots - len(self._inside)
+        return self.slots - len(self._inside)
 
     @property
     def waiting(self) -> int:
@@ -109,7 +109,7 @@ class Admission:
             return self._admit(pixels, background=background)
         count = self._count(background=background)
         # Alone, a picture of any size may wait: otherwise one larger than the bound could never be rendered.
-        if count >= self._max_waiting or (count and self._pixels[background] + pixels > self._max_pixels):
+        if count >= self.max_waiting or (count and self._pixels[background] + pixels > self._max_pixels):
             raise Busy(retry_after=self._retry_after())
         deadline = self._clock() + ALLOWANCE * megapixels
         waiter = _Waiter(deadline, next(self._numbers), pixels, background, asyncio.get_running_loop().create_future())
@@ -169,7 +169,7 @@ class Admission:
         count = self.waiting + len(self._inside)
         pixels = self._pixels[False] + sum(slot.pixels for slot in self._inside)
         pace = self._measured / self._estimated
-        return min(_MAX_RETRY, max(1, math.ceil(pace * _estimate(count, pixels) / self._slots)))
+        return min(_MAX_RETRY, max(1, math.ceil(pace * _estimate(count, pixels) / self.slots)))
 
     def _count(self, *, background: bool) -> int:
         return len(self._lines[background, False]) + len(self._lines[background, True])
@@ -225,6 +225,9 @@ class Workers:
         """Start every process and return the version of their pipeline; raises as `ProcessPool.open` does."""
         pipeline = await self._pool.open()
         self.started = True
+        self._metrics.set_build_info(pipeline)
+        self._metrics.render_slots.set(self._admission.slots)
+        self._metrics.render_queue_limit.set(self._admission.max_waiting)
         return pipeline
 
     async def render(

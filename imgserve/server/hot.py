@@ -93,6 +93,9 @@ class HotPath:
         head = b"%b%b\r\n\r\n" % (head, request_id)
         if body:
             connection.transport.writelines((head, body))
+            tally = entry.tally
+            tally.sent += len(body)
+            tally.original += entry.response.request.original.size
         else:
             connection.transport.write(head)
         connection.server_state.total_requests += 1

@@ -14,9 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-from prometheus_client import multiprocess as shared_metrics
-
 from imgserve.errors import ConfigError
+from imgserve.metrics import remove_process
 from imgserve.server.process import FAILED, STOPPED, AppFactory, ServerOptions, handled_signals, log_to_stderr, serve
 from imgserve.server.sockets import address_of, bind, unbind
 
@@ -114,7 +113,8 @@ class Supervisor:
     def _remove(self, worker: _Worker, folder: str) -> None:
         worker.process.join()
         self._workers.remove(worker)
-        shared_metrics.mark_process_dead(worker.process.pid, folder)  # type: ignore[no-untyped-call]
+        if worker.process.pid is not None:
+            remove_process(folder, worker.process.pid)
         if not self._all_ready and worker.process.exitcode == FAILED:  # the next would fail in the same way
             self._failed = True
             return

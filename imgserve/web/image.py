@@ -201,12 +201,14 @@ class ImageEndpoint:
                 record.outcome = "client_gone"
                 return
             response, stats, served = rendered
+            request = response.request
         record.outcome = served.outcome
         if served.fallback_key is not None:
             await send_fallback(send, response, served, timing_headers=self._timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
+        record.picture = (request.key.extension, request.original.size)
         headers = response.headers(served.rendition, settled=served.settled) + self._timing(served)
         await send_picture(
             send, served.rendition, headers, conditions, response.validators, head=scope["method"] == "HEAD"

@@ -21,7 +21,7 @@ from imgserve.access.abuse import AbuseWatch, Finished
 from imgserve.errors import BadHost, BadRequest, Forbidden, ImgserveError, MethodNotAllowed, NotFound
 from imgserve.http.headers import RawHeaders, check_host, with_one_vary
 from imgserve.http.problem import problem
-from imgserve.metrics import LATENCY, Metrics
+from imgserve.metrics import LATENCY, Metrics, PictureTally
 from imgserve.web.access_log import AccessLog
 from imgserve.web.respond import send_response
 
@@ -52,7 +52,12 @@ class RequestMetrics:
         self._metrics = metrics
         self._labeled: dict[tuple[str, int, str], _Labeled] = {}
         self._batches: dict[QuickOutcome, _Batch] = {outcome: _Batch() for outcome in STATUSES}
+        self._pictures: dict[str, PictureTally] = {}
         self._due = False
+
+    def pictures(self, extension: str) -> PictureTally:
+        """Return where the bytes of whole pictures of a format are counted, for `fold`."""
+        return self._pictures.setdefault(extension, PictureTally())
 
     def count(self, route: str, status: int, outcome: str, seconds: float, sent: int) -> None:
         """Count one request."""
@@ -80,13 +85,18 @@ class RequestMetrics:
             loop.call_later(_FOLD_AFTER, self.fold)
 
     def fold(self) -> None:
-        """Add the quickly counted requests to the metrics."""
+        """Add what was counted quickly to the metrics."""
         self._due = False
         for outcome, batch in self._batches.items():
             if batch.number:
                 labeled = self._of(_PICTURES, STATUSES[outcome], outcome).add(batch.number, batch.sent)
                 labeled.observe_low(batch.number, batch.seconds)
                 self._batches[outcome] = _Batch()
+        for extension, tally in self._pictures.items():
+            if tally.sent:
+                self._metrics.picture_bytes.labels(extension).inc(tally.sent)
+                self._metrics.picture_original_bytes.labels(extension).inc(tally.original)
+                tally.sent = tally.original = 0
 
     def _of(self, route: str, status: int, outcome: str) -> "_Labeled":
         """Return the cached labeled metrics; a lookup by labels costs more than a memory hit."""
@@ -149,6 +159,8 @@ class RequestRecord:
     """Added to every response, errors included."""
     image_id: str = ""
     """The path of a picture; empty if it is none, or not permitted."""
+    picture: tuple[str, int] | None = None
+    """The extension of a picture that is sent, and the bytes of its original."""
     site: str = ""
     """The site of a picture; empty for none."""
     caller: str = ""
@@ -174,6 +186,11 @@ class RequestLog:
         self.metrics.count(record.route, record.status, record.outcome, seconds, record.sent)
         if record.site:
             self.metrics.count_site(record.site, record.outcome)
+        if record.picture is not None and record.status == HTTPStatus.OK and record.sent:
+            extension, original = record.picture
+            tally = self.metrics.pictures(extension)
+            tally.sent += record.sent
+            tally.original += original
         headers = dict(scope["headers"])
         query: bytes = scope["query_string"]
         path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")

@@ -1,12 +1,14 @@
-"""Health, readiness and metrics, and the gauges that are updated now and then."""
+"""Health, readiness and metrics, and the figures that are updated now and then."""
 
 import hmac
 import ipaddress
 import json
-import os
 import re
+import resource
+import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import psutil
@@ -17,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from imgserve.cache import TieredCache, TierStats
 from imgserve.errors import NotFound
-from imgserve.metrics import Metrics
+from imgserve.metrics import Metrics, reading
 
 _FRESH = {"cache-control": "no-store"}
 Check = Callable[[], Awaitable[Mapping[str, str]]]
@@ -59,13 +61,24 @@ class Operations:
     """Endpoints outside the picture path."""
 
     def __init__(
-        self, check: Check, registry: CollectorRegistry, fold: Callable[[], None], *, metrics: MetricsAccess
+        self,
+        check: Check,
+        registry: CollectorRegistry,
+        fold: Callable[[], None],
+        *,
+        metrics: MetricsAccess,
+        shared: str = "",
     ) -> None:
-        """Create the endpoints; `fold` completes the metrics of the registry before they are read."""
+        """Create the endpoints.
+
+        `fold` completes the metrics of the registry before they are read; `shared` is the folder of the metrics of all
+        server processes, if there are several.
+        """
         self._check = check
         self._registry = registry
         self._fold = fold
         self._metrics = metrics
+        self._shared = shared
 
     async def alive(self, _request: Request) -> Response:
         """Respond with 200: the event loop runs."""
@@ -83,7 +96,13 @@ class Operations:
         if not self._metrics.allows(request):
             raise NotFound
         self._fold()
-        return Response(generate_latest(self._registry), headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
+        # In a thread: with several processes it takes milliseconds, in which hits would wait.
+        body = await to_thread.run_sync(self._collect)
+        return Response(body, headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
+
+    def _collect(self) -> bytes:
+        with reading(self._shared):
+            return generate_latest(self._registry)
 
 
 _GAUGES_EVERY = 5.0
@@ -91,21 +110,33 @@ _GAUGES_EVERY = 5.0
 
 
 class Gauges:
-    """Updates the metrics of cache and memory of one server process."""
+    """Updates the metrics of one server process that are not counted as things happen."""
 
-    def __init__(self, cache: TieredCache, metrics: Metrics) -> None:
+    def __init__(self, cache: TieredCache, metrics: Metrics, check: Check, folders: Mapping[str, Path]) -> None:
+        """Publish figures of the cache, the states that `check` returns, and the disks of named folders."""
         self._cache = cache
         self._metrics = metrics
+        self._check = check
+        self._folders = folders
         self._before: Mapping[str, TierStats] = {}
+        self._cpu: Mapping[str, float] = {}
 
     async def run(self) -> None:
         """Update now and after each interval, until cancelled."""
+        self._metrics.start_time_seconds.set(psutil.Process().create_time())
+        async with anyio.create_task_group() as group:
+            # A folder on a network may block the checks, and must not block the figures.
+            group.start_soon(self._repeat, self.update)
+            group.start_soon(self._repeat, self.check)
+
+    @staticmethod
+    async def _repeat(step: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self.update()
+            await step()
             await anyio.sleep(_GAUGES_EVERY)
 
     async def update(self) -> None:
-        """Update the metrics now."""
+        """Update the metrics of cache and processes now."""
         metrics, before = self._metrics, self._before
         self._before = await self._cache.stats()
         for tier, stats in self._before.items():
@@ -119,20 +150,60 @@ class Gauges:
             metrics.cache_bytes.labels(tier).set(stats.bytes * own)
             metrics.cache_entries.labels(tier).set(stats.entries * own)
             metrics.cache_limit_bytes.labels(tier).set(stats.limit_bytes * own)
-        for kind, size in (await to_thread.run_sync(_resident)).items():
-            metrics.memory_bytes.labels(kind).set(size)
+        processes = await to_thread.run_sync(_processes)
+        for kind, usage in processes.items():
+            metrics.memory_bytes.labels(kind).set(usage.memory)
+            metrics.processes.labels(kind).set(usage.number)
+            metrics.cpu_seconds.labels(kind).inc(max(0.0, usage.cpu - self._cpu.get(kind, 0.0)))
+        self._cpu = {kind: usage.cpu for kind, usage in processes.items()}
+        metrics.open_files.set(await to_thread.run_sync(psutil.Process().num_fds))
+        metrics.open_files_limit.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+    async def check(self) -> None:
+        """Update the states of the parts and the space on disks now."""
+        for part, state in (await self._check()).items():
+            self._metrics.part_ok.labels(part).set(state == "ok")
+        for name, folder in self._folders.items():
+            if (usage := await to_thread.run_sync(_disk_usage, folder)) is not None:
+                size, free = usage
+                self._metrics.disk_size_bytes.labels(name).set(size)
+                self._metrics.disk_free_bytes.labels(name).set(free)
 
 
-def _resident() -> dict[str, int]:
-    """Return the resident memory of this process and of its rendering processes."""
-    own = psutil.Process(os.getpid())
-    sizes = {"server": own.memory_info().rss, "render": 0}
+@dataclass(frozen=True, slots=True)
+class _Usage:
+    number: int
+    memory: int
+    """Bytes."""
+    cpu: float
+    """Seconds."""
+
+
+def _processes() -> dict[str, _Usage]:
+    """Return what this process and its rendering processes use; ended ones count for their processor time."""
+    own = psutil.Process()
+    times, number, memory = own.cpu_times(), 0, 0
+    cpu = times.children_user + times.children_system
     for child in own.children():
         try:
-            sizes["render"] += child.memory_info().rss
+            memory += child.memory_info().rss
+            cpu += sum(child.cpu_times()[:2])
         except psutil.NoSuchProcess:
             continue  # it ended meanwhile
-    return sizes
+        number += 1
+    return {
+        "server": _Usage(1, own.memory_info().rss, times.user + times.system),
+        "render": _Usage(number, memory, cpu),
+    }
+
+
+def _disk_usage(folder: Path) -> tuple[int, int] | None:
+    """Return the size and the free bytes of the disk of a folder, or None if there is no such folder now."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return usage.total, usage.free
 
 
 def is_local(request: Request) -> bool:

@@ -27,6 +27,7 @@ from imgserve.http.headers import (
 )
 from imgserve.images.locate import CachedStat
 from imgserve.images.resolve import RenditionRequest
+from imgserve.metrics import PictureTally
 from imgserve.model import Rendition
 
 # A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
@@ -273,6 +274,8 @@ class HotEntry:
     """Header lines shared by 200 and 304, without the entity tag."""
     picture: PictureHead | None
     """None until a picture was sent; revalidation needs none."""
+    tally: PictureTally
+    """Where the bytes sent are counted."""
 
     def is_valid_for(self, now: float, date: int, fields: Fields) -> bool:
         """Return whether the entry is valid for a request at a monotonic time, in a response with this Date."""
@@ -326,7 +329,9 @@ class Place:
 class HotTable:
     """Responses that may be sent again, bounded in number."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Callable[[str], PictureTally]) -> None:
+        """Create an empty table; `tally` returns where the bytes of pictures of a format are counted."""
+        self._tally = tally
         self._entries: dict[tuple[bytes, AcceptClass], HotEntry] = {}
         self._classes: dict[bytes | None, AcceptClass] = {None: ()}
 
@@ -362,7 +367,8 @@ class HotTable:
             shared, more = with_one_vary(response.shared_headers(None, settled=True), place.headers)
             stable = lines([*shared, *more])
             key = response.request.key
-            entry = HotEntry(response, key, stats, place.admits, place.site, start, modified, stable, None)
+            tally = self._tally(key.extension)
+            entry = HotEntry(response, key, stats, place.admits, place.site, start, modified, stable, None, tally)
             self._entries[index] = entry
         entry.stats, entry.admits = stats, place.admits
         if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):

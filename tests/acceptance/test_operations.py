@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -102,6 +103,43 @@ def test_every_request_is_counted_once_by_status_and_outcome(kind: str, request:
         "timed": 1,
         "coalesced": 0,
     }
+
+
+@pytest.mark.parametrize("kind", ["site", "counted"])
+def test_bytes_saved_are_those_of_originals_less_those_of_whole_pictures(
+    kind: str, request: pytest.FixtureRequest, gallery: Path
+) -> None:
+    served: Server = request.getfixturevalue(kind)
+
+    def figures() -> list[float]:
+        names = ("imgserve_picture_bytes_total", "imgserve_picture_original_bytes_total")
+        return [served.figure(name, format="webp") for name in names]
+
+    before, target = figures(), "/img/noise.jpg?width=61&format=webp"
+    answers = [served.get(target) for _ in range(4)]
+    for headers in ({"range": "bytes=0-9"}, {"if_none_match": answers[0].headers["etag"]}):
+        assert served.get(target, **headers).status_code in {206, 304}
+    served.ask("HEAD", target)
+    sent, original = (after - earlier for after, earlier in zip(figures(), before, strict=True))
+    assert sent == sum(len(answer.content) for answer in answers)
+    assert original == 4 * (gallery / "noise.jpg").stat().st_size
+
+
+def test_counters_continue_when_a_server_process_is_replaced(gallery: Path) -> None:
+    with server(gallery, "--workers", "2") as served:
+        for _ in range(20):
+            with httpx2.Client() as client:
+                client.get(f"{served.base_url}/img/shoe.jpg?width=62")
+        counted, started = (served.figure(name) for name in ("imgserve_requests_total", "imgserve_start_time_seconds"))
+        workers = [one for one in psutil.Process(served.process.pid).children() if len(one.children()) > 0]
+        workers[0].kill()
+        served.wait_for("replacing it")
+        served.client.close()
+        with httpx2.Client(timeout=PATIENCE) as served.client:
+            until(lambda: served.figure("imgserve_start_time_seconds") > started)
+            until(lambda: served.figure("imgserve_processes", kind="server") == 2)
+            assert served.figure("imgserve_requests_total") > counted
+            assert served.figure("imgserve_render_slots") == 2
 
 
 def test_a_304_costs_no_render(site: Server) -> None:

@@ -9,6 +9,7 @@ from imgserve.formats import FORMATS
 from imgserve.http.headers import CachePolicy
 from imgserve.images.locate import CachedStat
 from imgserve.images.resolve import RenditionRequest
+from imgserve.metrics import PictureTally
 from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform
 from imgserve.web import respond
@@ -39,7 +40,7 @@ def place(request_scope: dict[str, Any], accept: str = "") -> Place:
 
 
 def entry_of(picture: Rendition | None = PICTURE) -> HotEntry:
-    table = HotTable()
+    table = HotTable(lambda _: PictureTally())
     table.remember(place(scope(), ""), response(), (STAT,), picture)
     entry = table.find(b"/img/a.jpg?w=1", None)
     assert entry is not None
@@ -55,7 +56,7 @@ def entry_of(picture: Rendition | None = PICTURE) -> HotEntry:
     ],
 )
 def test_a_response_is_stored_for_the_target_as_sent(request_scope: dict[str, Any], target: bytes) -> None:
-    table = HotTable()
+    table = HotTable(lambda _: PictureTally())
     table.remember(place(request_scope, ""), response(), (STAT,), PICTURE)
     assert table.find(target, None) is not None
 
@@ -72,20 +73,20 @@ def test_a_response_is_stored_for_the_target_as_sent(request_scope: dict[str, An
     ],
 )
 def test_nothing_is_stored_without_a_target_or_for_an_unusual_one(request_scope: dict[str, Any]) -> None:
-    table = HotTable()
+    table = HotTable(lambda _: PictureTally())
     table.remember(place(request_scope, ""), response(), (STAT,), PICTURE)
     assert not table._entries
 
 
 def test_each_class_of_clients_has_its_own_answer() -> None:
-    table = HotTable()
+    table = HotTable(lambda _: PictureTally())
     table.remember(place(scope(), "image/webp"), response(), (STAT,), PICTURE)
     found = [table.find(b"/img/a.jpg?w=1", accept) for accept in (None, b"*/*", b"image/webp", b"*/*, image/webp")]
     assert [entry is not None for entry in found] == [False, False, True, True]
 
 
 def test_the_same_picture_is_stored_once_with_the_latest_stats() -> None:
-    table, same, later = HotTable(), response(), CachedStat(ORIGINAL, 200.0)
+    table, same, later = HotTable(lambda _: PictureTally()), response(), CachedStat(ORIGINAL, 200.0)
     for stat in (STAT, later):
         table.remember(place(scope(), ""), same, (stat,), PICTURE)
     [entry] = table._entries.values()
@@ -94,7 +95,7 @@ def test_the_same_picture_is_stored_once_with_the_latest_stats() -> None:
 
 def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(respond, "_MOST", 16)
-    table = HotTable()
+    table = HotTable(lambda _: PictureTally())
     for number in range(100):
         table.remember(place(scope(b"/img/%d" % number), ""), response(), (STAT,), PICTURE)
         table.find(b"/", b"image/x-%d" % number)
@@ -105,7 +106,7 @@ def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.Monkey
 
 def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(respond, "_MOST_ACCEPTS", 16)
-    table = HotTable()
+    table = HotTable(lambda _: PictureTally())
     for number in range(100):
         table.find(b"/", b"image/x-%d" % number)
         table.find(b"/", b"x" * 2000 + b"%d" % number)
@@ -173,7 +174,7 @@ def test_a_head_describes_the_bytes_it_was_made_for_alone() -> None:
 
 
 def test_other_bytes_get_another_head() -> None:
-    table, same = HotTable(), response()
+    table, same = HotTable(lambda _: PictureTally()), response()
     table.remember(place(scope(), ""), same, (STAT,), None)
     [entry] = table._entries.values()
     assert entry.picture is None
