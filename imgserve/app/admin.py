@@ -1,51 +1,102 @@
 """Build the admin page."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from anyio import to_thread
+from prometheus_client import CollectorRegistry
+from starlette.routing import BaseRoute
+
 from imgserve import __version__
-from imgserve.access.accounts import AccountList, Passwords, SetupLinks
+from imgserve.access.access import Access
+from imgserve.access.accounts import LEAST_CHARACTERS, AccountList, Passwords, SetupLinks
+from imgserve.access.keys import Scope
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.sessions import Sessions
 from imgserve.app.pictures import Parts
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
+from imgserve.config.effective import SettingsSection
 from imgserve.errors import CatalogUnavailable
+from imgserve.web.admin.activity import Activity
+from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.admin.pages import AdminPages
-from imgserve.web.admin.visitors import Visitors
+from imgserve.web.admin.shell import AdminPage, Shell
+from imgserve.web.admin.signin import SignInPages
+from imgserve.web.api.router import Api
 from imgserve.web.pages import static_folder
+from imgserve.web.system import Finding
+from imgserve.web.visitors import From, Visitors
 
 _PATIENCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The parts by which people sign in."""
+    """The parts by which people sign in, and the pages that they see then."""
 
     accounts: AccountList
     visitors: Visitors
-    pages: AdminPages
+    signing_in: SignInPages
+    shell: Shell
+    activity: Activity
+    readers: From
+
+    def routes(
+        self, access: Access, api: Api, pictures: PictureUrls, config: Config, check: Callable[[], Sequence[Finding]]
+    ) -> list[BaseRoute]:
+        """Return the routes below /admin; `check` runs the checks of settings and machine."""
+        pages = AdminPages(_pages(config, check), self.shell, self.visitors, api, pictures)
+        more = {"events": self.activity.respond}
+        return [*self.signing_in.routes(access, self.readers), *pages.routes(access, self.readers, more)]
 
 
-def build_admin(config: Config, parts: Parts, limiter: RateLimiter) -> Admin:
+def _pages(config: Config, check: Callable[[], Sequence[Finding]]) -> tuple[AdminPage, ...]:
+    """Return the pages in the order of the navigation."""
+    started = time.monotonic()
+
+    async def uptime() -> float:
+        return time.monotonic() - started
+
+    async def checks() -> Sequence[Finding]:
+        return await to_thread.run_sync(check)
+
+    async def settings() -> Sequence[SettingsSection]:
+        return config.effective
+
+    return (
+        AdminPage(
+            "",
+            "Overview",
+            Scope.READ,
+            {"stats": "/api/stats", "cache": "/api/cache", "uptime": uptime},
+            {"rejected": "/api/usage?what=rejected&by=client", "heavy": "/api/usage?what=bytes&by=image"},
+        ),
+        AdminPage("system", "System check", Scope.ADMIN, {"checks": checks}),
+        AdminPage("settings", "Settings", Scope.ADMIN, {"sections": settings}),
+    )
+
+
+def build_admin(config: Config, parts: Parts, limiter: RateLimiter, registry: Callable[[], CollectorRegistry]) -> Admin:
     """Return the parts, without opening them."""
     access, catalog = config.access, parts.catalog
     accounts = AccountList(catalog.accounts, catalog.secrets)
     sessions = Sessions(accounts, idle=access.session_idle, longest=access.session_length)
     visitors = Visitors(sessions, access.admin, proxy_header=access.proxy_user_header, proxy_role=access.proxy_role)
-    pages = AdminPages(
+    shell = Shell(static_folder(), {"version": __version__, "least": LEAST_CHARACTERS})
+    signing_in = SignInPages(
         visitors,
         Passwords(accounts, catalog.accounts, limiter, config.rates.logins),
         catalog.accounts,
         SetupLinks(catalog.secrets),
         catalog.audit,
-        static=static_folder(),
-        version=__version__,
+        shell=shell,
     )
-    return Admin(accounts, visitors, pages)
+    return Admin(accounts, visitors, signing_in, shell, Activity(registry, visitors.find), access.admin)
 
 
 @asynccontextmanager

@@ -31,6 +31,7 @@ from imgserve.config import Config
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.metrics import Metrics
 from imgserve.server.hot import HotPath
+from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
@@ -86,14 +87,15 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    admin = build_admin(config, parts, access.limiter)
+    admin = build_admin(config, parts, access.limiter, functools.partial(_collected, parts.metrics))
     api = build_api(config, parts, management, access, admin.visitors)
     document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
     readers = config.access
-    checks = SystemCheck(access, functools.partial(diagnose, config, data))
+    diagnosis = functools.partial(diagnose, config, data)
+    checks = SystemCheck(access, diagnosis)
     more = (api, *document.routes(access, readers.docs), Route("/system-check", checks.respond))
-    signing_in = admin.pages.routes(access, readers.admin)
-    others = routes(ops, pages, *more, *signing_in, access=access, welcome=readers.welcome)
+    below_admin = admin.routes(access, api, PictureUrls(sites, config.urls.prefix), config, diagnosis)
+    others = routes(ops, pages, *more, *below_admin, access=access, welcome=readers.welcome)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
     app = Starlette(
         routes=others,
@@ -142,6 +144,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
                 group.start_soon(restart_on_failure, parts.requests.abuse.run)
             if admin is not None:
                 group.start_soon(restart_on_failure, admin.accounts.run)
+                group.start_soon(restart_on_failure, admin.activity.run)
             yield
             group.cancel_scope.cancel()
     finally:

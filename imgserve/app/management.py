@@ -36,7 +36,6 @@ from imgserve.library.invalidation import (
 from imgserve.library.record import ChangePublisher
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
-from imgserve.web.admin.visitors import Visitors
 from imgserve.web.api.access import Audit, Keys
 from imgserve.web.api.accounts import Accounts
 from imgserve.web.api.audit import Auditor
@@ -49,6 +48,7 @@ from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
 from imgserve.web.api.usage import KEPT as USAGE_KEPT
 from imgserve.web.api.usage import UsageReport
+from imgserve.web.visitors import Visitors
 
 _logger = logging.getLogger(__name__)
 _OPENING_SECONDS = 3.0

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from imgserve.config.effective import SettingsSection, effective
 from imgserve.config.load import load
 from imgserve.config.pictures import (
     CacheConfig,
@@ -124,6 +125,7 @@ class Config(BaseSettings):
     server: ServerConfig = Field(default_factory=ServerConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def load(
@@ -145,7 +147,14 @@ class Config(BaseSettings):
         Raises ConfigError with every mistake.
         """
         environ = os.environ if environ is None else environ
-        return load(cls, None if path is None else Path(path), environ, overrides or {}, options or {})
+        config, origins = load(cls, None if path is None else Path(path), environ, overrides or {}, options or {})
+        config._origins.update(origins)  # noqa: SLF001  of this class
+        return config
+
+    @property
+    def effective(self) -> list[SettingsSection]:
+        """The settings in force, each with the place where it was set; secrets are hidden."""
+        return effective(self, self._origins)
 
     def plain_presets(self) -> dict[str, Preset]:
         """Return the parsed presets by name."""

@@ -61,8 +61,11 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, object],
     options: Mapping[str, str],
-) -> Settings:
-    """Return the settings of every source, the strongest last, or raise ConfigError with every mistake."""
+) -> tuple[Settings, dict[str, str]]:
+    """Return the settings of every source, the strongest last, and the place where each was set, by dotted name.
+
+    Raises ConfigError with every mistake.
+    """
     rows, file = list(table(settings_class)), settings_file(path, environ)
     home = Path(environ.get("XDG_CACHE_HOME", ""))  # the XDG base directory specification ignores relative paths
     standard = {"cache.folder": str(home / "imgserve")} if home.is_absolute() else {}
@@ -81,7 +84,9 @@ def load(
         mistakes += [_placed(error, layers, rows) for error in errors.errors(include_url=False)]
     if merged is None or mistakes:
         raise ConfigError([text for _, _, text in sorted(mistakes, key=lambda mistake: mistake[:2])])
-    return merged
+    settings = [row for row in rows if not row.section]
+    places = [(row.name, place) for layer in layers for row in settings if (place := layer.places(row.path))]
+    return merged, {name: place.text.removesuffix(": ") for name, place in places}
 
 
 def settings_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:

@@ -28,6 +28,11 @@ class Finding:
     advice: str = ""
     """What to do."""
 
+    @property
+    def rank(self) -> int:
+        """The place in a list whose worst findings come first."""
+        return ("problem", "warning", "ok").index(self.state)
+
 
 @dataclass(frozen=True, slots=True)
 class SystemCheck:

@@ -18,7 +18,7 @@ SCRIPT = "document.head.append(Object.assign(document.createElement('script'), {
         ("setTimeout(() => { throw new Error('broken') })", "broken"),
         ("void Promise.reject(new Error('rejected'))", "rejected"),
         (SCRIPT, "Content Security Policy"),
-        ("fetch('/').catch(() => 0)", "Content Security Policy"),
+        ("fetch('http://127.0.0.1:9/').catch(() => 0)", "Content Security Policy"),
         ("new Promise(done => Object.assign(new Image(), {src: '/img/none.png', onerror: done}))", "404"),
     ],
 )

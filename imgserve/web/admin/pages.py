@@ -1,284 +1,85 @@
-"""The pages on which people sign in, and the first page that they see then."""
+"""The pages of people who are signed in: each shows what some GET endpoints of the API return."""
 
-import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from http import HTTPStatus
-from pathlib import Path
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from imgserve.access.abuse import LOGIN_FAILED
 from imgserve.access.access import Access
-from imgserve.access.accounts import (
-    LEAST_CHARACTERS,
-    Passwords,
-    Role,
-    SetupLinks,
-    account_name,
-    name_mistake,
-    password_mistake,
-)
-from imgserve.catalog import Account, Accounts, AuditEntry, AuditLog
-from imgserve.errors import BadRequest, BodyTooLarge, CatalogUnavailable, RateLimited, UnsupportedContent
-from imgserve.http.headers import RawHeaders
-from imgserve.web.admin.visitors import From, Visitor, Visitors, cookie_name
-from imgserve.web.documents import HTML, Page, restricted
+from imgserve.access.keys import Scope
+from imgserve.errors import Forbidden, ImgserveError
+from imgserve.http.headers import quoted_id
+from imgserve.web.admin.filters import PictureUrls
+from imgserve.web.admin.shell import AdminPage, Shell, Source, private, redirect
+from imgserve.web.api.router import Api
+from imgserve.web.documents import restricted
 from imgserve.web.middleware import KEY, RequestRecord
-
-_logger = logging.getLogger(__name__)
-_FORM = "application/x-www-form-urlencoded"
-_MOST_BYTES, _MOST_FIELDS = 20_000, 10
-_HEADERS = {
-    "cache-control": "no-store",
-    "content-security-policy": (
-        "default-src 'none'; img-src 'self'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-        "form-action 'self'"
-    ),
-    "cross-origin-opener-policy": "same-origin",
-    "referrer-policy": "same-origin",  # with no-referrer, browsers would not send their origin either
-    "x-content-type-options": "nosniff",
-}
-_WRONG = "The name or the password is wrong."
-_USED_UP = "This link is no longer valid. The command imgserve accounts link prints a new one."
+from imgserve.web.visitors import From, Visitor, Visitors
 
 
 class AdminPages:
-    """The pages below /admin."""
+    """The routes of pages, and of the redirect to the first one."""
 
     def __init__(
-        self,
-        visitors: Visitors,
-        passwords: Passwords,
-        accounts: Accounts,
-        links: SetupLinks,
-        audit: AuditLog,
-        *,
-        static: Path,
-        version: str,
+        self, pages: tuple[AdminPage, ...], shell: Shell, visitors: Visitors, api: Api, pictures: PictureUrls
     ) -> None:
+        self._pages = pages
+        self._shell = shell
+        shell.navigation = tuple(page for page in pages if "{" not in page.path)
         self._visitors = visitors
-        self._passwords = passwords
-        self._accounts = accounts
-        self._links = links
-        self._audit = audit
-        self._templates = Environment(
-            loader=FileSystemLoader(static / "admin"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
-        self._templates.globals |= {"version": version, "least": LEAST_CHARACTERS}
+        self._api = api
+        self._pictures = pictures
 
-    def routes(self, access: Access, allowed: From) -> list[BaseRoute]:
-        """Return the routes."""
-        pages: Mapping[str, tuple[Page, list[str]]] = {
-            "/admin": (self.enter, ["GET"]),
-            "/admin/": (self.home, ["GET"]),
-            "/admin/login": (self.login, ["GET", "POST"]),
-            "/admin/setup": (self.setup, ["GET", "POST"]),
-            "/admin/password": (self.password, ["POST"]),
-            "/admin/logout": (self.logout, ["POST"]),
-        }
+    def routes(self, access: Access, allowed: From, more: Mapping[str, "VisitorPage"]) -> list[BaseRoute]:
+        """Return the routes; `more` are responses that are no pages, by path."""
+        pages = {"/admin": self._enter, **{f"/admin/{page.path}": self._page_for(page) for page in self._pages}}
+        pages |= {f"/admin/{path}": self._signed_in(respond) for path, respond in more.items()}
         return [
-            Route(path, _private(restricted(page, allowed, access)), methods=methods)
-            for path, (page, methods) in pages.items()
+            Route(path, private(restricted(page, allowed, access)), methods=["GET"]) for path, page in pages.items()
         ]
 
-    async def enter(self, request: Request) -> Response:
-        """Redirect to the path of the page."""
-        return _redirect(request, "")
+    async def _enter(self, request: Request) -> Response:
+        return redirect(request, "")
 
-    async def home(self, request: Request) -> Response:
-        """Show who is signed in, or redirect to the login."""
-        visitor = self._visitors.find(request)
-        return _redirect(request, "login") if visitor is None else self._home(request, visitor)
+    def _page_for(self, page: AdminPage) -> Callable[[Request], Awaitable[Response]]:
+        return self._signed_in(partial(self._show, page))
 
-    async def login(self, request: Request) -> Response:
-        """Show the login, or sign in; a new session begins, whatever the browser has sent."""
-        if request.method != "POST":
-            signed_in = self._visitors.find(request) is not None
-            return _redirect(request, "") if signed_in else self._page(request, "login.html")
-        self._visitors.check_origin(request)
-        if cookie_name(request) is None:
-            return self._page(request, "login.html", HTTPStatus.FORBIDDEN)
-        form = await _form(request)
-        name = account_name(form.get("name", ""))
+    def _signed_in(self, respond: "VisitorPage") -> Callable[[Request], Awaitable[Response]]:
+        """Return a page that sends everybody else to the login."""
+
+        async def checked(request: Request) -> Response:
+            visitor = self._visitors.find(request)
+            if visitor is None:
+                return redirect(request, "login")
+            record: RequestRecord = request.scope[KEY]
+            record.caller = visitor.caller.name
+            return await respond(request, visitor)
+
+        return checked
+
+    async def _show(self, page: AdminPage, request: Request, visitor: Visitor) -> Response:
+        common: dict[str, Any] = {"page": page, "query": request.query_params, "visitor": visitor}
         try:
-            account = await self._verify(request, name, form.get("password", ""))
-        except RateLimited as error:
-            return self._limited(request, "login.html", error, name=name)
-        if account is None:
-            return self._page(request, "login.html", HTTPStatus.FORBIDDEN, mistake=_WRONG, name=name)
-        await self._note(request, "login", name)
-        return self._signed_in(request, account)
+            if not visitor.caller.may(page.scope):
+                raise Forbidden(f"This page is for people with the scope {page.scope}, which {visitor.role}s lack.")
+            sources = {**page.sources, **(page.extras if visitor.caller.may(Scope.ADMIN) else {})}
+            data = {name: await self._read(source, request, visitor) for name, source in sources.items()}
+        except ImgserveError as error:
+            request.scope[KEY].outcome = error.code
+            return self._shell.page(request, "error.html", error.status, error=error, **common)
+        picture = partial(self._pictures, request.headers.get("host", "").encode("latin-1"))
+        return self._shell.page(request, page.template_name, picture=picture, **data, **common)
 
-    async def setup(self, request: Request) -> Response:
-        """Show the form that creates an account by a link of the command line, or create it and sign in."""
-        if request.method != "POST":
-            token = request.query_params.get("token", "")
-            if not await self._links.valid(token):
-                return self._page(request, "setup.html", HTTPStatus.NOT_FOUND, mistake=_USED_UP)
-            return self._page(request, "setup.html", token=token)
-        self._visitors.check_origin(request)
-        form = await _form(request)
-        name, password, token = account_name(form.get("name", "")), form.get("password", ""), form.get("token", "")
-        if not await self._links.valid(token):
-            return self._page(request, "setup.html", HTTPStatus.NOT_FOUND, mistake=_USED_UP)
-        mistake = name_mistake(name) or password_mistake(name, password)
-        if not mistake and self._visitors.sessions.accounts.find(name) is not None:
-            mistake = "An account with this name exists already."
-        if mistake or cookie_name(request) is None:
-            status = HTTPStatus.UNPROCESSABLE_ENTITY if mistake else HTTPStatus.FORBIDDEN
-            return self._page(request, "setup.html", status, mistake=mistake, name=name, token=token)
-        digest, now = await self._passwords.hash(password), datetime.now(UTC)
-        account = Account(name, Role.ADMIN.value, digest, now, now)
-        if not (await self._links.use(token) and await self._accounts.add(account)):
-            return self._page(request, "setup.html", HTTPStatus.NOT_FOUND, mistake=_USED_UP)
-        await self._note(request, "accounts_create", name, {"role": account.role})
-        return await self._changed(request, name)
-
-    async def password(self, request: Request) -> Response:
-        """Change the password, which ends all other sessions of the account."""
-        visitor, form = await self._submitted(request)
-        if visitor is None or visitor.session is None:
-            return _redirect(request, "login")
-        new, mistake = form.get("new", ""), _WRONG
-        try:
-            if await self._verify(request, visitor.name, form.get("password", "")):
-                mistake = password_mistake(visitor.name, new)
-        except RateLimited as error:
-            return self._limited(request, "home.html", error, visitor=visitor)
-        if mistake:
-            return self._home(request, visitor, HTTPStatus.UNPROCESSABLE_ENTITY, mistake=mistake)
-        await self._accounts.change(visitor.name, password=await self._passwords.hash(new))
-        await self._note(request, "password_change", visitor.name)
-        return await self._changed(request, visitor.name)
-
-    async def logout(self, request: Request) -> Response:
-        """Remove the session from the browser, or end all sessions of the account."""
-        visitor, form = await self._submitted(request)
-        response = _redirect(request, "login", self._visitors.no_cookies(request))
-        if visitor is not None:
-            everywhere = "everywhere" in form
-            if everywhere:
-                await self._accounts.change(visitor.name)
-            await self._note(request, "logout", visitor.name, {"everywhere": everywhere})
-        return response
-
-    async def _submitted(self, request: Request) -> tuple[Visitor | None, dict[str, str]]:
-        """Return who has submitted a form of the page, and its fields.
-
-        Raises:
-            Forbidden: another page may have submitted it.
-        """
-        self._visitors.check_origin(request)
-        visitor, form = self._visitors.find(request), await _form(request)
-        if visitor is not None:
-            self._visitors.check_token(visitor, form.get("token", ""))
-        return visitor, form
-
-    async def _verify(self, request: Request, name: str, password: str) -> Account | None:
-        """Return the account that a name and a password open, or None, which is recorded.
-
-        A name that is no account's is not recorded: people type passwords into the wrong field.
-        """
-        device = self._visitors.device(request, name)
-        account = await self._passwords.verify(name, password, address=_address(request), device=device)
-        if account is None:
-            request.scope[KEY].outcome = LOGIN_FAILED
-            known = self._visitors.sessions.accounts.find(name) is not None
-            await self._note(request, "login_failed", name if known else "", actor="")
-        return account
-
-    async def _changed(self, request: Request, name: str) -> Response:
-        """Return the response with a new session of an account that was just changed."""
-        accounts = self._visitors.sessions.accounts
-        await accounts.refresh()
-        account = accounts.find(name)
-        return _redirect(request, "login") if account is None else self._signed_in(request, account)
-
-    def _signed_in(self, request: Request, account: Account) -> Response:
-        session = self._visitors.sessions.begin(account)
-        headers = [*self._visitors.cookies(request, session), *self._visitors.device_cookie(request, account)]
-        return _redirect(request, "", headers)
-
-    def _home(self, request: Request, visitor: Visitor, status: int = 200, *, mistake: str = "") -> Response:
-        return self._page(request, "home.html", status, visitor=visitor, mistake=mistake)
-
-    def _limited(self, request: Request, template: str, error: RateLimited, **values: object) -> Response:
-        request.scope[KEY].outcome = error.code
-        response = self._page(request, template, error.status, mistake=f"{error.detail} Try again later.", **values)
-        if error.retry_after is not None:
-            response.headers["retry-after"] = str(error.retry_after)
-        return response
-
-    def _page(self, request: Request, template: str, status: int = 200, **values: object) -> Response:
-        text = self._templates.get_template(template).render(secure=cookie_name(request) is not None, **values)
-        return Response(text, status, _HEADERS, HTML)
-
-    async def _note(
-        self,
-        request: Request,
-        action: str,
-        name: str,
-        after: Mapping[str, object] | None = None,
-        *,
-        actor: str | None = None,
-    ) -> None:
-        """Record what a person did; without the catalog, the log of the server has it."""
-        record: RequestRecord = request.scope[KEY]
-        entry = AuditEntry(
-            at=datetime.now(UTC),
-            actor=f"account:{name}" if actor is None else actor,
-            address=_address(request),
-            action=action,
-            target=name,
-            after=after or {},
-            request_id=record.request_id,
-        )
-        try:
-            await self._audit.add(entry)
-        except CatalogUnavailable:
-            _logger.warning("the audit log misses %s of %r", action, name)
+    async def _read(self, source: Source, request: Request, visitor: Visitor) -> Any:
+        if not isinstance(source, str):
+            return await source()
+        path, _, fixed = source.format(
+            **{name: quoted_id(value) for name, value in request.path_params.items()}
+        ).partition("?")
+        return await self._api.read(request, path, fixed or request.url.query, visitor.caller)
 
 
-def _private(page: Page) -> Page:
-    async def respond(request: Request) -> Response:
-        record: RequestRecord = request.scope[KEY]
-        record.route, record.private = "admin", True
-        return await page(request)
-
-    return respond
-
-
-def _redirect(request: Request, page: str, headers: RawHeaders | None = None) -> Response:
-    """Return a redirect to a page below /admin."""
-    path = f"{request.scope.get('root_path', '')}/admin/{page}"
-    response = RedirectResponse(path, HTTPStatus.SEE_OTHER, _HEADERS)
-    response.raw_headers += headers or []
-    return response
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Return the fields of a form.
-
-    Raises:
-        UnsupportedContent, BodyTooLarge, BadRequest: the body is none, or too large.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise UnsupportedContent
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > _MOST_BYTES:
-            raise BodyTooLarge
-    try:
-        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError:
-        raise BadRequest from None
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+VisitorPage = Callable[[Request, Visitor], Awaitable[Response]]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -16,13 +16,13 @@ from imgserve.access.keys import Caller
 from imgserve.catalog import IdempotencyKeys
 from imgserve.errors import Forbidden, ImageNotFound, MethodNotAllowed, NotFound, quoted
 from imgserve.http.headers import api_key
-from imgserve.web.admin.visitors import Visitors
 from imgserve.web.api.audit import Auditor
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values
 from imgserve.web.api.requests import RequestModel
 from imgserve.web.middleware import KEY, RequestRecord
+from imgserve.web.visitors import Visitors
 
 # In earlier versions, actions followed the image id: /api/images/a.jpg/purge.
 _OLD_ACTIONS = {
@@ -74,6 +74,21 @@ class Api(BaseRoute):
         await self._access.count_call(caller, endpoint.scope, request.client.host if request.client else "")
         reply = await self._respond(endpoint, values, request, caller)
         await as_response(reply)(scope, receive, send)
+
+    async def read(self, request: Request, path: str, query: str, person: Caller) -> Any:
+        """Return what GET of a path returns to a person who is signed in, as a model; it knows some of the query.
+
+        Raises:
+            ImgserveError: as the endpoint, or as the check of the caller.
+        """
+        endpoint, values = self._routes.find(path.encode(), "GET")
+        caller = await self._access.check(None, endpoint.scope, values.get(IMAGE_ID), signed_in=person)
+        known = endpoint.query.model_fields if endpoint.query is not None else ()
+        pairs = parse_qsl(query, errors="surrogateescape")
+        kept = urlencode([pair for pair in pairs if pair[0] in known], errors="surrogateescape")
+        scope = {**request.scope, "path": path, "query_string": kept.encode()}
+        reply = await self._respond(endpoint, values, Request(scope), caller)
+        return reply.content if isinstance(reply, Reply) else reply
 
     async def _respond(
         self, endpoint: Endpoint, values: dict[str, Any], request: Request, caller: Caller

@@ -1,0 +1,199 @@
+"""What the server has done lately: rates and durations between two readings of the metrics."""
+
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import anyio
+from anyio import to_thread
+from prometheus_client import CollectorRegistry, Metric
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from imgserve.web.admin.shell import HEADERS
+from imgserve.web.visitors import Visitor
+
+_EVERY = 5.0
+"""Seconds between two readings."""
+_KEPT = 720
+"""Readings that are stored: an hour."""
+_HITS = frozenset({"memory", "disk", "not_modified"})
+_RENDERS = frozenset({"render", "coalesced"})
+_SERVER_ERROR = "5"
+_LONGEST_STREAM = 300.0
+"""Seconds until a browser has to connect again, so that a stream ends with its session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The sums of the metrics of all server processes at one time."""
+
+    at: float
+    """Unix seconds."""
+    outcomes: Mapping[str, float]
+    """Picture requests by outcome."""
+    buckets: Mapping[str, Mapping[float, float]]
+    """Requests by outcome that took at most so many seconds."""
+    errors: float
+    """Responses with a status of 500 or above."""
+    rejected: float
+    sent: float
+    """Bytes."""
+    renders: float
+    queue: float
+    """Pictures that wait to be rendered."""
+    rendering: float
+    memory: float
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The activity between two readings; None where there was nothing to measure."""
+
+    at: int
+    """Unix seconds."""
+    requests: float
+    """Picture requests per second."""
+    hit_ratio: float | None
+    """The part of the pictures that needed no rendering."""
+    hit_ms: float | None
+    """The 99th percentile of hits, in milliseconds."""
+    render_ms: float | None
+    """The 99th percentile of pictures that were rendered, in milliseconds."""
+    renders: float
+    """Per second."""
+    queue: float
+    rendering: float
+    errors: float
+    """Per second."""
+    rejected: float
+    """Per second."""
+    sent: float
+    """Bytes per second."""
+    memory: float
+    """Bytes of all processes."""
+
+
+def reading(families: Iterable[Metric], at: float) -> Reading:
+    """Return the sums of metrics."""
+    outcomes, sums = dict[str, float](), dict[str, float]()
+    buckets, errors = dict[str, dict[float, float]](), 0.0
+    for sample in (sample for family in families for sample in family.samples):
+        labels = sample.labels
+        sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        if sample.name == "imgserve_requests_total":
+            if labels["route"] == "image":
+                outcomes[labels["outcome"]] = outcomes.get(labels["outcome"], 0.0) + sample.value
+            errors += sample.value if labels["status"].startswith(_SERVER_ERROR) else 0.0
+        elif sample.name == "imgserve_request_seconds_bucket":
+            of_outcome = buckets.setdefault(labels["outcome"], {})
+            bound = float(labels["le"])
+            of_outcome[bound] = of_outcome.get(bound, 0.0) + sample.value
+    return Reading(
+        at,
+        outcomes,
+        buckets,
+        errors,
+        sums.get("imgserve_rejected_total", 0.0),
+        sums.get("imgserve_response_bytes_total", 0.0),
+        sums.get("imgserve_renders_total", 0.0),
+        sums.get("imgserve_render_queue", 0.0),
+        sums.get("imgserve_rendering", 0.0),
+        sums.get("imgserve_memory_bytes", 0.0),
+    )
+
+
+def point(before: Reading, after: Reading) -> Point:
+    """Return the activity between two readings; counters of ended processes may be missing in the second."""
+    seconds = max(after.at - before.at, 1e-3)
+
+    def rate(name: str) -> float:
+        more: float = getattr(after, name) - getattr(before, name)
+        return round(max(0.0, more) / seconds, 3)
+
+    counted = {name: max(0.0, number - before.outcomes.get(name, 0.0)) for name, number in after.outcomes.items()}
+    hits, renders = (sum(counted.get(name, 0.0) for name in names) for names in (_HITS, _RENDERS))
+    return Point(
+        round(after.at),
+        round(sum(counted.values()) / seconds, 3),
+        round(hits / (hits + renders), 4) if hits + renders else None,
+        _percentile(before, after, _HITS),
+        _percentile(before, after, _RENDERS),
+        rate("renders"),
+        after.queue,
+        after.rendering,
+        rate("errors"),
+        rate("rejected"),
+        rate("sent"),
+        after.memory,
+    )
+
+
+def _percentile(before: Reading, after: Reading, outcomes: Iterable[str], part: float = 0.99) -> float | None:
+    """Return a percentile in milliseconds, interpolated in its bucket as Prometheus does; None without requests."""
+    bounds = sorted({bound for outcome in outcomes for bound in after.buckets.get(outcome, ())})
+    numbers = [
+        sum(
+            after.buckets.get(outcome, {}).get(bound, 0.0) - before.buckets.get(outcome, {}).get(bound, 0.0)
+            for outcome in outcomes
+        )
+        for bound in bounds
+    ]
+    if not numbers or numbers[-1] <= 0:
+        return None
+    wanted, low, below = part * numbers[-1], 0.0, 0.0
+    for bound, number in zip(bounds, numbers, strict=True):
+        if number >= wanted:
+            if bound == float("inf"):
+                return round(1000 * low, 2)
+            return round(1000 * (low + (bound - low) * (wanted - below) / max(number - below, 1e-9)), 2)
+        low, below = bound, number
+    return None
+
+
+class Activity:
+    """The activity of the last hour, for charts: all points, and each new one as an event."""
+
+    def __init__(self, registry: Callable[[], CollectorRegistry], find: Callable[[Request], Visitor | None]) -> None:
+        """`find` returns who is signed in; a stream ends with the session."""
+        self._registry = registry
+        self._find = find
+        self._points = deque[Point](maxlen=_KEPT)
+        self._changed = anyio.Event()
+
+    @property
+    def points(self) -> Sequence[Point]:
+        """The oldest first."""
+        return list(self._points)
+
+    async def run(self) -> None:
+        """Read the metrics now and then, until cancelled."""
+        before = await to_thread.run_sync(self._read)
+        while True:
+            await anyio.sleep(_EVERY)
+            after = await to_thread.run_sync(self._read)
+            self._points.append(point(before, after))
+            before, changed, self._changed = after, self._changed, anyio.Event()
+            changed.set()
+
+    async def respond(self, request: Request, _visitor: Visitor) -> Response:
+        """Respond with server-sent events (HTML standard, section 9.2): the stored points, then each new one."""
+        return StreamingResponse(self._events(request), headers=HEADERS, media_type="text/event-stream")
+
+    async def _events(self, request: Request) -> AsyncIterator[str]:
+        yield _event("points", [asdict(one) for one in self._points])
+        started = time.monotonic()
+        while time.monotonic() - started < _LONGEST_STREAM and self._find(request) is not None:
+            with anyio.move_on_after(2 * _EVERY):
+                await self._changed.wait()
+                yield _event("point", asdict(self._points[-1]))
+
+    def _read(self) -> Reading:
+        return reading(self._registry().collect(), time.time())
+
+
+def _event(name: str, value: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n"

@@ -1,0 +1,81 @@
+"""How values are written on the admin page: sizes, numbers, times, and the URLs of pictures."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from imgserve.access.sites import Sites
+from imgserve.http.headers import quoted_id
+from imgserve.transform.signing import signed_url
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_PERIODS = ((86_400 * 365, "year"), (86_400 * 30, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def size(number: float) -> str:
+    """Return a number of bytes with a decimal unit and three digits: `1.23 MB`."""
+    unit = 0
+    while number >= 999.5 and unit < len(_UNITS) - 1:  # noqa: PLR2004  the largest number that is written with three digits
+        number, unit = number / 1000, unit + 1
+    return f"{number:.3g} {_UNITS[unit]}" if unit else f"{number:.0f} bytes"
+
+
+def count(number: float) -> str:
+    """Return a whole number with spaces that do not break between groups of three digits."""
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in its largest two units, or in milliseconds: `3 d 4 h`, `12 ms`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.3g} ms"
+    parts = []
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        whole, seconds = divmod(seconds, length)
+        parts += [f"{whole:.0f} {unit}"] if whole else []
+    return " ".join(parts[:2])
+
+
+def ago(moment: datetime | None) -> str:
+    """Return how long ago a moment was, or how far it is ahead: `5 minutes ago`, `in 2 days`."""
+    if moment is None:
+        return "never"
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for length, unit in _PERIODS:
+        number = int(abs(seconds) // length)
+        if number:
+            text = f"{number} {unit}{'s' if number > 1 else ''}"
+            return f"{text} ago" if seconds > 0 else f"in {text}"
+    return "just now"
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "size": size,
+    "count": count,
+    "duration": duration,
+    "ago": ago,
+    "id": quoted_id,
+}
+"""Filters of the templates."""
+
+
+class PictureUrls:
+    """URLs of pictures that people who are signed in may see, whatever the rules of picture URLs are."""
+
+    def __init__(self, sites: Sites, prefix: str) -> None:
+        """`prefix` is the path of all pictures."""
+        self._sites = sites
+        self._prefix = prefix
+
+    def __call__(self, host: bytes, image_id: str, **parameters: Any) -> str:
+        """Return the path of a rendition on a host: plain, signed, or else that of a conversion by the API."""
+        query, path = urlencode(parameters), self._sites.path(host, image_id)
+        rules = self._sites.find(b"", image_id)[0].rules
+        address = None if path is None else f"{self._prefix}/{quoted_id(path)}?{query}"
+        if address and rules.secrets:
+            return signed_url(rules.secrets[0], address)
+        if address and rules.require == "nothing" and rules.query == rules.free:
+            return address
+        shape = urlencode({name: value for name, value in parameters.items() if name not in {"auto", "format"}})
+        return f"/api/convert/webp/{quoted_id(image_id)}?{shape}"

@@ -1,0 +1,154 @@
+// What every page does: menu, theme, filters of lists, and calls of the API that elements declare.
+//
+// <button data-api="DELETE /api/images/a.jpg" data-confirm="Delete a.jpg?" data-done="Deleted">
+// <form data-api="POST /api/keys" data-done="Created">   sends its fields as JSON
+//
+// After a call the page reloads its content, or goes to data-next.
+
+const root = document.body.dataset.root;
+const token = document.body.dataset.token;
+
+export const find = (selector, within = document) => within.querySelector(selector);
+export const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// Calls the API; returns the parsed response, or throws an Error with the sentence for people.
+export async function call(method, path, body, headers = {}) {
+  const plain = body === undefined || body instanceof Blob || body instanceof FormData;
+  const response = await fetch(root + path, {
+    method,
+    headers: {"X-CSRF-Token": token, ...(plain ? {} : {"Content-Type": "application/json"}), ...headers},
+    body: plain ? body : JSON.stringify(body),
+  });
+  if (response.status === 401) location.reload(); // the session has ended
+  const text = await response.text();
+  const json = /json/.test(response.headers.get("content-type") ?? "");
+  const value = json && text ? JSON.parse(text) : text;
+  if (!response.ok) throw Object.assign(new Error(value.detail ?? response.statusText), {problem: value});
+  return value;
+}
+
+// Shows a message for a while; an action is a button in it.
+export function toast(text, {bad = false, action, label = "Undo"} = {}) {
+  const element = document.createElement("div");
+  element.className = bad ? "toast bad" : "toast";
+  element.append(Object.assign(document.createElement("span"), {textContent: text}));
+  if (action) {
+    const button = Object.assign(document.createElement("button"), {className: "outline", textContent: label});
+    button.addEventListener("click", () => { element.remove(); action(); });
+    element.append(button);
+  }
+  find("#toasts").append(element);
+  setTimeout(() => element.remove(), action ? 12000 : bad ? 9000 : 4000);
+}
+
+// Asks before something happens that cannot be undone.
+export function confirmed(text, detail = "", label = "Continue") {
+  const dialog = find("#confirm");
+  find("h2", dialog).textContent = text;
+  find("p", dialog).textContent = detail;
+  find("[value=yes]", dialog).textContent = label;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), {once: true});
+  });
+}
+
+// Loads the content of the page again, without the frame.
+export function refresh() {
+  return htmx.ajax("GET", location.href, {target: "#content", select: "#content", swap: "outerHTML"});
+}
+
+function fields(form) {
+  const values = {};
+  for (const element of form.elements) {
+    if (!element.name || element.disabled || (element.type === "radio" && !element.checked)) continue;
+    if (element.type === "checkbox" && element.value !== "on") {
+      values[element.name] ??= [];
+      if (element.checked) values[element.name].push(element.value);
+    } else if (element.type === "checkbox") values[element.name] = element.checked;
+    else if (element.dataset.list !== undefined) values[element.name] = element.value.split(/[\n,]/).map((one) => one.trim()).filter(Boolean);
+    else if (element.value !== "" || element.dataset.empty !== undefined) values[element.name] = element.value;
+  }
+  return values;
+}
+
+async function run(element, body) {
+  const [method, path] = element.dataset.api.split(" ");
+  const {confirm, detail, label, done, next} = element.dataset;
+  if (confirm && !(await confirmed(confirm, detail, label))) return;
+  const buttons = element.matches("form") ? all("button", element) : [element];
+  for (const button of buttons) button.setAttribute("aria-busy", "true");
+  try {
+    const value = await call(method, path, body);
+    element.closest("dialog[open]")?.close();
+    if (!element.dispatchEvent(new CustomEvent("called", {bubbles: true, cancelable: true, detail: value}))) return;
+    if (next) location.assign(root + next);
+    else await refresh();
+    if (done) toast(done);
+  } catch (error) {
+    toast(error.message, {bad: true});
+  } finally {
+    for (const button of buttons) button.removeAttribute("aria-busy");
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-api]");
+  if (button) run(button, button.dataset.body ? JSON.parse(button.dataset.body) : undefined);
+  const copy = event.target.closest("[data-copy]");
+  if (copy) navigator.clipboard.writeText(copy.dataset.copy || find(copy.dataset.from).textContent).then(() => toast("Copied"));
+  const opener = event.target.closest("[data-open]");
+  if (opener) find(opener.dataset.open).showModal();
+  const closer = event.target.closest("dialog [value=''], dialog [value=yes], dialog [data-close]");
+  if (closer && closer.closest("#confirm, dialog")) closer.closest("dialog").close(closer.value);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.dataset.filter !== undefined) event.preventDefault();
+  if (form.dataset.api === undefined) return;
+  event.preventDefault();
+  run(form, fields(form));
+});
+
+// Filters rows of a long table in the browser.
+function filter(form) {
+  const words = find("input[type=search]", form).value.toLowerCase().split(/\s+/).filter(Boolean);
+  const only = all("[data-only]:checked", form).map((one) => one.dataset.only);
+  const area = find(form.dataset.filter);
+  let shown = 0;
+  for (const row of all("[data-row]", area)) {
+    const text = row.textContent.toLowerCase();
+    row.hidden = !(words.every((word) => text.includes(word)) && only.every((name) => name in row.dataset));
+    shown += !row.hidden;
+  }
+  for (const group of all("[data-group]", area)) {
+    group.hidden = !all("[data-row]", group).some((row) => !row.hidden);
+    if (words.length || only.length) group.open = true;
+  }
+  find("#nothing").hidden = shown > 0;
+}
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-filter]");
+  if (form) filter(form);
+});
+
+const menu = find(".menu");
+menu.addEventListener("click", () => {
+  menu.setAttribute("aria-expanded", String(find("#navigation").classList.toggle("open")));
+});
+
+for (const input of all("[name=theme]")) {
+  input.checked = input.value === (localStorage.getItem("theme") ?? "auto");
+  input.addEventListener("change", () => {
+    if (input.value === "auto") {
+      localStorage.removeItem("theme");
+      delete document.documentElement.dataset.theme;
+    } else {
+      localStorage.setItem("theme", input.value);
+      document.documentElement.dataset.theme = input.value;
+    }
+    document.dispatchEvent(new Event("theme"));
+  });
+}
