@@ -1,6 +1,9 @@
 """What operators and their machines see: health, figures, access log, the welcome page."""
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.prefork import PATIENCE
 from tests.servers import Server, server, until
+
+PROMTOOL = shutil.which("promtool")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +108,22 @@ def test_every_request_is_counted_once_by_status_and_outcome(kind: str, request:
         "timed": 1,
         "coalesced": 0,
     }
+
+
+@pytest.mark.skipif(PROMTOOL is None and "CI" not in os.environ, reason="promtool of Prometheus is not installed")
+@pytest.mark.parametrize("kind", ["site", "counted"])
+def test_promtool_finds_nothing_to_improve_in_the_metrics(kind: str, request: pytest.FixtureRequest) -> None:
+    served: Server = request.getfixturevalue(kind)
+    for target in ("/img/shoe.jpg?width=33", "/img/notes.txt", "/img/shoe.jpg?width=x", "/api/images", "/healthz"):
+        served.get(target)
+    done = subprocess.run(
+        [PROMTOOL or "promtool", "check", "metrics"],
+        input=served.get("/metrics").text,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("kind", ["site", "counted"])
