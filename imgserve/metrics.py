@@ -2,14 +2,15 @@
 
 import fcntl
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, disable_created_metrics
 from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from imgserve import __version__
 from imgserve.errors import every_error
@@ -133,14 +134,17 @@ class Metrics:
         self.build_info.labels(__version__, platform.python_version(), pipeline).set(1)
 
 
-@contextmanager
-def reading(folder: str) -> Iterator[None]:
-    """Let no process be removed from the folder of shared metrics meanwhile; nothing to do without a folder."""
-    if folder:
-        with _locked(folder, fcntl.LOCK_SH):
-            yield
-    else:
-        yield
+class SharedMetrics(Collector):
+    """The metrics of all server processes, read from their files in a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._files = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the sums; no process is removed meanwhile."""
+        with _locked(self._folder, fcntl.LOCK_SH):
+            return list(self._files.collect())  # type: ignore[no-untyped-call]
 
 
 def remove_process(folder: str, pid: int) -> None:

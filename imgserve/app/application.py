@@ -11,7 +11,6 @@ from pathlib import Path
 
 import anyio
 from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -29,7 +28,7 @@ from imgserve.app.settings import catalog_url, create_data_folder, data_folder, 
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.library.invalidation import restart_on_failure
-from imgserve.metrics import Metrics
+from imgserve.metrics import Metrics, SharedMetrics
 from imgserve.server.hot import HotPath
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
@@ -72,12 +71,10 @@ def create_app(config: Config | None = None) -> Starlette:
         timing_headers=config.http.timing_header,
     )
     check = functools.partial(_check, parts, management, access)
-    shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
     ops = Operations(
         check,
-        _collected(parts.metrics, shared),
+        _collected(parts.metrics),
         parts.requests.metrics.fold,
-        shared=shared,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
     pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
@@ -194,10 +191,11 @@ def configure_logging(config: Config) -> None:
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-def _collected(metrics: Metrics, shared: str) -> CollectorRegistry:
-    """Return the registry of /metrics: this process, or the files of all server processes in a folder."""
-    if not shared:
+def _collected(metrics: Metrics) -> CollectorRegistry:
+    """Return the registry of /metrics: this process, or the files of all server processes."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not folder:
         return metrics.registry
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, shared)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    registry.register(SharedMetrics(folder))
     return registry

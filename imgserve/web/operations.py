@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from imgserve.cache import TieredCache, TierStats
 from imgserve.errors import NotFound
-from imgserve.metrics import Metrics, reading
+from imgserve.metrics import Metrics
 
 _FRESH = {"cache-control": "no-store"}
 Check = Callable[[], Awaitable[Mapping[str, str]]]
@@ -61,24 +61,13 @@ class Operations:
     """Endpoints outside the picture path."""
 
     def __init__(
-        self,
-        check: Check,
-        registry: CollectorRegistry,
-        fold: Callable[[], None],
-        *,
-        metrics: MetricsAccess,
-        shared: str = "",
+        self, check: Check, registry: CollectorRegistry, fold: Callable[[], None], *, metrics: MetricsAccess
     ) -> None:
-        """Create the endpoints.
-
-        `fold` completes the metrics of the registry before they are read; `shared` is the folder of the metrics of all
-        server processes, if there are several.
-        """
+        """Create the endpoints; `fold` completes the metrics of the registry before they are read."""
         self._check = check
         self._registry = registry
         self._fold = fold
         self._metrics = metrics
-        self._shared = shared
 
     async def alive(self, _request: Request) -> Response:
         """Respond with 200: the event loop runs."""
@@ -97,12 +86,8 @@ class Operations:
             raise NotFound
         self._fold()
         # In a thread: with several processes it takes milliseconds, in which hits would wait.
-        body = await to_thread.run_sync(self._collect)
+        body = await to_thread.run_sync(generate_latest, self._registry)
         return Response(body, headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
-
-    def _collect(self) -> bytes:
-        with reading(self._shared):
-            return generate_latest(self._registry)
 
 
 _GAUGES_EVERY = 5.0

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.multiprocess import MultiProcessCollector
 
-from imgserve.metrics import remove_process
+from imgserve.metrics import SharedMetrics, remove_process
 
 _PROGRAM = """
 import sys
@@ -34,7 +33,7 @@ def ran(folder: Path, catalog: int) -> int:
 
 def figures(folder: Path) -> list[float | None]:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    registry.register(SharedMetrics(str(folder)))
     value = registry.get_sample_value
     return [
         value("imgserve_requests_total", LABELS),
