@@ -68,6 +68,9 @@ def _pages(config: Config, check: Callable[[], Sequence[Finding]]) -> tuple[Admi
     async def settings() -> Sequence[SettingsSection]:
         return config.effective
 
+    async def whole() -> Config:
+        return config
+
     return (
         AdminPage(
             "",
@@ -76,12 +79,17 @@ def _pages(config: Config, check: Callable[[], Sequence[Finding]]) -> tuple[Admi
             {"stats": "/api/stats", "cache": "/api/cache", "uptime": uptime},
             {"rejected": "/api/usage?what=rejected&by=client", "heavy": "/api/usage?what=bytes&by=image"},
         ),
+        AdminPage("access", "Access", Scope.ADMIN, {"found": "/api/keys", "config": whole}),
+        AdminPage("access/accounts", "Accounts", Scope.ADMIN, {"found": "/api/accounts"}),
+        AdminPage("access/sites", "Sites", Scope.ADMIN, {"config": whole}),
+        AdminPage("access/rejections", "Rejections", Scope.ADMIN, {"found": "/api/usage"}),
+        AdminPage("access/audit", "Audit log", Scope.ADMIN, {"found": "/api/audit"}),
         AdminPage("system", "System check", Scope.ADMIN, {"checks": checks}),
         AdminPage("settings", "Settings", Scope.ADMIN, {"sections": settings}),
     )
 
 
-def build_admin(config: Config, parts: Parts, limiter: RateLimiter, registry: Callable[[], CollectorRegistry]) -> Admin:
+def build_admin(config: Config, parts: Parts, limiter: RateLimiter, registry: CollectorRegistry) -> Admin:
     """Return the parts, without opening them."""
     access, catalog = config.access, parts.catalog
     accounts = AccountList(catalog.accounts, catalog.secrets)

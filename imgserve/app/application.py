@@ -71,9 +71,10 @@ def create_app(config: Config | None = None) -> Starlette:
         timing_headers=config.http.timing_header,
     )
     check = functools.partial(_check, parts, management, access)
+    registry = _collected(parts.metrics)
     ops = Operations(
         check,
-        _collected(parts.metrics),
+        registry,
         parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
@@ -84,7 +85,7 @@ def create_app(config: Config | None = None) -> Starlette:
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
     )
-    admin = build_admin(config, parts, access.limiter, functools.partial(_collected, parts.metrics))
+    admin = build_admin(config, parts, access.limiter, registry)
     api = build_api(config, parts, management, access, admin.visitors)
     document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
     readers = config.access

@@ -68,9 +68,18 @@ function fields(form) {
       if (element.checked) values[element.name].push(element.value);
     } else if (element.type === "checkbox") values[element.name] = element.checked;
     else if (element.dataset.list !== undefined) values[element.name] = element.value.split(/[\n,]/).map((one) => one.trim()).filter(Boolean);
+    else if (element.dataset.endOfDay !== undefined) { if (element.value) values[element.name] = new Date(`${element.value}T23:59:59`).toISOString(); }
     else if (element.value !== "" || element.dataset.empty !== undefined) values[element.name] = element.value;
   }
   return values;
+}
+
+// Shows a secret that the server returns only once.
+function reveal(secret) {
+  const dialog = find("#secret");
+  find("code", dialog).textContent = secret;
+  dialog.showModal();
+  dialog.addEventListener("close", () => { find("code", dialog).textContent = ""; refresh(); }, {once: true});
 }
 
 async function run(element, body) {
@@ -82,6 +91,7 @@ async function run(element, body) {
   try {
     const value = await call(method, path, body);
     element.closest("dialog[open]")?.close();
+    if (element.dataset.secret) return reveal(value[element.dataset.secret]);
     if (!element.dispatchEvent(new CustomEvent("called", {bubbles: true, cancelable: true, detail: value}))) return;
     if (next) location.assign(root + next);
     else await refresh();
@@ -99,9 +109,18 @@ document.addEventListener("click", (event) => {
   const copy = event.target.closest("[data-copy]");
   if (copy) navigator.clipboard.writeText(copy.dataset.copy || find(copy.dataset.from).textContent).then(() => toast("Copied"));
   const opener = event.target.closest("[data-open]");
-  if (opener) find(opener.dataset.open).showModal();
-  const closer = event.target.closest("dialog [value=''], dialog [value=yes], dialog [data-close]");
-  if (closer && closer.closest("#confirm, dialog")) closer.closest("dialog").close(closer.value);
+  if (opener) {
+    const dialog = find(opener.dataset.open);
+    const name = opener.dataset.set; // what the dialog is about
+    if (name) {
+      find("[data-set-text]", dialog).textContent = name;
+      const form = find("[data-set-path]", dialog);
+      form.dataset.api = form.dataset.api.replace(/[^/]*$/, encodeURIComponent(name));
+    }
+    dialog.showModal();
+  }
+  const closer = event.target.closest("#confirm button, [data-close]");
+  if (closer) closer.closest("dialog").close(closer.value);
 });
 
 document.addEventListener("submit", (event) => {
@@ -129,6 +148,9 @@ function filter(form) {
   }
   find("#nothing").hidden = shown > 0;
 }
+document.addEventListener("change", (event) => {
+  if (event.target.form?.dataset.submit !== undefined) event.target.form.requestSubmit();
+});
 document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-filter]");
   if (form) filter(form);

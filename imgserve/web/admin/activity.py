@@ -157,7 +157,7 @@ def _percentile(before: Reading, after: Reading, outcomes: Iterable[str], part: 
 class Activity:
     """The activity of the last hour, for charts: all points, and each new one as an event."""
 
-    def __init__(self, registry: Callable[[], CollectorRegistry], find: Callable[[Request], Visitor | None]) -> None:
+    def __init__(self, registry: CollectorRegistry, find: Callable[[Request], Visitor | None]) -> None:
         """`find` returns who is signed in; a stream ends with the session."""
         self._registry = registry
         self._find = find
@@ -192,7 +192,7 @@ class Activity:
                 yield _event("point", asdict(self._points[-1]))
 
     def _read(self) -> Reading:
-        return reading(self._registry().collect(), time.time())
+        return reading(self._registry.collect(), time.time())
 
 
 def _event(name: str, value: object) -> str:

@@ -28,7 +28,7 @@ class AdminPages:
     ) -> None:
         self._pages = pages
         self._shell = shell
-        shell.navigation = tuple(page for page in pages if "{" not in page.path)
+        shell.navigation = tuple(page for page in pages if not {"{", "/"}.intersection(page.path))
         self._visitors = visitors
         self._api = api
         self._pictures = pictures

@@ -40,7 +40,7 @@ Source = str | Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class AdminPage:
-    """A page; it is in the navigation unless its path has a parameter."""
+    """A page; it is in the navigation if its path has one part."""
 
     path: str
     """Below /admin/, such as `images` or `images/{image_id:path}`. Its parameters are those of the sources."""
@@ -58,7 +58,7 @@ class AdminPage:
     @property
     def template_name(self) -> str:
         """The name of the template."""
-        return f"{self.template or self.path or 'overview'}.html"
+        return f"{self.template or self.path.replace('/', '_') or 'overview'}.html"
 
 
 class Shell:
