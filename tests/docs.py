@@ -11,7 +11,7 @@ from imgserve.config.table import markdown_table as settings_table
 from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
-from imgserve.transform import PARAMETERS
+from imgserve.transform.parameters import GROUPS
 
 REFERENCE = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -28,10 +28,11 @@ def _yes(value: object) -> str:
 
 
 def parameters_table() -> str:
-    """Return the table of URL parameters."""
-    return _rows(
-        ("name", "short", "value", "default", "meaning"),
-        (
+    """Return the table of URL parameters, with a row that begins each group."""
+    lines = list[tuple[str, ...]]()
+    for group, rows in GROUPS.items():
+        lines += [(f"**{group}**", "", "", "", "")]
+        lines += [
             (
                 f"`{row.name}`",
                 ", ".join(f"`{alias}`" for alias in row.aliases) or "-",
@@ -39,9 +40,9 @@ def parameters_table() -> str:
                 row.default,
                 f"{row.meaning} E.g. `{row.name}={row.example}`",
             )
-            for row in PARAMETERS
-        ),
-    )
+            for row in rows
+        ]
+    return _rows(("name", "short", "value", "default", "meaning"), lines)
 
 
 def formats_table() -> str:

@@ -82,11 +82,7 @@ def _word_type(row: Parameter) -> str:
 
 def _words(kind: AnyKind) -> list[str]:
     """Return the words that a kind accepts, synonyms last."""
-    for start in ("one of ", "a comma list of "):
-        if kind.expects.startswith(start):
-            words = kind.expects.removeprefix(start).split(", ")
-            return [word for word in (*words, *sorted(kind.known - set(words))) if _is_read(kind, word)]
-    return []
+    return [word for word in (*kind.words, *sorted(kind.known - set(kind.words))) if _is_read(kind, word)]
 
 
 def _is_read(kind: AnyKind, word: str) -> bool:

@@ -42,6 +42,7 @@ class Parameters(TypedDict, total=False):
     fit: FitWord | None
     f: FitWord | FormatWord | None
     enlarge: Switch | None
+    dpr: Number | None
     crop: str | Sequence[CropWord] | None
     focus_x: Number | None
     fp_x: Number | None
@@ -50,7 +51,6 @@ class Parameters(TypedDict, total=False):
     focus_zoom: Number | None
     fp_z: Number | None
     rect: Rectangle | None
-    dpr: Number | None
     orient: Integer | None
     rotate: Number | None
     rot: Number | None

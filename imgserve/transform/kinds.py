@@ -39,6 +39,12 @@ class Kind(Generic[V]):
     """Every word it recognizes, in lower case; decides between two parameters that share a name."""
     bare: str | None = None
     """The meaning of an empty value; None: an empty value is a mistake."""
+    words: tuple[str, ...] = ()
+    """The words to choose from, without synonyms."""
+    many: bool = False
+    """Whether a value is a comma list of words."""
+    range: tuple[float, float] | None = None
+    """The least and the greatest number, if it is bounded."""
 
 
 def read_integer(text: str) -> int:
@@ -77,19 +83,22 @@ def integer(low: int, high: int) -> Kind[int]:
             raise ReadError
         return value
 
-    return Kind(f"an integer {low}..{high}", read, str)
+    return Kind(f"an integer {low}..{high}", read, str, range=(low, high))
 
 
-def number(expects: str, fits: Callable[[float], bool]) -> Kind[float]:
-    """Return the kind of a number that fits a condition."""
+def number(low: float, high: float, expects: str = "", fits: Callable[[float], bool] | None = None) -> Kind[float]:
+    """Return the kind of a number between two bounds, or that fits a condition, which `expects` then describes."""
 
     def read(text: str) -> float:
         value = read_number(text)
-        if not fits(value):
+        if not (low <= value <= high if fits is None else fits(value)):
             raise ReadError
         return value
 
-    return Kind(expects, read, lambda value: write_length(value).removesuffix(".0"))
+    def write(value: float) -> str:
+        return write_length(value).removesuffix(".0")
+
+    return Kind(expects or f"a number {low}..{high}", read, write, range=(low, high))
 
 
 def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, unbuilt: Iterable[str] = ()) -> Kind[str]:
@@ -105,13 +114,15 @@ def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, un
             raise NotBuiltError
         raise ReadError(suggestion(word, sorted(known)))
 
-    return Kind(f"one of {', '.join(words)}", read, str, known)
+    return Kind(f"one of {', '.join(words)}", read, str, known, words=words)
 
 
 def switch() -> Kind[bool]:
     """Return the kind of 0 or 1, where the bare name means 1."""
     words = choice(("0", "1"), synonyms={"false": "0", "true": "1"})
-    return Kind("0 or 1", lambda text: words.read(text) == "1", lambda value: str(int(value)), bare="1")
+    return Kind(
+        "0 or 1", lambda text: words.read(text) == "1", lambda value: str(int(value)), bare="1", words=("0", "1")
+    )
 
 
 def listing(words: tuple[str, ...]) -> Kind[tuple[str, ...]]:
@@ -121,13 +132,17 @@ def listing(words: tuple[str, ...]) -> Kind[tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(word.read(item) for item in text.split(",")))
 
-    return Kind(f"a comma list of {', '.join(words)}", read, ",".join)
+    return Kind(f"a comma list of {', '.join(words)}", read, ",".join, words=words, many=True)
 
 
 def merging(words: tuple[str, ...]) -> Kind[frozenset[str]]:
     """Return the kind of a comma list whose order has no meaning."""
     items = listing(words)
-    return Kind(items.expects, lambda text: frozenset(items.read(text)), lambda value: ",".join(sorted(value)))
+
+    def write(value: frozenset[str]) -> str:
+        return ",".join(sorted(value))
+
+    return Kind(items.expects, lambda text: frozenset(items.read(text)), write, words=words, many=True)
 
 
 def text_kind(expects: str, pattern: str, bare: str | None = None) -> Kind[str]:

@@ -1,5 +1,6 @@
 """The table of URL parameters. Parsing, canonical text, messages, client and documentation derive from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -62,100 +63,133 @@ _FORMAT = choice(
     synonyms={"jpeg": "jpg", "tif": "tiff"},
     unbuilt=("json", "blurhash", "thumbhash"),
 )
-_QUALITY = Kind(f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}", _quality, str)
+_QUALITY = Kind(
+    f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}",
+    _quality,
+    str,
+    range=(1, MAX_QUALITY),
+)
 _TURNS = choice(("0", *"12345678", "90", "180", "270"), synonyms={"0": "1"})
-_ORIENT = Kind(_TURNS.expects, lambda text: int(_TURNS.read(text)), str)
-_PLACE = number("a number 0..1", lambda x: x <= 1)
-_ZOOM = number("a number 1..100", lambda x: 1 <= x <= 100)  # noqa: PLR2004  the range is the rule itself
-_DPR = number(f"a number 0 < x <= {MAX_DPR}", lambda x: x > 0)
-_DEGREES = number("a number of degrees, 0 or more and below 360", lambda x: x < 360)  # noqa: PLR2004  a full turn
+_ORIENT = Kind(_TURNS.expects, lambda text: int(_TURNS.read(text)), str, words=_TURNS.words)
+_PLACE = number(0, 1)
+_ZOOM = number(1, 100)
+# A greater dpr is lowered later, with a note.
+_DPR = number(0, MAX_DPR, f"a number 0 < x <= {MAX_DPR}", lambda x: x > 0)
+_DEGREES = number(0, 360, "a number of degrees, 0 or more and below 360", lambda x: x < 360)  # noqa: PLR2004  a full turn
 _PRESET = text_kind("the name of a preset", r".+")
 _FILE_NAME = text_kind(
     "a file name of at most 200 characters without slashes", r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]{0,200}", bare=""
 )
-PARAMETERS = (
-    Parameter("width", SIDE, "proportional", "Width of the picture.", "400", ("w",)),
-    Parameter("height", SIDE, "proportional", "Height of the picture.", "0.5", ("h",)),
-    Parameter("aspect", ASPECT, "-", "Ratio that gives the other side.", "16:9", ("ar",)),
-    Parameter(
-        "fit",
-        _FIT,
-        "crop if both sides are given, else max",
-        "How the picture meets its size; inside=max, cover=crop, contain=pad=fill, stretch=scale.",
-        "fill",
-        ("f",),
+GROUPS: Mapping[str, tuple[Parameter, ...]] = {
+    "Size": (
+        Parameter("width", SIDE, "proportional", "Width of the picture.", "400", ("w",)),
+        Parameter("height", SIDE, "proportional", "Height of the picture.", "0.5", ("h",)),
+        Parameter("aspect", ASPECT, "-", "Ratio that gives the other side.", "16:9", ("ar",)),
+        Parameter(
+            "fit",
+            _FIT,
+            "crop if both sides are given, else max",
+            "How the picture meets its size; inside=max, cover=crop, contain=pad=fill, stretch=scale.",
+            "fill",
+            ("f",),
+        ),
+        Parameter("enlarge", switch(), "0", "Allow a picture larger than its original.", "1"),
+        Parameter("dpr", _DPR, "1", "Device pixels for each requested pixel.", "2"),
     ),
-    Parameter("enlarge", switch(), "0", "Allow a picture larger than its original.", "1"),
-    Parameter(
-        "crop",
-        listing(get_args(Gravity)),
-        "stored focal point, else center",
-        "What a crop keeps; the first usable wins, sides combine.",
-        "top,left",
+    "Crop": (
+        Parameter(
+            "crop",
+            listing(get_args(Gravity)),
+            "stored focal point, else center",
+            "What a crop keeps; the first usable wins, sides combine.",
+            "top,left",
+        ),
+        Parameter("focus-x", _PLACE, "stored, else 0.5", "Focal point from the left.", "0.3", ("fp-x",)),
+        Parameter("focus-y", _PLACE, "stored, else 0.5", "Focal point from the top.", "0.3", ("fp-y",)),
+        Parameter("focus-zoom", _ZOOM, "1", "How closely a crop frames the focal point.", "2", ("fp-z",)),
+        Parameter("rect", RECT, "-", "Part of the upright image that is cut out before resizing.", "0.1,0.1,0.5,0.5"),
     ),
-    Parameter("focus-x", _PLACE, "stored, else 0.5", "Focal point from the left.", "0.3", ("fp-x",)),
-    Parameter("focus-y", _PLACE, "stored, else 0.5", "Focal point from the top.", "0.3", ("fp-y",)),
-    Parameter("focus-zoom", _ZOOM, "1", "How closely a crop frames the focal point.", "2", ("fp-z",)),
-    Parameter("rect", RECT, "-", "Part of the upright image that is cut out before resizing.", "0.1,0.1,0.5,0.5"),
-    Parameter("dpr", _DPR, "1", "Device pixels for each requested pixel.", "2"),
-    Parameter("orient", _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "90"),
-    Parameter("rotate", _DEGREES, "0", "Turn clockwise by degrees.", "90", ("rot",)),
-    Parameter("flip", choice(("h", "v", "hv"), synonyms={"vh": "hv"}), "-", "Mirror horizontally, vertically.", "h"),
-    Parameter(
-        "format",
-        _FORMAT,
-        "the original's if web-safe",
-        "Format of the picture; pjpg is a progressive jpg, png8 a png with a palette.",
-        "webp",
-        ("fm", "f"),
+    "Rotation": (
+        Parameter("orient", _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "90"),
+        Parameter("rotate", _DEGREES, "0", "Turn clockwise by degrees.", "90", ("rot",)),
+        Parameter(
+            "flip", choice(("h", "v", "hv"), synonyms={"vh": "hv"}), "-", "Mirror horizontally, vertically.", "h"
+        ),
     ),
-    Parameter(
-        "auto",
-        merging(("format", "compress")),
-        "-",
-        "Choose the format by what the browser accepts; lower the quality by 15.",
-        "format",
+    "Format": (
+        Parameter(
+            "format",
+            _FORMAT,
+            "the original's if web-safe",
+            "Format of the picture; pjpg is a progressive jpg, png8 a png with a palette.",
+            "webp",
+            ("fm", "f"),
+        ),
+        Parameter(
+            "auto",
+            merging(("format", "compress")),
+            "-",
+            "Choose the format by what the browser accepts; lower the quality by 15.",
+            "format",
+        ),
+        Parameter("quality", _QUALITY, "per format", "Quality of a lossy format, or colors of a gif.", "70", ("q",)),
+        Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
+        Parameter(
+            "progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)
+        ),
+        Parameter(
+            "chroma",
+            choice(("420", "422", "444"), synonyms={"422": "444"}),
+            "420",
+            "Color resolution of jpg and avif; 422 is written as 444.",
+            "444",
+            ("chromasub",),
+        ),
+        Parameter("colors", integer(2, MAX_COLORS), "-", "Palette size of png and gif.", "64", ("colorquant",)),
     ),
-    Parameter("quality", _QUALITY, "per format", "Quality of a lossy format, or colors of a gif.", "70", ("q",)),
-    Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
-    Parameter("progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)),
-    Parameter(
-        "chroma",
-        choice(("420", "422", "444"), synonyms={"422": "444"}),
-        "420",
-        "Color resolution of jpg and avif; 422 is written as 444.",
-        "444",
-        ("chromasub",),
+    "Background": (
+        Parameter("background", COLOR, "white where alpha must go", "Color behind transparency.", "ff8800", ("bg",)),
+        Parameter("fill", choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "blur"),
+        Parameter("fill-color", COLOR, "background", "Color around the picture with fit=fill.", "navy"),
     ),
-    Parameter("colors", integer(2, MAX_COLORS), "-", "Palette size of png and gif.", "64", ("colorquant",)),
-    Parameter("background", COLOR, "white where alpha must go", "Color behind transparency.", "ff8800", ("bg",)),
-    Parameter("fill", choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "blur"),
-    Parameter("fill-color", COLOR, "background", "Color around the picture with fit=fill.", "navy"),
-    Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
-    Parameter("frame", integer(1, 100_000), "all", "One frame of an animation, as a still.", "3"),
-    Parameter("animate", switch(), "1", "Keep an animation moving.", "0"),
-    Parameter(
-        "profile",
-        choice(("srgb", "strip", "origin")),
-        "srgb",
-        "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.",
-        "origin",
-        ("cs",),
+    "Pages and frames": (
+        Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
+        Parameter("frame", integer(1, 100_000), "all", "One frame of an animation, as a still.", "3"),
+        Parameter("animate", switch(), "1", "Keep an animation moving.", "0"),
     ),
-    Parameter(
-        "metadata", choice(("strip", "copyright", "keep")), "copyright", "Metadata that stays in the picture.", "strip"
+    "Colors and metadata": (
+        Parameter(
+            "profile",
+            choice(("srgb", "strip", "origin")),
+            "srgb",
+            "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.",
+            "origin",
+            ("cs",),
+        ),
+        Parameter(
+            "metadata",
+            choice(("strip", "copyright", "keep")),
+            "copyright",
+            "Metadata that stays in the picture.",
+            "strip",
+        ),
+        Parameter(
+            "hdr",
+            choice(("preserve", "tonemap")),
+            "preserve",
+            "The gain map of an Ultra HDR JPEG or an iPhone's HEIC, kept in a jpg, or dropped.",
+            "tonemap",
+        ),
     ),
-    Parameter(
-        "hdr",
-        choice(("preserve", "tonemap")),
-        "preserve",
-        "The gain map of an Ultra HDR JPEG or an iPhone's HEIC, kept in a jpg, or dropped.",
-        "tonemap",
+    "Delivery": (
+        Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),
+        Parameter(
+            "download", _FILE_NAME, "-", "Save as a file of this name instead of showing it.", "shoe.jpg", ("dl",)
+        ),
     ),
-    Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),
-    Parameter("download", _FILE_NAME, "-", "Save as a file of this name instead of showing it.", "shoe.jpg", ("dl",)),
-)
-"""Every parameter, in the order of the documentation."""
+}
+"""Every parameter by its group, in the order of the documentation."""
+PARAMETERS = tuple(row for group in GROUPS.values() for row in group)
 
 
 BY_NAME: dict[str, tuple[Parameter, ...]] = {}

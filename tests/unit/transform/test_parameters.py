@@ -6,6 +6,7 @@ import pytest
 
 from imgserve.errors import BadTransform
 from imgserve.transform import PARAMETERS, Parameter, Transform, canonical, parse_query
+from imgserve.transform.parameters import GROUPS
 from tests.docs import parameters_table
 
 
@@ -223,6 +224,6 @@ def test_the_example_of_each_row_is_understood(row: Parameter) -> None:
 
 def test_the_documentation_table_has_a_line_for_each_row() -> None:
     lines = parameters_table().splitlines()
-    assert len(lines) == len(PARAMETERS) + 2
-    assert lines[2].startswith("| `width` | `w` | an integer 1..8192 or a fraction 0 < x <= 1 | proportional |")
+    assert len(lines) == len(GROUPS) + len(PARAMETERS) + 2
+    assert lines[3].startswith("| `width` | `w` | an integer 1..8192 or a fraction 0 < x <= 1 | proportional |")
     assert {line.count("|") for line in lines} == {6}
