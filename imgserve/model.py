@@ -195,20 +195,6 @@ class Facts(FileFacts):
     """Further public facts of the file: copyright, creator, credit, time of the photo."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A file in a folder of originals that is not an image, or not a usable one."""
-
-    image_id: str
-    version: str
-    """`Original.file_version` of the file."""
-    code: str
-    """Machine code of the error."""
-    detail: str
-    since: datetime
-    """When the error first occurred; a time zone is required."""
-
-
 class Origin(StrEnum):
     """How an original arrived."""
 

@@ -18,8 +18,9 @@ from imgserve.library.inspect import Recording
 from imgserve.library.record import Recorded
 from imgserve.library.watcher import Watcher
 from imgserve.metrics import Metrics
-from imgserve.model import ImageRecord, Problem, file_version
+from imgserve.model import ImageRecord, file_version
 from imgserve.originals.tree import OriginalsTree, Walked
+from imgserve.records import FileProblem
 from tests.catalogs import record
 
 PATIENCE = 60.0
@@ -36,7 +37,7 @@ class _Kept:
     """One table of the catalog."""
 
     def __init__(self) -> None:
-        self.rows = dict[str, ImageRecord | Problem]()
+        self.rows = dict[str, ImageRecord | FileProblem]()
 
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
         await anyio.lowlevel.checkpoint()
@@ -96,7 +97,7 @@ class Door:
         self.read.append(image_id)
         if not (data.startswith(b"image") and data.endswith(b"end")):
             self.images.rows.pop(image_id, None)
-            problem = Problem(image_id, version, "unreadable_image", "It is damaged.", _NOW)
+            problem = FileProblem(image_id, "unreadable_image", "It is damaged.", _NOW, version)
             self.problems.rows[image_id] = problem
             return Recorded(image_id, Recording.PROBLEM, problem=problem)
         self.problems.rows.pop(image_id, None)
@@ -106,7 +107,7 @@ class Door:
         self.images.rows[image_id] = replace(made, image_id=image_id, version=version, sha256=sha256)
         return Recorded(image_id, Recording.CREATED)
 
-    def _moved(self, sha256: str) -> ImageRecord | Problem | None:
+    def _moved(self, sha256: str) -> ImageRecord | FileProblem | None:
         for image_id, one in self.images.rows.items():
             same = isinstance(one, ImageRecord) and one.sha256 == sha256
             if same and not Path(self._tree.path_of(image_id)).exists():

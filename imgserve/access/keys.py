@@ -84,15 +84,15 @@ def new_key(
     """Return a new key as it is stored, and the key itself, which is shown once."""
     key = random_key()
     stored = ApiKey(
-        secrets.token_hex(4),
-        name,
-        key_digest(key),
-        tuple(sorted(scopes)),
-        datetime.now(UTC),
-        tuple(prefixes),
-        tuple(sorted(preset.lower() for preset in presets)),
-        site,
-        expires,
+        key_id=secrets.token_hex(4),
+        name=name,
+        digest=key_digest(key),
+        scopes=tuple(sorted(scopes)),
+        created=datetime.now(UTC),
+        prefixes=tuple(prefixes),
+        presets=tuple(sorted(preset.lower() for preset in presets)),
+        site=site,
+        expires=expires,
     )
     return stored, key
 
@@ -162,11 +162,11 @@ class KeyRing:
             folder = self._folders.get(key.site, "")
             prefixes = _within(folder, key.prefixes) if key.site else key.prefixes
             if key.site and not (folder and prefixes):
-                _logger.warning("the key %s opens nothing: it is for a folder of the site %s", key.id, key.site)
+                _logger.warning("the key %s opens nothing: it is for a folder of the site %s", key.key_id, key.site)
                 continue
             until = math.inf if key.expires is None else key.expires.timestamp()
             scopes = frozenset(Scope(scope) for scope in key.scopes if scope in set(Scope))
-            yield key.digest, Caller(f"key:{key.id}", scopes, prefixes, frozenset(key.presets), until)
+            yield key.digest, Caller(f"key:{key.key_id}", scopes, prefixes, frozenset(key.presets), until)
 
 
 def _within(folder: str, prefixes: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,24 +9,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Annotated
+
+from imgserve.model import Doc
 
 
 @dataclass(frozen=True, slots=True)
 class TierStats:
     """Figures of a tier; hits, misses, evictions and errors count since this process started."""
 
-    entries: int = 0
-    bytes: int = 0
-    limit_bytes: int = 0
-    """The budget; 0 means that the tier is off."""
-    hits: int = 0
-    misses: int = 0
-    evictions: int = 0
+    entries: Annotated[int, Doc("Stored pictures.")] = 0
+    bytes: Annotated[int, Doc("Their size.")] = 0
+    limit_bytes: Annotated[int, Doc("The budget; 0 if the tier is off.")] = 0
+    hits: Annotated[int, Doc("Lookups with a result, since this server process started.")] = 0
+    misses: Annotated[int, Doc("Lookups without a result.")] = 0
+    evictions: Annotated[int, Doc("Pictures evicted for space.")] = 0
     errors: int = 0
     mine: bool = True
     """Whether this process reports the tier: of those that share a tier on disk, the leader."""
-    degraded: bool = False
-    """Whether the tier fails now; requests are answered without it."""
+    degraded: Annotated[bool, Doc("Whether the tier fails at the moment; pictures are served without it.")] = False
 
 
 class Tally:

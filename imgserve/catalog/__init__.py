@@ -2,7 +2,7 @@
 
 from imgserve.catalog.access import ApiKey, ApiKeys, Secrets
 from imgserve.catalog.accounts import Account, Accounts
-from imgserve.catalog.audit import AuditEntry, AuditLog, AuditPage
+from imgserve.catalog.audit import AuditLog, AuditPage
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
@@ -12,7 +12,7 @@ from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id
-from imgserve.catalog.usage import Counted, Usage, UsageCount
+from imgserve.catalog.usage import Counted, Usage
 
 __all__ = [
     "Account",
@@ -20,7 +20,6 @@ __all__ = [
     "Answered",
     "ApiKey",
     "ApiKeys",
-    "AuditEntry",
     "AuditLog",
     "AuditPage",
     "Catalog",
@@ -46,6 +45,5 @@ __all__ = [
     "Sort",
     "Totals",
     "Usage",
-    "UsageCount",
     "stored_id",
 ]

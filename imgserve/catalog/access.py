@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
+from imgserve.records import KeyRecord
 
 api_keys = Table(
     "api_keys",
@@ -45,27 +46,12 @@ _LISTS = ("scopes", "prefixes", "presets")
 _TIMES = ("created", "expires", "used")
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key of the API, without the key itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey(KeyRecord):
+    """A key of the API as it is stored."""
 
-    id: str
-    """Its public name, by which it is listed and revoked."""
-    name: str
-    """What people call it."""
     digest: str
     """SHA-256 of the key, in hexadecimal."""
-    scopes: tuple[str, ...]
-    created: datetime
-    prefixes: tuple[str, ...] = ()
-    """The image ids that it is for start with one of these; empty for all."""
-    presets: tuple[str, ...] = ()
-    """The only presets that it may request pictures with; empty for any parameters."""
-    site: str = ""
-    """The site that it belongs to; empty for all."""
-    expires: datetime | None = None
-    used: datetime | None = None
-    """When it was last used, within a minute or so."""
     revoked: datetime | None = None
 
 
@@ -87,7 +73,7 @@ class ApiKeys(Part):
     @finished
     async def add(self, key: ApiKey) -> None:
         """Store a new key."""
-        row = {name: getattr(key, name) for name in ("id", "name", "digest", "site")}
+        row: dict[str, Any] = {"id": key.key_id, "name": key.name, "digest": key.digest, "site": key.site}
         row |= {name: json.dumps(getattr(key, name)) for name in _LISTS}
         row |= {name: _stored(getattr(key, name)) for name in _TIMES}
         async with self.database.writing() as connection:
@@ -124,7 +110,7 @@ def _stored(at: datetime | None) -> int | None:
 def _key(row: Row[Any]) -> ApiKey:
     values: dict[str, Any] = {name: tuple(json.loads(getattr(row, name))) for name in _LISTS}
     values |= {name: None if (at := getattr(row, name)) is None else moment(at) for name in (*_TIMES, "revoked")}
-    return ApiKey(row.id, row.name, row.digest, site=row.site, **values)
+    return ApiKey(key_id=row.id, name=row.name, digest=row.digest, site=row.site, **values)
 
 
 class Secrets(Part):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from imgserve.catalog.database import Part
 from imgserve.catalog.query import MOST
 from imgserve.catalog.tables import NUMBER, TEXT, image_id_of, metadata, microseconds, moment
 from imgserve.errors import BadCursor
+from imgserve.records import AuditEntry
 
 audit = Table(
     "audit",
@@ -31,26 +32,6 @@ audit = Table(
 
 _MOST_CHARACTERS = 20_000
 """Longest state of an object in JSON; a longer one is replaced by its length."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntry:
-    """One management call."""
-
-    at: datetime
-    actor: str
-    """Who called: `admin`, `key:` and its id, or `account:` and its name."""
-    address: str
-    """The address of the client."""
-    action: str
-    """The operation, such as `records_delete`."""
-    target: str = ""
-    """The image id, or the id of another object; empty for a call about many."""
-    before: Mapping[str, Any] = field(default_factory=dict)
-    """What was changed, as it was."""
-    after: Mapping[str, Any] = field(default_factory=dict)
-    """What was requested."""
-    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

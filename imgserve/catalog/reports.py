@@ -41,7 +41,8 @@ from imgserve.catalog.tables import (
     stored_id,
     stored_ids,
 )
-from imgserve.model import Problem, clean_text
+from imgserve.model import clean_text
+from imgserve.records import FileProblem
 
 problems = Table(
     "problems",
@@ -79,7 +80,7 @@ _AT_ONCE = 1000
 class ProblemPage:
     """A page of problems."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
     cursor: str | None
     """Start of the next page; None after the last."""
 
@@ -88,7 +89,7 @@ class Problems(Part):
     """The problems. Every method raises CatalogUnavailable if the database cannot be used now."""
 
     @finished
-    async def put_many(self, added: Iterable[Problem]) -> None:
+    async def put_many(self, added: Iterable[FileProblem]) -> None:
         """Insert problems, or update those with their ids, which keep their start as long as they keep their code.
 
         Raises BadRequest if an image id cannot be stored.
@@ -112,13 +113,13 @@ class Problems(Part):
         async with self.database.writing(LONG if len(rows) > 1 else None) as connection:
             await connection.execute(statement, [rows[stored] for stored in sorted(rows)])
 
-    async def get(self, image_id: str) -> Problem | None:
+    async def get(self, image_id: str) -> FileProblem | None:
         """Return a problem, or None."""
         return (await self.get_many([image_id])).get(image_id)
 
-    async def get_many(self, image_ids: Collection[str]) -> dict[str, Problem]:
+    async def get_many(self, image_ids: Collection[str]) -> dict[str, FileProblem]:
         """Return the existing problems by their ids."""
-        found = dict[str, Problem]()
+        found = dict[str, FileProblem]()
         for some in pieces(stored_ids(image_ids)):
             rows = await self.database.fetch(select(problems).where(problems.c.id.in_(some)))
             found |= {problem.image_id: problem for problem in map(_as_problem, rows)}
@@ -158,8 +159,8 @@ class Problems(Part):
         return await versions_between(self.database, problems, prefix, after, limit)
 
 
-def _as_problem(row: Row[Any]) -> Problem:
-    return Problem(image_id_of(row.id), row.version, row.code, row.detail, moment(row.since))
+def _as_problem(row: Row[Any]) -> FileProblem:
+    return FileProblem(image_id_of(row.id), row.code, row.detail, moment(row.since), row.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Counts of usage per hour: what clients, referrers and images cause, for all processes and nodes."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import (
@@ -19,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.tables import TEXT, image_id_of, metadata, microseconds
+from imgserve.records import UsageCount
 
 usage = Table(
     "usage",
@@ -41,16 +41,6 @@ _MOST_BYTES = 500
 """Longest name of a subject that is stored."""
 Counted = tuple[str, str, str]
 """What is counted, by what, and for whom."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageCount:
-    """What one client, referrer or image has caused."""
-
-    subject: str
-    number: int
-    reasons: Mapping[str, int]
-    """The number by what was counted."""
 
 
 class Usage(Part):

@@ -19,11 +19,12 @@ from imgserve.access.accounts import (
     password_mistake,
 )
 from imgserve.app import opened_catalog
-from imgserve.catalog import AuditEntry, Catalog
+from imgserve.catalog import Catalog
 from imgserve.cli.output import echo, time_text
 from imgserve.cli.serve import OPTIONS, options
 from imgserve.config import Config
 from imgserve.errors import AccountExists, AccountNotFound
+from imgserve.records import AuditEntry
 
 _NAME = click.argument("name", callback=lambda _context, _parameter, text: _name(text))
 _ROLES = click.Choice([role.value for role in Role])

@@ -12,26 +12,9 @@ from imgserve.client.arguments import Changes, Details, Filters, FocalPoint, Lis
 from imgserve.client.endpoints import Endpoints
 from imgserve.client.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.files import File, Progress
-from imgserve.client.records import (
-    ApiKey,
-    AuditEntry,
-    Deleted,
-    Image,
-    Made,
-    Picture,
-    Point,
-    Problem,
-    Purged,
-    Sent,
-    Similar,
-    Stats,
-    TagCount,
-    TrashItem,
-    Uploaded,
-    UsageCount,
-    Warmed,
-)
+from imgserve.client.records import ApiKey, Image, Made, Picture, Point, Sent, Similar, Uploaded
 from imgserve.client.transport import Retries
+from imgserve.records import AuditEntry, Deleted, Problem, Purged, Stats, TagCount, TrashItem, UsageCount, Warmed
 
 __all__ = [
     "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File",

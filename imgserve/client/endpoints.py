@@ -25,29 +25,12 @@ from imgserve.client.call import T
 from imgserve.client.errors import ServerUnreachable
 from imgserve.client.files import File, Progress
 from imgserve.client.pictures import PictureEndpoints
-from imgserve.client.records import (
-    ApiKey,
-    AuditEntry,
-    Deleted,
-    Image,
-    Made,
-    Problem,
-    Purged,
-    Sent,
-    Similar,
-    Stats,
-    TagCount,
-    TrashItem,
-    Uploaded,
-    UsageCount,
-    list_reader,
-    page_reader,
-    reader,
-)
+from imgserve.client.records import ApiKey, Image, Made, Sent, Similar, Uploaded, list_reader, page_reader, reader
 from imgserve.client.transport import Retries, S, Sender, endpoint, stream
 from imgserve.client.urls import ImageUrls
 from imgserve.errors import Forbidden, ImgserveError, Unauthorized
 from imgserve.http.headers import api_path, encoded_id
+from imgserve.records import AuditEntry, Deleted, Problem, Purged, Stats, TagCount, TrashItem, UsageCount
 
 _PAGE = 500
 """Records per request."""

@@ -14,10 +14,11 @@ from imgserve.client.arguments import Filters, Step, given, selection, selection
 from imgserve.client.call import Call, T, json_reader, parsed, read_picture
 from imgserve.client.errors import ServerUnreachable
 from imgserve.client.parameters import Parameters
-from imgserve.client.records import Made, Picture, Uploaded, Warmed, list_reader, reader
+from imgserve.client.records import Made, Picture, Uploaded, list_reader, reader
 from imgserve.client.transport import Connected, S, endpoint, stream
 from imgserve.client.urls import ImageUrls
 from imgserve.http.headers import encoded_id
+from imgserve.records import Warmed
 from imgserve.transform import compose, read_parameters
 
 _EXTENSION = re.compile(r"[A-Za-z0-9]+")

@@ -12,13 +12,15 @@ from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_typ
 
 from imgserve.client.errors import problem_error
 from imgserve.errors import ImgserveError
+from imgserve.model import Doc, FileFacts, described_fields
+from imgserve.records import KeyRecord
 
 T = TypeVar("T")
 
 
-def _json(*paths: str, read: Callable[[Any], Any] | None = None) -> dict[str, Any]:
-    """Return the metadata of a field: where JSON has it, the first of several paths, and how it is read."""
-    return {"paths": tuple(tuple(path.split(".")) for path in paths), "read": read}
+def _json(*paths: str) -> dict[str, Any]:
+    """Return the metadata of a field: where JSON has it, the first of several paths."""
+    return {"paths": paths}
 
 
 class Point(NamedTuple):
@@ -29,7 +31,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(FileFacts):
     """What a server knows about one image."""
 
     image_id: str = field(metadata=_json("id"))
@@ -37,27 +39,10 @@ class Image:
     """Changes with the bytes, and with the focal point."""
     url: str
     """Of the picture on the server."""
-    sha256: str
-    format: str
     media_type: str
-    width: int
-    """Pixels of the upright image."""
-    height: int
-    size: int = field(metadata=_json("bytes"))
-    """Bytes of the original."""
     created: datetime
     changed: datetime
     """When its record last changed."""
-    frames: int = 1
-    alpha: bool = False
-    color_space: str = ""
-    dominant_color: str = ""
-    """As `#rrggbb`, or empty."""
-    thumbhash: bytes = b""
-    perceptual_hash: int | None = field(
-        default=None, metadata=_json("perceptual_hash", read=lambda digits: int(digits, 16))
-    )
-    """64 bits; similar images differ in few of them."""
     title: str = ""
     alt: str = ""
     description: str = ""
@@ -101,114 +86,12 @@ class Sent:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TagCount:
-    """A tag and the number of its images."""
-
-    tag: str
-    images: int
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """An image that was deleted."""
-
-    image_id: str = field(metadata=_json("id"))
-    trash_item: str | None = None
-    """The argument of `restore`; None if the image cannot be restored."""
-    until: datetime | None = None
-    """When the trash removes it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrashItem:
-    """A deleted image that can be restored."""
-
-    item: str
-    image_id: str = field(metadata=_json("id"))
-    deleted: datetime
-    until: datetime | None = None
-    """When the trash removes it."""
-    size: int = field(metadata=_json("bytes"))
-    """Bytes of the original."""
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """How much was purged."""
-
-    images: int
-    renditions: int
-
-    def __add__(self, other: "Purged") -> "Purged":
-        return Purged(self.images + other.images, self.renditions + other.renditions)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A file among the originals that is not a usable image."""
-
-    image_id: str = field(metadata=_json("id"))
-    code: str
-    detail: str
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class UsageCount:
-    """What one client, referrer or image has caused."""
-
-    subject: str
-    number: int
-    """Requests, renditions or bytes."""
-    reasons: Mapping[str, int]
-    """The same by error code, `cold` or `bytes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Totals of a server."""
-
-    images: int
-    size: int = field(metadata=_json("bytes"))
-    """Bytes of all originals."""
-    problems: int
-    version: str
-    """Of the server."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(KeyRecord):
     """An API key of a server."""
 
-    key_id: str = field(metadata=_json("id"))
-    name: str
-    scopes: tuple[str, ...]
-    prefixes: tuple[str, ...] = ()
-    """The starts of the ids of images that it is for; empty for all."""
-    presets: tuple[str, ...] = ()
-    """The only presets that it may request pictures with; empty for any parameters."""
-    site: str = ""
-    created: datetime
-    expires: datetime | None = None
-    used: datetime | None = None
-    """When it was last used, within a minute or so."""
     key: str = field(default="", repr=False)
     """The key itself, only where it was just created."""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """A management call in the audit log of a server."""
-
-    at: datetime
-    actor: str
-    address: str
-    action: str
-    target: str = ""
-    before: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    after: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,22 +116,6 @@ class Made:
     url: str = ""
     image: Image | None = None
     error: ImgserveError | None = field(default=None, metadata=_json("problem"))
-
-
-@dataclass(frozen=True, slots=True)
-class Warmed:
-    """The progress of warming."""
-
-    done: int
-    total: int
-    failed: int
-    made: int
-    """Pictures rendered so far: none for those in the cache, several if the format depends on the browser."""
-    image_id: str = field(default="", metadata=_json("id"))
-    """The image that was just finished."""
-    error: ImgserveError | None = field(default=None, metadata=_json("problem"))
-    """Why it failed."""
-    finished: bool = False
 
 
 def reader(kind: type[T]) -> Callable[[Any], T]:
@@ -280,13 +147,22 @@ def page_reader(name: str, kind: type[T]) -> Callable[[Any], tuple[list[T], str 
     return lambda document: (read(document), document.get("next"))
 
 
+def json_paths(kind: Any) -> dict[str, tuple[str, ...]]:
+    """Return where JSON has each field of a record: the first of several paths."""
+    docs = described_fields(kind, Doc)
+    return {
+        item.name: item.metadata.get("paths") or (docs[item.name].name if item.name in docs else item.name,)
+        for item in dataclasses.fields(kind)
+    }
+
+
 @functools.cache
 def _record_reader(kind: Any) -> Callable[[Any], Any]:
     """Return a function that reads a record; a field that is missing or null has its default value."""
     types = get_type_hints(kind)
     fields = [
-        (item.name, item.metadata.get("paths", ((item.name,),)), item.metadata.get("read") or reader(types[item.name]))
-        for item in dataclasses.fields(kind)
+        (name, [path.split(".") for path in paths], _READERS.get(name) or reader(types[name]))
+        for name, paths in json_paths(kind).items()
     ]
 
     def read_record(document: Mapping[str, Any]) -> Any:
@@ -316,5 +192,6 @@ _READERS: Mapping[Any, Callable[[Any], Any]] = {
     datetime: _moment,
     ImgserveError: problem_error,
     Point: lambda value: Point(value["x"], value["y"]),
+    "perceptual_hash": lambda digits: int(digits, 16),
 }
-"""How values of other types are read."""
+"""How values of other types are read, or of fields by their names."""

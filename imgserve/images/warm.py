@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from imgserve.catalog import ImageSearch, Selection
@@ -11,23 +10,7 @@ from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Locator
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import Resolver
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Progress of warming: one for each query of each image, and one at the end."""
-
-    done: int
-    """Queries done, including failed ones."""
-    total: int
-    """Queries times images; more if images were added meanwhile."""
-    failed: int
-    made: int
-    """Pictures rendered so far; a query with `auto=format` means up to three, and cached ones are not rendered."""
-    image_id: str = ""
-    error: ImgserveError | None = None
-    """Why this query failed."""
-    finished: bool = False
+from imgserve.records import Warmed
 
 
 class Warmer:
@@ -55,7 +38,7 @@ class Warmer:
 
     async def warm(
         self, selection: Selection, queries: Sequence[str], *, total: int = 0
-    ) -> AsyncGenerator[Progress, None]:
+    ) -> AsyncGenerator[Warmed, None]:
         """Render the queries of each image and yield the progress, or raise CatalogUnavailable.
 
         Closing the generator ends the work.
@@ -71,8 +54,8 @@ class Warmer:
                     error = result if isinstance(result, ImgserveError) else None
                     done, failed = done + 1, failed + (error is not None)
                     made, total = made + (0 if isinstance(result, ImgserveError) else result), max(total, done)
-                    yield Progress(done, total, failed, made, image_id, error)
-        yield Progress(done, done, failed, made, finished=True)
+                    yield Warmed(done, total, failed, made, image_id, error)
+        yield Warmed(done, done, failed, made, finished=True)
 
     async def _image(self, image_id: str, queries: Sequence[str]) -> list[tuple[str, int | ImgserveError]]:
         """Return the number of rendered pictures, or the error, for each query."""

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
@@ -27,12 +26,13 @@ from imgserve.library.inspect import Candidate, Inspector, Recording, Rules
 from imgserve.library.move import Mover
 from imgserve.library.record import ChangePublisher, NameLocks, Recorded, RecordWriter
 from imgserve.library.scan import FileRecorder
-from imgserve.library.trash import Deleted, Trash, TrashItem
+from imgserve.library.trash import Trash
 from imgserve.library.upload import Accepted, Upload, UploadAcceptor
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Original
 from imgserve.originals.tree import Walked
 from imgserve.originals.writable import WritableOriginals
+from imgserve.records import Deleted, Purged, TrashItem
 
 _logger = logging.getLogger(__name__)
 _DELETED_AT_ONCE = 50
@@ -54,15 +54,6 @@ def _uninterrupted(method: _Method[P, T]) -> _Method[P, T]:
         return await asyncio.shield(task)
 
     return functools.update_wrapper(run, method)
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What a purge removed."""
-
-    images: int
-    """How many images were purged, with or without renditions."""
-    renditions: int
 
 
 class IngestService:
@@ -237,7 +228,7 @@ class IngestService:
                     else:
                         deleted += [one] if one else []
                         if one is not None:
-                            where = f"to the trash, as {one.item}" if one.item else "for good"
+                            where = f"to the trash, as {one.trash_item}" if one.trash_item else "for good"
                             _logger.info("%r was deleted %s", image_id, where)
             finally:
                 # Also after an error: the originals before it are deleted.
@@ -246,9 +237,17 @@ class IngestService:
 
     async def trash(self) -> list[TrashItem]:
         """List the trash, oldest first."""
-        until = self._rules.until
         found = await to_thread.run_sync(self._originals.trash.items)
-        return [TrashItem(one.item, one.image_id, one.deleted, until(one.deleted), one.size) for one in found]
+        return [
+            TrashItem(
+                item=one.item,
+                image_id=one.image_id,
+                deleted=one.deleted,
+                until=self._rules.until(one.deleted),
+                size=one.size,
+            )
+            for one in found
+        ]
 
     @_uninterrupted
     async def restore(self, item: str) -> ImageRecord:

@@ -22,9 +22,10 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.model import Facts, FocalPoint, ImageRecord, Limits, Origin, Original, Problem, bytes_version
+from imgserve.model import Facts, FocalPoint, ImageRecord, Limits, Origin, Original, bytes_version
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals
+from imgserve.records import FileProblem
 from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 
@@ -139,7 +140,7 @@ class Inspected:
 class Invalid:
     """A file that is not an image, or cannot be used."""
 
-    problem: Problem
+    problem: FileProblem
     known: str | None
     """Version of the existing record."""
     origin: Origin
@@ -192,7 +193,7 @@ class Inspector:
                 raise
             return Inspected(original, facts, file.known, file.origin, file.who)
         except OriginalDenied as error:
-            problem = Problem(file.image_id, DENIED, error.code, error.detail, self.rules.clock())
+            problem = FileProblem(file.image_id, error.code, error.detail, self.rules.clock(), DENIED)
             if file.known_problem != DENIED:
                 _logger.warning("%r may not be read: permission denied", file.image_id)
             return Invalid(problem, file.known, file.origin)
@@ -202,7 +203,7 @@ class Inspector:
         except ImgserveError as error:
             if not is_permanent(error):
                 raise
-            problem = Problem(file.image_id, version, error.code, error.detail, self.rules.clock())
+            problem = FileProblem(file.image_id, error.code, error.detail, self.rules.clock(), version)
             return Invalid(problem, file.known, file.origin)
 
     async def inspect_upload(self, incoming: Incoming) -> Facts:

@@ -16,7 +16,8 @@ from imgserve.formats import FORMATS
 from imgserve.library.inspect import CHANGEABLE, Inspected, Inspector, Invalid, Recording, is_same_file
 from imgserve.library.invalidation import NodeFolder
 from imgserve.metrics import Metrics
-from imgserve.model import FileFacts, ImageRecord, Original, Problem, bytes_version, focused_version
+from imgserve.model import FileFacts, ImageRecord, Original, bytes_version, focused_version
+from imgserve.records import FileProblem
 
 _logger = logging.getLogger(__name__)
 FILE_NAME = "file_name"
@@ -186,7 +187,7 @@ class Recorded:
     outcome: Recording
     record: ImageRecord | None = None
     """None also where the record was known and therefore not read."""
-    problem: Problem | None = None
+    problem: FileProblem | None = None
     error: ImgserveError | None = None
     """Why the file has to be tried again."""
 

@@ -15,6 +15,7 @@ from imgserve.library.inspect import Inspector, Rules
 from imgserve.model import FocalPoint, ImageRecord, Origin
 from imgserve.originals.trash import Trashed
 from imgserve.originals.writable import WritableOriginals
+from imgserve.records import Deleted
 
 _RECORD = "record"
 _CODECS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
@@ -48,29 +49,6 @@ def read_sidecar(sidecar: Mapping[str, object]) -> ImageRecord | None:
         return ImageRecord(**read)
     except (TypeError, ValueError, AttributeError, binascii.Error):
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """A deleted image."""
-
-    image_id: str
-    item: str | None = None
-    """Its name in the trash; None if there is no trash."""
-    until: datetime | None = None
-    """When it leaves the trash for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrashItem:
-    """A deleted image that can be restored."""
-
-    item: str
-    image_id: str
-    deleted: datetime
-    until: datetime
-    size: int
-    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The client of the API and its commands with a whole server: an image from its upload to its last rendition."""
 
 import asyncio
-import dataclasses
 import json
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from imgserve.client.api import AsyncImgserve, Details, Image, Imgserve, Listing, Sent
+from imgserve.client.records import json_paths
 from imgserve.errors import ImageNotFound, PreconditionFailed, Unauthorized, UnsupportedImage
 from tests.pictures import encoded, opened, quarters
 from tests.servers import Server, imgserve, server, until
@@ -158,7 +158,7 @@ def test_the_client_has_every_filter_and_every_field_of_the_api(served: Server) 
     singular = {"tags": "tag", "formats": "format"}
     assert filters == {singular.get(name, name) for name in Listing.__annotations__} | {"limit", "cursor"}
     one = document["paths"]["/api/images/{image_id}"]
-    fields = {item.metadata.get("paths", ((item.name,),))[0][0] for item in dataclasses.fields(Image)}
+    fields = {first for first, *_ in json_paths(Image).values()}
     assert _properties(document, one["get"]["responses"]["200"]["content"]["application/json"]["schema"]) == fields
     body = one["patch"]["requestBody"]["content"]["application/json"]["schema"]
     assert _properties(document, body) == set(Details.__annotations__)

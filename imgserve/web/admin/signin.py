@@ -20,8 +20,9 @@ from imgserve.access.accounts import (
     name_mistake,
     password_mistake,
 )
-from imgserve.catalog import Account, Accounts, AuditEntry, AuditLog
+from imgserve.catalog import Account, Accounts, AuditLog
 from imgserve.errors import CatalogUnavailable, RateLimited
+from imgserve.records import AuditEntry
 from imgserve.web.admin.shell import Shell, form_fields, private, redirect
 from imgserve.web.documents import Page, restricted
 from imgserve.web.middleware import KEY, RequestRecord

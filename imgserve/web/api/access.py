@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from imgserve.access.keys import Scope, new_key
 from imgserve.access.sites import Sites
 from imgserve.catalog import ApiKeys, AuditLog
 from imgserve.errors import BadCursor, BadRequest, KeyNotFound
+from imgserve.records import AuditEntry, KeyRecord
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import Next, ResponseModel
 from imgserve.web.api.requests import ImageId, Moment, Paging, Prefix, RequestModel
@@ -35,27 +36,8 @@ class NewKey(RequestModel):
     """When it ends to be valid; null for never."""
 
 
-class KeyOut(ResponseModel):
+class KeyOut(ResponseModel, record=KeyRecord):
     """An API key, without the key itself."""
-
-    id: str
-    """Its public id."""
-    name: str
-    """What people call it."""
-    scopes: list[str]
-    """What its holder may do."""
-    prefixes: list[str]
-    """The starts of the ids of images that it is for; empty for all."""
-    presets: list[str]
-    """The only presets that it may request pictures with; empty for any parameters."""
-    site: str
-    """The site that it is for; empty for all."""
-    created: datetime
-    """When it was created."""
-    expires: datetime | None
-    """When it ends to be valid; null for never."""
-    used: datetime | None
-    """When it was last used, within a minute or so; null for never."""
 
 
 class NewKeyOut(KeyOut):
@@ -90,25 +72,8 @@ class AuditPaging(Paging):
     """Only this operation, such as `records_delete`."""
 
 
-class AuditEntryOut(ResponseModel):
+class AuditEntryOut(ResponseModel, record=AuditEntry):
     """A management call."""
-
-    at: datetime
-    """When it was made."""
-    actor: str
-    """Who made it: `admin`, or `key:` and the id of a key."""
-    address: str
-    """The address of the client."""
-    action: str
-    """The operation, as in this document."""
-    target: str
-    """The image id or the id of another object; empty for a call about many."""
-    before: dict[str, Any]
-    """What people had written about the image."""
-    after: dict[str, Any]
-    """What was requested."""
-    request_id: str
-    """The id of the request."""
 
 
 class AuditOut(ResponseModel):

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from imgserve.access.keys import Caller
-from imgserve.catalog import AuditEntry, AuditLog, Images
+from imgserve.catalog import AuditLog, Images
 from imgserve.errors import CatalogUnavailable
+from imgserve.records import AuditEntry
 from imgserve.web.api.endpoint import IMAGE_ID, Endpoint
 from imgserve.web.api.requests import EDITABLE
 from imgserve.web.middleware import KEY, RequestRecord

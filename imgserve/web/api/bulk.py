@@ -12,6 +12,7 @@ from imgserve.cache import TierStats
 from imgserve.catalog import ImageQuery
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
 from imgserve.library.ingest import IngestService
+from imgserve.records import Purged
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import DeletedOut
@@ -81,32 +82,12 @@ class ChangedOut(ResponseModel):
     """The number of changed images."""
 
 
-class PurgedOut(ResponseModel):
+class PurgedOut(ResponseModel, record=Purged):
     """The result of a purge."""
 
-    images: int
-    """The number of purged images, including those without renditions."""
-    renditions: int
-    """The number of removed renditions."""
 
-
-class TierOut(ResponseModel):
+class TierOut(ResponseModel, record=TierStats):
     """A tier of the cache."""
-
-    entries: int
-    """Stored pictures."""
-    bytes: int
-    """Their size."""
-    limit_bytes: int
-    """The budget; 0 if the tier is off."""
-    hits: int
-    """Lookups with a result, since this server process started."""
-    misses: int
-    """Lookups without a result."""
-    evictions: int
-    """Pictures evicted for space."""
-    degraded: bool
-    """Whether the tier fails at the moment; pictures are served without it."""
 
 
 class CacheOut(ResponseModel):

@@ -30,10 +30,11 @@ from imgserve.formats import FORMATS
 from imgserve.http.headers import AcceptClass, accept_class, content_disposition, file_name_for, quoted_id
 from imgserve.images.archive import archive_name, zipped
 from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
-from imgserve.images.warm import Progress, Warmer
+from imgserve.images.warm import Warmer
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Details
 from imgserve.library.upload import Accepted, Upload, UploadReceiver
+from imgserve.records import Warmed
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
@@ -343,7 +344,7 @@ class Warming:
         return Streamed(_progress_lines(progress, call.request), NDJSON, {})
 
 
-async def _progress_lines(progress: AsyncGenerator[Progress], request: Request) -> AsyncGenerator[bytes]:
+async def _progress_lines(progress: AsyncGenerator[Warmed], request: Request) -> AsyncGenerator[bytes]:
     async for one in progress:
         line: dict[str, Any] = {"done": one.done, "total": one.total, "failed": one.failed, "made": one.made}
         line |= {"finished": True} if one.finished else {"id": one.image_id}

@@ -4,7 +4,6 @@ import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import ConfigDict, Field, JsonValue, create_model, model_validator
@@ -20,6 +19,7 @@ from imgserve.http.headers import quoted_id
 from imgserve.library.ingest import IngestService
 from imgserve.library.record import NameLocks
 from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
+from imgserve.records import Deleted
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.messages import Next, Reply, ResponseModel, bad_request
@@ -167,15 +167,8 @@ class DuplicatesOut(ResponseModel):
     next: Next
 
 
-class DeletedOne(ResponseModel):
+class DeletedOne(ResponseModel, record=Deleted):
     """A deleted image."""
-
-    id: str = Field(validation_alias="image_id")
-    """The image id."""
-    trash_item: str | None = Field(validation_alias="item")
-    """The item in the trash; null if the image is deleted permanently."""
-    until: datetime | None
-    """When the item will be removed from the trash."""
 
 
 class DeletedOut(ResponseModel):

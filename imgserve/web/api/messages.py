@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from inspect import get_annotations
+from typing import Annotated, Any, TypeVar, get_type_hints
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from imgserve.errors import BadRequest, BodyTooLarge, ImgserveError, UnsupportedContent, quoted, suggestion
 from imgserve.http.problem import problem_members
+from imgserve.model import Doc, described_fields
 from imgserve.validation import expectation
 from imgserve.web.api.endpoint import JSON
 from imgserve.web.middleware import KEY, RequestRecord
@@ -183,7 +185,11 @@ def _received(value: object) -> str:
 
 
 class ResponseModel(BaseModel):
-    """The base of all response models, which can be read from objects; later releases may add fields."""
+    """The base of all response models, which can be read from objects; later releases may add fields.
+
+    `class KeyOut(ResponseModel, record=KeyRecord)` begins with the described fields of a dataclass, under their names
+    in the API.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -192,6 +198,14 @@ class ResponseModel(BaseModel):
         use_attribute_docstrings=True,
         json_schema_serialization_defaults_required=True,
     )
+
+    def __init_subclass__(cls, record: type | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if record is not None:
+            hints, docs = get_type_hints(record), described_fields(record, Doc)
+            for name, doc in docs.items():
+                setattr(cls, doc.name, Field(validation_alias=name, description=doc.text))
+            cls.__annotations__ = {doc.name: hints[name] for name, doc in docs.items()} | get_annotations(cls)
 
 
 Next = Annotated[str | None, Field(description="The `cursor` of the next page; null on the last page.")]

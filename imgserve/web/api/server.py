@@ -10,6 +10,7 @@ from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems
 from imgserve.errors import BadCursor, ImageExists, ReadOnlyOriginals, StorageFull, TrashItemNotFound, UnreadableImage
 from imgserve.library.ingest import IngestService
+from imgserve.records import Problem, Stats, TagCount, TrashItem
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import Next, ResponseModel
@@ -30,19 +31,10 @@ class PrefixPaging(Paging):
         return None if prefix is None else self.model_copy(update={"prefix": prefix})
 
 
-class TrashItemOut(ResponseModel):
+class TrashItemOut(ResponseModel, record=TrashItem):
     """A deleted image that can be restored."""
 
-    item: str
-    """The name of the item."""
-    id: str = Field(validation_alias="image_id")
-    """The former image id."""
-    deleted: datetime
-    """When it was deleted."""
     until: datetime
-    """When it will be removed from the trash."""
-    bytes: int = Field(validation_alias="size")
-    """The size of the original."""
 
 
 class TrashOut(ResponseModel):
@@ -59,13 +51,8 @@ class DestroyedOut(ResponseModel):
     """The number of deleted items."""
 
 
-class TagOut(ResponseModel):
+class TagOut(ResponseModel, record=TagCount):
     """A tag in use."""
-
-    tag: str
-    """The tag."""
-    images: int
-    """The number of images with the tag."""
 
 
 class TagsOut(ResponseModel):
@@ -75,17 +62,8 @@ class TagsOut(ResponseModel):
     """The most frequent first."""
 
 
-class ProblemOne(ResponseModel):
+class ProblemOne(ResponseModel, record=Problem):
     """A file among the originals that cannot be served."""
-
-    id: str = Field(validation_alias="image_id")
-    """The image id that it would have."""
-    code: str
-    """The code of the error."""
-    detail: str
-    """The cause."""
-    since: datetime
-    """When the problem was found."""
 
 
 class ProblemsOut(ResponseModel):
@@ -96,17 +74,8 @@ class ProblemsOut(ResponseModel):
     next: Next = Field(validation_alias="cursor")
 
 
-class StatsOut(ResponseModel):
+class StatsOut(ResponseModel, record=Stats):
     """Statistics of the server."""
-
-    images: int
-    """The number of images in the catalog."""
-    bytes: int
-    """The total size of their originals."""
-    problems: int
-    """The number of files that cannot be served."""
-    version: str
-    """The version of imgserve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +133,7 @@ class Reports:
     async def tags(self) -> TagsOut:
         """Return the thousand most frequent tags with their numbers of images."""
         counts = await self.search.tag_counts(_TAGS)
-        return TagsOut(tags=[TagOut(tag=tag, images=number) for tag, number in counts.items()])
+        return TagsOut.model_validate({"tags": [TagCount(tag, number) for tag, number in counts.items()]})
 
     @endpoint("GET", "/api/problems", Scope.READ, "List files that cannot be served", tag="server", errors=[BadCursor])
     async def problems(self, query: PrefixPaging) -> ProblemsOut:
@@ -177,4 +146,4 @@ class Reports:
         """Return the number of images, the size of their originals, and the number of problems."""
         totals = await self.search.totals()
         number = await self.files.count()
-        return StatsOut(images=totals.images, bytes=totals.size, problems=number, version=self.version)
+        return StatsOut.model_validate(Stats(totals.images, totals.size, number, self.version))

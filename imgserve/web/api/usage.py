@@ -9,6 +9,7 @@ from pydantic import Field
 from imgserve.access.abuse import BYTES, COLD, REJECTIONS
 from imgserve.access.keys import Scope
 from imgserve.catalog import Usage
+from imgserve.records import UsageCount
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import ResponseModel
 from imgserve.web.api.requests import Limit, RequestModel
@@ -32,15 +33,8 @@ class UsageQuery(RequestModel):
     """Maximum number of subjects."""
 
 
-class UsageCountOut(ResponseModel):
+class UsageCountOut(ResponseModel, record=UsageCount):
     """What one subject has caused."""
-
-    subject: str
-    """The client, referrer or image."""
-    number: int
-    """Requests, renditions or bytes."""
-    reasons: dict[str, int]
-    """The same by error code, `cold` or `bytes`."""
 
 
 class UsageOut(ResponseModel):

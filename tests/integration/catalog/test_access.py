@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
-from imgserve.catalog import ApiKey, AuditEntry
+from imgserve.catalog import ApiKey
 from imgserve.errors import BadCursor
+from imgserve.records import AuditEntry
 from tests.catalogs import START, Catalog
 
 pytestmark = pytest.mark.anyio
 
 DAY = timedelta(days=1)
-KEY = ApiKey("k1", "shop", "d1", ("read", "upload"), START, ("shop/", "ü/"), ("card",), "site", expires=START + DAY)
-PLAIN = ApiKey("k2", "all", "d2", ("admin",), START)
+KEY = ApiKey(
+    key_id="k1", name="shop", digest="d1", scopes=("read", "upload"), created=START,
+    prefixes=("shop/", "ü/"), presets=("card",), site="site", expires=START + DAY,
+)  # fmt: skip
+PLAIN = ApiKey(key_id="k2", name="all", digest="d2", scopes=("admin",), created=START)
 
 
 def entry(second: int, **fields: Any) -> AuditEntry:
@@ -57,7 +61,7 @@ async def test_the_latest_use_counts(catalog: Catalog) -> None:
 
 
 async def test_keys_that_ended_long_ago_are_pruned(catalog: Catalog) -> None:
-    for key in (KEY, PLAIN, replace(PLAIN, id="k3", digest="d3")):
+    for key in (KEY, PLAIN, replace(PLAIN, key_id="k3", digest="d3")):
         await catalog.keys.add(key)
     await catalog.keys.revoke("k3", at=START)
     assert await catalog.keys.prune(START + 2 * DAY) == 2

@@ -6,17 +6,17 @@ from datetime import timedelta
 import pytest
 
 from imgserve.errors import BadCursor, BadRequest
-from imgserve.model import Problem
+from imgserve.records import FileProblem
 from tests.catalogs import START, Catalog
 
 pytestmark = pytest.mark.anyio
 
 
-def problem(image_id: str, code: str = "unreadable_image", version: str = "1_1", second: int = 0) -> Problem:
-    return Problem(image_id, version, code, "It is damaged \0here.", START + timedelta(seconds=second))
+def problem(image_id: str, code: str = "unreadable_image", version: str = "1_1", second: int = 0) -> FileProblem:
+    return FileProblem(image_id, code, "It is damaged \0here.", START + timedelta(seconds=second), version)
 
 
-def kept(given: Problem) -> Problem:
+def kept(given: FileProblem) -> FileProblem:
     return replace(given, detail="It is damaged here.")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from imgserve.access.abuse import AbuseWatch, Finished
-from imgserve.catalog import Database, Usage, UsageCount
+from imgserve.catalog import Database, Usage
+from imgserve.records import UsageCount
 from tests.catalogs import START, Catalog
 
 pytestmark = pytest.mark.anyio

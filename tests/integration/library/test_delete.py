@@ -9,8 +9,8 @@ import pytest
 from imgserve.catalog import ImageQuery
 from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals, TrashItemNotFound, UnreadableImage
 from imgserve.library.inspect import Details
-from imgserve.library.trash import Deleted
 from imgserve.model import FocalPoint
+from imgserve.records import Deleted
 from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 
@@ -24,7 +24,7 @@ async def test_deletions_are_logged(rig: Rig, caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.INFO, "imgserve.library"):
         deleted = await rig.ingest.delete("a/b.png")
         await rig.ingest.empty_trash()
-    assert f"'a/b.png' was deleted to the trash, as {deleted.item}" in caplog.text
+    assert f"'a/b.png' was deleted to the trash, as {deleted.trash_item}" in caplog.text
     assert "1 of the deleted images were removed from the trash for good" in caplog.text
 
 
@@ -32,7 +32,7 @@ async def test_a_deleted_image_is_in_the_trash_and_comes_back_as_it_was(rig: Rig
     before = (await rig.upload(picture(), "a/b.png", details=SAID, who="key")).record
     key = await rig.render("a/b.png")
     deleted = await rig.ingest.delete("a/b.png")
-    assert deleted.item is not None
+    assert deleted.trash_item is not None
     assert deleted.until is not None
     assert not (rig.root / "a").exists()
     assert await rig.catalog.images.versions() == {}
@@ -40,9 +40,9 @@ async def test_a_deleted_image_is_in_the_trash_and_comes_back_as_it_was(rig: Rig
     assert rig.ear.purged[-1] == ({"a/b.png"}, [])
     assert (await kinds_of_notices(rig.catalog))[-1] == ("purged", "a/b.png")
     (item,) = await rig.ingest.trash()
-    assert (item.item, item.image_id, item.size) == (deleted.item, "a/b.png", len(picture()))
-    assert abs((item.until - deleted.until).total_seconds()) < 60
-    assert await rig.ingest.restore(deleted.item) == before
+    assert (item.item, item.image_id, item.size) == (deleted.trash_item, "a/b.png", len(picture()))
+    assert abs(((item.until or item.deleted) - deleted.until).total_seconds()) < 60
+    assert await rig.ingest.restore(deleted.trash_item) == before
     assert await rig.catalog.images.get("a/b.png") == before
     assert (rig.root / "a/b.png").read_bytes() == picture()
     assert rig.ear.recorded[-1].version == before.version
@@ -88,9 +88,9 @@ async def test_a_record_without_a_file_and_a_file_without_a_record_can_be_delete
     assert await rig.catalog.images.versions() == {}
     rig.put("b.png", picture(1))
     deleted = await rig.ingest.delete("b.png")
-    assert deleted.item is not None
+    assert deleted.trash_item is not None
     assert rig.ear.purged[-1] == ({"b.png"}, [])
-    assert (await rig.ingest.restore(deleted.item)).image_id == "b.png"
+    assert (await rig.ingest.restore(deleted.trash_item)).image_id == "b.png"
 
 
 async def test_a_problem_is_deleted_and_restored_as_one(rig: Rig) -> None:
@@ -98,9 +98,9 @@ async def test_a_problem_is_deleted_and_restored_as_one(rig: Rig) -> None:
     await rig.ingest.record("a.png")
     deleted = await rig.ingest.delete("a.png")
     assert await rig.catalog.problems.count() == 0
-    assert deleted.item is not None
+    assert deleted.trash_item is not None
     with pytest.raises(UnreadableImage):
-        await rig.ingest.restore(deleted.item)
+        await rig.ingest.restore(deleted.trash_item)
     assert (rig.root / "a.png").exists()
     assert await rig.catalog.problems.count() == 1
 
@@ -109,9 +109,9 @@ async def test_what_has_another_one_in_its_place_is_not_restored(rig: Rig) -> No
     await rig.upload(picture(1), "a.png")
     deleted = await rig.ingest.delete("a.png")
     second = (await rig.upload(picture(2), "a.png")).record
-    assert deleted.item is not None
+    assert deleted.trash_item is not None
     with pytest.raises(ImageExists):
-        await rig.ingest.restore(deleted.item)
+        await rig.ingest.restore(deleted.trash_item)
     assert await rig.catalog.images.get("a.png") == second
     assert len(await rig.ingest.trash()) == 1
     with pytest.raises(TrashItemNotFound):
@@ -121,14 +121,14 @@ async def test_what_has_another_one_in_its_place_is_not_restored(rig: Rig) -> No
 async def test_a_restore_that_fails_leaves_no_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     await rig.upload(picture(), "a.png")
     deleted = await rig.ingest.delete("a.png")
-    assert deleted.item is not None
+    assert deleted.trash_item is not None
 
     def fail(_: str) -> None:
         raise ImageExists
 
     monkeypatch.setattr(rig.originals.trash, "restore", fail)
     with pytest.raises(ImageExists):
-        await rig.ingest.restore(deleted.item)
+        await rig.ingest.restore(deleted.trash_item)
     assert await rig.catalog.images.versions() == {}
 
 
@@ -136,7 +136,7 @@ async def test_the_trash_is_emptied_by_age(rig: Rig) -> None:
     items = []
     for number in range(3):
         await rig.upload(picture(number), f"{number}.png")
-        items.append((await rig.ingest.delete(f"{number}.png")).item)
+        items.append((await rig.ingest.delete(f"{number}.png")).trash_item)
     assert await rig.ingest.expire_trash() == 0
     assert await rig.ingest.empty_trash(older_than=1000) == 0
     await rig.ingest.destroy(str(items[0]))

@@ -206,5 +206,5 @@ async def test_a_restored_image_ends_the_redirect_of_its_id(tmp_path: Path, addr
         await rig.ingest.move("b.png", "a.png")
         await rig.ingest.move("a.png", "c.png")
         assert await redirects(rig, "a.png", "b.png") == {"a.png": "c.png", "b.png": "c.png"}
-        await rig.ingest.restore(deleted.item or "")
+        await rig.ingest.restore(deleted.trash_item or "")
         assert await redirects(rig, "a.png", "b.png") == {"b.png": "c.png"}

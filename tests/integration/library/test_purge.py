@@ -4,8 +4,8 @@ import pytest
 
 from imgserve.catalog import ImageQuery
 from imgserve.errors import CatalogUnavailable
-from imgserve.library.ingest import Purged
 from imgserve.model import FocalPoint
+from imgserve.records import Purged
 from tests.library_rig import Rig, kinds_of_notices, picture
 
 pytestmark = pytest.mark.anyio

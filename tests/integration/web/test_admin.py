@@ -21,8 +21,8 @@ from imgserve.access.accounts import AccountList, Passwords, Role, SetupLinks, n
 from imgserve.access.keys import Scope as Permission
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.sessions import Sessions
-from imgserve.catalog import AuditEntry
 from imgserve.metrics import Metrics
+from imgserve.records import AuditEntry
 from imgserve.web.access_log import AccessLog
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.admin.pages import AdminPages

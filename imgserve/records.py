@@ -1,0 +1,133 @@
+"""Records that the API returns besides those of images, as catalog, server and client share them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
+
+from imgserve.errors import ImgserveError
+from imgserve.model import Doc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """An API key, without the key itself."""
+
+    key_id: Annotated[str, Doc("Its public id.", name="id")]
+    name: Annotated[str, Doc("What people call it.")]
+    scopes: Annotated[tuple[str, ...], Doc("What its holder may do.")]
+    prefixes: Annotated[tuple[str, ...], Doc("The starts of the ids of images that it is for; empty for all.")] = ()
+    presets: Annotated[
+        tuple[str, ...], Doc("The only presets that it may request pictures with; empty for any parameters.")
+    ] = ()
+    site: Annotated[str, Doc("The site that it is for; empty for all.")] = ""
+    created: Annotated[datetime, Doc("When it was created.")]
+    expires: Annotated[datetime | None, Doc("When it ends to be valid; null for never.")] = None
+    used: Annotated[datetime | None, Doc("When it was last used, within a minute or so; null for never.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """A management call."""
+
+    at: Annotated[datetime, Doc("When it was made.")]
+    actor: Annotated[str, Doc("Who made it: `admin`, or `key:` and the id of a key.")]
+    address: Annotated[str, Doc("The address of the client.")]
+    action: Annotated[str, Doc("The operation, as in this document.")]
+    target: Annotated[str, Doc("The image id or the id of another object; empty for a call about many.")] = ""
+    before: Annotated[Mapping[str, Any], Doc("What people had written about the image.")] = field(
+        default_factory=dict, hash=False
+    )
+    after: Annotated[Mapping[str, Any], Doc("What was requested.")] = field(default_factory=dict, hash=False)
+    request_id: Annotated[str, Doc("The id of the request.")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageCount:
+    """What one subject has caused."""
+
+    subject: Annotated[str, Doc("The client, referrer or image.")]
+    number: Annotated[int, Doc("Requests, renditions or bytes.")]
+    reasons: Annotated[Mapping[str, int], Doc("The same by error code, `cold` or `bytes`.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deleted image."""
+
+    image_id: Annotated[str, Doc("The image id.", name="id")]
+    trash_item: Annotated[str | None, Doc("The item in the trash; null if the image is deleted permanently.")] = None
+    until: Annotated[datetime | None, Doc("When the item will be removed from the trash.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrashItem:
+    """A deleted image that can be restored."""
+
+    item: Annotated[str, Doc("The name of the item.")]
+    image_id: Annotated[str, Doc("The former image id.", name="id")]
+    deleted: Annotated[datetime, Doc("When it was deleted.")]
+    until: Annotated[datetime | None, Doc("When it will be removed from the trash.")] = None
+    size: Annotated[int, Doc("The size of the original.", name="bytes")]
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """The result of a purge."""
+
+    images: Annotated[int, Doc("The number of purged images, including those without renditions.")]
+    renditions: Annotated[int, Doc("The number of removed renditions.")]
+
+    def __add__(self, other: "Purged") -> "Purged":
+        return Purged(self.images + other.images, self.renditions + other.renditions)
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    """A tag in use."""
+
+    tag: Annotated[str, Doc("The tag.")]
+    images: Annotated[int, Doc("The number of images with the tag.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Statistics of the server."""
+
+    images: Annotated[int, Doc("The number of images in the catalog.")]
+    size: Annotated[int, Doc("The total size of their originals.", name="bytes")]
+    problems: Annotated[int, Doc("The number of files that cannot be served.")]
+    version: Annotated[str, Doc("The version of imgserve.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """The progress of warming."""
+
+    done: Annotated[int, Doc("How many of `total` are done, including failures.")]
+    total: Annotated[int, Doc("The number of images times the number of presets and transforms.")]
+    failed: Annotated[int, Doc("How many failed.")]
+    made: Annotated[
+        int, Doc("New renditions; with `auto=format` one for each class of browsers, without those that were cached.")
+    ]
+    image_id: Annotated[str, Doc("The image of this line.", name="id")] = ""
+    error: Annotated[ImgserveError | None, Doc("The error, if it failed.", name="problem")] = None
+    finished: Annotated[bool, Doc("True in the last line.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file among the originals that cannot be served."""
+
+    image_id: Annotated[str, Doc("The image id that it would have.", name="id")]
+    code: Annotated[str, Doc("The code of the error.")]
+    detail: Annotated[str, Doc("The cause.")]
+    since: Annotated[datetime, Doc("When the problem was found.")]
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem(Problem):
+    """The same, with the version of the file."""
+
+    version: str
+    """`Original.file_version` of the file."""
