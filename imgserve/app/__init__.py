@@ -6,17 +6,6 @@ from imgserve.app.pictures import Parts, originals_of, server_processes
 from imgserve.app.settings import create_data_folder, data_folder, render_settings
 
 __all__ = [
-    "AppFactory",
-    "Parts",
-    "configure_logging",
-    "create_app",
-    "create_data_folder",
-    "data_folder",
-    "first_link",
-    "lifespan",
-    "opened_catalog",
-    "originals_of",
-    "render_settings",
-    "server_processes",
-    "withdraw_link",
-]
+    "AppFactory", "Parts", "configure_logging", "create_app", "create_data_folder", "data_folder", "first_link",
+    "lifespan", "opened_catalog", "originals_of", "render_settings", "server_processes", "withdraw_link",
+]  # fmt: skip

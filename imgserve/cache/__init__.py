@@ -8,18 +8,6 @@ from imgserve.cache.stats import TierStats
 from imgserve.cache.tiers import MemoryTier, TieredCache, TierName
 
 __all__ = [
-    "UNKNOWN",
-    "DiskTier",
-    "KeyLocks",
-    "LeaderLock",
-    "MemoryTier",
-    "MezzanineTier",
-    "RenditionKey",
-    "Sibling",
-    "SingleFlight",
-    "TierName",
-    "TierStats",
-    "TieredCache",
-    "Unknown",
-    "image_folder",
-]
+    "UNKNOWN", "DiskTier", "KeyLocks", "LeaderLock", "MemoryTier", "MezzanineTier", "RenditionKey", "Sibling",
+    "SingleFlight", "TierName", "TierStats", "TieredCache", "Unknown", "image_folder",
+]  # fmt: skip

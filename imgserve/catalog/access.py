@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Row, Table, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
+from imgserve.catalog.tables import TEXT, insert_in, metadata, microseconds, moment
 from imgserve.records import KeyRecord
 
 api_keys = Table(
@@ -121,7 +120,7 @@ class Secrets(Part):
         """Return the secret of a name, which is the proposed one if there was none."""
         row = {"name": name, "value": proposed, "created": microseconds(datetime.now(UTC))}
         async with self.database.writing() as connection:
-            new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(secrets).values(row)
+            new = insert_in(secrets, self.database.dialect).values(row)
             await connection.execute(new.on_conflict_do_nothing(index_elements=[secrets.c.name]))
             return str((await connection.execute(select(secrets.c.value).where(secrets.c.name == name))).scalar_one())
 
@@ -131,7 +130,7 @@ class Secrets(Part):
 
     async def replace(self, name: str, value: str) -> None:
         """Store a secret in place of the former one."""
-        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(secrets)
+        new = insert_in(secrets, self.database.dialect)
         values = {"value": value, "created": microseconds(datetime.now(UTC))}
         statement = new.values({"name": name, **values})
         await self.database.execute(statement.on_conflict_do_update(index_elements=[secrets.c.name], set_=values))

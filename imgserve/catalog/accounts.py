@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Row, Table, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part
-from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
+from imgserve.catalog.tables import TEXT, insert_in, metadata, microseconds, moment
 
 accounts = Table(
     "accounts",
@@ -60,7 +59,7 @@ class Accounts(Part):
 
     async def add(self, account: Account) -> bool:
         """Store a new account; return whether its name was free."""
-        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(accounts)
+        new = insert_in(accounts, self.database.dialect)
         row: dict[str, Any] = {"name": account.name, "role": account.role, "password": account.password, "used": None}
         row |= {"created": microseconds(account.created), "changed": microseconds(account.changed)}
         statement = new.values(row).on_conflict_do_nothing(index_elements=[accounts.c.name])

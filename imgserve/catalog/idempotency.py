@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Row, Table, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.tables import TEXT, metadata, microseconds, moment
+from imgserve.catalog.tables import TEXT, insert_in, metadata, microseconds, moment
 from imgserve.errors import IdempotencyConflict
 
 answers = Table(
@@ -65,7 +64,7 @@ class IdempotencyKeys(Part):
         started = microseconds(now)
         row = {"key": _digest(key), "fingerprint": fingerprint, "started": started, "headers": "{}", "body": b""}
         async with self.database.writing() as connection:
-            new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(answers)
+            new = insert_in(answers, self.database.dialect)
             for _ in range(_ATTEMPTS):
                 taken = new.values(row).on_conflict_do_nothing(index_elements=[answers.c.key]).returning(answers.c.key)
                 if (await connection.execute(taken)).first():

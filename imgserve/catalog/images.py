@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, insert, literal, or_, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +20,7 @@ from imgserve.catalog.tables import (
     checked_id,
     image_id_of,
     images,
+    insert_in,
     microseconds,
     pieces,
     select_records,
@@ -183,7 +183,7 @@ class Images(Part):
 
 
 async def _add_tag(connection: AsyncConnection, numbers: list[int], name: str) -> None:
-    new = postgresql.insert(tags) if connection.dialect.name == "postgresql" else sqlite.insert(tags)
+    new = insert_in(tags, connection.dialect.name)
     rows = select(images.c.number, literal(name), literal(stored_words([name]))).where(images.c.number.in_(numbers))
     await connection.execute(new.from_select(["image", "tag", "words"], rows).on_conflict_do_nothing())
 
@@ -260,7 +260,7 @@ async def _add_rows(connection: AsyncConnection, records: Mapping[bytes, ImageRe
     """Insert the rows that do not exist yet; return them."""
     if not records:
         return {}
-    new = postgresql.insert(images) if connection.dialect.name == "postgresql" else sqlite.insert(images)
+    new = insert_in(images, connection.dialect.name)
     statement = new.on_conflict_do_nothing(index_elements=[images.c.id]).returning(images.c.number, images.c.id)
     rows = (await connection.execute(statement, [as_row(record) for record in records.values()])).all()
     await _tag(connection, {row.number: records[bytes(row.id)].tags for row in rows})

@@ -4,11 +4,10 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Part
-from imgserve.catalog.tables import checked_id, image_id_of, metadata, microseconds, pieces, stored_ids
+from imgserve.catalog.tables import checked_id, image_id_of, insert_in, metadata, microseconds, pieces, stored_ids
 
 redirects = Table(
     "redirects",
@@ -32,7 +31,7 @@ class Redirects(Part):
 
         Raises BadRequest if an image id cannot be stored.
         """
-        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(redirects)
+        new = insert_in(redirects, self.database.dialect)
         values = {"target": checked_id(target), "until": microseconds(until)}
         statement = new.values({"id": checked_id(image_id), **values})
         await self.database.execute(statement.on_conflict_do_update(index_elements=[redirects.c.id], set_=values))

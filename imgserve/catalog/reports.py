@@ -5,24 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Identity,
-    Index,
-    LargeBinary,
-    Row,
-    Table,
-    case,
-    delete,
-    false,
-    func,
-    insert,
-    select,
-    text,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Part, finished
@@ -34,6 +17,7 @@ from imgserve.catalog.tables import (
     TEXT,
     checked_id,
     image_id_of,
+    insert_in,
     metadata,
     microseconds,
     moment,
@@ -44,27 +28,27 @@ from imgserve.catalog.tables import (
 from imgserve.model import clean_text
 from imgserve.records import FileProblem
 
-problems = Table(
+problems = sa.Table(
     "problems",
     metadata,
-    Column("id", LargeBinary, primary_key=True),
-    Column("version", TEXT, nullable=False),
-    Column("code", TEXT, nullable=False),
-    Column("detail", TEXT, nullable=False),
-    Column("since", BigInteger, nullable=False),
+    sa.Column("id", sa.LargeBinary, primary_key=True),
+    sa.Column("version", TEXT, nullable=False),
+    sa.Column("code", TEXT, nullable=False),
+    sa.Column("detail", TEXT, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
-notices = Table(
+notices = sa.Table(
     "notices",
     metadata,
-    Column("number", NUMBER, Identity(), primary_key=True),
-    Column("kind", TEXT, nullable=False),
-    Column("id", LargeBinary, nullable=False),
-    Column("published", BigInteger, nullable=False),
-    Column("node", TEXT, nullable=False, server_default=""),
-    Column("mezzanines", Boolean, nullable=False, server_default=false()),
-    Index("notices_by_published", "published"),
+    sa.Column("number", NUMBER, sa.Identity(), primary_key=True),
+    sa.Column("kind", TEXT, nullable=False),
+    sa.Column("id", sa.LargeBinary, nullable=False),
+    sa.Column("published", sa.BigInteger, nullable=False),
+    sa.Column("node", TEXT, nullable=False, server_default=""),
+    sa.Column("mezzanines", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index("notices_by_published", "published"),
     # Otherwise SQLite would begin again with low numbers once all rows are pruned.
     sqlite_autoincrement=True,
 )
@@ -106,9 +90,9 @@ class Problems(Part):
         }
         if not rows:
             return
-        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(problems)
+        new = insert_in(problems, self.database.dialect)
         changed = {name: new.excluded[name] for name in ("version", "code", "detail")}
-        since = case((problems.c.code == new.excluded.code, problems.c.since), else_=new.excluded.since)
+        since = sa.case((problems.c.code == new.excluded.code, problems.c.since), else_=new.excluded.since)
         statement = new.on_conflict_do_update(index_elements=[problems.c.id], set_={**changed, "since": since})
         async with self.database.writing(LONG if len(rows) > 1 else None) as connection:
             await connection.execute(statement, [rows[stored] for stored in sorted(rows)])
@@ -121,7 +105,7 @@ class Problems(Part):
         """Return the existing problems by their ids."""
         found = dict[str, FileProblem]()
         for some in pieces(stored_ids(image_ids)):
-            rows = await self.database.fetch(select(problems).where(problems.c.id.in_(some)))
+            rows = await self.database.fetch(sa.select(problems).where(problems.c.id.in_(some)))
             found |= {problem.image_id: problem for problem in map(_as_problem, rows)}
         return found
 
@@ -133,7 +117,7 @@ class Problems(Part):
             return 0
         async with self.database.writing(LONG if len(wanted) > 1 else None) as connection:
             for some in pieces(wanted):
-                number += (await connection.execute(delete(problems).where(problems.c.id.in_(some)))).rowcount
+                number += (await connection.execute(sa.delete(problems).where(problems.c.id.in_(some)))).rowcount
         return number
 
     async def page(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> ProblemPage:
@@ -142,7 +126,7 @@ class Problems(Part):
         Raises BadCursor if the cursor does not belong to this list.
         """
         limit = max(1, min(limit, MOST))
-        query = select(problems).where(beginning(problems.c.id, prefix)).order_by(problems.c.id).limit(limit + 1)
+        query = sa.select(problems).where(beginning(problems.c.id, prefix)).order_by(problems.c.id).limit(limit + 1)
         if cursor is not None:
             query = query.where(problems.c.id > read_id(cursor))
         rows = await self.database.fetch(query)
@@ -151,7 +135,7 @@ class Problems(Part):
 
     async def count(self) -> int:
         """Return the number of problems."""
-        (row,) = await self.database.fetch(select(func.count()).select_from(problems))
+        (row,) = await self.database.fetch(sa.select(sa.func.count()).select_from(problems))
         return int(row[0])
 
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
@@ -159,7 +143,7 @@ class Problems(Part):
         return await versions_between(self.database, problems, prefix, after, limit)
 
 
-def _as_problem(row: Row[Any]) -> FileProblem:
+def _as_problem(row: sa.Row[Any]) -> FileProblem:
     return FileProblem(image_id_of(row.id), row.code, row.detail, moment(row.since), row.version)
 
 
@@ -201,7 +185,7 @@ class Notices(Part):
 
     async def after(self, number: int, *, other_than: str = "", limit: int = 1000) -> list[tuple[int, Notice]]:
         """Return the notices that follow a number, in order, without those that this node published."""
-        query = select(notices).where(notices.c.number > number).order_by(notices.c.number).limit(limit)
+        query = sa.select(notices).where(notices.c.number > number).order_by(notices.c.number).limit(limit)
         if other_than:
             query = query.where(notices.c.node != other_than)
         rows = await self.database.fetch(query)
@@ -209,7 +193,7 @@ class Notices(Part):
 
     async def last(self) -> int:
         """Return the newest number, or 0."""
-        (row,) = await self.database.fetch(select(func.coalesce(func.max(notices.c.number), 0)))
+        (row,) = await self.database.fetch(sa.select(sa.func.coalesce(sa.func.max(notices.c.number), 0)))
         return int(row[0])
 
     async def prune(self, changed: datetime, purged: datetime) -> int:
@@ -217,19 +201,19 @@ class Notices(Part):
 
         The newest notice stays, so that `last` never goes back.
         """
-        newest = select(func.max(notices.c.number)).scalar_subquery()
-        before = case((notices.c.kind == "changed", microseconds(changed)), else_=microseconds(purged))
+        newest = sa.select(sa.func.max(notices.c.number)).scalar_subquery()
+        before = sa.case((notices.c.kind == "changed", microseconds(changed)), else_=microseconds(purged))
         return await self.database.execute(
-            delete(notices).where(notices.c.published < before, notices.c.number < newest)
+            sa.delete(notices).where(notices.c.published < before, notices.c.number < newest)
         )
 
 
 async def publish_rows(connection: AsyncConnection, rows: list[dict[str, object]]) -> list[int]:
     """Insert rows in an open transaction, for whose end all other publishers wait from here on."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     numbers = list[int]()
     for start in range(0, len(rows), _AT_ONCE):
-        statement = insert(notices).returning(notices.c.number, sort_by_parameter_order=True)
+        statement = sa.insert(notices).returning(notices.c.number, sort_by_parameter_order=True)
         numbers += (await connection.execute(statement, rows[start : start + _AT_ONCE])).scalars()
     return numbers

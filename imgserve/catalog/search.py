@@ -10,22 +10,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import (
-    BIGINT,
-    ColumnElement,
-    Row,
-    Select,
-    and_,
-    bindparam,
-    cast,
-    exists,
-    false,
-    func,
-    literal_column,
-    select,
-    true,
-    tuple_,
-)
+import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BIT, TSQUERY
 
 from imgserve.catalog.database import Part, finished
@@ -107,21 +92,23 @@ class ImageSearch(Part):
         least = stored_id(after)
         if least is None:
             return []
-        statement = select(images.c.id).where(matching(query, self.database.dialect), images.c.id > least)
+        statement = sa.select(images.c.id).where(matching(query, self.database.dialect), images.c.id > least)
         rows = await self.database.fetch(statement.order_by(images.c.id).limit(limit))
         return [image_id_of(row.id) for row in rows]
 
     async def totals(self, query: ImageQuery = _EVERY) -> Totals:
         """Return the number and size of the images that match a query."""
-        statement = select(func.count().label("number"), func.coalesce(func.sum(images.c.size), 0).label("size"))
+        statement = sa.select(
+            sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(images.c.size), 0).label("size")
+        )
         statement = statement.select_from(images)
         (row,) = await self.database.fetch(statement.where(matching(query, self.database.dialect)))
         return Totals(int(row.number), int(row.size))
 
     async def tag_counts(self, limit: int = 1000) -> dict[str, int]:
         """Return the tags in use with the number of their images, the most used first."""
-        number = func.count().label("number")
-        statement = select(tags.c.tag, number).group_by(tags.c.tag).order_by(number.desc(), tags.c.tag).limit(limit)
+        number = sa.func.count().label("number")
+        statement = sa.select(tags.c.tag, number).group_by(tags.c.tag).order_by(number.desc(), tags.c.tag).limit(limit)
         return {row.tag: int(row.number) for row in await self.database.fetch(statement)}
 
     @finished
@@ -140,8 +127,8 @@ class ImageSearch(Part):
         """
         least = b"" if cursor is None else read_digest(cursor)
         limit = max(1, min(limit, MOST))
-        repeated = select(images.c.sha256).where(images.c.sha256 > least).group_by(images.c.sha256)
-        statement = repeated.having(func.count() > 1).order_by(images.c.sha256).limit(limit + 1)
+        repeated = sa.select(images.c.sha256).where(images.c.sha256 > least).group_by(images.c.sha256)
+        statement = repeated.having(sa.func.count() > 1).order_by(images.c.sha256).limit(limit + 1)
         async with self.database.reading() as connection:
             digests = (await connection.execute(statement)).scalars().all()
             same = select_records().where(images.c.sha256.in_(digests[:limit])).order_by(images.c.sha256, images.c.id)
@@ -152,13 +139,13 @@ class ImageSearch(Part):
     @finished
     async def similar(self, perceptual_hash: int, *, distance: int = 10, limit: int = 50) -> list[Similar]:
         """Return images whose perceptual hashes differ in at most `distance` bits, the most similar first."""
-        given = bindparam("hash", as_signed(perceptual_hash), BIGINT)
+        given = sa.bindparam("hash", as_signed(perceptual_hash), sa.BIGINT)
         if self.database.dialect == "sqlite":
-            bits = func.hamming(images.c.perceptual_hash, given, type_=BIGINT)
+            bits = sa.func.hamming(images.c.perceptual_hash, given, type_=sa.BIGINT)
         else:
-            bits = func.bit_count(cast(images.c.perceptual_hash.bitwise_xor(given), BIT(64)), type_=BIGINT)
+            bits = sa.func.bit_count(sa.cast(images.c.perceptual_hash.bitwise_xor(given), BIT(64)), type_=sa.BIGINT)
         # Only the index of the hashes is scanned, in some ten milliseconds for 100,000; records are read for near ones.
-        near = select(images.c.number, bits.label("distance")).where(bits <= distance)
+        near = sa.select(images.c.number, bits.label("distance")).where(bits <= distance)
         near = near.order_by("distance", images.c.number).limit(max(1, min(limit, MOST)))
         async with self.database.reading() as connection:
             distances = {row[0]: int(row[1]) for row in (await connection.execute(near)).all()}
@@ -169,9 +156,9 @@ class ImageSearch(Part):
         return sorted(found, key=lambda one: (one.distance, one.record.image_id))
 
 
-def matching(query: ImageQuery, dialect: str) -> ColumnElement[bool]:
+def matching(query: ImageQuery, dialect: str) -> sa.ColumnElement[bool]:
     """Return a query as one condition on images."""
-    conditions: list[ColumnElement[bool]] = [true()]
+    conditions: list[sa.ColumnElement[bool]] = [sa.true()]
     for name, declared in _FILTERS.items():
         value = getattr(query, name)
         if value is None or value in ("", ()):
@@ -183,43 +170,45 @@ def matching(query: ImageQuery, dialect: str) -> ColumnElement[bool]:
                 conditions += [_saying(value, dialect)] if value.strip() else []
             case "has all":
                 having = (tags.c.tag == tag for tag in clean_tags(value))
-                conditions += [exists().where(tags.c.image == images.c.number, tag).correlate(images) for tag in having]
+                conditions += [
+                    sa.exists().where(tags.c.image == images.c.number, tag).correlate(images) for tag in having
+                ]
             case "in":
                 conditions.append(images.c[declared.column].in_([clean_text(one) for one in value]))
             case compared:
                 conditions.append(_COMPARISONS[compared](images.c[declared.column], _comparable(value)))
-    return and_(*conditions)
+    return sa.and_(*conditions)
 
 
-def in_order(statement: Select[Any], sort: Sort, descending: bool, place: Place | None) -> Select[Any]:
+def in_order(statement: sa.Select[Any], sort: Sort, descending: bool, place: Place | None) -> sa.Select[Any]:
     """Return a statement in an order, starting after a place."""
     column = _COLUMNS[sort]
     keys = [images.c.id] if sort is Sort.ID else [column, images.c.id]
     if place is not None:
         values = [place.id] if sort is Sort.ID else [place.value, place.id]
-        here = tuple_(*(bindparam(None, value, key.type) for key, value in zip(keys, values, strict=True)))
-        statement = statement.where(tuple_(*keys) < here if descending else tuple_(*keys) > here)
+        here = sa.tuple_(*(sa.bindparam(None, value, key.type) for key, value in zip(keys, values, strict=True)))
+        statement = statement.where(sa.tuple_(*keys) < here if descending else sa.tuple_(*keys) > here)
     return statement.order_by(*(key.desc() if descending else key for key in keys))
 
 
-def sort_value(sort: Sort, row: Row[Any]) -> int:
+def sort_value(sort: Sort, row: sa.Row[Any]) -> int:
     """Return the value that a row is sorted by."""
     return 0 if sort is Sort.ID else int(getattr(row, _COLUMNS[sort].name))
 
 
-def having_tags(names: Sequence[str]) -> ColumnElement[int]:
+def having_tags(names: Sequence[str]) -> sa.ColumnElement[int]:
     """Return how many of these tags an image has."""
-    found = select(func.count()).where(tags.c.image == images.c.number, tags.c.tag.in_(names))
+    found = sa.select(sa.func.count()).where(tags.c.image == images.c.number, tags.c.tag.in_(names))
     return found.correlate(images).scalar_subquery()
 
 
-def beginning(column: ColumnElement[bytes], prefix: str) -> ColumnElement[bool]:
+def beginning(column: sa.ColumnElement[bytes], prefix: str) -> sa.ColumnElement[bool]:
     """Return the condition that an id starts with a prefix: a range in its index, without wildcards."""
     first = stored_id(prefix)
     if first is None:
-        return false()
+        return sa.false()
     end = after_prefix(first)
-    return column >= first if end is None else and_(column >= first, column < end)
+    return column >= first if end is None else sa.and_(column >= first, column < end)
 
 
 def _comparable(value: StrEnum | datetime | int) -> str | int:
@@ -229,13 +218,13 @@ def _comparable(value: StrEnum | datetime | int) -> str | int:
     return microseconds(value) if isinstance(value, datetime) else max(-_LARGEST, min(value, _LARGEST))
 
 
-def _saying(text: str, dialect: str) -> ColumnElement[bool]:
+def _saying(text: str, dialect: str) -> sa.ColumnElement[bool]:
     """Return the condition that each word starts a stored one. Words are letters and digits: no escaping."""
     words = query_words(text)
     if not words:
-        return false()
+        return sa.false()
     if dialect == "sqlite":
         asked = " AND ".join(f'"{word}"*' for word in words)
-        return images.c.number.in_(select(fts.c.rowid).where(literal_column(WORD_INDEX).bool_op("MATCH")(asked)))
+        return images.c.number.in_(sa.select(fts.c.rowid).where(sa.literal_column(WORD_INDEX).bool_op("MATCH")(asked)))
     asked = " & ".join(f"'{word}':*" for word in words)
-    return vector.bool_op("@@")(cast(asked, TSQUERY))
+    return vector.bool_op("@@")(sa.cast(asked, TSQUERY))

@@ -10,27 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar, get_type_hints
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    ColumnClause,
-    Double,
-    ForeignKey,
-    Identity,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Row,
-    Select,
-    Table,
-    Text,
-    column,
-    literal_column,
-    select,
-    table,
-)
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.errors import BadRequest
@@ -39,12 +20,12 @@ from imgserve.model import FocalPoint, ImageRecord, Origin
 REVISION = "0007"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
-metadata = MetaData()
+metadata = sa.MetaData()
 """Every table is declared next to its queries; importing the package completes this."""
 
-NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
-TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Compared by code points everywhere, whatever the locale of the database."""
 
 MOST_BYTES = 2000
@@ -92,6 +73,11 @@ def moment(number: int) -> datetime:
     return _EPOCH + timedelta(microseconds=number)
 
 
+def insert_in(into: sa.Table, dialect: str) -> Any:
+    """Return an insert in a dialect of SQL, which may say what to do about existing rows."""
+    return (postgresql if dialect == "postgresql" else sqlite).insert(into)
+
+
 def as_signed(number: int) -> int:
     """Return 64 bits as the signed integer that databases have for them."""
     return number - _UNSIGNED if number >= _UNSIGNED // 2 else number
@@ -112,10 +98,10 @@ class Storage:
 
 _BY_TYPE = {
     str: Storage(TEXT),
-    int: Storage(BigInteger),
-    bool: Storage(Boolean),
-    bytes: Storage(LargeBinary),
-    datetime: Storage(BigInteger, microseconds, moment),
+    int: Storage(sa.BigInteger),
+    bool: Storage(sa.Boolean),
+    bytes: Storage(sa.LargeBinary),
+    datetime: Storage(sa.BigInteger, microseconds, moment),
     Origin: Storage(TEXT, lambda origin: origin.value, Origin),
     # JSON in ASCII, which can be stored everywhere whatever it quotes.
     Mapping[str, Any]: Storage(
@@ -126,9 +112,9 @@ _BY_TYPE = {
 }
 _BY_NAME = {
     # Bytes, since an image id may not be UTF-8; they sort alike in every database.
-    "image_id": Storage(LargeBinary, checked_id, image_id_of, column="id", unique=True),
-    "sha256": Storage(LargeBinary, bytes.fromhex, bytes.hex),
-    "perceptual_hash": Storage(BigInteger, as_signed, lambda number: number % _UNSIGNED, nullable=True),
+    "image_id": Storage(sa.LargeBinary, checked_id, image_id_of, column="id", unique=True),
+    "sha256": Storage(sa.LargeBinary, bytes.fromhex, bytes.hex),
+    "perceptual_hash": Storage(sa.BigInteger, as_signed, lambda number: number % _UNSIGNED, nullable=True),
 }
 _ELSEWHERE = {"tags", "focal_point"}
 """Fields that have a table or two columns of their own."""
@@ -140,46 +126,46 @@ STORED = {
 """How each field of a record is stored that has exactly one column."""
 
 
-def image_columns() -> list[Column[Any]]:
+def image_columns() -> list[sa.Column[Any]]:
     """Return a new column for each field of a record that has exactly one."""
     return [
-        Column(stored.column or name, stored.type, nullable=stored.nullable, unique=stored.unique or None)
+        sa.Column(stored.column or name, stored.type, nullable=stored.nullable, unique=stored.unique or None)
         for name, stored in STORED.items()
     ]
 
 
-images = Table(
+images = sa.Table(
     "images",
     metadata,
-    Column("number", NUMBER, Identity(), primary_key=True),
+    sa.Column("number", NUMBER, sa.Identity(), primary_key=True),
     *image_columns(),
-    Column("focal_x", Double),
-    Column("focal_y", Double),
-    Column("pixels", BigInteger, nullable=False),
-    Column("words", TEXT, nullable=False, server_default=""),
-    Column("tag_words", TEXT, nullable=False, server_default=""),
-    Index("images_by_created", "created", "id"),
-    Index("images_by_changed", "changed", "id"),
-    Index("images_by_size", "size", "id"),
-    Index("images_by_pixels", "pixels", "id"),
-    Index("images_by_sha256", "sha256"),
-    Index("images_by_perceptual_hash", "perceptual_hash"),
+    sa.Column("focal_x", sa.Double),
+    sa.Column("focal_y", sa.Double),
+    sa.Column("pixels", sa.BigInteger, nullable=False),
+    sa.Column("words", TEXT, nullable=False, server_default=""),
+    sa.Column("tag_words", TEXT, nullable=False, server_default=""),
+    sa.Index("images_by_created", "created", "id"),
+    sa.Index("images_by_changed", "changed", "id"),
+    sa.Index("images_by_size", "size", "id"),
+    sa.Index("images_by_pixels", "pixels", "id"),
+    sa.Index("images_by_sha256", "sha256"),
+    sa.Index("images_by_perceptual_hash", "perceptual_hash"),
 )
 
-tags = Table(
+tags = sa.Table(
     "tags",
     metadata,
-    Column("image", NUMBER, ForeignKey("images.number", ondelete="CASCADE"), primary_key=True),
-    Column("tag", TEXT, primary_key=True),
-    Column("words", TEXT, nullable=False, server_default=""),
-    Index("tags_by_tag", "tag", "image"),
+    sa.Column("image", NUMBER, sa.ForeignKey("images.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("tag", TEXT, primary_key=True),
+    sa.Column("words", TEXT, nullable=False, server_default=""),
+    sa.Index("tags_by_tag", "tag", "image"),
     sqlite_with_rowid=False,
 )
 
 WORD_INDEX = "images_words"
 """In SQLite a virtual table of FTS5, which triggers keep; in PostgreSQL an index."""
 
-fts = table(WORD_INDEX, column("rowid", Integer))
+fts = sa.table(WORD_INDEX, sa.column("rowid", sa.Integer))
 
 VECTOR_SQL = (
     "(array_to_tsvector(string_to_array(words, ' '))"
@@ -187,7 +173,7 @@ VECTOR_SQL = (
 )
 """The indexed expression, which a query has to repeat to the letter; the limits keep it below a megabyte."""
 
-vector: ColumnClause[Any] = literal_column(VECTOR_SQL)
+vector: sa.ColumnClause[Any] = sa.literal_column(VECTOR_SQL)
 
 _WORD_CHARACTERS = 100
 """A longer word is cut: PostgreSQL accepts at most 2046 bytes."""
@@ -263,7 +249,7 @@ def as_row(record: ImageRecord) -> dict[str, Any]:
     }
 
 
-def _as_record(row: Row[Any], tags: Iterable[str]) -> ImageRecord:
+def _as_record(row: sa.Row[Any], tags: Iterable[str]) -> ImageRecord:
     values = dict[str, Any]()
     for name, stored in STORED.items():
         value = getattr(row, stored.column or name)
@@ -276,16 +262,16 @@ AT_ONCE = 5000
 """Values of one statement: SQLite accepts 32,766."""
 
 
-def select_records() -> Select[Any]:
+def select_records() -> sa.Select[Any]:
     """Return a query for whole records, without their words."""
-    return select(*(column for column in images.columns if column.name not in {"words", "tag_words"}))
+    return sa.select(*(column for column in images.columns if column.name not in {"words", "tag_words"}))
 
 
-async def with_tags(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[ImageRecord]:
+async def with_tags(connection: AsyncConnection, rows: Sequence[sa.Row[Any]]) -> list[ImageRecord]:
     """Return the records of rows, in their order."""
     found = defaultdict[int, list[str]](list)
     for some in pieces(row.number for row in rows):
-        query = select(tags.c.image, tags.c.tag).where(tags.c.image.in_(some)).order_by(tags.c.image, tags.c.tag)
+        query = sa.select(tags.c.image, tags.c.tag).where(tags.c.image.in_(some)).order_by(tags.c.image, tags.c.tag)
         for tag in await connection.execute(query):
             found[tag.image].append(tag.tag)
     return [_as_record(row, found[row.number]) for row in rows]

@@ -3,33 +3,22 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    LargeBinary,
-    Table,
-    delete,
-    func,
-    select,
-    tuple_,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+import sqlalchemy as sa
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.tables import TEXT, image_id_of, metadata, microseconds
+from imgserve.catalog.tables import TEXT, image_id_of, insert_in, metadata, microseconds
 from imgserve.records import UsageCount
 
-usage = Table(
+usage = sa.Table(
     "usage",
     metadata,
     # What is counted: rejections, renditions made, bytes sent; by client, referrer or image.
-    Column("what", TEXT, primary_key=True),
-    Column("by", TEXT, primary_key=True),
-    Column("subject", LargeBinary, primary_key=True),
-    Column("hour", BigInteger, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Index("usage_by_hour", "hour"),
+    sa.Column("what", TEXT, primary_key=True),
+    sa.Column("by", TEXT, primary_key=True),
+    sa.Column("subject", sa.LargeBinary, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Index("usage_by_hour", "hour"),
     sqlite_with_rowid=False,
 )
 
@@ -61,28 +50,30 @@ class Usage(Part):
             {"what": what, "by": by, "subject": subject, "hour": hour, "number": number}
             for (what, by, subject), number in sorted(rows.items())
         ]
-        new = (postgresql if self.database.dialect == "postgresql" else sqlite).insert(usage)
+        new = insert_in(usage, self.database.dialect)
         upsert = new.on_conflict_do_update(
             index_elements=list(usage.primary_key), set_={"number": usage.c.number + new.excluded.number}
         )
         async with self.database.writing() as connection:
             await connection.execute(upsert, values)
-            many = select(func.count()).where(usage.c.hour == hour)
+            many = sa.select(sa.func.count()).where(usage.c.hour == hour)
             if (await connection.execute(many)).scalar_one() > _MOST_ROWS:
-                place = func.row_number().over(partition_by=(usage.c.what, usage.c.by), order_by=usage.c.number.desc())
-                ranked = select(usage.c.what, usage.c.by, usage.c.subject, place.label("place"))
+                place = sa.func.row_number().over(
+                    partition_by=(usage.c.what, usage.c.by), order_by=usage.c.number.desc()
+                )
+                ranked = sa.select(usage.c.what, usage.c.by, usage.c.subject, place.label("place"))
                 some = ranked.where(usage.c.hour == hour).subquery()
-                small = select(some.c.what, some.c.by, some.c.subject).where(some.c.place > _KEPT_ROWS)
-                named = tuple_(usage.c.what, usage.c.by, usage.c.subject)
-                await connection.execute(delete(usage).where(usage.c.hour == hour, named.in_(small)))
+                small = sa.select(some.c.what, some.c.by, some.c.subject).where(some.c.place > _KEPT_ROWS)
+                named = sa.tuple_(usage.c.what, usage.c.by, usage.c.subject)
+                await connection.execute(sa.delete(usage).where(usage.c.hour == hour, named.in_(small)))
 
     async def top(self, what: Collection[str], by: str, *, since: datetime, limit: int = 50) -> list[UsageCount]:
         """Return the subjects with the largest numbers since the hour of a time, the largest first."""
-        total = func.sum(usage.c.number).label("number")
+        total = sa.func.sum(usage.c.number).label("number")
         counted = (usage.c.what.in_(what), usage.c.by == by, usage.c.hour >= microseconds(since) // _HOUR)
-        largest = select(usage.c.subject).where(*counted).group_by(usage.c.subject)
-        largest = largest.order_by(func.sum(usage.c.number).desc(), usage.c.subject).limit(limit)
-        parts = select(usage.c.subject, usage.c.what, total).where(*counted, usage.c.subject.in_(largest))
+        largest = sa.select(usage.c.subject).where(*counted).group_by(usage.c.subject)
+        largest = largest.order_by(sa.func.sum(usage.c.number).desc(), usage.c.subject).limit(limit)
+        parts = sa.select(usage.c.subject, usage.c.what, total).where(*counted, usage.c.subject.in_(largest))
         reasons: dict[str, dict[str, int]] = {}
         for row in await self.database.fetch(parts.group_by(usage.c.subject, usage.c.what)):
             reasons.setdefault(image_id_of(row.subject), {})[row.what] = int(row.number)
@@ -91,4 +82,4 @@ class Usage(Part):
 
     async def prune(self, before: datetime) -> int:
         """Delete the counts of earlier hours; return how many there were."""
-        return await self.database.execute(delete(usage).where(usage.c.hour < microseconds(before) // _HOUR))
+        return await self.database.execute(sa.delete(usage).where(usage.c.hour < microseconds(before) // _HOUR))

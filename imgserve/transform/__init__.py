@@ -12,29 +12,7 @@ from imgserve.transform.signing import Verified, canonical_text, sign, signed_ur
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 __all__ = [
-    "DECIMALS",
-    "MAX_DPR",
-    "MAX_SIDE",
-    "PARAMETERS",
-    "Color",
-    "Fit",
-    "Gravity",
-    "Parameter",
-    "ParsedQuery",
-    "Preset",
-    "Transform",
-    "Verified",
-    "canonical",
-    "canonical_text",
-    "compose",
-    "effective_fit",
-    "likeness",
-    "normalize",
-    "parse_preset",
-    "parse_query",
-    "read_parameters",
-    "sign",
-    "signed_url",
-    "transform_of",
-    "verify",
-]
+    "DECIMALS", "MAX_DPR", "MAX_SIDE", "PARAMETERS", "Color", "Fit", "Gravity", "Parameter", "ParsedQuery", "Preset",
+    "Transform", "Verified", "canonical", "canonical_text", "compose", "effective_fit", "likeness", "normalize",
+    "parse_preset", "parse_query", "read_parameters", "sign", "signed_url", "transform_of", "verify",
+]  # fmt: skip
