@@ -51,11 +51,7 @@ class ImgserveError(Exception):
 def rebuilt(
     kind: type[ImgserveError], detail: str, retry_after: int | None, members: Mapping[str, object]
 ) -> ImgserveError:
-    """Return the error that a response describes.
-
-    Raises:
-        ValueError: the response does not describe such an error.
-    """
+    """Return the error that a response describes; raise ValueError if it describes none."""
     if issubclass(kind, BadTransform):
         mistakes = members.get("mistakes")
         if not (isinstance(mistakes, list) and all(isinstance(mistake, str) for mistake in mistakes)):

@@ -169,8 +169,7 @@ _ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z][\w.-]*)""")
 def xml_text(data: bytes) -> str:
     """Return an XML document as text, by its byte order mark, the width of its first characters, or its declaration.
 
-    Raises:
-        LookupError, UnicodeError: the encoding is unknown or wrong.
+    Raises LookupError or UnicodeError if the encoding is unknown or wrong.
     """
     for start, encoding in _UNICODE.items():
         if data.startswith(start):
@@ -259,8 +258,7 @@ def sniff(head: bytes) -> Format | None:
 def identify(head: bytes) -> Format:
     """Return the format of the first bytes of a file.
 
-    Raises:
-        UnsupportedImage: it is unknown, or its codec is not installed.
+    Raises UnsupportedImage if it is unknown, or its codec is not installed.
     """
     found = sniff(head)
     if found is None or not found.readable:

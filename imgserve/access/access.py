@@ -15,15 +15,7 @@ from imgserve.access.keys import ADMIN, Caller, KeyRing, Scope, key_digest
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.rates import Kind, client_subject
 from imgserve.access.sites import Site, Sites
-from imgserve.errors import (
-    BadRequest,
-    BadSignature,
-    DomainDenied,
-    Forbidden,
-    LinkExpired,
-    Unauthorized,
-    Unavailable,
-)
+from imgserve.errors import BadRequest, BadSignature, DomainDenied, Forbidden, LinkExpired, Unauthorized, Unavailable
 from imgserve.images.resolve import QuerySettings
 from imgserve.metrics import Metrics
 from imgserve.transform.parse import is_signature, read_pair
@@ -204,8 +196,7 @@ class Access:
     async def count_call(self, caller: Caller, scope: Scope, address: str) -> None:
         """Count a permitted call of the API, which may be an upload.
 
-        Raises:
-            RateLimited: the caller has sent too many.
+        Raises RateLimited if the caller has sent too many.
         """
         await self._count(Kind.API, caller, address)
         if scope is Scope.UPLOAD:
@@ -218,8 +209,7 @@ class Access:
     async def count_new(self, grant: Grant, address: str) -> None:
         """Count a picture that has to be rendered; those of signed URLs and of keys that manage images are not counted.
 
-        Raises:
-            RateLimited: there were too many for the client or of the image.
+        Raises RateLimited if there were too many for the client or of the image.
         """
         rules = self._rules[grant.site]
         if grant.exempt or not (rules.new_per_client or rules.new_per_image):
@@ -343,11 +333,7 @@ def _is_signed(query: bytes) -> bool:
 
 
 def _key_in(query: bytes) -> str | None:
-    """Return the `key` in a query, or None.
-
-    Raises:
-        BadRequest: there are different ones.
-    """
+    """Return the `key` in a query, or None; raise BadRequest if there are different ones."""
     keys = {pair.value for part in query.split(b"&") if (pair := read_pair(part)).name == "key"}
     if len(keys) > 1:
         raise BadRequest("Several API keys came in this URL; one is expected.")

@@ -141,8 +141,7 @@ class Passwords:
         out. Failures of strangers lock strangers out: a device that has signed in before (`device`, empty for others)
         has a limit of its own.
 
-        Raises:
-            RateLimited: too many attempts came from the address, or failed for the account.
+        Raises RateLimited if too many attempts came from the address, or failed for the account.
         """
         subject = key_digest(f"{name}\n{device}")
         await self._limiter.spend(Kind.LOGINS_PER_ADDRESS, client_subject(address), self._rates)

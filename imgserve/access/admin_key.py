@@ -32,8 +32,7 @@ def create_key(folder: Path, *, replace: bool = False) -> str | None:
 
     Of several processes that start at once, one creates the key. Servers accept a replaced key at once.
 
-    Raises:
-        OSError: the data folder cannot be used.
+    Raises OSError if the data folder cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = key_file(folder)
@@ -58,11 +57,7 @@ def create_key(folder: Path, *, replace: bool = False) -> str | None:
 
 
 def read_digest(path: Path) -> str:
-    """Return the hash in a key file.
-
-    Raises:
-        OSError, KeyFileUnusableError: there is none that can be trusted.
-    """
+    """Return the hash in a key file; raise OSError or KeyFileUnusableError if there is none that can be trusted."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode

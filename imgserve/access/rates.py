@@ -45,8 +45,7 @@ class Rate:
 def parse_rates(text: str) -> tuple[Rate, ...]:
     """Return the rates of a text such as `20/second; 600/minute`, the shortest period first; none for an empty text.
 
-    Raises:
-        ValueError: the text is no list of rates; the message states what is.
+    Raises ValueError if the text is no list of rates; the message states what is.
     """
     return tuple(sorted(map(_parse, text.split(";")), key=lambda rate: rate.seconds)) if text.strip() else ()
 

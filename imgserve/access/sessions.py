@@ -53,11 +53,7 @@ class Sessions:
         return Session(session.account, session.id, session.began, now) if again else None
 
     def text(self, session: Session) -> str:
-        """Return a session as signed text.
-
-        Raises:
-            CatalogUnavailable: the catalog could not be read yet.
-        """
+        """Return a session as signed text; raise CatalogUnavailable if the catalog could not be read yet."""
         account = session.account
         return self._signed(
             "session", [account.name, account.changed.isoformat(), session.id, session.began, session.seen]

@@ -63,10 +63,7 @@ def create_app(config: Config | None = None) -> Starlette:
         cors=cors_of(config, sites),
         options=url_options(config),
         originals=PublicOriginals(
-            parts.locator,
-            url_options(config),
-            allowed=config.urls.originals,
-            is_settled=parts.renditions.is_settled,
+            parts.locator, url_options(config), allowed=config.urls.originals, is_settled=parts.renditions.is_settled
         ),
         timing_headers=config.http.timing_header,
     )

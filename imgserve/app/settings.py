@@ -70,8 +70,7 @@ def data_folder(config: Config) -> Path:
     By default it is a hidden folder among the originals, so that it moves with them; if they are read-only, it is one
     below XDG_DATA_HOME that is named by them.
 
-    Raises:
-        ConfigError: the folder that the settings name cannot be written to.
+    Raises ConfigError if the folder that the settings name cannot be written to.
     """
     chosen, originals = config.originals.data_folder, os.path.realpath(config.originals.folder)
     if chosen is not None:

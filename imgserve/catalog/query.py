@@ -59,8 +59,7 @@ class ImageQuery:
     ] = ""
     tags: Annotated[tuple[str, ...], Filter("The image has all of these tags.", operator="has all", name="tag")] = ()
     formats: Annotated[
-        tuple[str, ...],
-        Filter("The original has one of these formats.", operator="in", column="format", name="format"),
+        tuple[str, ...], Filter("The original has one of these formats.", operator="in", column="format", name="format")
     ] = ()
     origin: Annotated[Origin | None, Filter("How the image arrived.", column="origin")] = None
     min_bytes: Annotated[

@@ -105,9 +105,7 @@ _BY_TYPE = {
     Origin: Storage(TEXT, lambda origin: origin.value, Origin),
     # JSON in ASCII, which can be stored everywhere whatever it quotes.
     Mapping[str, Any]: Storage(
-        TEXT,
-        lambda value: json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":")),
-        json.loads,
+        TEXT, lambda value: json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":")), json.loads
     ),
 }
 _BY_NAME = {

@@ -123,9 +123,7 @@ def _audit_line(entry: AuditEntry) -> str:
 @click.option("--action", default="", help="Operation, such as records_delete.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Number of calls.")
 @prints(
-    _audit_line,
-    header=f"{'WHEN':16}  {'WHO':14}  {'FROM':15}  {'ACTION':16}  TARGET  REQUEST",
-    none="no calls match",
+    _audit_line, header=f"{'WHEN':16}  {'WHO':14}  {'FROM':15}  {'ACTION':16}  TARGET  REQUEST", none="no calls match"
 )
 def audit(client: Imgserve, *, target: str, actor: str, action: str, limit: int) -> Iterator[AuditEntry]:
     """Show management calls, the newest first: who changed what, when and from where."""

@@ -71,11 +71,7 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
     load.prepare(config.formats.allow_untrusted)
     settings = render_settings(config)
     result = render_bytes(
-        original.read_bytes(),
-        transform,
-        limits=settings.limits,
-        encoders=settings.encoders,
-        damaged=settings.damaged,
+        original.read_bytes(), transform, limits=settings.limits, encoders=settings.encoders, damaged=settings.damaged
     )
     if str(rendition) == "-":
         sys.stdout.buffer.write(result.data)

@@ -128,9 +128,7 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    params=connection_options(environment=True),
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, params=connection_options(environment=True)
 )
 @click.version_option(__version__, prog_name="imgserve")
 @click.pass_context

@@ -119,11 +119,7 @@ def encoded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encoded_filters(filters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return filters by the names and as the JSON values of the API.
-
-    Raises:
-        TypeError, ValueError: as `encoded`.
-    """
+    """Return filters by the names and as the JSON values of the API; raise TypeError or ValueError as `encoded`."""
     names = {"tags": "tag", "formats": "format"}
     return {names.get(name, name): value for name, value in given(encoded(filters)).items()}
 
@@ -143,8 +139,7 @@ def query(values: Mapping[str, Any]) -> Pairs:
 def selection(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the selection of images in JSON, by ids or by filters.
 
-    Raises:
-        ValueError: neither or both are given; only `prefix=""` selects all images.
+    Raises ValueError if neither or both are given; only `prefix=""` selects all images.
     """
     if (ids is None) == (not filters):
         raise ValueError("expected either image ids or filters, such as prefix=; for all images prefix=''")

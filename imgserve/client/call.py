@@ -65,10 +65,7 @@ class Call(Generic[T]):
         return headers
 
     def result(self, response: httpx2.Response) -> T:
-        """Return what a response says.
-
-        Raises the ImgserveError that the server raised, or AnswerNotUnderstood.
-        """
+        """Return what a response says; raise the ImgserveError that the server raised, or AnswerNotUnderstood."""
         if response.status_code >= _REDIRECTS:
             raise error_of(response.status_code, response.headers, response.content)
         return parsed(f"{self.method} {self.path}", self.read, response)

@@ -317,9 +317,7 @@ class Method(Protocol[P, R_co, A_co]):
     def __get__(self, client: Connected[httpx2.AsyncClient], owner: type[Any]) -> Callable[P, A_co]: ...
 
 
-def endpoint(
-    work: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
-) -> Method[P, T, Coroutine[Any, Any, T]]:
+def endpoint(work: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> Method[P, T, Coroutine[Any, Any, T]]:
     """Return the method of both clients that returns the result of a coroutine."""
 
     @wraps(work)

@@ -25,8 +25,7 @@ AttributeValue = str | int | float | bool | None
 def checked_base(base: str) -> str:
     """Return the URL of a server's pictures without a slash at the end.
 
-    Raises:
-        ValueError: it is not such a URL; for example, it has a query.
+    Raises ValueError if it is not such a URL; for example, it has a query.
     """
     plain = base.rstrip("/")
     if not _BASE.fullmatch(plain):
@@ -129,8 +128,7 @@ class ImageUrls:
     def srcset(self, image_id: str, **options: Unpack[SrcsetOptions]) -> str:
         """Return the value of a `srcset` attribute, with candidates either by width or by density.
 
-        Raises:
-            BadTransform, ValueError: as `url`; or there are no candidates.
+        Raises BadTransform or ValueError as `url`; or there are no candidates.
         """
         plan, _, values = self._read(cast("ImgOptions", options))
         candidates = plan.candidates(values)
@@ -146,8 +144,7 @@ class ImageUrls:
             alt: the text shown if the picture is not; empty for decoration.
             options: candidates, attributes and parameters of the picture.
 
-        Raises:
-            BadTransform, ValueError: as `url`; or the candidates contradict the parameters.
+        Raises BadTransform or ValueError as `url`; or the candidates contradict the parameters.
         """
         return self._img(image_id, alt, *self._read(options))
 
@@ -156,8 +153,7 @@ class ImageUrls:
     ) -> Html:
         """Return a `<picture>`: a `<source>` for each format, best first, and the `img` of the same arguments.
 
-        Raises:
-            BadTransform, ValueError: as `img`; or a format is not one that a server writes.
+        Raises BadTransform or ValueError as `img`; or a format is not one that a server writes.
         """
         plan, own, values = self._read(options)
         sizes = own.get("sizes") if plan.widths else None

@@ -18,8 +18,7 @@ _MOST_BYTES = 100_000
 def read_secret(row: Setting, path: Path) -> str:
     """Return the secret in a file as in an environment variable; several secrets are lines.
 
-    Raises:
-        ConfigError: the file cannot be read, can be read by every account, or contains no secret or too many.
+    Raises ConfigError if the file cannot be read, can be read by every account, or contains no secret or too many.
     """
     try:
         with path.open("rb") as file:

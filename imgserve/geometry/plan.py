@@ -97,8 +97,7 @@ def plan(
         focal_point: the image's stored focal point, as fractions of the upright picture.
         vector: the original is an SVG, which has any size without being enlarged.
 
-    Raises:
-        BadTransform: the rect is outside this original.
+    Raises BadTransform if the rect is outside this original.
     """
     coordinates = coordinates_of(stored, transform, orientation, focal_point, vector=vector)
     made = _fit(coordinates, transform)
@@ -127,8 +126,7 @@ def snapped(
     lowered to it. A rect without a size is lowered to the next size, since nothing is enlarged. What depends on an
     original of unknown size (0 x 0) becomes the last size.
 
-    Raises:
-        BadTransform: the rect is outside this original.
+    Raises BadTransform if the rect is outside this original.
     """
     relative = transform.rect or isinstance(transform.width, float) or isinstance(transform.height, float)
     if relative and not stored.pixels:

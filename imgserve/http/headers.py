@@ -301,8 +301,7 @@ class Cors:
 def encoded_id(image_id: str) -> str:
     """Return an image id percent-encoded; surrogate escapes become the bytes that they represent.
 
-    Raises:
-        ValueError: browsers would change the path, or the id cannot be encoded.
+    Raises ValueError if browsers would change the path, or the id cannot be encoded.
     """
     if not _NOT_A_SEGMENT.isdisjoint(image_id.split("/")):
         raise ValueError(f'image id: expected a path without empty, "." and ".." parts, but received {image_id!r}')
@@ -320,7 +319,6 @@ def api_path(image_id: str) -> str:
     Before a segment such as `purge`, the slash is escaped: otherwise a record that does not exist would be redirected
     to the action.
 
-    Raises:
-        ValueError: as `encoded_id`.
+    Raises ValueError as `encoded_id`.
     """
     return f"/api/images/{_BEFORE_ACTION.sub('%2F', encoded_id(image_id))}"

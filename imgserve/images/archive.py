@@ -66,9 +66,7 @@ ERRORS = "errors.json"
 """The file with the errors, at the end of the archive; only if there are any."""
 
 
-async def zipped(
-    pictures: AsyncGenerator[tuple[str, Converted | ImgserveError], None],
-) -> AsyncGenerator[bytes, None]:
+async def zipped(pictures: AsyncGenerator[tuple[str, Converted | ImgserveError], None]) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of an archive as the pictures arrive, and close their generator at the end.
 
     Pictures are stored without compression, since they do not shrink.

@@ -29,13 +29,7 @@ class FallbackRenditions:
     """Renders pictures, and returns the nearest cached one where that takes longer than a limit."""
 
     def __init__(
-        self,
-        renditions: Renditions,
-        cache: TieredCache,
-        *,
-        after: float,
-        limits: Limits,
-        loaded: Callable[[], bool],
+        self, renditions: Renditions, cache: TieredCache, *, after: float, limits: Limits, loaded: Callable[[], bool]
     ) -> None:
         """Wait `after` seconds for the requested picture; `loaded` returns whether pictures wait in the queue."""
         self._renditions = renditions

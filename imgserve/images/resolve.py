@@ -47,11 +47,7 @@ class Variety:
     """Reject sizes and qualities that are not listed, instead of choosing the next one."""
 
     def check(self, parsed: ParsedQuery) -> ParsedQuery:
-        """Return a query with a listed quality.
-
-        Raises:
-            BadTransform: with everything in the query that is not allowed.
-        """
+        """Return a query with a listed quality; raise BadTransform with everything in the query that is not allowed."""
         own = parsed.named - _FREE
         mistakes = []
         if self.presets and parsed.preset not in self.presets:
@@ -77,20 +73,12 @@ class Variety:
         return tuple(name for name in names if name in self.formats) if self.formats else names
 
     def check_format(self, name: str, own: str) -> None:
-        """Check the output format of an original with its own format.
-
-        Raises:
-            BadTransform: it is not allowed.
-        """
+        """Check the output format of an original with its own format; raise BadTransform if it is not allowed."""
         if self.formats and name != own and name not in self.formats:
             raise BadTransform([f"format: expected one of {', '.join(sorted(self.formats))}"])
 
     def check_pixels(self, pixels: int) -> None:
-        """Check the size of a rendition.
-
-        Raises:
-            BadTransform: it is too large.
-        """
+        """Check the size of a rendition; raise BadTransform if it is too large."""
         if self.output_pixels and pixels > self.output_pixels:
             raise BadTransform([f"size: expected at most {self.output_pixels} pixels, but this picture has {pixels}"])
 
@@ -239,8 +227,7 @@ class Resolver:
 
         Renditions with further parameters are not among them. Sites may have different presets of one name.
 
-        Raises:
-            BadTransform: there is no such preset.
+        Raises BadTransform if there is no such preset.
         """
         name, keys = preset.lower(), set[RenditionKey]()
         # Without limits, as for those who are exempt from them.

@@ -102,8 +102,7 @@ class IngestService:
             background: give way to renditions that clients wait for.
             version: version of the file, if the caller knows it.
 
-        Raises:
-            OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be recorded now; try again.
+        Raises OriginalUnsettled, OriginalChanged, Busy or Unavailable if it cannot be recorded now; try again.
         """
         async with self.locks.hold(image_id):
             return await self._files.record(Candidate(image_id, background=background, version=version))

@@ -175,8 +175,7 @@ class Inspector:
     async def inspect(self, file: Candidate) -> Inspected | Invalid | Recording:
         """Inspect a file as it is now; return UNCHANGED or GONE if there is nothing to record.
 
-        Raises:
-            OriginalUnsettled, OriginalChanged, Busy, Unavailable: it cannot be inspected now; try again.
+        Raises OriginalUnsettled, OriginalChanged, Busy or Unavailable if it cannot be inspected now; try again.
         """
         version = file.version
         try:
@@ -252,8 +251,7 @@ class Inspector:
     async def check_readable(self) -> None:
         """Make sure that it is a file that is missing, and not the folder.
 
-        Raises:
-            Unavailable: the folder cannot be read; everything below it would seem to be deleted.
+        Raises Unavailable if the folder cannot be read; everything below it would seem to be deleted.
         """
         if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)

@@ -206,8 +206,7 @@ class RecordWriter:
     async def commit(self, found: Sequence[Inspected | Invalid]) -> dict[str, Recorded]:
         """Record images and problems; return the outcome of each.
 
-        Raises:
-            CatalogUnavailable: some or nothing was recorded; the next scan records the rest.
+        Raises CatalogUnavailable if some or nothing was recorded; the next scan records the rest.
         """
         images = {one.image_id: one for one in found if isinstance(one, Inspected)}
         renamed = await self._rename(images)
@@ -273,8 +272,7 @@ class RecordWriter:
     async def rename(self, old: str, original: Original, version: str) -> ImageRecord:
         """Let a record, and the redirects to it, follow a file to its new id; return the record.
 
-        Raises:
-            ImageNotFound, ImageExists: the old id has no record any more, or the new one has one.
+        Raises ImageNotFound or ImageExists if the old id has no record any more, or the new one has one.
         """
         new = original.image_id
         await self.publisher.purge([old])

@@ -104,8 +104,7 @@ class Scanner:
 
         New files come first, and deletions after they are recorded, because a file may only have moved.
 
-        Raises:
-            CatalogUnavailable: the catalog cannot be read; the differences until then are queued.
+        Raises CatalogUnavailable if the catalog cannot be read; the differences until then are queued.
         """
         scanned = await self._queue_new(prefix, urgent=False)
         if scanned.gone and not await self._is_empty(prefix):

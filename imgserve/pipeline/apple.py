@@ -28,8 +28,7 @@ _MAX_STOPS = 8.0
 def gain_map_of(data: bytes) -> tuple[bytes, float] | None:
     """Return the gains of a HEIC as a JPEG of logarithms, and the headroom that its white stands for; None without.
 
-    Raises:
-        ImgserveError: the gain map is damaged.
+    Raises ImgserveError if the gain map is damaged.
     """
     with pillow.translated("heic"):
         opened = pi_heif.open_heif(data)

@@ -64,8 +64,7 @@ class JobFiles:
 def open_files(job: RenderJob | InspectJob) -> JobFiles:
     """Open the files of a job; without the mezzanine that cannot be opened, the original is used.
 
-    Raises:
-        ImageNotFound, Unavailable: the original does not exist, or cannot be read now.
+    Raises ImageNotFound or Unavailable if the original does not exist, or cannot be read now.
     """
     files = JobFiles()
     with reading_original(job.path) as original:

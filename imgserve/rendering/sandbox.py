@@ -109,8 +109,7 @@ def _state(landlock: Callable[[], int], seccomp: Callable[[], None]) -> SandboxS
 def _call(number: int, *arguments: object) -> int:
     """Return the result of a system call; integers are passed in full width.
 
-    Raises:
-        OSError: it failed.
+    Raises OSError if it failed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long

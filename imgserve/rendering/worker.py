@@ -17,14 +17,7 @@ from imgserve.originals.folder import translated_errors
 from imgserve.pipeline import load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import (
-    Decoded,
-    Mezzanine,
-    draft_reduced,
-    is_reducible,
-    read_mezzanine,
-    write_mezzanine,
-)
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, is_reducible, read_mezzanine, write_mezzanine
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, Order, draft, render_chain, render_opened

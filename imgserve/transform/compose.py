@@ -27,8 +27,7 @@ def read_parameters(source: Mapping[str, Any] | str, below: Mapping[str, Any] = 
         source: names (`_` stands for `-`) and Python values, where None removes a value below; or a query.
         below: values returned before, which these override.
 
-    Raises:
-        BadTransform: with every mistake.
+    Raises BadTransform with every mistake.
     """
     reading = Reading(MAX_SIDE, strict=True)
     named = [] if isinstance(source, str) else [(key.replace("_", "-").lower(), source[key]) for key in source]

@@ -120,20 +120,12 @@ class Pair:
 
 
 def split(raw: bytes | str) -> list[Pair]:
-    """Return the pairs of an `application/x-www-form-urlencoded` query.
-
-    Raises:
-        BadTransform: it is too long.
-    """
+    """Return the pairs of an `application/x-www-form-urlencoded` query; raise BadTransform if it is too long."""
     return [read_pair(part) for part in split_parts(raw)]
 
 
 def split_parts(raw: bytes | str) -> list[bytes]:
-    """Return the pairs of a query as they are written.
-
-    Raises:
-        BadTransform: it is too long.
-    """
+    """Return the pairs of a query as they are written; raise BadTransform if it is too long."""
     data = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else raw
     if len(data) > MAX_BYTES:
         raise BadTransform([f"query: expected at most {MAX_BYTES} bytes, but received {len(data)}"])

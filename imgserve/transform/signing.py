@@ -35,18 +35,13 @@ def canonical_text(path: bytes | str, query: bytes | str = b"") -> str:
     The path and every name and value are percent-decoded once; of their bytes, only unreserved characters of RFC 3986
     and `/` stay plain. Pairs are sorted by name, then by value.
 
-    Raises:
-        BadTransform: the query is longer than a server accepts.
+    Raises BadTransform if the query is longer than a server accepts.
     """
     return _text(_bytes(path), split_parts(without(_bytes(query), is_signature)))
 
 
 def sign(secret: str, path: bytes | str, query: bytes | str = b"") -> str:
-    """Return the signature of a URL as 64 hexadecimal digits.
-
-    Raises:
-        BadTransform: as `canonical_text`.
-    """
+    """Return the signature of a URL as 64 hexadecimal digits; raise BadTransform as `canonical_text`."""
     return _hmac(secret, canonical_text(path, query).encode())
 
 
@@ -73,8 +68,7 @@ def verify(secrets: Sequence[str], path: bytes, query: bytes) -> Verified | None
 
     It may sign the canonical text, or path and query as they are sent, with the signature removed.
 
-    Raises:
-        BadTransform: the query is longer than a server accepts, or its signed expiry is not a time.
+    Raises BadTransform if the query is longer than a server accepts, or its signed expiry is not a time.
     """
     pairs = [(part, read_pair(part)) for part in split_parts(query)]
     signatures = [(part, pair.value) for part, pair in pairs if is_signature(pair)]

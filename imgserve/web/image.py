@@ -255,11 +255,7 @@ class ImageEndpoint:
         return response, stats
 
     async def _make(
-        self,
-        call: "_Call",
-        response: ImageResponse,
-        stats: tuple[CachedStat, ...],
-        conditions: Mapping[str, str],
+        self, call: "_Call", response: ImageResponse, stats: tuple[CachedStat, ...], conditions: Mapping[str, str]
     ) -> tuple[ImageResponse, tuple[CachedStat, ...], Served]:
         """Return the rendered picture, with the URL resolved again if its original was replaced meanwhile."""
         exact = response.disposition.startswith("attachment") or not conditions.keys().isdisjoint(_EXACT_ONLY)
@@ -284,11 +280,7 @@ class ImageEndpoint:
         raise OriginalChanged(retry_after=1)
 
     def _remember(
-        self,
-        call: "_Call",
-        response: ImageResponse,
-        stats: tuple[CachedStat, ...],
-        rendition: Rendition | None,
+        self, call: "_Call", response: ImageResponse, stats: tuple[CachedStat, ...], rendition: Rendition | None
     ) -> None:
         """Add the response to the hot path, unless it changes with time alone."""
         original = response.request.original

@@ -343,11 +343,7 @@ class HotTable:
         return self._entries.get((target, accepted))
 
     def remember(
-        self,
-        place: Place,
-        response: ImageResponse,
-        stats: tuple[CachedStat, ...],
-        rendition: Rendition | None,
+        self, place: Place, response: ImageResponse, stats: tuple[CachedStat, ...], rendition: Rendition | None
     ) -> None:
         """Store a response: a picture, or a 304 without a rendition. Its original must be settled."""
         scope = place.scope

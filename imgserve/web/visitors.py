@@ -68,8 +68,7 @@ class Visitors:
     def caller(self, request: Request) -> Caller | None:
         """Return who calls the API from a page, or None.
 
-        Raises:
-            Forbidden: the call changes something, and another page may have caused it.
+        Raises Forbidden if the call changes something, and another page may have caused it.
         """
         visitor = self.find(request)
         if visitor is None:
@@ -80,11 +79,7 @@ class Visitors:
         return visitor.caller
 
     def check_origin(self, request: Request) -> None:
-        """Check that a page of this server sent a request.
-
-        Raises:
-            Forbidden: another page did, or no browser.
-        """
+        """Check that a page of this server sent a request; raise Forbidden if another page did, or no browser."""
         headers = request.headers
         site, origin = headers.get("sec-fetch-site"), urlsplit(headers.get("origin", "")).netloc.lower()
         same = site in {"same-origin", "none"} if site is not None else origin == headers.get("host", "").lower() != ""
@@ -92,11 +87,7 @@ class Visitors:
             raise Forbidden("Only a page of this server may send this request.")
 
     def check_token(self, visitor: Visitor, token: str) -> None:
-        """Check that a request comes from a page that the person received.
-
-        Raises:
-            Forbidden: it does not.
-        """
+        """Check that a request comes from a page that the person received; raise Forbidden if it does not."""
         session = visitor.session
         if not self.sessions.is_token(f"session {session.id}" if session else f"proxy {visitor.name}", token):
             raise Forbidden("The page was opened in another session: load it again.")

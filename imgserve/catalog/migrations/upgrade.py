@@ -17,8 +17,7 @@ _log = logging.getLogger(__name__)
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Upgrade the tables to a revision, in the transaction of the connection.
 
-    Raises:
-        CatalogUnavailable: a newer release wrote this catalog; nothing is changed.
+    Raises CatalogUnavailable if a newer release wrote this catalog; nothing is changed.
     """
     config = _config(connection)
     script = ScriptDirectory.from_config(config)

@@ -118,12 +118,7 @@ class Keys:
         if body.expires is not None and body.expires <= datetime.now(UTC):
             raise BadRequest("expires: expected a time in the future")
         stored, key = new_key(
-            body.name,
-            body.scopes,
-            prefixes=body.prefixes,
-            presets=body.presets,
-            site=body.site,
-            expires=body.expires,
+            body.name, body.scopes, prefixes=body.prefixes, presets=body.presets, site=body.site, expires=body.expires
         )
         await self.keys.add(stored)
         return NewKeyOut.model_validate({**asdict(stored), "key": key})

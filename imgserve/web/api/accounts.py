@@ -132,11 +132,7 @@ class Accounts:
 
 
 def _checked(name: str, secret: SecretStr | None) -> str | None:
-    """Return a password for an account.
-
-    Raises:
-        BadRequest: the account cannot have this password.
-    """
+    """Return a password for an account; raise BadRequest if the account cannot have this password."""
     password = None if secret is None else secret.get_secret_value()
     if password is not None and (mistake := password_mistake(name, password)):
         raise BadRequest(mistake)

@@ -78,8 +78,7 @@ class Api(BaseRoute):
     async def read(self, request: Request, path: str, query: str, person: Caller) -> Any:
         """Return what GET of a path returns to a person who is signed in, as a model; it knows some of the query.
 
-        Raises:
-            ImgserveError: as the endpoint, or as the check of the caller.
+        Raises ImgserveError as the endpoint, or as the check of the caller.
         """
         endpoint, values = self._routes.find(path.encode(), "GET")
         caller = await self._access.check(None, endpoint.scope, values.get(IMAGE_ID), signed_in=person)
@@ -125,8 +124,7 @@ class Api(BaseRoute):
 async def _validated(endpoint: Endpoint, values: dict[str, Any], request: Request) -> bytes | None:
     """Add the validated query and body to the input of a call; return the body, or None if the method reads it.
 
-    Raises:
-        BadRequest: with every mistake.
+    Raises BadRequest with every mistake.
     """
     mistakes, body = list[str](), None
     if endpoint.query is not None:
@@ -145,8 +143,7 @@ async def _validated(endpoint: Endpoint, values: dict[str, Any], request: Reques
 def _confine(endpoint: Endpoint, values: dict[str, Any], caller: Caller) -> None:
     """Limit the validated input of a call to the images of a key.
 
-    Raises:
-        Forbidden: the call is about other images too.
+    Raises Forbidden if the call is about other images too.
     """
     limited = endpoint.limited if endpoint.limited is not None else IMAGE_ID in values
     for name in ("query", "body"):
