@@ -3,14 +3,17 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
 
+from tests.management import Api, managed
 from tests.prefork import PATIENCE, ROOT
+from tests.servers import until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCREENSHOTS = ROOT / "var/screenshots"
@@ -83,7 +86,7 @@ class People:
         return [page for person in self._opened for page in person.pages]
 
 
-def sign_in(page: Page, base_url: str, name: str = "jane", password: str = PASSWORD) -> Response | None:
+def sign_in(page: Page, base_url: str, name: str = "admin", password: str = PASSWORD) -> Response | None:
     """Sign in as a person does; return the response with the page that follows."""
     page.goto(f"{base_url}/admin/login")
     page.get_by_label("Name").fill(name)
@@ -97,3 +100,15 @@ def is_signed_in(page: Page, base_url: str) -> bool:
     """Return whether the admin page recognizes the person."""
     page.goto(f"{base_url}/admin/")
     return page.get_by_text("Signed in as").count() > 0
+
+
+@contextlib.contextmanager
+def staffed(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Api]:
+    """Serve a folder that is managed, with an account of each role, which is also its name."""
+    with managed(originals, *options, env={"IMGSERVE_RATES__LOGINS": "", **(env or {})}) as api:
+        for role in ("viewer", "editor", "admin"):
+            account = {"name": role, "role": role, "password": PASSWORD}
+            assert api.ask("POST", "/api/accounts", json=account).status_code == httpx2.codes.CREATED
+        form, headers = {"name": "admin", "password": PASSWORD}, {"sec-fetch-site": "same-origin"}
+        until(lambda: api.ask("POST", "/admin/login", data=form, headers=headers).is_redirect)
+        yield api

@@ -68,14 +68,20 @@ class Visitors:
     def caller(self, request: Request) -> Caller | None:
         """Return who calls the API from a page, or None.
 
-        Raises Forbidden if the call changes something, and another page may have caused it.
+        A link from elsewhere may open what the API returns. No other page may embed or request it: the cookie is also
+        sent for pages of the same site, such as those on another port of this host.
+
+        Raises Forbidden if another page may have caused a call that changes something, or embeds the response.
         """
         visitor = self.find(request)
         if visitor is None:
             return None
+        headers = request.headers
         if request.method not in _SAFE:
             self.check_origin(request)
-            self.check_token(visitor, request.headers.get(TOKEN_HEADER, ""))
+            self.check_token(visitor, headers.get(TOKEN_HEADER, ""))
+        elif "sec-fetch-site" in headers and headers.get("sec-fetch-dest") != "document":
+            self.check_origin(request)
         return visitor.caller
 
     def check_origin(self, request: Request) -> None:

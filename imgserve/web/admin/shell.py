@@ -28,6 +28,7 @@ HEADERS = {
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "same-origin",  # with no-referrer, browsers would not send their origin either
     "x-content-type-options": "nosniff",
 }

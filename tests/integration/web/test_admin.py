@@ -386,6 +386,26 @@ async def test_the_api_accepts_a_session_with_its_token(rig: Rig) -> None:
     assert (refused.status_code, refused.json()["detail"]) == (403, "This account lacks the scope admin.")
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-dest": "empty"}, 200),
+        ({"sec-fetch-site": "none", "sec-fetch-dest": "document"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}, 403),
+        ({"sec-fetch-site": "same-site", "sec-fetch-dest": "image"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+    ],
+)
+async def test_the_api_returns_nothing_to_a_session_for_pages_of_others(
+    rig: Rig, headers: dict[str, str], status: int
+) -> None:
+    await (browser := Browser(rig.app)).login()
+    assert (await browser.ask("GET", "/api/accounts", headers)).status_code == status
+    assert (await browser.ask("GET", "/api/accounts", {**headers, **ADMIN})).status_code == 200
+
+
 async def test_accounts_are_managed_by_the_api(rig: Rig) -> None:
     browser, jack = Browser(rig.app), {"name": "jack", "role": "editor", "password": PASSWORD}
     assert (await browser.ask("POST", "/api/accounts", ADMIN, json=jack)).json()["name"] == "jack"
