@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,6 +38,7 @@ from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_e
 from imgserve.web.operations import Gauges, MetricsAccess, Operations
 from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
+from imgserve.web.published import PublishedPictures
 from imgserve.web.respond import HotTable
 from imgserve.web.system import SystemCheck
 
@@ -53,14 +55,15 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog, sites)
     management = build_management(config, parts, data)
     access = build_access(config, parts, sites, data)
-    table = HotTable(parts.requests.metrics.pictures)
+    table, cors = HotTable(parts.requests.metrics.pictures), cors_of(config, sites)
     image = ImageEndpoint(
         access,
         parts.resolver,
         parts.renditions,
         parts.fallback,
         table,
-        cors=cors_of(config, sites),
+        published=PublishedPictures(parts.links, url_options(config), cors[""]),
+        cors=cors,
         options=url_options(config),
         originals=PublicOriginals(
             parts.locator, url_options(config), allowed=config.urls.originals, is_settled=parts.renditions.is_settled
@@ -132,6 +135,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             await admin.accounts.refresh()
         async with anyio.create_task_group() as group:
             group.start_soon(restart_on_failure, parts.cache.run)
+            if not parts.links.off:
+                group.start_soon(restart_on_failure, parts.links.run)
             group.start_soon(restart_on_failure, app.state.gauges.run)
             management.start(group)
             group.start_soon(restart_on_failure, access.ring.run)
@@ -151,6 +156,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()
+        await to_thread.run_sync(parts.links.clear)
         parts.requests.access_log.close()
 
 

@@ -11,6 +11,7 @@ from imgserve.access.abuse import AbuseWatch
 from imgserve.access.sites import Sites
 from imgserve.app.settings import process_limits, render_settings
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.cache.published import PublishedLinks
 from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.images.fallback import FallbackRenditions
@@ -56,6 +57,7 @@ class Parts:
     originals: WritableOriginals
     catalog: Catalog
     cache: TieredCache
+    links: PublishedLinks
     workers: Workers
     renditions: Renditions
     resolver: Resolver
@@ -111,6 +113,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         originals,
         catalog,
         cache,
+        PublishedLinks(config.cache.folder, config.cache.published_urls // server_processes(config), cache.touch),
         workers,
         renditions,
         Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others]),

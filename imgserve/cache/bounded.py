@@ -135,6 +135,10 @@ class BoundedFolder(ABC):
     def settle(self, path: str) -> object:
         """Make one file and its row agree, in a transaction."""
 
+    def touch(self, path: str) -> None:
+        """Record that a file is used now."""
+        self._recency.touch(path)
+
     def discard(self, *keys: RenditionKey) -> int:
         """Remove single files; return how many had a row."""
         removed = 0

@@ -275,6 +275,10 @@ class TieredCache:
         on_disk = await to_thread.run_sync(self._disk.stats, limiter=self._threads)
         return {"memory": self._memory.stats(), "disk": on_disk, "mezzanine": await self.mezzanine_stats()}
 
+    def touch(self, path: str) -> None:
+        """Record a use of a file of the disk tier, which a hit in memory does not."""
+        self._disk.touch(path)
+
     async def run(self) -> None:
         """Maintain the tiers on disk every second, until cancelled."""
         while True:

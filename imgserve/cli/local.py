@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 
 from imgserve.app import render_settings
+from imgserve.app.access import sites_of
+from imgserve.app.nginx import nginx_configuration
 from imgserve.cli.main import config_option
 from imgserve.cli.output import size_text
 from imgserve.config import Config
@@ -46,6 +48,20 @@ def example() -> None:
 def schema() -> None:
     """Print the JSON Schema of the settings file, for editors."""
     click.echo(json.dumps(json_schema(Config), indent=2))
+
+
+@config.command()
+@config_option
+@click.option("--upstream", metavar="HOST:PORT", help="Address of imgserve; default: that of the settings.")
+@click.option("--cache", "folder", type=click.Path(path_type=Path), help="Cache folder as nginx sees it.")
+@click.option("--listen", default="80", show_default=True, help="What nginx listens on.")
+def nginx(path: Path | None, upstream: str | None, folder: Path | None, listen: str) -> None:
+    """Print the configuration of an nginx that serves pictures from the cache folder."""
+    settings = Config.load(path)
+    if not settings.cache.published_urls:
+        raise click.ClickException("cache.published_urls is 0: nginx would find nothing in the cache folder")
+    text = nginx_configuration(settings, sites_of(settings), upstream=upstream, cache=folder, listen=listen)
+    click.echo(text, nl=False)
 
 
 @click.command()

@@ -210,6 +210,20 @@ class Config(BaseSettings):
                     raise stated(f"the site {name} requires signatures, but there are no secrets")
         return signing
 
+    @field_validator("cdn")
+    @classmethod
+    def _check_published(cls, cdn: CdnConfig, info: ValidationInfo) -> CdnConfig:
+        """Return the settings of caches in front, if published pictures do not need what only imgserve can do."""
+        cache, sites = info.data.get("cache"), info.data.get("sites") or {}
+        if cache is not None and cache.published_urls:
+            if cdn.cloudflare.zone or cdn.fastly.service or cdn.varnish_urls:
+                raise stated("cache.published_urls must be 0 where caches are purged by tag: nginx sends no tags")
+            if any(site.hosts for site in sites.values()):
+                raise stated("cache.published_urls must be 0 where sites have host names")
+            if not cache.disk_bytes:
+                raise stated("cache.published_urls needs cache.disk_bytes")
+        return cdn
+
     @field_validator("cache")
     @classmethod
     def _check_folders(cls, cache: CacheConfig, info: ValidationInfo) -> CacheConfig:

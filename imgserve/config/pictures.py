@@ -133,6 +133,8 @@ class CacheConfig(Section):
     """Mezzanines on disk: reduced copies of large originals, from which further sizes render fast; 0 for none."""
     renditions_per_original: Count = 1000
     """Maximum number of renditions per original, so that varying one URL cannot evict all others."""
+    published_urls: Annotated[int, Field(ge=0, le=10**7)] = 0
+    """URLs whose pictures nginx reads from the cache folder itself (docs/deployment.md), such as 100000; 0 for none."""
 
 
 class RenderingConfig(Section):

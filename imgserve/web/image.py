@@ -31,6 +31,7 @@ from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.original import PublicOriginals, requests_original
+from imgserve.web.published import PublishedPictures
 from imgserve.web.respond import (
     Delivery,
     HotTable,
@@ -129,6 +130,7 @@ class ImageEndpoint:
         fallbacks: FallbackRenditions | None,
         hot: HotTable,
         *,
+        published: PublishedPictures,
         cors: Mapping[str, Cors],
         options: UrlOptions,
         originals: PublicOriginals,
@@ -144,6 +146,7 @@ class ImageEndpoint:
         self._fallbacks = fallbacks
         self._cors = cors
         self._hot = hot
+        self._published = published
         self._timing_headers = timing_headers
         self._responses: LRUCache[tuple[int, Delivery], ImageResponse] = LRUCache(_MAX_RESPONSES)
 
@@ -294,6 +297,8 @@ class ImageEndpoint:
         if past and self._renditions.is_settled(original):
             place = Place(call.scope, call.accept, call.grant.site, call.cors.headers(None), call.guard())
             self._hot.remember(place, response, stats, rendition)
+            if rendition is not None:
+                self._published.offer(place, call.grant, response, rendition)
 
     def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:
         """Return the headers of a 304, with the client's entity tag, or with ours if the rendition is in memory."""

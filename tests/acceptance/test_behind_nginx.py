@@ -1,10 +1,5 @@
 """Behind a caching nginx: no header of one client changes what another one receives."""
 
-import getpass
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +7,9 @@ import httpx2
 import pytest
 import yaml
 
+from tests.nginx import free_address, needs_nginx, nginx
 from tests.pictures import encoded, opened, quarters
-from tests.servers import Server, server, settled, until
+from tests.servers import Server, server, settled
 
 OPEN, PAGES, KEYED = "/img/open/a.png?w=20&auto=format", "/img/pages/a.png?w=20", "/img/keyed/a.png?w=20"
 KEY = "an-admin-key-for-tests"
@@ -28,8 +24,7 @@ CONFIG = {
         "keyed": {"folder": "keyed", "rules": {"require": "key"}},
     },
 }
-NGINX = shutil.which("nginx")
-pytestmark = pytest.mark.skipif(NGINX is None and "CI" not in os.environ, reason="nginx is not installed")
+pytestmark = needs_nginx
 
 
 @pytest.fixture(scope="module")
@@ -42,54 +37,27 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, s
     settings = place / "imgserve.yaml"
     settings.touch(0o600)
     settings.write_text(yaml.safe_dump(CONFIG))
-    with server(place / "photos", "--config", settings) as running:
-        address = _free_address()
-        file = place / "nginx.conf"
-        file.write_text(_nginx_conf(place, address, running.base_url))
-        process = subprocess.Popen(
-            [NGINX or "nginx", "-e", str(place / "error.log"), "-p", str(place), "-c", str(file)]
-        )
-        try:
-            until(lambda: _answers(address))
-            yield running, f"http://{address}"
-        finally:
-            process.terminate()
-            process.wait(30)
+    address = free_address()
+    with (
+        server(place / "photos", "--config", settings) as running,
+        nginx(place, address, _caching(place, address, running.base_url)) as url,
+    ):
+        yield running, url
 
 
-def _free_address() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
-
-
-def _nginx_conf(place: Path, address: str, upstream: str) -> str:
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = " ".join(f"{kind}_temp_path {place / kind};" for kind in kinds)
-    user = f"user {getpass.getuser()};" if os.getuid() == 0 else ""
+def _caching(place: Path, address: str, upstream: str) -> str:
     return f"""
-        daemon off; {user} worker_processes 1; pid {place / "pid"}; error_log {place / "error.log"};
-        events {{ }}
-        http {{
-            {temporary} access_log off;
-            proxy_cache_path {place / "cache"} keys_zone=pictures:1m;
-            server {{
-                listen {address};
-                location / {{
-                    proxy_pass {upstream};
-                    proxy_http_version 1.1;
-                    proxy_set_header Host $http_host;
-                    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-                    proxy_cache pictures;
-                    proxy_cache_key $request_uri;
-                    add_header X-Nginx $upstream_cache_status always;
-                }}
+        proxy_cache_path {place / "cache"} keys_zone=pictures:1m;
+        server {{
+            listen {address};
+            location / {{
+                proxy_pass {upstream};
+                proxy_http_version 1.1;
+                proxy_set_header Host $http_host;
+                proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                proxy_cache pictures;
+                proxy_cache_key $request_uri;
+                add_header X-Nginx $upstream_cache_status always;
             }}
         }}
         """
