@@ -77,9 +77,11 @@ def test_links_are_bounded_and_a_new_window_begins_without_any(tmp_path: Path, l
     assert list(found(tmp_path)) == ["published/1800001/fixed/9"]
 
 
-def test_all_links_of_a_killed_server_are_removed_and_nothing_else(tmp_path: Path, links: PublishedLinks) -> None:
+def test_all_links_of_a_killed_server_are_removed_and_nothing_else(
+    tmp_path: Path, links: PublishedLinks, used: list[str]
+) -> None:
     links.flush({"fixed/a": RENDITION}, NOW)
-    PublishedLinks(tmp_path, 3, [].append).clear()
+    PublishedLinks(tmp_path, 3, used.append).clear()
     assert found(tmp_path) == {}
     assert (tmp_path / RENDITION).exists()
     links.flush({"fixed/a": RENDITION}, NOW)
