@@ -232,7 +232,7 @@ class Access:
     def _permit(self, caller: Caller, scope: Scope, image_id: str | None) -> None:
         if not caller.may(scope):
             self._failures.labels("scope").inc()
-            what = "account" if caller.name.startswith("account:") else "API key"
+            what = "account" if caller.is_person else "API key"
             raise _forbidden(f"This {what} lacks the scope {scope.value}.", caller)
         if image_id is not None and not caller.covers(image_id):
             self._failures.labels("prefix").inc()

@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from imgserve.access.keys import Caller, Scope, key_digest
+from imgserve.access.keys import PERSON, Caller, Scope, key_digest
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.rates import Kind, client_subject
 from imgserve.catalog import Account, Accounts, Secrets
@@ -52,7 +52,7 @@ SCOPES: Mapping[Role, frozenset[Scope]] = {
 
 def caller_of(name: str, role: str) -> Caller:
     """Return the caller that a person is; one with an unknown role may do nothing."""
-    return Caller(f"account:{name}", SCOPES[Role(role)] if role in set(Role) else frozenset())
+    return Caller(f"{PERSON}{name}", SCOPES[Role(role)] if role in set(Role) else frozenset())
 
 
 def account_name(text: str) -> str:

@@ -24,6 +24,10 @@ _LEAST_PAUSE = 0.1
 """Between two looks at the catalog for unknown keys, so that guessing costs little."""
 
 
+PERSON = "account:"
+"""The names of people begin with it."""
+
+
 class Scope(StrEnum):
     """A permission of an API key."""
 
@@ -52,6 +56,11 @@ class Caller:
     def may(self, scope: Scope) -> bool:
         """Return whether the caller has a scope."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    @property
+    def is_person(self) -> bool:
+        """Whether it is a person who is signed in."""
+        return self.name.startswith(PERSON)
 
     def covers(self, image_id: str) -> bool:
         """Return whether the caller may see an image."""

@@ -38,6 +38,7 @@ from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
 from imgserve.web.api.access import Audit, Keys
 from imgserve.web.api.accounts import Accounts
+from imgserve.web.api.addresses import Addresses
 from imgserve.web.api.audit import Auditor
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
@@ -214,7 +215,8 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Bulk(ingest),
         Purges(ingest, stats=parts.cache.stats, presets=list(config.presets)),
         Trash(ingest, prefix=prefix),
-        Conversions(converter, bulk, ingest, receiving, prefix=prefix),
+        Conversions(converter, bulk, ingest, receiving, access.sites, prefix=prefix),
+        Addresses(catalog.images, parts.locator, parts.resolver, converter, access.sites, prefix=prefix),
         Warming(warmer),
         Keys(catalog.keys, access.sites, list(config.presets)),
         Audit(catalog.audit),

@@ -14,7 +14,7 @@ from imgserve.client.arguments import Filters, Step, given, selection, selection
 from imgserve.client.call import Call, T, json_reader, parsed, read_picture
 from imgserve.client.errors import ServerUnreachable
 from imgserve.client.parameters import Parameters
-from imgserve.client.records import Made, Picture, Uploaded, list_reader, reader
+from imgserve.client.records import CheckedUrl, Made, Picture, Uploaded, list_reader, reader
 from imgserve.client.transport import Connected, S, endpoint, stream
 from imgserve.client.urls import ImageUrls
 from imgserve.http.headers import encoded_id
@@ -32,11 +32,11 @@ class PictureEndpoints(Connected[S]):
     @endpoint
     async def convert(self, image_id: str, extension: str, **parameters: Unpack[Parameters]) -> Picture:
         """Return a picture in the format of a file extension."""
-        plain, text = extension.removeprefix("."), compose(read_parameters(parameters))
+        plain = extension.removeprefix(".")
         if not _EXTENSION.fullmatch(plain):
             raise ValueError(f"extension: expected one such as webp, but received {extension!r}")
-        path = f"/api/convert/{plain}/{encoded_id(image_id)}"
-        return await self.sender.send(Call(method="GET", path=f"{path}?{text}" if text else path, read=read_picture))
+        path = _about(f"convert/{plain}", image_id, parameters)
+        return await self.sender.send(Call(method="GET", path=path, read=read_picture))
 
     @endpoint
     async def transform(self, image_id: str, steps: Step | Iterable[Step]) -> Picture:
@@ -115,6 +115,20 @@ class PictureEndpoints(Connected[S]):
         path = self._pictures.url(image_id, **parameters)
         return await self.sender.send(Call(method="GET", path=path, read=read_picture, public=True))
 
+    @endpoint
+    async def preview(self, image_id: str, **parameters: Unpack[Parameters]) -> Picture:
+        """Return a picture even if the rules of its server would reject the URL."""
+        return await self.sender.send(
+            Call(method="GET", path=_about("preview", image_id, parameters), read=read_picture)
+        )
+
+    @endpoint
+    async def check_url(
+        self, image_id: str, *, expires: int | None = None, **parameters: Unpack[Parameters]
+    ) -> CheckedUrl:
+        """Return the URL of a picture, whether everybody may request it, and signed, until a time in Unix seconds."""
+        return await self._json("GET", _about("url", image_id, parameters, expires), reader(CheckedUrl))
+
     async def _json(self, method: str, path: str, read: Callable[[Any], T], **request: Any) -> T:
         return await self.sender.send(Call(method=method, path=path, read=json_reader(read), **request))
 
@@ -158,3 +172,10 @@ class PictureEndpoints(Connected[S]):
             yield progress
         if progress is None or not progress.finished:
             raise ServerUnreachable("warm: the answer broke off before all was done")
+
+
+def _about(what: str, image_id: str, parameters: Parameters, expires: int | None = None) -> str:
+    """Return the path of a call about a picture."""
+    until = "" if expires is None else f"expires={expires:d}"
+    text = "&".join(filter(None, (compose(read_parameters(parameters)), until)))
+    return f"/api/{what}/{encoded_id(image_id)}{'?' if text else ''}{text}"

@@ -109,6 +109,17 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedUrl:
+    """A URL of a picture, and whether everybody may request it."""
+
+    url: str
+    rejection: ImgserveError | None = None
+    """The error that a request without a key and a signature receives."""
+    signed: str | None = None
+    """The signed URL, if the caller may sign."""
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """What became of one of many images: a URL, a new or moved image, or the error."""
 

@@ -14,11 +14,11 @@ from imgserve.formats import BY_EXTENSION, FORMATS, default_output
 from imgserve.http.headers import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
-from imgserve.images.renditions import Renditions
-from imgserve.images.resolve import RenditionRequest, Resolver, choose_format
+from imgserve.images.renditions import Renditions, Served
+from imgserve.images.resolve import QuerySettings, RenditionRequest, Resolver, choose_format
 from imgserve.model import Original, Rendition, file_version
 from imgserve.originals.folder import reading_original
-from imgserve.transform import ParsedQuery, Transform, compose, read_parameters
+from imgserve.transform import ParsedQuery, Transform, compose, parse_query, read_parameters
 
 T = TypeVar("T")
 
@@ -69,6 +69,8 @@ class Converted:
     rendition: Rendition
     notes: tuple[str, ...] = ()
     """Deviations from the request."""
+    served: Served | None = None
+    """Where it came from, if that is reported."""
 
     @property
     def extension(self) -> str:
@@ -129,8 +131,29 @@ class Converter:
             raise BadTransform(mistakes)
         return Steps(tuple(queries), tuple(parsed))
 
-    async def convert(self, image_id: str, extension: str, query: str, accepted: AcceptClass) -> Converted:
-        """Return a picture in the format of an extension.
+    async def preview(self, image_id: str, query: bytes, accepted: AcceptClass, settings: QuerySettings) -> Converted:
+        """Return the picture that a URL with a query requests by some settings, and where it came from.
+
+        Raises:
+            BadTransform: with every mistake in the query.
+            ImgserveError: the picture cannot be made.
+        """
+
+        async def work(found: Found) -> Converted:
+            request = self._resolver.request(found, query, accepted, strict=True, settings=settings)
+            served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
+            served = served or await self._renditions.make(
+                request.original, request.transform, request.key, negotiated=request.negotiated
+            )
+            notes = (*request.query.notes, *served.rendition.notes)
+            return Converted(request.original, served.rendition, notes, served)
+
+        return await self._while_it_changes(image_id, work)
+
+    async def convert(
+        self, image_id: str, extension: str, query: str, accepted: AcceptClass, settings: QuerySettings
+    ) -> Converted:
+        """Return a picture in the format of an extension, with the presets and limits of some settings.
 
         Raises:
             BadTransform: the format is unknown or cannot be written, or the query names another one.
@@ -141,12 +164,14 @@ class Converter:
             known = ", ".join(item.name for item in FORMATS.values() if item.writable)
             raise BadTransform([f"format: expected one of {known}, but received {quoted(extension)}"])
         name = form.name
-        parsed = self._resolver.parse(query).transform
+        parsed = parse_query(query, strict=True, presets=settings.presets, max_side=settings.max_side).transform
         if "format" in parsed.auto or parsed.format not in {None, name}:
             raise BadTransform([f"format: the path asks for {name}, and the query for another"])
         return await self._while_it_changes(
             image_id,
-            lambda found: self._one(self._resolver.request(replace(found, format=name), query, accepted, strict=True)),
+            lambda found: self._one(
+                self._resolver.request(replace(found, format=name), query, accepted, strict=True, settings=settings)
+            ),
         )
 
     async def original(self, image_id: str) -> Original:

@@ -45,6 +45,7 @@ from imgserve.web.respond import (
     send_moved,
     send_picture,
     send_response,
+    timing_headers,
 )
 
 _FALLBACK_AGE = 5
@@ -76,7 +77,6 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
 
 
 T = TypeVar("T")
-_HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _MAX_RESPONSES = 8192
 _MAX_ATTEMPTS = 3
@@ -310,12 +310,7 @@ class ImageEndpoint:
 
     def _timing(self, served: Served) -> RawHeaders:
         """Return the headers that report where the picture came from, if they are enabled."""
-        if not self._timing_headers:
-            return []
-        if served.outcome in _HITS:
-            return [_HITS[served.outcome]]
-        status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
-        return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
+        return timing_headers(served) if self._timing_headers else []
 
 
 async def _unless_disconnected(receive: Receive, work: Awaitable[T]) -> T | None:

@@ -19,13 +19,16 @@ from imgserve.http.headers import (
     RawHeaders,
     accept_class,
     cache_control,
+    cache_status,
     content_disposition,
     file_name_for,
     quoted_id,
+    server_timing,
     tags_of,
     with_one_vary,
 )
 from imgserve.images.locate import CachedStat
+from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
 from imgserve.metrics import PictureTally
 from imgserve.model import Rendition
@@ -37,6 +40,7 @@ SAFETY: RawHeaders = [
     (b"timing-allow-origin", b"*"),
 ]
 
+_HITS = {tier: (b"cache-status", cache_status(detail=tier).encode()) for tier in ("memory", "disk")}
 _QUERY_CHARACTERS = "%:/?#[]@!$&'()*+,;=~|"
 """Characters that stay as they are in the query of a redirect."""
 
@@ -189,6 +193,14 @@ def picture_headers(
     if notes or rendition.notes:
         headers.append((b"x-image-adjusted", "; ".join((*notes, *rendition.notes)).encode("ascii", "replace")))
     return headers
+
+
+def timing_headers(served: Served) -> RawHeaders:
+    """Return the headers that report where a picture came from."""
+    if served.outcome in _HITS:
+        return [_HITS[served.outcome]]
+    status = cache_status("miss", stored=served.stored, collapsed=served.outcome == "coalesced")
+    return [(b"cache-status", status.encode()), (b"server-timing", server_timing(served.seconds).encode())]
 
 
 async def send_moved(send: Send, scope: Scope, path: str, options: UrlOptions, delivery: Delivery) -> None:

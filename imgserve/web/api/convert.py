@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imgserve.access.keys import Caller, Scope
+from imgserve.access.sites import Sites
 from imgserve.errors import (
     BadImageId,
     DuplicateImage,
@@ -42,7 +43,7 @@ from imgserve.web.api.messages import NDJSON, ErrorWithin, Reply, ResponseModel,
 from imgserve.web.api.requests import SELECTED, RequestModel, Selected
 from imgserve.web.api.uploads import UploadedOut, uploaded
 from imgserve.web.original import Streamed, original_response
-from imgserve.web.respond import picture_headers
+from imgserve.web.respond import picture_headers, timing_headers
 
 _ZIP = "application/zip"
 _PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
@@ -182,6 +183,7 @@ class Conversions:
     bulk: BulkConverter
     ingest: IngestService
     receiving: UploadReceiver
+    sites: Sites
     prefix: str
 
     @endpoint(
@@ -199,7 +201,8 @@ class Conversions:
         The picture is cached as for a request of its URL.
         """
         query = call.request.scope["query_string"].decode("latin-1")
-        return _picture(await self.converter.convert(image_id, ext, query, _accepted(call.request)))
+        settings = self.sites.settings(image_id, call.caller)
+        return picture_response(await self.converter.convert(image_id, ext, query, _accepted(call.request), settings))
 
     @endpoint(
         "GET",
@@ -255,7 +258,7 @@ class Conversions:
         if body.output == "url":
             return Reply(UrlOut(url=self._url(image_id, await self.converter.query(image_id, steps))))
         if body.output == "picture":
-            return _picture(await self.converter.picture(image_id, steps, _accepted(call.request)))
+            return picture_response(await self.converter.picture(image_id, steps, _accepted(call.request)))
         accepted = await self._store(image_id, steps, body.id, call.caller)
         return uploaded(call.request, accepted, self.prefix)
 
@@ -358,8 +361,11 @@ def _accepted(request: Request) -> AcceptClass:
     return accept_class(", ".join(request.headers.getlist("accept")))
 
 
-def _picture(converted: Converted) -> Response:
+def picture_response(converted: Converted) -> Response:
+    """Return the response with a picture."""
     name = file_name_for(converted.original.image_id, converted.extension)
     response = Response(converted.rendition.data)
     response.raw_headers += picture_headers(converted.rendition, content_disposition("inline", name), converted.notes)
+    if converted.served is not None:
+        response.raw_headers += timing_headers(converted.served)
     return response

@@ -1,0 +1,164 @@
+"""Endpoints about the URLs of pictures: what they mean, whether everybody may request them, and what they show."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from imgserve.access.keys import Scope
+from imgserve.access.sites import Rules, Sites
+from imgserve.catalog import Images
+from imgserve.client import ImageUrls
+from imgserve.errors import (
+    BadSignature,
+    BadTransform,
+    ImageNotFound,
+    ImgserveError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnreadableImage,
+    UnsupportedImage,
+)
+from imgserve.formats import FORMATS
+from imgserve.http.headers import accept_class
+from imgserve.images.convert import Converter
+from imgserve.images.locate import Found, Locator
+from imgserve.images.resolve import QuerySettings, Resolver
+from imgserve.transform import compose, read_parameters
+from imgserve.transform.parameters import ACCESS_NAMES
+from imgserve.transform.parse import is_signature, split
+from imgserve.transform.signing import without
+from imgserve.web.api.convert import picture_response
+from imgserve.web.api.embedding import CodeOut, alternative, embedding
+from imgserve.web.api.endpoint import Answer, Call, endpoint
+from imgserve.web.api.messages import ErrorWithin, ResponseModel, error_within
+from imgserve.web.documents import address
+
+_PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
+_ROTATED = 5
+"""From this EXIF orientation on, width and height are exchanged."""
+
+
+class AddressOut(ResponseModel):
+    """A URL of a picture, and what is known about it without rendering."""
+
+    url: str | None
+    """With the shortest query; null if there are mistakes."""
+    mistakes: list[str]
+    """Everything that is wrong with the parameters, unknown names included."""
+    rejection: ErrorWithin | None
+    """The error that a request without a key and a signature receives; null if everybody may see the picture."""
+    signing: bool
+    """Whether URLs of this picture can be signed."""
+    signed: str | None
+    """The signed URL, which ends at the time `expires` of the query; only for callers with the scope `manage`."""
+    domains: bool
+    """Whether only pages of some domains may show the picture."""
+    code: CodeOut | None
+    """Code that embeds the picture; null if there are mistakes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Endpoints about the URLs of pictures."""
+
+    images: Images
+    locator: Locator
+    resolver: Resolver
+    converter: Converter
+    sites: Sites
+    prefix: str
+
+    @endpoint(
+        "GET", "/api/url/{image_id}", Scope.READ, "Check the URL of a picture", tag="pictures", errors=[ImageNotFound]
+    )
+    async def check(self, image_id: str, call: Call) -> AddressOut:
+        """Return what a URL with the parameters of the query means, and code that embeds its picture.
+
+        Nothing is rendered. The code has signed URLs if others are rejected and the caller may sign.
+        """
+        query, expires = _split(call.request.scope["query_string"])
+        found = await self.locator.find_exactly(image_id)
+        rules, host = self.sites.find(b"", image_id)[0].rules, call.request.headers.get("host", "").encode("latin-1")
+        try:
+            self._resolve(found, query, call, rules.free, strict=True)
+            values = read_parameters(query.decode("utf-8", "surrogateescape"))
+        except BadTransform as error:
+            return _address(rules, mistakes=error.mistakes)
+        path, text = self.sites.path(host, image_id), compose(values)
+        rejection = self._rejection(rules, found, query, call, elsewhere=path is None)
+        base, shown = address(call.request) + self.prefix, image_id if path is None else path
+        may_sign = bool(rules.secrets) and call.caller.may(Scope.MANAGE)
+        plain, signing = (
+            ImageUrls(base),
+            ImageUrls(base, secret=rules.secrets[0], expires=expires) if may_sign else None,
+        )
+        record = await self.images.get(image_id)
+        original = found.original
+        sides = original.width, original.height
+        return _address(
+            rules,
+            url=plain.with_query(text).url(shown),
+            rejection=None if rejection is None else error_within(rejection, call.request),
+            signed=None if signing is None else signing.with_query(text).url(shown),
+            code=embedding(
+                signing if signing and rejection else plain,
+                shown,
+                text,
+                alt=alternative(image_id, record.title, record.alt) if record else alternative(image_id, "", ""),
+                upright=sides[::-1] if original.orientation >= _ROTATED else sides,
+                needs_key=rules.require in {"key", "either"} and not may_sign,
+            ),
+        )
+
+    @endpoint(
+        "GET",
+        "/api/preview/{image_id}",
+        Scope.READ,
+        "Get a picture without the rules of URLs",
+        tag="pictures",
+        errors=(ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable),
+        answers={200: Answer("The picture.", media_types=_PICTURES)},
+    )
+    async def preview(self, image_id: str, call: Call) -> Response:
+        """Return the picture of a URL with the parameters of the query, even if the URL would be rejected.
+
+        Limits of the variety of URLs apply to keys without the scope `manage`.
+        """
+        request, settings = call.request, self.sites.settings(image_id, call.caller)
+        query = _split(request.scope["query_string"])[0]
+        accepted = accept_class(", ".join(request.headers.getlist("accept")))
+        return picture_response(await self.converter.preview(image_id, query, accepted, settings))
+
+    def _resolve(self, found: Found, query: bytes, call: Call, settings: QuerySettings, *, strict: bool) -> None:
+        accepted = accept_class(", ".join(call.request.headers.getlist("accept")))
+        self.resolver.request(found, query, accepted, strict=strict, settings=settings)
+
+    def _rejection(
+        self, rules: Rules, found: Found, query: bytes, call: Call, *, elsewhere: bool
+    ) -> ImgserveError | None:
+        """Return the error of a request for the picture without a key and a signature, or None."""
+        if elsewhere:
+            return ImageNotFound("This host name has the images of another site.")
+        if rules.require == "signature":
+            return BadSignature("This picture needs a signed URL.")
+        if rules.require != "nothing":
+            return Unauthorized(f"This picture needs an API key{' or a signed URL' * (rules.require == 'either')}.")
+        try:
+            self._resolve(found, query, call, rules.query, strict=False)
+        except BadTransform as error:
+            return error
+        return None
+
+
+def _split(query: bytes) -> tuple[bytes, int | None]:
+    """Return a query without what is about access, and its time of expiry."""
+    times = [pair.value for pair in split(query) if pair.name == "expires" and pair.value.isdigit()]
+    rest = without(query, lambda pair: pair.name in ACCESS_NAMES or is_signature(pair))
+    return rest, int(times[-1]) if times else None
+
+
+def _address(rules: Rules, **values: object) -> AddressOut:
+    empty: dict[str, object] = {"url": None, "mistakes": [], "rejection": None, "signed": None, "code": None}
+    settings = {"signing": bool(rules.secrets), "domains": rules.domains is not None}
+    return AddressOut.model_validate({**empty, **settings, **values})
