@@ -77,9 +77,9 @@ function fields(form) {
 // Shows a secret that the server returns only once.
 function reveal(secret) {
   const dialog = find("#secret");
-  find("code", dialog).textContent = secret;
+  find(".copy code", dialog).textContent = secret;
   dialog.showModal();
-  dialog.addEventListener("close", () => { find("code", dialog).textContent = ""; refresh(); }, {once: true});
+  dialog.addEventListener("close", () => { find(".copy code", dialog).textContent = ""; refresh(); }, {once: true});
 }
 
 async function run(element, body) {

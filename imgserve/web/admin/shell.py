@@ -80,7 +80,8 @@ class Shell:
         """Return a page; requests of htmx receive it without the frame."""
         shown = visitor and [item for item in self.navigation if visitor.caller.may(item.scope)]
         text = self._templates.get_template(template).render(
-            layout="part.html" if "hx-request" in request.headers else "layout.html",
+            layout="layout.html",
+            part="hx-request" in request.headers,
             navigation=shown,
             root=request.scope.get("root_path", ""),
             secure=cookie_name(request) is not None,

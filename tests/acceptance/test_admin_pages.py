@@ -1,0 +1,162 @@
+"""The admin page in a real Chromium: what people do on it by clicking."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+import pytest
+from playwright.sync_api import Browser, Page, StorageState, expect
+
+from tests.browser import PASSWORD, People, sign_in
+from tests.servers import Server, environment, server
+
+
+@pytest.fixture(scope="module")
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve an empty folder to an admin, an editor and a viewer."""
+    folder = tmp_path_factory.mktemp("originals")
+    for name, role in (("jane", "admin"), ("ed", "editor"), ("vera", "viewer")):
+        line = [sys.executable, "-m", "imgserve", "accounts", "create", name, "--role", role, str(folder)]
+        subprocess.run(line, env=environment(), input=PASSWORD, text=True, check=True)
+    with server(folder) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def sessions(admin: Server, chromium: Browser) -> Mapping[str, StorageState]:
+    """Sign everybody in once, since logins are limited."""
+    states = {}
+    for name in ("jane", "ed", "vera"):
+        person = chromium.new_context()
+        sign_in(person.new_page(), admin.base_url, name)
+        states[name] = person.storage_state()
+        person.close()
+    return states
+
+
+@pytest.fixture
+def jane(admin: Server, people: People, sessions: Mapping[str, StorageState]) -> Page:
+    page = people.open(storage_state=sessions["jane"])
+    page.goto(f"{admin.base_url}/admin/")
+    return page
+
+
+def test_the_overview_shows_live_figures(admin: Server, jane: Page) -> None:
+    expect(jane.get_by_role("heading", name="Overview")).to_be_visible()
+    assert jane.locator(".u-wrap canvas").count() == 4
+    for width in (100, 200, 300):
+        assert admin.get(f"/img/none.jpg?width={width}").status_code == 404
+    figure = jane.locator("[data-now=requests]")
+    expect(figure).to_have_text(re.compile(r"\d"))
+
+
+def test_a_key_is_created_shown_once_and_revoked(admin: Server, jane: Page) -> None:
+    jane.get_by_role("link", name="Access").click()
+    jane.get_by_role("button", name="Create a key").first.click()
+    form = jane.locator("#new-key")
+    form.get_by_label("Name").fill("Web shop")
+    form.get_by_label("upload").check()
+    form.get_by_label("Only images").fill("shop/, press/")
+    form.get_by_role("button", name="Create").click()
+    key = jane.locator("#secret .copy code").inner_text()
+    assert admin.get("/api/images?prefix=shop/", x_api_key=key).status_code == 200
+    assert admin.get("/api/images?prefix=other/", x_api_key=key).status_code == 403
+    jane.get_by_role("button", name="Done").click()
+    row = jane.get_by_role("row").filter(has_text="Web shop")
+    expect(row).to_contain_text("press/")
+    assert key not in jane.content()
+    jane.get_by_role("button", name="Revoke Web shop").click()
+    jane.locator("#confirm").get_by_role("button", name="Revoke").click()
+    expect(jane.get_by_role("heading", name="No API keys yet")).to_be_visible()
+
+
+def test_an_account_is_created_changed_and_removed(admin: Server, people: People, jane: Page) -> None:
+    jane.goto(f"{admin.base_url}/admin/access/accounts")
+    jane.get_by_role("button", name="Create an account").click()
+    form = jane.locator("#new-account")
+    form.get_by_label("Name").fill("bob")
+    form.get_by_label("Password").press_sequentially("too short")
+    form.get_by_role("button", name="Create").click()
+    assert form.locator("input:invalid").count() == 1
+    form.get_by_label("Password").fill(PASSWORD)
+    form.get_by_role("button", name="Create").click()
+    jane.get_by_label("Role of bob").select_option("viewer")
+    expect(jane.get_by_text("The role was changed")).to_be_visible()
+    bob = people.open()
+    sign_in(bob, admin.base_url, "bob")
+    expect(bob.locator(".person")).to_contain_text("viewer")
+    jane.get_by_role("button", name="Remove bob").click()
+    jane.locator("#confirm").get_by_role("button", name="Cancel").click()
+    expect(jane.get_by_label("Role of bob")).to_be_visible()
+    jane.get_by_role("button", name="Remove bob").click()
+    jane.locator("#confirm").get_by_role("button", name="Remove").click()
+    expect(jane.get_by_label("Role of bob")).to_have_count(0)
+
+
+def test_the_audit_log_can_be_filtered(admin: Server, jane: Page) -> None:
+    jane.goto(f"{admin.base_url}/admin/access/audit")
+    jane.get_by_label("What").fill("login")
+    jane.get_by_label("What").press("Enter")
+    expect(jane.locator("#rows")).to_contain_text("account:jane")
+    jane.wait_for_url("**action=login*")
+    jane.get_by_label("Who").fill("nobody at all")
+    jane.get_by_label("Who").press("Enter")
+    expect(jane.get_by_role("heading", name="No entry matches")).to_be_visible()
+
+
+def test_settings_can_be_filtered(jane: Page) -> None:
+    jane.get_by_role("link", name="Settings").click()
+    row = jane.get_by_role("row").filter(has=jane.get_by_text("cache.disk_bytes", exact=True))
+    jane.get_by_placeholder("Filter by name").fill("disk_bytes")
+    expect(row).to_contain_text("10GB")
+    jane.get_by_label("Changed only").check()
+    expect(jane.get_by_text("No setting matches")).to_be_visible()
+
+
+def test_the_system_check_lists_its_worst_findings_first(jane: Page) -> None:
+    jane.get_by_role("link", name="System check").click()
+    states = jane.locator(".check .badge").all_inner_texts()
+    assert states == sorted(states, key=["problem", "warning", "ok"].index)
+
+
+@pytest.mark.parametrize(("name", "seen"), [("vera", False), ("ed", False), ("jane", True)])
+def test_pages_for_admins_are_hidden_from_others(
+    admin: Server, people: People, sessions: Mapping[str, StorageState], name: str, *, seen: bool
+) -> None:
+    page = people.open(storage_state=sessions[name])
+    page.goto(f"{admin.base_url}/admin/")
+    assert (page.get_by_role("link", name="Settings").count() == 1) == seen
+    if not seen:
+        people.announce("403")
+    for path in ("access", "access/audit", "settings", "system"):
+        response = page.goto(f"{admin.base_url}/admin/{path}")
+        assert response
+        assert response.status == (200 if seen else 403)
+
+
+def test_the_theme_stays(admin: Server, jane: Page) -> None:
+    jane.get_by_label("dark").check()
+    jane.goto(f"{admin.base_url}/admin/account")
+    expect(jane.locator("html")).to_have_attribute("data-theme", "dark")
+    dark = jane.evaluate("getComputedStyle(document.body).backgroundColor")
+    jane.get_by_label("light").check()
+    assert jane.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+
+
+def test_a_session_that_has_ended_leads_to_the_login(admin: Server, jane: Page) -> None:
+    jane.goto(f"{admin.base_url}/admin/access/audit")
+    jane.context.clear_cookies()
+    jane.get_by_label("What").fill("login")
+    jane.get_by_label("What").press("Enter")
+    jane.wait_for_url("**/admin/login")
+
+
+def test_the_navigation_of_a_phone_opens_and_closes(jane: Page) -> None:
+    jane.set_viewport_size({"width": 375, "height": 700})
+    link = jane.get_by_role("link", name="Settings")
+    expect(link).not_to_be_visible()
+    jane.get_by_role("button", name="Menu").press("Enter")
+    link.click()
+    expect(jane.get_by_role("heading", name="Settings")).to_be_visible()
+    assert jane.evaluate("document.documentElement.scrollWidth <= innerWidth")
