@@ -83,6 +83,26 @@ class Purged:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredRendition:
+    """A stored rendition of an image."""
+
+    name: Annotated[str, Doc("Identifies it among the renditions of the image.")]
+    transform: Annotated[
+        str | None,
+        Doc("Its parameters in canonical form, empty for none; null if they are too long to be part of the name."),
+    ]
+    media_type: Annotated[str, Doc("The media type.")]
+    size: Annotated[int, Doc("The size.", name="bytes")]
+    width: Annotated[int, Doc("Width in pixels; 0 if it was copied to the cache and not used yet.")]
+    height: Annotated[int, Doc("Height in pixels; 0 if it was copied to the cache and not used yet.")]
+    made: Annotated[datetime | None, Doc("When it was stored; null without a disk tier.")] = None
+    used: Annotated[
+        datetime | None,
+        Doc("When it was last used, to within seconds, without hits in memory; null without a disk tier."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class TagCount:
     """A tag in use."""
 

@@ -141,12 +141,16 @@ class BoundedFolder(ABC):
 
     def discard(self, *keys: RenditionKey) -> int:
         """Remove single files; return how many had a row."""
+        return self.discard_paths([key.path_in(self._files.top) for key in keys])
+
+    def discard_paths(self, paths: Sequence[str]) -> int:
+        """Remove files by their paths; return how many had a row."""
         removed = 0
         if self.off:
             return removed
-        for start in range(0, len(keys), _DISCARD_BATCH):
+        for start in range(0, len(paths), _DISCARD_BATCH):
             with self._faults.guard("purging"), self._ledger.changing() as rows:
-                for path in (key.path_in(self._files.top) for key in keys[start : start + _DISCARD_BATCH]):
+                for path in paths[start : start + _DISCARD_BATCH]:
                     known = rows.find(path) is not None
                     if known or self._files.find(path):
                         self._remove(rows, path)
@@ -347,7 +351,7 @@ class BoundedFolder(ABC):
         for folder in folders:
             found = self._files.list_folder(folder)
             # Rows after files: a put in between shows as a row without a file, which is settled in a transaction.
-            rows = self._ledger.in_folder(folder)
+            rows = {entry.path: entry.size for entry in self._ledger.in_folder(folder)}
             for file in found:
                 size = rows.pop(file.path, None)
                 if size is None:

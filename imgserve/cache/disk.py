@@ -5,6 +5,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from imgserve.cache.bounded import BoundedFolder, Bounds
@@ -15,15 +16,18 @@ from imgserve.cache.key import (
     RENDITIONS,
     RenditionKey,
     Sibling,
+    image_folder,
     is_rendition_path,
     name_range,
     siblings,
+    transform_text,
 )
 from imgserve.cache.ledger import Entry, Ledger
 from imgserve.cache.stats import Faults
 from imgserve.cache.verify import named_format, size_in_pixels, whole_format
 from imgserve.formats import HEAD_BYTES
 from imgserve.model import Rendition
+from imgserve.records import StoredRendition
 
 _OVERSHOOT = 1.05
 """A put on the request path leaves so much to the upkeep before it evicts itself."""
@@ -93,6 +97,20 @@ class DiskTier(BoundedFolder):
             with self._faults.guard("reading"):
                 found = self._ledger.between(*name_range(key), MOST_SIBLINGS)
         return siblings(key, found)
+
+    def stored(self, image_id: str) -> list[StoredRendition]:
+        """Return what is stored of an image, in no order, without counting hits or misses."""
+        found = list[StoredRendition]()
+        if not self.off:
+            with self._faults.guard("reading"):
+                self.flush()
+                for entry in self._ledger.in_folder(image_folder(image_id)):
+                    file, name = self._files.find(entry.path), entry.path.rpartition("/")[2]
+                    if file is not None:
+                        facts = (entry.media_type, entry.size, entry.width, entry.height)
+                        times = (_moment(file.modified_ns), _moment(entry.used))
+                        found.append(StoredRendition(name, transform_text(name), *facts, *times))
+        return found
 
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:
         """Store a rendition; return whether it was stored."""
@@ -183,6 +201,10 @@ class DiskTier(BoundedFolder):
         except FileNotFoundError:
             return None
         return Entry(file.path, file.size, None, known.media_type, 0, 0, (), file.modified_ns) if known else None
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
 def _rendition(entry: Entry, data: bytes) -> Rendition:

@@ -78,7 +78,18 @@ def is_image_folder(path: str) -> bool:
 def is_rendition_path(path: str) -> bool:
     """Return whether a relative path is that of a `RenditionKey`."""
     folder, _, name = path.rpartition("/")
-    return is_image_folder(folder) and _NAME.fullmatch(name) is not None
+    return is_image_folder(folder) and is_rendition_name(name)
+
+
+def transform_text(name: str) -> str | None:
+    """Return the canonical text in the name of a file; None if that was too long for a name."""
+    text = name.split("-", 2)[2].rpartition(".")[0]
+    return None if text.startswith("~") else text
+
+
+def is_rendition_name(name: str) -> bool:
+    """Return whether a name is that of the file of a `RenditionKey`."""
+    return _NAME.fullmatch(name) is not None
 
 
 def _literal_or_hash(literal: re.Pattern[str], text: str) -> str:

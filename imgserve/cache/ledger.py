@@ -347,10 +347,10 @@ class Ledger:
         """Return the sums over all entries."""
         return Totals(*self._reader.rows(_SUMS)[0])
 
-    def in_folder(self, folder: str) -> dict[str, int]:
-        """Return the paths of a folder with their sizes."""
-        query = "SELECT path, size FROM renditions WHERE path > ? AND path < ?"
-        return dict(self._reader.rows(query, *_within(folder)))
+    def in_folder(self, folder: str) -> list[Entry]:
+        """Return the entries of a folder."""
+        query = f"SELECT {_COLUMNS} FROM renditions WHERE path > ? AND path < ?"  # noqa: S608  our constant
+        return [_entry(row) for row in self._reader.rows(query, *_within(folder))]
 
     def between(self, first: str, last: str, most: int) -> list[tuple[str, int, int]]:
         """Return path, width and height of the files between two paths."""

@@ -12,9 +12,10 @@ from cachetools import Cache, LRUCache
 
 from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
-from imgserve.cache.key import RenditionKey, Sibling, image_folder, siblings
+from imgserve.cache.key import RenditionKey, Sibling, image_folder, siblings, transform_text
 from imgserve.cache.stats import Tally, TierStats
 from imgserve.model import Rendition
+from imgserve.records import StoredRendition
 
 ENTRY_BYTES = 1024
 """Cost of an entry besides data and names: key, values, dictionary slots (measured 1.0 KB on CPython 3.11)."""
@@ -54,6 +55,19 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         found = [(key, Cache.__getitem__(self, key)[0]) for key in self._by_folder.get(key.folder, ())]
         return siblings(key, [(key.path, rendition.width, rendition.height) for key, rendition in found])
 
+    def keys_of(self, image_id: str) -> list[RenditionKey]:
+        """Return the keys of the renditions of an image."""
+        return list(self._by_folder.get(image_folder(image_id), ()))
+
+    def stored(self, image_id: str) -> list[StoredRendition]:
+        """Return what is stored of an image, without counting hits or misses."""
+        found = list[StoredRendition]()
+        for key in self.keys_of(image_id):
+            one, name = Cache.__getitem__(self, key)[0], key.path.rpartition("/")[2]
+            facts = (one.media_type, len(one.data), one.width, one.height)
+            found.append(StoredRendition(name, transform_text(name), *facts))
+        return found
+
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:
         """Store a rendition unless it is too large for this tier; return whether it was stored."""
         names = len(key.image_id) + len(key.canonical) + sum(map(len, rendition.notes))
@@ -66,8 +80,7 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
 
     def purge(self, image_id: str | None) -> int:
         """Remove every rendition of an image, or of all with None; return how many there were."""
-        keys = self if image_id is None else self._by_folder.get(image_folder(image_id), ())
-        return sum(self.discard(key) for key in list(keys))
+        return sum(map(self.discard, list(self) if image_id is None else self.keys_of(image_id)))
 
     def discard(self, key: RenditionKey) -> bool:
         """Remove one rendition; return whether it was stored."""
@@ -185,6 +198,16 @@ class TieredCache:
             return self._memory.siblings(key)
         return await to_thread.run_sync(self._disk.siblings, key, limiter=self._threads)
 
+    async def stored(self, image_id: str) -> list[StoredRendition]:
+        """Return the renditions of an image: those on disk, or in memory if there is no disk tier; the last used first.
+
+        Those in memory alone have no order.
+        """
+        if self._disk.off:
+            return self._memory.stored(image_id)
+        found = await to_thread.run_sync(self._disk.stored, image_id, limiter=self._threads)
+        return sorted(found, key=lambda one: (one.used, one.name), reverse=True)
+
     async def put(self, key: RenditionKey, rendition: Rendition, *, in_memory: bool = True) -> bool:
         """Store a rendition in both tiers, in memory at once; return whether any of them stored it.
 
@@ -257,6 +280,20 @@ class TieredCache:
         in_memory = self._discard_from_memory(keys)
         on_disk = await to_thread.run_sync(self._disk.discard, *keys, limiter=self._threads)
         self._discard_from_memory(keys)
+        return max(in_memory, on_disk)
+
+    async def purge_named(self, image_id: str, name: str) -> int:
+        """Remove the rendition of an image whose file has this name; return whether it was stored, as 0 or 1."""
+        path = f"{image_folder(image_id)}/{name}"
+
+        def discard_from_memory() -> int:
+            for flight in self._in_flight.get(image_folder(image_id), ()):
+                flight.purged = True
+            return sum(self._memory.discard(key) for key in self._memory.keys_of(image_id) if key.path == path)
+
+        in_memory = discard_from_memory()
+        on_disk = await to_thread.run_sync(self._disk.discard_paths, [path], limiter=self._threads)
+        discard_from_memory()
         return max(in_memory, on_disk)
 
     def forget(self, image_id: str | None) -> int:

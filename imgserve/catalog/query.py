@@ -113,6 +113,15 @@ class Duplicates:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderPage:
+    """A page of folders: starts of image ids that end with a slash."""
+
+    folders: tuple[str, ...]
+    cursor: str | None
+    """Start of the next page; None after the last."""
+
+
+@dataclass(frozen=True, slots=True)
 class Similar:
     """An image that looks like another."""
 
@@ -125,9 +134,8 @@ class Similar:
 class Totals:
     """Sums over images."""
 
-    images: int
-    size: int
-    """Bytes of the originals."""
+    images: Annotated[int, Doc("The number of images.")]
+    size: Annotated[int, Doc("The total size of their originals.", name="bytes")]
 
 
 _CHARACTERS = 20_000

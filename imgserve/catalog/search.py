@@ -18,6 +18,7 @@ from imgserve.catalog.query import (
     MOST,
     Duplicates,
     Filter,
+    FolderPage,
     ImageQuery,
     Page,
     Place,
@@ -26,8 +27,10 @@ from imgserve.catalog.query import (
     Totals,
     read_cursor,
     read_digest,
+    read_id,
     write_cursor,
     write_digest,
+    write_id,
 )
 from imgserve.catalog.tables import (
     WORD_INDEX,
@@ -104,6 +107,30 @@ class ImageSearch(Part):
         statement = statement.select_from(images)
         (row,) = await self.database.fetch(statement.where(matching(query, self.database.dialect)))
         return Totals(int(row.number), int(row.size))
+
+    async def folders(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> FolderPage:
+        """Return a page of the starts of image ids up to the first slash after a prefix, in order.
+
+        Each is one look-up in the index of ids, however many images it has. Raises BadCursor if the cursor does not
+        belong to this list.
+        """
+        limit, first = max(1, min(limit, MOST)), stored_id(prefix)
+        if first is None:
+            return FolderPage((), None)
+        end, dialect = after_prefix(first), self.database.dialect
+        start = first if cursor is None else max(first, _following(read_id(cursor)))
+        found = sa.select(_folder_from(sa.literal(start), end, len(first), dialect).label("folder")).cte(
+            "found", recursive=True
+        )
+        # A slash is followed by a zero in ASCII.
+        after = sa.cast(
+            sa.func.substr(found.c.folder, 1, sa.func.length(found.c.folder) - 1).op("||")(b"0"), sa.LargeBinary
+        )
+        following = sa.select(_folder_from(after, end, len(first), dialect)).where(found.c.folder.is_not(None))
+        found = found.union_all(following)
+        rows = await self.database.fetch(sa.select(found.c.folder).where(found.c.folder.is_not(None)).limit(limit + 1))
+        folders = tuple(image_id_of(row.folder) for row in rows[:limit])
+        return FolderPage(folders, write_id(folders[-1]) if len(rows) > limit else None)
 
     async def tag_counts(self, limit: int = 1000) -> dict[str, int]:
         """Return the tags in use with the number of their images, the most used first."""
@@ -194,6 +221,24 @@ def in_order(statement: sa.Select[Any], sort: Sort, descending: bool, place: Pla
 def sort_value(sort: Sort, row: sa.Row[Any]) -> int:
     """Return the value that a row is sorted by."""
     return 0 if sort is Sort.ID else int(getattr(row, _COLUMNS[sort].name))
+
+
+def _following(folder: bytes) -> bytes:
+    """Return where ids that follow those in a folder start."""
+    return after_prefix(folder) or folder
+
+
+def _folder_from(
+    start: sa.ColumnElement[bytes], end: bytes | None, length: int, dialect: str
+) -> sa.ColumnElement[bytes]:
+    """Return the folder of the first image at or after an id, and before an end, with a slash after so many bytes."""
+    rest = sa.func.substr(images.c.id, length + 1)
+    slash = sa.func.instr(rest, b"/") if dialect == "sqlite" else sa.func.pg_catalog.position(rest, b"/")
+    folder = sa.func.substr(images.c.id, 1, length + slash, type_=sa.LargeBinary)
+    query = sa.select(folder).where(images.c.id >= start, slash > 0)
+    if end is not None:
+        query = query.where(images.c.id < end)
+    return query.order_by(images.c.id).limit(1).correlate_except(images).scalar_subquery()
 
 
 def having_tags(names: Sequence[str]) -> sa.ColumnElement[int]:

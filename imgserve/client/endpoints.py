@@ -30,10 +30,24 @@ from imgserve.client.transport import Retries, S, Sender, endpoint, stream
 from imgserve.client.urls import ImageUrls
 from imgserve.errors import Forbidden, ImgserveError, Unauthorized
 from imgserve.http.headers import api_path, encoded_id
-from imgserve.records import AuditEntry, Deleted, Problem, Purged, Stats, TagCount, TrashItem, UsageCount
+from imgserve.records import (
+    AuditEntry,
+    Deleted,
+    Problem,
+    Purged,
+    Stats,
+    StoredRendition,
+    TagCount,
+    TrashItem,
+    UsageCount,
+)
 
 _PAGE = 500
 """Records per request."""
+
+
+def _renditions(image_id: str) -> str:
+    return f"/api/renditions/{encoded_id(image_id)}"
 
 
 class Endpoints(PictureEndpoints[S]):
@@ -136,6 +150,18 @@ class Endpoints(PictureEndpoints[S]):
         """Return every tag."""
         return await self._json("GET", "/api/tags", list_reader("tags", TagCount))
 
+    @stream
+    def folders(self, prefix: str = "") -> AsyncGenerator[str]:
+        """Iterate over the folders directly below a prefix: starts of image ids that end with a slash."""
+        return self._pages("/api/folders", "folders", str, {"prefix": prefix or None, "limit": _PAGE})
+
+    @endpoint
+    async def count(self, **filters: Unpack[Filters]) -> int:
+        """Return the number of images that meet all conditions."""
+        return await self._json(
+            "GET", "/api/totals", lambda found: int(found["images"]), query=query(encoded_filters(filters))
+        )
+
     @endpoint
     async def change(self, image_id: str, **changes: Unpack[Changes]) -> Image:
         """Change the record of an image; a new focal point applies to all crops at once."""
@@ -198,6 +224,16 @@ class Endpoints(PictureEndpoints[S]):
             return await self._json("POST", path, reader(Purged), query=options)
         document |= given({"mezzanines": mezzanines or None})
         return await self._json("POST", "/api/purge", reader(Purged), document=document, slow=True)
+
+    @endpoint
+    async def renditions(self, image_id: str) -> list[StoredRendition]:
+        """Return the stored renditions of an image, the last used first."""
+        return await self._json("GET", _renditions(image_id), list_reader("renditions", StoredRendition))
+
+    @endpoint
+    async def purge_rendition(self, image_id: str, name: str) -> Purged:
+        """Purge one rendition of an image by its name in the list."""
+        return await self._json("DELETE", _renditions(image_id), reader(Purged), query=query({"name": name}))
 
     @endpoint
     async def purge_many(

@@ -9,9 +9,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
 
-from imgserve.cache import RenditionKey
+from imgserve.cache import RenditionKey, is_rendition_name
 from imgserve.catalog import Catalog, ImageQuery, Notice, Selection
 from imgserve.errors import (
+    BadRequest,
     ImageExists,
     ImageNotFound,
     ImgserveError,
@@ -309,6 +310,19 @@ class IngestService:
             await self._publisher.notify([Notice("purged", image_id, mezzanines) for image_id in ids])
             images += len(ids)
         return Purged(images, renditions)
+
+    @_uninterrupted
+    async def purge_named(self, image_id: str, name: str) -> Purged:
+        """Remove one rendition by the name of its file, of which other nodes and caches in front remove all.
+
+        Raises BadRequest if no rendition can have this name.
+        """
+        if not is_rendition_name(name):
+            raise BadRequest("name: expected the name of a rendition, as in the list of renditions")
+        number = await self._publisher.cache.purge_named(image_id, name)
+        self._publisher.report_purged([image_id])
+        await self._publisher.notify([Notice("purged", image_id)])
+        return Purged(1, number)
 
     @_uninterrupted
     async def purge_all(self, *, mezzanines: bool = False) -> Purged:

@@ -1,5 +1,6 @@
 """Originals come and go on a running server: dropped, uploaded, found, described, purged, deleted, brought back."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,26 @@ def test_a_purge_removes_renditions_and_nothing_else(api: Api) -> None:
     before = api.served.figure("imgserve_renders_total")
     assert api.picture("purge/me.png?width=10").status_code == 200
     assert api.served.figure("imgserve_renders_total") == before + 1
+
+
+def test_one_rendition_is_purged_in_all_processes(tmp_path: Path) -> None:
+    settled(tmp_path / "one.jpg", encoded(quarters(), "jpg"))
+    with managed(tmp_path, "--workers", 2) as two:
+
+        def outcome(width: int) -> str:
+            answer = two.served.get(f"/img/one.jpg?width={width}", connection="close")  # of any process
+            return answer.headers["cache-status"].split(";")[1].strip()
+
+        widths = (31, 32, 35)
+        until(lambda: {outcome(width) for width in 4 * widths} == {"hit"})
+        for one in two.get("/api/renditions/one.jpg")["renditions"]:
+            if "width=35" not in one["transform"]:
+                path = f"/api/renditions/one.jpg?name={quote(one['name'])}"
+                assert two.ask("DELETE", path).json() == {"images": 1, "renditions": 1}
+        (left,) = two.get("/api/renditions/one.jpg")["renditions"]
+        assert "width=35" in left["transform"]
+        time.sleep(1.5)  # until the other process has followed
+        assert [outcome(width) for width in reversed(widths)] == ["hit", "fwd=miss", "fwd=miss"]
 
 
 def test_a_large_photograph_has_its_mezzanine_before_anybody_requests(api: Api, folder: Path) -> None:

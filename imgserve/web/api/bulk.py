@@ -1,6 +1,6 @@
 """Endpoints that change many images, purge renditions or report on the cache."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -8,11 +8,11 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from imgserve.access.keys import Scope
-from imgserve.cache import TierStats
+from imgserve.cache import TieredCache, TierStats
 from imgserve.catalog import ImageQuery
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
 from imgserve.library.ingest import IngestService
-from imgserve.records import Purged
+from imgserve.records import Purged, StoredRendition
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import DeletedOut
@@ -86,6 +86,24 @@ class PurgedOut(ResponseModel, record=Purged):
     """The result of a purge."""
 
 
+class RenditionName(RequestModel):
+    """Which rendition of an image."""
+
+    name: Annotated[str, Field(min_length=1, max_length=300)]
+    """Its name in the list of renditions."""
+
+
+class RenditionOut(ResponseModel, record=StoredRendition):
+    """A stored rendition."""
+
+
+class RenditionsOut(ResponseModel):
+    """The stored renditions of an image."""
+
+    renditions: list[RenditionOut]
+    """The last used first."""
+
+
 class TierOut(ResponseModel, record=TierStats):
     """A tier of the cache."""
 
@@ -153,8 +171,7 @@ class Purges:
     """Endpoints of purges and of the cache."""
 
     ingest: IngestService
-    stats: Callable[[], Awaitable[Mapping[str, TierStats]]]
-    """Returns the tiers of the cache."""
+    tiers: TieredCache
     presets: Collection[str]
     """The names of all presets."""
 
@@ -183,10 +200,20 @@ class Purges:
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
         return PurgedOut.model_validate(await self.ingest.purge(query, mezzanines=body.mezzanines))
 
+    @endpoint("GET", "/api/renditions/{image_id}", Scope.READ, "List the renditions of an image", tag="purge")
+    async def stored(self, image_id: str) -> RenditionsOut:
+        """Return what is stored on disk of an image, or in the memory of this process if there is no disk tier."""
+        return RenditionsOut.model_validate({"renditions": await self.tiers.stored(image_id)})
+
+    @endpoint("DELETE", "/api/renditions/{image_id}", Scope.MANAGE, "Purge one rendition", tag="purge")
+    async def named(self, image_id: str, query: RenditionName) -> PurgedOut:
+        """Remove one rendition here; other nodes and caches in front remove all renditions of the image."""
+        return PurgedOut.model_validate(await self.ingest.purge_named(image_id, query.name))
+
     @endpoint("GET", "/api/cache", Scope.READ, "Get the statistics of the cache", tag="purge")
     async def cache(self) -> CacheOut:
         """Return size, hits and misses of each tier."""
-        return CacheOut.model_validate(await self.stats())
+        return CacheOut.model_validate(await self.tiers.stats())
 
     @endpoint("DELETE", "/api/cache", Scope.MANAGE, "Purge everything", tag="purge")
     async def clear(self, query: PurgeOptions) -> PurgedOut:

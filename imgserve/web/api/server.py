@@ -7,14 +7,14 @@ from typing import Self
 from pydantic import Field
 
 from imgserve.access.keys import Scope
-from imgserve.catalog import ImageSearch, Problems
+from imgserve.catalog import ImageSearch, Problems, Totals
 from imgserve.errors import BadCursor, ImageExists, ReadOnlyOriginals, StorageFull, TrashItemNotFound, UnreadableImage
 from imgserve.library.ingest import IngestService
 from imgserve.records import Problem, Stats, TagCount, TrashItem
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import Next, ResponseModel
-from imgserve.web.api.requests import ImageId, Paging, confined_prefix
+from imgserve.web.api.requests import Filters, ImageId, Paging, confined_prefix
 
 _TAGS = 1000
 
@@ -60,6 +60,18 @@ class TagsOut(ResponseModel):
 
     tags: list[TagOut]
     """The most frequent first."""
+
+
+class FoldersOut(ResponseModel):
+    """A page of folders."""
+
+    folders: list[str]
+    """Starts of image ids that end with a slash, in order."""
+    next: Next = Field(validation_alias="cursor")
+
+
+class TotalsOut(ResponseModel, record=Totals):
+    """Sums over images."""
 
 
 class ProblemOne(ResponseModel, record=Problem):
@@ -123,7 +135,7 @@ class Trash:
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """Endpoints of tags, problems and statistics."""
+    """Endpoints of folders, tags, problems and statistics."""
 
     search: ImageSearch
     files: Problems
@@ -134,6 +146,17 @@ class Reports:
         """Return the thousand most frequent tags with their numbers of images."""
         counts = await self.search.tag_counts(_TAGS)
         return TagsOut.model_validate({"tags": [TagCount(tag, number) for tag, number in counts.items()]})
+
+    @endpoint("GET", "/api/folders", Scope.READ, "List folders", errors=[BadCursor])
+    async def folders(self, query: PrefixPaging) -> FoldersOut:
+        """Return the folders directly below a prefix: the starts of image ids up to the first slash after it."""
+        page = await self.search.folders(query.prefix, limit=query.limit, cursor=query.cursor)
+        return FoldersOut.model_validate(page)
+
+    @endpoint("GET", "/api/totals", Scope.READ, "Count images")
+    async def totals(self, query: Filters) -> TotalsOut:
+        """Return the number of the images that match all filters, and the size of their originals."""
+        return TotalsOut.model_validate(await self.search.totals(query.query()))
 
     @endpoint("GET", "/api/problems", Scope.READ, "List files that cannot be served", tag="server", errors=[BadCursor])
     async def problems(self, query: PrefixPaging) -> ProblemsOut:

@@ -1,6 +1,7 @@
 """Purges of a part: renditions without their mezzanines, single renditions, memory alone."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -47,6 +48,34 @@ async def test_single_renditions_are_purged_and_counted(
     left = [(name, canonical) for name in "ab" for canonical in "wx" if await cache.get(key(name, canonical))]
     assert left == [("a", "x"), ("b", "w")]
     assert (await cache.stats())["disk" if disk else "memory"].entries == 2
+    await cache.close()
+
+
+@pytest.mark.parametrize(("memory", "disk"), [(1_000_000, 1_000_000), (0, 1_000_000), (1_000_000, 0)])
+async def test_the_renditions_of_an_image_are_listed_and_purged_by_name(
+    tmp_path: Path, png: Png, key: Key, memory: int, disk: int
+) -> None:
+    cache = TieredCache(MemoryTier(memory), DiskTier(tmp_path, disk))
+    long = "crop=" + 200 * "x"
+    for canonical in ("width=40", "", long):
+        await cache.put(key("a", canonical), png(500))
+    await cache.put(key("b"), png(500))
+    began = datetime.now(UTC)
+    assert await cache.get(key("a", "width=40"))
+    stored = await cache.stored("a")
+    assert {one.transform for one in stored} == {"width=40", "", None}
+    assert {(one.size, one.media_type) for one in stored} == {(500, "image/png")}
+    if disk:
+        assert all(one.made and one.used and began - one.made < timedelta(minutes=1) for one in stored)
+    if not memory:
+        assert stored[0].transform == "width=40"
+        assert stored[0].used
+        assert stored[0].used >= began
+    (name,) = [one.name for one in stored if one.transform is None]
+    assert [await cache.purge_named("a", name) for _ in range(2)] == [1, 0]
+    assert await cache.get(key("a", long)) is None
+    assert len(await cache.stored("a")) == 2
+    assert len(await cache.stored("b")) == 1
     await cache.close()
 
 

@@ -234,3 +234,45 @@ async def test_tags_are_counted_the_most_used_first(catalog: Catalog) -> None:
     await put_many(catalog.images, [record("a", tags=("x", "y")), record("b", tags=("y", "Z")), record("c")])
     assert list((await catalog.search.tag_counts()).items()) == [("y", 2), ("Z", 1), ("x", 1)]
     assert await catalog.search.tag_counts(1) == {"y": 2}
+
+
+IN_FOLDERS = (
+    "a.jpg",
+    "b/1",
+    "b/c/2",
+    "b/c/d/3",
+    "b.jpg",
+    "b0",
+    "c/1",
+    "\udcff/1",
+    "\udcff\udcff/1",
+    "ü/x/1",
+    "b/ü.jpg",
+)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folders"),
+    [
+        ("", ["b/", "c/", "ü/", "\udcff/", "\udcff\udcff/"]),
+        ("b/", ["b/c/"]),
+        ("b", ["b/"]),
+        ("b/c/", ["b/c/d/"]),
+        ("\udcff", ["\udcff/", "\udcff\udcff/"]),
+        ("ü", ["ü/"]),
+        ("a.jpg", []),
+        ("none/", []),
+        ("\ud800", []),
+    ],
+)
+async def test_folders_are_listed_below_a_prefix_page_by_page(
+    catalog: Catalog, prefix: str, folders: list[str]
+) -> None:
+    await put_many(catalog.images, map(record, IN_FOLDERS))
+    page = await catalog.search.folders(prefix)
+    assert (list(page.folders), page.cursor) == (folders, None)
+    found, cursor = list[str](), None
+    for _ in folders:
+        page = await catalog.search.folders(prefix, limit=1, cursor=cursor)
+        found, cursor = [*found, *page.folders], page.cursor
+    assert (found, cursor) == (folders, None)

@@ -2,9 +2,12 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from imgserve.cache import RenditionKey
+from imgserve.model import Rendition
 from tests.api_rig import Caller
 
 pytestmark = pytest.mark.anyio
@@ -176,3 +179,35 @@ async def test_a_repeated_request_is_done_once(api: Caller) -> None:
     assert (again.content, again.headers["idempotent-replayed"]) == (first.content, "true")
     other = await api.post("/api/bulk/delete", json={"ids": ["b"]}, headers=key)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
+
+
+async def test_images_are_counted_and_folders_listed(api: Caller) -> None:
+    for number, image_id in enumerate(("a/1", "a/b/2", "c/3", "4")):
+        await api.record(image_id, number, tags=("x",) if number < 2 else ())
+    assert (await api.get("/api/folders")).json() == {"folders": ["a/", "c/"], "next": None}
+    assert (await api.get("/api/folders?prefix=a/")).json()["folders"] == ["a/b/"]
+    first = (await api.get("/api/folders?limit=1")).json()
+    assert (await api.get(f"/api/folders?limit=1&cursor={first['next']}")).json() == {"folders": ["c/"], "next": None}
+    assert (await api.get("/api/totals?tag=x&prefix=a/")).json()["images"] == 2
+    assert (await api.get("/api/totals")).json()["images"] == 4
+
+
+async def test_the_renditions_of_an_image_are_listed_and_purged_one_by_one(api: Caller) -> None:
+    await api.record("a/1", 1)
+    for canonical in ("width=40", "width=80"):
+        key = RenditionKey("a/1", "1_1", canonical, "r1", "png")
+        await api.rig.cache.put(key, Rendition(b"some bytes", "image/png", 40, 30))
+    stored = (await api.get("/api/renditions/a/1")).json()["renditions"]
+    assert {one["transform"] for one in stored} == {"width=40", "width=80"}
+    assert {(one["bytes"], one["media_type"], one["width"], one["height"]) for one in stored} == {
+        (10, "image/png", 40, 30)
+    }
+    assert all(one["made"] and one["used"] for one in stored)
+    path = f"/api/renditions/a/1?name={quote(stored[0]['name'])}"
+    assert [(await api.delete(path)).json()["renditions"] for _ in range(2)] == [1, 0]
+    assert [one["name"] for one in (await api.get("/api/renditions/a/1")).json()["renditions"]] == [stored[1]["name"]]
+    notices = await api.rig.catalog.notices.after(0)
+    assert [(notice.kind, notice.image_id) for _, notice in notices][-1] == ("purged", "a/1")
+    for name in ("..", "../../ledger.sqlite", "x", stored[1]["name"] + "/x"):
+        assert (await api.delete(f"/api/renditions/a/1?name={quote(name, safe='')}")).status_code == 400
+    assert (await api.get("/api/renditions/none")).json() == {"renditions": []}
