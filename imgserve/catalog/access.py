@@ -1,36 +1,14 @@
 """API keys and secrets, for all processes and nodes."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import BigInteger, Column, Row, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Column, Table, bindparam, delete, func, insert, or_, select, update
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.tables import TEXT, insert_in, metadata, microseconds, moment
+from imgserve.catalog.tables import TEXT, Storage, StoredRecord, insert_in, metadata, microseconds
 from imgserve.records import KeyRecord
-
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", TEXT, primary_key=True),
-    Column("name", TEXT, nullable=False),
-    Column("digest", TEXT, nullable=False, unique=True),
-    # Lists as JSON; empty for no restriction.
-    Column("scopes", TEXT, nullable=False),
-    Column("prefixes", TEXT, nullable=False),
-    Column("presets", TEXT, nullable=False),
-    Column("site", TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    # Of the row without `used`, so that processes notice what others changed.
-    Column("changed", BigInteger, nullable=False),
-    Column("expires", BigInteger),
-    Column("revoked", BigInteger),
-    Column("used", BigInteger),
-    sqlite_with_rowid=False,
-)
 
 secrets = Table(
     "secrets",
@@ -40,9 +18,6 @@ secrets = Table(
     Column("created", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-
-_LISTS = ("scopes", "prefixes", "presets")
-_TIMES = ("created", "expires", "used")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +29,17 @@ class ApiKey(KeyRecord):
     revoked: datetime | None = None
 
 
+_keys = StoredRecord(ApiKey, {"key_id": Storage(TEXT, column="id", key=True), "digest": Storage(TEXT, unique=True)})
+api_keys = Table(
+    "api_keys",
+    metadata,
+    *_keys.columns(),
+    # When the row was changed, other than by a use, so that processes notice what others changed.
+    Column("changed", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
 class ApiKeys(Part):
     """The keys of the API, of which only hashes are stored. A revoked key stays until it is pruned."""
 
@@ -61,7 +47,7 @@ class ApiKeys(Part):
         """Return the keys by name, without the revoked ones unless they are requested."""
         query = select(api_keys).order_by(api_keys.c.name, api_keys.c.id)
         rows = await self.database.fetch(query if revoked else query.where(api_keys.c.revoked.is_(None)))
-        return [_key(row) for row in rows]
+        return [_keys.record(row) for row in rows]
 
     async def state(self) -> tuple[int, int]:
         """Return what changes with every change of a key other than its use."""
@@ -72,11 +58,9 @@ class ApiKeys(Part):
     @finished
     async def add(self, key: ApiKey) -> None:
         """Store a new key."""
-        row: dict[str, Any] = {"id": key.key_id, "name": key.name, "digest": key.digest, "site": key.site}
-        row |= {name: json.dumps(getattr(key, name)) for name in _LISTS}
-        row |= {name: _stored(getattr(key, name)) for name in _TIMES}
+        row = insert(api_keys).values(**_keys.row(key), changed=microseconds(key.created))
         async with self.database.writing() as connection:
-            await connection.execute(insert(api_keys).values(**row, changed=row["created"]))
+            await connection.execute(row)
 
     async def revoke(self, key_id: str, *, at: datetime | None = None) -> bool:
         """Revoke a key; return whether there was one."""
@@ -100,16 +84,6 @@ class ApiKeys(Part):
         return await self.database.execute(
             delete(api_keys).where(or_(api_keys.c.revoked < limit, api_keys.c.expires < limit))
         )
-
-
-def _stored(at: datetime | None) -> int | None:
-    return None if at is None else microseconds(at)
-
-
-def _key(row: Row[Any]) -> ApiKey:
-    values: dict[str, Any] = {name: tuple(json.loads(getattr(row, name))) for name in _LISTS}
-    values |= {name: None if (at := getattr(row, name)) is None else moment(at) for name in (*_TIMES, "revoked")}
-    return ApiKey(key_id=row.id, name=row.name, digest=row.digest, site=row.site, **values)
 
 
 class Secrets(Part):

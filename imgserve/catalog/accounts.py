@@ -2,26 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import BigInteger, Column, Row, Table, delete, func, select, update
+from sqlalchemy import Table, delete, func, select, update
 
 from imgserve.catalog.database import Part
-from imgserve.catalog.tables import TEXT, insert_in, metadata, microseconds, moment
-
-accounts = Table(
-    "accounts",
-    metadata,
-    Column("name", TEXT, primary_key=True),
-    Column("role", TEXT, nullable=False),
-    # An argon2id hash; empty for an account that a reverse proxy signs in.
-    Column("password", TEXT, nullable=False),
-    Column("created", BigInteger, nullable=False),
-    # Of the password or role: sessions that began earlier have ended.
-    Column("changed", BigInteger, nullable=False),
-    Column("used", BigInteger),
-    sqlite_with_rowid=False,
-)
+from imgserve.catalog.tables import TEXT, Storage, StoredRecord, insert_in, metadata, microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +16,10 @@ class Account:
     name: str
     role: str
     password: str
-    """The hash of the password; empty if a reverse proxy signs this person in."""
+    """The argon2id hash of the password; empty if a reverse proxy signs this person in."""
     created: datetime
     changed: datetime
-    """When password or role were changed, or all sessions ended."""
+    """When password or role were changed, or all sessions ended; those that began earlier are over."""
     used: datetime | None = None
     """When the person last signed in with the password."""
 
@@ -44,12 +29,17 @@ class Account:
         return bool(self.password)
 
 
+_accounts = StoredRecord(Account, {"name": Storage(TEXT, key=True)})
+accounts = Table("accounts", metadata, *_accounts.columns(), sqlite_with_rowid=False)
+
+
 class Accounts(Part):
     """The accounts. Every method raises CatalogUnavailable if the database cannot be used now."""
 
     async def all(self) -> list[Account]:
         """Return the accounts by name."""
-        return [_account(row) for row in await self.database.fetch(select(accounts).order_by(accounts.c.name))]
+        rows = await self.database.fetch(select(accounts).order_by(accounts.c.name))
+        return [_accounts.record(row) for row in rows]
 
     async def state(self) -> tuple[int, int]:
         """Return what changes with every change of an account other than its use."""
@@ -60,9 +50,7 @@ class Accounts(Part):
     async def add(self, account: Account) -> bool:
         """Store a new account; return whether its name was free."""
         new = insert_in(accounts, self.database.dialect)
-        row: dict[str, Any] = {"name": account.name, "role": account.role, "password": account.password, "used": None}
-        row |= {"created": microseconds(account.created), "changed": microseconds(account.changed)}
-        statement = new.values(row).on_conflict_do_nothing(index_elements=[accounts.c.name])
+        statement = new.values(_accounts.row(account)).on_conflict_do_nothing(index_elements=[accounts.c.name])
         return await self.database.execute(statement) > 0
 
     async def change(self, name: str, *, role: str | None = None, password: str | None = None) -> bool:
@@ -85,8 +73,3 @@ class Accounts(Part):
     async def remove(self, name: str) -> bool:
         """Remove an account; return whether there was one."""
         return await self.database.execute(delete(accounts).where(accounts.c.name == name)) > 0
-
-
-def _account(row: Row[Any]) -> Account:
-    used = None if row.used is None else moment(row.used)
-    return Account(row.name, row.role, row.password, moment(row.created), moment(row.changed), used)

@@ -6,32 +6,40 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, LargeBinary, Row, Table, delete, insert, select
+from sqlalchemy import Column, Identity, Index, LargeBinary, Table, delete, insert, select
 
 from imgserve.catalog.database import Part
 from imgserve.catalog.query import MOST
-from imgserve.catalog.tables import NUMBER, TEXT, image_id_of, metadata, microseconds, moment
+from imgserve.catalog.tables import NUMBER, TEXT, Storage, StoredRecord, image_id_of, metadata, microseconds
 from imgserve.errors import BadCursor
 from imgserve.records import AuditEntry
 
+_MOST_CHARACTERS = 20_000
+"""Longest state of an object in JSON; a longer one is replaced by its length."""
+
+
+def _json(state: Mapping[str, Any]) -> str:
+    text = json.dumps(dict(state), default=str, separators=(",", ":"))
+    return text if len(text) <= _MOST_CHARACTERS else json.dumps({"characters": len(text)})
+
+
+_state = Storage(TEXT, _json, json.loads)
+_entries = StoredRecord(
+    AuditEntry,
+    {
+        "target": Storage(LargeBinary, lambda target: target.encode("utf-8", "surrogateescape"), image_id_of),
+        "before": _state,
+        "after": _state,
+    },
+)
 audit = Table(
     "audit",
     metadata,
     Column("number", NUMBER, Identity(), primary_key=True),
-    Column("at", BigInteger, nullable=False),
-    Column("actor", TEXT, nullable=False),
-    Column("address", TEXT, nullable=False),
-    Column("action", TEXT, nullable=False),
-    Column("target", LargeBinary, nullable=False),
-    Column("before", TEXT, nullable=False),
-    Column("after", TEXT, nullable=False),
-    Column("request_id", TEXT, nullable=False),
+    *_entries.columns(),
     Index("audit_by_at", "at"),
     Index("audit_by_target", "target", "number"),
 )
-
-_MOST_CHARACTERS = 20_000
-"""Longest state of an object in JSON; a longer one is replaced by its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,7 @@ class AuditLog(Part):
 
     async def add(self, entry: AuditEntry) -> None:
         """Append an entry."""
-        row = {name: getattr(entry, name) for name in ("actor", "address", "action", "request_id")}
-        row |= {name: _json(getattr(entry, name)) for name in ("before", "after")}
-        target = entry.target.encode("utf-8", "surrogateescape")
-        await self.database.execute(insert(audit).values(**row, at=microseconds(entry.at), target=target))
+        await self.database.execute(insert(audit).values(_entries.row(entry)))
 
     async def page(
         self, *, target: str = "", actor: str = "", action: str = "", limit: int = 50, cursor: str | None = None
@@ -72,26 +77,8 @@ class AuditLog(Part):
             query = query.where(audit.c.number < int(cursor))
         rows = await self.database.fetch(query)
         following = str(rows[limit - 1].number) if len(rows) > limit else None
-        return AuditPage(tuple(map(_entry, rows[:limit])), following)
+        return AuditPage(tuple(map(_entries.record, rows[:limit])), following)
 
     async def prune(self, before: datetime) -> int:
         """Delete entries from before a time; return how many."""
         return await self.database.execute(delete(audit).where(audit.c.at < microseconds(before)))
-
-
-def _json(state: Mapping[str, Any]) -> str:
-    text = json.dumps(dict(state), default=str, separators=(",", ":"))
-    return text if len(text) <= _MOST_CHARACTERS else json.dumps({"characters": len(text)})
-
-
-def _entry(row: Row[Any]) -> AuditEntry:
-    return AuditEntry(
-        at=moment(row.at),
-        actor=row.actor,
-        address=row.address,
-        action=row.action,
-        target=image_id_of(row.target),
-        before=json.loads(row.before),
-        after=json.loads(row.after),
-        request_id=row.request_id,
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,12 +15,13 @@ from imgserve.catalog.search import beginning
 from imgserve.catalog.tables import (
     NUMBER,
     TEXT,
+    Storage,
+    StoredRecord,
     checked_id,
     image_id_of,
     insert_in,
     metadata,
     microseconds,
-    moment,
     pieces,
     stored_id,
     stored_ids,
@@ -28,16 +29,14 @@ from imgserve.catalog.tables import (
 from imgserve.model import clean_text
 from imgserve.records import FileProblem
 
-problems = sa.Table(
-    "problems",
-    metadata,
-    sa.Column("id", sa.LargeBinary, primary_key=True),
-    sa.Column("version", TEXT, nullable=False),
-    sa.Column("code", TEXT, nullable=False),
-    sa.Column("detail", TEXT, nullable=False),
-    sa.Column("since", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+_problems = StoredRecord(
+    FileProblem,
+    {
+        "image_id": Storage(sa.LargeBinary, checked_id, image_id_of, column="id", key=True),
+        "detail": Storage(TEXT, clean_text),
+    },
 )
+problems = sa.Table("problems", metadata, *_problems.columns(), sqlite_with_rowid=False)
 
 notices = sa.Table(
     "notices",
@@ -78,16 +77,7 @@ class Problems(Part):
 
         Raises BadRequest if an image id cannot be stored.
         """
-        rows = {
-            checked_id(problem.image_id): {
-                "id": checked_id(problem.image_id),
-                "version": problem.version,
-                "code": problem.code,
-                "detail": clean_text(problem.detail),
-                "since": microseconds(problem.since),
-            }
-            for problem in added
-        }
+        rows = {row["id"]: row for row in map(_problems.row, added)}
         if not rows:
             return
         new = insert_in(problems, self.database.dialect)
@@ -106,7 +96,7 @@ class Problems(Part):
         found = dict[str, FileProblem]()
         for some in pieces(stored_ids(image_ids)):
             rows = await self.database.fetch(sa.select(problems).where(problems.c.id.in_(some)))
-            found |= {problem.image_id: problem for problem in map(_as_problem, rows)}
+            found |= {problem.image_id: problem for problem in map(_problems.record, rows)}
         return found
 
     @finished
@@ -130,7 +120,7 @@ class Problems(Part):
         if cursor is not None:
             query = query.where(problems.c.id > read_id(cursor))
         rows = await self.database.fetch(query)
-        found = tuple(map(_as_problem, rows[:limit]))
+        found = tuple(map(_problems.record, rows[:limit]))
         return ProblemPage(found, write_id(found[-1].image_id) if len(rows) > limit else None)
 
     async def count(self) -> int:
@@ -141,10 +131,6 @@ class Problems(Part):
     async def versions(self, prefix: str = "", after: str = "", limit: int = 10_000) -> dict[str, str]:
         """Return the versions of problems in the order of their ids, to compare with the originals."""
         return await versions_between(self.database, problems, prefix, after, limit)
-
-
-def _as_problem(row: sa.Row[Any]) -> FileProblem:
-    return FileProblem(image_id_of(row.id), row.code, row.detail, moment(row.since), row.version)
 
 
 @dataclass(frozen=True, slots=True)

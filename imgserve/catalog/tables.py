@@ -4,11 +4,11 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -92,6 +92,8 @@ class Storage:
     read: Callable[[Any], Any] | None = None
     column: str = ""
     """Name of the column, where it is not the name of the field."""
+    key: bool = False
+    """Whether it is the primary key."""
     unique: bool = False
     nullable: bool = False
 
@@ -102,41 +104,66 @@ _BY_TYPE = {
     bool: Storage(sa.Boolean),
     bytes: Storage(sa.LargeBinary),
     datetime: Storage(sa.BigInteger, microseconds, moment),
+    datetime | None: Storage(sa.BigInteger, microseconds, moment, nullable=True),
     Origin: Storage(TEXT, lambda origin: origin.value, Origin),
+    tuple[str, ...]: Storage(TEXT, json.dumps, lambda text: tuple(json.loads(text))),
     # JSON in ASCII, which can be stored everywhere whatever it quotes.
     Mapping[str, Any]: Storage(
         TEXT, lambda value: json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":")), json.loads
     ),
 }
-_BY_NAME = {
-    # Bytes, since an image id may not be UTF-8; they sort alike in every database.
-    "image_id": Storage(sa.LargeBinary, checked_id, image_id_of, column="id", unique=True),
-    "sha256": Storage(sa.LargeBinary, bytes.fromhex, bytes.hex),
-    "perceptual_hash": Storage(sa.BigInteger, as_signed, lambda number: number % _UNSIGNED, nullable=True),
-}
-_ELSEWHERE = {"tags", "focal_point"}
-"""Fields that have a table or two columns of their own."""
-STORED = {
-    name: _BY_NAME.get(name) or _BY_TYPE[hint]
-    for name, hint in get_type_hints(ImageRecord).items()
-    if name not in _ELSEWHERE
-}
-"""How each field of a record is stored that has exactly one column."""
 
 
-def image_columns() -> list[sa.Column[Any]]:
-    """Return a new column for each field of a record that has exactly one."""
-    return [
-        sa.Column(stored.column or name, stored.type, nullable=stored.nullable, unique=stored.unique or None)
-        for name, stored in STORED.items()
-    ]
+class StoredRecord(Generic[T]):
+    """How the records of a dataclass are stored, with a column for each field."""
 
+    def __init__(self, kind: type[T], by_name: Mapping[str, Storage], *, elsewhere: Collection[str] = ()) -> None:
+        """Store fields by name or else by type; those that are stored `elsewhere` have no column."""
+        self._kind = kind
+        hints = {name: hint for name, hint in get_type_hints(kind).items() if name not in elsewhere}
+        self._fields = {name: by_name.get(name) or _BY_TYPE[hint] for name, hint in hints.items()}
+
+    def columns(self) -> list[sa.Column[Any]]:
+        """Return a new column for each field."""
+        return [
+            sa.Column(
+                one.column or name, one.type, primary_key=one.key, nullable=one.nullable, unique=one.unique or None
+            )
+            for name, one in self._fields.items()
+        ]
+
+    def row(self, record: T) -> dict[str, Any]:
+        """Return a record as the values of its columns."""
+        row = dict[str, Any]()
+        for name, one in self._fields.items():
+            value = getattr(record, name)
+            row[one.column or name] = value if value is None or one.write is None else one.write(value)
+        return row
+
+    def record(self, row: sa.Row[Any], **more: Any) -> T:
+        """Return the record of a row; `more` are the fields that are stored elsewhere."""
+        for name, one in self._fields.items():
+            value = getattr(row, one.column or name)
+            more[name] = value if value is None or one.read is None else one.read(value)
+        return self._kind(**more)
+
+
+# Bytes, since an image id may not be UTF-8; they sort alike in every database.
+_image_records = StoredRecord(
+    ImageRecord,
+    {
+        "image_id": Storage(sa.LargeBinary, checked_id, image_id_of, column="id", unique=True),
+        "sha256": Storage(sa.LargeBinary, bytes.fromhex, bytes.hex),
+        "perceptual_hash": Storage(sa.BigInteger, as_signed, lambda number: number % _UNSIGNED, nullable=True),
+    },
+    elsewhere={"tags", "focal_point"},
+)
 
 images = sa.Table(
     "images",
     metadata,
     sa.Column("number", NUMBER, sa.Identity(), primary_key=True),
-    *image_columns(),
+    *_image_records.columns(),
     sa.Column("focal_x", sa.Double),
     sa.Column("focal_y", sa.Double),
     sa.Column("pixels", sa.BigInteger, nullable=False),
@@ -233,12 +260,8 @@ def metadata_texts(value: object) -> Iterator[str]:
 
 def as_row(record: ImageRecord) -> dict[str, Any]:
     """Return a record as the values of its row; raise BadRequest if the image id cannot be stored."""
-    row = dict[str, Any]()
-    for name, stored in STORED.items():
-        value = getattr(record, name)
-        row[stored.column or name] = value if value is None or stored.write is None else stored.write(value)
     point = record.focal_point
-    return row | {
+    return _image_records.row(record) | {
         "focal_x": point.x if point else None,
         "focal_y": point.y if point else None,
         "pixels": record.width * record.height,
@@ -248,12 +271,8 @@ def as_row(record: ImageRecord) -> dict[str, Any]:
 
 
 def _as_record(row: sa.Row[Any], tags: Iterable[str]) -> ImageRecord:
-    values = dict[str, Any]()
-    for name, stored in STORED.items():
-        value = getattr(row, stored.column or name)
-        values[name] = value if value is None or stored.read is None else stored.read(value)
     point = None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y)
-    return ImageRecord(**values, tags=tuple(tags), focal_point=point)
+    return _image_records.record(row, tags=tuple(tags), focal_point=point)
 
 
 AT_ONCE = 5000
