@@ -95,7 +95,7 @@ def build_admin(config: Config, parts: Parts, limiter: RateLimiter, registry: Co
     accounts = AccountList(catalog.accounts, catalog.secrets)
     sessions = Sessions(accounts, idle=access.session_idle, longest=access.session_length)
     visitors = Visitors(sessions, access.admin, proxy_header=access.proxy_user_header, proxy_role=access.proxy_role)
-    shell = Shell(static_folder(), {"version": __version__, "least": LEAST_CHARACTERS})
+    shell = Shell(static_folder(), __version__, least=LEAST_CHARACTERS)
     signing_in = SignInPages(
         visitors,
         Passwords(accounts, catalog.accounts, limiter, config.rates.logins),

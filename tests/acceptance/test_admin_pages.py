@@ -59,7 +59,9 @@ def test_a_key_is_created_shown_once_and_revoked(admin: Server, jane: Page) -> N
     form.get_by_label("upload").check()
     form.get_by_label("Only images").fill("shop/, press/")
     form.get_by_role("button", name="Create").click()
-    key = jane.locator("#secret .copy code").inner_text()
+    shown = jane.locator("#secret .copy code")
+    expect(shown).not_to_be_empty()
+    key = shown.inner_text()
     assert admin.get("/api/images?prefix=shop/", x_api_key=key).status_code == 200
     assert admin.get("/api/images?prefix=other/", x_api_key=key).status_code == 403
     jane.get_by_role("button", name="Done").click()

@@ -65,25 +65,28 @@ class AdminPage:
 class Shell:
     """Renders templates for people who are signed in, and for those who sign in."""
 
-    def __init__(self, static: Path, values: Mapping[str, object]) -> None:
+    def __init__(self, static: Path, version: str, **values: object) -> None:
         """`values` are constants of all templates."""
         self.navigation: Sequence[AdminPage] = ()
         self._templates = Environment(
             loader=FileSystemLoader(static / "admin"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        self._templates.globals |= values
+        self._templates.globals |= {"version": version, **values}
+        self._version = version
         self._templates.filters |= FILTERS
 
     def page(
         self, request: Request, template: str, status: int = 200, *, visitor: Visitor | None = None, **values: Any
     ) -> Response:
         """Return a page; requests of htmx receive it without the frame."""
+        root = request.scope.get("root_path", "")
         shown = visitor and [item for item in self.navigation if visitor.caller.may(item.scope)]
         text = self._templates.get_template(template).render(
             layout="layout.html",
             part="hx-request" in request.headers,
             navigation=shown,
-            root=request.scope.get("root_path", ""),
+            root=root,
+            static=f"{root}/static/v{self._version}",
             secure=cookie_name(request) is not None,
             visitor=visitor,
             can=visitor and {scope.value: visitor.caller.may(scope) for scope in Scope},

@@ -107,7 +107,7 @@ async def rig_of(folder: Path, *, logins: str = "", allowed: Any = "everyone", *
         visitors = Visitors(Sessions(accounts, idle=3600, longest=86_400), allowed, **proxy)
         limiter = RateLimiter(None, metrics)
         passwords = Passwords(accounts, catalog.accounts, limiter, logins)
-        shell = Shell(static_folder(), {"version": "1.2.3", "least": 12})
+        shell = Shell(static_folder(), "1.2.3", least=12)
         signing_in = SignInPages(visitors, passwords, catalog.accounts, links, catalog.audit, shell=shell)
         access = access_of(metrics=metrics)
         api = Api(
