@@ -1,5 +1,7 @@
 """Documents of the server itself: conditional responses, and who may read them."""
 
+import functools
+import gzip
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
@@ -33,6 +35,16 @@ _SAFETY = {
     ),
     "x-content-type-options": "nosniff",
 }
+_COMPRESSIBLE = ("text/", "application/json", "application/javascript", "image/svg+xml")
+_WORTHWHILE = 500
+"""Bytes; less fits into one packet anyway."""
+_GZIP = re.compile(r"(?:^|[,\s])gzip\s*(?:,|$|;\s*q=(?!0(?:\.0*)?\s*(?:,|$)))", re.IGNORECASE)
+"""An Accept-Encoding that contains gzip with a weight above 0 (RFC 9110, section 12.5.3)."""
+
+
+@functools.lru_cache(maxsize=64)
+def _compressed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
 
 
 def document(
@@ -40,11 +52,19 @@ def document(
 ) -> Response:
     """Return a response with a document, or a 304 if the client has it; `modified_ns` is the time of its file.
 
+    Text is compressed for clients that accept gzip. It must contain no secret: its compressed length would tell about
+    the secret to somebody who can add text to the document.
+
     Raises PreconditionFailed if the client expects another document.
     """
+    headers = {"cache-control": cache, **_SAFETY}
+    if media_type.startswith(_COMPRESSIBLE) and len(content) >= _WORTHWHILE:
+        headers["vary"] = "Accept-Encoding"
+        if _GZIP.search(request.headers.get("accept-encoding", "")):
+            content, headers["content-encoding"] = _compressed(content), "gzip"
     key = hashlib.sha256(content).hexdigest()[:32]
     conditions, modified = request_conditions(request.scope["headers"]), None
-    headers = {"etag": f'"{key}"', "cache-control": cache, **_SAFETY}
+    headers["etag"] = f'"{key}"'
     if modified_ns is not None:
         modified = min(modified_ns // 1_000_000_000, date_of(request.scope))
         headers["last-modified"] = formatdate(modified, usegmt=True)

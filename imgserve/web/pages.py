@@ -114,6 +114,6 @@ def routes(ops: Operations, pages: Pages, *more: BaseRoute, access: Access, welc
         Route("/favicon.ico", partial(pages.file, name="favicon.svg", cache=_DAY)),
         Route("/robots.txt", partial(pages.file, name="robots.txt", cache=_DAY)),
         # With the version, so that a script and what it imports are of one version.
-        Route("/static/v{version}/{path:path}", pages.file),
+        Route("/static/@{version}/{path:path}", pages.file),
         Route("/static/{path:path}", pages.file),
     ]

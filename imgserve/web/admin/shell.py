@@ -86,7 +86,7 @@ class Shell:
             part="hx-request" in request.headers,
             navigation=shown,
             root=root,
-            static=f"{root}/static/v{self._version}",
+            static=f"{root}/static/@{self._version}",
             secure=cookie_name(request) is not None,
             visitor=visitor,
             can=visitor and {scope.value: visitor.caller.may(scope) for scope in Scope},

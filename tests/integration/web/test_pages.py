@@ -74,7 +74,8 @@ async def test_a_page_honors_conditional_requests_and_limits_caching(tmp_path: P
     app = app_of(tmp_path)
     whole = await ask(app, target)
     tag = whole.headers["etag"]
-    assert (whole.status_code, whole.headers["content-length"]) == (200, str(len(whole.content)))
+    plain = await ask(app, target, accept_encoding="identity")
+    assert (plain.status_code, plain.headers["content-length"]) == (200, str(len(whole.content)))
     assert whole.headers["cache-control"]
     assert whole.headers["x-content-type-options"] == "nosniff"
     for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
@@ -162,3 +163,40 @@ async def test_examples_have_the_address_that_the_client_used(tmp_path: Path) ->
     text = (await ask(app_of(tmp_path), "/", host="img.example.org")).text
     assert 'src="http://img.example.org/img/shoe.jpg' in text
     assert "$" not in text
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("deflate,gzip ; q=0.1", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000, br", False),
+        ("x-gzip", False),
+    ],
+)
+async def test_text_is_compressed_for_clients_that_accept_it(
+    tmp_path: Path, accepted: str, *, compressed: bool
+) -> None:
+    app, path = app_of(tmp_path), "/static/vendor/pico.min.css"
+    plain = await ask(app, path, accept_encoding="identity")
+    found = await ask(app, path, accept_encoding=accepted)
+    assert found.content == (static_folder() / "vendor/pico.min.css").read_bytes()
+    assert (found.headers.get("content-encoding") == "gzip") == compressed
+    assert (found.headers["etag"] != plain.headers["etag"]) == compressed
+    assert "accept-encoding" in found.headers["vary"].lower()
+    again = await ask(app, path, accept_encoding=accepted, if_none_match=found.headers["etag"])
+    assert again.status_code == 304
+
+
+async def test_pictures_and_fonts_are_not_compressed_again(tmp_path: Path) -> None:
+    found = await ask(app_of(tmp_path), "/static/samples/balloon.jpg", accept_encoding="gzip")
+    assert "content-encoding" not in found.headers
+
+
+async def test_a_path_with_the_version_has_the_same_file(tmp_path: Path) -> None:
+    app = app_of(tmp_path)
+    assert (await ask(app, "/static/@1.2.3/imgserve.css")).text == (await ask(app, "/static/imgserve.css")).text
