@@ -27,7 +27,7 @@ _SETTINGS = {
     "IMGSERVE_RENDERING__PROCESSES": "1",
 }
 _ROOT = Path(__file__).parents[1]
-_LISTENING = re.compile(r"listening on http://(\S+):(\d+)")
+_LISTENING = re.compile(r'listening on http://([^\s"]+):(\d+)')
 _PATIENCE = 3600.0
 _WATCH_SECONDS = 20.0
 

@@ -20,7 +20,7 @@ _GRACE_SECONDS = 10.0
 _LOG_LINES = 15
 _IDLE_LOOK, _IDLE_SHARE, _IDLE_PATIENCE = 0.2, 0.1, 10.0
 """A program is idle if it uses less than a tenth of a core for 0.2 seconds; the wait ends after ten seconds."""
-_LISTENING = re.compile(r"listening on (http://\S+)")
+_LISTENING = re.compile(r'listening on (http://[^\s"]+)')
 PYTHON = (sys.executable, "-m")
 """Begins the command of a module."""
 

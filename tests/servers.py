@@ -26,7 +26,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a command of imgserve to its end."""
 
 
-_LISTENING = re.compile(r"listening on (http://\S+)")
+_LISTENING = re.compile(r'listening on (http://[^\s"]+)')
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -121,6 +121,7 @@ def server(
         settings = {
             "IMGSERVE_CACHE__FOLDER": str(folder / "cache"),
             "IMGSERVE_LOG__ACCESS": "off",
+            "IMGSERVE_LOG__FORMAT": "console",
             "IMGSERVE_ORIGINALS__WATCH": "false",
             "IMGSERVE_RENDERING__PROCESSES": "1",
             **(env or {}),

@@ -2,9 +2,7 @@
 
 import contextlib
 import functools
-import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from imgserve.access.admin_key import admin_digest, announce_admin_key
 from imgserve.app.access import build_access, cors_of, sites_of
 from imgserve.app.admin import Admin, build_admin
 from imgserve.app.doctor import diagnose
+from imgserve.app.logs import configure_logging
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
@@ -180,19 +179,6 @@ class AppFactory:
         """Return the application, after configuring logging, which a new process lacks."""
         configure_logging(self.config)
         return create_app(self.config)
-
-
-def configure_logging(config: Config) -> None:
-    """Configure logging to standard error."""
-    logging.basicConfig(
-        level=config.log.level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    events, handler = logging.getLogger("imgserve.security"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))  # lines of JSON, for programs
-    events.handlers, events.propagate = [handler], False
-    for library in ("alembic", "httpx2", "watchfiles"):
-        # They log every step at the level at which we log events of the server.
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _collected(metrics: Metrics) -> CollectorRegistry:

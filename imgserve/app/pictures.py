@@ -92,6 +92,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         process_limits=process_limits(config),
         metrics=metrics,
         recycle=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
+        slow=config.log.slow_render,
     )
     renditions = Renditions(
         cache,

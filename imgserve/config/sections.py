@@ -339,6 +339,10 @@ class LogConfig(Section):
     """Format of the access log: text or json."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Minimum level of log messages on stderr: debug, info, warning or error."""
+    format: Literal["auto", "console", "json"] = "auto"
+    """Format of log messages: console, json (one object per line), or auto: console on a terminal, json otherwise."""
+    slow_render: Duration = 5.0
+    """Renderings of at least this time are logged with image and transform; 0 for none."""
 
 
 def _is_metrics_reader(text: str) -> bool:

@@ -84,6 +84,7 @@ class RenderSettings:
             store=start.store,
             focal_point=original.focal_point,
             then=then,
+            image_id=original.image_id,
         )
 
     def check_size(self, original: Original) -> None:

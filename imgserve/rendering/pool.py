@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Coroutine
@@ -16,6 +17,7 @@ from anyio import to_thread
 from imgserve.errors import ConfigError, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.rendering.files import leftovers, open_files, remove
+from imgserve.rendering.logs import PrintedLines
 from imgserve.rendering.wire import (
     LENGTHS_BYTES,
     Answer,
@@ -51,9 +53,11 @@ class RenderingProcess:
 
     def __init__(self, child: asyncio.subprocess.Process, channel: socket.socket) -> None:
         """Wrap a running child and the socket for its files; see `launch`."""
-        if child.stdin is None or child.stdout is None:
+        if child.stdin is None or child.stdout is None or child.stderr is None:
             raise ValueError("a child without pipes")
         self._channel = channel
+        self._printed = PrintedLines(child.stderr, child.pid).start()
+        self._ending = False
         self._child, self._input, self._output = child, child.stdin, child.stdout
         self.pipeline = ""
         """Version of its pipeline and libvips."""
@@ -95,6 +99,11 @@ class RenderingProcess:
         if limits.sandbox == "required" and not ready.confined:
             raise ConfigError([f"rendering.sandbox: required, but the sandbox is {ready.sandbox}"])
         self.pipeline, self.sandbox = ready.pipeline, ready.sandbox
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self._child.pid
 
     @property
     def alive(self) -> bool:
@@ -148,12 +157,15 @@ class RenderingProcess:
 
     def kill(self) -> None:
         """End it at once."""
+        self._ending = True
         if self.alive:
             self._child.kill()
 
     async def ended(self) -> None:
-        """Wait until it has ended, and close its input."""
-        await self._child.wait()
+        """Wait until it has ended, log how unless it was killed, and close its input."""
+        status = await self._child.wait()
+        if not self._ending:
+            _logger.warning("a rendering process ended by itself: %s", _cause(status), extra={"pid": self.pid})
         self._input.close()
         self._channel.close()
 
@@ -166,6 +178,7 @@ class RenderingProcess:
         while await self._output.read(_BUFFER):
             pass
         await self._child.wait()
+        await self._printed
 
     async def _send(self, message: ProcessLimits | RenderJob | InspectJob) -> Answer:
         try:
@@ -174,6 +187,10 @@ class RenderingProcess:
         except (ConnectionError, RuntimeError) as error:
             raise RenderCrashed from error
         return await self.next_answer()
+
+
+def _cause(status: int) -> str:
+    return signal.Signals(-status).name if -status in {*signal.Signals} else f"status {status}"
 
 
 async def _start_child(channel: int) -> asyncio.subprocess.Process:
@@ -186,7 +203,7 @@ async def _start_child(channel: int) -> asyncio.subprocess.Process:
         if name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES)
     }
     return await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, limit=_BUFFER, pass_fds=(channel,), env=environment
+        *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=_BUFFER, pass_fds=(channel,), env=environment
     )
 
 
@@ -338,7 +355,7 @@ class ProcessPool:
 
     def mark_dead(self, process: RenderingProcess, reason: str) -> None:
         """Count a process as lost, and kill it if it still runs."""
-        _logger.warning("a rendering process was lost (%s) and is replaced", reason)
+        _logger.warning("a rendering process was lost (%s) and is replaced", reason, extra={"pid": process.pid})
         self._metrics.render_process_deaths.labels(reason).inc()
         self.dismiss(process)
 

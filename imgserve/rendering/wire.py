@@ -51,6 +51,8 @@ class RenderJob:
     focal_point: FocalPoint | None = None
     then: tuple[Transform, ...] = ()
     """Transforms of the result, one after the other; only the last is encoded and sent."""
+    image_id: str = ""
+    """For the log."""
 
 
 @dataclass(frozen=True, slots=True)

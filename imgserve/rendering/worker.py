@@ -23,6 +23,7 @@ from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, Order, draft, render_chain, render_opened
 from imgserve.rendering import sandbox
 from imgserve.rendering.files import JobFiles
+from imgserve.rendering.logs import log_lines
 from imgserve.rendering.wire import (
     Answer,
     Failed,
@@ -110,9 +111,7 @@ def start(limits: ProcessLimits) -> Ready:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load.prepare(limits.allowed_loaders)
     load.create_font_cache()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_names)
+    log_lines(_names)
     state = sandbox.SandboxState(reasons=("off",)) if limits.sandbox == "off" else sandbox.enter()
     return Ready(f"{REVISION}/{load.version()}", str(state), state.complete)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from imgserve.errors import Busy, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import Facts
+from imgserve.rendering.logs import JobLog
 from imgserve.rendering.pool import ProcessPool, RecyclePolicy, RenderingProcess
 from imgserve.rendering.wire import Answer, Inspected, InspectJob, ProcessLimits, Rendered, RenderJob, Stored
 
@@ -211,8 +212,11 @@ class Workers:
         process_limits: ProcessLimits,
         metrics: Metrics,
         recycle: RecyclePolicy | None = None,
+        slow: float = 0.0,
     ) -> None:
+        """Create the processes' queue; jobs of at least `slow` seconds are logged."""
         self._admission = admission
+        self._log = JobLog(slow)
         self._time_limit = time_limit
         self._metrics = metrics
         self._pool = ProcessPool(processes, process_limits, metrics, recycle or RecyclePolicy())
@@ -328,7 +332,14 @@ class Workers:
 
     async def _try(self, job: RenderJob | InspectJob) -> tuple[RenderingProcess, Answer]:
         process = await self._pool.acquire()
-        return process, await self._within_time(process, process.render(job))
+        started = time.perf_counter()
+        try:
+            answer = await self._within_time(process, process.render(job))
+        except ImgserveError as error:
+            self._log.failed(job, process.pid, time.perf_counter() - started, error)
+            raise
+        self._log.finished(job, process.pid, time.perf_counter() - started)
+        return process, answer
 
     async def _within_time(self, process: RenderingProcess, answer: Coroutine[None, None, Answer]) -> Answer:
         try:

@@ -241,7 +241,12 @@ def _quoted(value: str | int) -> str:
 def _mask(url: str) -> str:
     """Return a URL with the values of secret parameters hidden."""
     path, question, query = url.partition("?")
-    return path + question + _QUERY_PAIR.sub(_masked_pair, query) if question else url
+    return path + question + mask_query(query) if question else url
+
+
+def mask_query(query: str) -> str:
+    """Return a query with the values of secret parameters hidden."""
+    return _QUERY_PAIR.sub(_masked_pair, query)
 
 
 def _masked_pair(pair: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
@@ -136,6 +137,8 @@ class RequestIds:
         return f"{self.start}{next(self.numbers):08x}"
 
 
+request_id_of_context: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being handled, for log lines; empty outside of requests."""
 KEY = "imgserve.record"
 """The key of the request's record in its ASGI scope."""
 REQUEST_ID = "imgserve.request_id"
@@ -283,6 +286,7 @@ class RequestMiddleware:
         started, arrived = time.perf_counter(), time.time()
         record = RequestRecord(scope.get("state", {}).get(REQUEST_ID) or self._requests.ids.draw())
         scope[KEY] = record
+        request_id_of_context.set(record.request_id)  # each request has a context of its own
         tail = (b"x-request-id", record.request_id.encode())
         head = scope["method"] == "HEAD"
         body = None if scope["method"] in {"GET", "HEAD", "OPTIONS"} else RequestBody(scope, receive)

@@ -50,7 +50,12 @@ class FaultServer:
 
     def __init__(self, folder: Path, cache: Path, settings: dict[str, object], workers: int) -> None:
         self.cache = cache
-        given = {"LOG__ACCESS": "off", "ORIGINALS__WATCH": "false", "RENDERING__PROCESSES": 1} | settings
+        given = {
+            "LOG__ACCESS": "off",
+            "LOG__FORMAT": "console",
+            "ORIGINALS__WATCH": "false",
+            "RENDERING__PROCESSES": 1,
+        } | settings
         self.process = PreforkedProcess(
             ["-m", "imgserve", "serve", str(folder), "--cache", str(cache), "--port", "0", "--workers", str(workers)],
             cwd=folder.parent,
@@ -61,7 +66,7 @@ class FaultServer:
         self._reader.start()
         self._clients = ThreadPoolExecutor(600)
         try:
-            self.port = int(until(self._listening).rpartition(":")[2].strip().rstrip("/"))
+            self.port = int(until(self._listening).partition("listening on ")[2].split()[0].rpartition(":")[2])
         except BaseException:
             self.close()  # a server that is slow to start would go on beside every later test
             raise

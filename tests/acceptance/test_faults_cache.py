@@ -41,7 +41,7 @@ def errors_counted(server: FaultServer) -> float:
 
 
 def warnings(server: FaultServer) -> list[str]:
-    return [line for line in server.lines if "WARNING" in line or "ERROR" in line or "Traceback" in line]
+    return [line for line in server.lines if "[warning" in line or "[error" in line or "Traceback" in line]
 
 
 def serves(server: FaultServer, queries: list[str], name: str = "a.png") -> bool:

@@ -275,4 +275,4 @@ def test_sigterm_to_the_process_group_is_an_ordinary_stop(gallery: Path, workers
         for process in group:
             process.terminate()
         served.process.wait(PATIENCE)
-    assert [line for line in served.lines if "WARNING" in line or "ERROR" in line] == []
+    assert [line for line in served.lines if "[warning" in line or "[error" in line] == []

@@ -1,5 +1,7 @@
 """Inside a rendering process, without its sandbox: its discipline, and that it reads the requested file or none."""
 
+import json
+import logging
 import multiprocessing
 import os
 import resource
@@ -62,7 +64,10 @@ def test_a_warning_of_libvips_names_the_file(tmp_path: Path, capfd: pytest.Captu
         pool.submit(render_file, job(path)).result()
     warnings = [line for line in capfd.readouterr().err.splitlines() if "pHYs" in line]
     assert warnings
-    assert all("WARNING pyvips" in line and line.endswith(f"({str(path)!r})") for line in warnings)
+    for line in warnings:
+        level, source, message, exception = json.loads(line)
+        assert (level, source, exception) == (logging.WARNING, "pyvips", "")
+        assert message.endswith(f"({str(path)!r})")
 
 
 def test_a_process_has_what_its_discipline_allows_and_no_more(process: ProcessPoolExecutor) -> None:

@@ -297,7 +297,8 @@ def test_what_answers_nonsense_has_crashed_and_is_ended(tmp_path: Path) -> None:
         pipe = asyncio.subprocess.PIPE
         ours, theirs = socket.socketpair()
         process = RenderingProcess(
-            await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe), ours
+            await asyncio.create_subprocess_exec(sys.executable, "-c", talker, stdin=pipe, stdout=pipe, stderr=pipe),
+            ours,
         )
         with pytest.raises(RenderCrashed):
             await process.render(job(tmp_path))

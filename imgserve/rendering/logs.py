@@ -1,0 +1,142 @@
+"""What is logged of rendering: slow and failed jobs, and what the rendering processes print."""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from contextvars import Context
+from dataclasses import dataclass
+
+from imgserve.errors import ImgserveError, OriginalChanged, RenderCrashed, RenderTimeout
+from imgserve.rendering.wire import InspectJob, RenderJob
+from imgserve.transform import canonical
+
+_logger = logging.getLogger("imgserve.render")
+_CLIENT_ERROR = 400
+"""The status of errors of the URL, which are not failures of rendering."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLog:
+    """Logs slow and failed jobs with all that is needed to repeat them."""
+
+    slow: float = 0.0
+    """Seconds from which a job counts as slow; 0 for never."""
+
+    def finished(self, job: RenderJob | InspectJob, pid: int, seconds: float) -> None:
+        """Log a job if it was slow."""
+        if self.slow and seconds >= self.slow:
+            _logger.warning("slow %s", _kind(job), extra=_details(job, pid, seconds))
+
+    def failed(self, job: RenderJob | InspectJob, pid: int, seconds: float, error: ImgserveError) -> None:
+        """Log a job that failed; at level debug if the URL is wrong, or the caller reports the file."""
+        lost = isinstance(error, RenderCrashed | RenderTimeout)
+        usual = error.status == _CLIENT_ERROR or isinstance(error, OriginalChanged) or isinstance(job, InspectJob)
+        level = logging.WARNING if lost or not usual else logging.DEBUG
+        reason = {"reason": error.code, "detail": error.detail}
+        _logger.log(level, "failed %s", _kind(job), extra=_details(job, pid, seconds) | reason)
+
+
+def _kind(job: RenderJob | InspectJob) -> str:
+    if isinstance(job, InspectJob):
+        return "inspection"
+    return "mezzanine" if job.transform is None else "rendering"
+
+
+def _details(job: RenderJob | InspectJob, pid: int, seconds: float) -> dict[str, object]:
+    details: dict[str, object] = {"original": job.path, "seconds": round(seconds, 3), "pid": pid}
+    if isinstance(job, RenderJob) and job.transform is not None:
+        steps = (job.transform, *job.then)
+        details |= {"image_id": job.image_id, "transform": " | ".join(canonical(step) for step in steps)}
+    return details
+
+
+class LineFormatter(logging.Formatter):
+    """Formats records of a rendering process as lines of JSON, from which the server makes records again."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        exception = self.formatException(record.exc_info) if record.exc_info else ""
+        return json.dumps([record.levelno, record.name, record.getMessage()[:_LONGEST], exception[-_LONGEST:]])
+
+
+_LEVELS = frozenset({logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL})
+_CHUNK, _LONGEST = 1 << 16, 8192
+_LINES_PER_SECOND, _BYTES_PER_SECOND = 20, 1 << 20
+_OURS = "imgserve.render"
+
+
+class PrintedLines:
+    """Logs what a rendering process prints: its own records, and messages of libraries and of the C runtime.
+
+    Of a flood, some lines are logged each second. A process that prints still faster has to wait, so that reading its
+    output does not keep the server from its work.
+    """
+
+    def __init__(self, output: asyncio.StreamReader, pid: int) -> None:
+        self._output = output
+        self._pid = pid
+        self._second = 0.0
+        self._lines = self._bytes = self._omitted = 0
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to log, in the context of no request."""
+        return asyncio.create_task(self._run(), context=Context())
+
+    async def _run(self) -> None:
+        rest = b""
+        while chunk := await self._output.read(_CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[: 8 * _LONGEST]  # JSON may escape each character
+            for line in lines:
+                self._log(line)
+            self._bytes += len(chunk)
+            if self._bytes > _BYTES_PER_SECOND:
+                await asyncio.sleep(max(0.0, self._second + 1 - time.monotonic()))
+            self._renew()
+        self._log(rest)
+        self._report()
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._second >= 1:
+            self._report()
+            self._second, self._lines, self._bytes = time.monotonic(), 0, 0
+
+    def _report(self) -> None:
+        if self._omitted:
+            _logger.warning("%d further lines were omitted", self._omitted, extra={"pid": self._pid})
+            self._omitted = 0
+
+    def _log(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        self._renew()
+        self._lines += 1
+        if self._lines > _LINES_PER_SECOND:
+            self._omitted += 1
+            return
+        level, text, more = _read(line)
+        _logger.log(level, "%s", text, extra={"pid": self._pid, **more})
+
+
+def _read(line: bytes) -> tuple[int, str, dict[str, str]]:
+    """Return level, text and further fields of a line; the process may be under the control of a hostile file."""
+    plain = line.decode("utf-8", "replace")
+    try:
+        level, *texts = json.loads(plain)
+        if type(level) is int and level in _LEVELS and len(texts) == 3 and all(isinstance(one, str) for one in texts):  # noqa: PLR2004
+            source, message, exception = (one[:_LONGEST] for one in texts)
+            more = {"source": "" if source == _OURS else source, "exception": exception}
+            return level, message, {name: value for name, value in more.items() if value}
+    except (ValueError, TypeError, RecursionError):
+        pass  # a message of a library or of the C runtime
+    return logging.WARNING, plain[:_LONGEST], {"source": "stderr"}
+
+
+def log_lines(names: logging.Filter) -> None:
+    """Let a rendering process log lines that the server reads; the filter completes the records."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    handler.addFilter(names)
+    logging.basicConfig(handlers=[handler])
