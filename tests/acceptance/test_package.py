@@ -103,7 +103,7 @@ def test_the_installed_command_serves_a_folder_of_pictures(command: Path, tmp_pa
     )
     assert process.stdout is not None
     try:
-        lines = []
+        lines = list[str]()
         while not lines or not lines[-1].startswith("Picture"):
             lines.append(process.stdout.readline())
             assert lines[-1], "".join(lines)
