@@ -89,6 +89,11 @@ class People:
 def sign_in(page: Page, base_url: str, name: str = "admin", password: str = PASSWORD) -> Response | None:
     """Sign in as a person does; return the response with the page that follows."""
     page.goto(f"{base_url}/admin/login")
+    return send_login(page, name, password)
+
+
+def send_login(page: Page, name: str, password: str = PASSWORD) -> Response | None:
+    """Fill in the login that a page shows, and send it."""
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     with page.expect_navigation() as followed:
@@ -105,7 +110,7 @@ def is_signed_in(page: Page, base_url: str) -> bool:
 @contextlib.contextmanager
 def staffed(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Api]:
     """Serve a folder that is managed, with an account of each role, which is also its name."""
-    with managed(originals, *options, env={"IMGSERVE_RATES__LOGINS": "", **(env or {})}) as api:
+    with managed(originals, *options, env={"IMGSERVE_RATES__LOGINS": "1000/minute", **(env or {})}) as api:
         for role in ("viewer", "editor", "admin"):
             account = {"name": role, "role": role, "password": PASSWORD}
             assert api.ask("POST", "/api/accounts", json=account).status_code == httpx2.codes.CREATED
