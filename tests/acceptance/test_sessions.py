@@ -1,7 +1,11 @@
 """Sessions in a real browser: cookies, their end, and what pages show before, during and after them."""
 
+import os
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,9 +13,11 @@ from playwright.sync_api import Page
 
 from tests.browser import PASSWORD, People, is_signed_in, send_login, sign_in, staffed
 from tests.management import Api
+from tests.nginx import free_address, needs_nginx, nginx
 from tests.pictures import encoded, quarters
 from tests.servers import settled
 
+OPENSSL = shutil.which("openssl")
 NEW = "staples and paper clips"
 HOSTILE = "\"'><script>alert(1)<!--<img src=x onerror=alert(2)>"
 
@@ -28,6 +34,27 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 @pytest.fixture
 def base_url(api: Api) -> str:
     return api.served.base_url
+
+
+@pytest.fixture
+def behind_tls(base_url: str, tmp_path: Path) -> Iterator[str]:
+    """Serve the same behind an nginx with a certificate of its own."""
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    kind = ["-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    subprocess.run([OPENSSL or "openssl", "req", *kind, *names, *files], check=True, capture_output=True)
+    address = free_address()
+    http = f"""server {{
+        listen {address} ssl; ssl_certificate {tmp_path}/certificate; ssl_certificate_key {tmp_path}/key;
+        location / {{
+            proxy_pass {base_url};
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+    }}"""
+    with nginx(tmp_path, address, http):
+        yield f"https://{address}"
 
 
 def person(api: Api, name: str) -> None:
@@ -64,6 +91,22 @@ def test_scripts_cannot_read_the_session(base_url: str, people: People) -> None:
     token = page.locator("[name=token]").first.input_value()
     secrets = [PASSWORD, token, *(cookie["value"] for cookie in cookies.values())]
     assert [url for url in urls for secret in secrets if secret in url] == []
+
+
+@needs_nginx
+@pytest.mark.skipif(OPENSSL is None and "CI" not in os.environ, reason="openssl is not installed")
+def test_behind_tls_the_cookies_are_secure_and_cannot_be_planted(people: People, behind_tls: str) -> None:
+    page = people.open(ignore_https_errors=True)
+    page.goto(f"{behind_tls}/admin/login")
+    for attribute in ("Secure; Path=/admin", "Path=/"):
+        page.evaluate("text => { document.cookie = text }", f"__Host-imgserve=planted; {attribute}")
+    assert page.context.cookies() == []
+    sign_in(page, behind_tls)
+    assert page.get_by_text("Signed in as").count() == 1
+    cookies = [(one["name"], one["secure"], one["httpOnly"], one["sameSite"]) for one in page.context.cookies()]
+    assert sorted(cookies) == [(name, True, True, "Lax") for name in ("__Host-imgserve", "__Host-imgserve-device")]
+    leave(page)
+    assert [one["name"] for one in page.context.cookies()] == ["__Host-imgserve-device"]
 
 
 @pytest.mark.parametrize("path", ["/", "/admin/"])

@@ -114,7 +114,7 @@ def test_a_guess_takes_as_long_however_much_of_it_is_right(kind: Callable[[], tu
     tail = secret.removeprefix(fixed)
     near, far = fixed + tail[:-2] + other(tail[-2:]), fixed + other(tail)
     assert [bool(check(text)) for text in (secret, near, far)] == [True, False, False]
-    inputs = [partial(check, text) for text in (near, far, far)]
+    inputs: list[Callable[[], object]] = [partial(check, text) for text in (near, far, far)]
     inputs += [partial(naive, tail, text.removeprefix(fixed)) for text in (near, far)]
     nearly, wrong, again, slow, quick = times(inputs, 3000)
     noise = difference(wrong, again)
