@@ -1,21 +1,6 @@
 """The errors of the server: HTTP status, machine code and a sentence for clients.
 
 The docstring of a class is its default sentence. Details that a client must not see go to the log.
-
-    ImgserveError
-    ├ BadRequest 400 ── BadTransform · BadHost · BadCursor · BadImageId
-    ├ Unauthorized 401 · Forbidden 403 ── DomainDenied · ReadOnlyOriginals · OriginalsNotServed · BadSignature
-    ├ NotFound 404 ── ImageNotFound ── OriginalDenied · TrashItemNotFound · KeyNotFound · AccountNotFound · LinkExpired
-    ├ MethodNotAllowed 405 · ImageExists 409 · DuplicateImage 409 · AccountExists 409 · PreconditionFailed 412
-    ├ TooLarge 413 · BodyTooLarge 413
-    ├ UnsupportedImage 415 · UnsupportedContent 415
-    ├ RangeNotSatisfiable 416
-    ├ UnreadableImage 422 ── LimitExceeded · RenderTimeout · RenderCrashed
-    ├ IdempotencyConflict 422 · FetchFailed 422 ── FetchTooSlow · AddressRefused 422
-    ├ RateLimited 429
-    ├ OriginalChanged 503 · OriginalUnsettled 503 · Busy 503 · CatalogUnavailable 503
-    ├ StorageFull 507
-    └ ConfigError (start-up only)
 """
 
 import difflib
@@ -33,8 +18,9 @@ class ImgserveError(Exception):
     code: str = "internal_error"
     """Clients compare it, so it never changes; that of a class here is its name, unless the class states another."""
 
-    def __init_subclass__(cls) -> None:
-        """Set the code of a class of this module."""
+    def __init_subclass__(cls, status: int | None = None) -> None:
+        """Set the status, where it differs from that of the base, and the code of a class of this module."""
+        cls.status = status or cls.status
         if cls.__module__ == __name__ and "code" not in vars(cls):
             cls.code = _CAPITAL.sub("_", cls.__name__).lower()
 
@@ -73,10 +59,8 @@ def every_error() -> list[type[ImgserveError]]:
     return sorted(ours, key=lambda kind: (kind.status, kind.code))
 
 
-class BadRequest(ImgserveError):
+class BadRequest(ImgserveError, status=400):
     """The request could not be understood."""
-
-    status = 400
 
 
 class BadTransform(BadRequest):
@@ -100,24 +84,19 @@ class BadImageId(BadRequest):
     """No image can have this id."""
 
 
-class Unauthorized(ImgserveError):
+class Unauthorized(ImgserveError, status=401):
     """This needs a valid API key, in the header `Authorization: Bearer` or `X-API-Key`."""
 
-    status = 401
 
-
-class Forbidden(ImgserveError):
+class Forbidden(ImgserveError, status=403):
     """This API key does not allow that."""
 
-    status = 403
     caller: str = ""
     """The caller with the key, for the security log; empty for none."""
 
 
 class DomainDenied(Forbidden):
     """Pages of this domain may not show pictures of this site."""
-
-    code = "domain_denied"
 
 
 class ReadOnlyOriginals(Forbidden):
@@ -132,10 +111,8 @@ class BadSignature(Forbidden):
     """The signature of this URL is missing or wrong."""
 
 
-class NotFound(ImgserveError):
+class NotFound(ImgserveError, status=404):
     """There is nothing at this address."""
-
-    status = 404
 
 
 class ImageNotFound(NotFound):
@@ -162,71 +139,50 @@ class AccountNotFound(NotFound):
     """There is no account with this name."""
 
 
-class MethodNotAllowed(ImgserveError):
+class MethodNotAllowed(ImgserveError, status=405):
     """This address does not support this method."""
 
-    status = 405
 
-
-class ImageExists(ImgserveError):
+class ImageExists(ImgserveError, status=409):
     """An image with this id exists already."""
 
-    status = 409
 
-
-class DuplicateImage(ImgserveError):
+class DuplicateImage(ImgserveError, status=409):
     """An image with the same bytes exists already."""
 
-    status = 409
 
-
-class AccountExists(ImgserveError):
+class AccountExists(ImgserveError, status=409):
     """An account with this name exists already."""
 
-    status = 409
 
-
-class PreconditionFailed(ImgserveError):
+class PreconditionFailed(ImgserveError, status=412):
     """The picture is not in the state that the request requires."""
 
-    status = 412
 
-
-class TooLarge(ImgserveError):
+class TooLarge(ImgserveError, status=413):
     """The original is larger than this server accepts."""
 
-    status = 413
     code = "original_too_large"
 
 
-class BodyTooLarge(ImgserveError):
+class BodyTooLarge(ImgserveError, status=413):
     """The body of the request is larger than this address accepts."""
 
-    status = 413
 
-
-class UnsupportedImage(ImgserveError):
+class UnsupportedImage(ImgserveError, status=415):
     """The original is not in an image format that this server reads."""
 
-    status = 415
 
-
-class UnsupportedContent(ImgserveError):
+class UnsupportedContent(ImgserveError, status=415):
     """The body of the request has a type that this address does not accept."""
 
-    status = 415
 
-
-class RangeNotSatisfiable(ImgserveError):
+class RangeNotSatisfiable(ImgserveError, status=416):
     """The requested range is outside the picture."""
 
-    status = 416
 
-
-class UnreadableImage(ImgserveError):
+class UnreadableImage(ImgserveError, status=422):
     """The original is damaged and cannot be decoded."""
-
-    status = 422
 
 
 class LimitExceeded(UnreadableImage):
@@ -241,39 +197,28 @@ class RenderCrashed(UnreadableImage):
     """Decoding the original crashed the rendering process."""
 
 
-class IdempotencyConflict(ImgserveError):
+class IdempotencyConflict(ImgserveError, status=422):
     """The same idempotency key came with another request, or with one that is still in progress."""
 
-    status = 422
 
-
-class FetchFailed(ImgserveError):
+class FetchFailed(ImgserveError, status=422):
     """The picture could not be fetched from its address."""
-
-    status = 422
 
 
 class FetchTooSlow(FetchFailed):
     """The server of the picture sends it too slowly."""
 
 
-class AddressRefused(ImgserveError):
+class AddressRefused(ImgserveError, status=422):
     """This server does not fetch from that address."""
 
-    status = 422
 
-
-class RateLimited(ImgserveError):
+class RateLimited(ImgserveError, status=429):
     """Too many requests of this kind; retry later."""
 
-    status = 429
-    code = "rate_limited"
 
-
-class Unavailable(ImgserveError):
+class Unavailable(ImgserveError, status=503):
     """The server cannot answer this right now; retry shortly."""
-
-    status = 503
 
 
 class OriginalChanged(Unavailable):
@@ -292,10 +237,8 @@ class CatalogUnavailable(Unavailable):
     """The catalog cannot be read or written right now; pictures are served without it."""
 
 
-class StorageFull(ImgserveError):
+class StorageFull(ImgserveError, status=507):
     """There is no space left for originals."""
-
-    status = 507
 
 
 class ConfigError(ImgserveError):

@@ -16,17 +16,15 @@ _STANDARD = frozenset({"type", "title", "status", "detail", "instance", "code"})
 """Members of every problem document, which the error itself has as attributes."""
 
 
-class ServerUnreachable(ImgserveError):
+class ServerUnreachable(ImgserveError, status=503):
     """The server cannot be reached."""
 
-    status = 503
     code = "server_unreachable"
 
 
-class AnswerNotUnderstood(ImgserveError):
+class AnswerNotUnderstood(ImgserveError, status=502):
     """The response is not one of imgserve, or of a version that this client does not know."""
 
-    status = 502
     code = "answer_not_understood"
 
 
