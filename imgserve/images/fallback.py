@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from anyio import to_thread
 
@@ -25,18 +26,17 @@ _ORIENTATIONS = (1, 6)
 _SLOW_FORMAT = "avif"
 
 
+@dataclass(frozen=True, slots=True)
 class FallbackRenditions:
     """Renders pictures, and returns the nearest cached one where that takes longer than a limit."""
 
-    def __init__(
-        self, renditions: Renditions, cache: TieredCache, *, after: float, limits: Limits, loaded: Callable[[], bool]
-    ) -> None:
-        """Wait `after` seconds for the requested picture; `loaded` returns whether pictures wait in the queue."""
-        self._renditions = renditions
-        self._cache = cache
-        self._after = after
-        self._limits = limits
-        self._loaded = loaded
+    renditions: Renditions
+    cache: TieredCache
+    after: float
+    """Seconds to wait for the requested picture."""
+    limits: Limits
+    loaded: Callable[[], bool]
+    """Whether pictures wait in the queue."""
 
     async def make(self, request: RenditionRequest, *, may_stand_in: bool) -> Served:
         """Return the requested picture, or a cached one while the requested one is still rendered and stored.
@@ -45,22 +45,22 @@ class FallbackRenditions:
             OriginalChanged: the original has another version now; resolve the URL again.
             ImgserveError: the picture cannot be rendered.
         """
-        work = self._renditions.make(request.original, request.transform, request.key, negotiated=request.negotiated)
+        work = self.renditions.make(request.original, request.transform, request.key, negotiated=request.negotiated)
         if not (may_stand_in and request.original.megapixels):
             return await work
         started, found, making = time.perf_counter(), None, asyncio.create_task(work)
         # Nobody reads the result once a fallback was returned or the client has left.
         making.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            if request.transform.format == _SLOW_FORMAT and len(request.formats) > 1 and self._loaded():
+            if request.transform.format == _SLOW_FORMAT and len(request.formats) > 1 and self.loaded():
                 found = await self._find(request, min_share=1.0)
             if found is None:
-                await asyncio.wait({making}, timeout=self._after)
+                await asyncio.wait({making}, timeout=self.after)
                 if not making.done() or _is_refused(making):
                     found = await self._find(request, min_share=_MIN_SHARE)
             if found is None or (making.done() and not _is_refused(making)):
                 return await making
-            self._renditions.finish(request.key)
+            self.renditions.finish(request.key)
         finally:
             making.cancel()
         key, served = found
@@ -69,9 +69,9 @@ class FallbackRenditions:
 
     async def _find(self, request: RenditionRequest, *, min_share: float) -> tuple[RenditionKey, Served] | None:
         """Return the best cached picture of at least a share of the requested width, or None."""
-        siblings = await self._cache.siblings(request.key)
+        siblings = await self.cache.siblings(request.key)
         sibling = await to_thread.run_sync(self._best, request, siblings, min_share)
-        served = None if sibling is None else await self._renditions.cached(sibling.key)
+        served = None if sibling is None else await self.renditions.cached(sibling.key)
         return None if sibling is None or served is None else (sibling.key, served)
 
     def _best(self, request: RenditionRequest, siblings: list[Sibling], min_share: float) -> Sibling | None:
@@ -92,7 +92,7 @@ class FallbackRenditions:
     ) -> bool:
         form = request.original.format
         try:
-            transform = parse_query(sibling.key.canonical, strict=True, max_side=self._limits.output_side).transform
+            transform = parse_query(sibling.key.canonical, strict=True, max_side=self.limits.output_side).transform
         except BadTransform:
             return False  # not a file name of ours
         if likeness(transform, form) != likeness(request.transform, form):
@@ -113,7 +113,7 @@ class FallbackRenditions:
                 uncapped = plan(size, transform, orientation=orientation, vector=vector)
             except BadTransform:
                 continue  # a rect outside this orientation
-            plans[orientation] = uncapped.capped(self._limits.output_side, self._limits.output_pixels)
+            plans[orientation] = uncapped.capped(self.limits.output_side, self.limits.output_pixels)
         return plans
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from imgserve.catalog import ImageSearch, Selection
@@ -13,28 +14,26 @@ from imgserve.images.resolve import Resolver
 from imgserve.records import Warmed
 
 
+@dataclass(frozen=True, slots=True)
 class Warmer:
     """Renders pictures ahead of requests. Cached pictures are skipped, so an interrupted run can start again."""
 
-    def __init__(
-        self, locator: Locator, resolver: Resolver, renditions: Renditions, search: ImageSearch, *, at_once: int
-    ) -> None:
-        self._locator = locator
-        self._resolver = resolver
-        self._renditions = renditions
-        self._search = search
-        self._at_once = at_once
+    locator: Locator
+    resolver: Resolver
+    renditions: Renditions
+    search: ImageSearch
+    at_once: int
 
     def queries(self, presets: Sequence[str], transforms: Sequence[str]) -> list[str]:
         """Return the queries to render for each image, once each; raise BadTransform with every mistake."""
         queries = list(dict.fromkeys([*(f"preset={name}" for name in presets), *transforms]))
         for query in queries:
-            self._resolver.parse(query)
+            self.resolver.parse(query)
         return queries
 
     async def total(self, selection: Selection, queries: Sequence[str]) -> int:
         """Return the number of queries times images, or raise CatalogUnavailable."""
-        return len(queries) * await count(selection, self._search)
+        return len(queries) * await count(selection, self.search)
 
     async def warm(
         self, selection: Selection, queries: Sequence[str], *, total: int = 0
@@ -46,7 +45,7 @@ class Warmer:
         done = failed = made = 0
         total = total or await self.total(selection, queries)
         images = map_ordered(
-            each(selection, self._search), lambda image_id: self._image(image_id, queries), at_once=self._at_once
+            each(selection, self.search), lambda image_id: self._image(image_id, queries), at_once=self.at_once
         )
         async with contextlib.aclosing(images):
             async for warmed in images:
@@ -69,14 +68,14 @@ class Warmer:
         return results
 
     async def _pictures(self, image_id: str, query: str) -> int:
-        found = await self._locator.find_exactly(image_id)
+        found = await self.locator.find_exactly(image_id)
         try:
             return sum(
                 [
-                    await self._renditions.warm(request.original, request.transform, request.key)
-                    for request in self._resolver.requests(found, query)
+                    await self.renditions.warm(request.original, request.transform, request.key)
+                    for request in self.resolver.requests(found, query)
                 ]
             )
         except OriginalChanged:
-            self._locator.forget(image_id)
+            self.locator.forget(image_id)
             raise

@@ -29,8 +29,9 @@ from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
+from imgserve.transform.parse import split
 from imgserve.web.middleware import KEY, RequestRecord
-from imgserve.web.original import PublicOriginals, requests_original
+from imgserve.web.original import PublicOriginals
 from imgserve.web.published import PublishedPictures
 from imgserve.web.respond import (
     Delivery,
@@ -77,6 +78,7 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
 
 
 T = TypeVar("T")
+_FORMAT_NAMES, _ORIGINAL = ("format", "fm"), b"original"
 _METHODS = ("GET", "HEAD", "OPTIONS")
 _MAX_RESPONSES = 8192
 _MAX_ATTEMPTS = 3
@@ -166,7 +168,7 @@ class ImageEndpoint:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         call = await self._admit(scope, fields, cors, record)
         try:
-            if requests_original(call.grant.query):
+            if _requests_original(call.grant.query):
                 record.outcome = "original"
                 original = await self._originals.response(scope, call.grant, call.delivery)
                 await original(scope, receive, send)
@@ -311,6 +313,11 @@ class ImageEndpoint:
     def _timing(self, served: Served) -> RawHeaders:
         """Return the headers that report where the picture came from, if they are enabled."""
         return timing_headers(served) if self._timing_headers else []
+
+
+def _requests_original(query: bytes) -> bool:
+    """Return whether a query names the original as its format."""
+    return _ORIGINAL in query and any(one.name in _FORMAT_NAMES and one.value == _ORIGINAL for one in split(query))
 
 
 async def _unless_disconnected(receive: Receive, work: Awaitable[T]) -> T | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from email.utils import formatdate
 
 from starlette.responses import Response, StreamingResponse
@@ -24,9 +25,6 @@ from imgserve.images.resolve import ANYTHING
 from imgserve.model import Original
 from imgserve.transform.parse import is_signature, split
 from imgserve.web.respond import SAFETY, Delivery, UrlOptions, date_of, tag_headers
-
-_NAMES = ("format", "fm")
-_ORIGINAL = b"original"
 
 
 class Streamed(StreamingResponse):
@@ -81,21 +79,14 @@ async def original_response(
     return Streamed(await read(first, last), original.format.media_type, described, status)
 
 
-def requests_original(query: bytes) -> bool:
-    """Return whether a query names the original as its format."""
-    return _ORIGINAL in query and any(one.name in _NAMES and one.value == _ORIGINAL for one in split(query))
-
-
+@dataclass(frozen=True, slots=True)
 class PublicOriginals:
     """Serves originals at the URLs of pictures with the only parameter `format=original`, if that is allowed."""
 
-    def __init__(
-        self, locator: Locator, options: UrlOptions, *, allowed: bool, is_settled: Callable[[Original], bool]
-    ) -> None:
-        self._locator = locator
-        self._options = options
-        self._allowed = allowed
-        self._is_settled = is_settled
+    locator: Locator
+    options: UrlOptions
+    allowed: bool
+    is_settled: Callable[[Original], bool]
 
     async def response(self, scope: Scope, grant: Grant, delivery: Delivery) -> Response:
         """Return the response to a permitted request.
@@ -105,7 +96,7 @@ class PublicOriginals:
             BadTransform: the URL names more than the original.
             ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable: as for a picture.
         """
-        if not self._allowed or (grant.settings is not None and grant.settings.variety != ANYTHING):
+        if not self.allowed or (grant.settings is not None and grant.settings.variety != ANYTHING):
             raise OriginalsNotServed
         try:
             return await self._response(scope, grant, delivery)
@@ -113,14 +104,14 @@ class PublicOriginals:
             return await self._response(scope, grant, delivery)
 
     async def _response(self, scope: Scope, grant: Grant, delivery: Delivery) -> Response:
-        found = await self._locator.find(grant.image_id)
+        found = await self.locator.find(grant.image_id)
         pairs = [one for one in split(grant.query) if not (is_signature(one) or one.name == "expires")]
         if len(pairs) > 1 or found.preset or found.format:
             raise BadTransform(["format: expected original alone, without other parameters, a preset or an extension"])
-        original, names = found.original, self._options.tag_headers
+        original, names = found.original, self.options.tag_headers
         tags = tag_headers(names, tags_of(original.image_id, None)) if names else []
         name = file_name_for(original.image_id, original.format.extensions[0])
-        policy = delivery.policy if self._is_settled(original) else CachePolicy(0, scope=delivery.policy.scope)
+        policy = delivery.policy if self.is_settled(original) else CachePolicy(0, scope=delivery.policy.scope)
         embedding = "same-site" if delivery.same_site else "cross-origin"
         headers = {
             "content-disposition": content_disposition("inline", name),
@@ -131,6 +122,6 @@ class PublicOriginals:
         }
 
         async def read(first: int, last: int) -> AsyncGenerator[bytes]:
-            return await read_original(original, self._locator.forget, first, last)
+            return await read_original(original, self.locator.forget, first, last)
 
         return await original_response(scope, original, read, headers)
