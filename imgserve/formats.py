@@ -154,8 +154,6 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 # The prolog of an XML document (XML 1.0, 2.8), then the root, which a DOCTYPE that is longer than the head names.
 _PROLOG = re.compile(r"(?:\s++|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*+(?:\[.*?\]\s*+)?>)*+", re.DOTALL)
 _ROOT = re.compile(r"<(?:[\w.-]+:)?svg[\s/>]|<!DOCTYPE\s+svg\b")
-
-
 _UNICODE = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe": "utf-16",

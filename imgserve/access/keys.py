@@ -22,8 +22,6 @@ _NOTE_SECONDS = 60.0
 """Between two notes of when keys were used."""
 _LEAST_PAUSE = 0.1
 """Between two looks at the catalog for unknown keys, so that guessing costs little."""
-
-
 PERSON = "account:"
 """The names of people begin with it."""
 

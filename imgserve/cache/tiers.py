@@ -109,8 +109,6 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
 TierName = Literal["memory", "disk"]
 _DISK_THREADS = 8
 """More would wait for the same disk, and take threads from other work."""
-
-
 _MAINTAIN_EVERY = 1.0
 """Seconds."""
 

@@ -49,8 +49,6 @@ Domains = Annotated[
 _Parameters = Annotated[Words, AfterValidator(each(_NAMES.__contains__, "names of picture parameters, such as width"))]
 _Formats = Annotated[Words, AfterValidator(each(FORMATS.__contains__, f"formats among {', '.join(FORMATS)}"))]
 _Hosts = Annotated[HostPatterns, AfterValidator(_without_wildcards)]
-
-
 S = TypeVar("S", bound=Section)
 
 

@@ -240,8 +240,6 @@ _RESERVED = {"admin", "api", "docs", "healthz", "metrics", "openapi.json", "read
 _YEAR = 365 * 86400
 _Timeout = Annotated[Duration, Field(gt=0, le=30)]
 """At most 30 s, or a few hundred idle clients could occupy every connection."""
-
-
 _MOST_WORKERS = 256
 
 

@@ -28,8 +28,6 @@ _FOCUS_TIMEOUT, _FOCUS_PAUSE = 0.25, 1.0
 """Seconds to wait for the catalog, and to read nothing after a failure."""
 ReadFocalPoint = Callable[[str], Awaitable[FocalPoint | None]]
 """Returns the stored focal point of an image; may raise CatalogUnavailable."""
-
-
 ReadRedirects = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
 """Returns the ids to which some ids are redirected; may raise CatalogUnavailable."""
 

@@ -21,8 +21,6 @@ _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable and no
 _MAX_CACHED = 8192
 _MAX_CACHED_URL = 1024
 """A longer URL is not cached, which bounds the memory of the cache."""
-
-
 _FREE = frozenset({"download"})
 """Attributes that change no pixel."""
 

@@ -32,8 +32,6 @@ LOADERS = (
     "VipsForeignLoadTiff",
     "VipsForeignLoadSvg",
 )
-
-
 FONTS = Path(__file__).with_name("fonts")
 """DejaVu Sans: Latin, Greek, Cyrillic, Arabic, Hebrew and many more, but not Chinese, Japanese and Korean."""
 
@@ -191,8 +189,6 @@ _SVG_DPI = 96
 _SVG_SCALE = 72 / 96
 """CSS has 96 pixels in an inch, and librsvg would scale the drawing for the display."""
 _COLOR_BANDS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3, "lab": 3, "labs": 3, "cmyk": 4}
-
-
 _SEQUENCE_BRANDS = {b"avis", b"hevc", b"hevx", b"msf1"}
 
 

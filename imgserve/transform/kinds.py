@@ -211,8 +211,6 @@ RECT: Kind[Rect] = Kind(
     _rect,
     lambda value: ",".join(write_length(part) for part in value),
 )
-
-
 # CSS Color Module Level 4, 6.1.
 _CSS = """
     aliceblue=f0f8ff antiquewhite=faebd7 aqua=00ffff aquamarine=7fffd4 azure=f0ffff beige=f5f5dc bisque=ffe4c4

@@ -190,8 +190,6 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
 }
 """Every parameter by its group, in the order of the documentation."""
 PARAMETERS = tuple(row for group in GROUPS.values() for row in group)
-
-
 BY_NAME: dict[str, tuple[Parameter, ...]] = {}
 """The parameters of each name; more than one if the value decides."""
 for _row in PARAMETERS:
