@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from imgserve.pipeline.mezzanine import Mezzanine, read_mezzanine, write_mezzanine
-from imgserve.rendering.files import open_files
-from imgserve.rendering.wire import Failed, Rendered, RenderJob
+from imgserve.rendering.wire import Failed, Rendered, RenderJob, open_files
 from imgserve.rendering.worker import answers_to
 
 

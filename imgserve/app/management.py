@@ -39,12 +39,11 @@ from imgserve.library.watcher import Watcher
 from imgserve.web.api.access import Audit, Keys
 from imgserve.web.api.accounts import Accounts
 from imgserve.web.api.addresses import Addresses
-from imgserve.web.api.audit import Auditor
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
 from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.move import Moves
-from imgserve.web.api.router import Api
+from imgserve.web.api.router import Api, Auditor
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
 from imgserve.web.api.usage import KEPT as USAGE_KEPT

@@ -1,14 +1,12 @@
 """Records about images, in SQLite or PostgreSQL; all SQL of the project."""
 
-from imgserve.catalog.access import ApiKey, ApiKeys, Secrets
-from imgserve.catalog.accounts import Account, Accounts
+from imgserve.catalog.access import Account, Accounts, ApiKey, ApiKeys, Secrets
 from imgserve.catalog.audit import AuditLog, AuditPage
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
-from imgserve.catalog.images import Images, Merge, Merged, Selection
+from imgserve.catalog.images import Images, Merge, Merged, Redirects, Selection
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
-from imgserve.catalog.redirects import Redirects
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id

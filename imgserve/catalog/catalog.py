@@ -1,12 +1,10 @@
 """The entry point: all parts of the catalog over one database."""
 
-from imgserve.catalog.access import ApiKeys, Secrets
-from imgserve.catalog.accounts import Accounts
+from imgserve.catalog.access import Accounts, ApiKeys, Secrets
 from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
-from imgserve.catalog.images import Images
-from imgserve.catalog.redirects import Redirects
+from imgserve.catalog.images import Images, Redirects
 from imgserve.catalog.reports import Notices, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.usage import Usage

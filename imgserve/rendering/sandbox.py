@@ -1,7 +1,7 @@
 """The sandbox of a rendering process: Landlock confines its files, seccomp its system calls.
 
 An original can exploit a decoder. What runs then can read the code of imgserve and of its libraries, and fonts, which
-every installation has. It reads and writes the files of its job by descriptors that the server opened (`files.py`), so
+every installation has. It reads and writes the files of its job by descriptors that the server opened (`JobFiles`), so
 it needs no path of an original. It opens no other file, starts no process, and has no network.
 
 Both are entered by system calls of our own. The packages for Landlock are young, look for libc by starting `ldconfig`

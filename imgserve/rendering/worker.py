@@ -22,7 +22,6 @@ from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, Order, draft, render_chain, render_opened
 from imgserve.rendering import sandbox
-from imgserve.rendering.files import JobFiles
 from imgserve.rendering.logs import log_lines
 from imgserve.rendering.wire import (
     Answer,
@@ -30,6 +29,7 @@ from imgserve.rendering.wire import (
     Inspected,
     InspectJob,
     Job,
+    JobFiles,
     ProcessLimits,
     Ready,
     Rendered,

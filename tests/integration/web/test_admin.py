@@ -29,8 +29,7 @@ from imgserve.web.admin.pages import AdminPages
 from imgserve.web.admin.shell import AdminPage, Shell
 from imgserve.web.admin.signin import SignInPages
 from imgserve.web.api.accounts import Accounts
-from imgserve.web.api.audit import Auditor
-from imgserve.web.api.router import Api
+from imgserve.web.api.router import Api, Auditor
 from imgserve.web.middleware import FROM_PROXY, RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.pages import static_folder
 from imgserve.web.visitors import Visitors
