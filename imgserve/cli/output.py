@@ -20,6 +20,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 _NAMES = {"image_id": "id", "size": "bytes", "error": "problem"}
 """Fields with another name in the API."""
+_IDENTITY = ("image_id", "version", "url")
+"""Fields of an image that come first."""
 _HEX = {"perceptual_hash": "016x"}
 _ROUNDED = 999.5
 """What is written as 1000 without a fraction."""
@@ -126,7 +128,9 @@ def _document(value: Any, name: str = "") -> Any:  # noqa: PLR0911  one return f
     if isinstance(value, Exception):
         return {"detail": str(value)}
     if dataclasses.is_dataclass(value):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        names = [field.name for field in dataclasses.fields(value)]
+        names = list(dict.fromkeys([*_IDENTITY, *names])) if isinstance(value, Image) else names
+        fields = {name: getattr(value, name) for name in names}
         return {_NAMES.get(name, name): _document(item, name) for name, item in fields.items()}
     if isinstance(value, Point):
         return value._asdict()
