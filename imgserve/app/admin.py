@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,12 +16,16 @@ from imgserve.access.accounts import LEAST_CHARACTERS, AccountList, Passwords, S
 from imgserve.access.keys import Scope
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.sessions import Sessions
+from imgserve.access.sites import Sites
 from imgserve.app.pictures import Parts
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.config.effective import SettingsSection
 from imgserve.errors import CatalogUnavailable
+from imgserve.transform.kinds import COLOR, SIDE
+from imgserve.transform.parameters import GROUPS
+from imgserve.transform.parse import DEFAULT_PRESET
 from imgserve.web.admin.activity import Activity
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.admin.pages import AdminPages
@@ -50,12 +54,12 @@ class Admin:
         self, access: Access, api: Api, pictures: PictureUrls, config: Config, check: Callable[[], Sequence[Finding]]
     ) -> list[BaseRoute]:
         """Return the routes below /admin; `check` runs the checks of settings and machine."""
-        pages = AdminPages(_pages(config, check), self.shell, self.visitors, api, pictures)
+        pages = AdminPages(_pages(config, access.sites, check), self.shell, self.visitors, api, pictures)
         more = {"events": self.activity.respond}
         return [*self.signing_in.routes(access, self.readers), *pages.routes(access, self.readers, more)]
 
 
-def _pages(config: Config, check: Callable[[], Sequence[Finding]]) -> tuple[AdminPage, ...]:
+def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]]) -> tuple[AdminPage, ...]:
     """Return the pages in the order of the navigation."""
     started = time.monotonic()
 
@@ -71,6 +75,11 @@ def _pages(config: Config, check: Callable[[], Sequence[Finding]]) -> tuple[Admi
     async def whole() -> Config:
         return config
 
+    async def parameters() -> Mapping[str, object]:
+        presets = {name for site in sites for name in site.rules.free.presets}
+        table = {"groups": GROUPS, "color": COLOR, "side": SIDE, "presets": sorted(presets - {DEFAULT_PRESET})}
+        return {**table, "prefix": config.urls.prefix, "max_side": sites.default.rules.free.max_side}
+
     return (
         AdminPage(
             "",
@@ -78,6 +87,12 @@ def _pages(config: Config, check: Callable[[], Sequence[Finding]]) -> tuple[Admi
             Scope.READ,
             {"stats": "/api/stats", "cache": "/api/cache", "uptime": uptime},
             {"rejected": "/api/usage?what=rejected&by=client", "heavy": "/api/usage?what=bytes&by=image"},
+        ),
+        AdminPage(
+            "playground",
+            "Playground",
+            Scope.READ,
+            {"table": parameters, "first": "/api/images?limit=1&sort=created"},
         ),
         AdminPage("access", "Access", Scope.ADMIN, {"found": "/api/keys", "config": whole}),
         AdminPage("access/accounts", "Accounts", Scope.ADMIN, {"found": "/api/accounts"}),
