@@ -1,14 +1,18 @@
-# Built in a stage of its own, so that the build tools stay out of the image.
+# Wheels are built in a stage of its own, so that the build tools stay out of the image. The lock files name everything
+# that is downloaded, with its hashes.
 FROM python:3.12-slim AS build
 WORKDIR /build
-RUN python -m venv /opt/imgserve
-# The lock file names every dependency, the driver of PostgreSQL included; this layer changes only when it does.
-COPY requirements.lock ./
-RUN /opt/imgserve/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock
+COPY requirements-build.lock requirements.lock ./
+RUN python -m venv tools \
+ && tools/bin/pip install --no-cache-dir --no-deps --require-hashes --requirement requirements-build.lock \
+ && tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes --requirement requirements.lock \
+    --wheel-dir wheels
 COPY pyproject.toml README.md LICENSE ./
 COPY static static
 COPY imgserve imgserve
-RUN /opt/imgserve/bin/pip install --no-cache-dir --no-deps .
+RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
+ && python -m venv --without-pip /opt/imgserve \
+ && tools/bin/pip --python /opt/imgserve/bin/python install --no-cache-dir --no-deps --no-index wheels/*.whl
 
 FROM python:3.12-slim
 # Two arenas: glibc otherwise keeps one for each thread and never gives pixel memory back.
@@ -21,7 +25,8 @@ RUN groupadd --system --gid 10001 imgserve \
  && useradd --system --uid 10001 --gid imgserve --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin imgserve \
  && install -d -o imgserve -g imgserve /originals /cache /data
 COPY --from=build /opt/imgserve /opt/imgserve
-USER imgserve
+# By number: Kubernetes then knows that it is not root.
+USER 10001:10001
 WORKDIR /
 # /data has catalog and key where /originals is mounted read-only; else they are in /originals/.imgserve.
 VOLUME ["/originals", "/cache", "/data"]

@@ -16,8 +16,9 @@ PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder --benchmark-
 # The lock files name every dependency, so nothing else is resolved. uv takes a third of the time, but pip may know an
 # index that uv does not.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(1) || $(BIN)/python -m pip install --quiet --no-deps $(1)
-LOCK = $(BIN)/uv pip compile pyproject.toml --universal --extra postgres --extra redis --generate-hashes --no-emit-index-url \
-  --no-annotate --quiet --custom-compile-command "make lock"
+COMPILE = $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --quiet \
+  --custom-compile-command "make lock"
+LOCK = $(COMPILE) pyproject.toml --extra postgres --extra redis
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -54,6 +55,7 @@ docs: $(STAMP) ## write the tables of docs/, config.example.yaml and the paramet
 
 lock: $(STAMP) ## write the lock files from pyproject.toml; ARGS="--upgrade" for newer versions
 	$(LOCK) --output-file requirements.lock $(ARGS)
+	$(COMPILE) --group build --constraint requirements.lock --output-file requirements-build.lock $(ARGS)
 	$(LOCK) --group dev --constraint requirements.lock --output-file requirements-dev.lock $(ARGS)
 
 bench: $(STAMP) $(PHOTOS) ## time the parts, and the server beside floors and peers; PHOTOS=folder, ARGS="--quick"

@@ -18,6 +18,7 @@ NAMED = {
         *PROJECT["project"]["dependencies"],
         *(text for extra in ("postgres", "redis") for text in PROJECT["project"]["optional-dependencies"][extra]),
     ],
+    "requirements-build.lock": PROJECT["dependency-groups"]["build"],
     "requirements-dev.lock": [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]],
 }  # fmt: skip
 HINT = "run: make lock"
