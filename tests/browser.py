@@ -112,8 +112,13 @@ def staffed(originals: Path, *options: object, env: Mapping[str, str] | None = N
     """Serve a folder that is managed, with an account of each role, which is also its name."""
     with managed(originals, *options, env={"IMGSERVE_RATES__LOGINS": "1000/minute", **(env or {})}) as api:
         for role in ("viewer", "editor", "admin"):
-            account = {"name": role, "role": role, "password": PASSWORD}
-            assert api.ask("POST", "/api/accounts", json=account).status_code == httpx2.codes.CREATED
-        form, headers = {"name": "admin", "password": PASSWORD}, {"sec-fetch-site": "same-origin"}
-        until(lambda: api.ask("POST", "/admin/login", data=form, headers=headers).is_redirect)
+            create_account(api, role, role)
         yield api
+
+
+def create_account(api: Api, name: str, role: str) -> None:
+    """Create an account, and wait until the server lets it in."""
+    account = {"name": name, "role": role, "password": PASSWORD}
+    assert api.ask("POST", "/api/accounts", json=account).status_code == httpx2.codes.CREATED
+    form, headers = {"name": name, "password": PASSWORD}, {"sec-fetch-site": "same-origin"}
+    until(lambda: httpx2.post(f"{api.served.base_url}/admin/login", data=form, headers=headers).is_redirect)

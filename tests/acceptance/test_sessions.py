@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import PASSWORD, People, is_signed_in, send_login, sign_in, staffed
+from tests.browser import PASSWORD, People, create_account, is_signed_in, send_login, sign_in, staffed
 from tests.management import Api
 from tests.nginx import free_address, needs_nginx, nginx
 from tests.pictures import encoded, quarters
-from tests.servers import settled
+from tests.servers import settled, until
 
 OPENSSL = shutil.which("openssl")
 NEW = "staples and paper clips"
@@ -57,13 +57,6 @@ def behind_tls(base_url: str, tmp_path: Path) -> Iterator[str]:
         yield f"https://{address}"
 
 
-def person(api: Api, name: str) -> None:
-    """Create an account, which the server knows at once."""
-    account = {"name": name, "role": "viewer", "password": PASSWORD}
-    assert api.ask("POST", "/api/accounts", json=account).status_code == 201
-    time.sleep(1)
-
-
 def session_of(page: Page) -> str:
     """Return the cookie of the session, or nothing."""
     return next(
@@ -95,7 +88,7 @@ def test_scripts_cannot_read_the_session(base_url: str, people: People) -> None:
 
 @needs_nginx
 @pytest.mark.skipif(OPENSSL is None and "CI" not in os.environ, reason="openssl is not installed")
-def test_behind_tls_the_cookies_are_secure_and_cannot_be_planted(people: People, behind_tls: str) -> None:
+def test_behind_tls_the_cookies_are_secure_and_cannot_be_planted(behind_tls: str, people: People) -> None:
     page = people.open(ignore_https_errors=True)
     page.goto(f"{behind_tls}/admin/login")
     for attribute in ("Secure; Path=/admin", "Path=/"):
@@ -150,7 +143,7 @@ def test_the_back_button_shows_nothing_after_signing_out(base_url: str, people: 
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_sessions_end_in_other_browsers(api: Api, people: People, everywhere: bool) -> None:
     name, base_url = f"jane-{everywhere}".lower(), api.served.base_url
-    person(api, name)
+    create_account(api, name, "viewer")
     here, there = people.open(), people.open()
     for page in (here, there):
         sign_in(page, base_url, name)
@@ -161,8 +154,7 @@ def test_sessions_end_in_other_browsers(api: Api, people: People, everywhere: bo
         here.get_by_label("Present password").fill(PASSWORD)
         here.get_by_label("New password").fill(NEW)
         leave(here, "Change the password")
-    time.sleep(1)
-    assert not is_signed_in(there, base_url)
+    until(lambda: not is_signed_in(there, base_url))
     assert is_signed_in(here, base_url) is not everywhere
 
 
