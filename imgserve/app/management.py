@@ -36,7 +36,8 @@ from imgserve.library.invalidation import (
 from imgserve.library.record import ChangePublisher
 from imgserve.library.upload import UploadReceiver
 from imgserve.library.watcher import Watcher
-from imgserve.web.api.access import Audit, Keys
+from imgserve.web.api.access import KEPT as USAGE_KEPT
+from imgserve.web.api.access import Audit, Keys, UsageReport
 from imgserve.web.api.accounts import Accounts
 from imgserve.web.api.addresses import Addresses
 from imgserve.web.api.bulk import Bulk, Purges
@@ -46,8 +47,6 @@ from imgserve.web.api.move import Moves
 from imgserve.web.api.router import Api, Auditor
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
-from imgserve.web.api.usage import KEPT as USAGE_KEPT
-from imgserve.web.api.usage import UsageReport
 from imgserve.web.visitors import Visitors
 
 _logger = logging.getLogger(__name__)

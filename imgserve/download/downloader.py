@@ -11,8 +11,7 @@ import anyio
 import httpcore2
 import httpx2
 
-from imgserve.download.guard import GuardedBackend, Resolve, resolve
-from imgserve.download.networks import Networks, file_name, port_of, read_address
+from imgserve.download.networks import GuardedBackend, Networks, Resolve, file_name, port_of, read_address, resolve
 from imgserve.errors import FetchFailed, FetchTooSlow, TooLarge
 
 Write = Callable[[bytes], Awaitable[None]]

@@ -1,12 +1,15 @@
-"""Which URLs and IP addresses may be fetched."""
+"""Which URLs and IP addresses may be fetched, and connections that reach no other address."""
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from email.message import Message
 from urllib.parse import unquote
 
+import httpcore2
 import httpx2
+from anyio import getaddrinfo
 
 from imgserve.errors import AddressRefused
 
@@ -108,3 +111,60 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in _REFUSED_V4)
     return address in _PUBLIC_V6 and not any(address in network for network in _REFUSED_V6)
+
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns every address of a host; raises OSError if there is none."""
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host from the system, which also parses 127.1, 0x7f.1 and 2130706433."""
+    found = await getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+REFUSED = "The host is unknown, or this server does not download from it."
+"""The same message for an unknown name and for one inside our network, whose names are not public."""
+_CONNECT_SECONDS = 5.0
+"""For each address of a host."""
+
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Resolves a host once, checks all its addresses, and connects to one of exactly these.
+
+    A name that resolves differently the next time (DNS rebinding) gains nothing: there is no next time. TLS, which
+    httpcore puts on top, still asks for the host's name and checks its certificate.
+    """
+
+    def __init__(self, networks: Networks, resolve: Resolve) -> None:
+        self._networks = networks
+        self._resolve = resolve
+        self._connector = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  the signature of httpcore
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to the first address of a host that answers; raise AddressRefused for none, or one not allowed."""
+        error: Exception = AddressRefused(REFUSED)
+        for address in await self._addresses(host, port):
+            try:
+                return await self._connector.connect_tcp(
+                    address, port, timeout or _CONNECT_SECONDS, local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as failure:
+                error = failure
+        raise error
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            addresses = list(await self._resolve(host.strip("[]"), port))
+        except (OSError, UnicodeError) as error:
+            raise AddressRefused(REFUSED) from error
+        if not all(self._networks.admit(address) for address in addresses):
+            raise AddressRefused(REFUSED)
+        return addresses

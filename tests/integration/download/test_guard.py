@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from imgserve.download import Downloader, FetchRules
-from imgserve.download.guard import REFUSED
+from imgserve.download.networks import REFUSED
 from imgserve.errors import AddressRefused, ImgserveError
 from tests.pictures import encoded, quarters
 from tests.remote import Remote, ok, redirect, remote
