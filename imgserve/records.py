@@ -151,3 +151,20 @@ class FileProblem(Problem):
 
     version: str
     """`Original.file_version` of the file."""
+
+
+SLOW = "slow"
+"""The code of a rendition that was rendered, but took long."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderProblem:
+    """A rendition that failed, or took long to render."""
+
+    image_id: Annotated[str, Doc("The image id.", name="id")]
+    transform: Annotated[str, Doc("The canonical parameters; the steps of a chain are separated by ` | `.")]
+    code: Annotated[str, Doc("The code of the error; `slow` if it was rendered.")]
+    detail: Annotated[str, Doc("The cause; empty if it was rendered.")]
+    seconds: Annotated[float, Doc("The longest time that it took in its process.")]
+    times: Annotated[int, Doc("How often it happened.")]
+    last: Annotated[datetime, Doc("When it happened last.")]

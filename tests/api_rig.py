@@ -49,7 +49,7 @@ def api_of(rig: Rig) -> Api:
         Bulk(rig.ingest),
         Purges(rig.ingest, rig.cache, presets=["Card"]),
         Trash(rig.ingest, prefix=PREFIX),
-        Reports(catalog.search, catalog.problems, version="1.2.3"),
+        Reports(catalog.search, catalog.problems, catalog.renders, version="1.2.3"),
     ]
     return Api(parts, access=access_of(rig), keys=catalog.idempotency)
 

@@ -99,6 +99,13 @@ def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]])
         AdminPage("access/sites", "Sites", Scope.ADMIN, {"config": whole}),
         AdminPage("access/rejections", "Rejections", Scope.ADMIN, {"found": "/api/usage"}),
         AdminPage("access/audit", "Audit log", Scope.ADMIN, {"found": "/api/audit"}),
+        AdminPage(
+            "problems",
+            "Problems",
+            Scope.READ,
+            {"files": "/api/problems"},
+            {"failed": "/api/problems/renders?slow=false", "slow": "/api/problems/renders?slow=true"},
+        ),
         AdminPage("system", "System check", Scope.ADMIN, {"checks": checks}),
         AdminPage("settings", "Settings", Scope.ADMIN, {"sections": settings}),
     )

@@ -139,6 +139,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             group.start_soon(restart_on_failure, app.state.gauges.run)
             management.start(group)
             group.start_soon(restart_on_failure, access.ring.run)
+            group.start_soon(restart_on_failure, parts.watch.run)
             if parts.requests.abuse is not None:
                 group.start_soon(restart_on_failure, parts.requests.abuse.run)
             if admin is not None:

@@ -219,7 +219,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Keys(catalog.keys, access.sites, list(config.presets)),
         Audit(catalog.audit),
         Accounts(catalog.accounts),
-        Reports(catalog.search, catalog.problems, version=__version__),
+        Reports(catalog.search, catalog.problems, catalog.renders, version=__version__),
         UsageReport(catalog.usage),
     )
     auditor = Auditor(catalog.audit, catalog.images)

@@ -12,7 +12,7 @@ from imgserve.access.sites import Sites
 from imgserve.app.settings import process_limits, render_settings
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.cache.published import PublishedLinks
-from imgserve.catalog import Catalog
+from imgserve.catalog import Catalog, RenderWatch
 from imgserve.config import Config
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import Locator
@@ -22,6 +22,7 @@ from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
 from imgserve.originals.tree import OriginalsTree
 from imgserve.originals.writable import WritableOriginals
+from imgserve.rendering.logs import JobLog
 from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.workers import Admission, Workers
 from imgserve.web.access_log import AccessLog
@@ -66,6 +67,7 @@ class Parts:
     locator: Locator
     metrics: Metrics
     requests: RequestLog
+    watch: RenderWatch
 
     async def check(self) -> Mapping[str, str]:
         """Return the state of each part, for readiness."""
@@ -85,6 +87,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
     admission = Admission(
         processes(config), waiting=config.rendering.waiting, waiting_megapixels=config.rendering.waiting_megapixels
     )
+    watch = RenderWatch(catalog.renders)
     workers = Workers(
         processes(config),
         admission,
@@ -92,7 +95,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         process_limits=process_limits(config),
         metrics=metrics,
         recycle=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
-        slow=config.log.slow_render,
+        log=JobLog(config.log.slow_render, watch.note),
     )
     renditions = Renditions(
         cache,
@@ -134,6 +137,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
             AccessLog(config.log.access, config.log.access_style, metrics.access_log_dropped.inc),
             abuse=AbuseWatch(catalog.usage),
         ),
+        watch,
     )
 
 

@@ -6,6 +6,7 @@ from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Redirects, Selection
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
+from imgserve.catalog.renders import RenderProblems, RenderWatch
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
 from imgserve.catalog.search import ImageSearch
 from imgserve.catalog.tables import stored_id
@@ -14,8 +15,8 @@ from imgserve.catalog.usage import Counted, Usage
 __all__ = [
     "Account", "Accounts", "Answered", "ApiKey", "ApiKeys", "AuditLog", "AuditPage", "Catalog", "Counted", "Database",
     "Duplicates", "Filter", "IdempotencyKeys", "ImageQuery", "ImageSearch", "Images", "Merge", "Merged", "Notice",
-    "Notices", "Page", "ProblemPage", "Problems", "Redirects", "Secrets", "Selection", "Similar", "Sort", "Totals",
-    "Usage", "stored_id",
+    "Notices", "Page", "ProblemPage", "Problems", "Redirects", "RenderProblems", "RenderWatch", "Secrets", "Selection",
+    "Similar", "Sort", "Totals", "Usage", "stored_id",
 ]  # fmt: skip
 
 
@@ -27,6 +28,7 @@ class Catalog:
         self.images = Images(database)
         self.search = ImageSearch(database)
         self.problems = Problems(database)
+        self.renders = RenderProblems(database)
         self.notices = Notices(database)
         self.redirects = Redirects(database)
         self.idempotency = IdempotencyKeys(database)

@@ -14,13 +14,24 @@ from imgserve.client.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.files import File, Progress
 from imgserve.client.records import ApiKey, Image, Made, Picture, Point, Sent, Similar, Uploaded
 from imgserve.client.transport import Retries
-from imgserve.records import AuditEntry, Deleted, Problem, Purged, Stats, TagCount, TrashItem, UsageCount, Warmed
+from imgserve.records import (
+    AuditEntry,
+    Deleted,
+    Problem,
+    Purged,
+    RenderProblem,
+    Stats,
+    TagCount,
+    TrashItem,
+    UsageCount,
+    Warmed,
+)
 
 __all__ = [
     "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File",
     "Filters", "FocalPoint", "Image", "Imgserve", "Listing", "Made", "Picture", "Point", "Problem", "Progress",
-    "Purged", "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount", "TrashItem", "Upload",
-    "Uploaded", "UsageCount", "Warmed",
+    "Purged", "RenderProblem", "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount",
+    "TrashItem", "Upload", "Uploaded", "UsageCount", "Warmed",
 ]  # fmt: skip
 
 T = TypeVar("T")

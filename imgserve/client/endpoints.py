@@ -35,6 +35,7 @@ from imgserve.records import (
     Deleted,
     Problem,
     Purged,
+    RenderProblem,
     Stats,
     StoredRendition,
     TagCount,
@@ -268,6 +269,12 @@ class Endpoints(PictureEndpoints[S]):
     async def stats(self) -> Stats:
         """Return totals of the server."""
         return await self._json("GET", "/api/stats", reader(Stats))
+
+    @endpoint
+    async def render_problems(self, *, slow: bool = False, limit: int = 50) -> list[RenderProblem]:
+        """Return the renditions that failed lately, or those that were slow, the latest first."""
+        pairs = query({"slow": slow, "limit": limit})
+        return await self._json("GET", "/api/problems/renders", list_reader("renditions", RenderProblem), query=pairs)
 
     @endpoint
     async def usage(

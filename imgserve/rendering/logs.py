@@ -5,10 +5,13 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from imgserve.errors import ImgserveError, OriginalChanged, RenderCrashed, RenderTimeout
+from imgserve.records import SLOW, RenderProblem
 from imgserve.rendering.wire import InspectJob, RenderJob
 from imgserve.transform import canonical
 
@@ -19,15 +22,18 @@ _CLIENT_ERROR = 400
 
 @dataclass(frozen=True, slots=True)
 class JobLog:
-    """Logs slow and failed jobs with all that is needed to repeat them."""
+    """Logs and reports slow and failed jobs with all that is needed to repeat them."""
 
     slow: float = 0.0
     """Seconds from which a job counts as slow; 0 for never."""
+    report: Callable[[RenderProblem], None] | None = None
+    """Receives what concerns a rendition."""
 
     def finished(self, job: RenderJob | InspectJob, pid: int, seconds: float) -> None:
         """Log a job if it was slow."""
         if self.slow and seconds >= self.slow:
             _logger.warning("slow %s", _kind(job), extra=_details(job, pid, seconds))
+            self._report(job, seconds, SLOW)
 
     def failed(self, job: RenderJob | InspectJob, pid: int, seconds: float, error: ImgserveError) -> None:
         """Log a job that failed; at level debug if the URL is wrong, or the caller reports the file."""
@@ -36,6 +42,12 @@ class JobLog:
         level = logging.WARNING if lost or not usual else logging.DEBUG
         reason = {"reason": error.code, "detail": error.detail}
         _logger.log(level, "failed %s", _kind(job), extra=_details(job, pid, seconds) | reason)
+        if lost or not usual:
+            self._report(job, seconds, error.code, error.detail)
+
+    def _report(self, job: RenderJob | InspectJob, seconds: float, code: str, detail: str = "") -> None:
+        if self.report is not None and isinstance(job, RenderJob) and job.transform is not None:
+            self.report(RenderProblem(job.image_id, _text(job), code, detail, seconds, 1, datetime.now(UTC)))
 
 
 def _kind(job: RenderJob | InspectJob) -> str:
@@ -47,9 +59,13 @@ def _kind(job: RenderJob | InspectJob) -> str:
 def _details(job: RenderJob | InspectJob, pid: int, seconds: float) -> dict[str, object]:
     details: dict[str, object] = {"original": job.path, "seconds": round(seconds, 3), "pid": pid}
     if isinstance(job, RenderJob) and job.transform is not None:
-        steps = (job.transform, *job.then)
-        details |= {"image_id": job.image_id, "transform": " | ".join(canonical(step) for step in steps)}
+        details |= {"image_id": job.image_id, "transform": _text(job)}
     return details
+
+
+def _text(job: RenderJob) -> str:
+    """Return the canonical text of all steps."""
+    return " | ".join(canonical(step) for step in (job.transform, *job.then) if step is not None)
 
 
 class LineFormatter(logging.Formatter):

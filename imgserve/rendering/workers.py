@@ -212,11 +212,11 @@ class Workers:
         process_limits: ProcessLimits,
         metrics: Metrics,
         recycle: RecyclePolicy | None = None,
-        slow: float = 0.0,
+        log: JobLog | None = None,
     ) -> None:
-        """Create the processes' queue; jobs of at least `slow` seconds are logged."""
+        """Create the processes' queue."""
         self._admission = admission
-        self._log = JobLog(slow)
+        self._log = log or JobLog()
         self._time_limit = time_limit
         self._metrics = metrics
         self._pool = ProcessPool(processes, process_limits, metrics, recycle or RecyclePolicy())

@@ -7,14 +7,14 @@ from typing import Self
 from pydantic import Field
 
 from imgserve.access.keys import Scope
-from imgserve.catalog import ImageSearch, Problems, Totals
+from imgserve.catalog import ImageSearch, Problems, RenderProblems, Totals
 from imgserve.errors import BadCursor, ImageExists, ReadOnlyOriginals, StorageFull, TrashItemNotFound, UnreadableImage
 from imgserve.library.ingest import IngestService
-from imgserve.records import Problem, Stats, TagCount, TrashItem
+from imgserve.records import Problem, RenderProblem, Stats, TagCount, TrashItem
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import Next, ResponseModel
-from imgserve.web.api.requests import Filters, ImageId, Paging, confined_prefix
+from imgserve.web.api.requests import Filters, ImageId, Limit, Paging, RequestModel, confined_prefix
 
 _TAGS = 1000
 
@@ -86,6 +86,33 @@ class ProblemsOut(ResponseModel):
     next: Next = Field(validation_alias="cursor")
 
 
+class RenderProblemOne(ResponseModel, record=RenderProblem):
+    """A rendition that failed or was slow."""
+
+
+class RenderProblemsOut(ResponseModel):
+    """Renditions that failed, or that were slow."""
+
+    renditions: list[RenderProblemOne]
+    """The latest first."""
+
+
+class ClearedOut(ResponseModel):
+    """A cleared list."""
+
+    cleared: int
+    """The number of entries that it had."""
+
+
+class RenderProblemsQuery(RequestModel):
+    """Which renditions to list."""
+
+    slow: bool = False
+    """Those that took at least `log.slow_render` seconds, instead of those that failed."""
+    limit: Limit = 50
+    """Maximum renditions."""
+
+
 class StatsOut(ResponseModel, record=Stats):
     """Statistics of the server."""
 
@@ -139,6 +166,7 @@ class Reports:
 
     search: ImageSearch
     files: Problems
+    renders: RenderProblems
     version: str
 
     @endpoint("GET", "/api/tags", Scope.READ, "List the tags in use")
@@ -163,6 +191,19 @@ class Reports:
         """Return the files among the originals that cannot be served, until they are repaired or removed."""
         page = await self.files.page(query.prefix, limit=query.limit, cursor=query.cursor)
         return ProblemsOut.model_validate(page)
+
+    @endpoint("GET", "/api/problems/renders", Scope.ADMIN, "List renditions that failed or were slow", tag="server")
+    async def render_problems(self, query: RenderProblemsQuery) -> RenderProblemsOut:
+        """Return the renditions that failed or were slow lately, on all nodes; they are a few seconds old."""
+        found = await self.renders.list(slow=query.slow, limit=query.limit)
+        return RenderProblemsOut.model_validate({"renditions": found})
+
+    @endpoint(
+        "DELETE", "/api/problems/renders", Scope.ADMIN, "Clear the list of failed and slow renditions", tag="server"
+    )
+    async def clear_render_problems(self) -> ClearedOut:
+        """Clear both lists."""
+        return ClearedOut(cleared=await self.renders.clear())
 
     @endpoint("GET", "/api/stats", Scope.READ, "Get statistics of the server", tag="server")
     async def stats(self) -> StatsOut:

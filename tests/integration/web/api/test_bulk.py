@@ -1,6 +1,7 @@
 """Many images at once, purges, trash, problems and figures, as callers of the API meet them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -8,7 +9,9 @@ import pytest
 
 from imgserve.cache import RenditionKey
 from imgserve.model import Rendition
+from imgserve.records import RenderProblem
 from tests.api_rig import Caller
+from tests.catalogs import START
 
 pytestmark = pytest.mark.anyio
 NO_FILTER = 'query: expected at least one filter; "prefix": "" selects all images'
@@ -211,3 +214,23 @@ async def test_the_renditions_of_an_image_are_listed_and_purged_one_by_one(api: 
     for name in ("..", "../../ledger.sqlite", "x", stored[1]["name"] + "/x"):
         assert (await api.delete(f"/api/renditions/a/1?name={quote(name, safe='')}")).status_code == 400
     assert (await api.get("/api/renditions/none")).json() == {"renditions": []}
+
+
+async def test_renditions_that_failed_or_were_slow_are_listed_and_cleared(api: Caller) -> None:
+    failed = RenderProblem("a.jpg", "width=100", "render_timeout", "It took too long.", 60.0, 2, START)
+    await api.rig.catalog.renders.add([failed, replace(failed, code="slow", detail="", seconds=6.0)])
+    listed = (await api.get("/api/problems/renders")).json()["renditions"]
+    assert listed == [
+        {
+            "id": "a.jpg",
+            "transform": "width=100",
+            "code": "render_timeout",
+            "detail": "It took too long.",
+            "seconds": 60.0,
+            "times": 2,
+            "last": "2026-01-01T00:00:00Z",
+        }
+    ]
+    slow = (await api.get("/api/problems/renders?slow=true")).json()["renditions"]
+    assert [one["seconds"] for one in slow] == [6.0]
+    assert (await api.delete("/api/problems/renders")).json() == {"cleared": 2}
