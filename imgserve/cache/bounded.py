@@ -12,7 +12,7 @@ from pathlib import Path
 
 from imgserve.cache.files import Found, RenditionFiles
 from imgserve.cache.key import RenditionKey, image_folder
-from imgserve.cache.ledger import Entry, Ledger, Rows, Totals
+from imgserve.cache.ledger import Entry, Ledger, Order, Rows, Totals
 from imgserve.cache.locks import LeaderLock
 from imgserve.cache.stats import Faults, Tally, TierStats
 
@@ -228,6 +228,28 @@ class BoundedFolder(ABC):
             yield 0
             known = self._ledger.next_folder(known)
 
+    def sorted_by(self, order: Order, most: int, image_ids: Sequence[str] = ()) -> list[Entry]:
+        """Return the first entries in an order, of some images or all."""
+        return self._ledger.sorted_by(order, most, [image_folder(one, self._files.top) for one in image_ids])
+
+    def verify(self, *, repair: bool) -> Iterator[tuple[Entry, bool]]:
+        """Yield each entry, and whether its file is what was written; with `repair`, those that are not are removed.
+
+        Safe next to servers: a file that was replaced or evicted meanwhile is looked at again in a transaction.
+        """
+        folder = self._ledger.next_folder("")
+        while folder is not None:
+            for entry in self._ledger.sorted_by("original", folders=[folder]):
+                sound = self.is_sound(entry) or self.is_sound(self._ledger.find(entry.path))
+                if not sound and repair:
+                    self.settle(entry.path)
+                yield entry, sound
+            folder = self._ledger.next_folder(folder)
+
+    @abstractmethod
+    def is_sound(self, entry: Entry | None) -> bool:
+        """Return whether a file is what its row says, or has no row any more."""
+
     def maintain(self) -> None:
         """Do what is due, for a fraction of a second: meant to be called every second, in every process."""
         if self.off:
@@ -351,7 +373,7 @@ class BoundedFolder(ABC):
         for folder in folders:
             found = self._files.list_folder(folder)
             # Rows after files: a put in between shows as a row without a file, which is settled in a transaction.
-            rows = {entry.path: entry.size for entry in self._ledger.in_folder(folder)}
+            rows = {entry.path: entry.size for entry in self._ledger.sorted_by("original", folders=[folder])}
             for file in found:
                 size = rows.pop(file.path, None)
                 if size is None:

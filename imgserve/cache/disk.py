@@ -104,7 +104,7 @@ class DiskTier(BoundedFolder):
         if not self.off:
             with self._faults.guard("reading"):
                 self.flush()
-                for entry in self._ledger.in_folder(image_folder(image_id)):
+                for entry in self._ledger.sorted_by("original", folders=[image_folder(image_id)]):
                     file, name = self._files.find(entry.path), entry.path.rpartition("/")[2]
                     if file is not None:
                         facts = (entry.media_type, entry.size, entry.width, entry.height)
@@ -146,6 +146,15 @@ class DiskTier(BoundedFolder):
                     return entry, data
             self._remove(rows, path)
             return None
+
+    def is_sound(self, entry: Entry | None) -> bool:
+        """Return whether length and checksum are right; a file that has not been read yet has to be complete."""
+        if entry is None:
+            return True
+        data = self._files.read(entry.path)
+        if data is None or entry.crc32 is not None:
+            return data is not None and _matches(entry, data)
+        return whole_format(entry.path, data) is not None
 
     def adopt_found(self, found: Sequence[Found]) -> None:
         """Write rows for files by their first bytes; `settle` verifies a file completely when it is first read."""
@@ -299,6 +308,10 @@ class MezzanineTier(BoundedFolder):
                 return True
             self._remove(rows, path)
         return False
+
+    def is_sound(self, entry: Entry | None) -> bool:
+        """Return whether the length is right; pixels have no checksum."""
+        return entry is None or self._files.size(entry.path) == entry.size
 
     def adopt_found(self, found: Sequence[Found]) -> None:
         """Remove files that have no row; those with strange names only when they are old."""

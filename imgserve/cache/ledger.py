@@ -1,16 +1,17 @@
 """The ledger of a tier on disk, in SQLite: one row per file with its size and last use."""
 
 import fcntl
+import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from imgserve.cache.files import UNKNOWN, Unknown
 
@@ -42,11 +43,11 @@ _FIND = f"SELECT {_COLUMNS} FROM renditions WHERE path = ?"  # noqa: S608  our c
 _INSERT = f"INSERT INTO renditions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  our constant
 _SUMS = "SELECT entries, size FROM totals"
 _NO_NOTES = "[]"
+Order = Literal["size", "age", "original"]
+_ORDERS = {"size": "size DESC, path", "age": "used, path", "original": "path"}
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY}
-_BROKEN_AT_OPENING = _BROKEN | {sqlite3.SQLITE_ERROR}
-"""SQLITE_ERROR at opening means that a table has another form."""
-_BUSY_SECONDS = 1.0
-"""Longest wait for other processes."""
+_BROKEN_AT_OPENING = _BROKEN | {sqlite3.SQLITE_ERROR}  # the error means that a table has another form
+_BUSY_SECONDS = 1.0  # longest wait for other processes
 _RETRY_SECONDS = 1.0
 """Pause after a failure, so that requests do not queue up behind a locked or unreachable ledger."""
 
@@ -347,10 +348,11 @@ class Ledger:
         """Return the sums over all entries."""
         return Totals(*self._reader.rows(_SUMS)[0])
 
-    def in_folder(self, folder: str) -> list[Entry]:
-        """Return the entries of a folder."""
-        query = f"SELECT {_COLUMNS} FROM renditions WHERE path > ? AND path < ?"  # noqa: S608  our constant
-        return [_entry(row) for row in self._reader.rows(query, *_within(folder))]
+    def sorted_by(self, order: Order, most: int = -1, folders: Sequence[str] = ()) -> list[Entry]:
+        """Return the first entries of some folders, or all: the largest, the longest unused, or by path."""
+        within, bounds = " OR ".join(["path > ? AND path < ?"] * len(folders)) or "TRUE", map(_within, folders)
+        query = f"SELECT {_COLUMNS} FROM renditions WHERE {within} ORDER BY {_ORDERS[order]} LIMIT ?"  # noqa: S608  ours
+        return [_entry(row) for row in self._reader.rows(query, *itertools.chain(*bounds), most)]
 
     def between(self, first: str, last: str, most: int) -> list[tuple[str, int, int]]:
         """Return path, width and height of the files between two paths."""

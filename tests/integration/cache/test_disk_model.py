@@ -149,7 +149,7 @@ class DiskTierMachine(RuleBasedStateMachine):
     def ledger(self) -> dict[str, int]:
         rows, folder = dict[str, int](), self.tier._ledger.next_folder("")
         while folder is not None:
-            rows |= {entry.path: entry.size for entry in self.tier._ledger.in_folder(folder)}
+            rows |= {entry.path: entry.size for entry in self.tier._ledger.sorted_by("original", folders=[folder])}
             folder = self.tier._ledger.next_folder(folder)
         return rows
 
