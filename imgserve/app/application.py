@@ -77,7 +77,8 @@ def create_app(config: Config | None = None) -> Starlette:
         parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
     )
-    pages = Pages(static_folder(), parts.originals, config.urls.prefix, __version__)
+    admin_page = config.access.admin != "off"
+    pages = Pages(static_folder(), parts.originals, sites, config.urls.prefix, __version__, admin=admin_page)
     recording = Middleware(
         RequestMiddleware,
         requests=parts.requests,
@@ -105,7 +106,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.state.management = management
     app.state.access = access
     app.state.gauges = Gauges(parts.cache, parts.metrics, check, {"cache": config.cache.folder, "data": data})
-    app.state.admin = None if config.access.admin == "off" else admin
+    app.state.admin = admin if admin_page else None
     app.state.prepare = functools.partial(_prepare, config, data, access)
     app.state.hot_path = HotPath(
         table,

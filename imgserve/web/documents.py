@@ -6,8 +6,10 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from pathlib import Path
 from typing import Literal
 
+from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -48,9 +50,17 @@ def _compressed(content: bytes) -> bytes:
 
 
 def document(
-    request: Request, content: bytes, media_type: str, *, cache: str = "no-cache", modified_ns: int | None = None
+    request: Request,
+    content: bytes,
+    media_type: str,
+    *,
+    cache: str = "no-cache",
+    modified_ns: int | None = None,
+    scripts: bool = False,
 ) -> Response:
     """Return a response with a document, or a 304 if the client has it; `modified_ns` is the time of its file.
+
+    `scripts` allows the document to load scripts of this server.
 
     Text is compressed for clients that accept gzip. It must contain no secret: its compressed length would tell about
     the secret to somebody who can add text to the document.
@@ -58,6 +68,8 @@ def document(
     Raises PreconditionFailed if the client expects another document.
     """
     headers = {"cache-control": cache, **_SAFETY}
+    if scripts:
+        headers["content-security-policy"] += "; script-src 'self'"
     if media_type.startswith(_COMPRESSIBLE) and len(content) >= _WORTHWHILE:
         headers["vary"] = "Accept-Encoding"
         if _GZIP.search(request.headers.get("accept-encoding", "")):
@@ -79,6 +91,19 @@ def document(
 def address(request: Request) -> str:
     """Return the address of this server as the client wrote it, without a slash at the end."""
     return str(request.base_url).rstrip("/")
+
+
+def page_templates(static: Path) -> Environment:
+    """Return the templates of pages; all that they insert is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(static),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"inline": inline, "breakable": breakable}
+    return environment
 
 
 def breakable(text: str) -> Markup:

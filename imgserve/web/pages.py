@@ -1,10 +1,9 @@
 """The welcome page, the error reference and static files, and the table of routes."""
 
-import html
 import itertools
 import mimetypes
 import stat
-import string
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 
 from imgserve.access.access import Access
+from imgserve.access.sites import Sites
 from imgserve.errors import ConfigError, NotFound, every_error
 from imgserve.http.headers import quoted_id
 from imgserve.originals.folder import Originals
-from imgserve.web.documents import HTML, Readers, address, breakable, document, inline, restricted
+from imgserve.web.documents import HTML, Readers, address, document, page_templates, restricted
 from imgserve.web.operations import Operations, is_local
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -33,44 +33,39 @@ def static_folder(package: Path = _PACKAGE) -> Path:
     raise ConfigError([f"the static files of imgserve are missing: expected {inside} or {beside}; install it again"])
 
 
-_MOST_EXAMPLES = 6
+_EXAMPLES, _SEARCHED = 3, 200
+"""Pictures on the welcome page, and the originals among which those are chosen that look like photographs."""
+_PHOTOGRAPHS = (".jpg", ".jpeg", ".heic", ".webp", ".avif")
 _HOUR, _DAY = "max-age=3600", "max-age=86400"
-_EMPTY = "The folder of originals has no picture yet. Copy one into it and reload this page."
-_HIDDEN = "The originals of this server are listed only for a browser on the same machine."
-_EXAMPLE = string.Template(
-    '<figure><a href="$src?width=1600&amp;auto=format"><img src="$src?width=640&amp;height=480&amp;auto=format" '
-    'width="640" height="480" loading="lazy" alt="$name"></a>'
-    "<figcaption><code>$src?width=640&amp;height=480&amp;auto=format</code></figcaption></figure>"
-)
+_EMPTY = "The folder of originals has no public picture yet. Copy one into it and reload this page."
+_HIDDEN = "The originals of this server are shown only to a browser on the same machine."
 
 
 class Pages:
     """The welcome page, the error reference and the static files."""
 
-    def __init__(self, static: Path, originals: Originals, prefix: str, version: str) -> None:
+    def __init__(
+        self, static: Path, originals: Originals, sites: Sites, prefix: str, version: str, *, admin: bool = True
+    ) -> None:
+        """`admin` is whether there is an admin page."""
         self._originals = originals
+        self._sites = sites
         self._prefix = prefix
-        self._version = html.escape(version)
-        self._template = string.Template((static / "welcome.html").read_text(encoding="utf-8"))
-        rows = "\n".join(
-            f'<tr id="{kind.code}"><td>{kind.status}</td><td><code>{breakable(kind.code)}</code></td>'
-            f"<td>{inline((kind.__doc__ or '').strip())}</td></tr>"
-            for kind in every_error()
-        )
-        errors = string.Template((static / "errors.html").read_text(encoding="utf-8"))
-        self._errors = errors.safe_substitute(rows=rows, version=self._version).encode()
+        templates = page_templates(static)
+        templates.globals |= {"version": version, "prefix": prefix, "admin": admin}
+        self._welcome = templates.get_template("welcome.html")
+        self._errors = templates.get_template("errors.html").render(errors=every_error()).encode()
         self._files = StaticFiles(directory=static)
 
     async def welcome(self, request: Request) -> Response:
         """Show the welcome page; direct requests of this machine see a few originals, whose names are not public."""
         local = is_local(request)
-        page = self._template.safe_substitute(
-            examples=await to_thread.run_sync(self._examples) if local else "",
+        page = self._welcome.render(
+            pictures=await to_thread.run_sync(self._examples) if local else [],
             empty=_EMPTY if local else _HIDDEN,
-            version=self._version,
-            pictures=html.escape(address(request) + self._prefix),
+            address=address(request) + self._prefix,
         )
-        return document(request, page.encode(), HTML, cache="private, no-cache")
+        return document(request, page.encode(), HTML, cache="private, no-cache", scripts=True)
 
     async def errors(self, request: Request) -> Response:
         """Show the reference of error codes."""
@@ -93,13 +88,15 @@ class Pages:
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return document(request, content, media_type, cache=cache, modified_ns=modified_ns)
 
-    def _examples(self) -> str:
-        image_ids = itertools.islice(self._originals.list(), _MOST_EXAMPLES)
-        shown = {name: name.encode("utf-8", "replace").decode() for name in image_ids}
-        return "\n".join(
-            _EXAMPLE.substitute(src=html.escape(f"{self._prefix}/{quoted_id(name)}"), name=html.escape(text))
-            for name, text in shown.items()
-        )
+    def _examples(self) -> list[Mapping[str, str]]:
+        """Return path and name of a few originals that everybody may see, photographs first."""
+        some = itertools.islice(self._originals.list(), _SEARCHED)
+        found = [image_id for image_id in some if self._sites.find(b"", image_id)[0].rules.require == "nothing"]
+        found.sort(key=lambda image_id: not image_id.lower().endswith(_PHOTOGRAPHS))
+        return [
+            {"path": quoted_id(image_id), "name": image_id.encode("utf-8", "replace").decode()}
+            for image_id in found[:_EXAMPLES]
+        ]
 
 
 def routes(ops: Operations, pages: Pages, *more: BaseRoute, access: Access, welcome: Readers) -> list[BaseRoute]:

@@ -148,9 +148,13 @@ def test_no_file_of_the_project_names(what: str) -> None:
 
 
 def test_every_address_of_the_welcome_page_is_served() -> None:
-    routes = "".join(map(_read, ["imgserve/web/pages.py", *_api_modules()]))
+    routes = "".join(map(_read, ["imgserve/web/pages.py", "imgserve/web/admin/pages.py", *_api_modules()]))
     targets = re.findall(r'<[^>]* (?:href|src)="((/[a-z]*)[^"]*)"', _read("static/welcome.html"))
-    known = {whole for whole, top in targets if f'"{whole}"' in routes or f'Route("{top}/{{path:path}}"' in routes}
+    known = {
+        whole
+        for whole, top in targets
+        if f'"{whole.rstrip("/")}"' in routes or f'Route("{top}/{{path:path}}"' in routes
+    }
     assert {whole for whole, _ in targets} - known == set()
 
 

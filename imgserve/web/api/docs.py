@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from imgserve.access.access import Access
 from imgserve.web.api.endpoint import JSON, Endpoint
 from imgserve.web.api.openapi import Document, openapi
-from imgserve.web.documents import HTML, Readers, address, breakable, document, inline, restricted
+from imgserve.web.documents import HTML, Readers, address, document, page_templates, restricted
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _ADDRESS = "https://images.example.com"
@@ -65,14 +64,8 @@ class ApiDocument:
 
 def page(document: Document, static: Path) -> str:
     """Return an OpenAPI document as HTML without scripts; all its text is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(static),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"inline": inline, "breakable": breakable, "slug": _slug, "errors": _errors}
+    environment = page_templates(static)
+    environment.filters |= {"slug": _slug, "errors": _errors}
     return environment.get_template("api.html").render(
         document=document,
         groups=dict(_groups(document)),

@@ -22,7 +22,7 @@ from imgserve.web.documents import Readers
 from imgserve.web.middleware import RequestLog, RequestMetrics, RequestMiddleware, as_our_error
 from imgserve.web.operations import MetricsAccess, Operations
 from imgserve.web.pages import Pages, routes, static_folder
-from tests.access_rig import access_of
+from tests.access_rig import OPEN, access_of
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ def app_of(folder: Path, *, readers: Readers = "everyone", static: Path | None =
     registry, static = CollectorRegistry(), static or static_folder()
     metrics = Metrics(registry)
     access = access_of(key_digest(KEY), metrics=metrics)
-    pages = Pages(static, WritableOriginals(folder), "/img", "1.2.3")
+    pages = Pages(static, WritableOriginals(folder), OPEN, "/img", "1.2.3")
     document = ApiDocument([], static, prefix="/img", version="1.2.3")
     operations = Operations(_check, registry, lambda: None, metrics=MetricsAccess())
     recording = Middleware(
@@ -156,7 +156,7 @@ async def test_only_the_machine_itself_sees_names_of_originals(tmp_path: Path) -
         assert "secret" not in (await ask(app, "/", **headers)).text
     remote = await ask(app, "/", client=REMOTE)
     assert "secret" not in remote.text
-    assert "no picture yet" not in remote.text
+    assert "no public picture yet" not in remote.text
 
 
 async def test_examples_have_the_address_that_the_client_used(tmp_path: Path) -> None:
