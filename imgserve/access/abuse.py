@@ -165,7 +165,7 @@ class AbuseWatch:
         what = request.outcome if rejected else COLD if request.outcome == _RENDERED else ""
         subjects = {
             "client": client_subject(request.client),
-            "referrer": page_host(request.referrer),
+            "referrer": page_host(request.referrer) if request.referrer else "",
             "image": request.image_id[:_MOST_CHARACTERS],
         }
         for by, subject in subjects.items():

@@ -61,7 +61,7 @@ def create_app(config: Config | None = None) -> Starlette:
         parts.renditions,
         parts.fallback,
         table,
-        published=PublishedPictures(parts.links, url_options(config), cors[""]),
+        published=None if parts.links.off else PublishedPictures(parts.links, url_options(config), cors[""]),
         cors=cors,
         options=url_options(config),
         originals=PublicOriginals(

@@ -132,7 +132,7 @@ class ImageEndpoint:
         fallbacks: FallbackRenditions | None,
         hot: HotTable,
         *,
-        published: PublishedPictures,
+        published: PublishedPictures | None,
         cors: Mapping[str, Cors],
         options: UrlOptions,
         originals: PublicOriginals,
@@ -299,7 +299,7 @@ class ImageEndpoint:
         if past and self._renditions.is_settled(original):
             place = Place(call.scope, call.accept, call.grant.site, call.cors.headers(None), call.guard())
             self._hot.remember(place, response, stats, rendition)
-            if rendition is not None:
+            if rendition is not None and self._published is not None:
                 self._published.offer(place, call.grant, response, rendition)
 
     def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:

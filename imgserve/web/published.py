@@ -69,7 +69,7 @@ class PublishedPictures:
 
     def offer(self, place: Place, grant: Grant, response: ImageResponse, rendition: Rendition) -> None:
         """Publish a picture, if a web server may send it and can."""
-        if self._links.off or not self._is_public(place, grant, response):
+        if not self._is_public(place, grant, response):
             return
         headers = dict([*response.headers(rendition, settled=True), *place.headers])
         vary, disposition = headers.get(b"vary", b""), headers[b"content-disposition"]
