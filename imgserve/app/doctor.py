@@ -1,25 +1,18 @@
-"""Checks of the settings and of the machine: what is unsafe or will fail, and what to do."""
+"""Checks of the settings: what is unsafe, and what to do."""
 
 import ipaddress
-import os
-import shutil
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgserve.access.admin_key import key_file
 from imgserve.access.sites import Rules, Sites
 from imgserve.app.access import sites_of
+from imgserve.app.machine import examine
 from imgserve.config import Config
 from imgserve.rendering.sandbox import supported
-from imgserve.web.system import Finding, State
+from imgserve.web.system import Finding
 
 _LONG_ENOUGH = 32
-_LITTLE_BYTES, _FEW_BYTES = 200_000_000, 2_000_000_000
-"""Free space that is a problem, and that is a warning."""
-_OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +20,6 @@ class _Setup:
     """What is checked."""
 
     config: Config
-    data: Path
     sites: Sites
 
     @property
@@ -47,18 +39,13 @@ class _Setup:
 
 def diagnose(config: Config, data: Path) -> list[Finding]:
     """Return the result of every check; `data` is the data folder."""
-    setup = _Setup(config, data, sites_of(config))
-    return [finding for check in _CHECKS for finding in check(setup)]
-
-
-def _unless(bad: object, name: str, state: State, found: str, advice: str) -> Finding:
-    """Return a finding, or that all is well."""
-    return Finding(name, state, found, advice) if bad else Finding(name)
+    setup = _Setup(config, sites_of(config))
+    return [*(finding for check in _CHECKS for finding in check(setup)), *examine(config, data)]
 
 
 def _network(setup: _Setup) -> Iterator[Finding]:
     server, config = setup.config.server, setup.config
-    yield _unless(
+    yield Finding.unless(
         setup.public and not setup.proxied,
         "transport",
         "problem",
@@ -67,28 +54,28 @@ def _network(setup: _Setup) -> Iterator[Finding]:
         "listen on 127.0.0.1 behind a proxy with TLS, or name the addresses of the proxy in server.trusted_proxies",
     )
     everybody = [str(one) for one in server.trusted_proxies if ipaddress.ip_network(str(one)).prefixlen == 0]
-    yield _unless(
+    yield Finding.unless(
         everybody,
         "trusted proxies",
         "problem",
         f"server.trusted_proxies contains {', '.join(everybody)}: any client can claim any address",
         "name only the addresses of your proxies",
     )
-    yield _unless(
+    yield Finding.unless(
         setup.public and "*" in server.allowed_hosts,
         "allowed hosts",
         "warning",
         "any Host header is accepted on a public address",
         "list the host names of the server in server.allowed_hosts",
     )
-    yield _unless(
+    yield Finding.unless(
         setup.public and config.metrics.enabled and "everyone" in config.metrics.open_to,
         "metrics",
         "warning",
         "everybody can read /metrics",
         "set metrics.open_to to the network of the scraper, or set metrics.token",
     )
-    yield _unless(
+    yield Finding.unless(
         setup.public and config.access.docs == "everyone",
         "documentation",
         "warning",
@@ -103,14 +90,14 @@ def _secrets(setup: _Setup) -> Iterator[Finding]:
     values += [("signing.secrets", secret) for secret in config.signing.secrets]
     values += [(f"sites.{name}.secrets", one) for name, site in config.sites.items() for one in site.secrets]
     short = {name for name, secret in values if 0 < len(secret.get_secret_value()) < _LONG_ENOUGH}
-    yield _unless(
+    yield Finding.unless(
         short,
         "secrets",
         "problem",
         f"shorter than {_LONG_ENOUGH} characters: {', '.join(sorted(short))}",
         "replace them, such as by the output of: openssl rand -hex 32",
     )
-    yield _unless(
+    yield Finding.unless(
         config.signing.debug,
         "signing.debug",
         "problem",
@@ -121,7 +108,7 @@ def _secrets(setup: _Setup) -> Iterator[Finding]:
 
 def _rules(setup: _Setup) -> Iterator[Finding]:
     in_url = _names(setup, lambda rules: rules.key_in_url)
-    yield _unless(
+    yield Finding.unless(
         in_url,
         "keys in URLs",
         "warning",
@@ -129,7 +116,7 @@ def _rules(setup: _Setup) -> Iterator[Finding]:
         "send keys in headers or sign URLs, and set key_in_url to false",
     )
     unbounded = _names(setup, _is_unbounded)
-    yield _unless(
+    yield Finding.unless(
         unbounded,
         "unbounded URLs",
         "problem" if setup.public else "warning",
@@ -150,61 +137,10 @@ def _names(setup: _Setup, holds: Callable[[Rules], bool]) -> str:
     return ", ".join(f"sites.{name}" if name != "rules" else name for name in found)
 
 
-def _files(setup: _Setup) -> Iterator[Finding]:
-    folder, config = setup.data, setup.config
-    mode = _mode(folder)
-    yield _unless(
-        not _is_writable(folder), "data folder", "problem", f"{folder} cannot be written to", "correct its permissions"
-    )
-    yield _unless(
-        mode & stat.S_IWOTH,
-        "data folder of others",
-        "problem",
-        f"every account of this machine can write to {folder}",
-        f"run: chmod o-w {folder}",
-    )
-    catalog = folder / "catalog.sqlite"
-    exposed = mode & stat.S_IXOTH and _mode(catalog) & stat.S_IROTH
-    yield _unless(
-        exposed,
-        "catalog",
-        "warning",
-        f"every account of this machine can read {catalog}, with hashes of keys and passwords",
-        f"run: chmod 700 {folder}",
-    )
-    path = key_file(folder)
-    key_mode = 0 if config.access.admin_key.get_secret_value() else _mode(path)
-    shared: State = "problem" if key_mode & _OTHERS_WRITE else "warning"
-    yield _unless(
-        key_mode & (_OTHERS_READ | _OTHERS_WRITE),
-        "admin key",
-        shared,
-        f"other accounts can {'write to' if shared == 'problem' else 'read'} {path}",
-        f"run: chmod 600 {path}",
-    )
-    cached = config.cache.disk_bytes or config.cache.mezzanine_bytes
-    yield _unless(
-        cached and not _is_writable(config.cache.folder),
-        "cache folder",
-        "problem",
-        f"{config.cache.folder} cannot be written to: every picture is rendered again after it left memory",
-        "correct its permissions, or set cache.folder",
-    )
-    for name, place in (("disk of the data", folder), ("disk of the cache", config.cache.folder)):
-        free = shutil.disk_usage(_nearest(place)).free
-        yield _unless(
-            free < _FEW_BYTES,
-            name,
-            "problem" if free < _LITTLE_BYTES else "warning",
-            f"{free // 1_000_000} MB are free at {_nearest(place)}",
-            "free some space, or lower cache.disk_bytes and cache.mezzanine_bytes",
-        )
-
-
 def _rendering(setup: _Setup) -> Iterator[Finding]:
     state = supported()
     off = setup.config.rendering.sandbox == "off"
-    yield _unless(
+    yield Finding.unless(
         off or not state.complete,
         "sandbox",
         "warning",
@@ -215,22 +151,4 @@ def _rendering(setup: _Setup) -> Iterator[Finding]:
     )
 
 
-def _mode(path: Path) -> int:
-    """Return the permissions of a file; 0 if there is none, or it cannot be examined."""
-    try:
-        return path.stat().st_mode
-    except OSError:
-        return 0
-
-
-def _nearest(path: Path) -> Path:
-    """Return the path, or the nearest folder above it that exists."""
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
-
-
-def _is_writable(folder: Path) -> bool:
-    nearest = _nearest(folder)
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-
-
-_CHECKS: tuple[Callable[[_Setup], Iterator[Finding]], ...] = (_network, _secrets, _rules, _files, _rendering)
+_CHECKS: tuple[Callable[[_Setup], Iterator[Finding]], ...] = (_network, _secrets, _rules, _rendering)

@@ -15,7 +15,9 @@ from imgserve.web.system import Finding
 
 def _line(finding: Finding) -> str:
     text = f"{finding.state:8} {finding.name}"
-    return f"{text}: {finding.found}\n         {finding.advice}" if finding.found else text
+    return "".join(
+        (text, f": {finding.found}" * bool(finding.found), f"\n         {finding.advice}" * bool(finding.advice))
+    )
 
 
 @click.command()

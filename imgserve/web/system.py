@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -24,9 +24,14 @@ class Finding:
     name: str
     state: State = "ok"
     found: str = ""
-    """What was found; empty if all is well."""
+    """What was found; usually empty if all is well."""
     advice: str = ""
     """What to do."""
+
+    @classmethod
+    def unless(cls, bad: object, name: str, state: State, found: str, advice: str) -> Self:
+        """Return a finding, or that all is well."""
+        return cls(name, state, found, advice) if bad else cls(name)
 
     @property
     def rank(self) -> int:

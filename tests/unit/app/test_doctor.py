@@ -1,6 +1,9 @@
 """What the checks of settings and machine find."""
 
 import json
+import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from click.testing import CliRunner
 from imgserve.app.doctor import diagnose
 from imgserve.cli.main import cli
 from imgserve.config import Config
+from imgserve.formats import FORMATS
 from imgserve.rendering.sandbox import supported
 from imgserve.web.system import Finding
 
@@ -28,7 +32,8 @@ def found(folder: Path, **settings: Any) -> dict[str, Finding]:
     data = folder / "data"
     data.mkdir(exist_ok=True, mode=0o700)
     findings = diagnose(config_of(folder, settings), data)
-    assert all(bool(one.found) == bool(one.advice) == (one.state != "ok") for one in findings)
+    assert all(bool(one.advice) == (one.state != "ok") for one in findings)
+    assert all(one.found for one in findings if one.state != "ok")
     return {one.name: one for one in findings}
 
 
@@ -44,7 +49,7 @@ QUIET: dict[str, Any] = {**SAFE, "server": PUBLIC, "access": {"docs": "key"}}
 def ordinary(folder: Path) -> dict[str, str]:
     """Return what is found here with safe settings: what the kernel and the disk are like."""
     usual = states(folder, **SAFE)
-    assert usual.keys() <= {"sandbox", "disk of the data", "disk of the cache"}
+    assert usual.keys() <= {"sandbox", "disk of the data", "disk of the cache", "open files"}
     return usual
 
 
@@ -128,3 +133,49 @@ def test_the_command_prints_findings_and_has_a_status(host: str, status: int, tm
     ]
     assert {one["state"] for one in findings if one["name"] == "transport"} == {"problem" if status else "ok"}
     assert findings[0].keys() == {"name", "state", "found", "advice"}
+
+
+def test_versions_and_formats_are_listed(tmp_path: Path) -> None:
+    findings = found(tmp_path, **SAFE)
+    assert "pyvips 3" in findings["software"].found
+    assert "jpg, " in findings["formats"].found
+
+
+def test_a_format_whose_codec_is_missing_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS, "jxl", replace(FORMATS["jxl"], module="no_such_module"))
+    assert found(tmp_path, **SAFE)["formats"].found.endswith("not installed: jxl (install imgserve[jxl])")
+
+
+def test_services_of_the_settings_are_connected_to(tmp_path: Path) -> None:
+    usual = ordinary(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        here = listening.getsockname()[1]
+        settings = {**SAFE, "cdn": {"varnish_urls": [f"http://127.0.0.1:{here}"]}}
+        assert states(tmp_path, **settings) == usual
+    settings |= {"catalog": {"url": f"postgresql://jane:hunter22@127.0.0.1:{here}/images"}}
+    findings = found(tmp_path, **settings)
+    assert findings["connection to catalog"].state == "problem"
+    assert findings["connection to catalog"].found.startswith(f"127.0.0.1:{here} cannot be reached: ")
+    assert findings[f"connection to the cache http://127.0.0.1:{here}"].state == "warning"
+    assert "hunter22" not in str(findings)
+
+
+def test_a_clock_that_differs_from_that_of_the_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgserve.app.machine.time.time", lambda now=time.time: now() + 100)
+    assert found(tmp_path, **SAFE)["clock"].state == "warning"
+    assert "differ by 100 s" in found(tmp_path, **SAFE)["clock"].found
+
+
+def test_more_memory_than_there_is_and_more_folders_than_are_watched_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = ordinary(tmp_path)
+    monkeypatch.setattr("imgserve.app.machine._INOTIFY", tmp_path / "most")
+    (tmp_path / "most").write_text("2\n")
+    for name in ("originals/a", "originals/b"):
+        (tmp_path / name).mkdir(parents=True)
+    expected = {"memory": "warning", "watched folders": "warning"}
+    assert states(tmp_path, **SAFE, cache={"memory_bytes": "100TB"}) == usual | expected
+    assert "watched folders" not in states(tmp_path, **SAFE, originals={"watch": False})
