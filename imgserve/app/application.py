@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -27,9 +28,11 @@ from imgserve.app.pictures import Parts, build_pictures
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
+from imgserve.errors import ConfigError
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.metrics import Metrics, SharedMetrics
 from imgserve.server.hot import HotPath
+from imgserve.tracing import Tracing
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.image import ImageEndpoint
@@ -76,14 +79,17 @@ def create_app(config: Config | None = None) -> Starlette:
         registry,
         parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
+        exemplars=bool(config.tracing.endpoint),
     )
     admin_page = config.access.admin != "off"
     pages = Pages(static_folder(), parts.originals, sites, config.urls.prefix, __version__, admin=admin_page)
+    tracing = _tracing(config)
     recording = Middleware(
         RequestMiddleware,
         requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
         not_found_max_age=int(config.http.not_found_max_age),
+        tracing=tracing,
     )
     admin = build_admin(config, parts, access.limiter, registry)
     api = build_api(config, parts, management, access, admin.visitors)
@@ -105,6 +111,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.state.parts = parts
     app.state.management = management
     app.state.access = access
+    app.state.tracing = tracing
     app.state.gauges = Gauges(parts.cache, parts.metrics, check, {"cache": config.cache.folder, "data": data})
     app.state.admin = admin if admin_page else None
     app.state.prepare = functools.partial(_prepare, config, data, access)
@@ -128,6 +135,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
         app.state.prepare()
         parts.requests.access_log.open()
+        if app.state.tracing is not None:
+            app.state.tracing.open()
         await parts.renditions.open()
         await management.open()
         await access.ring.refresh()
@@ -159,6 +168,25 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await parts.cache.close()
         await to_thread.run_sync(parts.links.clear)
         parts.requests.access_log.close()
+        if app.state.tracing is not None:
+            with anyio.move_on_after(_EXPORT_SECONDS, shield=True):
+                await to_thread.run_sync(app.state.tracing.close, abandon_on_cancel=True)
+
+
+_EXPORT_SECONDS = 5.0
+"""Time limit for the last traces at the end."""
+
+
+def _tracing(config: Config) -> Tracing | None:
+    """Return what traces requests, or None if that is off; raise ConfigError without the extra."""
+    if not config.tracing.endpoint:
+        return None
+    try:
+        module = importlib.import_module("imgserve.web.tracing")
+    except ModuleNotFoundError as error:
+        raise ConfigError(["tracing.endpoint: traces need OpenTelemetry: pip install 'imgserve[otel]'"]) from error
+    tracing: Tracing = module.RequestTracing(config.tracing.endpoint, config.tracing.sample_ratio)
+    return tracing
 
 
 def _prepare(config: Config, data: Path, access: Access) -> None:

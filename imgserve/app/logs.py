@@ -17,6 +17,7 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter, add_log_level, add_
 from structlog.typing import EventDict, WrappedLogger
 
 from imgserve.config import Config
+from imgserve.tracing import current_trace
 from imgserve.web.access_log import mask_query
 from imgserve.web.middleware import request_id_of_context
 
@@ -133,6 +134,8 @@ def _add_time_and_request(_logger: WrappedLogger, _method: str, event: EventDict
     event["time"] = event["_record"].created
     if request_id := request_id_of_context.get():
         event["request_id"] = request_id
+    if (trace := current_trace.get()) is not None:
+        event["trace_id"] = trace.trace_id
     event.pop("color_message", None)  # uvicorn's second spelling of its message
     return event
 

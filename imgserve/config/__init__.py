@@ -6,13 +6,12 @@ from imgserve.config.sections import (
     AccessConfig,
     CatalogConfig,
     HttpConfig,
-    LogConfig,
-    MetricsConfig,
     RatesConfig,
     ServerConfig,
     UploadsConfig,
     UrlsConfig,
 )
+from imgserve.config.telemetry import LogConfig, MetricsConfig
 
 __all__ = [
     "AccessConfig", "CacheConfig", "CatalogConfig", "Config", "FormatsConfig", "HttpConfig", "LimitsConfig",

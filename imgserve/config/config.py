@@ -27,14 +27,13 @@ from imgserve.config.sections import (
     CatalogConfig,
     CdnConfig,
     HttpConfig,
-    LogConfig,
-    MetricsConfig,
     RatesConfig,
     ServerConfig,
     SigningConfig,
     UploadsConfig,
     UrlsConfig,
 )
+from imgserve.config.telemetry import LogConfig, MetricsConfig, TracingConfig
 from imgserve.config.values import detail
 from imgserve.errors import BadTransform
 from imgserve.transform import MAX_SIDE, Preset, parse_preset
@@ -125,6 +124,7 @@ class Config(BaseSettings):
     server: ServerConfig = Field(default_factory=ServerConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     metrics: MetricsConfig = Field(default_factory=MetricsConfig)
+    tracing: TracingConfig = Field(default_factory=TracingConfig)
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod

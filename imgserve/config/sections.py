@@ -20,7 +20,6 @@ from imgserve.config.values import (
     WholeDuration,
     Words,
     each,
-    is_network,
     split_words,
 )
 from imgserve.validation import expected, stated
@@ -47,7 +46,7 @@ _Key = Annotated[
         "at least 16 visible ASCII characters, or sha256: and 64 hexadecimal digits; it is not shown here",
     ),
 ]
-_Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
+Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
 SIGNING_RULE = "at least 16 visible ASCII characters without commas"
 _SIGNING_SECRET = re.compile(r"(?!.*,)" + _KEY.pattern)
 
@@ -253,12 +252,6 @@ def _prefix(text: str) -> str:
     return path
 
 
-def _access(text: str) -> str:
-    if not text.strip():
-        raise expected("off, stdout or the path of a file")
-    return text
-
-
 class UrlsConfig(Section):
     """The URLs of pictures."""
 
@@ -326,39 +319,6 @@ class ServerConfig(Section):
     """Time to finish running requests after SIGTERM."""
     trusted_proxies: Networks = ("127.0.0.1",)
     """Addresses of proxies whose X-Forwarded headers are trusted."""
-
-
-class LogConfig(Section):
-    """Logging."""
-
-    access: Annotated[str, AfterValidator(_access)] = "stdout"
-    """Access log, one line per request: off, stdout or the path of a file."""
-    access_style: Literal["text", "json"] = "text"
-    """Format of the access log: text or json."""
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """Minimum level of log messages on stderr: debug, info, warning or error."""
-    format: Literal["auto", "console", "json"] = "auto"
-    """Format of log messages: console, json (one object per line), or auto: console on a terminal, json otherwise."""
-    slow_render: Duration = 5.0
-    """Renderings of at least this time are logged with image and transform; 0 for none."""
-
-
-def _is_metrics_reader(text: str) -> bool:
-    return text in {"loopback", "everyone"} or is_network(text)
-
-
-class MetricsConfig(Section):
-    """Prometheus metrics at /metrics."""
-
-    enabled: bool = True
-    """Collect metrics and serve them at /metrics."""
-    open_to: Annotated[
-        Words,
-        AfterValidator(each(_is_metrics_reader, "loopback, everyone, or IP addresses and networks such as 10.0.0.0/8")),
-    ] = ("loopback",)
-    """Who may read them: loopback (direct requests of this machine), networks such as 10.0.0.0/8, or everyone."""
-    token: _Token = SecretStr("")
-    """Bearer token that opens /metrics to its holders, also through a proxy; empty for none."""
 
 
 class UploadsConfig(Section):

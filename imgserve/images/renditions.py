@@ -32,6 +32,7 @@ from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.render import between
 from imgserve.rendering.wire import Rendered, RenderJob
 from imgserve.rendering.workers import Workers
+from imgserve.tracing import current_trace
 from imgserve.transform import Transform, canonical
 
 _MODEST_PIXELS = 1_000_000
@@ -213,7 +214,10 @@ class Renditions:
 
     async def cached(self, key: RenditionKey, negotiated_for: Original | None = None) -> Served | None:
         """Return a rendition from memory or disk, or None, also if its negotiated format has to be dropped."""
+        trace, started = current_trace.get(), time.perf_counter()
         hit = await self._cache.get(key)
+        if trace is not None:
+            trace.add("cache", started, attributes={"tier": "none" if hit is None else hit[1]})
         if hit is None or (negotiated_for and self._has_to_be_dropped(negotiated_for, key, hit[0])):
             return None
         return Served(hit[0], hit[1])
@@ -272,6 +276,8 @@ class Renditions:
             return served
         self._metrics.coalesced.inc()
         waited = time.perf_counter() - started
+        if (trace := current_trace.get()) is not None:
+            trace.add("shared rendering", started, attributes={})
         return replace(served, outcome="coalesced", seconds={"wait": waited})
 
     def finish(self, key: RenditionKey) -> None:
@@ -307,7 +313,10 @@ class Renditions:
             raise
         self._count(output, rendered)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
+        storing = time.perf_counter()
         stored = not unsettled and not then and await self._cache.put(key, rendered.rendition)
+        if (trace := current_trace.get()) is not None:
+            trace.add("store", storing, attributes={"bytes": len(rendered.rendition.data), "stored": stored})
         seconds = {"wait": waited, "render": rendered.seconds}
         return Served(rendered.rendition, "render", stored, settled=not unsettled, seconds=seconds)
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from imgserve.errors import ImgserveError, OriginalChanged, RenderCrashed, RenderTimeout
 from imgserve.records import SLOW, RenderProblem
-from imgserve.rendering.wire import InspectJob, RenderJob
+from imgserve.rendering.wire import Answer, InspectJob, Rendered, RenderJob
+from imgserve.tracing import Attribute, current_trace
 from imgserve.transform import canonical
 
 _logger = logging.getLogger("imgserve.render")
@@ -40,7 +41,7 @@ class JobLog:
         lost = isinstance(error, RenderCrashed | RenderTimeout)
         usual = error.status == _CLIENT_ERROR or isinstance(error, OriginalChanged) or isinstance(job, InspectJob)
         level = logging.WARNING if lost or not usual else logging.DEBUG
-        reason = {"reason": error.code, "detail": error.detail}
+        reason: dict[str, Attribute] = {"reason": error.code, "detail": error.detail}
         _logger.log(level, "failed %s", _kind(job), extra=_details(job, pid, seconds) | reason)
         if lost or not usual:
             self._report(job, seconds, error.code, error.detail)
@@ -56,8 +57,8 @@ def _kind(job: RenderJob | InspectJob) -> str:
     return "mezzanine" if job.transform is None else "rendering"
 
 
-def _details(job: RenderJob | InspectJob, pid: int, seconds: float) -> dict[str, object]:
-    details: dict[str, object] = {"original": job.path, "seconds": round(seconds, 3), "pid": pid}
+def _details(job: RenderJob | InspectJob, pid: int, seconds: float) -> dict[str, Attribute]:
+    details: dict[str, Attribute] = {"original": job.path, "seconds": round(seconds, 3), "pid": pid}
     if isinstance(job, RenderJob) and job.transform is not None:
         details |= {"image_id": job.image_id, "transform": _text(job)}
     return details
@@ -66,6 +67,23 @@ def _details(job: RenderJob | InspectJob, pid: int, seconds: float) -> dict[str,
 def _text(job: RenderJob) -> str:
     """Return the canonical text of all steps."""
     return " | ".join(canonical(step) for step in (job.transform, *job.then) if step is not None)
+
+
+def trace_job(job: RenderJob | InspectJob, pid: int, started: float, result: Answer | ImgserveError) -> None:
+    """Add a job to the trace of its request, and the part that was spent in the rendering process."""
+    trace = current_trace.get()
+    if trace is None:
+        return
+    ended = time.perf_counter()
+    details = {name: value for name, value in _details(job, pid, ended - started).items() if name != "seconds"}
+    if isinstance(result, ImgserveError):
+        details["error.type"] = result.code
+    whole = trace.add(_kind(job), started, ended, attributes=details)
+    if isinstance(result, Rendered):
+        # Within the whole, whatever a process under the control of a hostile file reports.
+        began = min(max(started, result.started), ended)
+        done = min(max(began, began + result.seconds), ended)
+        trace.add("rendering process", began, done, parent=whole, attributes={"made_from": result.made_from})
 
 
 class LineFormatter(logging.Formatter):

@@ -93,6 +93,8 @@ class Rendered:
     """A mezzanine is being written; `Stored` follows."""
     broken: bool = False
     """The mezzanine of the job is broken."""
+    started: float = 0.0
+    """The time when rendering began, by the monotonic clock of all processes of a machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,10 @@ def write_answer(answer: Answer) -> bytes:
         case Inspected(facts, seconds):
             head = {"kind": "inspected", "seconds": seconds}
             head |= asdict(facts) | {"thumbhash": facts.thumbhash.hex()}
-        case Rendered(rendition, seconds, made_from, storing, broken):
+        case Rendered(rendition, seconds, made_from, storing, broken, started):
             body = rendition.data
             head = {"kind": "rendered", "seconds": seconds, "made_from": made_from, "storing": storing}
-            head |= {"broken": broken}
+            head |= {"broken": broken, "started": started}
             head |= {"media_type": rendition.media_type, "width": rendition.width, "height": rendition.height}
             head |= {"notes": rendition.notes, "crc32": rendition.crc32}
     packed = json.dumps(head).encode()
@@ -216,7 +218,8 @@ def _rendered(values: dict[str, Any], body: bytes) -> Rendered:
     size = _value(values, "width", int), _value(values, "height", int)
     rendition = Rendition(body, media_type, *size, tuple(notes), _value(values, "crc32", int))
     storing, broken = (_value(values, name, bool) for name in ("storing", "broken"))
-    return Rendered(rendition, _value(values, "seconds", float), made_from, storing=storing, broken=broken)
+    seconds, started = (_value(values, name, float) for name in ("seconds", "started"))
+    return Rendered(rendition, seconds, made_from, storing=storing, broken=broken, started=started)
 
 
 def _facts(values: dict[str, Any]) -> Facts:

@@ -137,7 +137,7 @@ def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
         if whole and len(rendition.data) > size_in(job.version):
             opened = recognize(_read_version(files.original, job.version, job.limits.original_bytes), job.limits)
             rendition = smaller(rendition, opened, read_header(opened, job.limits), reduced.job, 1)
-        yield Rendered(rendition, time.perf_counter() - started, "mezzanine")
+        yield Rendered(rendition, time.perf_counter() - started, "mezzanine", started=started)
         return
     opened = recognize(
         _read_version(files.original, job.version, job.limits.original_bytes), job.limits, damaged=job.damaged
@@ -152,7 +152,8 @@ def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
                 rendition = smaller(rendition, opened, header, first.job, 1)
         else:
             rendition = render_opened(opened, header, order)
-        yield Rendered(rendition, time.perf_counter() - started, storing=decoded is not None, broken=broken)
+        seconds = time.perf_counter() - started
+        yield Rendered(rendition, seconds, storing=decoded is not None, broken=broken, started=started)
     elif decoded is not None:
         decoded.mezzanine()  # its errors are errors of the job, unlike below
     if decoded is not None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from imgserve.errors import Busy, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import Facts
-from imgserve.rendering.logs import JobLog
+from imgserve.rendering.logs import JobLog, trace_job
 from imgserve.rendering.pool import ProcessPool, RecyclePolicy, RenderingProcess
 from imgserve.rendering.wire import Answer, Inspected, InspectJob, ProcessLimits, Rendered, RenderJob, Stored
+from imgserve.tracing import current_trace
 
 GIANT_MEGAPIXELS = 25.0
 """Above what today's cameras deliver: 22 megapixels of JPEG decode in 0.1 s, 50 of PNG in over a second."""
@@ -282,6 +283,8 @@ class Workers:
         with self._metrics.render_queue.track_inprogress():
             slot = await self._admission.enter(megapixels, background=background)
         self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
+        if (trace := current_trace.get()) is not None:
+            trace.add("queue", arrived, attributes={"background": background})
         loop = asyncio.get_running_loop()
         task = _Task(job, loop.create_future(), loop.create_future())
 
@@ -337,8 +340,10 @@ class Workers:
             answer = await self._within_time(process, process.render(job))
         except ImgserveError as error:
             self._log.failed(job, process.pid, time.perf_counter() - started, error)
+            trace_job(job, process.pid, started, error)
             raise
         self._log.finished(job, process.pid, time.perf_counter() - started)
+        trace_job(job, process.pid, started, answer)
         return process, answer
 
     async def _within_time(self, process: RenderingProcess, answer: Coroutine[None, None, Answer]) -> Answer:

@@ -23,6 +23,7 @@ from imgserve.errors import BadHost, BadRequest, Forbidden, ImgserveError, Metho
 from imgserve.http.headers import RawHeaders, check_host, with_one_vary
 from imgserve.http.problem import problem
 from imgserve.metrics import LATENCY, Metrics, PictureTally
+from imgserve.tracing import Tracing
 from imgserve.web.access_log import AccessLog
 from imgserve.web.respond import send_response
 
@@ -60,9 +61,13 @@ class RequestMetrics:
         """Return where the bytes of whole pictures of a format are counted, for `fold`."""
         return self._pictures.setdefault(extension, PictureTally())
 
-    def count(self, route: str, status: int, outcome: str, seconds: float, sent: int) -> None:
-        """Count one request."""
-        self._of(route, status, outcome).add(1, sent).observe(seconds)
+    def count(self, route: str, status: int, outcome: str, seconds: float, sent: int, *, trace_id: str = "") -> None:
+        """Count one request; its trace is an exemplar of its duration."""
+        labeled = self._of(route, status, outcome).add(1, sent)
+        if trace_id:
+            labeled.observe(seconds, {"trace_id": trace_id})
+        else:
+            labeled.observe(seconds)
 
     def count_error(self, code: str) -> None:
         """Count one rejected or failed request by its machine code."""
@@ -182,11 +187,13 @@ class RequestLog:
     abuse: AbuseWatch | None = None
     """Counts the requests of the ordinary path."""
 
-    def finish(self, scope: Scope, record: RequestRecord, arrived: float, seconds: float) -> None:
-        """Count a request and write its access log line."""
+    def finish(
+        self, scope: Scope, record: RequestRecord, arrived: float, seconds: float, *, trace_id: str = ""
+    ) -> None:
+        """Count a request, with its trace as the exemplar of its duration, and write its access log line."""
         record.status = record.status or _CLIENT_GONE
         record.outcome = record.outcome or "ok"
-        self.metrics.count(record.route, record.status, record.outcome, seconds, record.sent)
+        self.metrics.count(record.route, record.status, record.outcome, seconds, record.sent, trace_id=trace_id)
         if record.site:
             self.metrics.count_site(record.site, record.outcome)
         if record.picture is not None and record.status == HTTPStatus.OK and record.sent:
@@ -271,9 +278,16 @@ class RequestMiddleware:
     """Assigns a request id, converts errors to problems, and counts and logs responses."""
 
     def __init__(
-        self, app: ASGIApp, *, requests: RequestLog, allowed_hosts: Collection[str], not_found_max_age: int
+        self,
+        app: ASGIApp,
+        *,
+        requests: RequestLog,
+        allowed_hosts: Collection[str],
+        not_found_max_age: int,
+        tracing: Tracing | None = None,
     ) -> None:
         self._app = app
+        self._tracing = tracing
         self._requests = requests
         self._allowed_hosts = allowed_hosts
         self._not_found_max_age = not_found_max_age
@@ -287,6 +301,7 @@ class RequestMiddleware:
         record = RequestRecord(scope.get("state", {}).get(REQUEST_ID) or self._requests.ids.draw())
         scope[KEY] = record
         request_id_of_context.set(record.request_id)  # each request has a context of its own
+        trace = None if self._tracing is None else self._tracing.begin(scope)
         tail = (b"x-request-id", record.request_id.encode())
         head = scope["method"] == "HEAD"
         body = None if scope["method"] in {"GET", "HEAD", "OPTIONS"} else RequestBody(scope, receive)
@@ -313,7 +328,10 @@ class RequestMiddleware:
             _logger.exception("request %s failed", record.request_id)
             await self._refuse(ImgserveError(), scope, record, observed, body)
         finally:
-            self._requests.finish(scope, record, arrived, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._requests.finish(scope, record, arrived, seconds, trace_id="" if trace is None else trace.trace_id)
+            if trace is not None and self._tracing is not None:
+                self._tracing.finish(trace, scope)
 
     async def _refuse(
         self, error: ImgserveError, scope: Scope, record: RequestRecord, send: Send, request_body: RequestBody | None

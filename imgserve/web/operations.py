@@ -14,6 +14,7 @@ import anyio
 import psutil
 from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -61,9 +62,20 @@ class Operations:
     """Endpoints outside the picture path."""
 
     def __init__(
-        self, check: Check, registry: CollectorRegistry, fold: Callable[[], None], *, metrics: MetricsAccess
+        self,
+        check: Check,
+        registry: CollectorRegistry,
+        fold: Callable[[], None],
+        *,
+        metrics: MetricsAccess,
+        exemplars: bool = False,
     ) -> None:
-        """Create the endpoints; `fold` completes the metrics of the registry before they are read."""
+        """Create the endpoints.
+
+        `fold` completes the metrics of the registry before they are read. With exemplars, a scraper may negotiate
+        OpenMetrics, the only format that has them.
+        """
+        self._exemplars = exemplars
         self._check = check
         self._registry = registry
         self._fold = fold
@@ -85,9 +97,11 @@ class Operations:
         if not self._metrics.allows(request):
             raise NotFound
         self._fold()
+        accept = request.headers.get("accept", "") if self._exemplars else ""
+        generate, content_type = choose_encoder(accept) if accept else (generate_latest, CONTENT_TYPE_LATEST)
         # In a thread: with several processes it takes milliseconds, in which hits would wait.
-        body = await to_thread.run_sync(generate_latest, self._registry)
-        return Response(body, headers={**_FRESH, "content-type": CONTENT_TYPE_LATEST})
+        body = await to_thread.run_sync(generate, self._registry)
+        return Response(body, headers={**_FRESH, "content-type": content_type})
 
 
 _GAUGES_EVERY = 5.0

@@ -14,7 +14,8 @@ from imgserve.config.pictures import (
     QualityConfig,
     RenderingConfig,
 )
-from imgserve.config.sections import HttpConfig, LogConfig, ServerConfig, UrlsConfig
+from imgserve.config.sections import HttpConfig, ServerConfig, UrlsConfig
+from imgserve.config.telemetry import LogConfig, TracingConfig
 from imgserve.config.values import Section
 from imgserve.formats import FORMATS
 from imgserve.model import Limits
@@ -67,6 +68,8 @@ def test_the_qualities_are_those_of_the_formats() -> None:
         (ServerConfig, "trusted_proxies", "10.0.0.0/8,::1", ("10.0.0.0/8", "::1")),
         (ServerConfig, "header_timeout", "30s", 30.0),
         (LogConfig, "access", "/var/log/imgserve.log", "/var/log/imgserve.log"),
+        (LogConfig, "slow_render", "250ms", 0.25),
+        (TracingConfig, "endpoint", "https://collector.example:4318", "https://collector.example:4318"),
     ],
 )
 def test_a_valid_value_is_accepted(section: type[Section], name: str, value: Any, expected: Any) -> None:
@@ -119,6 +122,8 @@ def test_a_valid_value_is_accepted(section: type[Section], name: str, value: Any
         (ServerConfig, "trusted_proxies", "proxy.example.com"),
         (LogConfig, "access", ""),
         (LogConfig, "level", "loud"),
+        (TracingConfig, "endpoint", "127.0.0.1:4318"),
+        (TracingConfig, "sample_ratio", 1.5),
     ],
 )
 def test_a_harmful_value_is_rejected(section: type[Section], name: str, value: Any) -> None:

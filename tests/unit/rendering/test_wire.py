@@ -45,7 +45,7 @@ def there_and_back(answer: Answer) -> Answer:
         Ready("1/8.18.0", "landlock abi 7, seccomp", confined=True),
         Rendered(RENDITION, 0.1),
         Rendered(RENDITION, 1, "mezzanine", storing=True),
-        Rendered(RENDITION, 1, broken=True),
+        Rendered(RENDITION, 1, broken=True, started=2.5),
         Rendered(Rendition(b"", "image/webp", 1, 1), 0.0),
         Stored(5, 1.0),
         Inspected(FACTS, 0.1),
@@ -77,6 +77,7 @@ SOUND: dict[str, object] = {
     "made_from": "original",
     "storing": False,
     "broken": False,
+    "started": 1.5,
     "media_type": "image/png",
 }
 SOUND |= {"width": 3, "height": 2, "notes": ["a"], "crc32": 1}
