@@ -244,6 +244,10 @@ class ImageRecord(FileFacts):
             raise ValueError("expected times with a time zone")
 
 
+EDITABLE = {name: doc for name, doc in described_fields(ImageRecord, Doc).items() if doc.editable}
+"""The fields of a record that people write; all others follow from the bytes."""
+
+
 def clean_text(text: str) -> str:
     """Return a text without NUL characters and lone surrogates, which no database stores."""
     if text.isascii() and "\0" not in text:

@@ -22,7 +22,7 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.model import Facts, FocalPoint, ImageRecord, Limits, Origin, Original, bytes_version
+from imgserve.model import EDITABLE, Facts, FocalPoint, ImageRecord, Limits, Origin, Original, bytes_version
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals
 from imgserve.records import FileProblem
@@ -30,8 +30,6 @@ from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 
 _logger = logging.getLogger(__name__)
-CHANGEABLE = ("title", "alt", "description", "tags", "metadata", "focal_point")
-"""The fields of a record that people write; all others follow from the bytes."""
 DENIED = ""
 """The version of the problem of a file that may not be read: no file has it, so each scan tries that file again."""
 _UNKNOWN = "unknown"
@@ -79,7 +77,7 @@ class Details:
     @property
     def said(self) -> dict[str, Any]:
         """The values that are not empty, by the names of `ImageRecord`."""
-        return {name: value for name in CHANGEABLE if (value := getattr(self, name))}
+        return {name: value for name in EDITABLE if (value := getattr(self, name))}
 
 
 class Recording(StrEnum):

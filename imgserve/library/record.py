@@ -13,10 +13,10 @@ from imgserve.cache import TieredCache
 from imgserve.catalog import Catalog, Merge, Notice, Notices
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalDenied
 from imgserve.formats import FORMATS
-from imgserve.library.inspect import CHANGEABLE, Inspected, Inspector, Invalid, Recording, is_same_file
+from imgserve.library.inspect import Inspected, Inspector, Invalid, Recording, is_same_file
 from imgserve.library.invalidation import NodeFolder
 from imgserve.metrics import Metrics
-from imgserve.model import FileFacts, ImageRecord, Original, bytes_version, focused_version
+from imgserve.model import EDITABLE, FileFacts, ImageRecord, Original, bytes_version, focused_version
 from imgserve.records import FileProblem
 
 _logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def decide(found: Inspected, before: ImageRecord | None, now: datetime) -> Image
         changed=now,
     )
     if before is not None:
-        texts = {name: value for name in CHANGEABLE if (value := getattr(before, name))}
+        texts = {name: value for name in EDITABLE if (value := getattr(before, name))}
         record = replace(record, **texts | {"metadata": {**record.metadata, **before.metadata}})
     if found.details is not None:
         record = replace(record, **merged(found.details.said, record.metadata))
@@ -220,7 +220,7 @@ class RecordWriter:
             ImageNotFound: there is no record.
             ValueError: a field is not one of these, or not valid.
         """
-        if unknown := set(fields) - set(CHANGEABLE):
+        if unknown := set(fields) - set(EDITABLE):
             raise ValueError(f"these are read from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
         now = self.clock()
 

@@ -21,7 +21,7 @@ from pydantic.config import JsonDict
 
 from imgserve.catalog import ImageQuery, Selection
 from imgserve.formats import FORMATS
-from imgserve.model import TAG_CHARACTERS, Doc, FocalPoint, ImageRecord, Origin, clean_tags, described_fields
+from imgserve.model import EDITABLE, TAG_CHARACTERS, Doc, FocalPoint, ImageRecord, Origin, clean_tags, described_fields
 from imgserve.validation import expected, stated
 from imgserve.web.api.messages import bad_request
 
@@ -172,8 +172,6 @@ class FocalPointIn(RequestModel):
         return FocalPoint(self.x, self.y)
 
 
-EDITABLE = {name: doc for name, doc in described_fields(ImageRecord, Doc).items() if doc.editable}
-"""The fields of a record that clients can change."""
 EMPTY: Mapping[str, Any] = {
     one.name: one.default if one.default_factory is MISSING else one.default_factory()
     for one in fields(ImageRecord)

@@ -18,11 +18,12 @@ from imgserve.access.keys import Caller
 from imgserve.catalog import AuditLog, IdempotencyKeys, Images
 from imgserve.errors import CatalogUnavailable, Forbidden, ImageNotFound, MethodNotAllowed, NotFound, quoted
 from imgserve.http.headers import api_key
+from imgserve.model import EDITABLE
 from imgserve.records import AuditEntry
 from imgserve.web.api.endpoint import IMAGE_ID, Call, Endpoint, endpoints_of
 from imgserve.web.api.idempotency import HEADER, once
 from imgserve.web.api.messages import Reply, as_response, bad_request, checked, json_value, query_values
-from imgserve.web.api.requests import EDITABLE, RequestModel
+from imgserve.web.api.requests import RequestModel
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.visitors import Visitors
 

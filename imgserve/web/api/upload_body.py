@@ -23,11 +23,10 @@ from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError,
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
 from imgserve.library.inspect import Details
 from imgserve.library.upload import UploadReceiver, dropped
-from imgserve.model import FocalPoint
+from imgserve.model import EDITABLE, FocalPoint
 from imgserve.originals.incoming import Incoming
 from imgserve.validation import expected, stated
 from imgserve.web.api.requests import (
-    EDITABLE,
     TEXT_TYPES,
     FocalPointIn,
     RequestModel,
