@@ -74,16 +74,16 @@ def create_app(config: Config | None = None) -> Starlette:
     )
     check = functools.partial(_check, parts, management, access)
     registry = _collected(parts.metrics)
+    tracing = _tracing(config)
     ops = Operations(
         check,
         registry,
         parts.requests.metrics.fold,
         metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
-        exemplars=bool(config.tracing.endpoint),
+        exemplars=tracing is not None and registry is parts.metrics.registry,
     )
     admin_page = config.access.admin != "off"
     pages = Pages(static_folder(), parts.originals, sites, config.urls.prefix, __version__, admin=admin_page)
-    tracing = _tracing(config)
     recording = Middleware(
         RequestMiddleware,
         requests=parts.requests,

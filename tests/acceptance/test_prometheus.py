@@ -160,6 +160,20 @@ def test_every_metric_is_in_the_dashboard() -> None:
     assert [name for name in declared if not re.search(rf"\b{name}(_total|_bucket|_sum|_count)?\b", text)] == []
 
 
+def test_panels_of_the_dashboard_have_titles_and_do_not_overlap() -> None:
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    cells = [
+        (column, row)
+        for place in places
+        for column in range(place["x"], place["x"] + place["w"])
+        for row in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert {column for column, _ in cells} == set(range(24))
+    assert all(panel["title"] for panel in DASHBOARD["panels"])
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+
+
 @needs_prometheus
 @pytest.mark.parametrize("arguments", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml"),
                                        ("check", "config", "prometheus.yml")])  # fmt: skip

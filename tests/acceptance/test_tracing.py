@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from tests.prefork import PATIENCE, ROOT
 from tests.servers import Server, environment, server, until
@@ -122,6 +123,8 @@ def test_log_lines_and_exemplars_name_the_trace(traced: Server) -> None:
     assert json.loads(line)["message"] == "slow rendering"
     page = traced.get("/metrics", accept="application/openmetrics-text;version=1.0.0")
     assert page.headers["content-type"].startswith("application/openmetrics-text")
+    families = openmetrics(page.text)  # type: ignore[no-untyped-call]  # prometheus_client leaves it untyped
+    assert {family.name for family in families} >= {"imgserve_requests", "imgserve_request_seconds"}
     (exemplar,) = [line for line in page.text.splitlines() if f'trace_id="{trace}"' in line]
     assert exemplar.startswith("imgserve_request_seconds_bucket")
     assert 'outcome="render"' in exemplar
