@@ -37,6 +37,13 @@ from imgserve.web.system import Finding
 from imgserve.web.visitors import From, Visitors
 
 _PATIENCE = 3.0
+_IMAGES = {"found": "/api/images", "below": "/api/folders?limit=500&prefix={prefix}"}
+_IMAGE = {
+    "image": "/api/images/{image_id}",
+    "stored": "/api/renditions/{image_id}",
+    "similar": "/api/similar/{image_id}?limit=12",
+}
+_HISTORY = {"history": "/api/audit?limit=20&target={image_id}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,10 @@ def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]])
             {"stats": "/api/stats", "cache": "/api/cache", "uptime": uptime},
             {"rejected": "/api/usage?what=rejected&by=client", "heavy": "/api/usage?what=bytes&by=image"},
         ),
+        AdminPage("images", "Images", Scope.READ, {"config": whole, **_IMAGES}),
+        AdminPage("images/{image_id:path}", "Image", Scope.READ, _IMAGE, _HISTORY, "image"),
+        AdminPage("grid/images", "Images", Scope.READ, {"found": "/api/images"}),
+        AdminPage("trash", "Trash", Scope.READ, {"trash": "/api/trash"}),
         AdminPage(
             "playground",
             "Playground",

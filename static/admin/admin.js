@@ -21,8 +21,9 @@ export async function call(method, path, body, headers = {}) {
   });
   if (response.status === 401) location.reload(); // the session has ended
   const text = await response.text();
-  const json = /json/.test(response.headers.get("content-type") ?? "");
+  const json = /[/+]json/.test(response.headers.get("content-type") ?? "");
   const value = json && text ? JSON.parse(text) : text;
+  if (json && value) Object.defineProperty(value, "etag", {value: response.headers.get("etag")});
   if (!response.ok) throw Object.assign(new Error(value.detail ?? response.statusText), {problem: value});
   return value;
 }

@@ -1,15 +1,18 @@
 """What acceptance tests share: pictures and a server for those that only read, and a browser."""
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pyvips
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, StorageState
 
 from tests import browser
+from tests.admin import Open, sessions_of
 from tests.browser import People
+from tests.management import Api
 from tests.pictures import BLUE, GREEN, RED, animation, encoded, noise, quarters
 from tests.servers import Server, server, settled
 
@@ -86,6 +89,24 @@ def people(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[People
         assert not mistakes, mistakes
     finally:
         found.close()
+
+
+@pytest.fixture(scope="module")
+def sessions(api: Api, chromium: Browser) -> Mapping[str, StorageState]:
+    """Sign in a person of each role, on the server of the tests of one file."""
+    return sessions_of(api, chromium)
+
+
+@pytest.fixture
+def opened(api: Api, people: People, sessions: Mapping[str, StorageState]) -> Open:
+    """Return a function that opens a page below /admin for a person."""
+
+    def open_page(path: str, name: str = "editor", **options: Any) -> Page:
+        page = people.open(storage_state=sessions[name], **options)
+        page.goto(f"{api.served.base_url}/admin/{path}")
+        return page
+
+    return open_page
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,13 +1,16 @@
 """How values are written on the admin page: sizes, numbers, times, and the URLs of pictures."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from imgserve.access.sites import Sites
-from imgserve.http.headers import quoted_id
+from imgserve.http.headers import api_path, quoted_id
 from imgserve.transform.signing import signed_url
+from imgserve.web.api.images import etag
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 _PERIODS = ((86_400 * 365, "year"), (86_400 * 30, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"))
@@ -56,6 +59,9 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "duration": duration,
     "ago": ago,
     "id": quoted_id,
+    "record": api_path,
+    "etag": etag,
+    "json": partial(json.dumps, ensure_ascii=False, indent=2),
 }
 """Filters of the templates."""
 

@@ -1,8 +1,10 @@
 """The pages of people who are signed in: each shows what some GET endpoints of the API return."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -65,8 +67,12 @@ class AdminPages:
         try:
             if not visitor.caller.may(page.scope):
                 raise Forbidden(f"This page is for people with the scope {page.scope}, which {visitor.role}s lack.")
-            sources = {**page.sources, **(page.extras if visitor.caller.may(Scope.ADMIN) else {})}
-            data = {name: await self._read(source, request, visitor) for name, source in sources.items()}
+            data = dict[str, Any]()
+            for name, source in {**page.sources, **(page.extras if visitor.caller.may(Scope.ADMIN) else {})}.items():
+                data[name] = await self._read(source, request, visitor)
+                if isinstance(data[name], Response):  # the image was moved
+                    start = f"{request.scope.get('root_path', '')}/api/"
+                    return redirect(request, data[name].headers["location"].removeprefix(start))
         except ImgserveError as error:
             request.scope[KEY].outcome = error.code
             return self._shell.page(request, "error.html", error.status, error=error, **common)
@@ -76,10 +82,19 @@ class AdminPages:
     async def _read(self, source: Source, request: Request, visitor: Visitor) -> Any:
         if not isinstance(source, str):
             return await source()
-        path, _, fixed = source.format(
-            **{name: quoted_id(value) for name, value in request.path_params.items()}
-        ).partition("?")
+        path, _, fixed = source.format_map(_quoted_parameters(request)).partition("?")
         return await self._api.read(request, path, fixed or request.url.query, visitor.caller)
+
+
+def _quoted_parameters(request: Request) -> Mapping[str, str]:
+    """Return the parameters of query and path percent-encoded; the last one may have bytes that are not UTF-8."""
+    pairs = [*parse_qsl(request.url.query, errors="surrogateescape"), *request.path_params.items()]
+    parameters = defaultdict(str, {name: quoted_id(value) for name, value in pairs})
+    raw = unquote_to_bytes(request.scope["raw_path"]).decode("utf-8", "surrogateescape")
+    for name, value in list(request.path_params.items())[-1:]:
+        start = len(request.scope["path"]) - len(value)
+        parameters[name] = quoted_id(raw[start:])
+    return parameters
 
 
 VisitorPage = Callable[[Request, Visitor], Awaitable[Response]]

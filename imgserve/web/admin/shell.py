@@ -49,7 +49,10 @@ class AdminPage:
     scope: Scope
     """The scope that a person needs to see it."""
     sources: Mapping[str, Source] = field(default_factory=dict)
-    """What the template shows, by name. Each endpoint receives the parameters of the page's query that it knows."""
+    """What the template shows, by name. Each endpoint receives the parameters of the page's query that it knows.
+
+    A path with a query of its own receives only that; it may contain parameters of the page's path and query.
+    """
     extras: Mapping[str, Source] = field(default_factory=dict)
     """The same for people with the scope `admin`; others see the page without."""
 
@@ -92,7 +95,8 @@ class Shell:
             can=visitor and {scope.value: visitor.caller.may(scope) for scope in Scope},
             **values,
         )
-        return Response(text, status, {**HEADERS, "vary": "HX-Request"}, HTML)
+        # A byte of an image id that is not UTF-8 is shown as a question mark; links have it percent-encoded.
+        return Response(text.encode("utf-8", "replace"), status, {**HEADERS, "vary": "HX-Request"}, HTML)
 
 
 def private(page: Page) -> Page:
