@@ -50,6 +50,9 @@ class AccountsInMemory(AccountList):
         self.secret = secret
         self.set(*accounts)
 
+    async def refresh(self) -> None:
+        """Read nothing."""
+
     def set(self, *accounts: Account) -> None:
         """Replace the accounts."""
         self._accounts = {account.name: account for account in accounts}

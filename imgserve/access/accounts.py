@@ -92,7 +92,10 @@ class AccountList:
         self._stored = accounts
         self._shared = shared
         self._accounts = dict[str, Account]()
-        self._state: tuple[int, int] | None = None
+        self._ended = frozenset[str]()
+        self._ending = dict[str, datetime]()
+        """Ended here, and not stored yet."""
+        self._state: tuple[int, ...] | None = None
         self._lock = anyio.Lock()
         self.secret = ""
         """Signs sessions; empty until the catalog could be read."""
@@ -101,15 +104,33 @@ class AccountList:
         """Return an account, or None."""
         return self._accounts.get(name)
 
+    def has_ended(self, session_id: str) -> bool:
+        """Return whether somebody has ended a session."""
+        digest = key_digest(session_id)
+        return digest in self._ended or digest in self._ending
+
+    async def end(self, session_id: str, until: float) -> None:
+        """End a session, which would be over at a time: at once in this process, and in others when it is stored.
+
+        It is stored now, or as soon as the catalog can be used.
+        """
+        self._ending[key_digest(session_id)] = datetime.fromtimestamp(until, UTC)
+        await self.refresh()
+
     async def refresh(self) -> None:
         """Read the accounts again if they have changed; without the catalog, the known ones stay valid."""
         async with self._lock:
             try:
                 self.secret = self.secret or await self._shared.shared(_SESSIONS, secrets.token_urlsafe(32))
+                if ending := dict(self._ending):
+                    await self._stored.end_sessions(ending)
                 state = await self._stored.state()
                 if state != self._state:
                     self._accounts = {account.name: account for account in await self._stored.all()}
+                    self._ended = await self._stored.ended_sessions()
                     self._state = state
+                for digest in ending:
+                    del self._ending[digest]
             except CatalogUnavailable:
                 _logger.debug("the accounts cannot be read now")  # the catalog logs why
 

@@ -112,7 +112,7 @@ class KeyRing:
         self._keys = keys
         self._folders = folders
         self._callers = dict[str, Caller]()
-        self._state: tuple[int, int] | None = None
+        self._state: tuple[int, ...] | None = None
         self._used = dict[str, float]()
         self._lock = anyio.Lock()
         self._looked = -math.inf

@@ -1,4 +1,4 @@
-"""Sessions of signed-in people: signed, never stored, and ended by any change of their account."""
+"""Sessions of signed-in people: signed, stored only when they end early, and ended by any change of their account."""
 
 import hashlib
 import secrets
@@ -52,6 +52,10 @@ class Sessions:
         again = now - session.seen >= min(_RENEW_SECONDS, self._idle / 4)
         return Session(session.account, session.id, session.began, now) if again else None
 
+    async def end(self, session: Session) -> None:
+        """End a session with all its renewals, so that copies of its cookie are rejected."""
+        await self.accounts.end(session.id, session.began + self.longest)
+
     def text(self, session: Session) -> str:
         """Return a session as signed text; raise CatalogUnavailable if the catalog could not be read yet."""
         account = session.account
@@ -64,7 +68,8 @@ class Sessions:
         match self._read("session", text):
             case [str(name), str(changed), str(session_id), int() | float() as began, int() | float() as seen]:
                 account, now = self.accounts.find(name), self._clock()
-                ended = now >= began + self.longest or now >= seen + self._idle
+                late = now >= began + self.longest or now >= seen + self._idle
+                ended = late or self.accounts.has_ended(session_id)
                 if account is not None and account.changed.isoformat() == changed and not ended:
                     return Session(account, session_id, began, seen)
         return None

@@ -110,7 +110,7 @@ class Management:
         return states if self.watcher is None else {**states, "watch": self.watcher.state}
 
     async def _tidy(self) -> None:
-        """Delete expired trash, notices, responses and redirects, in one of the server processes."""
+        """Delete expired trash, notices, responses, sessions and redirects, in one of the server processes."""
         while True:
             try:
                 await self.ingest.expire_trash()
@@ -120,6 +120,7 @@ class Management:
                 await self.catalog.idempotency.prune(now - _KEPT)
                 await self.catalog.audit.prune(now - timedelta(seconds=self.audit_seconds))
                 await self.catalog.keys.prune(now - _KEYS_KEPT)
+                await self.catalog.accounts.prune(now)
                 await self.catalog.redirects.prune(now)
                 await self.catalog.usage.prune(now - USAGE_KEPT)
             except CatalogUnavailable:

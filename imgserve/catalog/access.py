@@ -1,15 +1,16 @@
 """API keys, accounts of people, and secrets, for all processes and nodes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Column, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Column, ScalarSelect, Table, bindparam, delete, func, insert, or_, select, update
 
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.tables import TEXT, Storage, StoredRecord, insert_in, metadata, microseconds
 from imgserve.records import KeyRecord
 
+_MODULUS = 1 << 40
 secrets = Table(
     "secrets",
     metadata,
@@ -49,11 +50,10 @@ class ApiKeys(Part):
         rows = await self.database.fetch(query if revoked else query.where(api_keys.c.revoked.is_(None)))
         return [_keys.record(row) for row in rows]
 
-    async def state(self) -> tuple[int, int]:
+    async def state(self) -> tuple[int, ...]:
         """Return what changes with every change of a key other than its use."""
-        query = select(func.count().label("keys"), func.coalesce(func.sum(api_keys.c.changed), 0).label("changes"))
-        (row,) = await self.database.fetch(query)
-        return int(row.keys), int(row.changes)
+        (row,) = await self.database.fetch(select(*_state(api_keys, api_keys.c.changed)))
+        return tuple(map(int, row))
 
     @finished
     async def add(self, key: ApiKey) -> None:
@@ -141,21 +141,32 @@ class Account:
 
 _accounts = StoredRecord(Account, {"name": Storage(TEXT, key=True)})
 accounts = Table("accounts", metadata, *_accounts.columns(), sqlite_with_rowid=False)
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("digest", TEXT, primary_key=True),
+    # After this time the session is over by itself.
+    Column("until", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 
 class Accounts(Part):
-    """The accounts. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The accounts, and the sessions that people have ended.
+
+    Every method raises CatalogUnavailable if the database cannot be used now.
+    """
 
     async def all(self) -> list[Account]:
         """Return the accounts by name."""
         rows = await self.database.fetch(select(accounts).order_by(accounts.c.name))
         return [_accounts.record(row) for row in rows]
 
-    async def state(self) -> tuple[int, int]:
-        """Return what changes with every change of an account other than its use."""
-        query = select(func.count().label("accounts"), func.coalesce(func.sum(accounts.c.changed), 0).label("changes"))
-        (row,) = await self.database.fetch(query)
-        return int(row.accounts), int(row.changes)
+    async def state(self) -> tuple[int, ...]:
+        """Return what changes with every change of an account other than its use, and with every ended session."""
+        states = (*_state(accounts, accounts.c.changed), *_state(ended_sessions, ended_sessions.c.until))
+        (row,) = await self.database.fetch(select(*states))
+        return tuple(map(int, row))
 
     async def add(self, account: Account) -> bool:
         """Store a new account; return whether its name was free."""
@@ -183,3 +194,23 @@ class Accounts(Part):
     async def remove(self, name: str) -> bool:
         """Remove an account; return whether there was one."""
         return await self.database.execute(delete(accounts).where(accounts.c.name == name)) > 0
+
+    async def end_sessions(self, ended: Mapping[str, datetime]) -> None:
+        """Store the hashes of the ids of ended sessions, and when these would be over."""
+        new = insert_in(ended_sessions, self.database.dialect).on_conflict_do_nothing()
+        rows = [{"digest": digest, "until": microseconds(until)} for digest, until in ended.items()]
+        await self.database.execute(new.values(rows))
+
+    async def ended_sessions(self) -> frozenset[str]:
+        """Return the hashes of the ids of ended sessions."""
+        return frozenset(str(row.digest) for row in await self.database.fetch(select(ended_sessions.c.digest)))
+
+    async def prune(self, before: datetime) -> int:
+        """Delete the ended sessions that would be over before a time; return how many."""
+        return await self.database.execute(delete(ended_sessions).where(ended_sessions.c.until < microseconds(before)))
+
+
+def _state(table: Table, changed: Column[int]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
+    """Return queries of the number of rows and of the sum of their times, which fits into 64 bits for 8 million."""
+    total = select(func.coalesce(func.sum(changed % _MODULUS), 0))
+    return select(func.count()).select_from(table).scalar_subquery(), total.scalar_subquery()

@@ -97,6 +97,23 @@ def test_commands_end_sessions_in_all_processes_within_a_second(originals: Path,
     assert login(browser(served), "jane", NEW).status_code == 403
 
 
+def test_signing_out_ends_the_session_and_its_copies_in_all_processes_within_a_second(
+    originals: Path, served: Server
+) -> None:
+    command(originals, "create", "jane", "--role", "admin", words=PASSWORD)
+    time.sleep(1)
+    person, other, thief = (browser(served) for _ in range(3))
+    assert [login(one, "jane").status_code for one in (person, other)] == [303, 303]
+    thief.cookies.update(person.cookies)
+    assert all(is_signed_in(one) for one in (person, other, thief) for _ in range(8))
+    token = person.get("/admin/account").text.partition('name="token" value="')[2].partition('"')[0]
+    assert person.post("/admin/logout", data={"token": token}).status_code == 303
+    assert not person.cookies.get("imgserve")
+    never_again(thief, time.monotonic())
+    assert [thief.get("/api/accounts").status_code for _ in range(8)] == [401] * 8
+    assert all(is_signed_in(other) for _ in range(8))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words", "message"),
     [

@@ -140,6 +140,19 @@ def test_the_back_button_shows_nothing_after_signing_out(base_url: str, people: 
         assert (urlsplit(page.url).path, page.get_by_text("Signed in").count()) == ("/admin/login", 0)
 
 
+def test_a_copied_cookie_ends_with_the_session_that_it_was_copied_from(base_url: str, people: People) -> None:
+    page, other, thief = (people.open() for _ in range(3))
+    for person in (page, other):
+        sign_in(person, base_url)
+    copy = session_of(page)
+    thief.context.add_cookies([{"name": "imgserve", "value": copy, "domain": "127.0.0.1", "path": "/"}])
+    assert is_signed_in(thief, base_url)
+    page.goto(f"{base_url}/admin/account")
+    leave(page)
+    until(lambda: not is_signed_in(thief, base_url))
+    assert is_signed_in(other, base_url)
+
+
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_sessions_end_in_other_browsers(api: Api, people: People, everywhere: bool) -> None:
     name, base_url = f"jane-{everywhere}".lower(), api.served.base_url

@@ -134,13 +134,15 @@ class SignInPages:
         return await self._changed(request, visitor.name)
 
     async def logout(self, request: Request) -> Response:
-        """Remove the session from the browser, or end all sessions of the account."""
+        """End the session, or all sessions of the account."""
         visitor, form = await self._submitted(request)
         response = redirect(request, "login", self._visitors.no_cookies(request))
         if visitor is not None:
             everywhere = "everywhere" in form
             if everywhere:
                 await self._accounts.change(visitor.name)
+            if visitor.session is not None:
+                await self._visitors.sessions.end(visitor.session)
             await self._note(request, "logout", visitor.name, {"everywhere": everywhere})
         return response
 

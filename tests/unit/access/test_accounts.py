@@ -1,5 +1,6 @@
 """Names, passwords and roles of accounts, and the life of a session."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -117,6 +118,17 @@ def test_a_change_of_the_account_ends_a_session() -> None:
     for later, valid in (([changed], False), ([], False), ([JANE], True)):
         accounts.set(*later)
         assert (found.read(text) is not None) is valid
+
+
+def test_an_ended_session_ends_with_all_its_renewals_and_no_other() -> None:
+    found, clock = sessions()
+    session, other = found.begin(JANE), found.begin(JANE)
+    clock.now += 3000
+    renewed = found.renewed(session)
+    assert renewed is not None
+    texts = [found.text(one) for one in (session, renewed, other)]
+    asyncio.run(found.end(session))
+    assert [found.read(text) is not None for text in texts] == [False, False, True]
 
 
 def test_only_what_was_signed_with_the_secret_for_its_purpose_is_accepted() -> None:
