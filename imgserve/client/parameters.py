@@ -22,7 +22,7 @@ FitWord = Literal[
 CropWord = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
 FlipWord = Literal["h", "v", "hv", "vh"]
 FormatWord = Literal["auto", "pjpg", "png8", "jpg", "png", "apng", "webp", "avif", "gif", "tiff", "jxl", "jpeg", "tif"]
-AutoWord = Literal["format", "compress"]
+AutoWord = Literal["format", "compress", "enhance"]
 ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]
 ProfileWord = Literal["srgb", "strip", "origin"]
@@ -71,6 +71,35 @@ class Parameters(TypedDict, total=False):
     bg: Color | None
     fill: FillWord | None
     fill_color: Color | None
+    exposure: Number | None
+    exp: Number | None
+    brightness: Number | None
+    bri: Number | None
+    contrast: Number | None
+    con: Number | None
+    highlights: Number | None
+    high: Number | None
+    shadows: Number | None
+    shad: Number | None
+    gamma: Number | None
+    gam: Number | None
+    saturation: Number | None
+    sat: Number | None
+    vibrance: Number | None
+    vib: Number | None
+    hue: Number | None
+    invert: Switch | None
+    inv: Switch | None
+    grayscale: Switch | None
+    sepia: Number | None
+    monochrome: Color | None
+    mono: Color | None
+    duotone: str | None
+    sharpen: Number | None
+    sharp: Number | None
+    pixelate: Integer | None
+    px: Integer | None
+    blur: Number | None
     page: Integer | None
     frame: Integer | None
     animate: Switch | None

@@ -18,6 +18,7 @@ from imgserve.pipeline.metadata import plain_text
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.stages import Job
 from imgserve.transform import Transform
+from imgserve.transform.parameters import EFFECTS
 
 _ENCODING = ("progressive", "chroma", "colors", "lossless", "background", "page", "frame")
 """Attributes that ask for other coded data."""
@@ -42,7 +43,7 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         if not icc:
             return rendition
     same_colors = transform.profile != "srgb" or not icc or color.has_srgb_profile(image)
-    coded_alike = all(getattr(transform, name) == getattr(plain, name) for name in _ENCODING)
+    coded_alike = all(getattr(transform, name) == getattr(plain, name) for name in (*_ENCODING, "auto", *EFFECTS))
     if not (same_colors and coded_alike and image.interpretation in _PLAIN and image.format == "uchar"):
         return rendition
     with_rights = transform.metadata == "copyright" and image.get_typeof("exif-data")

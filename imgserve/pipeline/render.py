@@ -11,7 +11,7 @@ from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
-from imgserve.pipeline import gain_map, load, metadata, svg
+from imgserve.pipeline import effects, gain_map, load, metadata, svg
 from imgserve.pipeline.encode import EncoderSettings, Indexed, encode
 from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.load import Recognized, recognize
@@ -121,6 +121,8 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
 def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
     """Return the rendition of a draft; a damaged original raises UnreadableImage."""
     job = draft.job
+    if len(draft.frames) > 1:  # each frame stretched by itself would flicker
+        job = replace(job, transform=replace(job.transform, auto=frozenset()))
     with load.translated(draft.original):
         pictures = [staged(frame, job) for frame in draft.frames]
         image = pictures[0]
@@ -137,7 +139,7 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
 
 
 def _keeps_gain_map(job: Job) -> bool:
-    return job.output.name == "jpg" and job.transform.hdr == "preserve"
+    return job.output.name == "jpg" and job.transform.hdr == "preserve" and not effects.are_wanted(job.transform)
 
 
 def _with_found_cut(job: Job, image: pyvips.Image) -> Job:

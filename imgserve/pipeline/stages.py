@@ -9,7 +9,7 @@ import pyvips
 from imgserve.formats import Format
 from imgserve.geometry.box import Size, cover, rescaled
 from imgserve.geometry.plan import Plan
-from imgserve.pipeline import color
+from imgserve.pipeline import color, effects
 from imgserve.transform.value import Color, Transform
 
 CLEAR: Color = (255, 255, 255, 0)
@@ -117,6 +117,11 @@ def cut(image: pyvips.Image, job: Job) -> pyvips.Image:
     return image.embed(-left, -top, box.width, box.height, extend="copy")
 
 
+def effected(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Change tones, colors and sharpness of the picture itself, not of what surrounds it."""
+    return effects.apply(image, job.transform)
+
+
 def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
     """Center the picture on the planned canvas: one color, its own edges, or itself blurred."""
     size = job.plan.canvas
@@ -170,6 +175,7 @@ STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
     turn,
     angle,
     cut,
+    effected,
     canvas,
     background,
 )

@@ -16,6 +16,7 @@ DECIMALS = 6
 _INTEGER = re.compile(r"[0-9]{1,30}")
 _DECIMAL = re.compile(r"[0-9]{0,30}\.[0-9]{1,60}")
 _NUMBER = re.compile(f"(?:{_INTEGER.pattern}|{_DECIMAL.pattern})")
+_LEVELS = 100
 
 
 class ReadError(Exception):
@@ -99,6 +100,21 @@ def number(low: float, high: float, expects: str = "", fits: Callable[[float], b
         return write_length(value).removesuffix(".0")
 
     return Kind(expects or f"a number {low}..{high}", read, write, range=(low, high))
+
+
+def _level(text: str) -> float:
+    size = read_number(text.removeprefix("-"))
+    if size > _LEVELS:
+        raise ReadError
+    return -size if text.startswith("-") and size else size
+
+
+LEVEL: Kind[float] = Kind(
+    f"a number {-_LEVELS}..{_LEVELS}",
+    _level,
+    lambda value: "-" * (value < 0) + write_length(abs(value)).removesuffix(".0"),
+    range=(-_LEVELS, _LEVELS),
+)
 
 
 def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, unbuilt: Iterable[str] = ()) -> Kind[str]:
@@ -269,3 +285,15 @@ def _write(color: Color) -> str:
 
 
 COLOR: Kind[Color] = Kind("a CSS color name, RGB, RRGGBB, ARGB or AARRGGBB", _read, _write)
+
+
+def _two(text: str) -> tuple[Color, Color]:
+    first, mark, second = text.partition(",")
+    if not mark:
+        raise ReadError
+    return COLOR.read(first), COLOR.read(second)
+
+
+COLORS: Kind[tuple[Color, Color]] = Kind(
+    "two colors with a comma between them", _two, lambda colors: ",".join(map(COLOR.write, colors))
+)

@@ -110,7 +110,7 @@ def normalize(
     mistakes = contradictions({"quality": named.quality, "format": output.name})
     if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:
         raise BadTransform(mistakes)
-    normalized = _frames(_output(named, output, qualities), original, output)
+    normalized = _frames(_output(_tones(named), output, qualities), original, output)
     normalized = _size(normalized, vector=original.name == "svg", focal_point=focal_point)
     return _background(normalized, original, output)
 
@@ -153,10 +153,22 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
         quality=None if quality == default else quality,
         colors=colors if name in ("png", "gif") and not everything else None,
         lossless=lossless,
-        auto=frozenset(),
+        auto=transform.auto & {"enhance"},
         progressive=transform.progressive and name == "jpg",
         chroma=transform.chroma if name in ("jpg", "avif") and not lossless else "420",
     )
+
+
+def _tones(transform: Transform) -> Transform:
+    """Remove what a later change of colors replaces."""
+    colorless: Mapping[str, Any] = {"saturation": 0.0, "vibrance": 0.0, "hue": 0.0}
+    if transform.duotone is not None:
+        return replace(transform, monochrome=None, grayscale=False, sepia=0.0, **colorless)
+    if transform.monochrome is not None:
+        return replace(transform, grayscale=False, sepia=0.0, **colorless)
+    if transform.grayscale or transform.saturation == -100:  # noqa: PLR2004  gray
+        return replace(transform, grayscale=True, **colorless)
+    return replace(transform, pixelate=0) if transform.pixelate == 1 else transform
 
 
 def _frames(transform: Transform, original: Format, output: Format) -> Transform:
@@ -227,7 +239,7 @@ def likeness(transform: Transform, original: Format) -> Transform:
         fit=_SAME_PICTURE.get(fit, fit),
         enlarge=False,
         format=None,
-        auto=frozenset(),
+        auto=transform.auto & {"enhance"},
         quality=None,
         lossless=False,
         progressive=False,

@@ -8,6 +8,8 @@ from imgserve.formats import FORMATS
 from imgserve.transform.kinds import (
     ASPECT,
     COLOR,
+    COLORS,
+    LEVEL,
     RECT,
     SIDE,
     AnyKind,
@@ -27,6 +29,7 @@ MAX_DPR = 5
 MAX_QUALITY = 100
 """A greater quality, up to 256, is the palette size of a GIF."""
 MAX_COLORS = 256
+MAX_BLUR, MAX_PIXELATE = 2000, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,9 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         ),
         Parameter(
             "auto",
-            merging(("format", "compress")),
+            merging(("format", "compress", "enhance")),
             "-",
-            "Choose the format by what the browser accepts; lower the quality by 15.",
+            "Choose the format by what the browser accepts; lower the quality by 15; stretch the contrast of a still.",
             "format",
         ),
         Parameter("quality", _QUALITY, "per format", "Quality of a lossy format, or colors of a gif.", "70", ("q",)),
@@ -151,6 +154,29 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("background", COLOR, "white where alpha must go", "Color behind transparency.", "ff8800", ("bg",)),
         Parameter("fill", choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "blur"),
         Parameter("fill-color", COLOR, "background", "Color around the picture with fit=fill.", "navy"),
+    ),
+    "Tone": (
+        Parameter("exposure", LEVEL, "0", "Light, in steps of a fiftieth of a stop.", "30", ("exp",)),
+        Parameter("brightness", LEVEL, "0", "Towards white, or below 0 towards black.", "20", ("bri",)),
+        Parameter("contrast", LEVEL, "0", "Distance of all tones from the middle.", "30", ("con",)),
+        Parameter("highlights", LEVEL, "0", "Brightness of the bright tones.", "-60", ("high",)),
+        Parameter("shadows", LEVEL, "0", "Brightness of the dark tones.", "60", ("shad",)),
+        Parameter("gamma", LEVEL, "0", "Brightness of the middle tones.", "25", ("gam",)),
+        Parameter("saturation", LEVEL, "0", "Strength of all colors; -100 is gray.", "50", ("sat",)),
+        Parameter("vibrance", LEVEL, "0", "Strength of the pale colors.", "60", ("vib",)),
+        Parameter("hue", _DEGREES, "0", "Turn of all colors around the color circle.", "120"),
+        Parameter("invert", switch(), "0", "The negative.", "1", ("inv",)),
+    ),
+    "Effects": (
+        Parameter("grayscale", switch(), "0", "Shades of gray.", "1"),
+        Parameter("sepia", number(0, 100), "0", "Brown tones of old photographs.", "80"),
+        Parameter("monochrome", COLOR, "-", "Shades of one color, from black to white.", "0a5f96", ("mono",)),
+        Parameter("duotone", COLORS, "-", "Shades between two colors: of black and of white.", "1d2b53,ffd166"),
+        Parameter("sharpen", number(0, 100), "0", "Contrast of edges, by an unsharp mask.", "40", ("sharp",)),
+        Parameter("pixelate", integer(0, MAX_PIXELATE), "0", "Blocks with this side in pixels.", "12", ("px",)),
+        Parameter(
+            "blur", number(0, MAX_BLUR), "0", "Gaussian blur; a tenth is the standard deviation in pixels.", "80"
+        ),
     ),
     "Pages and frames": (
         Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
@@ -190,6 +216,8 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
 }
 """Every parameter by its group, in the order of the documentation."""
 PARAMETERS = tuple(row for group in GROUPS.values() for row in group)
+EFFECTS = tuple(row.attribute for name in ("Tone", "Effects") for row in GROUPS[name])
+"""The attributes that change pixels in place, in a picture of any size."""
 BY_NAME: dict[str, tuple[Parameter, ...]] = {}
 """The parameters of each name; more than one if the value decides."""
 for _row in PARAMETERS:
@@ -199,10 +227,9 @@ for _row in PARAMETERS:
 
 _PLANNED = """
 face-pad facepad face-index faceindex trim trim-tol min-width min-w max-width max-w min-height min-h max-height max-h
-zoom max-bytes maxsize hdr pad border mask corner-radius blur sharpen sharp pixelate px brightness bri contrast con
-exposure exp saturation sat vibrance vib gamma gam highlights high shadows shad hue grayscale sepia invert monochrome
-mono duotone mark mark-align mark-alpha mark-pad mark-w mark-h mark-scale mark-tile text text-align text-color text-font
-text-size text-pad text-width txt txt-align txt-color txt-font txt-size txt-pad txt-width loop fps reverse
+zoom max-bytes maxsize pad border mask corner-radius mark mark-align mark-alpha mark-pad mark-w mark-h mark-scale
+mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color txt-font txt-size
+txt-pad txt-width loop fps reverse
 """
 PLANNED = frozenset(_PLANNED.split()) - BY_NAME.keys()
 """Names of the URL language that have no effect yet."""

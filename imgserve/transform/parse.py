@@ -13,8 +13,18 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
-from imgserve.transform.kinds import NotBuiltError, ReadError
-from imgserve.transform.parameters import ACCESS_NAMES, BY_NAME, MAX_COLORS, MAX_DPR, MAX_QUALITY, PLANNED, Parameter
+from imgserve.transform.kinds import DECIMALS, NotBuiltError, ReadError
+from imgserve.transform.parameters import (
+    ACCESS_NAMES,
+    BY_NAME,
+    MAX_BLUR,
+    MAX_COLORS,
+    MAX_DPR,
+    MAX_PIXELATE,
+    MAX_QUALITY,
+    PLANNED,
+    Parameter,
+)
 from imgserve.transform.value import Transform
 
 MAX_BYTES = 8192
@@ -342,7 +352,7 @@ def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[
     dpr = min(transform.dpr, float(MAX_DPR))
     if not fractions:
         pixels = {name: _rounded(side * Fraction(str(dpr))) for name, side in pixels.items()}
-        dpr = 1.0
+        transform, dpr = _effects_scaled(transform, dpr), 1.0
     capped = _capped(pixels, transform.aspect, max_side)
     if capped != pixels:
         lowered = " and ".join(f"{name} to {side}" for name, side in capped.items())
@@ -350,6 +360,12 @@ def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[
     return replace(
         transform, width=capped.get("width", transform.width), height=capped.get("height", transform.height), dpr=dpr
     ), tuple(notes)
+
+
+def _effects_scaled(transform: Transform, dpr: float) -> Transform:
+    """Return a transform whose effects have the same extent on the page at another density."""
+    pixelate = transform.pixelate and min(MAX_PIXELATE, _rounded(transform.pixelate * Fraction(str(dpr))))
+    return replace(transform, pixelate=pixelate, blur=min(float(MAX_BLUR), round(transform.blur * dpr, DECIMALS)))
 
 
 def _capped(pixels: Mapping[str, int], aspect: tuple[int, int] | None, max_side: int) -> dict[str, int]:

@@ -37,7 +37,7 @@ class Transform:
     flip: Literal["", "h", "v", "hv"] = ""
     format: str | None = None
     """A name in `formats.FORMATS`; None: the original's if web-safe."""
-    auto: frozenset[Literal["format", "compress"]] = frozenset()
+    auto: frozenset[Literal["format", "compress", "enhance"]] = frozenset()
     quality: int | None = None
     lossless: bool = False
     progressive: bool = False
@@ -47,6 +47,30 @@ class Transform:
     background: Color | None = None
     fill: Literal["solid", "blur"] = "solid"
     fill_color: Color | None = None
+    exposure: float = 0.0
+    """This and the others up to vibrance: -100..100."""
+    brightness: float = 0.0
+    contrast: float = 0.0
+    highlights: float = 0.0
+    shadows: float = 0.0
+    gamma: float = 0.0
+    saturation: float = 0.0
+    vibrance: float = 0.0
+    hue: float = 0.0
+    """Degrees, 0 or more and below 360."""
+    invert: bool = False
+    grayscale: bool = False
+    sepia: float = 0.0
+    """0..100."""
+    monochrome: Color | None = None
+    duotone: tuple[Color, Color] | None = None
+    """The colors of black and white."""
+    sharpen: float = 0.0
+    """0..100."""
+    blur: float = 0.0
+    """0..2000: ten times the standard deviation in pixels at `dpr` 1."""
+    pixelate: int = 0
+    """Side of a block in pixels at `dpr` 1, 0..100."""
     page: int = 1
     frame: int | None = None
     animate: bool = True

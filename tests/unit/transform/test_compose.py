@@ -20,6 +20,7 @@ from imgserve.transform import (
     parse_query,
     read_parameters,
 )
+from imgserve.transform.kinds import COLORS, AnyKind
 from imgserve.transform.parse import MAX_BYTES
 
 PRESETS = {
@@ -180,9 +181,17 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+def samples(kind: AnyKind) -> st.SearchStrategy[Any]:
+    """Return values of a kind without words: numbers in its range, colors, or switches."""
+    if kind.range is not None:
+        return st.integers(*map(int, kind.range)).map(lambda value: kind.read(str(value)))
+    texts = ["f00,8f80", "red,navy"] if kind is COLORS else ["0", "1"] if kind.words else ["red", "white", "8f80"]
+    return st.sampled_from(texts).map(kind.read)
+
+
 def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
-    words = row.kind.known - {"json", "blurhash", "thumbhash"}
-    return VALUES[row.attribute] if row.attribute in VALUES else st.sampled_from(sorted(words))
+    words = sorted(row.kind.known - {"json", "blurhash", "thumbhash"})
+    return VALUES[row.attribute] if row.attribute in VALUES else st.sampled_from(words) if words else samples(row.kind)
 
 
 @st.composite
