@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -151,9 +152,8 @@ def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     event["timestamp"] = datetime.fromtimestamp(event.pop("time")).astimezone().strftime("%H:%M:%S")
     event["logger"] = event["logger"].removeprefix("imgserve.")
     shown = {name: value.translate(_CONTROL) if isinstance(value, str) else value for name, value in event.items()}
-    # Only the lines of an exception are lines of their own.
-    return {name: value if name == "exception" else _on_one_line(value) for name, value in shown.items()}
-
-
-def _on_one_line(value: Any) -> Any:
-    return value.replace("\n", "\\n") if isinstance(value, str) else value
+    # Further lines of a message, such as a traceback that uvicorn logs, are indented: none can pass for a line of ours.
+    head, _, rest = shown["message"].partition("\n")
+    below = [textwrap.indent(rest, "  ").rstrip(), shown.pop("exception", "")]
+    fields = {name: value.replace("\n", "\\n") if isinstance(value, str) else value for name, value in shown.items()}
+    return {**fields, "message": head} | ({"exception": text} if (text := "\n".join(filter(None, below))) else {})
