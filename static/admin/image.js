@@ -159,7 +159,7 @@ function changed() {
 }
 
 async function replace(file) {
-  const button = find("#replacement").parentElement;
+  const button = find("[data-pick]");
   button.setAttribute("aria-busy", "true");
   try {
     const query = new URLSearchParams({filename: file.name});

@@ -128,6 +128,8 @@ document.addEventListener("click", async (event) => {
     last = card;
     show();
   }
+  const pick = event.target.closest("[data-pick]");
+  if (pick) find(pick.dataset.pick).click();
   const select = event.target.closest("[data-select]")?.dataset.select;
   if (select === "none") clear();
   if (select === "all") {

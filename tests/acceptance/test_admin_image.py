@@ -1,7 +1,9 @@
 """The page of one image in a real Chromium: focal point, texts, name, file, renditions, and names of any kind."""
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -11,6 +13,7 @@ from tests.admin import Open, confirm, ids_below, picture, put
 from tests.browser import People, staffed
 from tests.management import Api
 from tests.pictures import encoded, quarters
+from tests.servers import until
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>.jpg",
@@ -25,9 +28,14 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("originals")
+
+
+@pytest.fixture(scope="module")
+def api(originals: Path) -> Iterator[Api]:
     """Serve an empty folder, with an account of each role; renditions of new originals are stored at once."""
-    with staffed(tmp_path_factory.mktemp("originals"), env={"IMGSERVE_ORIGINALS__SETTLE": "0"}) as found:
+    with staffed(originals, env={"IMGSERVE_ORIGINALS__SETTLE": "0"}) as found:
         yield found
 
 
@@ -219,9 +227,32 @@ def test_a_viewer_reads_everything_and_changes_nothing(api: Api, opened: Open) -
         "Copy URL",
         "Copy <img>",
         "Copy Markdown",
+        "Open in the playground",
     ]
     page.locator("#stage").click()
     expect(page.locator("#point")).to_contain_text("20 % from the left")
+
+
+def test_a_name_that_is_not_utf8_is_shown_and_works(api: Api, opened: Open, originals: Path) -> None:
+    (originals / os.fsdecode(b"raw-\xff.png")).write_bytes(picture(5))
+    until(lambda: api.ids("?prefix=raw-"))
+    page = opened("images?prefix=raw-")
+    page.locator(".picture a").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("raw-?.png")
+    page.get_by_label("Title").fill("Found")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+    assert api.get("/api/images?prefix=raw-")["images"][0]["title"] == "Found"
+    page.goto(f"{api.served.base_url}/admin/images?prefix=raw-")
+    page.locator(".pick").check()
+    page.locator("#chosen").get_by_role("button", name="Tag").click()
+    page.locator("#tagging").get_by_label("Add").fill("odd")
+    page.locator("#tagging").get_by_role("button", name="Tag").click()
+    expect(page.get_by_text("Changed the tags of 1 image")).to_be_visible()
+    page.locator("#chosen").get_by_role("button", name="Delete").click()
+    confirm(page, "Delete")
+    expect(page.get_by_text("Deleted 1 image")).to_be_visible()
+    assert api.ids("?prefix=raw-") == []
 
 
 def test_an_image_that_does_not_exist_is_an_error_page(opened: Open, people: People) -> None:
