@@ -355,6 +355,46 @@ def test_while_redis_is_out_each_process_counts(
         asyncio.run(run())
 
 
+async def fits(found: RateLimiter) -> bool:
+    """Return whether one more event would be accepted."""
+    try:
+        await found.check(Kind.LOGINS_PER_ACCOUNT, "a", "3/day; 100/day")
+    except RateLimited:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("outage", ["stopped", "halted"])
+def test_nodes_check_a_limit_in_redis_without_counting_and_by_themselves_while_it_is_out(
+    redis: redis_server.Server, outage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        clock = Clock()
+        async with opened(RedisCounters(redis.url), clock) as one, opened(RedisCounters(redis.url), clock) as other:
+            await _patient(one, monkeypatch)
+            await one.spend(Kind.LOGINS_PER_ACCOUNT, "a", "3/day; 100/day", 2)
+            assert [await fits(node) for node in (one, other) * 3] == [True] * 6
+            await one.spend(Kind.LOGINS_PER_ACCOUNT, "a", "3/day; 100/day")
+            assert [await fits(node) for node in (one, other)] == [False, False]
+            with pytest.raises(RateLimited) as rejected:
+                await other.check(Kind.LOGINS_PER_ACCOUNT, "a", "3/day; 100/day")
+            assert 86_000 < (rejected.value.retry_after or 0) <= 86_401
+            monkeypatch.setattr("imgserve.access.redis_counters._PATIENCE", 0.1)
+            redis.stop() if outage == "stopped" else redis.process.send_signal(signal.SIGSTOP)
+            assert [await fits(node) for node in (one, other) * 3] == [True] * 6
+            await other.spend(Kind.LOGINS_PER_ACCOUNT, "a", "3/day; 100/day", 3)
+            assert [await fits(node) for node in (one, other)] == [True, False]
+            assert [errors(node) for node in (one, other)] == [1, 1]
+            redis.start() if outage == "stopped" else redis.process.send_signal(signal.SIGCONT)
+            monkeypatch.setattr("imgserve.access.redis_counters._PATIENCE", 60)
+            clock.now += limiter._RETRY
+            # A server that was stopped has lost its counts.
+            assert [await fits(node) for node in (one, other)] == [outage == "stopped"] * 2
+            assert [errors(node) for node in (one, other)] == [1, 1]
+
+    asyncio.run(run())
+
+
 def test_of_those_that_find_out_whether_redis_is_back_only_one_waits(tmp_path: Path) -> None:
     async def run() -> None:
         clock = Clock()
