@@ -34,7 +34,7 @@ class KeysInMemory(ApiKeys):
         self.reads += 1
         return [key for key in self.keys if revoked or key.revoked is None]
 
-    async def state(self) -> tuple[int, int]:
+    async def state(self) -> tuple[int, ...]:
         return len(self.keys), hash(tuple(self.keys))
 
     async def note_use(self, used: Iterable[tuple[str, datetime]]) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import anyio
+from cachetools import LRUCache
 
 from imgserve.catalog import ApiKey, ApiKeys
 from imgserve.errors import CatalogUnavailable
@@ -22,6 +23,7 @@ _NOTE_SECONDS = 60.0
 """Between two notes of when keys were used."""
 _LEAST_PAUSE = 0.1
 """Between two looks at the catalog for unknown keys, so that guessing costs little."""
+_MAX_UNKNOWN = 1024
 PERSON = "account:"
 """The names of people begin with it."""
 
@@ -116,6 +118,8 @@ class KeyRing:
         self._used = dict[str, float]()
         self._lock = anyio.Lock()
         self._looked = -math.inf
+        self._unknown: LRUCache[str, None] = LRUCache(_MAX_UNKNOWN)
+        """Hashes that were looked up in vain; one that becomes a key is found when the keys are read again."""
 
     def find(self, digest: str) -> Caller | None:
         """Return the caller with a key of this hash, or None if no valid key has it."""
@@ -126,16 +130,28 @@ class KeyRing:
         return caller
 
     async def look(self, digest: str) -> Caller | None:
-        """Return the same, after asking the catalog about an unknown key, which may be new."""
+        """Return the same, after asking the catalog about an unknown key, which may be new.
+
+        Those that wait for the end of the pause between two looks share one look.
+        """
         caller = self.find(digest)
-        if caller is None and time.monotonic() - self._looked >= _LEAST_PAUSE:
-            await self.refresh()
+        if caller is None and digest not in self._unknown:
+            asked = time.monotonic()
+            await anyio.sleep(max(0.0, self._looked + _LEAST_PAUSE - asked))
+            await self.refresh(asked)
             caller = self.find(digest)
+            if caller is None:
+                self._unknown[digest] = None
         return caller
 
-    async def refresh(self) -> None:
-        """Read the keys again if they have changed; without the catalog, the known ones stay valid."""
+    async def refresh(self, since: float = math.inf) -> None:
+        """Read the keys again if they have changed, unless another look has begun since a time.
+
+        Without the catalog, the known ones stay valid.
+        """
         async with self._lock:
+            if self._looked > since:
+                return
             self._looked = time.monotonic()
             try:
                 state = await self._keys.state()

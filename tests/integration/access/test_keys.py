@@ -1,20 +1,23 @@
 """The admin key: from the settings, or created once by several starting processes, and stored only as a hash."""
 
+import asyncio
 import logging
 import multiprocessing
 import os
 import stat
+import time
 from multiprocessing.queues import Queue
 from pathlib import Path
 
+import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.access.admin_key import KeyFileUnusableError, admin_digest, announce_admin_key
-from imgserve.access.keys import Scope, key_digest
+from imgserve.access.keys import KeyRing, Scope, key_digest, new_key
 from imgserve.errors import Unauthorized, Unavailable
 from imgserve.metrics import Metrics
-from tests.access_rig import access_of
+from tests.access_rig import KeysInMemory, access_of
 
 pytestmark = pytest.mark.anyio
 
@@ -42,6 +45,29 @@ async def test_without_any_key_nobody_may_do_anything() -> None:
     assert access.state().startswith("degraded: the disk is gone; set access.admin_key")
     assert metrics.registry.get_sample_value("imgserve_access_failures_total", {"reason": "closed"}) == 3
     assert access_of(key_digest(KEY)).state() == "ok"
+
+
+async def test_a_new_key_is_known_at_its_first_use_and_guesses_cost_one_look_together() -> None:
+    looks = list[float]()
+
+    class Counted(KeysInMemory):
+        async def state(self) -> tuple[int, ...]:
+            looks.append(time.monotonic())
+            await anyio.sleep(0.01)
+            return await super().state()
+
+    stored, key = new_key("new", [Scope.READ])
+    keys = Counted()
+    ring = KeyRing(keys, {})
+    await ring.refresh()
+    keys.keys.append(stored)
+    guesses = [f"{number}" for number in range(2000)]
+    found = await asyncio.gather(*map(ring.look, [*guesses, stored.digest]))
+    assert [caller is not None for caller in found] == [False] * 2000 + [True]
+    assert [await ring.look(guess) for guess in list(ring._unknown)] == [None] * 1024
+    assert len(looks) == 2
+    assert looks[1] - looks[0] >= 0.1
+    assert key_digest(key) == stored.digest
 
 
 @pytest.mark.parametrize("setting", [KEY, f"sha256:{key_digest(KEY)}", f"sha256:{key_digest(KEY).upper()}"])
