@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -16,6 +16,7 @@ from imgserve.access.limiter import RateLimiter
 from imgserve.access.rates import Kind, client_subject
 from imgserve.access.sites import Site, Sites
 from imgserve.errors import BadRequest, BadSignature, DomainDenied, Forbidden, LinkExpired, Unauthorized, Unavailable
+from imgserve.images.convert import Count
 from imgserve.images.resolve import QuerySettings
 from imgserve.metrics import Metrics
 from imgserve.transform.parse import is_signature, read_pair
@@ -182,6 +183,15 @@ class Access:
             domains=rules.domains is not None,
             same_site=rules.domains is not None and not _names_page(fields),
         )
+
+    def of_call(self, caller: Caller, image_id: str, address: str) -> tuple[QuerySettings, Count]:
+        """Return what a call of the API may request of an image, and what counts a picture that has to be rendered.
+
+        Limits of variety and of new renditions do not apply to people, nor to keys with the scope `manage`.
+        """
+        site, exempt = self.sites.find(b"", image_id)[0], caller.may(Scope.MANAGE) or caller.is_person
+        grant = Grant(image_id, b"", site=site.name, caller=caller, exempt=exempt)
+        return site.rules.free if exempt else site.rules.query, partial(self.count_new, grant, address)
 
     def extends(self, grant: Grant, image_id: str) -> bool:
         """Return whether a permission holds for the image that a URL turned out to mean.

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from imgserve.access.domains import DomainRules
-from imgserve.access.keys import Caller, Scope
 from imgserve.images.resolve import QuerySettings
 
 Requirement = Literal["nothing", "signature", "key", "either"]
@@ -106,14 +105,6 @@ class Sites:
         """
         composed = _composed(image_id) if self._folders else image_id
         return next((site for folder, site in self._folders if composed.startswith(folder)), None)
-
-    def settings(self, image_id: str, caller: Caller) -> QuerySettings:
-        """Return what a caller of the API may request of an image.
-
-        Limits of variety do not apply to people, nor to keys with the scope `manage`.
-        """
-        rules = self.find(b"", image_id)[0].rules
-        return rules.free if caller.may(Scope.MANAGE) or caller.is_person else rules.query
 
     def path(self, host: bytes, image_id: str) -> str | None:
         """Return the path of an image on a host, or None if the host has other images."""

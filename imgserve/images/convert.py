@@ -21,6 +21,8 @@ from imgserve.originals.folder import reading_original
 from imgserve.transform import ParsedQuery, Transform, compose, parse_query, read_parameters
 
 T = TypeVar("T")
+Count = Callable[[], Awaitable[None]]
+"""Counts a picture that has to be rendered, or raises RateLimited."""
 
 MOST_STEPS = 16
 ORIGINAL_STEPS = ("format=original",)
@@ -28,8 +30,8 @@ ORIGINAL_STEPS = ("format=original",)
 _PIECE = 1 << 20
 _ENCODING = ("format", "quality", "lossless", "progressive", "chroma", "colors", "auto")
 """Parameters of the encoding, which do not change what a picture shows."""
-_ATTEMPTS = 3
-"""Attempts while an original changes during the work."""
+_ATTEMPTS = 5
+"""Attempts while an original changes during the work, or negotiated formats are dropped."""
 _BY_MEDIA_TYPE = {form.media_type: form for form in FORMATS.values()}
 
 
@@ -131,7 +133,9 @@ class Converter:
             raise BadTransform(mistakes)
         return Steps(tuple(queries), tuple(parsed))
 
-    async def preview(self, image_id: str, query: bytes, accepted: AcceptClass, settings: QuerySettings) -> Converted:
+    async def preview(
+        self, image_id: str, query: bytes, accepted: AcceptClass, *, settings: QuerySettings, count: Count
+    ) -> Converted:
         """Return the picture that a URL with a query requests by some settings, and where it came from.
 
         Raises:
@@ -141,17 +145,12 @@ class Converter:
 
         async def work(found: Found) -> Converted:
             request = self._resolver.request(found, query, accepted, strict=True, settings=settings)
-            served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
-            served = served or await self._renditions.make(
-                request.original, request.transform, request.key, negotiated=request.negotiated
-            )
-            notes = (*request.query.notes, *served.rendition.notes)
-            return Converted(request.original, served.rendition, notes, served)
+            return await self._one(request, count)
 
         return await self._while_it_changes(image_id, work)
 
     async def convert(
-        self, image_id: str, extension: str, query: str, accepted: AcceptClass, settings: QuerySettings
+        self, image_id: str, extension: str, query: str, accepted: AcceptClass, *, settings: QuerySettings, count: Count
     ) -> Converted:
         """Return a picture in the format of an extension, with the presets and limits of some settings.
 
@@ -170,7 +169,8 @@ class Converter:
         return await self._while_it_changes(
             image_id,
             lambda found: self._one(
-                self._resolver.request(replace(found, format=name), query, accepted, strict=True, settings=settings)
+                self._resolver.request(replace(found, format=name), query, accepted, strict=True, settings=settings),
+                count,
             ),
         )
 
@@ -220,11 +220,15 @@ class Converter:
         notes = [note for parsed in steps.parsed for note in parsed.notes]
         return Converted(found.original, served.rendition, (*notes, *served.rendition.notes))
 
-    async def _one(self, request: RenditionRequest) -> Converted:
-        served = await self._renditions.cached(request.key) or await self._renditions.make(
-            request.original, request.transform, request.key
-        )
-        return Converted(request.original, served.rendition, (*request.query.notes, *served.rendition.notes))
+    async def _one(self, request: RenditionRequest, count: Count | None = None) -> Converted:
+        served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
+        if served is None:
+            if count is not None:
+                await count()
+            served = await self._renditions.make(
+                request.original, request.transform, request.key, negotiated=request.negotiated
+            )
+        return Converted(request.original, served.rendition, (*request.query.notes, *served.rendition.notes), served)
 
     async def _while_it_changes(self, image_id: str, work: Callable[[Found], Awaitable[T]]) -> T:
         """Do work on an original, again if the original is replaced meanwhile."""

@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -55,6 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("access")
     for number, name in enumerate(FOLDERS):
         settled(place / name / "a.png", encoded(quarters(60 + number, 40), "png"))
+    for number, name in enumerate(("convert", "preview")):
+        settled(place / "metered" / name / "a.png", encoded(quarters(90 + number, 40), "png"))
     settings = place / "imgserve.yaml"
     settings.touch(0o600)  # it contains secrets
     settings.write_text(yaml.safe_dump(CONFIG))
@@ -189,6 +191,9 @@ DECISIONS: list[tuple[str, dict[str, str], int]] = [
     ("/api/original/shop/a.png", {"X-API-Key": "shop"}, 200),
     ("/api/similar/shop/a.png", {"X-API-Key": "shop"}, 403),
     ("/api/convert/webp/keyed/a.png?w=9", {"X-API-Key": "card"}, 403),
+    ("/api/convert/webp/keyed/a.png?w=9", {"X-API-Key": "reader"}, 200),
+    *((f"/api/{call}/few/a.png?w=9", {"X-API-Key": "reader"}, 400) for call in ("convert/webp", "preview")),
+    *((f"/api/{call}/few/a.png?w=9", {"X-API-Key": "manager"}, 200) for call in ("convert/webp", "preview")),
     ("/api/stats", {"X-API-Key": "shop"}, 403),
     ("/api/stats", {"X-API-Key": "reader"}, 200),
     ("/api/keys", {"X-API-Key": "manager"}, 403),
@@ -371,22 +376,31 @@ def test_new_renditions_of_an_image_have_a_limit_and_cached_ones_have_none(serve
     assert status(served, "GET", signed("/img/metered/a.png?w=16"), {})[0] == 200
 
 
+@pytest.mark.parametrize("call", ["convert/webp", "preview"])
+def test_new_pictures_of_the_api_have_the_same_limit(served: Server, keys: Mapping[str, str], call: str) -> None:
+    def codes(name: str, key: str, widths: Iterable[int]) -> list[int]:
+        targets = (f"/api/{call}/{name}/a.png?w={width}" for width in widths)
+        return [status(served, "GET", target, {"X-API-Key": keys[key]})[0] for target in targets]
+
+    name = f"metered/{call.partition('/')[0]}"
+    assert codes(name, "reader", range(10, 15)) == [200, 200, 200, 429, 429]
+    assert codes(name, "reader", (10, 11, 12)) == [200] * 3
+    assert codes(name, "manager", range(15, 20)) == [200] * 5
+
+
 def test_each_image_of_an_upload_counts(served: Server) -> None:
     key = created(served, "sender", "upload", prefixes=["sent/"])["key"]
+    files = [("file", (f"{number}.png", encoded(quarters(10 + number, 9), "png"))) for number in range(7)]
+    answer = served.client.post(
+        served.base_url + "/api/images", data={"folder": "sent"}, files=files, headers={"x-api-key": key}
+    )
+    assert [one["status"] for one in answer.json()["results"]] == [201] * 5 + [429] * 2
 
-    results = list[int]()
 
-    def is_answered() -> bool:
-        """Send the files, and return whether the key is known already."""
-        files = [("file", (f"{number}.png", encoded(quarters(10 + number, 9), "png"))) for number in range(7)]
-        answer = served.client.post(
-            served.base_url + "/api/images", data={"folder": "sent"}, files=files, headers={"x-api-key": key}
-        )
-        results.extend(one["status"] for one in answer.json().get("results", []))
-        return bool(results)
-
-    until(is_answered)
-    assert results == [201] * 5 + [429] * 2
+def test_all_processes_accept_a_new_key_at_once(served: Server) -> None:
+    for number in range(4):
+        sent = {"X-API-Key": created(served, f"new {number}", "read")["key"]}
+        assert [status(served, "GET", "/api/images", sent)[0] for _ in range(4)] == [200] * 4
 
 
 def test_a_key_is_shown_once_and_stored_as_a_hash(served: Server, folder: Path) -> None:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from imgserve.access.access import Access
 from imgserve.access.keys import Scope
-from imgserve.access.sites import Rules, Sites
+from imgserve.access.sites import Rules
 from imgserve.catalog import Images
 from imgserve.client import ImageUrls
 from imgserve.errors import (
@@ -66,7 +67,7 @@ class Addresses:
     locator: Locator
     resolver: Resolver
     converter: Converter
-    sites: Sites
+    access: Access
     prefix: str
 
     @endpoint(
@@ -79,13 +80,16 @@ class Addresses:
         """
         query, expires = _split(call.request.scope["query_string"])
         found = await self.locator.find_exactly(image_id)
-        rules, host = self.sites.find(b"", image_id)[0].rules, call.request.headers.get("host", "").encode("latin-1")
+        rules, host = (
+            self.access.sites.find(b"", image_id)[0].rules,
+            call.request.headers.get("host", "").encode("latin-1"),
+        )
         try:
             self._resolve(found, query, call, rules.free, strict=True)
             values = read_parameters(query.decode("utf-8", "surrogateescape"))
         except BadTransform as error:
             return _address(rules, mistakes=error.mistakes)
-        path, text = self.sites.path(host, image_id), compose(values)
+        path, text = self.access.sites.path(host, image_id), compose(values)
         rejection = self._rejection(rules, found, query, call, elsewhere=path is None)
         base, shown = address(call.request) + self.prefix, image_id if path is None else path
         may_sign = bool(rules.secrets) and call.caller.may(Scope.MANAGE)
@@ -123,12 +127,12 @@ class Addresses:
     async def preview(self, image_id: str, call: Call) -> Response:
         """Return the picture of a URL with the parameters of the query, even if the URL would be rejected.
 
-        Limits of the variety of URLs apply to keys without the scope `manage`.
+        Limits of the variety of URLs and of new renditions apply to keys without the scope `manage`.
         """
-        request, settings = call.request, self.sites.settings(image_id, call.caller)
+        request, (settings, count) = call.request, self.access.of_call(call.caller, image_id, call.address)
         query = _split(request.scope["query_string"])[0]
         accepted = accept_class(", ".join(request.headers.getlist("accept")))
-        return picture_response(await self.converter.preview(image_id, query, accepted, settings))
+        return picture_response(await self.converter.preview(image_id, query, accepted, settings=settings, count=count))
 
     def _resolve(self, found: Found, query: bytes, call: Call, settings: QuerySettings, *, strict: bool) -> None:
         accepted = accept_class(", ".join(call.request.headers.getlist("accept")))

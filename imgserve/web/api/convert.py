@@ -9,8 +9,8 @@ from pydantic import ConfigDict, Field, RootModel, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
+from imgserve.access.access import Access
 from imgserve.access.keys import Caller, Scope
-from imgserve.access.sites import Sites
 from imgserve.errors import (
     BadImageId,
     DuplicateImage,
@@ -183,7 +183,7 @@ class Conversions:
     bulk: BulkConverter
     ingest: IngestService
     receiving: UploadReceiver
-    sites: Sites
+    access: Access
     prefix: str
 
     @endpoint(
@@ -201,8 +201,11 @@ class Conversions:
         The picture is cached as for a request of its URL.
         """
         query = call.request.scope["query_string"].decode("latin-1")
-        settings = self.sites.settings(image_id, call.caller)
-        return picture_response(await self.converter.convert(image_id, ext, query, _accepted(call.request), settings))
+        settings, count = self.access.of_call(call.caller, image_id, call.address)
+        accepted = _accepted(call.request)
+        return picture_response(
+            await self.converter.convert(image_id, ext, query, accepted, settings=settings, count=count)
+        )
 
     @endpoint(
         "GET",

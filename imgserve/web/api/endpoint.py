@@ -33,6 +33,11 @@ class Call:
     request: Request
     caller: Caller
 
+    @property
+    def address(self) -> str:
+        """Return from where it comes; empty for a Unix socket."""
+        return self.request.client.host if self.request.client else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
