@@ -121,7 +121,8 @@ class Varnish:
     def calls(self, drop: Drop) -> Iterator[Call]:
         """Yield the requests that purge something."""
         for tags in _pieces(drop.all_tags, _BAN_TAGS):
-            pattern = f"(^|[ ,])({'|'.join(map(re.escape, tags))})([ ,]|$)"
+            # Without spaces, which would end the expression in a ban.
+            pattern = rf"(^|[\s,])({'|'.join(map(re.escape, tags))})([\s,]|$)"
             yield Call("BAN", self.url, (("x-cache-tag", pattern),))
 
 
