@@ -80,4 +80,4 @@ async def test_areas_that_scroll_can_be_reached_by_keyboard_and_have_a_name() ->
     text = (await asked(page_of(Things()), "GET", "/docs/api", headers={})).text
     areas = re.findall(r'<(?:pre|div class="wide")[^>]*>', text)
     assert areas
-    assert {area for area in areas if 'tabindex="0" role="region" aria-label="' not in area} == set()
+    assert {area for area in areas if 'tabindex="0" role="group" aria-label="' not in area} == set()
