@@ -66,6 +66,8 @@ server {{
         add_header Vary $imgserve_vary;
 {headers}
         add_header X-Request-Id $request_id;
+        error_page 403 404 = @imgserve;  # purged since the next lines found it, or not readable
+        log_not_found off;
         try_files
 {files}
             @imgserve;
@@ -75,7 +77,7 @@ server {{
     }}
 {rest}}}
 """
-_PROXY = """        proxy_pass http://imgserve;
+_PROXY = """        proxy_pass http://imgserve$request_uri;
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Host $http_host;
@@ -125,8 +127,9 @@ def nginx_configuration(
 
 
 def _reachable(config: Config) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104  compared
-    return f"{host}:{config.server.port}"
+    """Return the address that a server listens on, as a program of the same machine connects to it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104  compared
+    return f"{f'[{host}]' if ':' in host else host}:{config.server.port}"
 
 
 def _quoted(text: str) -> str:

@@ -51,6 +51,8 @@ class Front:
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """Serve pictures through an nginx with the configuration that the command prints."""
+    if time.time() % 1000 > 950:
+        time.sleep(1001 - time.time() % 1000)
     place = tmp_path_factory.mktemp("published")
     photos, cache, settings = place / "photos", place / "cache", place / "imgserve.yaml"
     for name in ("a", "b", "c", "d", "e", "f", "keyed/a", "signed/a", "pages/a", "name with spaces"):
