@@ -96,7 +96,7 @@ def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]])
             {"rejected": "/api/usage?what=rejected&by=client", "heavy": "/api/usage?what=bytes&by=image"},
         ),
         AdminPage("images", "Images", Scope.READ, {"config": whole, **_IMAGES}),
-        AdminPage("images/{image_id:path}", "Image", Scope.READ, _IMAGE, _HISTORY, "image"),
+        AdminPage("images/{image_id:path}", "Image", Scope.READ, {"config": whole, **_IMAGE}, _HISTORY, "image"),
         AdminPage("grid/images", "Images", Scope.READ, {"found": "/api/images"}),
         AdminPage("trash", "Trash", Scope.READ, {"trash": "/api/trash"}),
         AdminPage(

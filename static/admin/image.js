@@ -175,7 +175,7 @@ async function replace(file) {
 }
 
 async function remove() {
-  if (!(await confirmed("Delete this image?", "It moves to the trash, from where it can be restored for a time.", "Delete"))) return;
+  if (!(await confirmed("Delete this image?", find("#delete").dataset.detail, "Delete"))) return;
   const value = await change("DELETE", image().record);
   if (!value) return;
   leaving = true;

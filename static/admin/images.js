@@ -203,7 +203,7 @@ const ACTS = {
   },
   async delete() {
     const count = everything ? total : chosen.size;
-    if (!(await confirmed(`Delete ${images(count)}?`, "They move to the trash, from where they can be restored for a time.", "Delete"))) return;
+    if (!(await confirmed(`Delete ${images(count)}?`, find("#chosen").dataset.delete, "Delete"))) return;
     const list = (await call("POST", "/api/bulk/delete", selection())).deleted;
     clear();
     await refresh();

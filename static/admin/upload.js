@@ -68,7 +68,7 @@ function add(item) {
 
 function enqueue(item, row) {
   row.dataset.state = "busy";
-  for (const old of all("button, a", row)) old.remove();
+  for (const old of all("button, a, small + a ~ small", row)) old.remove();
   find("small", row).textContent = "waiting";
   const bar = find("progress", row);
   bar.hidden = false;
@@ -94,7 +94,8 @@ async function next() {
     row.dataset.state = "done";
     note.textContent = {created: "uploaded as ", replaced: "replaced ", existing: "already there as "}[value.outcome];
     note.after(Object.assign(document.createElement("a"), {href: `${root}/admin/images/${quoted(value.image.id)}`, textContent: value.image.id}));
-    if (value.outcome === "created" && value.similar.length) note.append(`(looks like ${value.similar[0].id}) `);
+    const [alike] = value.outcome === "existing" ? [] : value.similar;
+    if (alike) row.append(Object.assign(document.createElement("small"), {textContent: ` ${alike.distance ? "looks like" : "looks the same as"} ${alike.id}`}));
     stored += value.outcome !== "existing";
   } catch (error) {
     row.dataset.state = "failed";

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import pyvips
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.admin import Open, confirm, ids_below, picture, put
 from tests.browser import People, staffed
 from tests.management import Api
+from tests.pictures import encoded
 
 DROP = """([type, files]) => {
     const given = new DataTransfer();
@@ -118,6 +120,25 @@ def test_files_are_uploaded_into_the_folder_with_their_results(api: Api, opened:
     assert api.record("in/taken.png")["sha256"] != before
     page.locator("#uploads").get_by_role("button", name="Close").click()
     expect(page.locator("#uploads")).to_be_hidden()
+
+
+def test_three_files_are_uploaded_at_once_with_their_progress(api: Api, opened: Open) -> None:
+    page = opened("images?prefix=slow/")
+    network = page.context.new_cdp_session(page)
+    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 300_000}
+    network.send("Network.emulateNetworkConditions", limits)
+    data = [encoded(pyvips.Image.gaussnoise(500, 500, seed=number), "png") for number in range(5)]
+    files: list[FilePayload] = [
+        {"name": f"{number}.png", "mimeType": "image/png", "buffer": buffer} for number, buffer in enumerate(data)
+    ]
+    page.set_input_files("#files", files)
+    rows = page.locator("#uploads li")
+    expect(rows.filter(has_text="waiting")).to_have_count(2)
+    expect(rows.first).to_contain_text(re.compile(r"[1-9]\d? %"))
+    assert float(rows.first.locator("progress").get_attribute("value") or 0) > 0
+    network.send("Network.emulateNetworkConditions", {**limits, "uploadThroughput": -1})
+    expect(page.locator("#uploads header")).to_contain_text("5 uploaded")
+    assert len(ids_below(api, "slow/")) == 5
 
 
 @pytest.mark.parametrize(
