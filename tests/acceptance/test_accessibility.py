@@ -84,6 +84,7 @@ def _findings(page: Page, url: str) -> list[str]:
     The page is loaded once. The reference of the API is checked whole at the first width; then a few operations of each
     group stand for the others.
     """
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     page.goto(url)
     expect(page.locator("[aria-busy=true]")).to_have_count(0)
     page.evaluate(AXE_SCRIPT)
