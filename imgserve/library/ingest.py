@@ -12,7 +12,6 @@ from anyio import to_thread
 from imgserve.cache import RenditionKey, is_rendition_name
 from imgserve.catalog import Catalog, ImageQuery, Notice, Selection
 from imgserve.errors import (
-    BadRequest,
     ImageExists,
     ImageNotFound,
     ImgserveError,
@@ -313,12 +312,9 @@ class IngestService:
 
     @_uninterrupted
     async def purge_named(self, image_id: str, name: str) -> Purged:
-        """Remove one rendition by the name of its file, of which other nodes and caches in front remove all.
-
-        Raises BadRequest if no rendition can have this name.
-        """
-        if not is_rendition_name(name):
-            raise BadRequest("name: expected the name of a rendition, as in the list of renditions")
+        """Remove one rendition by the name of its file; other nodes and caches in front remove all of its image."""
+        if not is_rendition_name(name):  # it could lead out of the folder
+            return Purged(0, 0)
         number = await self._publisher.cache.purge_named(image_id, name)
         self._publisher.report_purged([image_id])
         await self._publisher.notify([Notice("purged", image_id)])

@@ -212,7 +212,9 @@ async def test_the_renditions_of_an_image_are_listed_and_purged_one_by_one(api: 
     notices = await api.rig.catalog.notices.after(0)
     assert [(notice.kind, notice.image_id) for _, notice in notices][-1] == ("purged", "a/1")
     for name in ("..", "../../ledger.sqlite", "x", stored[1]["name"] + "/x"):
-        assert (await api.delete(f"/api/renditions/a/1?name={quote(name, safe='')}")).status_code == 400
+        answer = await api.delete(f"/api/renditions/a/1?name={quote(name, safe='')}")
+        assert answer.json() == {"images": 0, "renditions": 0}
+    assert (await api.get("/api/cache")).json()["disk"]["entries"] == 1
     assert (await api.get("/api/renditions/none")).json() == {"renditions": []}
 
 
