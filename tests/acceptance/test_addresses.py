@@ -103,6 +103,13 @@ def test_only_callers_that_manage_images_sign(api: Api) -> None:
     )
 
 
+def test_limits_of_urls_do_not_hold_for_conversions_of_those_who_manage_images(api: Api) -> None:
+    assert api.ask("GET", "/api/convert/webp/few/one.jpg?width=41").status_code == 200
+    created = api.ask("POST", "/api/keys", json={"name": "converter", "scopes": ["read"]}).json()
+    key = {"authorization": f"Bearer {created['key']}"}
+    assert api.ask("GET", "/api/convert/webp/few/one.jpg?width=41", headers=key).status_code == 400
+
+
 def test_every_mistake_is_listed(api: Api) -> None:
     found = checked(api, "a.jpg?w=0&fm=wepb&widht=3")
     assert [re.split(":|,", mistake)[0] for mistake in found["mistakes"]] == [
