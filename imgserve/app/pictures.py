@@ -117,7 +117,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         originals,
         catalog,
         cache,
-        PublishedLinks(config.cache.folder, -(-config.cache.published_urls // server_processes(config)), cache.touch),
+        PublishedLinks(config.cache.folder, -(-config.cache.published_urls // server_processes(config)), cache),
         workers,
         renditions,
         Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others]),

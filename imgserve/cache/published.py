@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import anyio
 from anyio import to_thread
 
 from imgserve.cache.files import RenditionFiles
+from imgserve.cache.key import RenditionKey
+from imgserve.cache.tiers import TieredCache
 
 _logger = logging.getLogger(__name__)
 PUBLISHED = "published"
@@ -34,11 +36,11 @@ class PublishedLinks:
        modification, and so another entity tag of the web server.
     """
 
-    def __init__(self, root: Path, most: int, used: Callable[[str], None]) -> None:
-        """Use the cache folder; with `most` 0 nothing is published. `used` records the use of a file."""
-        self._root, self._most, self._used = root, most, used
+    def __init__(self, root: Path, most: int, cache: TieredCache) -> None:
+        """Link to the files of a cache in its folder; with `most` 0 nothing is published."""
+        self._root, self._most, self._cache = root, most, cache
         self._files = RenditionFiles(root, PUBLISHED)
-        self._pending: dict[str, str] = {}
+        self._pending: dict[str, RenditionKey] = {}
         self._window = self._number = 0
 
     @property
@@ -46,10 +48,10 @@ class PublishedLinks:
         """Whether nothing is published."""
         return self._most == 0
 
-    def offer(self, name: str, path: str) -> None:
-        """Publish a rendition soon; `path` is relative to the cache folder."""
+    def offer(self, name: str, key: RenditionKey) -> None:
+        """Publish a rendition soon."""
         if len(self._pending) < _MOST_PENDING:
-            self._pending[name] = path
+            self._pending[name] = key
 
     async def run(self) -> None:
         """Publish what is offered every second, until cancelled."""
@@ -57,26 +59,32 @@ class PublishedLinks:
         while True:
             await anyio.sleep(_FLUSH_SECONDS)
             pending, self._pending = self._pending, {}
-            late = await to_thread.run_sync(self.flush, pending, time.time())
+            late, missing = await to_thread.run_sync(self.flush, pending, time.time())
             self._pending = late | self._pending
+            for key in missing:
+                await self._cache.restore(key)  # the next request for the URL offers it again
 
-    def flush(self, pending: dict[str, str], now: float) -> dict[str, str]:
-        """Publish renditions, and remove older windows; return the renditions that are too new."""
-        window, late = int(now) // 10**WINDOW_DIGITS, {}
+    def flush(
+        self, pending: Mapping[str, RenditionKey], now: float
+    ) -> tuple[dict[str, RenditionKey], list[RenditionKey]]:
+        """Publish renditions, and remove older windows; return those that are too new, and those without a file."""
+        window, late, missing = int(now) // 10**WINDOW_DIGITS, dict[str, RenditionKey](), list[RenditionKey]()
         if window != self._window:
             self._window, self._number = window, 0
             self._remove_before(window)
-        for name, path in pending.items():
+        for name, key in pending.items():
+            path = key.path
             try:
                 modified = int((self._root / path).stat().st_mtime)
             except FileNotFoundError:  # evicted or purged
+                missing.append(key)
                 continue
-            self._used(path)
+            self._cache.touch(path)
             if modified < int(now):
                 self._link(f"{PUBLISHED}/{window}/{name}", path)
             elif modified < now + 2:
-                late[name] = path
-        return late
+                late[name] = key
+        return late, missing
 
     def clear(self) -> None:
         """Remove all links."""

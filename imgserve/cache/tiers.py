@@ -310,6 +310,12 @@ class TieredCache:
         on_disk = await to_thread.run_sync(self._disk.stats, limiter=self._threads)
         return {"memory": self._memory.stats(), "disk": on_disk, "mezzanine": await self.mezzanine_stats()}
 
+    async def restore(self, key: RenditionKey) -> None:
+        """Write a rendition that only the memory tier has to disk again."""
+        found = self._memory.peek(key)
+        if found is not None:
+            await self.put(key, found)
+
     def touch(self, path: str) -> None:
         """Record a use of a file of the disk tier, which a hit in memory does not."""
         self._disk.touch(path)

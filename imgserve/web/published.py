@@ -80,7 +80,7 @@ class PublishedPictures:
         plain = others == self._headers and disposition.startswith(b"inline") and extension in EXTENSIONS
         if folder and target and plain:
             name = f"{folder}/{target[1]}/@{target[2] or ''}.{extension}"
-            self._links.offer(name, response.request.key.path)
+            self._links.offer(name, response.request.key)
 
     def _is_public(self, place: Place, grant: Grant, response: ImageResponse) -> bool:
         """Return whether the picture depends on the URL and the image of its path alone.

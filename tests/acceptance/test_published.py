@@ -192,7 +192,7 @@ def test_an_evicted_rendition_is_rendered_again(front: Front) -> None:
     for file in (front.cache / "renditions").rglob("*.png"):
         file.unlink()
     assert not front.is_hit(target)
-    assert front.get(target).content == first.content
+    assert front.publish(target).content == first.content
 
 
 ACCEPTS = [
