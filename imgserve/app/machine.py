@@ -47,11 +47,11 @@ def examine(config: Config, data: Path) -> Iterator[Finding]:
 
 def _software() -> Iterator[Finding]:
     packages = ("imgserve", "pyvips", "pyvips-binary", "uvicorn", "starlette")
-    yield Finding("software", found=", ".join(f"{name} {_version(name)}" for name in packages))
+    yield Finding("software", found="it runs " + ", ".join(f"{name} {_version(name)}" for name in packages))
     missing = [one for one in FORMATS.values() if one.missing_extra]
     names = ", ".join(one.name for one in FORMATS.values() if one not in missing)
     extras = ", ".join(f"{one.name} (install imgserve[{one.extra}])" for one in missing)
-    yield Finding("formats", found=f"{names}{'; not installed: ' if extras else ''}{extras}")
+    yield Finding("formats", found=f"it knows {names}{'; not installed: ' if extras else ''}{extras}")
 
 
 def _version(package: str) -> str:
