@@ -47,7 +47,7 @@ def api_of(rig: Rig) -> Api:
         Records(catalog.images, catalog.search, rig.ingest, preconditions, prefix=PREFIX),
         Moves(rig.ingest, catalog.search, bulk, preconditions, prefix=PREFIX),
         Bulk(rig.ingest),
-        Purges(rig.ingest, rig.cache, presets=["Card"]),
+        Purges(rig.ingest, catalog.images, rig.cache, presets=["Card"]),
         Trash(rig.ingest, prefix=PREFIX),
         Reports(catalog.search, catalog.problems, catalog.renders, version="1.2.3"),
     ]

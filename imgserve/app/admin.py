@@ -105,6 +105,13 @@ def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]])
             Scope.READ,
             {"table": parameters, "first": "/api/images?limit=1&sort=created"},
         ),
+        AdminPage(
+            "cache",
+            "Cache",
+            Scope.READ,
+            {"cache": "/api/cache", "tags": "/api/tags", "config": whole},
+            {"found": "/api/renditions"},
+        ),
         AdminPage("access", "Access", Scope.ADMIN, {"found": "/api/keys", "config": whole}),
         AdminPage("access/accounts", "Accounts", Scope.ADMIN, {"found": "/api/accounts"}),
         AdminPage("access/sites", "Sites", Scope.ADMIN, {"config": whole}),

@@ -212,7 +212,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Records(catalog.images, catalog.search, ingest, preconditions, prefix=prefix),
         Moves(ingest, catalog.search, bulk, preconditions, prefix=prefix),
         Bulk(ingest),
-        Purges(ingest, parts.cache, presets=list(config.presets)),
+        Purges(ingest, catalog.images, parts.cache, presets=list(config.presets)),
         Trash(ingest, prefix=prefix),
         Conversions(converter, bulk, ingest, receiving, access, prefix=prefix),
         Addresses(catalog.images, parts.locator, parts.resolver, converter, access, prefix=prefix),

@@ -16,13 +16,12 @@ from imgserve.cache.key import (
     RENDITIONS,
     RenditionKey,
     Sibling,
-    image_folder,
     is_rendition_path,
     name_range,
     siblings,
     transform_text,
 )
-from imgserve.cache.ledger import Entry, Ledger
+from imgserve.cache.ledger import Entry, Ledger, Order
 from imgserve.cache.stats import Faults
 from imgserve.cache.verify import named_format, size_in_pixels, whole_format
 from imgserve.formats import HEAD_BYTES
@@ -98,18 +97,21 @@ class DiskTier(BoundedFolder):
                 found = self._ledger.between(*name_range(key), MOST_SIBLINGS)
         return siblings(key, found)
 
-    def stored(self, image_id: str) -> list[StoredRendition]:
-        """Return what is stored of an image, in no order, without counting hits or misses."""
-        found = list[StoredRendition]()
+    def stored(self, order: Order, most: int = -1, image_ids: Sequence[str] = ()) -> list[tuple[str, StoredRendition]]:
+        """Return the first renditions in an order, of some images or all, each with the folder of its image.
+
+        They count as neither hits nor misses.
+        """
+        found = list[tuple[str, StoredRendition]]()
         if not self.off:
             with self._faults.guard("reading"):
                 self.flush()
-                for entry in self._ledger.sorted_by("original", folders=[image_folder(image_id)]):
-                    file, name = self._files.find(entry.path), entry.path.rpartition("/")[2]
+                for entry in self.sorted_by(order, most, image_ids):
+                    file, (folder, _, name) = self._files.find(entry.path), entry.path.rpartition("/")
                     if file is not None:
                         facts = (entry.media_type, entry.size, entry.width, entry.height)
                         times = (_moment(file.modified_ns), _moment(entry.used))
-                        found.append(StoredRendition(name, transform_text(name), *facts, *times))
+                        found.append((folder, StoredRendition(name, transform_text(name), *facts, *times)))
         return found
 
     def put(self, key: RenditionKey, rendition: Rendition) -> bool:

@@ -203,8 +203,12 @@ class TieredCache:
         """
         if self._disk.off:
             return self._memory.stored(image_id)
-        found = await to_thread.run_sync(self._disk.stored, image_id, limiter=self._threads)
-        return sorted(found, key=lambda one: (one.used, one.name), reverse=True)
+        found = await to_thread.run_sync(self._disk.stored, "original", -1, [image_id], limiter=self._threads)
+        return sorted((one for _, one in found), key=lambda one: (one.used, one.name), reverse=True)
+
+    async def largest_or_oldest(self, order: Literal["size", "age"], most: int) -> list[tuple[str, StoredRendition]]:
+        """Return the largest renditions on disk, or the longest unused ones, each with the folder of its image."""
+        return await to_thread.run_sync(self._disk.stored, order, most, limiter=self._threads)
 
     async def put(self, key: RenditionKey, rendition: Rendition, *, in_memory: bool = True) -> bool:
         """Store a rendition in both tiers, in memory at once; return whether any of them stored it.

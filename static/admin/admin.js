@@ -96,7 +96,7 @@ async function run(element, body) {
     if (!element.dispatchEvent(new CustomEvent("called", {bubbles: true, cancelable: true, detail: value}))) return;
     if (next) location.assign(root + next);
     else await refresh();
-    if (done) toast(done);
+    if (done) toast(done.replace(/\{(\w+)\}/g, (_, name) => value[name])); // {images} is that field of the response
   } catch (error) {
     toast(error.message, {bad: true});
   } finally {

@@ -9,17 +9,20 @@ import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.browser import PASSWORD, People, sign_in
-from tests.servers import Server, environment, server
+from tests.pictures import encoded, quarters
+from tests.servers import Server, environment, server, settled, until
 
 
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve an empty folder to an admin, an editor and a viewer."""
+    """Serve a folder to an admin, an editor and a viewer."""
     folder = tmp_path_factory.mktemp("originals")
+    settled(folder / "shop/shoe.png", encoded(quarters(), "png"))
+    settled(folder / "broken.jpg", b"\xff\xd8\xff no picture")
     for name, role in (("jane", "admin"), ("ed", "editor"), ("vera", "viewer")):
         line = [sys.executable, "-m", "imgserve", "accounts", "create", name, "--role", role, str(folder)]
         subprocess.run(line, env=environment(), input=PASSWORD, text=True, check=True)
-    with server(folder) as served:
+    with server(folder, env={"IMGSERVE_ORIGINALS__WATCH": "true"}) as served:
         yield served
 
 
@@ -62,7 +65,7 @@ def test_a_key_is_created_shown_once_and_revoked(admin: Server, jane: Page) -> N
     shown = jane.locator("#secret .copy code")
     expect(shown).not_to_be_empty()
     key = shown.inner_text()
-    assert admin.get("/api/images?prefix=shop/", x_api_key=key).status_code == 200
+    until(lambda: admin.get("/api/images?prefix=shop/", x_api_key=key).status_code == 200)
     assert admin.get("/api/images?prefix=other/", x_api_key=key).status_code == 403
     jane.get_by_role("button", name="Done").click()
     row = jane.get_by_role("row").filter(has_text="Web shop")
@@ -162,3 +165,29 @@ def test_the_navigation_of_a_phone_opens_and_closes(jane: Page) -> None:
     link.click()
     expect(jane.get_by_role("heading", name="Settings")).to_be_visible()
     assert jane.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_cache_is_listed_and_purged(admin: Server, jane: Page) -> None:
+    for width in (40, 50):
+        assert admin.get(f"/img/shop/shoe.png?width={width}").status_code == 200
+    jane.get_by_role("link", name="Cache").click()
+    rows = jane.get_by_role("row").filter(has_text="shop/shoe.png")
+    until(
+        lambda: rows.count() == 2 or jane.reload() is None
+    )  # both the picture and its record are stored a moment later
+    rows.filter(has_text="width=50").get_by_role("button").click()
+    expect(rows).to_have_count(1)
+    jane.get_by_label("Image ids that start with").fill("shop/")
+    jane.get_by_label("Image ids that start with").press("Enter")
+    jane.locator("#confirm").get_by_role("button", name="Purge").click()
+    expect(jane.get_by_text("1 renditions of 1 images were purged")).to_be_visible()
+    expect(jane.get_by_text("Nothing is stored on disk yet")).to_be_visible()
+
+
+def test_problems_are_listed_with_their_reasons(admin: Server, jane: Page) -> None:
+    assert admin.get("/img/broken.jpg?width=40").status_code == 422
+    jane.get_by_role("link", name="Problems").click()
+    for section in ("Files that cannot be served", "Renditions that failed"):
+        row = jane.get_by_role("region", name=section).get_by_role("row").filter(has_text="broken.jpg")
+        until(lambda row=row: row.count() == 1 or jane.reload() is None)  # type: ignore[misc]  # bound now
+        expect(row).to_contain_text("unreadable_image")

@@ -4,12 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
+from anyio import to_thread
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from imgserve.access.keys import Scope
 from imgserve.cache import TieredCache, TierStats
-from imgserve.catalog import ImageQuery
+from imgserve.cache.key import image_folder
+from imgserve.catalog import ImageQuery, Images
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
 from imgserve.library.ingest import IngestService
 from imgserve.records import Purged, StoredRendition
@@ -17,7 +19,7 @@ from imgserve.validation import stated
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import DeletedOut
 from imgserve.web.api.messages import ResponseModel
-from imgserve.web.api.requests import FilterTag, Prefix, RequestModel, Selected, Tags, exactly_one
+from imgserve.web.api.requests import FilterTag, Limit, Prefix, RequestModel, Selected, Tags, exactly_one
 
 _PURGES = ("prefix", "tag", "preset", "all")
 
@@ -104,6 +106,31 @@ class RenditionsOut(ResponseModel):
     """The last used first."""
 
 
+class CachedOut(ResponseModel):
+    """A stored rendition, with its image."""
+
+    id: str | None
+    """The image id; null if the image is not recorded."""
+    rendition: RenditionOut
+    """The rendition."""
+
+
+class AllRenditionsOut(ResponseModel):
+    """Stored renditions of all images."""
+
+    renditions: list[CachedOut]
+    """The largest first, or the longest unused."""
+
+
+class AllRenditions(RequestModel):
+    """Which renditions to list."""
+
+    sort: Literal["size", "age"] = "size"
+    """The largest first, or the longest unused."""
+    limit: Limit = 50
+    """Maximum renditions."""
+
+
 class TierOut(ResponseModel, record=TierStats):
     """A tier of the cache."""
 
@@ -171,6 +198,7 @@ class Purges:
     """Endpoints of purges and of the cache."""
 
     ingest: IngestService
+    images: Images
     tiers: TieredCache
     presets: Collection[str]
     """The names of all presets."""
@@ -215,7 +243,30 @@ class Purges:
         """Return size, hits and misses of each tier."""
         return CacheOut.model_validate(await self.tiers.stats())
 
+    @endpoint("GET", "/api/renditions", Scope.ADMIN, "List stored renditions of all images", tag="purge")
+    async def all_renditions(self, query: AllRenditions) -> AllRenditionsOut:
+        """Return the largest renditions on disk, or the longest unused ones."""
+        found = await self.tiers.largest_or_oldest(query.sort, query.limit)
+        ids = await self._ids({folder for folder, _ in found})
+        return AllRenditionsOut.model_validate(
+            {"renditions": [{"id": ids.get(folder), "rendition": one} for folder, one in found]}
+        )
+
+    async def _ids(self, folders: Collection[str]) -> dict[str, str]:
+        """Return the ids of recorded images by the folders of their renditions, which only contain hashes."""
+        found, after = dict[str, str](), ""
+        while len(found) < len(folders) and (some := await self.images.versions(after=after)):
+            found |= await to_thread.run_sync(_folders, list(some), folders)
+            after = next(reversed(some))
+        return found
+
     @endpoint("DELETE", "/api/cache", Scope.MANAGE, "Purge everything", tag="purge")
     async def clear(self, query: PurgeOptions) -> PurgedOut:
         """Remove all renditions of all images."""
         return PurgedOut.model_validate(await self.ingest.purge_all(mezzanines=query.mezzanines))
+
+
+def _folders(image_ids: Collection[str], wanted: Collection[str]) -> dict[str, str]:
+    """Return those of the images whose folder is wanted, by folder."""
+    pairs = ((image_folder(image_id), image_id) for image_id in image_ids)
+    return {folder: image_id for folder, image_id in pairs if folder in wanted}

@@ -236,3 +236,18 @@ async def test_renditions_that_failed_or_were_slow_are_listed_and_cleared(api: C
     slow = (await api.get("/api/problems/renders?slow=true")).json()["renditions"]
     assert [one["seconds"] for one in slow] == [6.0]
     assert (await api.delete("/api/problems/renders")).json() == {"cleared": 2}
+
+
+async def test_renditions_of_all_images_are_listed_by_size_and_by_last_use(api: Caller) -> None:
+    for name, size in (("a/1", 30), ("b", 10), ("a/2", 20)):
+        await api.record(name, len(name))
+        key = RenditionKey(name, "1_1", "width=1", "r1", "jpg")
+        await api.rig.cache.put(key, Rendition(b"\xff\xd8\xff" + bytes(size), "image/jpeg", 1, 1))
+    await api.rig.cache.put(
+        RenditionKey("gone", "1_1", "width=1", "r1", "jpg"), Rendition(b"\xff\xd8\xff" + bytes(99), "image/jpeg", 1, 1)
+    )
+    by_size = (await api.get("/api/renditions")).json()["renditions"]
+    assert [one["id"] for one in by_size] == [None, "a/1", "a/2", "b"]
+    assert [one["rendition"]["bytes"] for one in by_size] == [102, 33, 23, 13]
+    by_age = (await api.get("/api/renditions?sort=age&limit=2")).json()["renditions"]
+    assert [one["id"] for one in by_age] == ["a/1", "b"]
