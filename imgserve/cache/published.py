@@ -88,7 +88,8 @@ class PublishedLinks:
 
     def clear(self) -> None:
         """Remove all links."""
-        self._files.empty(self._files.set_aside(PUBLISHED))
+        if (self._root / PUBLISHED).is_dir():
+            self._files.empty(self._files.set_aside(PUBLISHED))
 
     def _link(self, link: str, path: str) -> None:
         target, known = "../" * link.count("/") + path, None

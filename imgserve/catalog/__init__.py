@@ -2,6 +2,7 @@
 
 from imgserve.catalog.access import Account, Accounts, ApiKey, ApiKeys, Secrets
 from imgserve.catalog.audit import AuditLog, AuditPage
+from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Redirects, Selection
@@ -18,22 +19,3 @@ __all__ = [
     "Notices", "Page", "ProblemPage", "Problems", "Redirects", "RenderProblems", "RenderWatch", "Secrets", "Selection",
     "Similar", "Sort", "Totals", "Usage", "stored_id",
 ]  # fmt: skip
-
-
-class Catalog:
-    """All parts of the catalog over one database."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.images = Images(database)
-        self.search = ImageSearch(database)
-        self.problems = Problems(database)
-        self.renders = RenderProblems(database)
-        self.notices = Notices(database)
-        self.redirects = Redirects(database)
-        self.idempotency = IdempotencyKeys(database)
-        self.keys = ApiKeys(database)
-        self.accounts = Accounts(database)
-        self.secrets = Secrets(database)
-        self.audit = AuditLog(database)
-        self.usage = Usage(database)
