@@ -61,12 +61,14 @@ class Admin:
         self, access: Access, api: Api, pictures: PictureUrls, config: Config, check: Callable[[], Sequence[Finding]]
     ) -> list[BaseRoute]:
         """Return the routes below /admin; `check` runs the checks of settings and machine."""
-        pages = AdminPages(_pages(config, access.sites, check), self.shell, self.visitors, api, pictures)
+        pages = AdminPages(_pages(config, access.sites, check, self.activity), self.shell, self.visitors, api, pictures)
         more = {"events": self.activity.respond}
         return [*self.signing_in.routes(access, self.readers), *pages.routes(access, self.readers, more)]
 
 
-def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]]) -> tuple[AdminPage, ...]:
+def _pages(
+    config: Config, sites: Sites, check: Callable[[], Sequence[Finding]], activity: Activity
+) -> tuple[AdminPage, ...]:
     """Return the pages in the order of the navigation."""
     started = time.monotonic()
 
@@ -92,7 +94,7 @@ def _pages(config: Config, sites: Sites, check: Callable[[], Sequence[Finding]])
             "",
             "Overview",
             Scope.READ,
-            {"stats": "/api/stats", "cache": "/api/cache", "uptime": uptime},
+            {"stats": "/api/stats", "cache": "/api/cache", "uptime": uptime, "saved": activity.saved},
             {"rejected": "/api/usage?what=rejected&by=client", "heavy": "/api/usage?what=bytes&by=image"},
         ),
         AdminPage("images", "Images", Scope.READ, {"config": whole, **_IMAGES}),

@@ -132,6 +132,29 @@ def point(before: Reading, after: Reading) -> Point:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Whole pictures of one format that were sent, compared with their originals."""
+
+    format: str
+    sent: float
+    """Bytes."""
+    originals: float
+    """Bytes that the originals would have taken."""
+
+
+def saved(families: Iterable[Metric]) -> list[Saved]:
+    """Return what each format has saved since the start, the most first."""
+    sent, originals = dict[str, float](), dict[str, float]()
+    names = {"imgserve_picture_bytes_total": sent, "imgserve_picture_original_bytes_total": originals}
+    for sample in (sample for family in families for sample in family.samples):
+        if sample.name in names:
+            of_format, name = names[sample.name], sample.labels["format"]
+            of_format[name] = of_format.get(name, 0.0) + sample.value
+    found = [Saved(name, number, originals.get(name, 0.0)) for name, number in sent.items() if number]
+    return sorted(found, key=lambda one: one.sent - one.originals)
+
+
 def _percentile(before: Reading, after: Reading, outcomes: Iterable[str], part: float = 0.99) -> float | None:
     """Return a percentile in milliseconds, interpolated in its bucket as Prometheus does; None without requests."""
     bounds = sorted({bound for outcome in outcomes for bound in after.buckets.get(outcome, ())})
@@ -168,6 +191,10 @@ class Activity:
     def points(self) -> Sequence[Point]:
         """The oldest first."""
         return list(self._points)
+
+    async def saved(self) -> list[Saved]:
+        """Return what each format has saved."""
+        return await to_thread.run_sync(lambda: saved(self._registry.collect()))
 
     async def run(self) -> None:
         """Read the metrics now and then, until cancelled."""

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imgserve.metrics import Metrics
-from imgserve.web.admin.activity import Reading, point, reading
+from imgserve.web.admin.activity import Reading, Saved, point, reading, saved
 
 INF = math.inf
 
@@ -65,3 +65,11 @@ def test_a_percentile_is_interpolated_in_its_bucket(buckets: dict[float, float],
 def test_counters_of_a_process_that_has_ended_never_make_a_rate_negative() -> None:
     found = point(taken(100, memory=500, sent=1e6), taken(105, memory=20))
     assert (found.requests, found.sent) == (0, 0)
+
+
+def test_formats_are_compared_with_the_originals_the_most_saved_first() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for name, sent, original in (("jpg", 500, 400), ("avif", 100, 4000), ("webp", 0, 0)):
+        metrics.picture_bytes.labels(name).inc(sent)
+        metrics.picture_original_bytes.labels(name).inc(original)
+    assert saved(metrics.registry.collect()) == [Saved("avif", 100, 4000), Saved("jpg", 500, 400)]
