@@ -85,7 +85,6 @@ class Shell:
         root = request.scope.get("root_path", "")
         shown = visitor and [item for item in self.navigation if visitor.caller.may(item.scope)]
         text = self._templates.get_template(template).render(
-            layout="layout.html",
             part="hx-request" in request.headers,
             navigation=shown,
             root=root,
