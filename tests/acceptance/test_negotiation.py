@@ -90,7 +90,7 @@ def test_vary_stands_on_every_answer_of_a_negotiated_url(site: Server, accept: s
     "target", ["/img/shoe.jpg", "/img/shoe.jpg?width=64", "/img/shoe.webp?width=64", "/", "/healthz"]
 )
 def test_vary_is_absent_where_nothing_was_negotiated(site: Server, target: str) -> None:
-    assert "vary" not in site.get(target, accept=CHROME).headers
+    assert site.get(target, accept=CHROME).headers.get("vary", "").lower() in {"", "accept-encoding"}
 
 
 def test_each_negotiated_format_has_its_own_etag(site: Server) -> None:

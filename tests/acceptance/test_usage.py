@@ -68,20 +68,29 @@ def test_every_example_of_the_api_works(api: Api, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(encoded(noise(), "jpg"))
     (tmp_path / "two.png").write_bytes(encoded(quarters(), "png"))
     results = [responses(block, api, tmp_path) for block in blocks("docs/api.md")]
-    uploaded, found, looked, changed, moved, many, deleted, purged, converted, warmed, figures = results
+    uploaded, found, looked, changed, moved, many, deleted, purged, addressed, converted, warmed, figures = results
     assert re.fullmatch(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]+\.jpg", uploaded[0]["image"]["id"])
     assert [one["image"]["id"] for one in uploaded[1:2] + uploaded[3:]] == [
         "products/shoe.jpg", "shoes/red.jpg", "shoes/new.jpg", "shoes/newer.jpg"
     ]  # fmt: skip
     assert [one["status"] for one in uploaded[2]["results"]] == [201, 201]
     assert [image["id"] for image in found[0]["images"]] == ["products/shoe.jpg"]
-    assert [list(one) for one in looked[1:]] == [["images"], ["groups", "next"], ["tags"]]
+    assert [list(one) for one in looked[1:]] == [
+        ["images"],
+        ["groups", "next"],
+        ["tags"],
+        ["folders", "next"],
+        ["images", "bytes"],
+    ]
     assert (changed[0]["metadata"], changed[0]["focal_point"]) == ({"sku": "R-17"}, {"x": 0.5, "y": 0.4})
     assert (moved[0]["id"], moved[1]["results"][0]["image"]["id"]) == ("catalog/second.png", "products/second.png")
     assert (many[0], len(many[1]["deleted"]), many[2]["images"]) == ({"changed": 3}, 2, 1)
     assert (deleted[0]["deleted"][0]["id"], len(deleted[1]["items"])) == ("products/one.jpg", 3)
     assert (purged[0]["images"], purged[1]["images"]) == (1, 2)
-    assert converted == []
+    assert (addressed[0]["url"], converted) == (
+        f"{api.served.base_url}/img/products/shoe.jpg?format=webp&width=400",
+        [],
+    )
     assert opened((tmp_path / "red.png").read_bytes()).get("vips-loader").startswith("png")
     assert zipfile.ZipFile(tmp_path / "shoes.zip").namelist() == ["shoes/red.jpg"]
     assert warmed[-1]["finished"]

@@ -167,7 +167,7 @@ def test_the_format_follows_the_setting_and_the_terminal(
     monkeypatch.setenv("NO_COLOR", no_color)
     root.handlers = []  # without those of pytest
     configure_logging(config(log={"format": written}), stream)
-    logging.getLogger("uvicorn.error").info("of a library", extra={"color_message": "twice"})
+    logging.getLogger("some.library").info("of a library", extra={"color_message": "twice"})
     logging.getLogger("imgserve.security").warning('{"event":"rejected"}')
     first, second = stream.getvalue().splitlines()
     assert root.handlers
