@@ -26,7 +26,7 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
         _log.error("the catalog is at revision %s, this release knows up to %s", found, script.get_current_head())
         raise CatalogUnavailable("The catalog was written by a newer release of imgserve.")
     command.upgrade(config, revision)
-    _log.info("the catalog was upgraded from revision %s", found)
+    _log.info("the catalog was %s", "created" if found is None else f"upgraded from revision {found}")
 
 
 def _config(connection: Connection) -> Config:
