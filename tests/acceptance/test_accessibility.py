@@ -24,7 +24,7 @@ BAD = """<!doctype html><html lang=en><title>Bad</title><meta name=color-scheme 
 <style>@media (prefers-color-scheme: dark) { p { color: #333; background: #222 } }</style><p>Dim</p><img src="data:,">
 <div style="width: 400px; height: 1px"></div><div style="overflow: auto">
 <pre>long text, long text, long text, long text, long text</pre></div></main>"""
-AXE = {"resultTypes": ["violations"]}
+AXE = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # the latter is of WCAG 2.2
 
 
 @dataclass(frozen=True)
