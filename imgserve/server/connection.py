@@ -19,7 +19,7 @@ from imgserve.errors import BadRequest, ImgserveError, Unavailable
 from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
 from imgserve.server.hot import HotPath, from_proxy, proxy_request_id
-from imgserve.web.middleware import FROM_PROXY, REQUEST_ID
+from imgserve.web.middleware import FROM_PROXY, REQUEST_ID, STOPPING
 from imgserve.web.respond import DATE, TARGET, lines
 
 MAX_HEAD_BYTES = 65_536
@@ -230,6 +230,12 @@ class TimedHttpProtocol(HttpToolsProtocol):
         """Pass on a part of a body."""
         self._moved = True
         super().on_body(body)
+
+    def shutdown(self) -> None:
+        """Close the connection after its response, and announce the stop to one without an end, such as of events."""
+        if self.cycle is not None:
+            self.cycle.scope["state"][STOPPING] = True
+        super().shutdown()
 
     def resume_writing(self) -> None:
         """Continue after the client has read the pending bytes."""

@@ -148,6 +148,8 @@ KEY = "imgserve.record"
 """The key of the request's record in its ASGI scope."""
 REQUEST_ID = "imgserve.request_id"
 """The key of a trusted proxy's X-Request-Id in the request state."""
+STOPPING = "imgserve.stopping"
+"""The key in the request state that is set when the server stops: a response without an end has to end."""
 FROM_PROXY = "imgserve.from_proxy"
 """The key in the request state of whether the connection is from a trusted proxy."""
 _CLIENT_GONE = 499

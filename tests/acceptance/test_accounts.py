@@ -164,3 +164,15 @@ def test_guesses_are_limited_across_processes(originals: Path) -> None:
     assert statuses == [403] * 4 + [429] * 2
     codes = [json.loads(line)["code"] for line in served.lines if line.startswith("{")]
     assert sorted(codes) == ["login_failed"] * 4 + ["rate_limited"] * 2
+
+
+def test_an_open_stream_of_events_does_not_delay_the_stop(originals: Path) -> None:
+    """The server waits an hour for open responses; without an end to the stream, the test would time out."""
+    assert command(originals, "create", "jane", "--role", "viewer", words=PASSWORD).returncode == 0
+    with server(originals, env={"IMGSERVE_SERVER__GRACE": "1h"}) as served, browser(served) as person:
+        assert login(person, "jane").status_code == 303
+        with person.stream("GET", "/admin/events") as stream:
+            events = stream.iter_lines()
+            assert next(events) == "event: points"
+            served.process.terminate()
+            assert "event: error" not in list(events)

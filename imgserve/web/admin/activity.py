@@ -13,10 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from imgserve.web.admin.shell import HEADERS
+from imgserve.web.middleware import STOPPING
 from imgserve.web.visitors import Visitor
 
 _EVERY = 5.0
 """Seconds between two readings."""
+_LOOK_EVERY = 0.5
+"""Seconds until a stream notices that the session has ended, or that the server stops."""
 _KEPT = 720
 """Readings that are stored: an hour."""
 _HITS = frozenset({"memory", "disk", "not_modified"})
@@ -212,10 +215,11 @@ class Activity:
 
     async def _events(self, request: Request) -> AsyncIterator[str]:
         yield _event("points", [asdict(one) for one in self._points])
-        started = time.monotonic()
-        while time.monotonic() - started < _LONGEST_STREAM and self._find(request) is not None:
-            with anyio.move_on_after(2 * _EVERY):
+        state, ends = request.scope.get("state", {}), time.monotonic() + _LONGEST_STREAM
+        while time.monotonic() < ends and STOPPING not in state and self._find(request) is not None:
+            with anyio.move_on_after(_LOOK_EVERY) as waiting:
                 await self._changed.wait()
+            if not waiting.cancelled_caught:
                 yield _event("point", asdict(self._points[-1]))
 
     def _read(self) -> Reading:
