@@ -210,7 +210,10 @@ class Converter:
 
     async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Converted:
         if len(steps.queries) == 1:
-            return await self._one(self._resolver.request(found, steps.queries[0], accepted, strict=True))
+            free = self._resolver.free  # who may transform may request any picture
+            return await self._one(
+                self._resolver.request(found, steps.queries[0], accepted, strict=True, settings=free)
+            )
         try:
             served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
         except BadTransform as error:

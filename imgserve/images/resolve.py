@@ -130,6 +130,8 @@ class Resolver:
         self._locator = locator
         self._renditions = renditions
         self._settings = settings
+        self.free = replace(settings, variety=ANYTHING, sizes=())
+        """The same without limits of variety."""
         self._sites = tuple(sites)
         self._cached: LRUCache[tuple[str, bytes, AcceptClass, int], RenditionRequest] = LRUCache(_MAX_CACHED)
 

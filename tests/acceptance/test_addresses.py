@@ -110,6 +110,14 @@ def test_limits_of_urls_do_not_hold_for_conversions_of_those_who_manage_images(a
     assert api.ask("GET", "/api/convert/webp/few/one.jpg?width=41", headers=key).status_code == 400
 
 
+@pytest.mark.parametrize("image", ["a.jpg", "few/one.jpg", "signed/cup.jpg"])
+def test_limits_of_urls_do_not_hold_for_transforms(api: Api, image: str) -> None:
+    body = {"steps": ["width=77&format=png"], "output": "picture"}
+    answer = api.ask("POST", f"/api/transform/{image}", json=body)
+    assert answer.status_code == 200, answer.text
+    assert opened(answer.content).width == 77
+
+
 def test_every_mistake_is_listed(api: Api) -> None:
     found = checked(api, "a.jpg?w=0&fm=wepb&widht=3")
     assert [re.split(":|,", mistake)[0] for mistake in found["mistakes"]] == [
