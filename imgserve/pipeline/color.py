@@ -2,6 +2,7 @@
 
 import functools
 import struct
+from collections.abc import Callable
 
 import pyvips
 
@@ -12,6 +13,8 @@ from imgserve.transform.value import Color, Transform
 
 _DIRECT = {"srgb", "b-w", "rgb"}
 _WIDE = {"rgb16", "grey16"}
+LUMA = (0.2126, 0.7152, 0.0722)
+"""Rec. 709."""
 WHITE: Color = (255, 255, 255, 255)
 _MAX_PROFILE = 4096
 """Bytes; sRGB profiles have 400 to 3,200."""
@@ -101,11 +104,22 @@ def with_alpha(image: pyvips.Image) -> pyvips.Image:
     return image if image.hasalpha() else image.bandjoin(255)
 
 
+def weighted(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
+    """Return a change that mixes pixels, with colors weighted by alpha."""
+    if not image.hasalpha():
+        return change(image)
+    # Floats between the steps: with integers, alpha is limited where the kernel overshoots, and colors are not.
+    changed = change(image.premultiply()).unpremultiply()
+    return (changed.rint() if image.format in {"uchar", "ushort"} else changed).cast(image.format)
+
+
 def ink(image: pyvips.Image, color: Color) -> list[float]:
     """Return a color in the bands of an image: gray by Rec. 709 luma."""
     red, green, blue, alpha = color
     bands = image.bands - (1 if image.hasalpha() else 0)
-    paint: list[float] = [red, green, blue] if bands > 1 else [0.2126 * red + 0.7152 * green + 0.0722 * blue]
+    paint: list[float] = (
+        [red, green, blue] if bands > 1 else [sum(weight * part for weight, part in zip(LUMA, color, strict=False))]
+    )
     return [*paint, alpha] if image.hasalpha() else paint
 
 

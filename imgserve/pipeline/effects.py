@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 
 import pyvips
 
+from imgserve.pipeline import color
 from imgserve.transform.parameters import EFFECTS
 from imgserve.transform.value import Color, Transform
 
 _PLAIN = Transform()
-_LUMA = (0.2126, 0.7152, 0.0722)
-"""Rec. 709."""
 _SEPIA = ((0.393, 0.769, 0.189), (0.349, 0.686, 0.168), (0.272, 0.534, 0.131))
 _GRAY, _STOP = 100, 50
 _LARGE_SIGMA = 8.0
@@ -36,9 +35,9 @@ def apply(image: pyvips.Image, transform: Transform) -> pyvips.Image:
     if transform.sharpen:
         image = _on_colors(image, lambda colors: _sharpened(colors, transform.sharpen / 50))
     if transform.pixelate:
-        image = _mixed(image, lambda flat: _pixelated(flat, max(2, round(transform.pixelate * scale))))
+        image = color.weighted(image, lambda flat: _pixelated(flat, max(2, round(transform.pixelate * scale))))
     if transform.blur:
-        image = _mixed(image, lambda flat: _blurred(flat, transform.blur / 10 * scale))
+        image = color.weighted(image, lambda flat: _blurred(flat, transform.blur / 10 * scale))
     return image
 
 
@@ -47,13 +46,6 @@ def _on_colors(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Imag
     if not image.hasalpha():
         return change(image)
     return change(image[: image.bands - 1]).bandjoin(image[image.bands - 1])
-
-
-def _mixed(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
-    """Return a change that mixes pixels, with colors weighted by alpha."""
-    if not image.hasalpha():
-        return change(image).cast("uchar")
-    return change(image.premultiply()).unpremultiply().rint().cast("uchar")
 
 
 def _toned(image: pyvips.Image, transform: Transform) -> pyvips.Image:
@@ -70,7 +62,7 @@ def _toned(image: pyvips.Image, transform: Transform) -> pyvips.Image:
     if ends is not None:
         return _gradient(image, ends)
     if transform.grayscale and image.bands > 1:
-        return image.recomb([list(_LUMA)]).rint().cast("uchar").copy(interpretation="b-w")
+        return image.recomb([list(color.LUMA)]).rint().cast("uchar").copy(interpretation="b-w")
     if transform.sepia:
         image = image.colourspace("srgb") if image.bands == 1 else image
         part = transform.sepia / _GRAY
@@ -107,7 +99,7 @@ def _matrix(transform: Transform) -> Matrix | None:
         return None
     strength = 1 + transform.saturation / _GRAY
     cos, sin = math.cos(math.radians(transform.hue)), math.sin(math.radians(transform.hue))
-    red, green, blue = _LUMA
+    red, green, blue = color.LUMA
     # Filter Effects Module Level 1, section 9.4: hueRotate, with these weights.
     turned = (
         (red + cos * (1 - red) - sin * red, green - cos * green - sin * green, blue - cos * blue + sin * (1 - blue)),
@@ -115,12 +107,13 @@ def _matrix(transform: Transform) -> Matrix | None:
         (red - cos * red - sin * (1 - red), green - cos * green + sin * green, blue + cos * (1 - blue) + sin * blue),
     )
     return [
-        [strength * turned[row][column] + (1 - strength) * _LUMA[column] for column in range(3)] for row in range(3)
+        [strength * turned[row][column] + (1 - strength) * color.LUMA[column] for column in range(3)]
+        for row in range(3)
     ]
 
 
 def _luma(image: pyvips.Image) -> pyvips.Image:
-    return image if image.bands == 1 else image.recomb([list(_LUMA)])
+    return image if image.bands == 1 else image.recomb([list(color.LUMA)])
 
 
 def _vibrant(image: pyvips.Image, amount: float) -> pyvips.Image:
@@ -182,13 +175,15 @@ def _pixelated(image: pyvips.Image, side: int) -> pyvips.Image:
 
 def _blurred(image: pyvips.Image, sigma: float) -> pyvips.Image:
     if sigma <= _LARGE_SIGMA:
-        return image.gaussblur(sigma, min_ampl=0.05, precision="integer" if image.format == "uchar" else "float")
+        return _gaussian(image, sigma)
     # A blur removes what the reduction loses.
     factor = 2 ** math.ceil(math.log2(sigma / _LARGE_SIGMA))
     across, down = max(1, image.width // factor), max(1, image.height // factor)
     small = image.resize(across / image.width, vscale=down / image.height, kernel="linear").copy_memory()
-    blurred = small.gaussblur(
-        sigma * across / image.width, min_ampl=0.05, precision="float" if image.format != "uchar" else "integer"
-    )
-    grown = blurred.copy_memory().resize(image.width / across, vscale=image.height / down, kernel="linear")
+    blurred = _gaussian(small, sigma * across / image.width).copy_memory()
+    grown = blurred.resize(image.width / across, vscale=image.height / down, kernel="linear")
     return grown.embed(0, 0, image.width, image.height, extend="copy")
+
+
+def _gaussian(image: pyvips.Image, sigma: float) -> pyvips.Image:
+    return image.gaussblur(sigma, min_ampl=0.05, precision="integer" if image.format == "uchar" else "float")

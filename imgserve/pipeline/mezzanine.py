@@ -23,7 +23,7 @@ from imgserve.geometry.reduction import (
     mezzanine_plan,
     serves,
 )
-from imgserve.pipeline import load, metadata
+from imgserve.pipeline import color, load, metadata
 from imgserve.pipeline.encode import Indexed
 from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.gain_map import DATA as GAIN_MAP_DATA
@@ -31,7 +31,7 @@ from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_ma
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.render import Draft, Order, draft
-from imgserve.pipeline.stages import Job, resized, staged, weighted
+from imgserve.pipeline.stages import Job, resized, staged
 from imgserve.transform.value import Transform
 
 _SPARE = 1.2
@@ -69,7 +69,7 @@ class Mezzanine:
         levels = [self.levels[0].open()]
         while len(levels) < MEZZANINE_LEVELS:
             half = Size(-(-levels[-1].width // 2), -(-levels[-1].height // 2))
-            levels.append(weighted(levels[-1], functools.partial(resized, size=half)).copy_memory())
+            levels.append(color.weighted(levels[-1], functools.partial(resized, size=half)).copy_memory())
         return levels
 
 

@@ -41,7 +41,7 @@ def resample(image: pyvips.Image, job: Job) -> pyvips.Image:
     size = job.plan.scaled_stored()
     if (image.width, image.height) == (size.width, size.height):
         return image
-    return weighted(image, lambda flat: resized(flat, size))
+    return color.weighted(image, lambda flat: resized(flat, size))
 
 
 def resized(image: pyvips.Image, size: Size) -> pyvips.Image:
@@ -55,15 +55,6 @@ def resized(image: pyvips.Image, size: Size) -> pyvips.Image:
         # libvips rounds each side on its own: a missing pixel repeats the edge, an additional one is cut off.
         scaled = scaled.embed(0, 0, size.width, size.height, extend="copy")
     return scaled
-
-
-def weighted(image: pyvips.Image, change: Callable[[pyvips.Image], pyvips.Image]) -> pyvips.Image:
-    """Return a change that mixes pixels, with colors weighted by alpha."""
-    if not image.hasalpha():
-        return change(image)
-    # Floats between the steps: with integers, alpha is limited where the kernel overshoots, and colors are not.
-    changed = change(image.premultiply()).unpremultiply()
-    return (changed.rint() if image.format in {"uchar", "ushort"} else changed).cast(image.format)
 
 
 def to_color(image: pyvips.Image, job: Job) -> pyvips.Image:
@@ -99,7 +90,7 @@ def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
         matrix = [cos, -sin, sin, cos]
         return flat.affine(matrix, background=background, interpolate=bicubic, premultiplied=True)
 
-    return weighted(image, rotate).cast("uchar")
+    return color.weighted(image, rotate).cast("uchar")
 
 
 def cut(image: pyvips.Image, job: Job) -> pyvips.Image:
