@@ -15,6 +15,7 @@ from imgserve.access.keys import Scope
 from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent
 from imgserve.http.headers import RawHeaders
 from imgserve.web.admin.filters import FILTERS
+from imgserve.web.api.messages import media_type
 from imgserve.web.documents import HTML, Page
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.visitors import Visitor, cookie_name
@@ -126,7 +127,7 @@ async def form_fields(request: Request) -> dict[str, str]:
     Raises:
         UnsupportedContent, BodyTooLarge, BadRequest: the body is none, or too large.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+    if media_type(request) != _FORM:
         raise UnsupportedContent
     body = bytearray()
     async for part in request.stream():

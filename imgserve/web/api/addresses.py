@@ -21,7 +21,6 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
-from imgserve.http.headers import accept_class
 from imgserve.images.convert import Converter
 from imgserve.images.locate import Found, Locator
 from imgserve.images.resolve import QuerySettings, Resolver
@@ -29,7 +28,7 @@ from imgserve.transform import compose, read_parameters
 from imgserve.transform.parameters import ACCESS_NAMES
 from imgserve.transform.parse import is_signature, split
 from imgserve.transform.signing import without
-from imgserve.web.api.convert import picture_response
+from imgserve.web.api.convert import accepted_formats, picture_response
 from imgserve.web.api.embedding import CodeOut, alternative, embedding
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.messages import ErrorWithin, ResponseModel, error_within
@@ -131,12 +130,11 @@ class Addresses:
         """
         request, (settings, count) = call.request, self.access.of_call(call.caller, image_id, call.address)
         query = _split(request.scope["query_string"])[0]
-        accepted = accept_class(", ".join(request.headers.getlist("accept")))
+        accepted = accepted_formats(request)
         return picture_response(await self.converter.preview(image_id, query, accepted, settings=settings, count=count))
 
     def _resolve(self, found: Found, query: bytes, call: Call, settings: QuerySettings, *, strict: bool) -> None:
-        accepted = accept_class(", ".join(call.request.headers.getlist("accept")))
-        self.resolver.request(found, query, accepted, strict=strict, settings=settings)
+        self.resolver.request(found, query, accepted_formats(call.request), strict=strict, settings=settings)
 
     def _rejection(
         self, rules: Rules, found: Found, query: bytes, call: Call, *, elsewhere: bool

@@ -202,7 +202,7 @@ class Conversions:
         """
         query = call.request.scope["query_string"].decode("latin-1")
         settings, count = self.access.of_call(call.caller, image_id, call.address)
-        accepted = _accepted(call.request)
+        accepted = accepted_formats(call.request)
         return picture_response(
             await self.converter.convert(image_id, ext, query, accepted, settings=settings, count=count)
         )
@@ -261,7 +261,7 @@ class Conversions:
         if body.output == "url":
             return Reply(UrlOut(url=self._url(image_id, await self.converter.query(image_id, steps))))
         if body.output == "picture":
-            return picture_response(await self.converter.picture(image_id, steps, _accepted(call.request)))
+            return picture_response(await self.converter.picture(image_id, steps, accepted_formats(call.request)))
         accepted = await self._store(image_id, steps, body.id, call.caller)
         return uploaded(call.request, accepted, self.prefix)
 
@@ -284,7 +284,7 @@ class Conversions:
         steps, request, selection = self.converter.read(body.steps), call.request, body.selection
         await self.bulk.check(selection)
         if body.output == "zip":
-            accepted = _accepted(request)
+            accepted = accepted_formats(request)
             pictures = self.bulk.each(selection, lambda image_id: self.converter.picture(image_id, steps, accepted))
             disposition = content_disposition("attachment", archive_name())
             return Streamed(zipped(pictures), _ZIP, {"content-disposition": disposition})
@@ -360,7 +360,8 @@ async def _progress_lines(progress: AsyncGenerator[Warmed], request: Request) ->
         yield json.dumps(WarmedLine(**line).model_dump(mode="json", exclude_unset=True)).encode() + b"\n"
 
 
-def _accepted(request: Request) -> AcceptClass:
+def accepted_formats(request: Request) -> AcceptClass:
+    """Return the modern formats that a client accepts."""
     return accept_class(", ".join(request.headers.getlist("accept")))
 
 
