@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import http.server
 import os
 import re
 import socket
@@ -139,6 +140,28 @@ def server(
         yield served
         process.terminate()
         assert process.wait(PATIENCE) == 0, "".join(served.lines)
+
+
+@contextlib.contextmanager
+def elsewhere(body: bytes = b"", media_type: str = "text/html") -> Iterator[int]:
+    """Serve the same at every path of another port, as foreign pages and pictures; yield the port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", media_type)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Write no log."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield listening.server_port
+        listening.shutdown()
+        thread.join()
 
 
 def _address(served: Server) -> str:

@@ -1,9 +1,7 @@
 """The pages of images and of the trash in a real Chromium: browsing, uploads, many images at once, and who may what."""
 
 import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import pyvips
@@ -14,6 +12,7 @@ from tests.browser import People, staffed
 from tests.management import Api
 from tests.pictures import encoded
 from tests.prefork import PATIENCE
+from tests.servers import elsewhere
 
 DROP = """([type, files]) => {
     const given = new DataTransfer();
@@ -38,25 +37,11 @@ WATCH = """() => {
 """Records what the list of uploads has shown: how many at once, and the progress of each in words and in its bar."""
 
 
-class _Source(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(picture(900))
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Serve a picture elsewhere, for uploads by URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Source) as elsewhere:
-        thread = threading.Thread(target=elsewhere.serve_forever)
-        thread.start()
-        yield elsewhere.server_port
-        elsewhere.shutdown()
-        thread.join()
+    with elsewhere(picture(900), "image/png") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

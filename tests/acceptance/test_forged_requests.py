@@ -1,11 +1,9 @@
 """Pages of other origins that use the session of a person who visits them: none changes or reads anything."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from tests.browser import PASSWORD, sign_in, staffed
 from tests.management import Api
 from tests.pictures import encoded, quarters
-from tests.servers import settled
+from tests.servers import elsewhere, settled
 
 FORM = "application/x-www-form-urlencoded"
 NEW = "staples and paper clips"
@@ -34,25 +32,11 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield found
 
 
-class _EmptyPage(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/html")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Serve empty pages, in which attacks run."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _EmptyPage) as elsewhere:
-        thread = threading.Thread(target=elsewhere.serve_forever)
-        thread.start()
-        yield elsewhere.server_port
-        elsewhere.shutdown()
-        thread.join()
+    with elsewhere() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
