@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.query import MOST
-from imgserve.catalog.tables import TEXT, Storage, StoredRecord, checked_id, image_id_of, insert_in, metadata
+from imgserve.catalog.tables import TEXT, Storage, StoredRecord, checked_id, image_id_of, insert_in, metadata, stored_id
 from imgserve.errors import CatalogUnavailable
 from imgserve.model import clean_text
 from imgserve.records import SLOW, RenderProblem
@@ -81,7 +81,9 @@ class RenderWatch:
         self._waiting = dict[tuple[str, str, str], RenderProblem]()
 
     def note(self, found: RenderProblem) -> None:
-        """Store a problem soon."""
+        """Store a problem soon, unless its image id is too long for the catalog."""
+        if stored_id(found.image_id) is None:
+            return
         key = found.image_id, found.transform, found.code
         earlier = self._waiting.get(key)
         if earlier is not None:

@@ -51,3 +51,11 @@ async def test_a_watch_adds_up_what_it_notes_and_tries_again(catalog: Catalog) -
     await watch.flush()
     (found,) = await catalog.renders.list(slow=False)
     assert (found.seconds, found.times) == (3.0, 3)
+
+
+async def test_an_image_id_that_cannot_be_stored_loses_no_other_problem(catalog: Catalog) -> None:
+    watch = RenderWatch(catalog.renders)
+    for image_id in ("x" * 3000, "\ud800", FAILED.image_id):
+        watch.note(replace(FAILED, image_id=image_id))
+    await watch.flush()
+    assert await catalog.renders.list(slow=False) == [FAILED]
