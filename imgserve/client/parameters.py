@@ -103,6 +103,9 @@ class Parameters(TypedDict, total=False):
     page: Integer | None
     frame: Integer | None
     animate: Switch | None
+    loop: Integer | None
+    fps: Integer | None
+    reverse: Switch | None
     profile: ProfileWord | None
     cs: ProfileWord | None
     metadata: MetadataWord | None

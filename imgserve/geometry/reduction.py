@@ -53,7 +53,7 @@ def accepts_mezzanine(transform: Transform) -> bool:
     """Return whether a transform needs nothing that only the original has: other pages, profiles, metadata, turns."""
     return (
         transform.page == 1
-        and transform.frame in {None, 1}
+        and transform.frame in {None, (1, 1)}
         and transform.profile == "srgb"
         and transform.metadata != "keep"
         and transform.orient is None

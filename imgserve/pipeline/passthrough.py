@@ -20,7 +20,7 @@ from imgserve.pipeline.stages import Job
 from imgserve.transform import Transform
 from imgserve.transform.parameters import EFFECTS
 
-_ENCODING = ("progressive", "chroma", "colors", "lossless", "background", "page", "frame")
+_ENCODING = ("progressive", "chroma", "colors", "lossless", "background", "page", "frame", "loop", "fps", "reverse")
 """Attributes that ask for other coded data."""
 _PLAIN = {"srgb", "b-w"}
 

@@ -94,6 +94,7 @@ class Frames:
     """The frames of an original that are loaded."""
 
     first: int = 0
+    """Index of the first one."""
     count: int = 1
     notes: tuple[str, ...] = ()
 
@@ -104,18 +105,23 @@ def choose_frames(
     """Return the whole animation, or one frame or page; raise BadTransform for one that the original does not have."""
     if opened.paged:
         return Frames(numbered("page", transform.page, header.frames))
-    if transform.frame is not None and opened.animated:
-        return Frames(numbered("frame", transform.frame, header.frames))
+    chosen = range(1)
+    if opened.animated:
+        chosen = frames_of(transform, header.frames)
     if opened.is_sequence:
         return Frames(notes=("animation: that of this original is not read, made of the first frame",))
-    if not (transform.animate and header.frames > 1 and animates):
-        moves = transform.animate and header.frames > 1
-        return Frames(notes=(f"animation: {transform.format} has none, made of the first frame",) if moves else ())
-    pixels = header.frames * header.width * header.height
-    if header.frames > limits.frames or pixels > limits.animation_pixels:
-        text = f"{header.frames} frames of {header.width}x{header.height}"
-        return Frames(notes=(f"animation: {text} are over the limit, made of the first frame",))
-    return Frames(0, header.frames)
+    if not animates and len(chosen) > 1:
+        return Frames(chosen.start, notes=(f"animation: {transform.format} has none, made of the first frame",))
+    if len(chosen) > limits.frames or len(chosen) * header.width * header.height > limits.animation_pixels:
+        text = f"{len(chosen)} frames of {header.width}x{header.height}"
+        return Frames(chosen.start, notes=(f"animation: {text} are over the limit, made of the first frame",))
+    return Frames(chosen.start, len(chosen))
+
+
+def frames_of(transform: Transform, available: int) -> range:
+    """Return the indexes of the requested frames; raise BadTransform if there are fewer."""
+    first, last = transform.frame or (1, available if transform.animate else 1)
+    return range(numbered("frame", first, available), min(last, available))
 
 
 def numbered(name: str, number: int, available: int) -> int:

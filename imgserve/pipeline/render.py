@@ -11,12 +11,12 @@ from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
-from imgserve.pipeline import effects, gain_map, load, metadata, svg
+from imgserve.pipeline import animation, effects, gain_map, load, metadata, svg
 from imgserve.pipeline.encode import EncoderSettings, Indexed, encode
 from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.passthrough import smaller
-from imgserve.pipeline.probe import Frames, Header, choose_frames, numbered, read_header
+from imgserve.pipeline.probe import Frames, Header, choose_frames, frames_of, read_header
 from imgserve.pipeline.stages import Job, staged
 from imgserve.transform import Transform, normalize
 
@@ -166,8 +166,7 @@ def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> lis
     if frames.count == 1:
         return [opened.open(access="sequential", **_shrink(opened, header, frames, job))]
     roll = opened.open(n=frames.count, page=frames.first).copy_memory()
-    height = roll.get("page-height")
-    return [roll.crop(0, top, roll.width, height) for top in range(0, frames.count * height, height)]
+    return animation.arranged(animation.split(roll, frames.count), job.transform, frames.first)
 
 
 def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dict[str, object]:
@@ -217,12 +216,9 @@ def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendi
 
 def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
     transform, output = order.normalized(FORMATS["webp" if len(frames) > 1 else "png"])
-    if transform.frame is not None:
-        frames = [frames[numbered("frame", transform.frame, len(frames))]]
-    elif not (output.animation and transform.animate):
-        frames = frames[:1]
-    if len(frames) == 1:
-        frames = [metadata.still(frames[0])]
+    chosen = frames_of(transform, len(frames))
+    frames = frames[chosen.start : chosen.stop if output.animation else chosen.start + 1]
+    frames = [metadata.still(frames[0])] if len(frames) == 1 else animation.arranged(frames, transform, chosen.start)
     size = Size(frames[0].width, frames[0].height)
     made = order.plan(size, transform, frames=len(frames))
     notes = (*before.notes, *before.job.plan.notes)

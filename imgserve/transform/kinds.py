@@ -133,6 +133,23 @@ def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, un
     return Kind(f"one of {', '.join(words)}", read, str, known, words=words)
 
 
+def span(low: int, high: int) -> Kind[tuple[int, int]]:
+    """Return the kind of one number or of a range of them, first and last included."""
+    bound = integer(low, high)
+
+    def read(text: str) -> tuple[int, int]:
+        first, _, last = text.partition("-")
+        value = bound.read(first), bound.read(last or first)
+        if text.endswith("-") or value[0] > value[1]:
+            raise ReadError
+        return value
+
+    def write(value: tuple[int, int]) -> str:
+        return "-".join(map(str, dict.fromkeys(value)))
+
+    return Kind(f"{bound.expects} or a range such as 2-8", read, write)
+
+
 def switch() -> Kind[bool]:
     """Return the kind of 0 or 1, where the bare name means 1."""
     words = choice(("0", "1"), synonyms={"false": "0", "true": "1"})

@@ -14,6 +14,8 @@ from imgserve.transform.parse import contradictions
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 _NO_FOCUS: Mapping[str, Any] = {"focus_x": None, "focus_y": None, "focus_zoom": 1.0}
+_MOVING: Mapping[str, Any] = {"loop": None, "fps": None, "reverse": False}
+"""Attributes of an animation, as they are without effect."""
 _WHOLE = "0,0,1.0,1.0"  # as text: the tuple equals one pixel
 _ROWS = ("top", "bottom")
 _COLUMNS = ("left", "right")
@@ -174,11 +176,14 @@ def _tones(transform: Transform) -> Transform:
 def _frames(transform: Transform, original: Format, output: Format) -> Transform:
     page = transform.page if original.pages else 1
     if not original.animation:
-        return replace(transform, page=page, frame=None, animate=True)
-    # `animate=0` means the first frame as a still, which is the default of a still output.
-    first = transform.frame == 1 or (transform.frame is None and not transform.animate)
-    frame = None if first else transform.frame
-    return replace(transform, page=page, frame=frame, animate=not (first and output.animation))
+        return replace(transform, page=page, frame=None, animate=True, **_MOVING)
+    frame = transform.frame
+    if not (transform.animate and output.animation) or (frame and frame[0] == frame[1]):
+        # `animate=0` means the first frame as a still, which is the default of a still output.
+        first = frame is None or frame[0] == 1
+        frame = None if first or frame is None else (frame[0], frame[0])
+        return replace(transform, page=page, frame=frame, animate=not (first and output.animation), **_MOVING)
+    return replace(transform, page=page)
 
 
 def _background(transform: Transform, original: Format, output: Format) -> Transform:
@@ -229,7 +234,9 @@ def likeness(transform: Transform, original: Format) -> Transform:
     # For a format without alpha it is white by default.
     if ground is None and not output.alpha and (original.alpha or transform.rotate % _QUARTER_TURN or filled):
         ground = _WHITE
-    moves = original.animation and output.animation and transform.animate and transform.frame is None
+    frame = transform.frame
+    still = frame is not None and frame[0] == frame[1]
+    moves = original.animation and output.animation and transform.animate and not still
     return replace(
         transform,
         width=None,

@@ -1,7 +1,7 @@
 """The table of URL parameters. Parsing, canonical text, messages, client and documentation derive from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from imgserve.formats import FORMATS
@@ -20,6 +20,7 @@ from imgserve.transform.kinds import (
     listing,
     merging,
     number,
+    span,
     switch,
     text_kind,
 )
@@ -30,6 +31,8 @@ MAX_QUALITY = 100
 """A greater quality, up to 256, is the palette size of a GIF."""
 MAX_COLORS = 256
 MAX_BLUR, MAX_PIXELATE = 2000, 100
+MAX_LOOPS = 65_535
+"""A GIF counts to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,10 @@ _PLACE = number(0, 1)
 _ZOOM = number(1, 100)
 # A greater dpr is lowered later, with a note.
 _DPR = number(0, MAX_DPR, f"a number 0 < x <= {MAX_DPR}", lambda x: x > 0)
-_DEGREES = number(0, 360, "a number of degrees, 0 or more and below 360", lambda x: x < 360)  # noqa: PLR2004  a full turn
+_FULL_TURN = 360
+_ANGLE = number(0, _FULL_TURN - 1, "a number of degrees, 0 or more and below 360", lambda x: x < _FULL_TURN)
+_CIRCLE = number(0, _FULL_TURN)
+_HUE = replace(_CIRCLE, read=lambda text: _CIRCLE.read(text) % _FULL_TURN)
 _PRESET = text_kind("the name of a preset", r".+")
 _FILE_NAME = text_kind(
     "a file name of at most 200 characters without slashes", r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]{0,200}", bare=""
@@ -114,7 +120,7 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
     ),
     "Rotation": (
         Parameter("orient", _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "90"),
-        Parameter("rotate", _DEGREES, "0", "Turn clockwise by degrees.", "90", ("rot",)),
+        Parameter("rotate", _ANGLE, "0", "Turn clockwise by degrees.", "90", ("rot",)),
         Parameter(
             "flip", choice(("h", "v", "hv"), synonyms={"vh": "hv"}), "-", "Mirror horizontally, vertically.", "h"
         ),
@@ -164,7 +170,7 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("gamma", LEVEL, "0", "Brightness of the middle tones.", "25", ("gam",)),
         Parameter("saturation", LEVEL, "0", "Strength of all colors; -100 is gray.", "50", ("sat",)),
         Parameter("vibrance", LEVEL, "0", "Strength of the pale colors.", "60", ("vib",)),
-        Parameter("hue", _DEGREES, "0", "Turn of all colors around the color circle.", "120"),
+        Parameter("hue", _HUE, "0", "Turn of all colors around the color circle.", "120"),
         Parameter("invert", switch(), "0", "The negative.", "1", ("inv",)),
     ),
     "Effects": (
@@ -180,8 +186,13 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
     ),
     "Pages and frames": (
         Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
-        Parameter("frame", integer(1, 100_000), "all", "One frame of an animation, as a still.", "3"),
+        Parameter("frame", span(1, 100_000), "all", "One frame of an animation, as a still, or some of them.", "3"),
         Parameter("animate", switch(), "1", "Keep an animation moving.", "0"),
+        Parameter("loop", integer(0, MAX_LOOPS), "as it is", "How often an animation is shown; 0 is forever.", "1"),
+        Parameter(
+            "fps", integer(1, 60), "as it is", "Most frames a second; others are left out, the speed remains.", "10"
+        ),
+        Parameter("reverse", switch(), "0", "Show the frames of an animation from last to first.", "1"),
     ),
     "Colors and metadata": (
         Parameter(
@@ -229,7 +240,7 @@ _PLANNED = """
 face-pad facepad face-index faceindex trim trim-tol min-width min-w max-width max-w min-height min-h max-height max-h
 zoom max-bytes maxsize pad border mask corner-radius mark mark-align mark-alpha mark-pad mark-w mark-h mark-scale
 mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color txt-font txt-size
-txt-pad txt-width loop fps reverse
+txt-pad txt-width
 """
 PLANNED = frozenset(_PLANNED.split()) - BY_NAME.keys()
 """Names of the URL language that have no effect yet."""

@@ -72,8 +72,14 @@ class Transform:
     pixelate: int = 0
     """Side of a block in pixels at `dpr` 1, 0..100."""
     page: int = 1
-    frame: int | None = None
+    frame: tuple[int, int] | None = None
+    """First and last, counted from 1; a still if they are the same."""
     animate: bool = True
+    loop: int | None = None
+    """How often an animation is shown; 0: forever."""
+    fps: int | None = None
+    """Most frames a second."""
+    reverse: bool = False
     profile: Literal["srgb", "strip", "origin"] = "srgb"
     metadata: Literal["copyright", "strip", "keep"] = "copyright"
     hdr: Literal["preserve", "tonemap"] = "preserve"

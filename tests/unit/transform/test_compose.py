@@ -172,7 +172,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "quality": st.integers(1, 100),
     "colors": st.integers(2, 256),
     "page": st.integers(1, 9),
-    "frame": st.integers(1, 9),
+    "frame": st.tuples(st.integers(1, 9), st.integers(9, 12)),
     "background": st.tuples(*[st.integers(0, 255)] * 4) | st.sampled_from(["red", "fff", "8f80"]),
     "fill_color": st.tuples(*[st.integers(0, 255)] * 4),
     "download": st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/\\"), max_size=20),
