@@ -12,6 +12,7 @@ from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
 from imgserve.transform.parameters import GROUPS
+from imgserve.transform.presets import LOOKS
 
 REFERENCE = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -43,6 +44,11 @@ def parameters_table() -> str:
             for row in rows
         ]
     return _rows(("name", "short", "value", "default", "meaning"), lines)
+
+
+def looks_table() -> str:
+    """Return the table of built-in looks."""
+    return _rows(("look", "parameters"), ((f"`{name}`", f"`{query}`") for name, query in LOOKS.items()))
 
 
 def formats_table() -> str:
@@ -93,6 +99,7 @@ def metrics_table() -> str:
 
 TABLES = {
     "parameters": parameters_table,
+    "looks": looks_table,
     "settings": lambda: settings_table(Config),
     "formats": formats_table,
     "errors": errors_table,

@@ -57,7 +57,7 @@ def _origins(site: Site, origins: tuple[str, ...]) -> Container[str]:
 def _rules(config: Config, rules: RulesConfig, site: SiteConfig) -> Rules:
     settings = query_settings(config)
     if site.presets:
-        settings = replace(settings, presets=config.site_presets(site))
+        settings = replace(settings, presets=config.plain_presets(site))
     variety = Variety(
         presets_only=rules.presets_only,
         parameters=attributes(rules.parameters),

@@ -1,7 +1,6 @@
 """The settings as a whole, and the checks that involve several sections."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -36,31 +35,31 @@ from imgserve.config.sections import (
 from imgserve.config.telemetry import LogConfig, MetricsConfig, TracingConfig
 from imgserve.config.values import detail
 from imgserve.errors import BadTransform
-from imgserve.transform import MAX_SIDE, Preset, parse_preset
+from imgserve.transform import BUILT_IN_PRESETS, MAX_SIDE, Preset, link_presets, parse_preset
+from imgserve.transform.presets import BUILT_IN, NAME, NAME_RULE
 from imgserve.validation import expected, stated
 
 Presets = Mapping[str, str | Mapping[str, Any]]
 """By name in lower case: parameters and values, or a query."""
-SHIPPED: Presets = {"default": {"width": 2048, "height": 2048, "fit": "max"}}
+SHIPPED: Presets = {"default": BUILT_IN["default"]}
 """The preset of a request without parameters."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-"""The name of a preset, in lower case."""
 PRESETS_SCHEMA = {
     "type": "object",
-    "propertyNames": {"pattern": f"^(?i:{_NAME.pattern})$"},
+    "propertyNames": {"pattern": f"^(?i:{NAME.pattern})$"},
     "additionalProperties": {"anyOf": [{"type": "string"}, {"type": "object"}]},
 }
 
 
-def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDetails]:
-    """Yield the mistakes of presets: of single parameters, or else the contradictions between several."""
-    seen: set[str] = set()
+def _mistakes(
+    presets: Mapping[Any, Any], max_side: int, below: Mapping[str, Preset] = BUILT_IN_PRESETS
+) -> Iterator[InitErrorDetails]:
+    """Yield the mistakes of presets: of single parameters, or else of a preset as a whole, or else between several."""
+    good = dict[str, Preset]()
     for name, preset in presets.items():
         key = str(name).lower()
-        if not _NAME.fullmatch(key):
-            rule = "a preset's name consists of letters, digits, - and _, and starts with a letter or digit"
-            yield detail(stated(rule), name)
-        elif key in seen:
+        if not NAME.fullmatch(key):
+            yield detail(stated(NAME_RULE), name)
+        elif key in good:
             yield detail(stated("another preset has this name in other case"), name)
         elif not isinstance(preset, str | Mapping):
             yield detail(
@@ -73,8 +72,13 @@ def _mistakes(presets: Mapping[Any, Any], max_side: int) -> Iterator[InitErrorDe
                 for parameter, value in single.items()
                 for sentence in _sentences({str(parameter): value}, max_side)
             ]
-            yield from found or [detail(stated(sentence), name) for sentence in _sentences(preset, max_side)]
-        seen.add(key)
+            whole = _sentences(preset, max_side)
+            yield from found or [detail(stated(sentence), name) for sentence in whole]
+            if not whole:
+                good[key] = parse_preset(preset, max_side=max_side)
+    if len(good) == len(presets):
+        for name, sentence in link_presets(good, below)[1].items():
+            yield detail(stated(sentence), name)
 
 
 def _sentences(preset: str | Mapping[str, Any], max_side: int) -> list[str]:
@@ -83,6 +87,10 @@ def _sentences(preset: str | Mapping[str, Any], max_side: int) -> list[str]:
     except BadTransform as error:
         return error.mistakes
     return []
+
+
+def _parsed(presets: Presets, max_side: int) -> dict[str, Preset]:
+    return {str(name).lower(): parse_preset(preset, max_side=max_side) for name, preset in presets.items()}
 
 
 class Config(BaseSettings):
@@ -156,18 +164,11 @@ class Config(BaseSettings):
         """The settings in force, each with the place where it was set; secrets are hidden."""
         return effective(self, self._origins)
 
-    def plain_presets(self) -> dict[str, Preset]:
-        """Return the parsed presets by name."""
-        side = self.limits.output_side
-        return {name: parse_preset(preset, max_side=side) for name, preset in self.presets.items()}
-
-    def site_presets(self, site: SiteConfig) -> dict[str, Preset]:
-        """Return the parsed presets of a site, by name: the general ones and its own."""
-        own = {
-            name.lower(): parse_preset(preset, max_side=self.limits.output_side)
-            for name, preset in site.presets.items()
-        }
-        return {**self.plain_presets(), **own}
+    def plain_presets(self, site: SiteConfig | None = None) -> dict[str, Preset]:
+        """Return the parsed presets of a site by name and alias: its own, the general ones and the built-in ones."""
+        general = {name: preset for name, preset in self.presets.items() if preset != SHIPPED.get(name)}
+        linked, _ = link_presets(_parsed(general, self.limits.output_side), BUILT_IN_PRESETS)
+        return linked if site is None else link_presets(_parsed(site.presets, self.limits.output_side), linked)[0]
 
     @field_validator("presets", mode="plain")
     @classmethod
@@ -187,9 +188,10 @@ class Config(BaseSettings):
         """Return the sites; a host name or a folder of two of them would not say which rules apply."""
         limits: LimitsConfig | None = info.data.get("limits")
         side = limits.output_side if limits else MAX_SIDE
+        general, _ = link_presets(_parsed(info.data.get("presets") or {}, side), BUILT_IN_PRESETS)
         errors, owners = list[InitErrorDetails](), dict[str, str]()
         for name, site in sites.items():
-            for error in _mistakes(site.presets, side):
+            for error in _mistakes(site.presets, side, general):
                 errors.append({**error, "loc": (name, "presets", *error.get("loc", ()))})
             taken = [place for place in site.places if owners.setdefault(place, name) != name]
             errors += [detail(stated(f"{one} belongs to the site {owners[one]} already"), name) for one in taken]

@@ -7,12 +7,14 @@ from imgserve.transform.compose import compose, read_parameters, transform_of
 from imgserve.transform.kinds import DECIMALS
 from imgserve.transform.normalize import canonical, effective_fit, likeness, normalize
 from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter
-from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_preset, parse_query
+from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_query
+from imgserve.transform.presets import BUILT_IN_PRESETS, link_presets, parse_preset
 from imgserve.transform.signing import Verified, canonical_text, sign, signed_url, verify
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 __all__ = [
-    "DECIMALS", "MAX_DPR", "MAX_SIDE", "PARAMETERS", "Color", "Fit", "Gravity", "Parameter", "ParsedQuery", "Preset",
-    "Transform", "Verified", "canonical", "canonical_text", "compose", "effective_fit", "likeness", "normalize",
-    "parse_preset", "parse_query", "read_parameters", "sign", "signed_url", "transform_of", "verify",
+    "BUILT_IN_PRESETS", "DECIMALS", "MAX_DPR", "MAX_SIDE", "PARAMETERS", "Color", "Fit", "Gravity", "Parameter",
+    "ParsedQuery", "Preset", "Transform", "Verified", "canonical", "canonical_text", "compose", "effective_fit",
+    "likeness", "link_presets", "normalize", "parse_preset", "parse_query", "read_parameters", "sign", "signed_url",
+    "transform_of", "verify",
 ]  # fmt: skip

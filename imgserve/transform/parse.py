@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
@@ -42,7 +42,7 @@ _PLAIN_NAME = re.compile(r"[a-z0-9_-]{2,40}")
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
 _SIGNATURE = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _SIZE = re.compile(rb"[0-9]+(\.[0-9]+)?([kmg]i?)?b?", re.IGNORECASE)
-_ATTRIBUTES = frozenset(item.name for item in fields(Transform))
+ATTRIBUTES = frozenset(item.name for item in fields(Transform))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,23 @@ class Preset:
 
     values: Mapping[str, Any]
     """By attribute."""
+    locked: frozenset[str] = frozenset()
+    """The attributes that no query may change."""
+    extends: str = ""
+    """The preset whose values this one inherits; empty for none."""
+    aliases: tuple[str, ...] = ()
+    """Other names of it."""
+    name: str = ""
+    origin: Literal["built-in", "settings", "catalog"] = "settings"
+    """Where it is written."""
+
+    def check_locks(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the mistakes of a query that changes what is locked."""
+        changed = (name for name in values.keys() & self.locked if values[name] != self.values.get(name))
+        return [f"{name.replace('_', '-')}: locked by the preset {quoted(self.name)}" for name in sorted(changed)]
+
+
+_NO_PRESET = Preset({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +112,16 @@ def parse_query(
     reading = Reading(max_side, strict)
     reading.add(pair for pair in split(raw) if not _is_without_meaning(pair))
     query = reading.values
-    name, preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
-    values = overlay(query, preset)
+    preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
+    name, values = preset.name or None, overlay(query, preset.values)
+    reading.mistakes += preset.check_locks(query)
     if default is not None and values.keys() <= _WITHOUT_PIXELS:
         name = name or DEFAULT_PRESET
         values = {**default.values, **{key: value for key, value in values.items() if key == "download"}}
-    transform, notes = _finished(reading, values)
+    transform, notes = finished(reading, values)
     given = frozenset(values) - {"download"}
     ignored = tuple(f"{word} ({near})" for word, near in reading.ignored.items())
     return ParsedQuery(transform, given, values.get("download"), name, notes, ignored, frozenset(query))
-
-
-def parse_preset(source: Mapping[str, object] | str, *, max_side: int = MAX_SIDE) -> Preset:
-    """Return a preset written as parameters and values or as a query; raises as a strict `parse_query` does."""
-    reading = Reading(max_side, strict=True)
-    if isinstance(source, str):
-        reading.add(split(source))
-    else:
-        reading.add(
-            Pair(name.lower(), _plain(value).encode("utf-8", "surrogatepass")) for name, value in source.items()
-        )
-    if reading.values.pop("preset", None) is not None:
-        reading.mistake("preset: a preset cannot name another")
-    _finished(reading, reading.values)
-    return Preset(MappingProxyType(reading.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +171,12 @@ def _is_without_meaning(pair: Pair) -> bool:
     return pair.name in ACCESS_NAMES or is_signature(pair) or is_size
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """Return a value of a settings file or of JSON as a query has it."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ",".join(_plain(item) for item in value)
+        return ",".join(plain(item) for item in value)
     return "" if value is None else str(value)
 
 
@@ -286,27 +290,26 @@ def _by_value(rows: tuple[Parameter, ...], text: str) -> Parameter:
     raise ReadError(suggestion(word, (known for row in rows for known in sorted(row.kind.known))))
 
 
-def _finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, tuple[str, ...]]:
+def finished(reading: Reading, values: Mapping[str, Any]) -> tuple[Transform, tuple[str, ...]]:
+    """Return the transform of values and notes on what was clamped, or raise BadTransform with every mistake."""
     mistakes = [*reading.mistakes, *contradictions(values)]
     if mistakes:
         raise BadTransform([*mistakes, *(_unknown(name, suggests=True) for name in reading.ignored)])
     return merge(values, reading.max_side)
 
 
-def _preset_of(
-    reading: Reading, named: str | None, path_preset: str | None, presets: Mapping[str, Preset]
-) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the name and the values of the preset in the query or the path, in any case."""
+def _preset_of(reading: Reading, named: str | None, path_preset: str | None, presets: Mapping[str, Preset]) -> Preset:
+    """Return the preset in the query or the path, in any case; an empty one if there is none."""
     if named and path_preset and named.lower() != path_preset.lower():
         reading.mistake(f"preset: the path names {quoted(path_preset)}, but the query names {quoted(named)}")
     name = named or path_preset
     if name is None:
-        return None, {}
-    for known, preset in presets.items():
-        if known.lower() == name.lower():
-            return known, preset.values
-    reading.mistake(f"preset: there is none called {quoted(name)}{suggestion(name, presets)}")
-    return None, {}
+        return _NO_PRESET
+    preset = presets.get(name.lower())
+    if preset is None:
+        reading.mistake(f"preset: there is none called {quoted(name)}{suggestion(name, presets)}")
+        return _NO_PRESET
+    return preset if preset.name else replace(preset, name=name.lower())
 
 
 def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:
@@ -327,7 +330,7 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
 
 def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[str, ...]]:
     """Return the transform of values by attribute, and notes on what was clamped."""
-    merged = {name: value for name, value in values.items() if name in _ATTRIBUTES}
+    merged = {name: value for name, value in values.items() if name in ATTRIBUTES}
     quality = merged.get("quality")
     if merged.get("format") == "png8":
         merged |= {"format": "png", "colors": merged.get("colors", MAX_COLORS)}

@@ -57,7 +57,11 @@ def test_presets_become_values_of_the_transform_layer() -> None:
         ({"card": 3}, [("presets", "card")]),
         ({"card": {"w": 1, "width": 2}}, [("presets", "card")]),
         ({"card": {"w": -1, "fit": "x"}}, [("presets", "card", "w"), ("presets", "card", "fit")]),
-        ({"card": {"preset": "card"}}, [("presets", "card", "preset")]),
+        ({"card": {"preset": "card"}}, [("presets", "card")]),
+        ({"card": {"extends": "crad"}, "b": {"extends": "vivid"}}, [("presets", "card")]),
+        ({"a": "extends=b", "b": {"extends": "c"}, "c": "preset=a"}, [("presets", name) for name in "abc"]),
+        ({"a": {"aliases": ["b", "vivid"]}, "b": {"locked": "heigth"}}, [("presets", "b", "locked")]),
+        ({"a": {"aliases": ["b"]}, "b": "w=1"}, [("presets", "a")]),
         ("w=1", [("presets",)]),
     ],
 )

@@ -63,5 +63,5 @@ def test_secrets_of_a_site_are_enough() -> None:
 
 def test_presets_of_a_site_are_added_to_the_general_ones() -> None:
     config = loaded(presets={"card": {"width": 3}}, sites={"a": {"presets": {"Card": {"width": 4}}}})
-    presets = config.site_presets(config.sites["a"])
-    assert {name: preset.values["width"] for name, preset in presets.items()} == {"card": 4, "default": 2048}
+    presets = config.plain_presets(config.sites["a"])
+    assert {name: presets[name].values["width"] for name in ("card", "default")} == {"card": 4, "default": 2048}

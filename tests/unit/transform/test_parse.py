@@ -116,7 +116,7 @@ def test_a_download_is_no_part_of_the_transform(query: str, name: str | None) ->
 
 PRESETS = {
     "card": parse_preset({"width": 400, "height": 300, "format": "auto"}),
-    "Hero": parse_preset("w=1600&fit=max&progressive=1&bg=fff"),
+    "hero": parse_preset("w=1600&fit=max&progressive=1&bg=fff"),
     "tiny": parse_preset({"w": 0.1, "enlarge": True, "crop": ["top", "left"], "aspect": "16:9"}),
     "icon": parse_preset("fm=png8"),
     "empty": parse_preset({}),
@@ -151,7 +151,7 @@ def test_given_names_what_the_query_or_the_preset_requested() -> None:
 
 def test_a_preset_may_stand_in_the_path() -> None:
     assert parse_query("w=10", presets=PRESETS, path_preset="card").transform.width == 10
-    assert parse_query("preset=hero", presets=PRESETS, path_preset="HERO").preset == "Hero"
+    assert parse_query("preset=hero", presets=PRESETS, path_preset="HERO").preset == "hero"
     with pytest.raises(BadTransform, match='the path names "card", but the query names "hero"'):
         parse_query("preset=hero", presets=PRESETS, path_preset="card")
 
@@ -180,7 +180,10 @@ def test_a_query_that_requests_pixels_does_not(query: str) -> None:
         ({"widht": 400}, 'unknown parameter "widht", did you mean "width"?'),
         ({"width": None}, "width: .* but received nothing"),
         ({"width": True, "height": [1, 2]}, "height: "),
-        ({"preset": "card"}, "preset: a preset cannot name another"),
+        ({"preset": "card", "extends": "hero"}, 'extends: names "hero", but preset names "card"'),
+        ({"locked": "widht"}, 'locked: expected names of parameters, but received "widht", did you mean "width"?'),
+        ({"aliases": ["a b"]}, 'aliases: .* but received "a b"'),
+        ("extends=a&extends=b", "extends: given twice with different values"),
         ("q=200&fm=jpg", "quality: expected an integer 1..100 for jpg"),
         ("w=x", "width: "),
     ],
