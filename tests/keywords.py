@@ -94,9 +94,13 @@ def _is_read(kind: AnyKind, word: str) -> bool:
 
 
 def _literal(name: str, words: list[str]) -> str:
-    listed = ", ".join(f'"{word}"' for word in words)
-    line = f"{name} = Literal[{listed}]\n"
-    return line if len(line) <= _WIDTH else f"{name} = Literal[\n    {listed}\n]\n"
+    quoted = [f'"{word}"' for word in words]
+    listed = ", ".join(quoted)
+    if len(f"{name} = Literal[{listed}]") <= _WIDTH:
+        return f"{name} = Literal[{listed}]\n"
+    if len(f"    {listed}") > _WIDTH:
+        listed = ",\n    ".join(quoted) + ","
+    return f"{name} = Literal[\n    {listed}\n]\n"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from imgserve.server.hot import HotPath
 from imgserve.tracing import Tracing
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
+from imgserve.web.facts import fact_documents
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
 from imgserve.web.operations import Gauges, MetricsAccess, Operations
@@ -70,6 +71,7 @@ def create_app(config: Config | None = None) -> Starlette:
         originals=PublicOriginals(
             parts.locator, url_options(config), allowed=config.urls.originals, is_settled=parts.renditions.is_settled
         ),
+        documents=fact_documents(parts.facts),
         timing_headers=config.http.timing_header,
     )
     check = functools.partial(_check, parts, management, access)

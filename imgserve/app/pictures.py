@@ -14,6 +14,7 @@ from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, Tiered
 from imgserve.cache.published import PublishedLinks
 from imgserve.catalog import Catalog, RenderWatch
 from imgserve.config import Config
+from imgserve.images.facts import FactsReader
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import Locator
 from imgserve.images.mezzanines import Mezzanines
@@ -65,6 +66,7 @@ class Parts:
     fallback: FallbackRenditions | None
     """Only if set."""
     locator: Locator
+    facts: FactsReader
     metrics: Metrics
     requests: RequestLog
     watch: RenderWatch
@@ -97,13 +99,14 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         recycle=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
         log=JobLog(config.log.slow_render, watch.note),
     )
+    failures = FailureCache(config.rendering.crash_memory)
     renditions = Renditions(
         cache,
         workers,
         render_settings(config),
         locks=_locks(config, "locks", config.cache.disk_bytes),
         mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
-        failures=FailureCache(config.rendering.crash_memory),
+        failures=failures,
         metrics=metrics,
     )
     locator = Locator(
@@ -131,6 +134,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         if config.rendering.stand_in
         else None,
         locator,
+        FactsReader(catalog.images.get, workers, renditions, failures),
         metrics,
         RequestLog(
             RequestMetrics(metrics),

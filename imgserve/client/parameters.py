@@ -21,7 +21,23 @@ FitWord = Literal[
 ]
 CropWord = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
 FlipWord = Literal["h", "v", "hv", "vh"]
-FormatWord = Literal["auto", "pjpg", "png8", "jpg", "png", "apng", "webp", "avif", "gif", "tiff", "jxl", "jpeg", "tif"]
+FormatWord = Literal[
+    "auto",
+    "pjpg",
+    "png8",
+    "jpg",
+    "png",
+    "apng",
+    "webp",
+    "avif",
+    "gif",
+    "tiff",
+    "jxl",
+    "json",
+    "thumbhash",
+    "jpeg",
+    "tif",
+]
 AutoWord = Literal["format", "compress", "enhance"]
 ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]

@@ -36,7 +36,7 @@ async def _no_focal_point(_image_id: str) -> FocalPoint | None:
     return None
 
 
-class _CatalogReader:
+class CatalogReader:
     """Reads the catalog for pictures, which are served without it: little is waited for, and failures pause it."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Locator:
         self._presets = presets
         self._focal_point = focal_point
         self._redirects = redirects
-        self._focal_points, self._moves = _CatalogReader(), _CatalogReader()
+        self._focal_points, self._moves = CatalogReader(), CatalogReader()
         # An original is cached beyond the time: the next look is cheap, and its stat can be prolonged.
         self._present: LRUCache[str, CachedStat] = LRUCache(_MAX_CACHED)
         self._absent_seconds = max(recheck, _ABSENT_SECONDS) if recheck else 0.0

@@ -21,8 +21,6 @@ _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable and no
 _MAX_CACHED = 8192
 _MAX_CACHED_URL = 1024
 """A longer URL is not cached, which bounds the memory of the cache."""
-_FREE = frozenset({"download"})
-"""Attributes that change no pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Variety:
 
     def check(self, parsed: ParsedQuery) -> ParsedQuery:
         """Return a query with a listed quality; raise BadTransform with everything in the query that is not allowed."""
-        own = parsed.named - _FREE
+        own = parsed.named
         mistakes = []
         if self.presets and parsed.preset not in self.presets:
             mistakes.append(f"preset: expected one of {', '.join(sorted(self.presets))}")
@@ -148,7 +146,7 @@ class Resolver:
         dropped = cached is not None and cached.negotiated and cached.key.path in self._renditions.oversized
         if cached is not None and cached.original is found.original and not dropped:
             return cached, found.stats
-        request = self.request(found, query, accepted, settings=settings)
+        request = self.request(found, query, accepted, settings=settings, documents=True)
         if len(path) + len(query) <= _MAX_CACHED_URL:
             self._cached[path, query, accepted, id(settings)] = request
         return request, found.stats
@@ -170,11 +168,12 @@ class Resolver:
         strict: bool | None = None,
         dropping: bool = True,
         settings: QuerySettings | None = None,
+        documents: bool = False,
     ) -> RenditionRequest:
         """Return the rendition that a query means for an original and a class of clients, or raise BadTransform.
 
         `strict` says whether an unknown parameter is a mistake; None: as set. `dropping` excludes negotiated formats
-        that made larger files than the original.
+        that made larger files than the original. `documents` says that a document about the picture is acceptable.
         """
         settings, original = settings or self._settings, found.original
         parsed = parse_query(
@@ -184,6 +183,7 @@ class Resolver:
             path_preset=found.preset,
             default=settings.presets.get("default"),
             max_side=settings.max_side,
+            documents=documents,
         )
         variety = settings.variety
         parsed, accepted = variety.check(parsed), variety.accepted(accepted)

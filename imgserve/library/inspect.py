@@ -34,8 +34,6 @@ DENIED = ""
 """The version of the problem of a file that may not be read: no file has it, so each scan tries that file again."""
 _UNKNOWN = "unknown"
 """Stands for a version that cannot be read now."""
-_BYTES_PER_PIXEL = 0.25
-"""Where a header does not contain the size: photographs have a quarter of a byte per pixel or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +179,8 @@ class Inspector:
             version = original.file_version
             if is_same_file(file.known, version) or file.known_problem == version:
                 return Recording.UNCHANGED
-            megapixels = original.megapixels or original.size / _BYTES_PER_PIXEL / 1e6
             try:
-                facts = await self._facts(original.path, version, original.size, megapixels, file.background)
+                facts = await self._facts(original.path, version, original.megapixels, background=file.background)
             except UnreadableImage as error:
                 if await to_thread.run_sync(_age, original) < self.rules.settle:
                     raise OriginalUnsettled(retry_after=2) from error
@@ -210,9 +207,7 @@ class Inspector:
             UnreadableImage, UnsupportedImage, TooLarge: it is not an image that can be used.
             Busy, Unavailable: it cannot be inspected now.
         """
-        size = incoming.path.stat().st_size
-        megapixels = size / _BYTES_PER_PIXEL / 1e6
-        facts = await self._facts(str(incoming.path), incoming.version, size, megapixels, background=False)
+        facts = await self._facts(str(incoming.path), incoming.version, background=False)
         if facts.format in self.rules.refused:
             raise UnsupportedImage(f"This server does not serve {facts.format} originals.")
         return facts
@@ -254,13 +249,9 @@ class Inspector:
         if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)
 
-    async def _facts(self, path: str, version: str, size: int, megapixels: float, background: bool) -> Facts:
-        if size > self.limits.original_bytes:
-            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
+    async def _facts(self, path: str, version: str, megapixels: float = 0.0, *, background: bool) -> Facts:
         job = InspectJob(path, version, self.limits, self.damaged)
-        # Beyond the limit it is refused on its header, which takes no time.
-        beyond = megapixels * 1e6 > self.limits.original_pixels
-        return await self.workers.inspect(job, megapixels=0.0 if beyond else megapixels, background=background)
+        return await self.workers.inspect(job, megapixels=megapixels, background=background)
 
     def _versions(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the file versions of originals; None where there is no file."""

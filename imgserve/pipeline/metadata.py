@@ -19,7 +19,8 @@ _BLOCKS: tuple[tuple[str, Callable[[bytes], EmbeddedText]], ...] = (
     ("exif-data", read_exif),
 )
 """In order of precedence: programs of today write XMP and may leave the older blocks unchanged."""
-_METADATA = ("copyright", "creator", "credit", "taken")
+METADATA = ("copyright", "creator", "credit", "taken")
+"""The public facts of a file that have no field of their own in a record."""
 
 
 def read_embedded(image: pyvips.Image, opened: Recognized) -> EmbeddedText:
@@ -33,8 +34,8 @@ def read_embedded(image: pyvips.Image, opened: Recognized) -> EmbeddedText:
 
 
 def metadata_of(text: EmbeddedText) -> Mapping[str, str]:
-    """Return the texts that have no field of their own in a record."""
-    return {name: value for name in _METADATA if (value := getattr(text, name))}
+    """Return the `METADATA` among the texts."""
+    return {name: value for name in METADATA if (value := getattr(text, name))}
 
 
 _RIGHTS = {"exif-ifd0-Copyright", "exif-ifd0-Artist"}

@@ -106,10 +106,9 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
     frames = choose_frames(header, opened, transform, order.limits, animates=output.animation)
     if opened.paged and frames.first:
         header = read_header(opened, order.limits, page=frames.first)
-    stored = _planning_size(header, opened, transform)
-    made = order.plan(
-        stored, transform, orientation=header.orientation, frames=frames.count, vector=opened.format == "svg"
-    )
+    vector = opened.format == "svg"
+    stored = planning_size(Size(header.width, header.height), transform, vector=vector)
+    made = order.plan(stored, transform, orientation=header.orientation, frames=frames.count, vector=vector)
     job = Job(made, transform, output, stored)
     loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
     if _keeps_gain_map(job) and not decoded:
@@ -150,12 +149,11 @@ def _with_found_cut(job: Job, image: pyvips.Image) -> Job:
     return replace(job, plan=replace(job.plan, cut=cut, interest=""))
 
 
-def _planning_size(header: Header, opened: Recognized, transform: Transform) -> Size:
+def planning_size(size: Size, transform: Transform, *, vector: bool) -> Size:
     """Return the size for planning; for an SVG requested in pixels it is on a finer grid than its own few units."""
-    size = Size(header.width, header.height)
     relative = isinstance(transform.width, float) or isinstance(transform.height, float)
     sized = transform.width is not None or transform.height is not None
-    if opened.format != "svg" or transform.rect or relative or not sized or transform.fit in {"max", "fillmax"}:
+    if not vector or transform.rect or relative or not sized or transform.fit in {"max", "fillmax"}:
         return size
     finer = max(1, math.ceil(_VECTOR_SIDE / max(size.width, size.height)))
     return Size(size.width * finer, size.height * finer)

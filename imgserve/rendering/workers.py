@@ -8,9 +8,9 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
-from imgserve.errors import Busy, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
+from imgserve.errors import Busy, ImgserveError, RenderCrashed, RenderTimeout, TooLarge, Unavailable
 from imgserve.metrics import Metrics
-from imgserve.model import Facts
+from imgserve.model import Facts, size_in
 from imgserve.rendering.logs import JobLog, trace_job
 from imgserve.rendering.pool import ProcessPool, RecyclePolicy, RenderingProcess
 from imgserve.rendering.wire import Answer, Inspected, InspectJob, ProcessLimits, Rendered, RenderJob, Stored
@@ -25,6 +25,8 @@ _SECONDS_PER_PICTURE, _SECONDS_PER_MEGAPIXEL = 0.02, 0.01
 """A first estimate of rendering time, between JPEG and PNG, which is corrected by measurements."""
 _DECAY = 0.95
 """Weight of earlier measurements after each picture: the last twenty count most."""
+_BYTES_PER_PIXEL = 0.25
+"""Where a header does not contain the size: photographs have a quarter of a byte per pixel or more."""
 _MAX_RETRY = 60
 """A longer estimate would not be reliable."""
 
@@ -264,7 +266,16 @@ class Workers:
         return first.size if isinstance(first, Stored) else 0
 
     async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
-        """Return the facts of an original, its pixels decoded; arguments and errors are those of `render`."""
+        """Return the facts of an original, its pixels decoded; arguments and errors are those of `render`.
+
+        Raises TooLarge for an original of more bytes than are read as a whole.
+        """
+        size, limits = size_in(job.version), job.limits
+        if size > limits.original_bytes:
+            raise TooLarge(f"The original has over {limits.original_bytes} bytes, the limit original_bytes.")
+        megapixels = megapixels or size / _BYTES_PER_PIXEL / 1e6
+        if megapixels * 1e6 > limits.original_pixels:
+            megapixels = 0.0  # it is refused on its header, which needs no time
         try:
             first = await self._run(job, megapixels=megapixels, background=background, on_turn=None)
             if not isinstance(first, Inspected):

@@ -9,14 +9,23 @@ from imgserve.errors import BadTransform
 from imgserve.transform.kinds import DECIMALS, write_length
 from imgserve.transform.normalize import canonical
 from imgserve.transform.parameters import BY_NAME, PARAMETERS
-from imgserve.transform.parse import MAX_SIDE, NO_PRESETS, Pair, Reading, contradictions, merge, overlay, split
+from imgserve.transform.parse import (
+    ATTRIBUTES,
+    MAX_SIDE,
+    NO_PRESETS,
+    Pair,
+    Reading,
+    contradictions,
+    merge,
+    overlay,
+    split,
+)
 from imgserve.transform.value import Transform
 
 _NO_CAP = 10**9
 """Above the cap of any server, which lowers sizes itself and reports it."""
-_TEXTS = ("download", "preset")
-_WITHOUT_EFFECT_ALONE = frozenset({"dpr", *_TEXTS})
 _ROWS = sorted(PARAMETERS, key=lambda row: row.name)
+_OTHERS = [row for row in _ROWS if row.attribute not in ATTRIBUTES]
 _PLAIN_IN_QUERY = ",:"
 
 
@@ -49,15 +58,21 @@ def compose(values: Mapping[str, Any], *, over_preset: bool = False) -> str:
 
     `over_preset` says that the path names a preset. A query longer than a server accepts raises BadTransform.
     """
-    texts = [f"{name}={quote(values[name], safe='')}" for name in _TEXTS if values.get(name) is not None]
+    texts = [
+        f"{row.name}={quote(row.kind.write(values[row.attribute]), safe='')}"
+        for row in _OTHERS
+        if values.get(row.attribute) is not None
+    ]
     shortest = "" if over_preset or "preset" in values else canonical(transform_of(values))
     if shortest:
         stated = shortest.split("&")
     # All values may be defaults, but for an empty query the server would apply its default preset.
-    elif over_preset or "preset" in values or not values.keys() <= _WITHOUT_EFFECT_ALONE:
+    elif over_preset or "preset" in values or not (values.keys() & ATTRIBUTES) <= {"dpr"}:
         stated = _stated(values)
     else:
         stated = []
+    if document := values.get("document"):
+        stated = [*(pair for pair in stated if not pair.startswith("format=")), f"format={document}"]
     text = "&".join(sorted([*stated, *texts], key=lambda part: part.partition("=")[0]))
     split(text)
     return text
@@ -65,7 +80,7 @@ def compose(values: Mapping[str, Any], *, over_preset: bool = False) -> str:
 
 def _stated(values: Mapping[str, Any]) -> list[str]:
     """Return every value, since the values below are unknown."""
-    stated = {name: value for name, value in values.items() if name not in _TEXTS}
+    stated = {name: value for name, value in values.items() if name in ATTRIBUTES}
     auto = stated.pop("auto", frozenset())
     if "format" in stated and stated["format"] is None:
         del stated["format"]

@@ -64,10 +64,12 @@ def _quality(text: str) -> int:
 _FIT = choice(
     get_args(Fit), synonyms={"inside": "max", "cover": "crop", "contain": "fill", "pad": "fill", "stretch": "scale"}
 )
+DOCUMENTS = ("json", "thumbhash")
+"""Formats that are no pictures, but documents about one."""
 _FORMAT = choice(
-    ("auto", "pjpg", "png8", *(item.name for item in FORMATS.values() if item.writable)),
+    ("auto", "pjpg", "png8", *(item.name for item in FORMATS.values() if item.writable), *DOCUMENTS),
     synonyms={"jpeg": "jpg", "tif": "tiff"},
-    unbuilt=("json", "blurhash", "thumbhash"),
+    unbuilt=("blurhash",),
 )
 _QUALITY = Kind(
     f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}",
@@ -130,7 +132,7 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
             "format",
             _FORMAT,
             "the original's if web-safe",
-            "Format of the picture; pjpg is a progressive jpg, png8 a png with a palette.",
+            "Format of the picture: pjpg is a progressive jpg, png8 a png with a palette. Or a document about it.",
             "webp",
             ("fm", "f"),
         ),

@@ -17,6 +17,7 @@ from imgserve.transform.kinds import DECIMALS, NotBuiltError, ReadError
 from imgserve.transform.parameters import (
     ACCESS_NAMES,
     BY_NAME,
+    DOCUMENTS,
     MAX_BLUR,
     MAX_COLORS,
     MAX_DPR,
@@ -32,8 +33,6 @@ MAX_PAIRS = 100
 MAX_SUGGESTIONS = 10
 MAX_SIDE = 8192
 DEFAULT_PRESET = "default"
-_WITHOUT_PIXELS = frozenset({"download", "dpr"})
-"""Attributes that change no pixel alone: dpr only multiplies sides."""
 _SIZING = frozenset({"width", "height", "dpr", "rect"})
 """Attributes by which a query requests a size."""
 _MIN_LIKENESS = 0.75
@@ -43,6 +42,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
 _SIGNATURE = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _SIZE = re.compile(rb"[0-9]+(\.[0-9]+)?([kmg]i?)?b?", re.IGNORECASE)
 ATTRIBUTES = frozenset(item.name for item in fields(Transform))
+"""The attributes that change pixels, unlike the name of a download."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,18 @@ class ParsedQuery:
 
     transform: Transform
     given: frozenset[str] = frozenset()
-    """Attributes named by the query or its preset, even with a default value."""
+    """Attributes of the transform named by the query or its preset, even with a default value."""
     download: str | None = None
     """File name to save as; empty: the original's own."""
     preset: str | None = None
+    document: str = ""
+    """The document about the picture that is requested instead of it."""
     notes: tuple[str, ...] = ()
     """What was clamped, for `X-Image-Adjusted`."""
     ignored: tuple[str, ...] = ()
     """Unknown names that are close to a known one or planned, with the nearest match, for `X-Image-Ignored`."""
     named: frozenset[str] = frozenset()
-    """Attributes named by the query itself, not by its preset."""
+    """Attributes of the transform named by the query itself, not by its preset."""
 
     @property
     def sized(self) -> bool:
@@ -104,10 +106,12 @@ def parse_query(
     path_preset: str | None = None,
     default: Preset | None = None,
     max_side: int = MAX_SIDE,
+    documents: bool = False,
 ) -> ParsedQuery:
     """Return the meaning of a query, or raise BadTransform with every mistake.
 
     `strict` makes an unknown name a mistake. `default` applies if the query names nothing that changes a pixel.
+    `documents` says that a document about the picture is acceptable.
     """
     reading = Reading(max_side, strict)
     reading.add(pair for pair in split(raw) if not _is_without_meaning(pair))
@@ -115,13 +119,24 @@ def parse_query(
     preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
     name, values = preset.name or None, overlay(query, preset.values)
     reading.mistakes += preset.check_locks(query)
-    if default is not None and values.keys() <= _WITHOUT_PIXELS:
+    # dpr alone changes no pixel: it only multiplies sides.
+    if default is not None and (values.keys() & ATTRIBUTES) <= {"dpr"}:
         name = name or DEFAULT_PRESET
-        values = {**default.values, **{key: value for key, value in values.items() if key == "download"}}
+        values = {**default.values, **{key: value for key, value in values.items() if key not in ATTRIBUTES}}
+    if not documents:
+        reading.reject_documents(values)
     transform, notes = finished(reading, values)
-    given = frozenset(values) - {"download"}
     ignored = tuple(f"{word} ({near})" for word, near in reading.ignored.items())
-    return ParsedQuery(transform, given, values.get("download"), name, notes, ignored, frozenset(query))
+    return ParsedQuery(
+        transform,
+        ATTRIBUTES.intersection(values),
+        values.get("download"),
+        name,
+        values.get("document", ""),
+        notes,
+        ignored,
+        ATTRIBUTES.intersection(query),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +220,13 @@ class Reading:
         if self.values.get("format") == "pjpg":
             self.values["format"] = "jpg"
             self.values.setdefault("progressive", True)
+        if self.values.get("format") in DOCUMENTS:
+            self.values["document"] = self.values.pop("format")
+
+    def reject_documents(self, values: Mapping[str, Any]) -> None:
+        """Add a mistake if values name a document where only a picture is possible."""
+        if document := values.get("document"):
+            self.mistake(f"format: expected a picture, but {document} is a document about one")
 
     def mistake(self, sentence: str) -> None:
         """Add a mistake once."""

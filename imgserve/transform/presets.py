@@ -74,6 +74,7 @@ def parse_preset(
         if not NAME.fullmatch(alias):
             reading.mistake(f"aliases: {NAME_RULE}, but received {quoted(alias)}")
     locked = _locked(reading, given["locked"]) if "locked" in given else frozenset()
+    reading.reject_documents(reading.values)
     finished(reading, reading.values)
     return Preset(MappingProxyType(reading.values), locked, extends, aliases, origin=origin)
 

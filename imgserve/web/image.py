@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import anyio
 from cachetools import LRUCache
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from imgserve.access.access import Access, Fields, Grant, Guard, ImageRequest
@@ -30,6 +31,7 @@ from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.transform.parse import split
+from imgserve.web.facts import DocumentRequest, MakeDocument, document_response
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.original import PublicOriginals
 from imgserve.web.published import PublishedPictures
@@ -136,12 +138,14 @@ class ImageEndpoint:
         cors: Mapping[str, Cors],
         options: UrlOptions,
         originals: PublicOriginals,
+        documents: Mapping[str, MakeDocument],
         timing_headers: bool,
     ) -> None:
-        """Create the endpoint; `cors` are the origins of each site, by its name."""
+        """Create the endpoint; `cors` are the origins of each site, by its name, `documents` those of each format."""
         self._access = access
         self._resolver = resolver
         self._originals = originals
+        self._documents = documents
         self._options = options
         self._usual, self._lifetime = Delivery(options.policy), options.policy.lifetime
         self._renditions = renditions
@@ -187,6 +191,10 @@ class ImageEndpoint:
     async def _respond(self, record: RequestRecord, call: "_Call", receive: Receive, send: Send) -> None:
         scope = call.scope
         response, stats = await self._resolve(call)
+        if name := response.request.query.document:
+            record.outcome = "document"
+            await (await self._document(call, name))(scope, receive, send)
+            return
         conditions = request_conditions(scope["headers"])
         match evaluate(conditions, key=response.validators.key, last_modified=response.validators.modified):
             case "not_modified":
@@ -220,6 +228,20 @@ class ImageEndpoint:
         )
         if served.settled:
             self._remember(call, response, stats, served.rendition)
+
+    async def _document(self, call: "_Call", name: str) -> Response:
+        """Return the response with a document about a picture, from the newest version of its original."""
+        for _ in range(_MAX_ATTEMPTS):
+            response, _ = await self._resolve(call)
+            original = response.request.original
+            requested = DocumentRequest(call.scope, call.grant, response.request)
+            try:
+                return await document_response(
+                    self._documents[name], requested, response, settled=self._renditions.is_settled(original)
+                )
+            except OriginalChanged:
+                self._resolver.forget(original.image_id)
+        raise OriginalChanged(retry_after=1)
 
     def _cors_of(self, scope: Scope, fields: Fields) -> Cors:
         """Return the origins of the site of a request."""

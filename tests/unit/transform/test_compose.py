@@ -166,7 +166,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "focus_y": fractions(0, 1),
     "focus_zoom": fractions(1, 100),
     "rect": st.tuples(st.integers(0, 9), fractions(0, 0.9), st.integers(1, 99), fractions(0.1, 1)),
-    "rotate": fractions(0, 359.9) | st.integers(0, 359),
+    **dict.fromkeys(("rotate", "hue"), fractions(0, 359.9) | st.integers(0, 359)),
     "orient": st.sampled_from([0, 1, 6, "90"]),
     "auto": st.sets(st.sampled_from(["format", "compress"]), min_size=1),
     "quality": st.integers(1, 100),
@@ -190,7 +190,7 @@ def samples(kind: AnyKind) -> st.SearchStrategy[Any]:
 
 
 def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
-    words = sorted(row.kind.known - {"json", "blurhash", "thumbhash"})
+    words = sorted(row.kind.known - {"blurhash"})
     return VALUES[row.attribute] if row.attribute in VALUES else st.sampled_from(words) if words else samples(row.kind)
 
 
@@ -210,7 +210,7 @@ def plainly(parameters: dict[str, Any]) -> str:
 
 
 def served(query: str, default: Preset | None) -> ParsedQuery:
-    return parse_query(query, strict=True, presets=PRESETS, default=default)
+    return parse_query(query, strict=True, presets=PRESETS, default=default, documents=True)
 
 
 @settings(max_examples=400)

@@ -1,0 +1,109 @@
+"""Documents about a picture at its URL, such as its facts: made without rendering, for whoever may see the picture."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from imgserve.access.access import Grant
+from imgserve.formats import FORMATS
+from imgserve.http.headers import CachePolicy, cache_control
+from imgserve.images.facts import FactsReader, PublicFacts
+from imgserve.images.resolve import RenditionRequest
+from imgserve.web.documents import document
+from imgserve.web.respond import SAFETY, ImageResponse
+
+JSON, TEXT = "application/json", "text/plain"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRequest:
+    """A request for a document about a rendition."""
+
+    scope: Scope
+    grant: Grant
+    rendition: RenditionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document about a picture."""
+
+    media_type: str
+    body: bytes
+    lasting: bool = True
+    """Whether caches may store it as long as the picture."""
+
+
+MakeDocument = Callable[[DocumentRequest], Awaitable[Document]]
+"""Makes a document; raises ImgserveError."""
+
+
+async def document_response(
+    make: MakeDocument, requested: DocumentRequest, response: ImageResponse, *, settled: bool
+) -> Response:
+    """Return the response with a document, cached and embedded as the picture is; raises as `document` and `make`."""
+    made, delivery = await make(requested), response.delivery
+    policy = delivery.policy if settled and made.lasting else CachePolicy(0, scope=delivery.policy.scope)
+    answer = document(Request(requested.scope), made.body, made.media_type, cache=cache_control(policy))
+    embedding = (b"cross-origin-resource-policy", b"same-site" if delivery.same_site else b"cross-origin")
+    for name, value in (*SAFETY, embedding, *response.tags, *response.ignored):
+        answer.headers[name.decode()] = value.decode("latin-1")
+    for field in response.vary:
+        answer.headers.add_vary_header(field)
+    return answer
+
+
+def fact_documents(facts: FactsReader) -> dict[str, MakeDocument]:
+    """Return the documents that consist of facts, by the format that names them."""
+
+    def about(media_type: str, text: Callable[[RenditionRequest, PublicFacts], str]) -> MakeDocument:
+        async def make(requested: DocumentRequest) -> Document:
+            found = await facts.read(requested.rendition.original)
+            return Document(media_type, text(requested.rendition, found).encode(), found.lasting)
+
+        return make
+
+    def described(rendition: RenditionRequest, found: PublicFacts) -> str:
+        return json.dumps(_described(rendition, found, facts), indent=2)
+
+    return {
+        "json": about(JSON, described),
+        "thumbhash": about(TEXT, lambda _, found: base64.b64encode(found.file.thumbhash).decode()),
+    }
+
+
+def _described(rendition: RenditionRequest, found: PublicFacts, facts: FactsReader) -> Mapping[str, Any]:
+    """Return the facts under the names of the API."""
+    original, file = rendition.original, found.file
+    output = FORMATS[rendition.transform.format or original.format.name]
+    planned = facts.plan(original, rendition.transform, file)
+    return {
+        "id": original.image_id,
+        "title": found.title,
+        "alt": found.alt,
+        "format": file.format,
+        "media_type": FORMATS[file.format].media_type,
+        "bytes": file.size,
+        "width": file.width,
+        "height": file.height,
+        "orientation": original.orientation,
+        "frames": file.frames,
+        "alpha": file.alpha,
+        "color_space": file.color_space,
+        "dominant_color": file.dominant_color,
+        "thumbhash": base64.b64encode(file.thumbhash).decode(),
+        "focal_point": original.focal_point and asdict(original.focal_point),
+        "metadata": dict(found.metadata),
+        "rendition": {
+            "format": output.name,
+            "media_type": output.media_type,
+            "width": planned and planned.size.width,
+            "height": planned and planned.size.height,
+        },
+    }
