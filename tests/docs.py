@@ -11,8 +11,10 @@ from imgserve.config.table import markdown_table as settings_table
 from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
+from imgserve.transform.examples import example_of
 from imgserve.transform.parameters import GROUPS
 from imgserve.transform.presets import LOOKS
+from tests.examples import example_file, write_examples
 
 REFERENCE = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 _TABLE = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -97,7 +99,20 @@ def metrics_table() -> str:
     )
 
 
+def examples_table() -> str:
+    """Return the rendered examples of all parameters, with a row that begins each group."""
+    lines = list[tuple[str, str]]()
+    for group, rows in GROUPS.items():
+        lines.append((f"**{group}**", ""))
+        for row in rows:
+            example = example_of(row)
+            picture = f"![{row.name}](../static/examples/{example_file(row).name})"
+            lines.append((picture, f"`{example.picture}?{example.query}`<br>{row.meaning}"))
+    return _rows(("picture", "query"), lines)
+
+
 TABLES = {
+    "examples": examples_table,
     "parameters": parameters_table,
     "looks": looks_table,
     "settings": lambda: settings_table(Config),
@@ -113,5 +128,6 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
+    write_examples()
     for document in REFERENCE:
         document.write_text(with_tables(document.read_text(encoding="utf-8")), encoding="utf-8")

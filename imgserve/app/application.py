@@ -19,6 +19,7 @@ from starlette.routing import Route
 from imgserve import __version__
 from imgserve.access.access import Access
 from imgserve.access.admin_key import admin_digest, announce_admin_key
+from imgserve.access.sites import Sites
 from imgserve.app.access import build_access, cors_of, sites_of
 from imgserve.app.admin import Admin, build_admin
 from imgserve.app.doctor import diagnose
@@ -29,6 +30,8 @@ from imgserve.app.settings import catalog_url, create_data_folder, data_folder, 
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.errors import ConfigError
+from imgserve.images.facts import FactsReader
+from imgserve.images.renditions import FailureCache
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.metrics import Metrics, SharedMetrics
 from imgserve.server.hot import HotPath
@@ -41,6 +44,7 @@ from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_e
 from imgserve.web.operations import Gauges, MetricsAccess, Operations
 from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
+from imgserve.web.parameters import ParameterReference
 from imgserve.web.published import PublishedPictures
 from imgserve.web.respond import HotTable
 from imgserve.web.system import SystemCheck
@@ -99,7 +103,13 @@ def create_app(config: Config | None = None) -> Starlette:
     readers = config.access
     diagnosis = functools.partial(diagnose, config, data)
     checks = SystemCheck(access, diagnosis)
-    more = (api, *document.routes(access, readers.docs), Route("/system-check", checks.respond))
+    reference = _reference(config, parts, sites, access)
+    more = (
+        api,
+        *document.routes(access, readers.docs),
+        *reference.routes(readers.docs),
+        Route("/system-check", checks.respond),
+    )
     below_admin = admin.routes(access, api, PictureUrls(sites, config.urls.prefix), config, diagnosis)
     others = routes(ops, pages, *more, *below_admin, access=access, welcome=readers.welcome)
     dispatch = Middleware(PictureDispatch, prefix=config.urls.prefix, pictures=image, others=others)
@@ -195,6 +205,24 @@ def _prepare(config: Config, data: Path, access: Access) -> None:
     """Create the data folder, and at first start the admin key, which is printed."""
     create_data_folder(config, data)
     access.digest = admin_digest(config.access.admin_key.get_secret_value(), data, announce=announce_admin_key)
+
+
+def _reference(config: Config, parts: Parts, sites: Sites, access: Access) -> ParameterReference:
+    # The catalog may have records of other images with the ids of sample pictures.
+    facts = FactsReader(_no_record, parts.workers, parts.renditions, FailureCache(config.rendering.crash_memory))
+    return ParameterReference(
+        static_folder(),
+        parts.renditions,
+        sites.default.rules.query,
+        access,
+        documents=fact_documents(facts),
+        prefix=config.urls.prefix,
+        version=__version__,
+    )
+
+
+async def _no_record(_image_id: str) -> None:
+    return None
 
 
 async def _check(parts: Parts, management: Management, access: Access) -> Mapping[str, str]:

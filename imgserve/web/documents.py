@@ -60,7 +60,7 @@ def document(
 ) -> Response:
     """Return a response with a document, or a 304 if the client has it; `modified_ns` is the time of its file.
 
-    `scripts` allows the document to load scripts of this server.
+    `scripts` allows the document to load scripts of this server, which may call it.
 
     Text is compressed for clients that accept gzip. It must contain no secret: its compressed length would tell about
     the secret to somebody who can add text to the document.
@@ -69,7 +69,8 @@ def document(
     """
     headers = {"cache-control": cache, **_SAFETY}
     if scripts:
-        headers["content-security-policy"] += "; script-src 'self'"
+        policy = headers["content-security-policy"].replace("img-src 'self'", "img-src 'self' blob:")
+        headers["content-security-policy"] = f"{policy}; script-src 'self'; connect-src 'self'"
     if media_type.startswith(_COMPRESSIBLE) and len(content) >= _WORTHWHILE:
         headers["vary"] = "Accept-Encoding"
         if _GZIP.search(request.headers.get("accept-encoding", "")):

@@ -15,7 +15,7 @@ from tests.browser import People, sign_in, staffed
 from tests.pictures import encoded, noise
 from tests.servers import environment, settled, until
 
-PUBLIC = ("/", "/docs/api", "/docs/errors", "/admin/login")
+PUBLIC = ("/", "/docs/api", "/docs/parameters", "/docs/errors", "/admin/login")
 LEAST_ADMIN_PAGES = 9
 WIDTHS = (375, 768, 1360)
 WIDE = "document.documentElement.scrollWidth - innerWidth"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -83,3 +84,23 @@ def test_pictures_that_need_a_signature_are_not_shown_and_no_link_leads_nowhere(
         page.goto(served.base_url)
         expect(page.get_by_text("no public picture yet")).to_be_visible()
         assert page.locator("a[href^='/admin']").count() == 0
+
+
+def test_an_example_follows_its_query_and_lists_mistakes(welcoming: Server, people: People) -> None:
+    page = people.open()
+    page.goto(f"{welcoming.base_url}/docs")
+    zoom = page.locator("#focus-zoom")
+    zoom.locator("input").fill("focus-zoom=4&focus-x=0.66&focus-y=0.33&width=90&height=60")
+    expect(zoom.locator(".facts")).to_contain_text("JPEG")
+    assert zoom.locator("img").evaluate("image => [image.naturalWidth, image.naturalHeight]") == [90, 60]
+    zoom.locator("input").fill("format=json")
+    expect(zoom.locator("pre")).to_contain_text('"format": "jpg"')
+
+
+def test_an_example_is_rendered_by_the_server(welcoming: Server) -> None:
+    examples = f"{welcoming.base_url}/docs/parameters"
+    made = httpx2.get(f"{examples}/travel/aurora.png?width=40&format=auto", headers={"accept": "image/webp"})
+    assert (made.status_code, made.headers["content-type"]) == (200, "image/webp")
+    assert httpx2.get(f"{examples}/b.png?width=40").status_code == 404  # an original, and no sample picture
+    mistaken = httpx2.get(f"{examples}/mountains.jpg?width=0")
+    assert (mistaken.status_code, mistaken.json()["mistakes"][0].partition(":")[0]) == (400, "width")

@@ -148,7 +148,12 @@ def test_no_file_of_the_project_names(what: str) -> None:
 
 
 def test_every_address_of_the_welcome_page_is_served() -> None:
-    routes = "".join(map(_read, ["imgserve/web/pages.py", "imgserve/web/admin/pages.py", *_api_modules()]))
+    routes = "".join(
+        map(
+            _read,
+            ["imgserve/web/pages.py", "imgserve/web/parameters.py", "imgserve/web/admin/pages.py", *_api_modules()],
+        )
+    )
     targets = re.findall(r'<[^>]* (?:href|src)="((/[a-z]*)[^"]*)"', _read("static/welcome.html"))
     known = {
         whole

@@ -1,0 +1,59 @@
+"""An example of each parameter with one of the sample pictures, for the documentation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imgserve.transform.parameters import GROUPS, Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A picture and a query that shows what a parameter does."""
+
+    picture: str
+    """Path below the folder of sample pictures."""
+    query: str
+
+
+_MOUNTAINS, _BALLOON, _GLASS, _TIDE = "mountains.jpg", "balloon.jpg", "glass.png", "tide.gif"
+_USUAL = Example(_MOUNTAINS, "width=240")
+_IN_GROUP: Mapping[str, Example] = {
+    "Crop": Example(_BALLOON, "width=160&height=160"),
+    "Effects": Example(_BALLOON, "width=160"),
+}
+"""What the examples of a group have in common, if that is not the usual."""
+_SPECIAL: Mapping[str, Example] = {
+    "preset": Example(_BALLOON, "preset=noir&width=160"),
+    "width": Example(_MOUNTAINS, "width=160"),
+    "height": Example(_MOUNTAINS, "height=0.1"),
+    "fit": Example(_MOUNTAINS, "fit=fill&width=240&height=200&fill-color=e8e4f0"),
+    "enlarge": Example(_BALLOON, "enlarge=1&rect=0.62,0.3,80,80&width=160"),
+    "dpr": Example(_MOUNTAINS, "dpr=2&width=120"),
+    "crop": Example(_BALLOON, "crop=top,left&width=160&height=160"),
+    "focus-x": Example(_BALLOON, "focus-x=0.9&width=120&height=240"),
+    "focus-y": Example(_BALLOON, "focus-y=0.3&width=240&height=120"),
+    "focus-zoom": Example(_BALLOON, "focus-zoom=2&focus-x=0.66&focus-y=0.33&width=160&height=160"),
+    "rect": Example(_BALLOON, "rect=0.4,0.1,0.5,0.5&width=160"),
+    "orient": Example(_MOUNTAINS, "orient=90&width=120"),
+    "rotate": Example(_MOUNTAINS, "rotate=15&width=240&background=fff"),
+    "quality": Example(_MOUNTAINS, "quality=10&width=240"),
+    "lossless": Example(_GLASS, "lossless=1&width=120&format=webp"),
+    "colors": Example(_MOUNTAINS, "colors=8&format=png&width=240"),
+    "background": Example(_GLASS, "background=ff8800&width=160"),
+    "fill": Example(_MOUNTAINS, "fill=blur&fit=fill&width=240&height=200"),
+    "fill-color": Example(_MOUNTAINS, "fill-color=navy&fit=fill&width=240&height=200"),
+    "frame": Example(_TIDE, "frame=12&width=160"),
+    "animate": Example(_TIDE, "animate=0&width=160"),
+    "loop": Example(_TIDE, "loop=1&width=160"),
+    "fps": Example(_TIDE, "fps=5&width=160"),
+    "reverse": Example(_TIDE, "reverse=1&width=160"),
+}
+
+
+def example_of(row: Parameter) -> Example:
+    """Return the example of a parameter, whose query begins with it."""
+    if row.name in _SPECIAL:
+        return _SPECIAL[row.name]
+    group = next(name for name, rows in GROUPS.items() if row in rows)
+    usual = _IN_GROUP.get(group, _USUAL)
+    return Example(usual.picture, f"{row.name}={row.example}&{usual.query}")

@@ -1,0 +1,43 @@
+"""Each parameter has an example, which shows what it does and still looks as documented."""
+
+import pytest
+
+from imgserve.pipeline.render import render
+from imgserve.transform import BUILT_IN_PRESETS, Transform, parse_query
+from imgserve.transform.examples import example_of
+from imgserve.transform.parameters import PARAMETERS, Parameter
+from tests.examples import STATIC, alike, example_file, opened, rendered
+
+EACH = pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)
+INVISIBLE = {
+    "format", "auto", "lossless", "progressive", "chroma", "loop", "page", "profile", "metadata", "hdr", "download",
+}  # fmt: skip
+"""Parameters that change no pixels of their examples."""
+
+
+@EACH
+def test_an_example_looks_as_it_is_documented(row: Parameter) -> None:
+    assert alike(example_file(row).read_bytes(), rendered(row).data)
+
+
+@EACH
+def test_an_example_shows_the_effect_of_its_parameter(row: Parameter) -> None:
+    example = example_of(row)
+    own, _, others = example.query.partition("&")
+    assert own.partition("=")[0] == row.name
+    data = (STATIC / "samples" / example.picture).read_bytes()
+    exact = "" if row.name in {"quality", "colors"} else "&lossless=1&format=webp"
+    shown = [render(data, _transform(query + exact)).data for query in (example.query, others or "width=300")]
+    assert (_pixels(shown[0]) == _pixels(shown[1])) == (row.name in INVISIBLE)
+
+
+def _transform(query: str) -> Transform:
+    return parse_query(query, presets=BUILT_IN_PRESETS).transform
+
+
+def _pixels(data: bytes) -> bytes:
+    return bytes(opened(data).write_to_memory())
+
+
+def test_every_example_belongs_to_a_parameter() -> None:
+    assert {file.stem for file in (STATIC / "examples").iterdir()} == {row.name for row in PARAMETERS}
