@@ -139,6 +139,10 @@ class AccountNotFound(NotFound):
     """There is no account with this name."""
 
 
+class PresetNotFound(NotFound):
+    """There is no preset with this name in the catalog."""
+
+
 class MethodNotAllowed(ImgserveError, status=405):
     """This address does not support this method."""
 
@@ -153,6 +157,10 @@ class DuplicateImage(ImgserveError, status=409):
 
 class AccountExists(ImgserveError, status=409):
     """An account with this name exists already."""
+
+
+class PresetConflict(ImgserveError, status=409):
+    """This preset exists already, is set in the settings, or others build on it."""
 
 
 class PreconditionFailed(ImgserveError, status=412):

@@ -27,6 +27,19 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PresetRecord:
+    """A preset."""
+
+    name: Annotated[str, Doc("Its name.")]
+    parameters: Annotated[str, Doc("As it is written, as a query.")]
+    query: Annotated[str, Doc("The parameters that it stands for, with those that it inherits.")]
+    origin: Annotated[str, Doc("Where it is written: `built-in`, `settings` or `catalog`.")]
+    aliases: Annotated[tuple[str, ...], Doc("Other names of it.")] = ()
+    locked: Annotated[tuple[str, ...], Doc("The parameters that no URL may change.")] = ()
+    changed: Annotated[datetime | None, Doc("When it was changed; null if it is not in the catalog.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """A management call."""
 

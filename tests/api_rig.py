@@ -22,6 +22,7 @@ from imgserve.access.access import Access
 from imgserve.access.keys import key_digest
 from imgserve.images.convert import BulkConverter
 from imgserve.model import ImageRecord
+from imgserve.transform import Preset
 from imgserve.web.access_log import AccessLog
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.docs import ApiDocument
@@ -47,7 +48,7 @@ def api_of(rig: Rig) -> Api:
         Records(catalog.images, catalog.search, rig.ingest, preconditions, prefix=PREFIX),
         Moves(rig.ingest, catalog.search, bulk, preconditions, prefix=PREFIX),
         Bulk(rig.ingest),
-        Purges(rig.ingest, catalog.images, rig.cache, presets=["Card"]),
+        Purges(rig.ingest, catalog.images, rig.cache, presets={"card": Preset({}, name="Card")}),
         Trash(rig.ingest, prefix=PREFIX),
         Reports(catalog.search, catalog.problems, catalog.renders, version="1.2.3"),
     ]

@@ -107,6 +107,7 @@ def _pages(
             Scope.READ,
             {"table": parameters, "first": "/api/images?limit=1&sort=created"},
         ),
+        AdminPage("presets", "Presets", Scope.READ, {"found": "/api/presets"}),
         AdminPage(
             "cache",
             "Cache",
@@ -114,7 +115,12 @@ def _pages(
             {"cache": "/api/cache", "tags": "/api/tags", "config": whole},
             {"found": "/api/renditions"},
         ),
-        AdminPage("access", "Access", Scope.ADMIN, {"found": "/api/keys", "config": whole}),
+        AdminPage(
+            "access",
+            "Access",
+            Scope.ADMIN,
+            {"found": "/api/keys", "config": whole, "presets": "/api/presets"},
+        ),
         AdminPage("access/accounts", "Accounts", Scope.ADMIN, {"found": "/api/accounts"}),
         AdminPage("access/sites", "Sites", Scope.ADMIN, {"config": whole}),
         AdminPage("access/rejections", "Rejections", Scope.ADMIN, {"found": "/api/usage"}),

@@ -63,6 +63,7 @@ def create_app(config: Config | None = None) -> Starlette:
     management = build_management(config, parts, data)
     access = build_access(config, parts, sites, data)
     table, cors = HotTable(parts.requests.metrics.pictures), cors_of(config, sites)
+    parts.presets.on_change.append(table.clear)
     image = ImageEndpoint(
         access,
         parts.resolver,
@@ -152,6 +153,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await parts.renditions.open()
         await management.open()
         await access.ring.refresh()
+        await parts.presets.refresh()
         if admin is not None:
             await admin.accounts.refresh()
         async with anyio.create_task_group() as group:
@@ -161,6 +163,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
             group.start_soon(restart_on_failure, app.state.gauges.run)
             management.start(group)
             group.start_soon(restart_on_failure, access.ring.run)
+            group.start_soon(restart_on_failure, parts.presets.run)
             group.start_soon(restart_on_failure, parts.watch.run)
             if parts.requests.abuse is not None:
                 group.start_soon(restart_on_failure, parts.requests.abuse.run)

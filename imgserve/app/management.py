@@ -44,6 +44,7 @@ from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
 from imgserve.web.api.images import Preconditions, Records
 from imgserve.web.api.move import Moves
+from imgserve.web.api.presets import Presets
 from imgserve.web.api.router import Api, Auditor
 from imgserve.web.api.server import Reports, Trash
 from imgserve.web.api.uploads import UploadLimits, Uploads
@@ -212,12 +213,13 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Records(catalog.images, catalog.search, ingest, preconditions, prefix=prefix),
         Moves(ingest, catalog.search, bulk, preconditions, prefix=prefix),
         Bulk(ingest),
-        Purges(ingest, catalog.images, parts.cache, presets=list(config.presets)),
+        Purges(ingest, catalog.images, parts.cache, presets=parts.presets.general),
         Trash(ingest, prefix=prefix),
         Conversions(converter, bulk, ingest, receiving, access, prefix=prefix),
         Addresses(catalog.images, parts.locator, parts.resolver, converter, access, prefix=prefix),
         Warming(warmer),
-        Keys(catalog.keys, access.sites, list(config.presets)),
+        Keys(catalog.keys, access.sites, parts.presets.general),
+        Presets(parts.presets, partial(management.purger.purged, ()) if cdn_hooks(config) else None),
         Audit(catalog.audit),
         Accounts(catalog.accounts),
         Reports(catalog.search, catalog.problems, catalog.renders, version=__version__),

@@ -8,6 +8,7 @@ from anyio import to_thread
 from prometheus_client import CollectorRegistry
 
 from imgserve.access.abuse import AbuseWatch
+from imgserve.access.presets import PresetBook
 from imgserve.access.sites import Sites
 from imgserve.app.settings import process_limits, render_settings
 from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
@@ -67,6 +68,7 @@ class Parts:
     """Only if set."""
     locator: Locator
     facts: FactsReader
+    presets: PresetBook
     metrics: Metrics
     requests: RequestLog
     watch: RenderWatch
@@ -109,21 +111,25 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         failures=failures,
         metrics=metrics,
     )
+    presets = PresetBook(catalog.presets, sites, config.limits.output_side)
     locator = Locator(
         originals,
         recheck=config.originals.recheck,
-        presets={name for site in sites for name in site.rules.query.presets},
+        presets=presets.names,
         focal_point=catalog.images.focal_point,
         redirects=catalog.redirects.targets if config.originals.redirects else None,
     )
+    resolver = Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others])
+    links = PublishedLinks(config.cache.folder, -(-config.cache.published_urls // server_processes(config)), cache)
+    presets.on_change += [resolver.forget_presets, links.forget]
     return Parts(
         originals,
         catalog,
         cache,
-        PublishedLinks(config.cache.folder, -(-config.cache.published_urls // server_processes(config)), cache),
+        links,
         workers,
         renditions,
-        Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others]),
+        resolver,
         FallbackRenditions(
             renditions,
             cache,
@@ -135,6 +141,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         else None,
         locator,
         FactsReader(catalog.images.get, workers, renditions, failures),
+        presets,
         metrics,
         RequestLog(
             RequestMetrics(metrics),

@@ -42,6 +42,7 @@ class PublishedLinks:
         self._files = RenditionFiles(root, PUBLISHED)
         self._pending: dict[str, RenditionKey] = {}
         self._window = self._number = 0
+        self._outdated = True
 
     @property
     def off(self) -> bool:
@@ -53,10 +54,16 @@ class PublishedLinks:
         if len(self._pending) < _MOST_PENDING:
             self._pending[name] = key
 
+    def forget(self) -> None:
+        """Remove all links soon, since URLs have another meaning."""
+        self._pending, self._outdated = {}, True
+
     async def run(self) -> None:
         """Publish what is offered every second, until cancelled."""
-        await to_thread.run_sync(self.clear)
         while True:
+            if self._outdated:
+                self._outdated = False
+                await to_thread.run_sync(self.clear)
             await anyio.sleep(_FLUSH_SECONDS)
             pending, self._pending = self._pending, {}
             late, missing = await to_thread.run_sync(self.flush, pending, time.time())

@@ -6,6 +6,7 @@ from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Redirects, Selection
+from imgserve.catalog.presets import Presets, StoredPreset
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
 from imgserve.catalog.renders import RenderProblems, RenderWatch
 from imgserve.catalog.reports import Notice, Notices, ProblemPage, Problems
@@ -16,6 +17,6 @@ from imgserve.catalog.usage import Counted, Usage
 __all__ = [
     "Account", "Accounts", "Answered", "ApiKey", "ApiKeys", "AuditLog", "AuditPage", "Catalog", "Counted", "Database",
     "Duplicates", "Filter", "IdempotencyKeys", "ImageQuery", "ImageSearch", "Images", "Merge", "Merged", "Notice",
-    "Notices", "Page", "ProblemPage", "Problems", "Redirects", "RenderProblems", "RenderWatch", "Secrets", "Selection",
-    "Similar", "Sort", "Totals", "Usage", "stored_id",
+    "Notices", "Page", "Presets", "ProblemPage", "Problems", "Redirects", "RenderProblems", "RenderWatch", "Secrets",
+    "Selection", "Similar", "Sort", "StoredPreset", "Totals", "Usage", "stored_id",
 ]  # fmt: skip

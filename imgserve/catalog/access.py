@@ -52,7 +52,7 @@ class ApiKeys(Part):
 
     async def state(self) -> tuple[int, ...]:
         """Return what changes with every change of a key other than its use."""
-        (row,) = await self.database.fetch(select(*_state(api_keys, api_keys.c.changed)))
+        (row,) = await self.database.fetch(select(*state_of(api_keys, api_keys.c.changed)))
         return tuple(map(int, row))
 
     @finished
@@ -164,7 +164,7 @@ class Accounts(Part):
 
     async def state(self) -> tuple[int, ...]:
         """Return what changes with every change of an account other than its use, and with every ended session."""
-        states = (*_state(accounts, accounts.c.changed), *_state(ended_sessions, ended_sessions.c.until))
+        states = (*state_of(accounts, accounts.c.changed), *state_of(ended_sessions, ended_sessions.c.until))
         (row,) = await self.database.fetch(select(*states))
         return tuple(map(int, row))
 
@@ -210,7 +210,7 @@ class Accounts(Part):
         return await self.database.execute(delete(ended_sessions).where(ended_sessions.c.until < microseconds(before)))
 
 
-def _state(table: Table, changed: Column[int]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
+def state_of(table: Table, changed: Column[int]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
     """Return queries of the number of rows and of the sum of their times, which fits into 64 bits for 8 million."""
     total = select(func.coalesce(func.sum(changed % _MODULUS), 0))
     return select(func.count()).select_from(table).scalar_subquery(), total.scalar_subquery()

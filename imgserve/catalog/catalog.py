@@ -5,6 +5,7 @@ from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
 from imgserve.catalog.images import Images, Redirects
+from imgserve.catalog.presets import Presets
 from imgserve.catalog.renders import RenderProblems
 from imgserve.catalog.reports import Notices, Problems
 from imgserve.catalog.search import ImageSearch
@@ -27,4 +28,5 @@ class Catalog:
         self.accounts = Accounts(database)
         self.secrets = Secrets(database)
         self.audit = AuditLog(database)
+        self.presets = Presets(database)
         self.usage = Usage(database)

@@ -41,6 +41,7 @@ _REMOTE = {
     "duplicates": ("images", "List images with identical bytes."),
     "find": ("images", "List images by words, tags, sizes and times."),
     "mv": ("images", "Move an image, or a folder of images, to another id."),
+    "presets": ("presets", "List, set and remove presets."),
     "problems": ("images", "List files that are not usable images."),
     "purge": ("renditions", "Purge the renditions of images."),
     "restore": ("trash", "Restore images from the trash."),

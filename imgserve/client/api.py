@@ -17,6 +17,7 @@ from imgserve.client.transport import Retries
 from imgserve.records import (
     AuditEntry,
     Deleted,
+    PresetRecord,
     Problem,
     Purged,
     RenderProblem,
@@ -28,8 +29,8 @@ from imgserve.records import (
 )
 
 __all__ = [
-    "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File",
-    "Filters", "FocalPoint", "Image", "Imgserve", "Listing", "Made", "Picture", "Point", "Problem", "Progress",
+    "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File", "Filters",
+    "FocalPoint", "Image", "Imgserve", "Listing", "Made", "Picture", "Point", "PresetRecord", "Problem", "Progress",
     "Purged", "RenderProblem", "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount",
     "TrashItem", "Upload", "Uploaded", "UsageCount", "Warmed",
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from imgserve.http.headers import api_path, encoded_id
 from imgserve.records import (
     AuditEntry,
     Deleted,
+    PresetRecord,
     Problem,
     Purged,
     RenderProblem,
@@ -323,6 +324,22 @@ class Endpoints(PictureEndpoints[S]):
     async def revoke_key(self, key_id: str) -> None:
         """Revoke an API key, which servers reject within a second."""
         await self._json("DELETE", f"/api/keys/{quote(key_id, safe='')}", lambda _: None)
+
+    @endpoint
+    async def presets(self) -> list[PresetRecord]:
+        """Return the presets, without those of sites."""
+        return await self._json("GET", "/api/presets", list_reader("presets", PresetRecord))
+
+    @endpoint
+    async def set_preset(self, name: str, parameters: str | Mapping[str, Any]) -> PresetRecord:
+        """Create or replace a preset, which servers use within a second."""
+        document = {"parameters": parameters if isinstance(parameters, str) else dict(parameters)}
+        return await self._json("PUT", f"/api/presets/{quote(name, safe='')}", reader(PresetRecord), document=document)
+
+    @endpoint
+    async def remove_preset(self, name: str) -> None:
+        """Remove a preset of the catalog."""
+        await self._json("DELETE", f"/api/presets/{quote(name, safe='')}", lambda _: None)
 
     @stream
     def audit(

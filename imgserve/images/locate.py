@@ -107,8 +107,8 @@ class Locator:
     ) -> None:
         """Look at a file at most every `recheck` seconds.
 
-        `presets` are names in lower case, which a path may end in. `focal_point` returns the stored one of an image,
-        and `redirects` where images were moved to.
+        `presets` are names in lower case, which a path may end in; they may change at any time. `focal_point` returns
+        the stored one of an image, and `redirects` where images were moved to.
         """
         self._originals = originals
         self._recheck = recheck

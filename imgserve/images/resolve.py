@@ -90,7 +90,8 @@ ANYTHING = Variety()
 class QuerySettings:
     """Settings that decide what a query means."""
 
-    presets: Mapping[str, Preset] = field(default_factory=dict)
+    presets: dict[str, Preset] = field(default_factory=dict)
+    """By name in lower case and by alias. Those of the catalog may change at any time."""
     strict: bool = False
     max_side: int = 8192
     avif_pixels: int = 0
@@ -116,6 +117,8 @@ class RenditionRequest:
     """The formats that the query leaves open and the client accepts, including the chosen one."""
     negotiated: bool = False
     """The format was chosen among several, and can be dropped if it makes a larger file than the original."""
+    epoch: int = 0
+    """Of the resolver: a later one may resolve the URL to another rendition."""
 
 
 class Resolver:
@@ -131,6 +134,8 @@ class Resolver:
         self.free = replace(settings, variety=ANYTHING, sizes=())
         """The same without limits of variety."""
         self._sites = tuple(sites)
+        self.epoch = 0
+        """Changes with the presets."""
         self._cached: LRUCache[tuple[str, bytes, AcceptClass, int], RenditionRequest] = LRUCache(_MAX_CACHED)
 
     async def resolve(
@@ -150,6 +155,11 @@ class Resolver:
         if len(path) + len(query) <= _MAX_CACHED_URL:
             self._cached[path, query, accepted, id(settings)] = request
         return request, found.stats
+
+    def forget_presets(self) -> None:
+        """Resolve every URL anew, since presets have changed."""
+        self._cached.clear()
+        self.epoch += 1
 
     async def moved(self, path: str) -> str | None:
         """Return the path that means the same since the image was moved, or None."""
@@ -215,7 +225,7 @@ class Resolver:
         if "format" in parsed.transform.auto:
             fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
-        return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1)
+        return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1, self.epoch)
 
     def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
         """Return the renditions that a query means for all classes of clients, each once."""

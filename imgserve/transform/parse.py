@@ -60,6 +60,8 @@ class Preset:
     name: str = ""
     origin: Literal["built-in", "settings", "catalog"] = "settings"
     """Where it is written."""
+    source: str = ""
+    """As it is written, as a query."""
 
     def check_locks(self, values: Mapping[str, Any]) -> list[str]:
         """Return the mistakes of a query that changes what is locked."""

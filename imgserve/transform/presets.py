@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.parameters import BY_NAME
@@ -12,7 +13,6 @@ from imgserve.transform.parse import (
     ATTRIBUTES,
     MAX_SIDE,
     NO_PRESETS,
-    Pair,
     Preset,
     Reading,
     contradictions,
@@ -55,18 +55,14 @@ def parse_preset(
 
     Raises BadTransform as a strict `parse_query` does.
     """
-    if isinstance(source, str):
-        pairs = split(source)
-    else:
-        pairs = [
-            Pair(str(name).lower(), plain(value).encode("utf-8", "surrogatepass")) for name, value in source.items()
-        ]
+    text = source if isinstance(source, str) else preset_text(source)
+    pairs = split(text)
     reading = Reading(max_side, strict=True)
     reading.add(pair for pair in pairs if pair.name not in OPTIONS)
     given = dict[str, str]()
     for pair in pairs:
-        text = pair.value.decode("utf-8", "backslashreplace").lower()
-        if pair.name in OPTIONS and given.setdefault(pair.name, text) != text:
+        option = pair.value.decode("utf-8", "backslashreplace").lower()
+        if pair.name in OPTIONS and given.setdefault(pair.name, option) != option:
             reading.mistake(f"{pair.name}: given twice with different values")
     extends = _extends(reading, given.get("extends", ""))
     aliases = tuple(_words(given.get("aliases", "")))
@@ -76,7 +72,12 @@ def parse_preset(
     locked = _locked(reading, given["locked"]) if "locked" in given else frozenset()
     reading.reject_documents(reading.values)
     finished(reading, reading.values)
-    return Preset(MappingProxyType(reading.values), locked, extends, aliases, origin=origin)
+    return Preset(MappingProxyType(reading.values), locked, extends, aliases, origin=origin, source=text)
+
+
+def preset_text(source: Mapping[str, object]) -> str:
+    """Return names and values of a preset as a query."""
+    return urlencode({str(name): plain(value) for name, value in source.items()}, safe=",:", errors="surrogatepass")
 
 
 def _words(text: str) -> Iterable[str]:

@@ -318,7 +318,8 @@ class ImageEndpoint:
             and original.modified_ns <= time.time_ns()
             and response.is_dated(original.modified_ns // 1_000_000_000)
         )
-        if past and self._renditions.is_settled(original):
+        current = response.request.epoch == self._resolver.epoch
+        if past and current and self._renditions.is_settled(original):
             place = Place(call.scope, call.accept, call.grant.site, call.cors.headers(None), call.guard())
             self._hot.remember(place, response, stats, rendition)
             if rendition is not None and self._published is not None:

@@ -385,6 +385,10 @@ class HotTable:
             before, length = lines(headers), b"content-length: %d\r\n" % size + lines(more)
             entry.picture = PictureHead(rendition.crc32, size, rendition.notes, etag, before, length)
 
+    def clear(self) -> None:
+        """Remove all entries."""
+        self._entries = {}
+
     def _class_of(self, accept: bytes) -> AcceptClass:
         accepted = accept_class(accept.decode("latin-1"))
         if len(accept) <= _LONGEST:

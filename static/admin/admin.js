@@ -118,6 +118,7 @@ document.addEventListener("click", (event) => {
       const form = find("[data-set-path]", dialog);
       form.dataset.api = form.dataset.api.replace(/[^/]*$/, encodeURIComponent(name));
     }
+    if (opener.dataset.value !== undefined) find("[data-set-value]", dialog).value = opener.dataset.value;
     dialog.showModal();
   }
   const closer = event.target.closest("#confirm button, [data-close]");

@@ -16,7 +16,7 @@ from tests.pictures import encoded, noise
 from tests.servers import environment, settled, until
 
 PUBLIC = ("/", "/docs/api", "/docs/parameters", "/docs/errors", "/admin/login")
-LEAST_ADMIN_PAGES = 9
+LEAST_ADMIN_PAGES = 10
 WIDTHS = (375, 768, 1360)
 WIDE = "document.documentElement.scrollWidth - innerWidth"
 SHORTENED = "document.querySelectorAll('section article:nth-of-type(n+3)').forEach(one => one.remove())"

@@ -1,6 +1,6 @@
 """Endpoints of API keys, of the audit log, and of the list of who causes rejections, new renditions and traffic."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ from imgserve.access.sites import Sites
 from imgserve.catalog import ApiKeys, AuditLog, Usage
 from imgserve.errors import BadCursor, BadRequest, KeyNotFound
 from imgserve.records import AuditEntry, KeyRecord, UsageCount
+from imgserve.transform import Preset
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import Next, ResponseModel
 from imgserve.web.api.requests import ImageId, Limit, Moment, Paging, Prefix, RequestModel
@@ -91,8 +92,8 @@ class Keys:
 
     keys: ApiKeys
     sites: Sites
-    presets: Collection[str]
-    """The names of all presets."""
+    presets: Mapping[str, Preset]
+    """All presets by name and alias."""
 
     @endpoint("GET", "/api/keys", Scope.ADMIN, "List the API keys", tag="access")
     async def list(self) -> KeysOut:
@@ -119,7 +120,12 @@ class Keys:
         if body.expires is not None and body.expires <= datetime.now(UTC):
             raise BadRequest("expires: expected a time in the future")
         stored, key = new_key(
-            body.name, body.scopes, prefixes=body.prefixes, presets=body.presets, site=body.site, expires=body.expires
+            body.name,
+            body.scopes,
+            prefixes=body.prefixes,
+            presets={self.presets[preset.lower()].name for preset in body.presets},
+            site=body.site,
+            expires=body.expires,
         )
         await self.keys.add(stored)
         return NewKeyOut.model_validate({**asdict(stored), "key": key})

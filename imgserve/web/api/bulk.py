@@ -1,6 +1,6 @@
 """Endpoints that change many images, purge renditions or report on the cache."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -15,6 +15,7 @@ from imgserve.catalog import ImageQuery, Images
 from imgserve.errors import BadRequest, ReadOnlyOriginals, StorageFull
 from imgserve.library.ingest import IngestService
 from imgserve.records import Purged, StoredRendition
+from imgserve.transform import Preset
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import DeletedOut
@@ -200,8 +201,8 @@ class Purges:
     ingest: IngestService
     images: Images
     tiers: TieredCache
-    presets: Collection[str]
-    """The names of all presets."""
+    presets: Mapping[str, Preset]
+    """All presets by name and alias."""
 
     @endpoint("POST", "/api/purge/{image_id}", Scope.MANAGE, "Purge an image", tag="purge")
     async def image(self, image_id: str, query: PurgeOptions) -> PurgedOut:
@@ -221,10 +222,10 @@ class Purges:
         if "all" in body.model_fields_set:
             return PurgedOut.model_validate(await self.ingest.purge_all(mezzanines=body.mezzanines))
         if body.preset:
-            known = {preset.lower(): preset for preset in self.presets}.get(body.preset.lower())
+            known = self.presets.get(body.preset.lower())
             if known is None:
                 raise BadRequest(f"preset: expected one of {', '.join(self.presets) or 'no preset is set'}")
-            return PurgedOut.model_validate(await self.ingest.purge_preset(known))
+            return PurgedOut.model_validate(await self.ingest.purge_preset(known.name))
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
         return PurgedOut.model_validate(await self.ingest.purge(query, mezzanines=body.mezzanines))
 

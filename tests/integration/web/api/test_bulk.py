@@ -133,7 +133,7 @@ async def test_purges_keep_mezzanines_unless_they_are_requested(api: Caller) -> 
         ({"tag": "\t"}, 'tag: expected a tag, but received "\\t"'),
         ({"all": False}, "all: expected true, but received false"),
         ({"all": True, "tag": "x"}, "expected exactly one of prefix, tag, preset, all, but received tag, all"),
-        ({"preset": "none"}, "preset: expected one of Card"),
+        ({"preset": "none"}, "preset: expected one of card"),
     ],
 )
 async def test_a_purge_says_exactly_what(api: Caller, body: object, mistake: str) -> None:
