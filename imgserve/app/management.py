@@ -23,7 +23,6 @@ from imgserve.errors import CatalogUnavailable
 from imgserve.images.convert import BulkConverter, Converter
 from imgserve.images.prefetch import MezzaninePrefetcher
 from imgserve.images.warm import Warmer
-from imgserve.jobs.table import TableLimits
 from imgserve.library.cdn import CdnPurger
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Inspector, Rules
@@ -44,7 +43,6 @@ from imgserve.web.api.addresses import Addresses
 from imgserve.web.api.bulk import Bulk, Purges
 from imgserve.web.api.convert import Conversions, Warming
 from imgserve.web.api.images import Preconditions, Records
-from imgserve.web.api.import_input import ImportInput
 from imgserve.web.api.move import Moves
 from imgserve.web.api.presets import Presets
 from imgserve.web.api.router import Api, Auditor
@@ -226,7 +224,6 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Accounts(catalog.accounts),
         Reports(catalog.search, catalog.problems, catalog.renders, version=__version__),
         UsageReport(catalog.usage),
-        ImportInput(TableLimits(config.imports.rows, 2 * config.imports.rows), int(config.imports.file_bytes)),
     )
     auditor = Auditor(catalog.audit, catalog.images)
     return Api(endpoints, access=access, keys=catalog.idempotency, audit=auditor, visitors=visitors)

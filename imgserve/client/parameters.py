@@ -41,6 +41,7 @@ FormatWord = Literal[
 AutoWord = Literal["format", "compress", "enhance"]
 ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]
+MaskWord = Literal["ellipse", "corners"]
 ProfileWord = Literal["srgb", "strip", "origin"]
 MetadataWord = Literal["strip", "copyright", "keep"]
 HdrWord = Literal["preserve", "tonemap"]
@@ -58,6 +59,15 @@ class Parameters(TypedDict, total=False):
     fit: FitWord | None
     f: FitWord | FormatWord | None
     enlarge: Switch | None
+    min_width: Integer | None
+    min_w: Integer | None
+    max_width: Integer | None
+    max_w: Integer | None
+    min_height: Integer | None
+    min_h: Integer | None
+    max_height: Integer | None
+    max_h: Integer | None
+    zoom: Number | None
     dpr: Number | None
     crop: str | Sequence[CropWord] | None
     focus_x: Number | None
@@ -87,6 +97,14 @@ class Parameters(TypedDict, total=False):
     bg: Color | None
     fill: FillWord | None
     fill_color: Color | None
+    pad: str | None
+    pad_top: Integer | None
+    pad_right: Integer | None
+    pad_bottom: Integer | None
+    pad_left: Integer | None
+    border: str | None
+    mask: MaskWord | None
+    corner_radius: str | None
     exposure: Number | None
     exp: Number | None
     brightness: Number | None

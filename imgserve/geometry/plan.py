@@ -2,14 +2,16 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from imgserve.errors import BadTransform
 from imgserve.geometry.box import Box, Size, Turn, cover, inside, slide, whole
 from imgserve.geometry.coordinates import Coordinates, coordinates_of
-from imgserve.transform.value import Transform
+from imgserve.geometry.surround import PLAIN, Surround
+from imgserve.transform.normalize import has_bounds
+from imgserve.transform.value import NO_PAD, Transform
 
 Extend = Literal["none", "solid", "blur", "copy"]
 Interest = Literal["", "entropy", "attention"]
@@ -18,7 +20,7 @@ _INTERESTS: dict[str, Interest] = {"entropy": "entropy", "edges": "attention"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every size and box that the stages need, in their order: region, resample, turn, angle, cut, canvas."""
+    """Every size and box that the stages need, in their order: region, resample, turn, angle, cut, canvas, surround."""
 
     region: Box
     """Part of the stored pixels."""
@@ -32,13 +34,19 @@ class Plan:
     """Part of the scaled (and rotated) picture. For an interest crop only its size counts."""
     interest: Interest = ""
     canvas: Size | None = None
-    """Final size when the picture is placed on a larger canvas."""
+    """Size of the larger canvas on which the picture is placed."""
     extend: Extend = "none"
+    surround: Surround = PLAIN
     notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> Size:
         """Return the final size of the rendition."""
+        return self.surround.around(self.inner)
+
+    @property
+    def inner(self) -> Size:
+        """Return the size of the picture with its canvas, without pad and border."""
         if self.canvas:
             return self.canvas
         return Size(self.cut.width, self.cut.height) if self.cut else self.scaled
@@ -77,7 +85,8 @@ class Plan:
         cut = self.cut and Box(
             int(self.cut.left * factor), int(self.cut.top * factor), shrink(self.cut.width), shrink(self.cut.height)
         )
-        return replace(self, scaled=smaller(self.scaled), cut=cut, canvas=self.canvas and smaller(self.canvas))
+        canvas = self.canvas and smaller(self.canvas)
+        return replace(self, scaled=smaller(self.scaled), cut=cut, canvas=canvas, surround=self.surround.scaled(factor))
 
 
 def plan(
@@ -100,13 +109,14 @@ def plan(
     Raises BadTransform if the rect is outside this original.
     """
     coordinates = coordinates_of(stored, transform, orientation, focal_point, vector=vector)
-    made = _fit(coordinates, transform)
+    surround = Surround.of(transform)
+    made = _surrounded(coordinates, transform, surround)
     if vector or transform.enlarge:
         return made
     wide, high = (
         wanted is not None and wanted > got
         for wanted, got in zip(
-            _requested(transform, coordinates.size), (made.size.width, made.size.height), strict=True
+            _requested(transform, coordinates.size, surround), (made.size.width, made.size.height), strict=True
         )
     )
     inside_box = transform.fit in {"max", "clip"}  # which the picture fills in one direction only
@@ -128,15 +138,24 @@ def snapped(
 
     Raises BadTransform if the rect is outside this original.
     """
-    relative = transform.rect or isinstance(transform.width, float) or isinstance(transform.height, float)
+    surround = Surround.of(transform)
+    unsized = transform.width is None and transform.height is None
+    relative = (
+        transform.rect is not None
+        or isinstance(transform.width, float)
+        or isinstance(transform.height, float)
+        or transform.zoom != 1
+        or has_bounds(transform)
+        or (unsized and surround.width + surround.height > 0)
+    )
     if relative and not stored.pixels:
-        return replace(transform, width=sizes[-1], height=None, dpr=1.0), (f"size: made {sizes[-1]} wide",)
+        return replace(transform, width=sizes[-1], height=None, **_SNAPPED), (f"size: made {sizes[-1]} wide",)
     shown = coordinates_of(stored, transform, orientation, None, vector=False).size if relative else stored
-    width, height = _requested(transform, shown)
+    width, height = _requested(transform, shown, surround)
     if width is None and height is None:
-        if transform.rect is None or shown.width in sizes:
+        width = surround.around(shown).width
+        if not relative or width in sizes:
             return transform, ()
-        width = shown.width
         size = sizes[max(0, bisect_right(sizes, width) - 1)]
     else:
         leading = width or height or 0
@@ -146,9 +165,13 @@ def snapped(
     changes = (("width", width, across), ("height", height, down))
     notes = (f"{name}: {old} is not a size of this server, made {new}" for name, old, new in changes if old != new)
     aspect = None if across and down else transform.aspect
-    return replace(transform, width=across, height=down, aspect=aspect, dpr=1.0), tuple(notes)
+    return replace(transform, width=across, height=down, aspect=aspect, **_SNAPPED), tuple(notes)
 
 
+_SNAPPED: Mapping[str, Any] = {
+    "dpr": 1.0, "zoom": 1.0, "min_width": None, "max_width": None, "min_height": None, "max_height": None
+}  # fmt: skip
+"""Nothing but the sides decides the size then."""
 _OPEN = 10**15
 """Replaces a side that is not requested: larger than any picture."""
 
@@ -173,44 +196,121 @@ def rendition_size(width: int | None, height: int | None, transform: Transform) 
 
 def _enough_pixels(width: int | None, height: int | None, transform: Transform) -> int:
     """Return a side of an original that a transform does not exceed."""
-    requested = (width, height, transform.width, transform.height, *(transform.rect or ()))
+    bounds = (transform.min_width, transform.max_width, transform.min_height, transform.max_height)
+    requested = (width, height, transform.width, transform.height, *bounds, *(transform.rect or ()))
     ratio = max(transform.aspect) / min(transform.aspect) if transform.aspect else 1
     longest = max((side for side in requested if isinstance(side, int)), default=1)
-    return math.ceil(2 * longest * max(1.0, transform.dpr) * ratio)
+    return math.ceil(2 * longest * max(1.0, transform.dpr) * max(1.0, transform.zoom) * ratio)
 
 
 def shown_size(width: int | None, height: int | None, transform: Transform) -> tuple[int | None, int | None]:
     """Return the size of the part that a transform shows, before any resizing."""
-    return rendition_size(width, height, replace(transform, width=None, height=None, aspect=None, dpr=1.0))
+    unframed = replace(transform, pad=NO_PAD, border=None)
+    return rendition_size(width, height, replace(unframed, width=None, height=None, aspect=None, **_SNAPPED))
 
 
-def _requested(transform: Transform, size: Size) -> tuple[int | None, int | None]:
-    """Return the requested sides in pixels, or None for a side left open."""
+def _requested(
+    transform: Transform, size: Size, surround: Surround, *, enlarge: bool = False
+) -> tuple[int | None, int | None]:
+    """Return the requested sides of a rendition in pixels, or None for a side left open."""
 
     def pixels(side: int | float | None, total: int) -> int | None:
-        return None if side is None else whole((side * total if isinstance(side, float) else side) * transform.dpr)
+        if side is None:
+            return None
+        return whole((side * total if isinstance(side, float) else side) * transform.dpr * transform.zoom)
 
+    def bound(width: int | None, height: int | None, default: int) -> Size:
+        return Size(*(whole(bound * transform.dpr) if bound else default for bound in (width, height)))
+
+    least = bound(transform.min_width, transform.min_height, 1)
+    most = bound(transform.max_width, transform.max_height, _OPEN)
     width, height = pixels(transform.width, size.width), pixels(transform.height, size.height)
-    if transform.aspect is None:
+    bounded = has_bounds(transform)
+    if width is None and height is None and (bounded or transform.zoom != 1):
+        width, height = _of_itself(transform, size, surround, least, most)
+    if transform.aspect:
+        across, down = transform.aspect
+        if width is not None:
+            height = whole(width * down / across) if height is None else height
+        elif height is not None:
+            width = whole(height * across / down)
+    if not bounded:
         return width, height
-    across, down = transform.aspect
-    if width is None:
-        return (None, None) if height is None else (whole(height * across / down), height)
-    return width, whole(width * down / across) if height is None else height
+    width = None if width is None else max(least.width, min(width, most.width))
+    height = None if height is None else max(least.height, min(height, most.height))
+    return _completed((width, height), size, surround, least, most, enlarge=enlarge)
 
 
-def _fit(coordinates: Coordinates, transform: Transform) -> Plan:  # noqa: PLR0911  one return for each fit
+def _completed(
+    sides: tuple[int | None, int | None], size: Size, surround: Surround, least: Size, most: Size, *, enlarge: bool
+) -> tuple[int | None, int | None]:
+    """Return one requested side with the other one, if its proportional length is outside of the bounds."""
+    width, height = sides
+    full = surround.around(size)
+    if width is None and height is not None:
+        shown = height if enlarge else min(height, full.height)
+        other = surround.width + whole((shown - surround.height) * size.width / size.height)
+        width = _bounded(other, least.width if enlarge else min(least.width, full.width), most.width)
+    elif height is None and width is not None:
+        shown = width if enlarge else min(width, full.width)
+        other = surround.height + whole((shown - surround.width) * size.height / size.width)
+        height = _bounded(other, least.height if enlarge else min(least.height, full.height), most.height)
+    return width, height
+
+
+def _of_itself(
+    transform: Transform, size: Size, surround: Surround, least: Size, most: Size
+) -> tuple[int | None, int | None]:
+    """Return the sides where none is requested: one if the zoom or a bound decides it."""
+    natural = size
+    if transform.aspect and transform.fit in _CROPS:
+        natural = surround.inside(inside(Size(*transform.aspect), surround.around(size)))
+    zoomed = Size(whole(natural.width * transform.zoom), whole(natural.height * transform.zoom))
+    room, needed = surround.inside(most), surround.inside(least)
+    picture = inside(zoomed, room) if not zoomed.within(room) else zoomed
+    picture = cover(picture, needed) if not needed.within(picture) else picture
+    if picture == natural:
+        return None, None
+    if picture.height != zoomed.height and picture.height in {room.height, needed.height}:
+        return None, picture.height + surround.height
+    return picture.width + surround.width, None
+
+
+def _bounded(side: int, least: int, most: int) -> int | None:
+    """Return a side that is left open within its bounds, or None if it is there anyway."""
+    bounded = max(least, min(side, most))
+    return None if bounded == side else bounded
+
+
+_CROPS = {None, "crop", "min"}
+
+
+def _surrounded(coordinates: Coordinates, transform: Transform, surround: Surround) -> Plan:
+    """Return a plan in which pad and border are inside the requested size."""
     size = coordinates.size
     enlarge = transform.enlarge or coordinates.vector
-    width, height = _requested(transform, size)
-    if width is None and height is None:
-        if transform.aspect and transform.fit in {None, "crop", "min"}:
-            return _crop(coordinates, transform, inside(Size(*transform.aspect), size), enlarge=False)
-        return _whole_picture(coordinates, size)
-    if width is None or height is None:
-        box = Size(width or _OPEN, height or _OPEN)
-        return _whole_picture(coordinates, _inside(size, box, enlarge=enlarge and transform.fit != "max"))
-    box = Size(width, height)
+    width, height = _requested(transform, size, surround, enlarge=enlarge)
+    if width is not None or height is not None:
+        outer = Size(width or _OPEN, height or _OPEN)
+    elif transform.aspect and transform.fit in _CROPS:
+        outer = inside(Size(*transform.aspect), surround.around(size))
+    else:
+        return replace(_whole_picture(coordinates, size), surround=surround)
+    fitting = surround.fitting(outer)
+    notes = (f"pad and border lowered to fit {outer.width}x{outer.height}",) if fitting != surround else ()
+    box = fitting.inside(outer)
+    if _OPEN in {outer.width, outer.height}:
+        made = _whole_picture(coordinates, _inside(size, box, enlarge=enlarge and transform.fit != "max"))
+    else:
+        made = _fit(coordinates, transform, box, enlarge=enlarge and width is not None)
+        if transform.fit in _CROPS:
+            # Around a smaller picture they are smaller, so that the requested ratio remains.
+            fitting = fitting.scaled(min(1, made.inner.width / box.width, made.inner.height / box.height))
+    return replace(made, surround=fitting, notes=notes)
+
+
+def _fit(coordinates: Coordinates, transform: Transform, box: Size, *, enlarge: bool) -> Plan:
+    size = coordinates.size
     match transform.fit:
         case None | "crop":
             return _crop(coordinates, transform, box, enlarge=enlarge)
@@ -219,7 +319,7 @@ def _fit(coordinates: Coordinates, transform: Transform) -> Plan:  # noqa: PLR09
         case "clip" | "max":
             return _whole_picture(coordinates, _inside(size, box, enlarge=enlarge and transform.fit == "clip"))
         case "scale":
-            capped = box if enlarge else Size(min(width, size.width), min(height, size.height))
+            capped = box if enlarge else Size(min(box.width, size.width), min(box.height, size.height))
             return _whole_picture(coordinates, capped)
         case "fill" | "fillmax" | "clamp":
             picture = _inside(size, box, enlarge=enlarge and transform.fit != "fillmax")
@@ -298,6 +398,8 @@ def shows_same_part(large: Plan, small: Plan) -> bool:
         return False
     if len({large.extend, small.extend} - {"none"}) > 1:
         return False
+    if large.surround != small.surround or (large.surround != PLAIN and large.size != small.size):
+        return False  # pad and border do not scale with the picture
     if large.interest:
         # The position is found in the pixels, which differ with the scale.
         return large.size == small.size

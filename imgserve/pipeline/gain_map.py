@@ -11,7 +11,7 @@ from imgserve.errors import ImgserveError
 from imgserve.pipeline import apple
 from imgserve.pipeline.fields import without
 from imgserve.pipeline.load import Recognized
-from imgserve.pipeline.stages import Job, angle, canvas, cut, region, resample, turn
+from imgserve.pipeline.stages import Job, angle, background, canvas, cut, outline, pad, region, resample, turn
 
 DATA = "gainmap-data"
 _MAX_BOOST, _MIN_BOOST, _GAMMA = "gainmap-max-content-boost", "gainmap-min-content-boost", "gainmap-gamma"
@@ -83,9 +83,11 @@ def adapted(gain_map: GainMap, job: Job) -> GainMap:
     image = pyvips.Image.jpegload_buffer(gain_map[DATA], shrink=shrink, fail_on="error")
     job = replace(job, plan=plan.scaled_by(factor))
     paint = _no_gain(gain_map)
-    job = replace(job, transform=replace(job.transform, background=paint, fill_color=None, fill="solid"))
+    border = job.transform.border and (job.transform.border[0], paint)
+    plain = replace(job.transform, background=paint, fill_color=None, fill="solid", border=border)
+    job = replace(job, transform=plain)
     try:
-        for stage in (region, resample, turn, angle, cut, canvas):
+        for stage in (region, resample, turn, angle, cut, canvas, outline, pad, background):
             image = stage(image, job)
         return {**gain_map, DATA: image.jpegsave_buffer(Q=_QUALITY, keep="icc")}
     except pyvips.Error:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from imgserve.formats import png_chunks
 from imgserve.geometry.box import Box, Size, Turn
+from imgserve.geometry.surround import PLAIN
 from imgserve.model import Rendition
 from imgserve.pipeline import color
 from imgserve.pipeline.embedded_text import EmbeddedText
@@ -32,8 +33,8 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
     """
     transform, stored, made = job.transform, Size(header.width, header.height), job.plan
     clean = _CLEANERS.get(job.output.name)
-    shown = (made.region, made.scaled, made.size, made.turn, made.angle, header.orientation, frames)
-    unchanged = (Box(0, 0, stored.width, stored.height), stored, stored, Turn(), 0, 1, header.frames)
+    shown = (made.region, made.scaled, made.inner, made.surround, made.turn, made.angle, header.orientation, frames)
+    unchanged = (Box(0, 0, stored.width, stored.height), stored, stored, PLAIN, Turn(), 0, 1, header.frames)
     if clean is None or job.output.name != opened.format or shown != unchanged:
         return rendition
     image, plain = opened.open(), Transform()

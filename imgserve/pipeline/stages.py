@@ -9,7 +9,7 @@ import pyvips
 from imgserve.formats import Format
 from imgserve.geometry.box import Size, cover, rescaled
 from imgserve.geometry.plan import Plan
-from imgserve.pipeline import color, effects
+from imgserve.pipeline import color, effects, shapes
 from imgserve.transform.value import Color, Transform
 
 CLEAR: Color = (255, 255, 255, 0)
@@ -77,8 +77,8 @@ def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
     """Rotate by the angle that remains after quarter turns; the corners have the background."""
     if not job.plan.angle:
         return image
-    paint = job.transform.background or (CLEAR if job.output.alpha else color.WHITE)
-    image = color.colorful(image if paint[3] == 255 else color.with_alpha(image), paint)  # noqa: PLR2004  opaque
+    paint = _ground(job)
+    image = color.colorful(image if _opaque(paint) else color.with_alpha(image), paint)
     image = image.copy_memory()
     background = color.ink(image, paint)
     if image.hasalpha():
@@ -128,7 +128,7 @@ def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
     default = CLEAR if image.hasalpha() and job.output.alpha else color.WHITE
     paint = job.transform.fill_color or job.transform.background or default
     image = color.colorful(image, paint)
-    if paint[3] < 255 and job.output.alpha:  # noqa: PLR2004  not opaque
+    if job.output.alpha and not _opaque(paint):
         image = color.with_alpha(image)
     return image.embed(left, top, size.width, size.height, extend="background", background=color.ink(image, paint))
 
@@ -143,6 +143,50 @@ def _blurred(image: pyvips.Image, size: Size) -> pyvips.Image:
     return resized(backdrop.gaussblur(max(small.width, small.height) / 24).copy_memory(), size)
 
 
+def outline(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Surround the picture with the border, and cut both to the planned shape."""
+    planned, width = job.plan.surround, job.plan.surround.border
+    size = Size(image.width + 2 * width, image.height + 2 * width)
+    if job.transform.border and width:
+        paint = job.transform.border[1]
+        image = color.colorful(image if _opaque(paint) else color.with_alpha(image), paint)
+        sheet = color.ink(image, paint)
+        image = image.embed(width, width, size.width, size.height, extend="background", background=sheet)
+        if planned.mask:  # the inner edge of the border runs along the outer one
+            image = shapes.mask(size, planned, width).ifthenelse(image, sheet, blend=True)
+    if planned.mask is None:
+        return image
+    inside, ground = shapes.mask(size, planned), _ground(job)
+    if image.hasalpha():
+        return image[: image.bands - 1].bandjoin(inside.ifthenelse(image[image.bands - 1], 0, blend=True))
+    if not _opaque(ground):
+        return image.bandjoin(inside)
+    image = color.colorful(image, ground)
+    return inside.ifthenelse(image, color.ink(image, ground), blend=True)
+
+
+def pad(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Surround everything with the background, or with nothing if it is transparent."""
+    top, right, bottom, left = job.plan.surround.pad
+    if not (top or right or bottom or left):
+        return image
+    ground = _ground(job)
+    if image.hasalpha() or not _opaque(ground):
+        image, ground = color.with_alpha(image), CLEAR  # the background follows
+    image = color.colorful(image, ground)
+    width, height, ink = image.width + left + right, image.height + top + bottom, color.ink(image, ground)
+    return image.embed(left, top, width, height, extend="background", background=ink)
+
+
+def _ground(job: Job) -> Color:
+    """Return the color outside of the picture."""
+    return job.transform.background or (CLEAR if job.output.alpha else color.WHITE)
+
+
+def _opaque(paint: Color) -> bool:
+    return paint[3] == 255  # noqa: PLR2004  all of it
+
+
 def background(image: pyvips.Image, job: Job) -> pyvips.Image:
     """Flatten onto the background if one is requested or the format has no alpha."""
     if not image.hasalpha():
@@ -152,7 +196,7 @@ def background(image: pyvips.Image, job: Job) -> pyvips.Image:
         return color.flatten(image, paint or color.WHITE)
     if paint is None:
         return image
-    if paint[3] == 255:  # noqa: PLR2004  opaque
+    if _opaque(paint):
         return color.flatten(image, paint)
     image = color.colorful(image, paint)
     sheet = image.new_from_image(color.ink(image, paint)).copy(interpretation=image.interpretation)
@@ -168,6 +212,8 @@ STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
     cut,
     effected,
     canvas,
+    outline,
+    pad,
     background,
 )
 

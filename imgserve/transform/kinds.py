@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from imgserve.errors import suggestion
-from imgserve.transform.value import Color
+from imgserve.transform.value import Color, Four
 
 V = TypeVar("V")
 DECIMALS = 6
@@ -314,3 +314,46 @@ def _two(text: str) -> tuple[Color, Color]:
 COLORS: Kind[tuple[Color, Color]] = Kind(
     "two colors with a comma between them", _two, lambda colors: ",".join(map(COLOR.write, colors))
 )
+
+
+def _border(text: str) -> tuple[int, Color]:
+    width, mark, color = text.partition(",")
+    if not mark:
+        raise ReadError
+    return read_integer(width), COLOR.read(color)
+
+
+BORDER: Kind[tuple[int, Color]] = Kind(
+    "pixels and a color with a comma between them", _border, lambda border: f"{border[0]},{COLOR.write(border[1])}"
+)
+
+
+_SIDES_BY_CSS = {1: (0, 0, 0, 0), 2: (0, 1, 0, 1), 3: (0, 1, 2, 1), 4: (0, 1, 2, 3)}
+"""Which of so many values each of four is."""
+
+
+def _four(text: str) -> Four:
+    values = [read_integer(item) for item in text.split(",", len(_SIDES_BY_CSS))]
+    if len(values) not in _SIDES_BY_CSS:
+        raise ReadError
+    first, second, third, fourth = (values[index] for index in _SIDES_BY_CSS[len(values)])
+    return first, second, third, fourth
+
+
+def _write_four(value: Four) -> str:
+    return str(value[0]) if len(set(value)) == 1 else ",".join(map(str, value))
+
+
+# Pixels above the cap are clamped later, with a note.
+FOUR: Kind[Four] = Kind("1 to 4 integers 0..{max_side}, in the order of CSS", _four, _write_four)
+PIXELS: Kind[int] = Kind("an integer 0..{max_side}", read_integer, str)
+
+
+def _bound(text: str) -> int:
+    value = read_integer(text)
+    if not value:
+        raise ReadError
+    return value
+
+
+BOUND: Kind[int] = Kind("an integer 1..{max_side}", _bound, str)

@@ -41,8 +41,15 @@ def effective_fit(transform: Transform) -> Fit:
     return "crop" if _shape(transform) in ("box", "ratio") else "max"
 
 
+def has_bounds(transform: Transform) -> bool:
+    """Return whether a transform bounds the sides of a rendition."""
+    return any((transform.min_width, transform.max_width, transform.min_height, transform.max_height))
+
+
 def _shape(transform: Transform) -> Literal["free", "side", "ratio", "box"]:
     """Return which sides are requested: none, one, a ratio without size, or both."""
+    if has_bounds(transform) or transform.zoom != 1:
+        return "box"  # what it comes to depends on the original
     sides = (transform.width is not None) + (transform.height is not None)
     if transform.aspect is None:
         return ("free", "side", "box")[sides]
@@ -113,20 +120,21 @@ def normalize(
     if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:
         raise BadTransform(mistakes)
     normalized = _frames(_output(_tones(named), output, qualities), original, output)
-    normalized = _size(normalized, vector=original.name == "svg", focal_point=focal_point)
+    normalized = _size(_surrounded(normalized), vector=original.name == "svg", focal_point=focal_point)
     return _background(normalized, original, output)
 
 
 def _size(transform: Transform, *, vector: bool, focal_point: bool) -> Transform:
     both = transform.width is not None and transform.height is not None
-    sized = transform.width is not None or transform.height is not None
+    sized = transform.width is not None or transform.height is not None or has_bounds(transform)
+    resized = sized or transform.zoom != 1
     # A ratio alone is a box without a size: it can be cropped to, but not be fitted inside or filled.
-    pointless = not sized and transform.fit not in (None, "crop", "min")
+    pointless = not resized and transform.fit not in (None, "crop", "min")
     sides = replace(
         transform,
         aspect=None if both or pointless else transform.aspect,
         dpr=transform.dpr if sized else 1.0,
-        enlarge=transform.enlarge and sized,
+        enlarge=transform.enlarge and resized,
         rect=None if transform.rect and RECT.write(transform.rect) == _WHOLE else transform.rect,
     )
     fit, enlarge = _fit(sides, vector=vector)
@@ -136,6 +144,16 @@ def _size(transform: Transform, *, vector: bool, focal_point: bool) -> Transform
     else:
         normalized = replace(normalized, crop=(), **_NO_FOCUS)
     return normalized if fit in FILLS else replace(normalized, fill="solid", fill_color=None)
+
+
+def _surrounded(transform: Transform) -> Transform:
+    """Return one way to write each border and shape."""
+    border = transform.border if transform.border and transform.border[0] else None
+    radius, mask = transform.corner_radius, transform.mask
+    if mask == "ellipse" or radius is None:
+        return replace(transform, border=border, corner_radius=None)
+    # A radius says that corners are round.
+    return replace(transform, border=border, mask=None, corner_radius=radius if any(radius) else None)
 
 
 def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
@@ -192,12 +210,24 @@ def _background(transform: Transform, original: Format, output: Format) -> Trans
     background, fill_color = transform.background, transform.fill_color
     if fill_color == background or transform.fill == "blur":
         fill_color = None
-    filled = transform.fit in FILLS and transform.fill == "solid" and fill_color is None
-    if not (original.alpha or transform.rotate % _QUARTER_TURN or filled) or background == plain:
+    transform = replace(transform, fill_color=fill_color)
+    if background == plain or not _shows_background(transform, original):
         background = None
     # Compared again, now with the remaining background.
     return replace(
         transform, background=background, fill_color=None if fill_color == (background or plain) else fill_color
+    )
+
+
+def _shows_background(transform: Transform, original: Format) -> bool:
+    """Return whether anything of a rendition may be transparent, or is drawn in the color of the background."""
+    return (
+        original.alpha
+        or bool(transform.rotate % _QUARTER_TURN)
+        or (transform.fit in FILLS and transform.fill == "solid" and transform.fill_color is None)
+        or any(transform.pad)
+        or (transform.mask or transform.corner_radius) is not None
+        or (transform.border is not None and transform.border[1][3] < _WHITE[3])
     )
 
 
@@ -229,10 +259,9 @@ def likeness(transform: Transform, original: Format) -> Transform:
     output = FORMATS[transform.format] if transform.format else original
     fit = effective_fit(transform)
     solid = fit in FILLS and transform.fill == "solid"
-    filled = solid and transform.fill_color is None
     ground = transform.background
     # For a format without alpha it is white by default.
-    if ground is None and not output.alpha and (original.alpha or transform.rotate % _QUARTER_TURN or filled):
+    if ground is None and not output.alpha and _shows_background(replace(transform, fit=fit), original):
         ground = _WHITE
     frame = transform.frame
     still = frame is not None and frame[0] == frame[1]
@@ -245,6 +274,11 @@ def likeness(transform: Transform, original: Format) -> Transform:
         dpr=1.0,
         fit=_SAME_PICTURE.get(fit, fit),
         enlarge=False,
+        min_width=None,
+        max_width=None,
+        min_height=None,
+        max_height=None,
+        zoom=1.0,
         format=None,
         auto=transform.auto & {"enhance"},
         quality=None,

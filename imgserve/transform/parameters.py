@@ -7,9 +7,13 @@ from typing import get_args
 from imgserve.formats import FORMATS
 from imgserve.transform.kinds import (
     ASPECT,
+    BORDER,
+    BOUND,
     COLOR,
     COLORS,
+    FOUR,
     LEVEL,
+    PIXELS,
     RECT,
     SIDE,
     AnyKind,
@@ -30,7 +34,7 @@ MAX_DPR = 5
 MAX_QUALITY = 100
 """A greater quality, up to 256, is the palette size of a GIF."""
 MAX_COLORS = 256
-MAX_BLUR, MAX_PIXELATE = 2000, 100
+MAX_BLUR, MAX_PIXELATE, MAX_ZOOM = 2000, 100, 10
 MAX_LOOPS = 65_535
 """A GIF counts to this."""
 
@@ -83,6 +87,7 @@ _PLACE = number(0, 1)
 _ZOOM = number(1, 100)
 # A greater dpr is lowered later, with a note.
 _DPR = number(0, MAX_DPR, f"a number 0 < x <= {MAX_DPR}", lambda x: x > 0)
+_FACTOR = number(0, MAX_ZOOM, f"a number 0 < x <= {MAX_ZOOM}", lambda x: 0 < x <= MAX_ZOOM)
 _FULL_TURN = 360
 _ANGLE = number(0, _FULL_TURN - 1, "a number of degrees, 0 or more and below 360", lambda x: x < _FULL_TURN)
 _CIRCLE = number(0, _FULL_TURN)
@@ -105,6 +110,11 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
             ("f",),
         ),
         Parameter("enlarge", switch(), "0", "Allow a picture larger than its original.", "1"),
+        Parameter("min-width", BOUND, "-", "Least width, where other parameters decide it.", "300", ("min-w",)),
+        Parameter("max-width", BOUND, "-", "Greatest width.", "800", ("max-w",)),
+        Parameter("min-height", BOUND, "-", "Least height.", "200", ("min-h",)),
+        Parameter("max-height", BOUND, "-", "Greatest height.", "600", ("max-h",)),
+        Parameter("zoom", _FACTOR, "1", "Factor of width and height, and not of pad and border.", "1.5"),
         Parameter("dpr", _DPR, "1", "Device pixels for each requested pixel.", "2"),
     ),
     "Crop": (
@@ -162,6 +172,24 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("background", COLOR, "white where alpha must go", "Color behind transparency.", "ff8800", ("bg",)),
         Parameter("fill", choice(("solid", "blur")), "solid", "What surrounds the picture with fit=fill.", "blur"),
         Parameter("fill-color", COLOR, "background", "Color around the picture with fit=fill.", "navy"),
+    ),
+    "Pad, border, mask": (
+        Parameter("pad", FOUR, "0", "Margins in pixels, in the background color, inside the size.", "20,40"),
+        Parameter("pad-top", PIXELS, "pad", "Upper margin.", "30"),
+        Parameter("pad-right", PIXELS, "pad", "Right margin.", "30"),
+        Parameter("pad-bottom", PIXELS, "pad", "Lower margin.", "60"),
+        Parameter("pad-left", PIXELS, "pad", "Left margin.", "30"),
+        Parameter("border", BORDER, "-", "Width and color of a border, inside the size and the pad.", "8,gold"),
+        Parameter(
+            "mask", choice(("ellipse", "corners")), "-", "Cut the picture to an ellipse, or round it.", "ellipse"
+        ),
+        Parameter(
+            "corner-radius",
+            FOUR,
+            "0, with mask=corners a fifth of the shorter side",
+            "Radius of the corners in pixels, clockwise from the upper left.",
+            "40",
+        ),
     ),
     "Tone": (
         Parameter("exposure", LEVEL, "0", "Light, in steps of a fiftieth of a stop.", "30", ("exp",)),
@@ -239,10 +267,9 @@ for _row in PARAMETERS:
 
 
 _PLANNED = """
-face-pad facepad face-index faceindex trim trim-tol min-width min-w max-width max-w min-height min-h max-height max-h
-zoom max-bytes maxsize pad border mask corner-radius mark mark-align mark-alpha mark-pad mark-w mark-h mark-scale
-mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color txt-font txt-size
-txt-pad txt-width
+face-pad facepad face-index faceindex trim trim-tol max-bytes maxsize mark mark-align mark-alpha mark-pad mark-w
+mark-h mark-scale mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color
+txt-font txt-size txt-pad txt-width
 """
 PLANNED = frozenset(_PLANNED.split()) - BY_NAME.keys()
 """Names of the URL language that have no effect yet."""

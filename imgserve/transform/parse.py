@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
@@ -26,14 +26,16 @@ from imgserve.transform.parameters import (
     PLANNED,
     Parameter,
 )
-from imgserve.transform.value import Transform
+from imgserve.transform.value import NO_PAD, Four, Transform
 
 MAX_BYTES = 8192
 MAX_PAIRS = 100
 MAX_SUGGESTIONS = 10
 MAX_SIDE = 8192
 DEFAULT_PRESET = "default"
-_SIZING = frozenset({"width", "height", "dpr", "rect"})
+_BOUNDS = ("min_width", "max_width", "min_height", "max_height")
+_PADS = ("pad_top", "pad_right", "pad_bottom", "pad_left")
+_SIZING = frozenset({"width", "height", "dpr", "rect", "zoom", *_BOUNDS, "pad", *_PADS, "border"})
 """Attributes by which a query requests a size."""
 _MIN_LIKENESS = 0.75
 """Of a misspelled name; most unrelated names (`utm_source`, `version`) have less."""
@@ -346,10 +348,15 @@ def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, An
 
 def contradictions(values: Mapping[str, Any]) -> list[str]:
     """Return the mistakes in values that are valid alone but not together."""
+    mistakes = []
+    for side in ("width", "height"):
+        least, most = values.get(f"min_{side}"), values.get(f"max_{side}")
+        if least and most and least > most:
+            mistakes.append(f'min-{side}: expected at most max-{side}, {most}, but received "{least}"')
     quality, name = values.get("quality"), values.get("format")
-    if quality is None or quality <= MAX_QUALITY or name in (None, "gif"):
-        return []
-    return [f'quality: expected an integer 1..{MAX_QUALITY} for {name}, but received "{quality}"']
+    if quality is not None and quality > MAX_QUALITY and name not in (None, "gif"):
+        mistakes.append(f'quality: expected an integer 1..{MAX_QUALITY} for {name}, but received "{quality}"')
+    return mistakes
 
 
 def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[str, ...]]:
@@ -360,7 +367,9 @@ def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[st
         merged |= {"format": "png", "colors": merged.get("colors", MAX_COLORS)}
     elif merged.get("format") == "gif" and quality is not None:
         merged |= {"quality": None, "colors": merged.get("colors", max(2, quality))}
-    return _merge_sides(Transform(**merged), max_side)
+    merged["pad"] = tuple(merged.pop(name, side) for name, side in zip(_PADS, merged.get("pad", NO_PAD), strict=True))
+    transform, notes = _merge_sides(Transform(**merged), max_side)
+    return _lengths_capped(transform, max_side, notes)
 
 
 def _rounded(value: Fraction) -> int:
@@ -369,17 +378,22 @@ def _rounded(value: Fraction) -> int:
 
 
 def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[str, ...]]:
-    """Return a transform with sides in pixels multiplied by dpr and limited to the cap, and notes."""
+    """Return a transform with sides in pixels multiplied by dpr and zoom and limited to the cap, and notes.
+
+    What is a fraction of an original is multiplied when its size is known.
+    """
     sides = {"width": transform.width, "height": transform.height}
     pixels = {name: side for name, side in sides.items() if isinstance(side, int)}
+    bounds = {name: bound for name in _BOUNDS if (bound := getattr(transform, name)) is not None}
     fractions = any(isinstance(side, float) for side in sides.values())
-    if not pixels and not fractions:
+    if not (pixels or fractions or bounds):
         return replace(transform, dpr=1.0), ()
     notes = [f"dpr lowered to {MAX_DPR}"] if transform.dpr > MAX_DPR else []
     dpr = min(transform.dpr, float(MAX_DPR))
-    if not fractions:
-        pixels = {name: _rounded(side * Fraction(str(dpr))) for name, side in pixels.items()}
-        transform, dpr = _effects_scaled(transform, dpr), 1.0
+    if not fractions and (pixels or transform.zoom == 1):
+        factor = Fraction(str(dpr)) * Fraction(str(transform.zoom))
+        pixels = {name: _rounded(side * factor) for name, side in pixels.items()}
+        transform, dpr = replace(_scaled(transform, dpr), zoom=1.0), 1.0
     capped = _capped(pixels, transform.aspect, max_side)
     if capped != pixels:
         lowered = " and ".join(f"{name} to {side}" for name, side in capped.items())
@@ -389,10 +403,38 @@ def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[
     ), tuple(notes)
 
 
-def _effects_scaled(transform: Transform, dpr: float) -> Transform:
-    """Return a transform whose effects have the same extent on the page at another density."""
-    pixelate = transform.pixelate and min(MAX_PIXELATE, _rounded(transform.pixelate * Fraction(str(dpr))))
-    return replace(transform, pixelate=pixelate, blur=min(float(MAX_BLUR), round(transform.blur * dpr, DECIMALS)))
+def _scaled(transform: Transform, dpr: float) -> Transform:
+    """Return a transform whose bounds, surroundings and effects have the same extent on the page at another density."""
+    factor = Fraction(str(dpr))
+    return replace(
+        _lengths(transform, lambda length: length and _rounded(length * factor)),
+        pixelate=transform.pixelate and min(MAX_PIXELATE, _rounded(transform.pixelate * factor)),
+        blur=min(float(MAX_BLUR), round(transform.blur * dpr, DECIMALS)),
+    )
+
+
+def _lengths(transform: Transform, change: Callable[[int], int]) -> Transform:
+    """Return a transform with other lengths in pixels, except width and height."""
+
+    def four(value: Four) -> Four:
+        return change(value[0]), change(value[1]), change(value[2]), change(value[3])
+
+    bounds = {name: change(getattr(transform, name) or 0) or None for name in _BOUNDS}
+    border, radius = transform.border, transform.corner_radius
+    return replace(
+        transform,
+        pad=four(transform.pad),
+        border=border and (change(border[0]), border[1]),
+        corner_radius=radius and four(radius),
+        **bounds,  # type: ignore[arg-type]  # of these four fields
+    )
+
+
+def _lengths_capped(transform: Transform, max_side: int, notes: tuple[str, ...]) -> tuple[Transform, tuple[str, ...]]:
+    capped = _lengths(transform, lambda length: min(length, max_side))
+    if capped != transform:
+        notes = (*notes, f"pixels lowered to {max_side}, the most of bounds, pad, border and corner-radius")
+    return capped, notes
 
 
 def _capped(pixels: Mapping[str, int], aspect: tuple[int, int] | None, max_side: int) -> dict[str, int]:

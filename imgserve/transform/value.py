@@ -7,6 +7,9 @@ Fit = Literal["clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp"]
 Gravity = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
 Color = tuple[int, int, int, int]
 """Red, green, blue, alpha, each 0..255."""
+Four = tuple[int, int, int, int]
+"""Pixels at the top, right, bottom and left; or at the corners, clockwise from the upper left."""
+NO_PAD: Four = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class Transform:
     fit: Fit | None = None
     """None: `crop` where both sides are known, else `max`."""
     enlarge: bool = False
+    min_width: int | None = None
+    """This and the next three: bounds of the rendition in pixels."""
+    max_width: int | None = None
+    min_height: int | None = None
+    max_height: int | None = None
+    zoom: float = 1.0
+    """Factor of the sides, 0 < x <= 10."""
     crop: tuple[Gravity, ...] = ()
     focus_x: float | None = None
     focus_y: float | None = None
@@ -47,6 +57,18 @@ class Transform:
     background: Color | None = None
     fill: Literal["solid", "blur"] = "solid"
     fill_color: Color | None = None
+    pad: Four = NO_PAD
+    """Pixels outside the border, inside the requested size."""
+    pad_top: int | None = None
+    """This and the next three: only until they are merged into `pad`."""
+    pad_right: int | None = None
+    pad_bottom: int | None = None
+    pad_left: int | None = None
+    border: tuple[int, Color] | None = None
+    """Pixels and color."""
+    mask: Literal["ellipse", "corners"] | None = None
+    corner_radius: Four | None = None
+    """Pixels; None with `corners`: a fifth of the shorter side."""
     exposure: float = 0.0
     """This and the others up to vibrance: -100..100."""
     brightness: float = 0.0

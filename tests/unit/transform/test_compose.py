@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from imgserve.errors import BadTransform
@@ -20,8 +20,9 @@ from imgserve.transform import (
     parse_query,
     read_parameters,
 )
-from imgserve.transform.kinds import COLORS, AnyKind
+from imgserve.transform.kinds import AnyKind
 from imgserve.transform.parse import MAX_BYTES
+from tests.parameters import SAMPLES
 
 PRESETS = {
     "card": parse_preset("width=300&height=200&auto=format&enlarge=1&progressive=1&quality=50"),
@@ -161,6 +162,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "height": st.integers(1, 20_000) | fractions(0.00001, 1),
     "aspect": st.tuples(st.integers(1, 900), st.integers(1, 900)),
     "dpr": fractions(0.01, 9) | st.integers(1, 9),
+    "zoom": fractions(0.01, 9.9) | st.integers(1, 10),
     "crop": st.lists(st.sampled_from(["top", "left", "entropy", "faces", "focalpoint"]), min_size=1),
     "focus_x": fractions(0, 1),
     "focus_y": fractions(0, 1),
@@ -185,8 +187,7 @@ def samples(kind: AnyKind) -> st.SearchStrategy[Any]:
     """Return values of a kind without words: numbers in its range, colors, or switches."""
     if kind.range is not None:
         return st.integers(*map(int, kind.range)).map(lambda value: kind.read(str(value)))
-    texts = ["f00,8f80", "red,navy"] if kind is COLORS else ["0", "1"] if kind.words else ["red", "white", "8f80"]
-    return st.sampled_from(texts).map(kind.read)
+    return st.sampled_from(SAMPLES.get(kind, ["0", "1"])).map(kind.read)
 
 
 def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
@@ -198,7 +199,9 @@ def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
 def asked(draw: st.DrawFn) -> dict[str, Any]:
     """Draw parameters with values that are right for them."""
     rows = draw(st.lists(st.sampled_from(PARAMETERS), unique_by=lambda row: row.name, max_size=9))
-    return {row.attribute: draw(_value_of(row)) for row in rows}
+    values = {row.attribute: draw(_value_of(row)) for row in rows}
+    assume(all(values.get(f"min_{side}", 0) <= values.get(f"max_{side}", MAX_SIDE) for side in ("width", "height")))
+    return values
 
 
 def plainly(parameters: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, Format
 from imgserve.transform import PARAMETERS, Transform, canonical, normalize, parse_preset, parse_query
+from tests.parameters import SAMPLES
 
 NAMES = [name for row in PARAMETERS for name in (row.name, *row.aliases)]
 NUMBERS = st.one_of(
@@ -68,18 +69,14 @@ EACH = {
     "animate": st.sampled_from("01"),
     "orient": st.sampled_from(["0", "1", "6", "90"]),
     "auto": st.sampled_from(["format", "compress", "enhance", "format,compress"]),
-    "background": st.sampled_from(["red", "white", "8f80", "0000"]),
-    "fill-color": st.sampled_from(["red", "white", "8f80", "0000"]),
-    "monochrome": st.sampled_from(["red", "white", "8f80", "0000"]),
-    "duotone": st.sampled_from(["red,white", "8f80,0000"]),
 }
 
 
 def _values(name: str) -> st.SearchStrategy[str]:
     kind = next(row.kind for row in PARAMETERS if row.name == name)
     words = sorted(kind.known or kind.words)
-    if name in EACH:
-        return EACH[name]
+    if name in EACH or kind in SAMPLES:
+        return EACH[name] if name in EACH else st.sampled_from(SAMPLES[kind])
     return st.sampled_from(words) if words else st.integers(*map(int, kind.range or (0, 1))).map(str)
 
 

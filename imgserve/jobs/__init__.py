@@ -1,1 +1,0 @@
-"""Durable background work: bulk imports of images from lists of URLs."""
