@@ -175,7 +175,7 @@ class RenderProblem:
     """A rendition that failed, or took long to render."""
 
     image_id: Annotated[str, Doc("The image id.", name="id")]
-    transform: Annotated[str, Doc("The canonical parameters; the steps of a chain are separated by ` | `.")]
+    transform: Annotated[str, Doc("The canonical parameters; the steps of a chain are separated by `then`.")]
     code: Annotated[str, Doc("The code of the error; `slow` if it was rendered.")]
     detail: Annotated[str, Doc("The cause; empty if it was rendered.")]
     seconds: Annotated[float, Doc("The longest time that it took in its process.")]

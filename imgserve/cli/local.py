@@ -72,7 +72,8 @@ def nginx(path: Path | None, upstream: str | None, folder: Path | None, listen: 
 def render(original: Path, rendition: Path, parameters: str, path: Path | None) -> None:
     """Render one picture without a server, such as: render shoe.jpg small.webp "width=400".
 
-    The format comes from PARAMETERS, else from the extension of RENDITION. RENDITION "-" is standard output.
+    Steps are separated by then: "rotate=5&then&width=400". The format comes from PARAMETERS, else from the extension of
+    RENDITION. RENDITION "-" is standard output.
     """
     config = Config.load(path)
     parsed = parse_query(parameters, strict=True, presets=config.plain_presets(), max_side=config.limits.output_side)
@@ -87,7 +88,12 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
     load.prepare(config.formats.allow_untrusted)
     settings = render_settings(config)
     result = render_bytes(
-        original.read_bytes(), transform, limits=settings.limits, encoders=settings.encoders, damaged=settings.damaged
+        original.read_bytes(),
+        transform,
+        earlier=[step.transform for step in parsed.earlier],
+        limits=settings.limits,
+        encoders=settings.encoders,
+        damaged=settings.damaged,
     )
     if str(rendition) == "-":
         sys.stdout.buffer.write(result.data)

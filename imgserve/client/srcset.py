@@ -65,8 +65,8 @@ class SrcsetPlan:
         return self._by_density(values) if self.densities else []
 
     def size(self, values: Mapping[str, Any]) -> Sides:
-        """Return the size of a picture as far as known; only the server knows the sizes of presets."""
-        return _UNKNOWN if values.keys() <= _LEFT_TO_DEFAULT else _size(values, self.original)
+        """Return the size of a picture; unknown where the default preset applies."""
+        return _UNKNOWN if values.keys() <= _LEFT_TO_DEFAULT else size_of(values, self.original)
 
     def _by_width(self, values: Mapping[str, Any]) -> list[Candidate]:
         """Return a picture for each width, described by the width that it will have, and none twice."""
@@ -78,8 +78,8 @@ class SrcsetPlan:
             widths = [*(width for width in widths if width < widest), widest]
         found = dict[int, Candidate]()
         for width in widths:
-            actual = _size({**values, "width": width}, self.original)[0] or width
-            exact = _size({**values, "width": actual}, self.original)[0] == actual
+            actual = size_of({**values, "width": width}, self.original)[0] or width
+            exact = size_of({**values, "width": actual}, self.original)[0] == actual
             found.setdefault(actual, Candidate({**values, "width": actual if exact else width}, f"{actual}w"))
         return list(found.values())
 
@@ -111,7 +111,7 @@ class SrcsetPlan:
         width, height = shown_size(*self.original, transform_of(values))
         boundless = (width and width * _BOUNDLESS, height and height * _BOUNDLESS)
         whole = {name: value for name, value in dense.items() if name not in _SHOWING}
-        return _size(dense, self.original), _size(whole, boundless)
+        return size_of(dense, self.original), size_of(whole, boundless)
 
 
 def width_ladder(least: int = 100, most: int = MAX_SIDE, *, tolerance: float = 0.08) -> tuple[int, ...]:
@@ -139,5 +139,6 @@ def _ascending(name: str, steps: Iterable[float], most: float) -> list[Any]:
     return ascending
 
 
-def _size(values: Mapping[str, Any], original: Sides) -> Sides:
+def size_of(values: Mapping[str, Any], original: Sides) -> Sides:
+    """Return the size of a picture of an original as far as known; only the server knows the sizes of presets."""
     return _UNKNOWN if "preset" in values else rendition_size(*original, transform_of(values))

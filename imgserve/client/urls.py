@@ -7,10 +7,11 @@ from html import escape
 from typing import Any, Literal, Unpack, cast
 
 from imgserve.client.parameters import Parameters
-from imgserve.client.srcset import Candidate, SrcsetPlan
+from imgserve.client.srcset import Candidate, SrcsetPlan, size_of
 from imgserve.formats import FORMATS
 from imgserve.http.headers import encoded_id
-from imgserve.transform import compose, read_parameters, signed_url
+from imgserve.transform import compose, compose_chain, read_parameters, signed_url
+from imgserve.transform.parse import split_chain
 
 # An absolute URL, one with the scheme of the page, or a path on the page's own host, each without a slash at the end.
 _BASE = re.compile(r"((https?:)?//[^/?#\\\s\"'<>,]+)?(/[^/?#\\\s\"'<>,]+)*", re.IGNORECASE)
@@ -96,6 +97,8 @@ class ImageUrls:
     """When signed URLs end, in Unix seconds."""
     _defaults: tuple[tuple[str, Any], ...] = field(default=(), kw_only=True)
     """Values by attribute, sorted."""
+    _earlier: tuple[str, ...] = field(default=(), kw_only=True)
+    """The steps of a chain before the parameters, as queries."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base", checked_base(self.base))
@@ -112,9 +115,13 @@ class ImageUrls:
     def with_query(self, query: str) -> "ImageUrls":
         """Return a builder with the parameters of a query, such as `w=400&fm=auto`, as defaults.
 
+        In a chain such as `trim=auto&then&w=400`, later parameters are of the last step.
+
         Raises BadTransform with every mistake.
         """
-        return replace(self, _defaults=tuple(sorted(self._values(query).items())))
+        *earlier, _ = compose_chain(query)
+        defaults = tuple(sorted(self._values(split_chain(query)[-1]).items()))
+        return replace(self, _defaults=defaults, _earlier=(*self._earlier, *earlier))
 
     def url(self, image_id: str, **parameters: Unpack[Parameters]) -> str:
         """Return the URL of a picture: always the same for the same picture, so that caches store it once.
@@ -173,9 +180,10 @@ class ImageUrls:
     def _read(self, options: ImgOptions) -> tuple[SrcsetPlan, ImgOptions, dict[str, Any]]:
         """Split options into the candidates, the element, and the values of the parameters."""
         own = cast("ImgOptions", {name: value for name, value in options.items() if name in _OPTIONS})
-        plan = SrcsetPlan.of(
-            own.get("widths", ()), own.get("densities", ()), own.get("original_width"), own.get("original_height")
-        )
+        size = own.get("original_width"), own.get("original_height")
+        for step in self._earlier:
+            size = size_of(read_parameters(step), size)
+        plan = SrcsetPlan.of(own.get("widths", ()), own.get("densities", ()), *size)
         return plan, own, self._values({name: value for name, value in options.items() if name not in own})
 
     def _img(self, image_id: str, alt: str, plan: SrcsetPlan, own: ImgOptions, values: Mapping[str, Any]) -> Html:
@@ -205,10 +213,10 @@ class ImageUrls:
         path, preset = f"{self.base}/{encoded_id(image_id)}", str(values.get("preset", "")).lower()
         if preset:
             values = {**values, "preset": preset}
-        in_path = self.preset_in_path and _PATH_NAME.fullmatch(preset) is not None
+        in_path = self.preset_in_path and not self._earlier and _PATH_NAME.fullmatch(preset) is not None
         if in_path:
             path = f"{path}/{preset}"
             values = {name: value for name, value in values.items() if name != "preset"}
-        query = compose(values, over_preset=in_path)
+        query = "&then&".join([*self._earlier, compose(values, over_preset=in_path)])
         url = f"{path}?{query}" if query else path
         return signed_url(self.secret, url, expires=self.expires) if self.secret else url

@@ -235,10 +235,9 @@ def preset_tag(name: str) -> str:
     return f"p-{name.lower()}"
 
 
-def tags_of(image_id: str, preset: str | None) -> tuple[str, ...]:
+def tags_of(image_id: str, presets: Iterable[str]) -> tuple[str, ...]:
     """Return the tags of a picture."""
-    tags = (EVERYTHING, image_tag(image_id))
-    return tags if preset is None else (*tags, preset_tag(preset))
+    return (EVERYTHING, image_tag(image_id), *map(preset_tag, presets))
 
 
 _EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adjusted, X-Image-Ignored, X-Request-Id"

@@ -18,7 +18,8 @@ from imgserve.images.renditions import Renditions, Served
 from imgserve.images.resolve import QuerySettings, RenditionRequest, Resolver, choose_format
 from imgserve.model import Original, Rendition, file_version
 from imgserve.originals.folder import reading_original
-from imgserve.transform import ParsedQuery, Transform, compose, parse_query, read_parameters
+from imgserve.transform import ParsedQuery, Transform, compose_chain, parse_query
+from imgserve.transform.parse import split_chain
 
 T = TypeVar("T")
 Count = Callable[[], Awaitable[None]]
@@ -117,7 +118,12 @@ class Converter:
         self._renditions = renditions
 
     def read(self, queries: list[str]) -> Steps:
-        """Parse the steps of a transform, or raise BadTransform with every mistake in every step."""
+        """Parse the steps of a transform, or raise BadTransform with every mistake in every step.
+
+        A query may be a chain.
+        """
+        if len(queries) > 1:
+            queries = [step for query in queries for step in split_chain(query)]
         if tuple(queries) == ORIGINAL_STEPS:
             return Steps(ORIGINAL_STEPS, (self._resolver.parse(""),))
         if not 1 <= len(queries) <= MOST_STEPS:
@@ -200,13 +206,15 @@ class Converter:
         """Return the shortest query for the picture of one step.
 
         Raises:
-            BadTransform: there are several steps, which no URL can express.
+            BadTransform: no URL can express the steps.
             ImageNotFound: there is no such image.
         """
-        if len(steps.queries) > 1 or steps.queries == ORIGINAL_STEPS:
-            raise BadTransform([f"steps: expected one rendition for a URL, but received {', '.join(steps.queries)}"])
+        *earlier, last = steps.parsed
+        inherits = last.transform.format is None and any(step.transform.format for step in earlier)
+        if inherits or steps.queries == ORIGINAL_STEPS:
+            raise BadTransform([f"steps: expected a rendition for a URL, but received {', '.join(steps.queries)}"])
         await self._locator.find_exactly(image_id)
-        return compose(read_parameters(steps.queries[0]))
+        return "&then&".join(compose_chain("&then&".join(steps.queries)))
 
     async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Converted:
         if len(steps.queries) == 1:
@@ -229,7 +237,11 @@ class Converter:
             if count is not None:
                 await count()
             served = await self._renditions.make(
-                request.original, request.transform, request.key, negotiated=request.negotiated
+                request.original,
+                request.transform,
+                request.key,
+                negotiated=request.negotiated,
+                earlier=request.earlier,
             )
         return Converted(request.original, served.rendition, (*request.query.notes, *served.rendition.notes), served)
 

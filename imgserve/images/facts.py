@@ -1,7 +1,7 @@
 """The facts of an original for its readers: those of its record, or of an inspection where there is no such record."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
 
@@ -65,8 +65,20 @@ class FactsReader:
         same = bytes_version(record.version) == original.file_version
         return PublicFacts(record if same else await self._inspect(original), record.title, record.alt, texts, lasting)
 
-    def plan(self, original: Original, transform: Transform, file: FileFacts) -> Plan | None:
-        """Return the plan of a rendition, or None if it depends on more than the facts; may raise BadTransform."""
+    def plan(
+        self, original: Original, transform: Transform, file: FileFacts, earlier: Sequence[Transform] = ()
+    ) -> Plan | None:
+        """Return the plan of a rendition, after earlier steps of a chain; or None if it depends on more than the facts.
+
+        May raise BadTransform.
+        """
+        for step in earlier:
+            made = self.plan(original, step, file)
+            if made is None:
+                return None
+            original, frames = self._renditions.after(original, step), file.frames if step.frame is None else 1
+            width, height = made.size.width, made.size.height
+            file = replace(file, format=original.format.name, width=width, height=height, frames=frames)
         if transform.page > 1:  # which may have another size
             return None
         settings, point = self._renditions.settings, original.focal_point

@@ -45,8 +45,14 @@ class FallbackRenditions:
             OriginalChanged: the original has another version now; resolve the URL again.
             ImgserveError: the picture cannot be rendered.
         """
-        work = self.renditions.make(request.original, request.transform, request.key, negotiated=request.negotiated)
-        if not (may_stand_in and request.original.megapixels):
+        work = self.renditions.make(
+            request.original,
+            request.transform,
+            request.key,
+            negotiated=request.negotiated,
+            earlier=request.earlier,
+        )
+        if request.earlier or not (may_stand_in and request.original.megapixels):
             return await work
         started, found, making = time.perf_counter(), None, asyncio.create_task(work)
         # Nobody reads the result once a fallback was returned or the client has left.
@@ -92,10 +98,11 @@ class FallbackRenditions:
     ) -> bool:
         form = request.original.format
         try:
-            transform = parse_query(sibling.key.canonical, strict=True, max_side=self.limits.output_side).transform
+            parsed = parse_query(sibling.key.canonical, strict=True, max_side=self.limits.output_side)
         except BadTransform:
             return False  # not a file name of ours
-        if likeness(transform, form) != likeness(request.transform, form):
+        transform = parsed.transform
+        if parsed.earlier or likeness(transform, form) != likeness(request.transform, form):
             return False
         own = self._plans(request.original, transform)
         return any(

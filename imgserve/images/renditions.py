@@ -33,7 +33,7 @@ from imgserve.pipeline.render import between
 from imgserve.rendering.wire import Rendered, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.tracing import current_trace
-from imgserve.transform import Transform, canonical
+from imgserve.transform import Transform, canonical_steps
 
 _MODEST_PIXELS = 1_000_000
 Outcome = Literal["memory", "disk", "render", "coalesced", "stand_in"]
@@ -183,13 +183,21 @@ class Renditions:
         await self._workers.close()
         await self._mezzanines.close()
 
-    def key(self, original: Original, transform: Transform) -> RenditionKey:
-        """Return the key of a rendition of a normalized transform."""
-        return self._key(original, canonical(transform), transform.format)
-
-    def _key(self, original: Original, text: str, output: str | None) -> RenditionKey:
-        extension = FORMATS[output or original.format.name].extensions[0]
+    def key(self, original: Original, transform: Transform, earlier: Sequence[Transform] = ()) -> RenditionKey:
+        """Return the key of a rendition of a normalized transform, after the earlier ones of a chain."""
+        text = canonical_steps((*earlier, transform))
+        extension = FORMATS[transform.format or original.format.name].extensions[0]
         return RenditionKey(original.image_id, original.version, text, self._revision, extension)
+
+    def after(self, original: Original, transform: Transform) -> Original:
+        """Return what the next step of a chain sees of an original: without a size if that is not known cheaply."""
+        form, size = FORMATS["webp" if original.format.animation else "png"], Size(0, 0)
+        if original.megapixels and transform.page == 1:
+            limits, vector = self.settings.limits, original.format.name == "svg"
+            stored = Size(original.width, original.height)
+            uncapped = plan(stored, transform, orientation=original.orientation, vector=vector)
+            size = uncapped.capped(limits.output_side, limits.output_pixels).size
+        return replace(original, format=form, width=size.width, height=size.height, focal_point=None, orientation=1)
 
     def output_pixels(self, original: Original, transform: Transform) -> int:
         """Return the number of pixels of a rendition, or 0 if the original's size is not known cheaply."""
@@ -223,9 +231,15 @@ class Renditions:
         return Served(hit[0], hit[1])
 
     async def make(
-        self, original: Original, transform: Transform, key: RenditionKey, *, negotiated: bool = False
+        self,
+        original: Original,
+        transform: Transform,
+        key: RenditionKey,
+        *,
+        negotiated: bool = False,
+        earlier: Sequence[Transform] = (),
     ) -> Served:
-        """Return a rendition that is rendered once for all who wait for it.
+        """Return a rendition that is rendered once for all who wait for it, after earlier steps of a chain.
 
         Raises:
             OriginalChanged: the original has another version now; find it again.
@@ -239,7 +253,7 @@ class Renditions:
                 #   1. A misses, B misses;  2. A flies, stores, lands;  3. B finds no flight of A and flies.
                 # With several server processes A and B may be processes, and only the disk has the picture.
                 hit = await self._cache.recheck(key, on_disk=self._locks.shared)
-                return await self._render(original, transform, key) if hit is None else Served(*hit)
+                return await self._render(original, (*earlier, transform), key) if hit is None else Served(*hit)
 
         served = await self._shared(key, work)
         if negotiated and self._has_to_be_dropped(original, key, served.rendition):
@@ -258,9 +272,10 @@ class Renditions:
         Raises as `make` does; a BadTransform names the step.
         """
         *earlier, last = steps
-        first, *then = *map(between, earlier), last
-        key = self._key(original, " | ".join(canonical(step) for step in steps), last.format)
-        return await self._shared(key, lambda: self._render(original, first, key, tuple(then)))
+        key = self.key(original, last, list(map(between, earlier)))
+        # Not the key of a URL, which is stored: here a step is not normalized.
+        key = replace(key, canonical=f"~{key.canonical}")
+        return await self._shared(key, lambda: self._render(original, (*map(between, earlier), last), key, store=False))
 
     async def _shared(self, key: RenditionKey, work: Callable[[], Awaitable[Served]]) -> Served:
         self._failures.check(key)
@@ -285,9 +300,10 @@ class Renditions:
         self._flights.commit(key.path)
 
     async def _render(
-        self, original: Original, transform: Transform, key: RenditionKey, then: tuple[Transform, ...] = ()
+        self, original: Original, steps: Sequence[Transform], key: RenditionKey, *, store: bool = True
     ) -> Served:
-        output = (then[-1] if then else transform).format or original.format.name
+        transform, *then = steps
+        output = steps[-1].format or original.format.name
         started = time.perf_counter()
         unsettled = not self.is_settled(original)
         admitted = False
@@ -301,7 +317,7 @@ class Renditions:
 
         try:
             async with self._mezzanines.start(original, transform, self.settings.limits, off=unsettled) as start:
-                job = self.settings.job(original, transform, start, then)
+                job = self.settings.job(original, transform, start, tuple(then))
                 rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn)
         except ImgserveError as error:
             if not admitted and not isinstance(error, TooLarge):
@@ -314,7 +330,7 @@ class Renditions:
         self._count(output, rendered)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
         storing = time.perf_counter()
-        stored = not unsettled and not then and await self._cache.put(key, rendered.rendition)
+        stored = not unsettled and store and await self._cache.put(key, rendered.rendition)
         if (trace := current_trace.get()) is not None:
             trace.add("store", storing, attributes={"bytes": len(rendered.rendition.data), "stored": stored})
         seconds = {"wait": waited, "render": rendered.seconds}
@@ -334,7 +350,9 @@ class Renditions:
                 )
         return size > 0
 
-    async def warm(self, original: Original, transform: Transform, key: RenditionKey) -> bool:
+    async def warm(
+        self, original: Original, last: Transform, key: RenditionKey, *, earlier: Sequence[Transform] = ()
+    ) -> bool:
         """Render and store a rendition when nothing else waits; return whether it was rendered.
 
         A client that requests it meanwhile does not wait for this, and it is not rendered twice.
@@ -348,6 +366,7 @@ class Renditions:
         if not self.is_settled(original):
             raise OriginalUnsettled(retry_after=max(1, math.ceil(self.settings.settle)))
         self._failures.check(key)
+        transform, *then = (*earlier, last)
         if is_useful(original, transform, self.settings.limits):
             await self.prepare(original)
         start = await self._mezzanines.peek(original, transform, self.settings.limits)
@@ -360,7 +379,7 @@ class Renditions:
             self._failures.check(key)
             admitted = True
 
-        job = self.settings.job(original, transform, start)
+        job = self.settings.job(original, transform, start, tuple(then))
         try:
             rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn, background=True)
         except OvertakenError:

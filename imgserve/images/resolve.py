@@ -1,6 +1,7 @@
 """Resolve path, query, presets and Accept to a rendition, within what a URL may request."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
@@ -14,6 +15,7 @@ from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
+from imgserve.pipeline.render import between
 from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
 
 _FALLBACKS = ("jpg", "png", "gif")
@@ -110,7 +112,7 @@ class RenditionRequest:
 
     original: Original
     transform: Transform
-    """Normalized."""
+    """Normalized; of a chain the last step."""
     key: RenditionKey
     query: ParsedQuery
     formats: tuple[str, ...] = ()
@@ -119,6 +121,8 @@ class RenditionRequest:
     """The format was chosen among several, and can be dropped if it makes a larger file than the original."""
     epoch: int = 0
     """Of the resolver: a later one may resolve the URL to another rendition."""
+    earlier: tuple[Transform, ...] = ()
+    """The steps of a chain before the transform."""
 
 
 class Resolver:
@@ -196,27 +200,24 @@ class Resolver:
             documents=documents,
         )
         variety = settings.variety
-        parsed, accepted = variety.check(parsed), variety.accepted(accepted)
+        before, earlier, notes = self._earlier(original, parsed.earlier, settings)
+        with _numbered(len(earlier) + 1, chain=bool(earlier)):
+            parsed, accepted = _limited(parsed, before, settings), variety.accepted(accepted)
+        parsed = replace(parsed, notes=(*parsed.notes, *notes)) if notes else parsed
         if name := parsed.transform.format or found.format:
             variety.check_format(name, original.format.name)
-        if settings.sizes and parsed.sized:
-            stored = Size(original.width, original.height)
-            snap, notes = snapped(stored, parsed.transform, settings.sizes, orientation=original.orientation)
-            if notes and variety.reject:
-                raise BadTransform([f"size: expected one of {', '.join(map(str, settings.sizes))}"])
-            parsed = replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
-        unchanged = found.format is None and (parsed.preset == "default" or not parsed.given)
+        unchanged = found.format is None and not earlier and (parsed.preset == "default" or not parsed.given)
         if settings.pass_svg and unchanged and original.format.name == "svg":
             transforms = [Transform(format="svg")]
         else:
-            focal, qualities = original.focal_point is not None, settings.qualities
+            focal, qualities = before.focal_point is not None, settings.qualities
             transforms = [
-                normalize(parsed.transform, original.format, output, qualities=qualities, focal_point=focal)
-                for output in self._outputs(found, parsed, accepted, settings.avif_pixels)
+                normalize(parsed.transform, before.format, output, qualities=qualities, focal_point=focal)
+                for output in self._outputs(found, before, parsed, accepted, settings.avif_pixels)
             ]
         if variety.output_pixels:
-            variety.check_pixels(max(self._renditions.output_pixels(original, one) for one in transforms))
-        choices = {self._renditions.key(original, transform): transform for transform in transforms}
+            variety.check_pixels(max(self._renditions.output_pixels(before, one) for one in transforms))
+        choices = {self._renditions.key(original, transform, earlier): transform for transform in transforms}
         oversized = self._renditions.oversized if dropping else {}
         # The best format that does not lose, or else the one that loses least.
         key = min(choices, key=lambda choice: oversized.get(choice.path, 0))
@@ -225,7 +226,25 @@ class Resolver:
         if "format" in parsed.transform.auto:
             fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
-        return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1, self.epoch)
+        return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier)
+
+    def _earlier(
+        self, original: Original, parsed: Sequence[ParsedQuery], settings: QuerySettings
+    ) -> tuple[Original, tuple[Transform, ...], tuple[str, ...]]:
+        """Return what the last step of a chain sees of an original, the steps before it, and notes on these."""
+        steps, notes = list[Transform](), list[str]()
+        for number, step in enumerate(parsed, 1):
+            with _numbered(number):
+                limited = _limited(replace(step, notes=()), original, settings)
+                focal = original.focal_point is not None
+                transform = between(limited.transform)
+                transform = normalize(transform, original.format, FORMATS["webp"], focal_point=focal)
+                if settings.variety.output_pixels:
+                    settings.variety.check_pixels(self._renditions.output_pixels(original, transform))
+                original = self._renditions.after(original, transform)
+            steps.append(transform)
+            notes += [f"step {number}: {note}" for note in limited.notes]
+        return original, tuple(steps), tuple(notes)
 
     def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
         """Return the renditions that a query means for all classes of clients, each once."""
@@ -255,16 +274,43 @@ class Resolver:
         """Return a parsed query without the default preset; raise BadTransform for a mistake or an unknown name."""
         return parse_query(query, strict=True, presets=self._settings.presets, max_side=self._settings.max_side)
 
-    def _outputs(self, found: Found, parsed: ParsedQuery, accepted: AcceptClass, avif_pixels: int) -> list[Format]:
-        """Return the output format: negotiated ones, best first; then the named one, the path's or the original's."""
+    def _outputs(
+        self, found: Found, before: Original, parsed: ParsedQuery, accepted: AcceptClass, avif_pixels: int
+    ) -> list[Format]:
+        """Return the output format: negotiated ones, best first; then the named one, the path's or the original's.
+
+        `before` is what the last step of a chain sees.
+        """
         original, transform = found.original, parsed.transform
         name = transform.format or found.format
         if "format" not in transform.auto:
             return [FORMATS[name] if name else default_output(original.format)]
-        pixels = self._renditions.output_pixels(original, transform) if "avif" in accepted else 0
+        pixels = self._renditions.output_pixels(before, transform) if "avif" in accepted else 0
         last = FORMATS[transform.format] if transform.format else choose_format((), original.format, 0, 0)
         possible = (choose_format((name,), original.format, pixels, avif_pixels) for name in accepted)
         return list(dict.fromkeys((*(form for form in possible if form.name in accepted), last)))
+
+
+@contextlib.contextmanager
+def _numbered(step: int, *, chain: bool = True) -> Iterator[None]:
+    """Add the number of a step of a chain to its mistakes."""
+    try:
+        yield
+    except BadTransform as error:
+        mistakes = [f"step {step}: {mistake}" if chain else mistake for mistake in error.mistakes]
+        raise BadTransform(mistakes) from error
+
+
+def _limited(parsed: ParsedQuery, original: Original, settings: QuerySettings) -> ParsedQuery:
+    """Return one step within what URLs may request; raise BadTransform if it is outside."""
+    parsed = settings.variety.check(parsed)
+    if not (settings.sizes and parsed.sized):
+        return parsed
+    stored = Size(original.width, original.height)
+    snap, notes = snapped(stored, parsed.transform, settings.sizes, orientation=original.orientation)
+    if notes and settings.variety.reject:
+        raise BadTransform([f"size: expected one of {', '.join(map(str, settings.sizes))}"])
+    return replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
 
 
 def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:

@@ -72,7 +72,9 @@ class Warmer:
         try:
             return sum(
                 [
-                    await self.renditions.warm(request.original, request.transform, request.key)
+                    await self.renditions.warm(
+                        request.original, request.transform, request.key, earlier=request.earlier
+                    )
                     for request in self.resolver.requests(found, query)
                 ]
             )

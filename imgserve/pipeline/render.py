@@ -59,12 +59,13 @@ def render(
     data: bytes,
     transform: Transform,
     *,
+    earlier: Sequence[Transform] = (),
     limits: Limits | None = None,
     encoders: EncoderSettings | None = None,
     focal_point: tuple[float, float] | None = None,
     damaged: bool = False,
 ) -> Rendition:
-    """Return a rendition of the bytes of an original; the options are those of an `Order`.
+    """Return a rendition of the bytes of an original, after earlier steps; the other options are those of an `Order`.
 
     Raises:
         UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
@@ -72,7 +73,11 @@ def render(
     """
     order = Order(transform, limits or Limits(), encoders or EncoderSettings(), focal_point, damaged)
     opened = recognize(data, order.limits, damaged=damaged)
-    return render_opened(opened, read_header(opened, order.limits), order)
+    header = read_header(opened, order.limits)
+    if not earlier:
+        return render_opened(opened, header, order)
+    first, *then = *map(between, earlier), transform
+    return render_chain(draft(opened, header, replace(order, transform=first)), then, order)
 
 
 @dataclass(frozen=True, slots=True)

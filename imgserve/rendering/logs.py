@@ -14,7 +14,7 @@ from imgserve.errors import ImgserveError, OriginalChanged, RenderCrashed, Rende
 from imgserve.records import SLOW, RenderProblem
 from imgserve.rendering.wire import Answer, InspectJob, Rendered, RenderJob
 from imgserve.tracing import Attribute, current_trace
-from imgserve.transform import canonical
+from imgserve.transform import canonical_steps
 
 _logger = logging.getLogger("imgserve.render")
 _CLIENT_ERROR = 400
@@ -66,7 +66,7 @@ def _details(job: RenderJob | InspectJob, pid: int, seconds: float) -> dict[str,
 
 def _text(job: RenderJob) -> str:
     """Return the canonical text of all steps."""
-    return " | ".join(canonical(step) for step in (job.transform, *job.then) if step is not None)
+    return "" if job.transform is None else canonical_steps((job.transform, *job.then))
 
 
 def trace_job(job: RenderJob | InspectJob, pid: int, started: float, result: Answer | ImgserveError) -> None:

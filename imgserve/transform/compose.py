@@ -12,6 +12,7 @@ from imgserve.transform.parameters import BY_NAME, PARAMETERS
 from imgserve.transform.parse import (
     ATTRIBUTES,
     MAX_SIDE,
+    MAX_STEPS,
     NO_PRESETS,
     Pair,
     Reading,
@@ -19,6 +20,7 @@ from imgserve.transform.parse import (
     merge,
     overlay,
     split,
+    split_chain,
 )
 from imgserve.transform.value import Transform
 
@@ -76,6 +78,14 @@ def compose(values: Mapping[str, Any], *, over_preset: bool = False) -> str:
     text = "&".join(sorted([*stated, *texts], key=lambda part: part.partition("=")[0]))
     split(text)
     return text
+
+
+def compose_chain(query: str) -> list[str]:
+    """Return each step of a query as the shortest query; raise BadTransform with every mistake."""
+    steps = split_chain(query)
+    if len(steps) > 1 and not (len(steps) <= MAX_STEPS and all(steps)):
+        raise BadTransform([f"then: expected parameters before and after it, and at most {MAX_STEPS} steps"])
+    return [compose(read_parameters(step)) or step for step in steps]
 
 
 def _stated(values: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """The canonical text of a transform, in which parameters without effect for original and output are dropped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -248,6 +248,13 @@ def canonical(transform: Transform) -> str:
         if value != default:
             pairs.append(f"{name}={quote(write(value), safe=_SAFE)}")
     return "&".join(pairs)
+
+
+def canonical_steps(steps: Sequence[Transform]) -> str:
+    """Return the canonical text of the transforms of a chain; only the last one has an encoding."""
+    *earlier, last = steps
+    plain = (replace(step, format=None, lossless=False) for step in earlier)
+    return "&then&".join([*map(canonical, plain), canonical(last)])
 
 
 def likeness(transform: Transform, original: Format) -> Transform:

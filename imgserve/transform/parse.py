@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -33,6 +33,9 @@ MAX_PAIRS = 100
 MAX_SUGGESTIONS = 10
 MAX_SIDE = 8192
 DEFAULT_PRESET = "default"
+THEN = b"then"
+"""Separates the steps of a chain in a query."""
+MAX_STEPS = 8
 _BOUNDS = ("min_width", "max_width", "min_height", "max_height")
 _PADS = ("pad_top", "pad_right", "pad_bottom", "pad_left")
 _SIZING = frozenset({"width", "height", "dpr", "rect", "zoom", *_BOUNDS, "pad", *_PADS, "border"})
@@ -41,6 +44,7 @@ _MIN_LIKENESS = 0.75
 """Of a misspelled name; most unrelated names (`utm_source`, `version`) have less."""
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]{2,40}")
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
+_SEPARATOR = re.compile(r"(?:^|(?<=&))then=?(?=&|$)", re.IGNORECASE)
 _SIGNATURE = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _SIZE = re.compile(rb"[0-9]+(\.[0-9]+)?([kmg]i?)?b?", re.IGNORECASE)
 ATTRIBUTES = frozenset(item.name for item in fields(Transform))
@@ -92,6 +96,13 @@ class ParsedQuery:
     """Unknown names that are close to a known one or planned, with the nearest match, for `X-Image-Ignored`."""
     named: frozenset[str] = frozenset()
     """Attributes of the transform named by the query itself, not by its preset."""
+    earlier: tuple["ParsedQuery", ...] = ()
+    """The steps before this one, which is the last of a chain."""
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """The presets of all steps."""
+        return tuple(dict.fromkeys(step.preset for step in (*self.earlier, self) if step.preset))
 
     @property
     def sized(self) -> bool:
@@ -115,10 +126,64 @@ def parse_query(
     """Return the meaning of a query, or raise BadTransform with every mistake.
 
     `strict` makes an unknown name a mistake. `default` applies if the query names nothing that changes a pixel.
-    `documents` says that a document about the picture is acceptable.
+    `documents` says that a document about the picture is acceptable. The preset of the path is of the first step.
     """
+    first, *later = _steps([pair for pair in split(raw) if not _is_without_meaning(pair)])
+    parse = partial(_parse_step, strict=strict, presets=presets, max_side=max_side)
+    if not later:
+        return parse(first, path_preset=path_preset, default=default, documents=documents)
+    steps, mistakes = list[ParsedQuery](), list[str]()
+    for number, step in enumerate((first, *later), 1):
+        path, last = path_preset if number == 1 else None, number == len(later) + 1
+        try:
+            one = parse(step, path_preset=path, documents=documents and last)
+            if not (step or path):
+                raise BadTransform(["expected parameters before and after then"])  # noqa: TRY301  as those of a reader
+            if one.preset and presets[one.preset].locked:
+                raise BadTransform([f"preset: {quoted(one.preset)} is locked, and no step of several"])  # noqa: TRY301
+            steps.append(one)
+        except BadTransform as error:
+            mistakes += [f"step {number}: {mistake}" for mistake in error.mistakes]
+    if mistakes:
+        raise BadTransform(mistakes)
+    notes = tuple(f"step {number}: {note}" for number, step in enumerate(steps, 1) for note in step.notes)
+    ignored = tuple(dict.fromkeys(word for step in steps for word in step.ignored))
+    return replace(steps[-1], earlier=tuple(steps[:-1]), notes=notes, ignored=ignored)
+
+
+def split_chain(query: str) -> list[str]:
+    """Return the steps of a chain as queries, or the query itself."""
+    return [step.strip("&") for step in _SEPARATOR.split(query)]
+
+
+def _steps(pairs: list["Pair"]) -> list[list["Pair"]]:
+    """Return the pairs of each step; raise BadTransform for too many."""
+    steps = [list["Pair"]()]
+    for pair in pairs:
+        if pair.name != THEN.decode():
+            steps[-1].append(pair)
+        elif pair.value:
+            raise BadTransform(["then: expected no value; it separates the steps of a chain"])
+        else:
+            steps.append([])
+    if len(steps) > MAX_STEPS:
+        raise BadTransform([f"then: expected at most {MAX_STEPS} steps, but received {len(steps)}"])
+    return steps
+
+
+def _parse_step(
+    pairs: list["Pair"],
+    *,
+    strict: bool,
+    presets: Mapping[str, Preset],
+    max_side: int,
+    path_preset: str | None,
+    default: Preset | None = None,
+    documents: bool = False,
+) -> ParsedQuery:
+    """Return the meaning of one step, or raise BadTransform with every mistake."""
     reading = Reading(max_side, strict)
-    reading.add(pair for pair in split(raw) if not _is_without_meaning(pair))
+    reading.add(pairs)
     query = reading.values
     preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
     name, values = preset.name or None, overlay(query, preset.values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted
-from imgserve.transform.parse import Pair, decoded, is_signature, read_pair, split_parts
+from imgserve.transform.parse import THEN, Pair, decoded, is_signature, read_pair, split_parts
 
 _SECONDS = re.compile(rb"[0-9]{1,12}")
 _SCHEME_AND_HOST = re.compile(r"(?:(?:https?:)?//[^/?#]+)?(?=/)", re.IGNORECASE)
@@ -33,7 +33,7 @@ def canonical_text(path: bytes | str, query: bytes | str = b"") -> str:
     """Return the text that a signature of a URL signs, without the signature that the query may contain.
 
     The path and every name and value are percent-decoded once; of their bytes, only unreserved characters of RFC 3986
-    and `/` stay plain. Pairs are sorted by name, then by value.
+    and `/` stay plain. Pairs are sorted by name, then by value; those before a `then` stay before it.
 
     Raises BadTransform if the query is longer than a server accepts.
     """
@@ -88,9 +88,13 @@ def verify(secrets: Sequence[str], path: bytes, query: bytes) -> Verified | None
 
 
 def _text(path: bytes, parts: Iterable[bytes]) -> str:
-    pairs = sorted(tuple(map(quote_from_bytes, decoded(part))) for part in parts)
+    steps, pairs = 0, list[tuple[int, bool, list[str]]]()
+    for name, value in map(decoded, parts):
+        ends = name.lower() == THEN
+        pairs.append((steps, ends, [quote_from_bytes(name), quote_from_bytes(value)]))
+        steps += ends
     plain = quote_from_bytes(unquote_to_bytes(path))
-    return f"{plain}?{'&'.join(map('='.join, pairs))}" if pairs else plain
+    return f"{plain}?{'&'.join('='.join(pair) for _, _, pair in sorted(pairs))}" if pairs else plain
 
 
 def _expiry(values: Collection[bytes]) -> int | None:

@@ -82,7 +82,7 @@ def _described(rendition: RenditionRequest, found: PublicFacts, facts: FactsRead
     """Return the facts under the names of the API."""
     original, file = rendition.original, found.file
     output = FORMATS[rendition.transform.format or original.format.name]
-    planned = facts.plan(original, rendition.transform, file)
+    planned = facts.plan(original, rendition.transform, file, rendition.earlier)
     return {
         "id": original.image_id,
         "title": found.title,

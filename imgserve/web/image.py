@@ -292,7 +292,11 @@ class ImageEndpoint:
                 if self._fallbacks is None:
                     request = response.request
                     served = await self._renditions.make(
-                        request.original, request.transform, request.key, negotiated=request.negotiated
+                        request.original,
+                        request.transform,
+                        request.key,
+                        negotiated=request.negotiated,
+                        earlier=request.earlier,
                     )
                 else:
                     served = await self._fallbacks.make(response.request, may_stand_in=not exact)

@@ -109,7 +109,7 @@ class PublicOriginals:
         if len(pairs) > 1 or found.preset or found.format:
             raise BadTransform(["format: expected original alone, without other parameters, a preset or an extension"])
         original, names = found.original, self.options.tag_headers
-        tags = tag_headers(names, tags_of(original.image_id, None)) if names else []
+        tags = tag_headers(names, tags_of(original.image_id, ())) if names else []
         name = file_name_for(original.image_id, original.format.extensions[0])
         policy = delivery.policy if self.is_settled(original) else CachePolicy(0, scope=delivery.policy.scope)
         embedding = "same-site" if delivery.same_site else "cross-origin"

@@ -159,7 +159,7 @@ def image_response(request: RenditionRequest, options: UrlOptions, date: int, de
     if "." not in name:
         name = f"{name}.{key.extension}"
     disposition = content_disposition("inline" if query.download is None else "attachment", name)
-    tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.preset) if options.tag_headers else ())
+    tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.presets) if options.tag_headers else ())
     ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []
     return ImageResponse(request, delivery, validators, stable, disposition, vary, tags, ignored)
 

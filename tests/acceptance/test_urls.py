@@ -37,6 +37,46 @@ def test_every_kind_of_original_comes_in_every_format(site: Server, kind: str, o
 
 
 @pytest.mark.parametrize(
+    ("query", "media_type", "wanted"),
+    [
+        ("rect=0,0,100,300&then&width=50", "image/jpeg", (50, 150)),
+        ("width=200&then&width=100&format=webp", "image/webp", (100, 75)),
+        ("width=100&then&width=200", "image/jpeg", (100, 75)),
+        ("width=100&then&width=200&enlarge=1&format=png", "image/png", (200, 150)),
+        ("rotate=90&then&height=0.5&format=avif", "image/avif", (150, 200)),
+        ("preset=card&then&rotate=90&then&w=40&auto=format", "image/jpeg", (40, 53)),
+        ("width=9&quality=5&format=gif&then&blur=3&dl", "image/jpeg", (9, 7)),
+    ],
+)
+def test_a_chain_transforms_the_result_of_each_step(
+    site: Server, query: str, media_type: str, wanted: tuple[int, int]
+) -> None:
+    answer = site.get(f"/img/shoe.jpg?{query}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type), answer.text
+    assert size(answer.content) == wanted
+    again = site.get(f"/img/shoe.jpg?{query}")
+    assert "hit" in again.headers["cache-status"]
+    assert (again.content, again.headers["etag"]) == (answer.content, answer.headers["etag"])
+
+
+def test_a_chain_keeps_an_animation_and_shows_an_upright_picture(site: Server) -> None:
+    moving = opened(site.get("/img/kinds/moving.gif?rotate=90&then&invert=1").content)
+    assert moving.get("n-pages") == 3
+    phone = site.get("/img/phone.jpg?width=600&then&rect=0,0,300,100").content
+    assert size(phone) == (300, 100)
+    facts = site.get("/img/phone.jpg?width=600&then&rect=0,0,300,100&then&rotate=90&format=json").json()
+    assert (facts["rendition"]["width"], facts["rendition"]["height"]) == (100, 300)
+
+
+def test_a_mistake_in_a_chain_names_its_step(site: Server) -> None:
+    answer = site.get("/img/shoe.jpg?width=100&then&rect=90,0,50,50")
+    assert answer.status_code == 200
+    answer = site.get("/img/shoe.jpg?width=100&then&rect=200,0,50,50")
+    assert (answer.status_code, answer.json()["mistakes"][0][:7]) == (400, "step 2:")
+    assert site.get("/img/shoe.jpg?rect=0.5,0,9000,9&then&width=5").status_code == 200
+
+
+@pytest.mark.parametrize(
     ("kind", "media_type"),
     [
         ("jpg", "image/jpeg"),

@@ -24,7 +24,7 @@ from imgserve.formats import FORMATS
 from imgserve.images.convert import Converter
 from imgserve.images.locate import Found, Locator
 from imgserve.images.resolve import QuerySettings, Resolver
-from imgserve.transform import compose, read_parameters
+from imgserve.transform import compose_chain
 from imgserve.transform.parameters import ACCESS_NAMES
 from imgserve.transform.parse import is_signature, split
 from imgserve.transform.signing import without
@@ -85,10 +85,10 @@ class Addresses:
         )
         try:
             self._resolve(found, query, call, rules.free, strict=True)
-            values = read_parameters(query.decode("utf-8", "surrogateescape"))
+            text = "&then&".join(compose_chain(query.decode("utf-8", "surrogateescape")))
         except BadTransform as error:
             return _address(rules, mistakes=error.mistakes)
-        path, text = self.access.sites.path(host, image_id), compose(values)
+        path = self.access.sites.path(host, image_id)
         rejection = self._rejection(rules, found, query, call, elsewhere=path is None)
         base, shown = address(call.request) + self.prefix, image_id if path is None else path
         may_sign = bool(rules.secrets) and call.caller.may(Scope.MANAGE)

@@ -67,7 +67,7 @@ class TransformOne(Transforming):
     """The steps and the output of a transform."""
 
     output: Literal["url", "picture", "original"] = "picture"
-    """The URL of the picture (of a single step), the picture itself, or a new original."""
+    """The URL of the picture, the picture itself, or a new original."""
     id: Annotated[str, Field(max_length=1000)] | None = None
     """The image id of the new original; by default it is derived from the content."""
 
@@ -82,7 +82,7 @@ class TransformMany(Transforming, Selected):
     """A selection of images, and the steps and the output of their transform."""
 
     output: Literal["urls", "originals", "zip"] = "zip"
-    """URLs (of a single step), new originals with ids derived from the content, or a ZIP of the pictures."""
+    """URLs, new originals with ids derived from the content, or a ZIP of the pictures."""
 
 
 class WarmWhat(Selected):

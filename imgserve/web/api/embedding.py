@@ -9,6 +9,7 @@ from imgserve.client import ImageUrls
 from imgserve.client.parameters import Parameters
 from imgserve.formats import FORMATS
 from imgserve.transform import MAX_SIDE, read_parameters
+from imgserve.transform.parse import split_chain
 from imgserve.web.api.messages import ResponseModel
 
 _WIDTHS = (320, 640, 960, 1280, 1920)
@@ -37,7 +38,7 @@ def embedding(
     urls: ImageUrls, image_id: str, query: str, *, alt: str, upright: tuple[int, int], needs_key: bool
 ) -> CodeOut:
     """Return code for a picture with the shortest query, of an original of this size."""
-    values, made = read_parameters(query), urls.with_query(query)
+    values, made = read_parameters(split_chain(query)[-1]), urls.with_query(query)
     url = made.url(image_id)
     width, height = upright
     options = {**_candidates(values), "original_width": width, "original_height": height}
@@ -104,8 +105,9 @@ def _python(urls: ImageUrls, image_id: str, query: str) -> str:
     expires = f", expires={urls.expires}" if urls.expires else ""
     lines = ["import os\n"] if secret else []
     lines += ["from imgserve.client import ImageUrls\n", f"urls = ImageUrls({urls.base!r}{secret}{expires})"]
-    arguments = ", ".join([repr(image_id), *_arguments(query)])
-    return "\n".join([*lines, f"print(urls.url({arguments}))"])
+    chain = len(split_chain(query)) > 1
+    arguments = ", ".join([repr(image_id), *([] if chain else _arguments(query))])
+    return "\n".join([*lines, f"print(urls{f'.with_query({query!r})' * chain}.url({arguments}))"])
 
 
 def _arguments(query: str) -> Iterator[str]:

@@ -35,12 +35,20 @@ def verified(path: str, query: str, *secrets: str) -> Verified | None:
         ("/a", "bg=red&download=a+b%2Bc&download&=&x=1=2", "/a?=&bg=red&download=&download=a%20b%2Bc&x=1%3D2"),
         ("/a", "text-align=top&text=%2f%20%C3%A9&text=%2F", "/a?text=/&text=/%20%C3%A9&text-align=top"),
         ("/a", "W=4&w=4&w=4", "/a?W=4&w=4&w=4"),
+        ("/a", "w=2&b=1&then&w=1&Then=x&c=3&b=2", "/a?b=1&w=2&then=&w=1&Then=x&b=2&c=3"),
         ("/a", "s=200KB&signature=x&S=" + "0a" * 32, "/a?s=200KB"),
     ],
 )
 def test_the_signed_text_has_one_spelling(path: str, query: str, text: str) -> None:
     assert canonical_text(path, query) == text
     assert canonical_text(*text.partition("?")[::2]) == text
+
+
+def test_a_signature_of_a_chain_opens_no_other_order_of_its_steps() -> None:
+    signature = signed(PATH, "rect=0,0,9,9&then&blur=500")
+    assert verified(PATH, f"rect=0,0,9,9&then&blur=500&signature={signature}")
+    for query in ("blur=500&then&rect=0,0,9,9", "then&blur=500&rect=0,0,9,9", "blur=500&rect=0,0,9,9&then"):
+        assert verified(PATH, f"{query}&signature={signature}") is None
 
 
 def test_a_signature_is_an_hmac_of_the_text() -> None:
