@@ -143,6 +143,10 @@ class PresetNotFound(NotFound):
     """There is no preset with this name in the catalog."""
 
 
+class ImportNotFound(NotFound):
+    """There is no import, or no part of it, with this id."""
+
+
 class MethodNotAllowed(ImgserveError, status=405):
     """This address does not support this method."""
 
@@ -161,6 +165,10 @@ class AccountExists(ImgserveError, status=409):
 
 class PresetConflict(ImgserveError, status=409):
     """This preset exists already, is set in the settings, or others build on it."""
+
+
+class WrongState(ImgserveError, status=409):
+    """The import is not in a state that allows this."""
 
 
 class PreconditionFailed(ImgserveError, status=412):
@@ -212,9 +220,18 @@ class IdempotencyConflict(ImgserveError, status=422):
 class FetchFailed(ImgserveError, status=422):
     """The picture could not be fetched from its address."""
 
+    again: bool = False
+    """Whether another attempt may succeed."""
+    upstream: int | None = None
+    """The HTTP status of the server of the picture; None if it did not respond."""
+    wait: float = 0.0
+    """Seconds until the next attempt that this server wishes."""
+
 
 class FetchTooSlow(FetchFailed):
     """The server of the picture sends it too slowly."""
+
+    again = True
 
 
 class AddressRefused(ImgserveError, status=422):

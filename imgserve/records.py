@@ -181,3 +181,73 @@ class RenderProblem:
     seconds: Annotated[float, Doc("The longest time that it took in its process.")]
     times: Annotated[int, Doc("How often it happened.")]
     last: Annotated[datetime, Doc("When it happened last.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """A bulk import."""
+
+    job_id: Annotated[str, Doc("Its public id.", name="id")]
+    name: Annotated[str, Doc("What people call it, such as the name of the file.")] = ""
+    state: Annotated[str, Doc("`loading`, `running`, `paused`, `finished`, `cancelled` or `deleting`.")]
+    output: Annotated[
+        str, Doc("The parameters of the rendition that is made of each image, such as `preset=card`; empty for none.")
+    ] = ""
+    refresh: Annotated[bool, Doc("Whether images that an earlier import stored are fetched again if they changed.")] = (
+        False
+    )
+    webhook: Annotated[str, Doc("The URL that is called when it is finished; empty for none.")] = ""
+    each_product: Annotated[bool, Doc("Whether the webhook is also called for each finished product.")] = False
+    who: Annotated[str, Doc("Who started it.")] = ""
+    rows: Annotated[int, Doc("Rows of the table.")] = 0
+    products: Annotated[int, Doc("Different products.")] = 0
+    images: Annotated[int, Doc("Different images of all products.")] = 0
+    duplicates: Annotated[int, Doc("URLs that are repeated within a product, and used once.")] = 0
+    invalid: Annotated[int, Doc("Rows with a mistake.")] = 0
+    created: Annotated[datetime, Doc("When it was created.")]
+    changed: Annotated[datetime, Doc("When its state last changed.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportItem:
+    """An image of a bulk import."""
+
+    item: Annotated[int, Doc("Its number in the order of the table, from 0.")]
+    line: Annotated[int, Doc("The line of the table on which it first appears.")]
+    product: Annotated[str, Doc("The product, as in the image id.")]
+    url: Annotated[str, Doc("Where it is fetched from.")]
+    state: Annotated[str, Doc("`queued`, `fetching`, `stored`, `duplicate`, `failed` or `cancelled`.")]
+    attempts: Annotated[int, Doc("How often it was tried.")] = 0
+    due: Annotated[datetime, Doc("Not tried again before this time.")]
+    status: Annotated[int | None, Doc("The HTTP status of the last response; null for none.")] = None
+    size: Annotated[int, Doc("The size of the file; 0 if there is none.", name="bytes")] = 0
+    sha256: Annotated[str, Doc("SHA-256 of the file; empty if there is none.")] = ""
+    image_id: Annotated[str, Doc("The image id; of a `duplicate`, that of the same bytes in the product.")] = ""
+    reason: Annotated[str, Doc("Why it failed or waits, or what is to be known about it.")] = ""
+    changed: Annotated[datetime, Doc("When its state last changed.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlowHost:
+    """A host that keeps failing, so that an import waits between its attempts."""
+
+    host: Annotated[str, Doc("The host.")]
+    failures: Annotated[int, Doc("Failures in succession.")]
+    until: Annotated[datetime, Doc("Nothing is fetched from it before this time.")]
+    reason: Annotated[str, Doc("The last failure.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivery:
+    """A call of a webhook."""
+
+    delivery_id: Annotated[str, Doc("Its id, the same in each attempt.", name="id")]
+    event: Annotated[str, Doc("`import.finished` or `import.product.finished`.")]
+    product: Annotated[str, Doc("The finished product; empty for the whole import.")] = ""
+    url: Annotated[str, Doc("The address that is called.")]
+    state: Annotated[str, Doc("`waiting`, `delivered` or `failed`.")]
+    attempts: Annotated[int, Doc("How often it was tried.")] = 0
+    due: Annotated[datetime, Doc("When it is tried next, if it waits.")]
+    status: Annotated[int | None, Doc("The HTTP status of the last response; null for none.")] = None
+    reason: Annotated[str, Doc("Why the last attempt failed.")] = ""
+    changed: Annotated[datetime, Doc("When it was last tried.")]

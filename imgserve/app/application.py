@@ -23,6 +23,7 @@ from imgserve.access.sites import Sites
 from imgserve.app.access import build_access, cors_of, sites_of
 from imgserve.app.admin import Admin, build_admin
 from imgserve.app.doctor import diagnose
+from imgserve.app.imports import ImportWork, build_imports
 from imgserve.app.logs import configure_logging
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
@@ -99,7 +100,8 @@ def create_app(config: Config | None = None) -> Starlette:
         tracing=tracing,
     )
     admin = build_admin(config, parts, access.limiter, registry)
-    api = build_api(config, parts, management, access, admin.visitors)
+    imports = build_imports(config, parts, management, sites, data)
+    api = build_api(config, parts, management, access, admin.visitors, more=imports.endpoints)
     document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
     readers = config.access
     diagnosis = functools.partial(diagnose, config, data)
@@ -123,6 +125,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.parts = parts
     app.state.management = management
+    app.state.imports = imports
     app.state.access = access
     app.state.tracing = tracing
     app.state.gauges = Gauges(parts.cache, parts.metrics, check, {"cache": config.cache.folder, "data": data})
@@ -143,6 +146,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Open every part, run the background work, and close the parts. An app that mounts this one must call it."""
     parts: Parts = app.state.parts
     management: Management = app.state.management
+    imports: ImportWork = app.state.imports
     access: Access = app.state.access
     admin: Admin | None = app.state.admin
     try:
@@ -162,6 +166,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
                 group.start_soon(restart_on_failure, parts.links.run)
             group.start_soon(restart_on_failure, app.state.gauges.run)
             management.start(group)
+            imports.start(group)
             group.start_soon(restart_on_failure, access.ring.run)
             group.start_soon(restart_on_failure, parts.presets.run)
             group.start_soon(restart_on_failure, parts.watch.run)
@@ -178,6 +183,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if parts.requests.abuse is not None:
             await parts.requests.abuse.close()
         await access.limiter.close()
+        await imports.close()
         await management.close()
         await parts.renditions.close()
         await parts.cache.close()

@@ -1,7 +1,7 @@
 """Build the parts that change originals, and the API."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -76,6 +76,8 @@ class Management:
     tidying: LeaderLock
     audit_seconds: float
     """How long the audit log is stored."""
+    import_seconds: float
+    """How long finished imports are stored."""
     node: LeaderLock
     """Decides which process of this node follows other nodes."""
 
@@ -120,6 +122,7 @@ class Management:
                 await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
                 await self.catalog.idempotency.prune(now - _KEPT)
                 await self.catalog.audit.prune(now - timedelta(seconds=self.audit_seconds))
+                await self.catalog.imports.prune(now - timedelta(seconds=self.import_seconds))
                 await self.catalog.keys.prune(now - _KEYS_KEPT)
                 await self.catalog.accounts.prune(now)
                 await self.catalog.redirects.prune(now)
@@ -189,12 +192,21 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         Downloader(fetch_rules(config)) if config.uploads.fetch else None,
         LeaderLock(data / "tidy.lock"),
         config.access.audit,
+        config.imports.expire,
         LeaderLock(config.cache.folder / "node.lock", parents=True),
     )
 
 
-def build_api(config: Config, parts: Parts, management: Management, access: Access, visitors: Visitors) -> Api:
-    """Return the API."""
+def build_api(
+    config: Config,
+    parts: Parts,
+    management: Management,
+    access: Access,
+    visitors: Visitors,
+    *,
+    more: Iterable[object] = (),
+) -> Api:
+    """Return the API; `more` are further objects with endpoints."""
     catalog, ingest, prefix = management.catalog, management.ingest, config.urls.prefix
     converter = Converter(parts.locator, parts.resolver, parts.renditions)
     bulk = BulkConverter(catalog.search, at_once=2 * processes(config), most=config.limits.bulk_images)
@@ -224,6 +236,7 @@ def build_api(config: Config, parts: Parts, management: Management, access: Acce
         Accounts(catalog.accounts),
         Reports(catalog.search, catalog.problems, catalog.renders, version=__version__),
         UsageReport(catalog.usage),
+        *more,
     )
     auditor = Auditor(catalog.audit, catalog.images)
     return Api(endpoints, access=access, keys=catalog.idempotency, audit=auditor, visitors=visitors)

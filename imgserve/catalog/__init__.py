@@ -6,6 +6,8 @@ from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
 from imgserve.catalog.images import Images, Merge, Merged, Redirects, Selection
+from imgserve.catalog.import_queue import ImportQueue
+from imgserve.catalog.imports import ImportRow, Imports, ProductCounts, StoredDelivery, StoredItem, StoredJob, item_key
 from imgserve.catalog.presets import Presets, StoredPreset
 from imgserve.catalog.query import Duplicates, Filter, ImageQuery, Page, Similar, Sort, Totals
 from imgserve.catalog.renders import RenderProblems, RenderWatch
@@ -15,8 +17,9 @@ from imgserve.catalog.tables import stored_id
 from imgserve.catalog.usage import Counted, Usage
 
 __all__ = [
-    "Account", "Accounts", "Answered", "ApiKey", "ApiKeys", "AuditLog", "AuditPage", "Catalog", "Counted", "Database",
-    "Duplicates", "Filter", "IdempotencyKeys", "ImageQuery", "ImageSearch", "Images", "Merge", "Merged", "Notice",
-    "Notices", "Page", "Presets", "ProblemPage", "Problems", "Redirects", "RenderProblems", "RenderWatch", "Secrets",
-    "Selection", "Similar", "Sort", "StoredPreset", "Totals", "Usage", "stored_id",
+    "Account", "Accounts", "Answered", "ApiKey", "ApiKeys", "AuditLog", "AuditPage", "Catalog", "Counted",
+    "Database", "Duplicates", "Filter", "IdempotencyKeys", "ImageQuery", "ImageSearch", "Images", "ImportQueue",
+    "ImportRow", "Imports", "Merge", "Merged", "Notice", "Notices", "Page", "Presets", "ProblemPage", "Problems",
+    "ProductCounts", "Redirects", "RenderProblems", "RenderWatch", "Secrets", "Selection", "Similar", "Sort",
+    "StoredDelivery", "StoredItem", "StoredJob", "StoredPreset", "Totals", "Usage", "item_key", "stored_id",
 ]  # fmt: skip

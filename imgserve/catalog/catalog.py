@@ -5,6 +5,8 @@ from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
 from imgserve.catalog.images import Images, Redirects
+from imgserve.catalog.import_queue import ImportQueue
+from imgserve.catalog.imports import Imports
 from imgserve.catalog.presets import Presets
 from imgserve.catalog.renders import RenderProblems
 from imgserve.catalog.reports import Notices, Problems
@@ -30,3 +32,5 @@ class Catalog:
         self.audit = AuditLog(database)
         self.presets = Presets(database)
         self.usage = Usage(database)
+        self.imports = Imports(database)
+        self.import_queue = ImportQueue(database)

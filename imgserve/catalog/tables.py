@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.errors import BadRequest
 from imgserve.model import FocalPoint, ImageRecord, Origin
 
-REVISION = "0010"
+REVISION = "0011"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = sa.MetaData()
@@ -101,6 +101,7 @@ class Storage:
 _BY_TYPE = {
     str: Storage(TEXT),
     int: Storage(sa.BigInteger),
+    int | None: Storage(sa.BigInteger, nullable=True),
     bool: Storage(sa.Boolean),
     bytes: Storage(sa.LargeBinary),
     datetime: Storage(sa.BigInteger, microseconds, moment),

@@ -3,12 +3,11 @@
 import contextlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 from imgserve.errors import ImgserveError, every_error, rebuilt
+from imgserve.http.headers import retry_after_seconds
 
 _KINDS = {kind.code: kind for kind in every_error()}
 _REDIRECTS = range(300, 400)
@@ -58,15 +57,3 @@ def problem_error(document: Mapping[str, Any], retry_after: int | None = None) -
     error = ImgserveError(detail or f"The server answered {number}.", retry_after=retry_after, members=members)
     error.status, error.code = number, str(code or "unknown")
     return error
-
-
-def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:
-    """Return the seconds of a Retry-After header, which is a number or a date; None if it is neither."""
-    if header.strip().isdigit():
-        return int(header)
-    try:
-        until = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0, round((aware - (now or datetime.now(UTC))).total_seconds()))

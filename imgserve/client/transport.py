@@ -20,10 +20,11 @@ import httpx2
 
 import imgserve
 from imgserve.client.call import Call
-from imgserve.client.errors import ServerUnreachable, error_of, retry_after_seconds
+from imgserve.client.errors import ServerUnreachable, error_of
 from imgserve.client.files import FileReader, replacing
 from imgserve.client.urls import checked_base
 from imgserve.errors import IdempotencyConflict, ImgserveError
+from imgserve.http.headers import retry_after_seconds
 
 P = ParamSpec("P")
 T = TypeVar("T")

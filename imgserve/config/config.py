@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imgserve.config.effective import SettingsSection, effective
+from imgserve.config.imports import ImportsConfig
 from imgserve.config.load import load
 from imgserve.config.pictures import (
     CacheConfig,
@@ -119,6 +120,7 @@ class Config(BaseSettings):
     presets: Annotated[Presets, WithJsonSchema(PRESETS_SCHEMA)] = Field(default_factory=lambda: SHIPPED)
     """Named parameters, as a mapping or a query; the preset called default applies to requests without parameters."""
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
+    imports: ImportsConfig = Field(default_factory=ImportsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     rules: RulesConfig = Field(default_factory=RulesConfig)

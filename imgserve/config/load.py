@@ -178,7 +178,10 @@ def _placed(error: ErrorDetails, layers: Sequence[_Layer], rows: Sequence[Settin
     path = tuple(part for part in error["loc"] if isinstance(part, str))
     if error["type"] == "extra_forbidden":
         siblings = [row.path for row in rows if row.path[:-1] == path[:-1]]
-        offer = _nearest(path, siblings) or _nearest(path[-1:], [row.path for row in rows if not row.section])
+        leaves = [row.path for row in rows if not row.section]
+        # The name of a setting without its section, before a section of a similar name.
+        same = [one for one in leaves if one[-1:] == path]
+        offer = _nearest(path, same) or _nearest(path, siblings) or _nearest(path[-1:], leaves)
         text = "no setting has this name" + (f', did you mean "{".".join(offer)}"?' if offer else "")
     else:
         text = _sentence(error, next((row.write for row in rows if row.path == path and not row.section), str))

@@ -103,7 +103,7 @@ class AccessConfig(Section):
     """Role of people whom the proxy names and who have no account; none lets only those with an account in."""
 
 
-def _url(pattern: str, described: str) -> AfterValidator:
+def secret_url(pattern: str, described: str) -> AfterValidator:
     """Return a validator of a URL that may be empty; its error does not repeat it: it may contain a password."""
 
     def check(text: str) -> str:
@@ -116,7 +116,7 @@ def _url(pattern: str, described: str) -> AfterValidator:
 
 _Redis = Annotated[
     str,
-    _url(
+    secret_url(
         r"rediss?://[^\s/]+(/\S*)?|unix:///\S+",
         "redis://user:password@host:6379/0, rediss://..., unix:///run/redis.sock, or nothing",
     ),
@@ -142,7 +142,7 @@ class RatesConfig(Section):
 
 _Database = Annotated[
     str,
-    _url(
+    secret_url(
         r"(sqlite:///|postgres(ql)?://)/*[^/].*",
         "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing",
     ),
@@ -252,11 +252,17 @@ def _prefix(text: str) -> str:
     return path
 
 
+def _public(text: str) -> str:
+    return _address(text) if text else ""
+
+
 class UrlsConfig(Section):
     """The URLs of pictures."""
 
     prefix: Annotated[str, AfterValidator(_prefix)] = "/img"
     """Path before the image id; / for none."""
+    public: Annotated[str, AfterValidator(_public)] = ""
+    """Address of this server for everybody, such as https://img.example.com; empty uses that of each request."""
     originals: bool = False
     """Serve untouched originals, with all their metadata, at the URLs of pictures with format=original."""
     strict: bool = False

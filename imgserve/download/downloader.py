@@ -4,7 +4,7 @@ import contextlib
 import ssl
 import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -13,6 +13,7 @@ import httpx2
 
 from imgserve.download.networks import GuardedBackend, Networks, Resolve, file_name, port_of, read_address, resolve
 from imgserve.errors import FetchFailed, FetchTooSlow, TooLarge
+from imgserve.http.headers import retry_after_seconds
 
 Write = Callable[[bytes], Awaitable[None]]
 _PIECE = 64 * 1024
@@ -39,16 +40,26 @@ async def unpacked(pieces: AsyncIterator[bytes], coding: str) -> AsyncGenerator[
             try:
                 inflated = unpacker.decompress(packed, _PIECE)
             except zlib.error as error:
-                raise FetchFailed("The response is incomplete or damaged.") from error
+                raise _transient("The response is incomplete or damaged.") from error
             yield inflated
             packed = unpacker.unconsumed_tail
     if not unpacker.eof or unpacker.unused_data:
-        raise FetchFailed("The response is incomplete or damaged.")
+        raise _transient("The response is incomplete or damaged.")
+
+
+def _transient(detail: str) -> FetchFailed:
+    """Return the error of an attempt that another one may follow."""
+    error = FetchFailed(detail)
+    error.again = True
+    return error
 
 
 _OK = 200
+_NOT_MODIFIED = 304
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
-_REQUEST_HEADERS = ((b"accept", b"image/*,*/*;q=0.1"), (b"accept-encoding", b"identity"), (b"user-agent", b"imgserve"))
+_AGENT = (b"user-agent", b"imgserve")
+_REQUEST_HEADERS = ((b"accept", b"image/*,*/*;q=0.1"), (b"accept-encoding", b"identity"), _AGENT)
 """The only headers sent: no cookies, no credentials, nothing of the client's own request."""
 
 
@@ -69,6 +80,17 @@ class FetchRules:
     """Allowed in addition to the public Internet."""
     redirects: int = 5
     connections: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A response with a file."""
+
+    name: str
+    """From Content-Disposition or the URL; unchecked, possibly empty."""
+    etag: str = ""
+    unchanged: bool = False
+    """Whether the file has the entity tag of the request, and was not sent."""
 
 
 class Downloader:
@@ -93,8 +115,12 @@ class Downloader:
     async def fetch(self, url: str, write: Write) -> str:
         """Download a file, pass its bytes to `write`, and return its name; on an error some may have been written.
 
-        `write` decides whether it is a picture. The name is from Content-Disposition or the URL; unchecked, possibly
-        empty.
+        `write` decides whether it is a picture. Raises as `fetch_changed` does.
+        """
+        return (await self.fetch_changed(url, write)).name
+
+    async def fetch_changed(self, url: str, write: Write, etag: str = "") -> Fetched:
+        """Download a file likewise unless it has an entity tag.
 
         Raises:
             AddressRefused: the URL, or one that it redirects to, may not be fetched.
@@ -103,30 +129,49 @@ class Downloader:
         """
         seconds = self._rules.seconds
         with anyio.move_on_after(seconds):
-            return await self._fetch(url, write)
-        raise FetchFailed(f"The server did not send the whole picture within {seconds:g} seconds.")
+            return await self._fetch(url, write, etag)
+        raise _transient(f"The server did not send the whole picture within {seconds:g} seconds.")
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Send a body to a URL, and return the status of the response; redirects are not followed.
+
+        Raises AddressRefused or FetchFailed as `fetch_changed` does.
+        """
+        with anyio.move_on_after(self._rules.seconds):
+            address = read_address(url, self._rules.ports)
+            sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+            async with self._answer(address, "POST", [*sent, _AGENT], body) as answer:
+                return answer.status
+        raise _transient(f"The server did not respond within {self._rules.seconds:g} seconds.")
 
     async def close(self) -> None:
         """Close idle connections."""
         await self._pool.aclose()
 
-    async def _fetch(self, text: str, write: Write) -> str:
+    async def _fetch(self, text: str, write: Write, etag: str) -> Fetched:
         asked = url = read_address(text, self._rules.ports)
+        sent = [*_REQUEST_HEADERS, *([(b"if-none-match", etag.encode())] if etag else [])]
         for _ in range(self._rules.redirects + 1):
-            async with self._answer(url) as answer:
+            async with self._answer(url, "GET", sent) as answer:
                 # Of repeated fields the last counts.
                 headers = {
                     name.decode("latin-1").lower(): value.decode("utf-8", "replace") for name, value in answer.headers
                 }
+                if answer.status == _NOT_MODIFIED and etag:
+                    return Fetched("", etag, unchanged=True)
                 if answer.status not in _REDIRECTS:
                     await self._read(answer, headers, write)
-                    return file_name(asked, headers.get("content-disposition", ""))
+                    name = file_name(asked, headers.get("content-disposition", ""))
+                    return Fetched(name, headers.get("etag", ""))
             url = read_address(headers.get("location", ""), self._rules.ports, base=url)
         raise FetchFailed(f"The URL redirects more than {self._rules.redirects} times.")
 
     async def _read(self, answer: httpcore2.Response, headers: Mapping[str, str], write: Write) -> None:
         if answer.status != _OK:
-            raise FetchFailed(f"The server responded with status {answer.status}.")
+            error = FetchFailed(f"The server responded with status {answer.status}.")
+            error.upstream, error.again = answer.status, answer.status in _TRANSIENT
+            error.wait = float(retry_after_seconds(headers.get("retry-after", "")) or 0)
+            raise error
         too_large = TooLarge(f"The picture at this address is larger than {self._rules.max_bytes} bytes.")
         coding = headers.get("content-encoding", "").strip().lower()
         length = headers.get("content-length", "")
@@ -141,22 +186,28 @@ class Downloader:
                 await write(piece)
 
     @contextlib.asynccontextmanager
-    async def _answer(self, url: httpx2.URL) -> AsyncIterator[httpcore2.Response]:
+    async def _answer(
+        self, url: httpx2.URL, method: str, headers: Iterable[tuple[bytes, bytes]], body: bytes | None = None
+    ) -> AsyncIterator[httpcore2.Response]:
         """Yield the response of a URL; network errors become FetchFailed."""
         idle = self._rules.idle_seconds
         address = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port_of(url), target=url.raw_path)
         timeouts = {"read": idle, "write": idle}
         try:
             async with self._pool.stream(
-                "GET", address, headers=[(b"host", url.netloc), *_REQUEST_HEADERS], extensions={"timeout": timeouts}
+                method,
+                address,
+                headers=[(b"host", url.netloc), *headers],
+                content=body,
+                extensions={"timeout": timeouts},
             ) as answer:
                 yield answer
         except httpcore2.TimeoutException as error:
-            raise FetchFailed("The server did not respond in time.") from error
+            raise _transient("The server did not respond in time.") from error
         except httpcore2.ConnectError as error:
-            raise FetchFailed("The server could not be connected to.") from error
+            raise _transient("The server could not be connected to.") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise FetchFailed("The response is incomplete or damaged.") from error
+            raise _transient("The response is incomplete or damaged.") from error
 
 
 async def _pieces(answer: httpcore2.Response, least_rate: int) -> AsyncGenerator[bytes]:

@@ -1,7 +1,7 @@
 """Headers, read and written, and image ids in paths.
 
 Of requests: Host (RFC 9112, section 3.2), API keys, Accept (RFC 9110, section 12.5.1). Of responses: caching,
-Cache-Status (RFC 9211), Server-Timing, Content-Disposition (RFC 6266), tags, CORS.
+Retry-After, Cache-Status (RFC 9211), Server-Timing, Content-Disposition (RFC 6266), tags, CORS.
 """
 
 import base64
@@ -13,6 +13,8 @@ import re
 import unicodedata
 from collections.abc import Collection, Container, Iterable, Mapping, Sized
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
@@ -321,3 +323,15 @@ def api_path(image_id: str) -> str:
     Raises ValueError as `encoded_id`.
     """
     return f"/api/images/{_BEFORE_ACTION.sub('%2F', encoded_id(image_id))}"
+
+
+def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:
+    """Return the seconds of a Retry-After header, which is a number or a date; None if it is neither."""
+    if header.strip().isdigit():
+        return int(header)
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0, round((aware - (now or datetime.now(UTC))).total_seconds()))

@@ -8,9 +8,10 @@ import pytest
 
 from imgserve.client.api import AsyncImgserve, Imgserve
 from imgserve.client.call import Call
-from imgserve.client.errors import error_of, retry_after_seconds
+from imgserve.client.errors import error_of
 from imgserve.client.files import file_body
 from imgserve.errors import ConfigError, ImgserveError, every_error
+from imgserve.http.headers import retry_after_seconds
 
 METHODS = sorted(name for name, _ in inspect.getmembers(Imgserve, inspect.isfunction) if not name.startswith("_"))
 

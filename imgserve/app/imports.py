@@ -1,0 +1,99 @@
+"""Build the parts of bulk imports."""
+
+import socket
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from imgserve.access.sites import Sites
+from imgserve.app.management import Management
+from imgserve.app.pictures import Parts, processes
+from imgserve.app.settings import fetch_rules
+from imgserve.cache import LeaderLock
+from imgserve.config import Config
+from imgserve.download import Downloader, FetchRules
+from imgserve.images.convert import Converter
+from imgserve.images.warm import Warmer
+from imgserve.jobs.export import Export
+from imgserve.jobs.fetch import ImageFetcher
+from imgserve.jobs.imports import ImportService
+from imgserve.jobs.runner import ImportRunner, Pace
+from imgserve.jobs.table import TableLimits
+from imgserve.jobs.urls import OutputUrls
+from imgserve.jobs.webhooks import Webhooks
+from imgserve.library.invalidation import restart_on_failure
+from imgserve.library.upload import UploadReceiver
+from imgserve.web.api.import_input import ImportInput
+from imgserve.web.api.imports import Imports
+
+_WEBHOOK_BYTES = 1_000_000
+_WEBHOOK_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImportWork:
+    """Imports: the background work, which one process of a node does, and the endpoints."""
+
+    runner: ImportRunner
+    webhooks: Webhooks
+    leader: LeaderLock
+    downloaders: tuple[Downloader, ...]
+    endpoints: tuple[object, ...]
+
+    def start(self, group: TaskGroup) -> None:
+        """Start the background work; it ends with the group."""
+        group.start_soon(restart_on_failure, partial(self.leader.run, self._run))
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        for one in self.downloaders:
+            await one.close()
+
+    async def _run(self) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(restart_on_failure, self.runner.run)
+            group.start_soon(restart_on_failure, self.webhooks.run)
+
+
+def build_imports(config: Config, parts: Parts, management: Management, sites: Sites, data: Path) -> ImportWork:
+    """Return the parts, without opening them."""
+    settings, catalog = config.imports, management.catalog
+    max_bytes = min(settings.image_bytes, config.limits.original_bytes)
+    rules = replace(
+        fetch_rules(config),
+        max_bytes=max_bytes,
+        seconds=settings.timeout,
+        idle_seconds=settings.read_timeout,
+        least_rate=0,
+        connections=settings.concurrency,
+    )
+    hook_rules = FetchRules(
+        _WEBHOOK_BYTES,
+        seconds=_WEBHOOK_SECONDS,
+        ports=frozenset(settings.webhook_ports),
+        networks=tuple(map(str, settings.webhook_networks)),
+    )
+    downloader, sender = Downloader(rules), Downloader(hook_rules)
+    converter = Converter(parts.locator, parts.resolver, parts.renditions)
+    warmer = Warmer(parts.locator, parts.resolver, parts.renditions, catalog.search, at_once=processes(config))
+    receiver = UploadReceiver(parts.originals, None, max_bytes=max_bytes)
+    fetcher = ImageFetcher(catalog, management.ingest, receiver, downloader, warmer, settings.path)
+    pace = Pace(**{name: getattr(settings, name) for name in Pace.__slots__})
+    limits, file_bytes = TableLimits(settings.rows, 2 * settings.rows), int(settings.file_bytes)
+    urls = OutputUrls(sites, config.urls.public, config.urls.prefix)
+    webhooks = Webhooks(catalog, sender, settings.webhook_secret.get_secret_value(), urls.url)
+    service = ImportService(catalog, management.ingest, warmer, limits, enabled=config.uploads.fetch)
+    endpoints = (
+        ImportInput(limits, file_bytes),
+        Imports(service, catalog, converter, Export(catalog.imports, urls), urls, webhooks, file_bytes),
+    )
+    return ImportWork(
+        ImportRunner(catalog, fetcher, pace, f"{socket.gethostname()}:{data}"),
+        webhooks,
+        LeaderLock(data / "imports.lock"),
+        (downloader, sender),
+        endpoints,
+    )

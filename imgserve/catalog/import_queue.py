@@ -1,0 +1,256 @@
+"""The queue of bulk imports: images are claimed for a time, and finished by who claimed them."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from imgserve.catalog.database import Part, finished
+from imgserve.catalog.imports import (
+    OPEN,
+    StoredDelivery,
+    StoredItem,
+    as_delivery,
+    as_item,
+    deliveries,
+    finish_done,
+    hosts,
+    items,
+    jobs,
+    now_microseconds,
+    plan_call,
+)
+from imgserve.catalog.tables import checked_id, image_id_of, insert_in, microseconds
+
+_AHEAD = 8
+"""Candidates that are read for each image that is wanted, since many may be of hosts that are busy."""
+_MOST_JOBS = 50
+
+
+class ImportQueue(Part):
+    """The images to fetch, and the webhooks to call, for all processes and nodes.
+
+    Every method raises CatalogUnavailable if the database cannot be used now.
+    """
+
+    async def candidates(self, limit: int, *, per_host: int, busy: Mapping[str, int]) -> list[int]:
+        """Return the numbers of up to `limit` images that may be fetched now, fairly of all running jobs.
+
+        At most `per_host` are of one host, together with those that are `busy`.
+        """
+        now = now_microseconds()
+        running = sa.select(jobs.c.id).where(jobs.c.state == "running").order_by(jobs.c.changed).limit(_MOST_JOBS)
+        fetching = sa.select(items.c.job, sa.func.count()).where(items.c.lease.is_not(None)).group_by(items.c.job)
+        full = [host for host, number in busy.items() if number >= per_host]
+        async with self.database.reading() as connection:
+            job_ids = list((await connection.execute(running)).scalars())
+            active = Counter({job_id: int(number) for job_id, number in await connection.execute(fetching)})
+            found = {}
+            for job_id in job_ids:
+                slow = sa.select(hosts.c.host).where(hosts.c.job == job_id, hosts.c.until > now)
+                query = sa.select(items.c.number, items.c.host).where(
+                    items.c.job == job_id,
+                    items.c.state == "queued",
+                    items.c.due <= now,
+                    items.c.host.not_in(slow),
+                    items.c.host.not_in(full),
+                )
+                chosen = await connection.execute(query.order_by(items.c.due).limit(limit * _AHEAD))
+                found[job_id] = [(row.number, row.host) for row in chosen]
+        return share(found, limit, active, per_host, busy)
+
+    @finished
+    async def claim(self, numbers: Collection[int], owner: str, until: datetime) -> list[StoredItem]:
+        """Claim images until a time; return those that nobody else has claimed meanwhile."""
+        free = sa.and_(items.c.number.in_(numbers), items.c.state == "queued")
+        running = items.c.job.in_(sa.select(jobs.c.id).where(jobs.c.state == "running"))
+        values = {"state": "fetching", "owner": owner, "lease": microseconds(until), "attempts": items.c.attempts + 1}
+        claim = sa.update(items).where(free, running).values(values).returning(*items.c)
+        async with self.database.writing() as connection:
+            return list(map(as_item, (await connection.execute(claim)).all()))
+
+    async def offer(self, numbers: Collection[int], until: datetime) -> list[int]:
+        """Reserve images for the messages of a queue until a time; return those that still wait."""
+        free = sa.and_(items.c.number.in_(numbers), items.c.state == "queued", items.c.due <= now_microseconds())
+        change = sa.update(items).where(free).values(due=microseconds(until)).returning(items.c.number)
+        async with self.database.writing() as connection:
+            return [int(number) for number in (await connection.execute(change)).scalars()]
+
+    async def extend(self, owner: str, until: datetime) -> int:
+        """Extend the claims of an owner; return how many it has."""
+        mine = sa.and_(items.c.owner == owner, items.c.lease.is_not(None))
+        return await self.database.execute(sa.update(items).where(mine).values(lease=microseconds(until)))
+
+    @finished
+    async def release(self, owner: str | None = None) -> int:
+        """Queue the claimed images of an owner again, or those whose time is over; return how many.
+
+        Those of cancelled jobs are cancelled.
+        """
+        over = items.c.lease < now_microseconds() if owner is None else items.c.lease.is_not(None)
+        mine = sa.and_(over, items.c.owner == owner) if owner is not None else over
+        async with self.database.writing() as connection:
+            free = sa.update(items).where(mine).values(state="queued", lease=None, owner="")
+            number = (await connection.execute(free)).rowcount
+            ended = sa.select(jobs.c.id).where(jobs.c.state == "cancelled")
+            await connection.execute(
+                sa.update(items).where(items.c.state == "queued", items.c.job.in_(ended)).values(state="cancelled")
+            )
+        return number
+
+    async def earlier(self, item: StoredItem) -> StoredItem | None:
+        """Return the last stored image of the same product and URL, of another job or attempt."""
+        stored = sa.and_(items.c.key == item.key, items.c.state.in_(("stored", "duplicate")), items.c.job != item.job)
+        found = await self.database.fetch(sa.select(items).where(stored).order_by(items.c.number.desc()).limit(1))
+        return as_item(found[0]) if found else None
+
+    @finished
+    async def reserve(self, item: StoredItem, sha256: str, image_id: str) -> str:
+        """Return the image id for bytes in a product: an earlier one for the same bytes, else the given one.
+
+        It is stored with the image before the file is placed, so that two claims of the same bytes, or an interrupted
+        one and the next, place the same file.
+        """
+        digest = bytes.fromhex(sha256)
+        same = sa.select(items.c.image_id).where(
+            items.c.sha256 == digest, items.c.product == item.product, items.c.image_id != b""
+        )
+        mine = sa.and_(items.c.job == item.job, items.c.item == item.item)
+        async with self.database.writing() as connection:
+            if self.database.dialect == "postgresql":
+                lock = int.from_bytes(digest[:7], "big")
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+            first = (await connection.execute(same.order_by(items.c.number).limit(1))).scalar_one_or_none()
+            stored = checked_id(image_id) if first is None else bytes(first)
+            await connection.execute(sa.update(items).where(mine).values(sha256=digest, image_id=stored))
+        return image_id_of(stored)
+
+    async def rename(self, item: StoredItem, sha256: str, former: str, image_id: str) -> None:
+        """Change the id that was reserved for bytes in a product, where another file has the former one."""
+        mine = sa.and_(
+            items.c.sha256 == bytes.fromhex(sha256),
+            items.c.product == item.product,
+            items.c.image_id == checked_id(former),
+        )
+        await self.database.execute(sa.update(items).where(mine).values(image_id=checked_id(image_id)))
+
+    @finished
+    async def finish(self, item: StoredItem, host: tuple[int, datetime | None, str] | None = None) -> bool | None:
+        """Store the outcome of a claimed image, and free it; return whether that finished its job.
+
+        Returns None if it is no longer claimed by its owner. `host` are the failures of its host in succession, a time
+        before which nothing is fetched from it, and the last failure; None if the host was not asked.
+        """
+        mine = sa.and_(
+            items.c.job == item.job,
+            items.c.item == item.item,
+            items.c.owner == item.owner,
+            items.c.lease.is_not(None),
+        )
+        values = {
+            "state": item.state,
+            "attempts": item.attempts,
+            "due": microseconds(item.due),
+            "status": item.status,
+            "size": item.size,
+            "sha256": bytes.fromhex(item.sha256),
+            "image_id": checked_id(item.image_id),
+            "reason": item.reason,
+            "etag": item.etag,
+            "changed": now_microseconds(),
+            "lease": None,
+            "owner": "",
+        }
+        async with self.database.writing() as connection:
+            if not (await connection.execute(sa.update(items).where(mine).values(values))).rowcount:
+                return None
+            if host is not None:
+                await self._note_host(connection, item, *host)
+            if item.state in OPEN:
+                return False
+            await self._finish_product(connection, item)
+            return await finish_done(connection, item.job)
+
+    async def failures(self, job_id: str, host: str) -> int:
+        """Return how often a host has failed in succession."""
+        mine = sa.and_(hosts.c.job == job_id, hosts.c.host == host)
+        found = await self.database.fetch(sa.select(hosts.c.failures).where(mine))
+        return int(found[0].failures) if found else 0
+
+    async def due_deliveries(self, limit: int, until: datetime) -> list[StoredDelivery]:
+        """Claim calls of webhooks that are due until a time, after which they are due again; return them."""
+        now = now_microseconds()
+        waiting = sa.and_(deliveries.c.state == "waiting", deliveries.c.due <= now)
+        if not await self.database.fetch(sa.select(deliveries.c.id).where(waiting).limit(1)):
+            return []
+        some = sa.select(deliveries.c.id).where(waiting).order_by(deliveries.c.due).limit(limit)
+        claim = sa.update(deliveries).where(deliveries.c.id.in_(some), waiting).values(due=microseconds(until))
+        async with self.database.writing() as connection:
+            return list(map(as_delivery, (await connection.execute(claim.returning(*deliveries.c))).all()))
+
+    async def note_delivery(self, delivery: StoredDelivery) -> None:
+        """Store the outcome of an attempt."""
+        values = {name: getattr(delivery, name) for name in ("state", "attempts", "status", "reason", "body")}
+        values |= {"due": microseconds(delivery.due), "changed": now_microseconds()}
+        mine = deliveries.c.id == delivery.delivery_id
+        await self.database.execute(sa.update(deliveries).where(mine).values(values))
+
+    async def redeliver(self, job_id: str, delivery_id: str) -> bool:
+        """Plan to make a call again; return whether there is one."""
+        mine = sa.and_(deliveries.c.id == delivery_id, deliveries.c.job == job_id)
+        values = {"state": "waiting", "attempts": 0, "due": now_microseconds()}
+        return await self.database.execute(sa.update(deliveries).where(mine).values(values)) > 0
+
+    async def _note_host(
+        self, connection: AsyncConnection, item: StoredItem, failures: int, until: datetime | None, reason: str
+    ) -> None:
+        mine = sa.and_(hosts.c.job == item.job, hosts.c.host == item.host)
+        if not failures:
+            await connection.execute(sa.delete(hosts).where(mine))
+            return
+        values = {
+            "failures": failures,
+            "until": microseconds(until or datetime.fromtimestamp(0, UTC)),
+            "reason": reason,
+        }
+        new = insert_in(hosts, self.database.dialect).values(job=item.job, host=item.host, **values)
+        await connection.execute(
+            new.on_conflict_do_update(
+                index_elements=[hosts.c.job, hosts.c.host], set_=values | {"failures": hosts.c.failures + 1}
+            )
+        )
+
+    async def _finish_product(self, connection: AsyncConnection, item: StoredItem) -> None:
+        """Plan the call of a webhook for a product of which no image waits any more."""
+        waits = sa.exists().where(items.c.job == item.job, items.c.product == item.product, items.c.state.in_(OPEN))
+        wanted = sa.and_(jobs.c.id == item.job, jobs.c.each_product, jobs.c.webhook != "", ~waits)
+        if url := (await connection.execute(sa.select(jobs.c.webhook).where(wanted))).scalar_one_or_none():
+            await plan_call(connection, item.job, url, "import.product.finished", item.product)
+
+
+def share(
+    found: Mapping[str, Iterable[tuple[int, str]]],
+    limit: int,
+    active: Mapping[str, int],
+    per_host: int,
+    busy: Mapping[str, int],
+) -> list[int]:
+    """Return up to `limit` numbers of candidates, next of the job with the fewest active ones.
+
+    `found` are the numbers and hosts of the candidates of each job.
+    """
+    left = {job_id: iter(some) for job_id, some in found.items()}
+    running, hosts_busy, chosen = Counter(active), Counter(busy), list[int]()
+    while left and len(chosen) < limit:
+        job_id = min(left, key=running.__getitem__)
+        for number, host in left[job_id]:
+            if hosts_busy[host] < per_host:
+                chosen.append(number)
+                running[job_id] += 1
+                hosts_busy[host] += 1
+                break
+        else:
+            del left[job_id]
+    return chosen

@@ -1,0 +1,1 @@
+"""Durable background work: bulk imports of images from lists of URLs."""

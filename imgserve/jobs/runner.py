@@ -1,0 +1,199 @@
+"""Work on imports in the background: claim images, fetch several at a time, try again, give up."""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import anyio
+
+from imgserve.catalog import Catalog, StoredItem
+from imgserve.errors import CatalogUnavailable, FetchFailed, ImageExists, ImgserveError, StorageFull, Unavailable
+from imgserve.jobs.fetch import ImageFetcher
+
+_logger = logging.getLogger(__name__)
+_LEASE = timedelta(seconds=60)
+_HEARTBEAT = 15.0
+_LOOK_SECONDS = 1.0
+"""Until new work is found that another process has added."""
+_GATHER_SECONDS = 0.02
+"""After an image, so that the next ones are claimed together."""
+_LONGEST_DELAY = 600.0
+_SLOW_AFTER = 3
+"""Failures of a host in succession after which all images of the job wait for it."""
+_HOPELESS_AFTER = 20
+"""Failures of a host in succession after which each of its images is tried once."""
+_LONGEST_SLOWDOWN = 30.0
+_OWN = (Unavailable, StorageFull)
+"""Errors of this server: the image is tried again as long as they last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Limits of the work of a node."""
+
+    concurrency: int = 32
+    per_host: int = 4
+    per_second: float = 20.0
+    host_per_second: float = 20.0
+    attempts: int = 5
+    retry_delay: float = 2.0
+
+
+class Starts:
+    """Spreads the starts of requests evenly, in all and to each host."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._all, self._host = 1 / pace.per_second, 1 / pace.host_per_second
+        self._next, self._by_host = 0.0, defaultdict[str, float](float)
+
+    async def wait(self, host: str) -> None:
+        """Wait for the turn of a request."""
+        now = time.monotonic()
+        start = max(now, self._next, self._by_host[host])
+        self._next, self._by_host[host] = max(now, self._next) + self._all, start + self._host
+        if len(self._by_host) > 10_000:  # noqa: PLR2004  those of the past are not needed
+            self._by_host = defaultdict(float, {name: at for name, at in self._by_host.items() if at > now})
+        await anyio.sleep(start - now)
+
+
+class ImportRunner:
+    """Fetches the images of running imports. One process of a node runs it; nodes share the work by their claims."""
+
+    def __init__(self, catalog: Catalog, fetcher: ImageFetcher, pace: Pace, owner: str) -> None:
+        """`owner` names the node: when it starts again, what it had claimed is free."""
+        self._catalog, self._queue = catalog, catalog.import_queue
+        self._fetcher = fetcher
+        self._pace = pace
+        self._owner = owner
+        self._starts = Starts(pace)
+        self._hosts = Counter[str]()
+        self._tasks = set[asyncio.Task[None]]()
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        await self._patiently(self._release)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_claims)
+                await self._claim_and_work()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            with anyio.move_on_after(_LOOK_SECONDS, shield=True):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                with contextlib.suppress(CatalogUnavailable):
+                    await self._release()
+
+    async def work(self, numbers: Collection[int]) -> int:
+        """Claim images, and start to work on them; return how many were claimed."""
+        claimed = await self._queue.claim(numbers, self._owner, datetime.now(UTC) + _LEASE)
+        for item in claimed:
+            task = asyncio.create_task(self._work(item))
+            self._hosts[item.host] += 1
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+        return len(claimed)
+
+    async def _claim_and_work(self) -> None:
+        while True:
+            claimed, free = 0, self._pace.concurrency - len(self._tasks)
+            self._wake.clear()
+            with contextlib.suppress(CatalogUnavailable):
+                if free > 0 and (numbers := await self._queue.candidates(
+                    free, per_host=self._pace.per_host, busy=self._hosts
+                )):  # fmt: skip
+                    claimed = await self.work(numbers)
+            if not claimed:
+                with anyio.move_on_after(_LOOK_SECONDS):
+                    await self._wake.wait()
+            await anyio.sleep(_GATHER_SECONDS)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+
+    async def _work(self, item: StoredItem) -> None:
+        try:
+            await self._starts.wait(item.host)
+            job = await self._catalog.imports.get(item.job)
+            if job is not None:
+                outcome, host = await self._outcome(item, lambda: self._fetcher.fetch(item, job))
+                await self._patiently(lambda: self._queue.finish(outcome, host))
+        finally:
+            self._hosts[item.host] -= 1
+
+    async def _outcome(
+        self, item: StoredItem, fetch: Callable[[], Awaitable[StoredItem]]
+    ) -> tuple[StoredItem, tuple[int, datetime | None, str] | None]:
+        """Return the item after an attempt, and what that says about its host."""
+        try:
+            return await fetch(), (0, None, "")
+        except _OWN as error:
+            own = replace(item, state="queued", attempts=item.attempts - 1, reason=error.detail)
+            return self._later(own, self._delay(3)), None
+        except FetchFailed as error:
+            failed = replace(item, state="failed", status=error.upstream, reason=error.detail)
+            if not error.again:
+                return failed, (0, None, "") if error.upstream else None
+            return await self._after_failure(failed, error)
+        except ImgserveError as error:
+            failed = replace(item, state="failed", reason=error.detail)
+            # Another image may just have been stored under the chosen id.
+            return self._again(failed, 0.0) if isinstance(error, ImageExists) else failed, None
+        except Exception:
+            # The edge of a task: the failure is one of this image.
+            _logger.exception("%s could not be imported", item.url)
+            failed = replace(item, state="failed", reason="This server failed; its log has the cause.")
+            return self._again(failed, 0.0), None
+
+    async def _after_failure(
+        self, item: StoredItem, error: FetchFailed
+    ) -> tuple[StoredItem, tuple[int, datetime | None, str]]:
+        """Return a failed item that may be tried again, and when its host may be."""
+        failures = 1 + await self._queue.failures(item.job, item.host)
+        slow = min(_LONGEST_SLOWDOWN, self._pace.retry_delay * 2 ** min(failures - _SLOW_AFTER, 10))
+        wait = max(error.wait, slow if failures >= _SLOW_AFTER else 0.0)
+        until = datetime.now(UTC) + timedelta(seconds=min(wait, _LONGEST_DELAY)) if wait else None
+        again = item if failures >= _HOPELESS_AFTER else self._again(item, error.wait)
+        return again, (failures, until, error.detail)
+
+    def _again(self, item: StoredItem, wait: float) -> StoredItem:
+        """Return a failed item that is queued again, unless that was the last attempt."""
+        if item.attempts >= self._pace.attempts:
+            return item
+        return self._later(replace(item, state="queued"), max(wait, self._delay(item.attempts)))
+
+    def _delay(self, attempts: int) -> float:
+        """Return a pause that doubles with each attempt, and differs between images."""
+        return self._pace.retry_delay * float(2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
+
+    def _later(self, item: StoredItem, seconds: float) -> StoredItem:
+        return replace(item, due=datetime.now(UTC) + timedelta(seconds=min(seconds, _LONGEST_DELAY)))
+
+    async def _keep_claims(self) -> None:
+        while True:
+            await anyio.sleep(_HEARTBEAT)
+            with contextlib.suppress(CatalogUnavailable):
+                await self._queue.extend(self._owner, datetime.now(UTC) + _LEASE)
+                if number := await self._queue.release():
+                    _logger.warning("%d images of imports are fetched again: their node is gone", number)
+
+    async def _release(self) -> None:
+        await self._queue.release(self._owner)
+
+    async def _patiently(self, change: Callable[[], Awaitable[object]]) -> None:
+        """Make a change as soon as the catalog can be used."""
+        while True:
+            try:
+                await change()
+            except CatalogUnavailable:
+                await anyio.sleep(_LOOK_SECONDS)
+            else:
+                return
