@@ -14,7 +14,7 @@ from imgserve.access.admin_key import KeyFileUnusableError, closed, read_digest
 from imgserve.access.keys import ADMIN, Caller, KeyRing, Scope, key_digest
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.rates import Kind, client_subject
-from imgserve.access.sites import Site, Sites
+from imgserve.access.sites import Rules, Site, Sites
 from imgserve.errors import BadRequest, BadSignature, DomainDenied, Forbidden, LinkExpired, Unauthorized, Unavailable
 from imgserve.images.convert import Count
 from imgserve.images.resolve import QuerySettings
@@ -111,6 +111,10 @@ class Access:
         self._failures = metrics.access_failures
         self._preset_settings = dict[tuple[int, frozenset[str]], QuerySettings]()
         self._domains = {site.name: _memoized(site) for site in sites}
+
+    def rules(self, site: str) -> Rules:
+        """Return the rules of a site."""
+        return self._rules[site]
 
     def state(self) -> str:
         """Return the state of the API, for readiness; pictures are served without it."""

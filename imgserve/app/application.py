@@ -41,6 +41,7 @@ from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.facts import fact_documents
 from imgserve.web.image import ImageEndpoint
+from imgserve.web.markup import markup_documents
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
 from imgserve.web.operations import Gauges, MetricsAccess, Operations
 from imgserve.web.original import PublicOriginals
@@ -77,7 +78,10 @@ def create_app(config: Config | None = None) -> Starlette:
         originals=PublicOriginals(
             parts.locator, url_options(config), allowed=config.urls.originals, is_settled=parts.renditions.is_settled
         ),
-        documents=fact_documents(parts.facts),
+        documents={
+            **fact_documents(parts.facts),
+            **markup_documents(parts.facts, access, base=config.urls.public, prefix=config.urls.prefix),
+        },
         timing_headers=config.http.timing_header,
     )
     check = functools.partial(_check, parts, management, access)

@@ -35,6 +35,9 @@ FormatWord = Literal[
     "jxl",
     "json",
     "thumbhash",
+    "srcset",
+    "img",
+    "picture",
     "jpeg",
     "tif",
 ]

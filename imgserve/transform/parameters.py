@@ -68,7 +68,7 @@ def _quality(text: str) -> int:
 _FIT = choice(
     get_args(Fit), synonyms={"inside": "max", "cover": "crop", "contain": "fill", "pad": "fill", "stretch": "scale"}
 )
-DOCUMENTS = ("json", "thumbhash")
+DOCUMENTS = ("json", "thumbhash", "srcset", "img", "picture")
 """Formats that are no pictures, but documents about one."""
 _FORMAT = choice(
     ("auto", "pjpg", "png8", *(item.name for item in FORMATS.values() if item.writable), *DOCUMENTS),

@@ -38,6 +38,8 @@ class Document:
     body: bytes
     lasting: bool = True
     """Whether caches may store it as long as the picture."""
+    vary: tuple[str, ...] = ()
+    """Request headers on which it depends."""
 
 
 MakeDocument = Callable[[DocumentRequest], Awaitable[Document]]
@@ -54,7 +56,7 @@ async def document_response(
     embedding = (b"cross-origin-resource-policy", b"same-site" if delivery.same_site else b"cross-origin")
     for name, value in (*SAFETY, embedding, *response.tags, *response.ignored):
         answer.headers[name.decode()] = value.decode("latin-1")
-    for field in response.vary:
+    for field in (*response.vary, *made.vary):
         answer.headers.add_vary_header(field)
     return answer
 

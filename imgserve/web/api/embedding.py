@@ -8,12 +8,14 @@ from urllib.parse import parse_qsl
 from imgserve.client import ImageUrls
 from imgserve.client.parameters import Parameters
 from imgserve.formats import FORMATS
+from imgserve.http.headers import AcceptClass
 from imgserve.transform import MAX_SIDE, read_parameters
 from imgserve.transform.parse import split_chain
 from imgserve.web.api.messages import ResponseModel
 
 _WIDTHS = (320, 640, 960, 1280, 1920)
-_FORMATS = ("avif", "webp")
+MODERN: AcceptClass = ("avif", "webp")
+"""The formats of `<picture>`, best first."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _MARKDOWN, _ESCAPED = re.compile(r"[\\\[\]]"), r"\\\g<0>"
 _LARGE = 2
@@ -41,9 +43,9 @@ def embedding(
     values, made = read_parameters(split_chain(query)[-1]), urls.with_query(query)
     url = made.url(image_id)
     width, height = upright
-    options = {**_candidates(values), "original_width": width, "original_height": height}
+    options = {**candidates(values), "original_width": width, "original_height": height}
     img = made.img(image_id, alt=alt, **options)
-    picture = made.picture(image_id, alt=alt, formats=_FORMATS, **options)
+    picture = made.picture(image_id, alt=alt, formats=MODERN, **options)
     return CodeOut(
         img=_lines(img),
         picture=_lines(picture.replace("><", ">\n<")),
@@ -54,7 +56,7 @@ def embedding(
     )
 
 
-def _candidates(values: Mapping[str, Any]) -> dict[str, Any]:
+def candidates(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options by which a browser may choose among sizes of the picture."""
     width, height = values.get("width"), values.get("height")
     if "preset" in values or (isinstance(height, int) and width is None):
@@ -76,7 +78,7 @@ def _lines(markup: str) -> str:
 def _css(made: ImageUrls, image_id: str, url: str, values: Mapping[str, Any]) -> str:
     sized = "dpr" not in values and any(isinstance(values.get(side), int) for side in ("width", "height"))
     choices = list[str]()
-    for name in (*_FORMATS, ""):
+    for name in (*MODERN, ""):
         kind = f' type("{FORMATS[name].media_type}")' if name else ""
         for density in (1, 2) if sized else (1,):
             more = {"format": name} if name else {}
