@@ -1,6 +1,6 @@
 """Values of the kinds of parameters that have neither words nor a range."""
 
-from imgserve.transform.kinds import BORDER, BOUND, COLOR, COLORS, FOUR, PIXELS, AnyKind
+from imgserve.transform.kinds import BORDER, BOUND, COLOR, COLORS, FOUR, PIXELS, TRIM, AnyKind
 
 SAMPLES: dict[AnyKind, list[str]] = {
     COLOR: ["red", "white", "8f80", "0000"],
@@ -9,4 +9,5 @@ SAMPLES: dict[AnyKind, list[str]] = {
     PIXELS: ["0", "12", "9000"],
     BORDER: ["0,red", "3,white", "9000,8f80"],
     BOUND: ["1", "300", "9000"],
+    TRIM: ["auto", "color", "alpha", "white", "8f80"],
 }

@@ -20,6 +20,7 @@ FitWord = Literal[
     "clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp", "contain", "cover", "inside", "pad", "stretch"
 ]
 CropWord = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
+TrimWord = Literal["auto", "color", "alpha"]
 FlipWord = Literal["h", "v", "hv", "vh"]
 FormatWord = Literal[
     "auto",
@@ -80,6 +81,11 @@ class Parameters(TypedDict, total=False):
     focus_zoom: Number | None
     fp_z: Number | None
     rect: Rectangle | None
+    trim: TrimWord | None
+    trim_color: Color | None
+    trimcolor: Color | None
+    trim_tol: Number | None
+    trimtol: Number | None
     orient: Integer | None
     rotate: Number | None
     rot: Number | None

@@ -101,7 +101,7 @@ def plan(
 
     Args:
         stored: pixels in the file.
-        transform: a normalized transform.
+        transform: a normalized transform. Its `trim` is ignored: what is cut off is a `rect` once it was found.
         orientation: EXIF orientation, 1..8.
         focal_point: the image's stored focal point, as fractions of the upright picture.
         vector: the original is an SVG, which has any size without being enlarged.
@@ -146,7 +146,7 @@ def snapped(
         or isinstance(transform.height, float)
         or transform.zoom != 1
         or has_bounds(transform)
-        or (unsized and surround.width + surround.height > 0)
+        or (unsized and (surround.width + surround.height > 0 or transform.trim is not None))
     )
     if relative and not stored.pixels:
         return replace(transform, width=sizes[-1], height=None, **_SNAPPED), (f"size: made {sizes[-1]} wide",)
@@ -181,8 +181,9 @@ def rendition_size(width: int | None, height: int | None, transform: Transform) 
 
     An unknown side of the original is assumed to be large enough for the transform. The server's caps are not applied.
     """
-    if transform.orient is not None:  # it turns the stored pixels, and which way these are turned is not known
-        width, height, transform = None, None, replace(transform, orient=None)
+    if transform.orient is not None or transform.trim is not None:
+        # How the stored pixels are turned, or how many are cut off, is not known.
+        width, height, transform = None, None, replace(transform, orient=None, trim=None)
     enough = _enough_pixels(width, height, transform)
     guesses = {(width or enough * across, height or enough * down) for across, down in ((1, 1), (1, 3), (3, 1))}
     try:

@@ -50,13 +50,14 @@ def mezzanine_bytes(original: Format, width: int, height: int) -> int:
 
 
 def accepts_mezzanine(transform: Transform) -> bool:
-    """Return whether a transform needs nothing that only the original has: other pages, profiles, metadata, turns."""
+    """Return whether a transform needs nothing that only the original has: pages, profiles, metadata, turns, edges."""
     return (
         transform.page == 1
         and transform.frame in {None, (1, 1)}
         and transform.profile == "srgb"
         and transform.metadata != "keep"
         and transform.orient is None
+        and transform.trim is None
     )
 
 

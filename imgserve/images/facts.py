@@ -79,7 +79,7 @@ class FactsReader:
             original, frames = self._renditions.after(original, step), file.frames if step.frame is None else 1
             width, height = made.size.width, made.size.height
             file = replace(file, format=original.format.name, width=width, height=height, frames=frames)
-        if transform.page > 1:  # which may have another size
+        if transform.page > 1 or transform.trim is not None:  # another size
             return None
         settings, point = self._renditions.settings, original.focal_point
         order = Order(transform, settings.limits, settings.encoders, None if point is None else (point.x, point.y))

@@ -52,7 +52,8 @@ class FallbackRenditions:
             negotiated=request.negotiated,
             earlier=request.earlier,
         )
-        if request.earlier or not (may_stand_in and request.original.megapixels):
+        unknown = request.earlier or request.transform.trim is not None  # which part is shown
+        if unknown or not (may_stand_in and request.original.megapixels):
             return await work
         started, found, making = time.perf_counter(), None, asyncio.create_task(work)
         # Nobody reads the result once a fallback was returned or the client has left.

@@ -192,7 +192,7 @@ class Renditions:
     def after(self, original: Original, transform: Transform) -> Original:
         """Return what the next step of a chain sees of an original: without a size if that is not known cheaply."""
         form, size = FORMATS["webp" if original.format.animation else "png"], Size(0, 0)
-        if original.megapixels and transform.page == 1:
+        if original.megapixels and transform.page == 1 and transform.trim is None:
             limits, vector = self.settings.limits, original.format.name == "svg"
             stored = Size(original.width, original.height)
             uncapped = plan(stored, transform, orientation=original.orientation, vector=vector)
@@ -204,6 +204,8 @@ class Renditions:
         if not original.megapixels or transform.page > 1:  # the size of another page is in the file only
             return 0
         limits = self.settings.limits
+        if transform.trim is not None and transform.enlarge:
+            return limits.output_pixels  # what remains may have any proportions
         uncapped = plan(Size(original.width, original.height), transform)
         return uncapped.capped(limits.output_side, limits.output_pixels).size.pixels
 

@@ -154,7 +154,7 @@ class Decoded:
         loaded = Size(*(-(-side // max(1, self._shrink)) for side in (self._stored.width, self._stored.height)))
         if not self._shrink:
             loaded = mezzanine_plan(self._stored, loaded, 1).scaled
-        return output.name != "svg" and serves(made, self._stored, loaded)
+        return output.name != "svg" and transform.trim is None and serves(made, self._stored, loaded)
 
 
 _NAME = b"imgserve mezzanine 2\n"

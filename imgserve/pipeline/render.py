@@ -18,6 +18,7 @@ from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import Frames, Header, choose_frames, frames_of, read_header
 from imgserve.pipeline.stages import Job, staged
+from imgserve.pipeline.trim import trimmed
 from imgserve.transform import Transform, normalize
 
 REVISION = 7
@@ -113,9 +114,16 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
         header = read_header(opened, order.limits, page=frames.first)
     vector = opened.format == "svg"
     stored = planning_size(Size(header.width, header.height), transform, vector=vector)
+    whole: list[pyvips.Image] = []
+    if transform.trim is not None:
+        whole = _whole(opened, header, frames, transform)
+        with load.translated(opened.format):
+            transform = trimmed(whole, transform, header.orientation)
     made = order.plan(stored, transform, orientation=header.orientation, frames=frames.count, vector=vector)
     job = Job(made, transform, output, stored)
-    loaded = [decoded] if decoded else _loaded(opened, header, frames, job)
+    if vector:  # drawn again in the size of the rendition
+        whole = []
+    loaded = whole or ([decoded] if decoded else _loaded(opened, header, frames, job))
     if _keeps_gain_map(job) and not decoded:
         loaded[0] = with_fields(loaded[0], gain_map.read_gain_map(opened))
     indexed = Indexed(header.bits, len(opened.data)) if header.bits else None
@@ -168,8 +176,24 @@ def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> lis
     """Return the frames, opened with shrink-on-load; an animation is decoded once and split."""
     if frames.count == 1:
         return [opened.open(access="sequential", **_shrink(opened, header, frames, job))]
+    return _split(opened, frames, job.transform)
+
+
+def _whole(opened: Recognized, header: Header, frames: Frames, transform: Transform) -> list[pyvips.Image]:
+    """Return all pixels of the frames, decoded; of an SVG in a size that shows where its edges are."""
+    if frames.count > 1:
+        return _split(opened, frames, transform)
+    options: dict[str, object] = {"page": frames.first} if opened.animated or opened.paged else {}
+    if opened.format == "svg":
+        options = {"scale": max(1.0, _VECTOR_SIDE / 4 / max(header.width, header.height))}
+    image = opened.open(access="sequential", **options)
+    with load.translated(opened.format):
+        return [image.copy_memory()]
+
+
+def _split(opened: Recognized, frames: Frames, transform: Transform) -> list[pyvips.Image]:
     roll = opened.open(n=frames.count, page=frames.first).copy_memory()
-    return animation.arranged(animation.split(roll, frames.count), job.transform, frames.first)
+    return animation.arranged(animation.split(roll, frames.count), transform, frames.first)
 
 
 def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dict[str, object]:
@@ -223,6 +247,8 @@ def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
     frames = frames[chosen.start : chosen.stop if output.animation else chosen.start + 1]
     frames = [metadata.still(frames[0])] if len(frames) == 1 else animation.arranged(frames, transform, chosen.start)
     size = Size(frames[0].width, frames[0].height)
+    if transform.trim is not None:
+        transform = trimmed(frames, transform, 1)
     made = order.plan(size, transform, frames=len(frames))
     notes = (*before.notes, *before.job.plan.notes)
     return Draft(frames, Job(made, transform, output, size), before.original, notes)

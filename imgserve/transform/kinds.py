@@ -357,3 +357,19 @@ def _bound(text: str) -> int:
 
 
 BOUND: Kind[int] = Kind("an integer 1..{max_side}", _bound, str)
+_TRIM = choice(("auto", "color", "alpha"), synonyms={"colorunlessalpha": "auto"})
+
+
+def _trim(text: str) -> str | Color:
+    try:
+        return _TRIM.read(text)
+    except ReadError:
+        return COLOR.read(text)
+
+
+TRIM: Kind[str | Color] = Kind(
+    f"{_TRIM.expects} or a color",
+    _trim,
+    lambda value: value if isinstance(value, str) else COLOR.write(value),
+    words=_TRIM.words,
+)

@@ -76,7 +76,7 @@ def _crop(transform: Transform, *, focal_point: bool) -> Transform:
     if crop == ("center",) and not focal_point:
         crop = ()
     elif crop in ((), ("focalpoint",)):
-        if transform.rect is None and not focal_point:
+        if transform.rect is None and transform.trim is None and not focal_point:
             # The center has no effect.
             x, y = (None if place == 0.5 else place for place in (x, y))  # noqa: PLR2004
         named = (x, y, zoom) != (None, None, 1.0)
@@ -120,6 +120,8 @@ def normalize(
     if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:
         raise BadTransform(mistakes)
     normalized = _frames(_output(_tones(named), output, qualities), original, output)
+    if normalized.trim is None or (normalized.trim == "alpha" and not original.alpha):
+        normalized = replace(normalized, trim=None, trim_tol=Transform().trim_tol)
     normalized = _size(_surrounded(normalized), vector=original.name == "svg", focal_point=focal_point)
     return _background(normalized, original, output)
 

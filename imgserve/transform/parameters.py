@@ -16,6 +16,7 @@ from imgserve.transform.kinds import (
     PIXELS,
     RECT,
     SIDE,
+    TRIM,
     AnyKind,
     Kind,
     NotBuiltError,
@@ -129,6 +130,17 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("focus-y", _PLACE, "stored, else 0.5", "Focal point from the top.", "0.3", ("fp-y",)),
         Parameter("focus-zoom", _ZOOM, "1", "How closely a crop frames the focal point.", "2", ("fp-z",)),
         Parameter("rect", RECT, "-", "Part of the upright image that is cut out before resizing.", "0.1,0.1,0.5,0.5"),
+        Parameter(
+            "trim",
+            TRIM,
+            "-",
+            "Cut off what surrounds the picture: the color of the corners, a color, or transparent pixels.",
+            "auto",
+        ),
+        Parameter("trim-color", COLOR, "the upper left pixel", "What trim=color cuts off.", "white", ("trimcolor",)),
+        Parameter(
+            "trim-tol", number(0, 255), "10", "How far a pixel may differ from what is cut off.", "40", ("trimtol",)
+        ),
     ),
     "Rotation": (
         Parameter("orient", _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "90"),
@@ -267,7 +279,7 @@ for _row in PARAMETERS:
 
 
 _PLANNED = """
-face-pad facepad face-index faceindex trim trim-tol max-bytes maxsize mark mark-align mark-alpha mark-pad mark-w
+face-pad facepad face-index faceindex max-bytes maxsize mark mark-align mark-alpha mark-pad mark-w
 mark-h mark-scale mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color
 txt-font txt-size txt-pad txt-width
 """

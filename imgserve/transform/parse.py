@@ -38,7 +38,7 @@ THEN = b"then"
 MAX_STEPS = 8
 _BOUNDS = ("min_width", "max_width", "min_height", "max_height")
 _PADS = ("pad_top", "pad_right", "pad_bottom", "pad_left")
-_SIZING = frozenset({"width", "height", "dpr", "rect", "zoom", *_BOUNDS, "pad", *_PADS, "border"})
+_SIZING = frozenset({"width", "height", "dpr", "rect", "zoom", *_BOUNDS, "pad", *_PADS, "border", "trim"})
 """Attributes by which a query requests a size."""
 _MIN_LIKENESS = 0.75
 """Of a misspelled name; most unrelated names (`utm_source`, `version`) have less."""
@@ -432,6 +432,9 @@ def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[st
         merged |= {"format": "png", "colors": merged.get("colors", MAX_COLORS)}
     elif merged.get("format") == "gif" and quality is not None:
         merged |= {"quality": None, "colors": merged.get("colors", max(2, quality))}
+    trimmed = merged.pop("trim_color", None)
+    if merged.get("trim") == "color" and trimmed:
+        merged["trim"] = trimmed
     merged["pad"] = tuple(merged.pop(name, side) for name, side in zip(_PADS, merged.get("pad", NO_PAD), strict=True))
     transform, notes = _merge_sides(Transform(**merged), max_side)
     return _lengths_capped(transform, max_side, notes)

@@ -39,6 +39,12 @@ class Transform:
     focus_zoom: float = 1.0
     rect: tuple[int | float, int | float, int | float, int | float] | None = None
     """Left, top, width, height in the upright image, before resizing."""
+    trim: Literal["auto", "color", "alpha"] | Color | None = None
+    """What is cut off around the picture, after `rect`; `color` is that of the upper left pixel."""
+    trim_color: Color | None = None
+    """Only until it is merged into `trim`."""
+    trim_tol: float = 10.0
+    """How far a pixel may differ from what is cut off, 0..255."""
     dpr: float = 1.0
     orient: int | None = None
     """None: as EXIF says; 0 or 1: as stored; 2..8: this EXIF orientation; 90, 180, 270: this clockwise turn."""
