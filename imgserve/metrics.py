@@ -83,6 +83,9 @@ class Metrics:
             "render_processes_recycled", "Rendering processes replaced by the recycle policy."
         )
         self.renders_made_from = counter("renders_made_from", "Pictures rendered, by their input.", "what")
+        self.demand_renders = counter("demand_renders", "Popular pictures encoded again with more effort.", "result")
+        self.demand_seconds = counter("demand_seconds", "Time of these encodings in their process.", "format")
+        self.demand_saved_bytes = counter("demand_saved_bytes", "Bytes that they saved in responses.", "format")
         self.mezzanines = counter("mezzanines", "Mezzanines rendered, by result.", "result")
         self.inspections = counter("inspections", "Originals inspected for the catalog.", "result")
         self.inspection_seconds = seconds("inspection", "Time to inspect an original in its process.", _RENDER)

@@ -48,7 +48,6 @@ from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
 from imgserve.web.parameters import ParameterReference
 from imgserve.web.published import PublishedPictures
-from imgserve.web.respond import HotTable
 from imgserve.web.system import SystemCheck
 
 
@@ -64,14 +63,14 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog, sites)
     management = build_management(config, parts, data)
     access = build_access(config, parts, sites, data)
-    table, cors = HotTable(parts.requests.metrics.pictures), cors_of(config, sites)
-    parts.presets.on_change.append(table.clear)
+    cors = cors_of(config, sites)
+    parts.presets.on_change.append(parts.hot.clear)
     image = ImageEndpoint(
         access,
         parts.resolver,
         parts.renditions,
         parts.fallback,
-        table,
+        parts.hot,
         published=None if parts.links.off else PublishedPictures(parts.links, url_options(config), cors[""]),
         cors=cors,
         options=url_options(config),
@@ -82,6 +81,7 @@ def create_app(config: Config | None = None) -> Starlette:
             **fact_documents(parts.facts),
             **markup_documents(parts.facts, access, base=config.urls.public, prefix=config.urls.prefix),
         },
+        demand=parts.demand,
         timing_headers=config.http.timing_header,
     )
     check = functools.partial(_check, parts, management, access)
@@ -136,7 +136,7 @@ def create_app(config: Config | None = None) -> Starlette:
     app.state.admin = admin if admin_page else None
     app.state.prepare = functools.partial(_prepare, config, data, access)
     app.state.hot_path = HotPath(
-        table,
+        parts.hot,
         parts.cache.get_ready,
         requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
@@ -165,20 +165,13 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         if admin is not None:
             await admin.accounts.refresh()
         async with anyio.create_task_group() as group:
-            group.start_soon(restart_on_failure, parts.cache.run)
-            if not parts.links.off:
-                group.start_soon(restart_on_failure, parts.links.run)
-            group.start_soon(restart_on_failure, app.state.gauges.run)
+            works = [*parts.works(), app.state.gauges.run, access.ring.run]
+            if admin is not None:
+                works += [admin.accounts.run, admin.activity.run]
+            for work in works:
+                group.start_soon(restart_on_failure, work)
             management.start(group)
             imports.start(group)
-            group.start_soon(restart_on_failure, access.ring.run)
-            group.start_soon(restart_on_failure, parts.presets.run)
-            group.start_soon(restart_on_failure, parts.watch.run)
-            if parts.requests.abuse is not None:
-                group.start_soon(restart_on_failure, parts.requests.abuse.run)
-            if admin is not None:
-                group.start_soon(restart_on_failure, admin.accounts.run)
-                group.start_soon(restart_on_failure, admin.activity.run)
             yield
             group.cancel_scope.cancel()
     finally:
@@ -189,7 +182,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await access.limiter.close()
         await imports.close()
         await management.close()
-        await parts.renditions.close()
+        await parts.close_rendering()
         await parts.cache.close()
         await to_thread.run_sync(parts.links.clear)
         parts.requests.access_log.close()

@@ -1,8 +1,8 @@
 """Build the parts that render and cache pictures."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
@@ -15,6 +15,7 @@ from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, Tiered
 from imgserve.cache.published import PublishedLinks
 from imgserve.catalog import Catalog, RenderWatch
 from imgserve.config import Config
+from imgserve.images.demand import DemandEncoder
 from imgserve.images.facts import FactsReader
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import Locator
@@ -29,6 +30,7 @@ from imgserve.rendering.pool import RecyclePolicy
 from imgserve.rendering.workers import Admission, Workers
 from imgserve.web.access_log import AccessLog
 from imgserve.web.middleware import RequestLog, RequestMetrics
+from imgserve.web.respond import HotTable
 
 
 def originals_of(config: Config) -> WritableOriginals:
@@ -53,6 +55,11 @@ def refused_formats(config: Config) -> tuple[str, ...]:
     return ("svg",) if config.formats.svg == "off" else ()
 
 
+_LEAST_PRIORITY = 19
+_IDLE_LIMIT = 600.0
+"""Seconds for a rendition that is encoded only while the machine is idle."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts that render and cache pictures."""
@@ -66,12 +73,32 @@ class Parts:
     resolver: Resolver
     fallback: FallbackRenditions | None
     """Only if set."""
+    hot: HotTable
+    demand: DemandEncoder | None
+    """Only if set."""
     locator: Locator
     facts: FactsReader
     presets: PresetBook
     metrics: Metrics
     requests: RequestLog
     watch: RenderWatch
+
+    def works(self) -> list[Callable[[], Awaitable[None]]]:
+        """Return what runs in the background, each until cancelled."""
+        works = [self.cache.run, self.presets.run, self.watch.run]
+        if not self.links.off:
+            works.append(self.links.run)
+        if self.demand is not None:
+            works.append(self.demand.run)
+        if self.requests.abuse is not None:
+            works.append(self.requests.abuse.run)
+        return works
+
+    async def close_rendering(self) -> None:
+        """End the rendering processes and their writing."""
+        if self.demand is not None:
+            await self.demand.close()
+        await self.renditions.close()
 
     async def check(self) -> Mapping[str, str]:
         """Return the state of each part, for readiness."""
@@ -92,6 +119,8 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         processes(config), waiting=config.rendering.waiting, waiting_megapixels=config.rendering.waiting_megapixels
     )
     watch = RenderWatch(catalog.renders)
+    requests = RequestMetrics(metrics)
+    hot = HotTable(requests.pictures)
     workers = Workers(
         processes(config),
         admission,
@@ -139,16 +168,37 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         )
         if config.rendering.stand_in
         else None,
+        hot,
+        _demand(config, renditions, cache, metrics, hot) if config.rendering.effort == "demand" else None,
         locator,
         FactsReader(catalog.images.get, workers, renditions, failures),
         presets,
         metrics,
         RequestLog(
-            RequestMetrics(metrics),
+            requests,
             AccessLog(config.log.access, config.log.access_style, metrics.access_log_dropped.inc),
             abuse=AbuseWatch(catalog.usage),
         ),
         watch,
+    )
+
+
+def _demand(
+    config: Config, renditions: Renditions, cache: TieredCache, metrics: Metrics, hot: HotTable
+) -> DemandEncoder | None:
+    if not config.cache.disk_bytes:
+        return None
+    limits = replace(process_limits(config), niceness=_LEAST_PRIORITY, idle=True)
+    workers = Workers(
+        1, Admission(1, waiting=0, waiting_megapixels=1), time_limit=_IDLE_LIMIT, process_limits=limits, metrics=metrics
+    )
+    return DemandEncoder(
+        renditions,
+        cache,
+        workers,
+        locks=_locks(config, "locks", config.cache.disk_bytes),
+        metrics=metrics,
+        take_hits=hot.take_hits,
     )
 
 

@@ -3,7 +3,7 @@
 import stat
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from imgserve.cache.key import (
     siblings,
     transform_text,
 )
-from imgserve.cache.ledger import Entry, Ledger, Order
+from imgserve.cache.ledger import Entry, Ledger, Order, Popularity
 from imgserve.cache.stats import Faults
 from imgserve.cache.verify import named_format, size_in_pixels, whole_format
 from imgserve.formats import HEAD_BYTES
@@ -129,6 +129,18 @@ class DiskTier(BoundedFolder):
         if stored:
             self._make_room()
         return stored
+
+    def count_hits(self, hits: Mapping[str, int]) -> dict[str, Popularity]:
+        """Add hits of renditions by their paths, which count as uses; return the sums of those that are stored."""
+        if not self.off:
+            with self._faults.guard("counting"), self._ledger.changing() as rows:
+                return rows.count_hits(hits, self._recency.now())
+        return {}
+
+    def set_saved(self, path: str, crc32: int, saved: int) -> None:
+        """Record the bytes that another encoding of a rendition has saved, 0 for none."""
+        with self._faults.guard("counting"), self._ledger.changing() as rows:
+            rows.set_saved(path, crc32, saved)
 
     def settle(self, path: str) -> tuple[Entry, bytes] | None:
         """Write the row of a good file, remove a bad file, delete a row without a file.

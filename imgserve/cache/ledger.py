@@ -23,7 +23,7 @@ END
 _SCHEMA = f"""
 CREATE TABLE renditions (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, crc32 INTEGER, media_type TEXT NOT NULL, width INTEGER NOT NULL,
-    height INTEGER NOT NULL, notes TEXT NOT NULL, used INTEGER NOT NULL
+    height INTEGER NOT NULL, notes TEXT NOT NULL, used INTEGER NOT NULL, hits INTEGER NOT NULL DEFAULT 0, saved INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX renditions_by_use ON renditions (used);
 CREATE TABLE totals (entries INTEGER NOT NULL, size INTEGER NOT NULL);
@@ -37,7 +37,7 @@ CREATE TRIGGER counts_changed AFTER UPDATE OF size ON renditions BEGIN
 END
 """  # noqa: S608  our constants
 """Triggers keep the totals: whatever changes rows changes them in the same transaction."""
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _COLUMNS = "path, size, crc32, media_type, width, height, notes, used"
 _FIND = f"SELECT {_COLUMNS} FROM renditions WHERE path = ?"  # noqa: S608  our constant
 _INSERT = f"INSERT INTO renditions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  our constant
@@ -71,6 +71,16 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Popularity:
+    """How often a file was sent, and what was done for that."""
+
+    hits: int
+    crc32: int | None
+    saved: int | None
+    """Bytes that another encoding has saved for each hit; 0 if it saved none, None if none was tried."""
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Sums over all entries."""
 
@@ -99,7 +109,7 @@ class Rows:
         self._connection.execute(
             f"{_INSERT} ON CONFLICT (path) DO UPDATE SET size = excluded.size, crc32 = excluded.crc32, "
             "media_type = excluded.media_type, width = excluded.width, height = excluded.height, "
-            "notes = excluded.notes, used = max(used, excluded.used)",
+            "notes = excluded.notes, used = max(used, excluded.used), saved = NULL",
             _values(entry),
         )
 
@@ -139,6 +149,17 @@ class Rows:
         """Set when files were last used."""
         query = "UPDATE renditions SET used = max(used, ?) WHERE path = ?"
         self._connection.executemany(query, ((at, path) for path, at in used.items()))
+
+    def count_hits(self, hits: Mapping[str, int], used: int) -> dict[str, Popularity]:
+        """Add hits, the last of them at a time; return the sums of the files that exist."""
+        query = "UPDATE renditions SET hits = hits + ?, used = max(used, ?) WHERE path = ? RETURNING hits, crc32, saved"
+        rows = {path: self._connection.execute(query, (number, used, path)).fetchone() for path, number in hits.items()}
+        return {path: Popularity(*row) for path, row in rows.items() if row}
+
+    def set_saved(self, path: str, crc32: int, saved: int) -> None:
+        """Set the bytes that another encoding has saved, if the file still has this checksum."""
+        query = "UPDATE renditions SET saved = ? WHERE path = ? AND crc32 = ?"
+        self._connection.execute(query, (saved, path, crc32))
 
 
 class SqliteFile:

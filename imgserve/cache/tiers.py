@@ -13,6 +13,7 @@ from cachetools import Cache, LRUCache
 from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.key import RenditionKey, Sibling, image_folder, siblings, transform_text
+from imgserve.cache.ledger import Popularity
 from imgserve.cache.stats import Tally, TierStats
 from imgserve.model import Rendition
 from imgserve.records import StoredRendition
@@ -227,6 +228,22 @@ class TieredCache:
 
         with self._flying(key.folder) as flight:
             return await to_thread.run_sync(write, limiter=self._threads) or stored
+
+    async def count_hits(self, hits: Mapping[RenditionKey, int]) -> dict[RenditionKey, Popularity]:
+        """Add hits of renditions, for all processes; return the sums of those that are on disk."""
+        paths = {key.path: key for key in hits}
+        found = await to_thread.run_sync(
+            self._disk.count_hits, {path: hits[key] for path, key in paths.items()}, limiter=self._threads
+        )
+        return {paths[path]: popularity for path, popularity in found.items()}
+
+    async def set_saved(self, key: RenditionKey, rendition: Rendition, saved: int) -> None:
+        """Record the bytes that this encoding of a rendition saves for each hit, 0 for none."""
+        await to_thread.run_sync(self._disk.set_saved, key.path, rendition.crc32, saved, limiter=self._threads)
+
+    def reload(self, key: RenditionKey) -> None:
+        """Remove a rendition from memory, so that the next look-up reads it from disk."""
+        self._memory.discard(key)
 
     async def mezzanine(self, key: RenditionKey) -> Path | None:
         """Return the path of a mezzanine, or None; it may be evicted before it is opened."""

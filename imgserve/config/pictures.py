@@ -150,6 +150,8 @@ class RenderingConfig(Section):
     """Time limit for one picture; its process is killed after that."""
     stand_in: Annotated[Duration, Field(le=60)] = 0.0
     """After this time a cached smaller picture or other format is served instead; 0 for never."""
+    effort: Literal["demand", "once"] = "demand"
+    """Encode popular renditions again in idle time, with more effort and a new ETag (demand); or each only once."""
     prepare: Literal["ingest", "demand"] = "ingest"
     """When mezzanines are rendered: ingest for new originals in idle time, demand for the first request."""
     memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9

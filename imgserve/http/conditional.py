@@ -14,6 +14,7 @@ _CONDITIONS = {
 }
 # One list member: an entity tag, or anything else up to the next comma, which is passed over.
 _MEMBER = re.compile(r'[ \t,]*+(?:(W/)?("[\x21\x23-\x7e\x80-\U0010ffff]*+")(?=[ \t]*+(?:,|\Z))|[^,]++)')
+_CRC32 = re.compile("[0-9a-f]{8}")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MONTH = rf"(?P<month>{'|'.join(_MONTHS)})"
 _TIME = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
@@ -80,6 +81,12 @@ def known_tag(headers: Mapping[str, str], key: str) -> str | None:
     A 304 repeats it: a cache looks up by it what it may go on using (RFC 9111, 4.3.4).
     """
     return next((tag for tag in entity_tags(headers.get("if-none-match", "")) if _names(tag, key)), None)
+
+
+def tag_crc32(tag: str) -> int | None:
+    """Return the checksum in one of our entity tags, or None."""
+    digits = tag.rpartition("-")[2].removesuffix('"')
+    return int(digits, 16) if _CRC32.fullmatch(digits) else None
 
 
 def _names(tag: str, key: str) -> bool:

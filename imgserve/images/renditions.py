@@ -338,6 +338,10 @@ class Renditions:
         seconds = {"wait": waited, "render": rendered.seconds}
         return Served(rendered.rendition, "render", stored, settled=not unsettled, seconds=seconds)
 
+    async def start(self, original: Original, transform: Transform) -> Start:
+        """Return what a rendering begins with that makes no mezzanine itself."""
+        return await self._mezzanines.peek(original, transform, self.settings.limits)
+
     async def prepare(self, original: Original) -> bool:
         """Write the mezzanine of an original when nothing else waits; return whether one was written, or raise."""
         if not self.is_settled(original):
@@ -371,7 +375,7 @@ class Renditions:
         transform, *then = (*earlier, last)
         if is_useful(original, transform, self.settings.limits):
             await self.prepare(original)
-        start = await self._mezzanines.peek(original, transform, self.settings.limits)
+        start = await self.start(original, transform)
         admitted = False
 
         def on_turn(_stored: asyncio.Future[int]) -> None:

@@ -13,6 +13,9 @@ from imgserve.transform.value import Transform
 # Measured by benchmarks/encoders.py; the table and the choice are in benchmarks/ENCODERS.md.
 EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3, "jxl": 3})
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
+_THOROUGH: Mapping[str, int] = MappingProxyType({"webp": 4, "avif": 3})
+HITS_TO_PAY: Mapping[str, int] = MappingProxyType({"jpg": 10, "webp": 25, "avif": 50})
+"""Where the bytes saved outweigh the time: benchmarks/ENCODERS.md."""
 _QUICK_PNG = 3
 _PNG_BITS = (1, 2, 4, 8)
 """Bits of the indexes of a PNG palette (PNG 11.2.1)."""
@@ -24,6 +27,20 @@ class EncoderSettings:
 
     quality: Mapping[str, int] = field(default_factory=lambda: dict(QUALITIES))
     effort: Mapping[str, int] = field(default_factory=lambda: dict(EFFORTS))
+    progressive: bool = False
+    """Write every jpg progressive."""
+
+    def thorough(self) -> "EncoderSettings":
+        """Return the settings for renditions that are requested often."""
+        efforts = {name: max(effort, _THOROUGH.get(name, 0)) for name, effort in self.effort.items()}
+        return EncoderSettings(self.quality, efforts, progressive=True)
+
+    def hits_to_pay(self, transform: Transform) -> int | None:
+        """Return after how many hits of a rendition more effort pays; None if there is none to add."""
+        name = transform.format or ""
+        if transform.lossless or (name == "jpg" and (transform.progressive or self.progressive)):
+            return None
+        return HITS_TO_PAY.get(name) if self.effort.get(name, 0) < _THOROUGH.get(name, 1) else None
 
 
 def _options(  # noqa: PLR0911  one return for each format
@@ -34,7 +51,7 @@ def _options(  # noqa: PLR0911  one return for each format
     match name:
         case "jpg":
             # Tables of its own cost a baseline JPEG more time than all else, for 3 % of its bytes.
-            progressive = transform.progressive
+            progressive = transform.progressive or settings.progressive
             return {
                 "Q": quality, "interlace": progressive, "optimize_coding": progressive, "subsample_mode": chroma
             }  # fmt: skip

@@ -34,6 +34,8 @@ class ProcessLimits:
     """libvips loader classes allowed in addition to imgserve's own."""
     sandbox: Literal["auto", "required", "off"] = "auto"
     """Whether the process is confined: where the kernel supports it, or it does not start, or not."""
+    idle: bool = False
+    """Run only while no other process of the machine has work."""
 
 
 @dataclass(frozen=True, slots=True)

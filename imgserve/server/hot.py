@@ -96,6 +96,7 @@ class HotPath:
             tally = entry.tally
             tally.sent += len(body)
             tally.original += entry.response.request.original.size
+            entry.hits += 1
         else:
             connection.transport.write(head)
         connection.server_state.total_requests += 1

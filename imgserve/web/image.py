@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from imgserve.access.access import Access, Fields, Grant, Guard, ImageRequest
 from imgserve.errors import ImageNotFound, MethodNotAllowed, OriginalChanged, PreconditionFailed
-from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions
+from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions, tag_crc32
 from imgserve.http.headers import (
     CachePolicy,
     Cors,
@@ -25,6 +25,7 @@ from imgserve.http.headers import (
     file_name_for,
     server_timing,
 )
+from imgserve.images.demand import DemandEncoder
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import FormatDropped, Renditions, Served
@@ -139,6 +140,7 @@ class ImageEndpoint:
         options: UrlOptions,
         originals: PublicOriginals,
         documents: Mapping[str, MakeDocument],
+        demand: DemandEncoder | None,
         timing_headers: bool,
     ) -> None:
         """Create the endpoint; `cors` are the origins of each site, by its name, `documents` those of each format."""
@@ -146,6 +148,7 @@ class ImageEndpoint:
         self._resolver = resolver
         self._originals = originals
         self._documents = documents
+        self._demand = demand
         self._options = options
         self._usual, self._lifetime = Delivery(options.policy), options.policy.lifetime
         self._renditions = renditions
@@ -197,7 +200,7 @@ class ImageEndpoint:
             return
         conditions = request_conditions(scope["headers"])
         match evaluate(conditions, key=response.validators.key, last_modified=response.validators.modified):
-            case "not_modified":
+            case "not_modified" if not self._has_replaced(response, conditions):
                 record.outcome = "not_modified"
                 await send_response(send, 304, self._not_modified(response, conditions))
                 self._remember(call, response, stats, None)
@@ -228,6 +231,12 @@ class ImageEndpoint:
         )
         if served.settled:
             self._remember(call, response, stats, served.rendition)
+
+    def _has_replaced(self, response: ImageResponse, conditions: Mapping[str, str]) -> bool:
+        """Return whether the bytes that a client has were replaced by others of the same picture."""
+        key = response.validators.key
+        crc32 = tag_crc32(known_tag(conditions, key) or "")
+        return self._demand is not None and crc32 is not None and self._demand.is_outdated(key, crc32)
 
     async def _document(self, call: "_Call", name: str) -> Response:
         """Return the response with a document about a picture, from the newest version of its original."""

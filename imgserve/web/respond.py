@@ -27,6 +27,7 @@ from imgserve.http.headers import (
     tags_of,
     with_one_vary,
 )
+from imgserve.images.demand import Hits
 from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
@@ -288,6 +289,8 @@ class HotEntry:
     """None until a picture was sent; revalidation needs none."""
     tally: PictureTally
     """Where the bytes sent are counted."""
+    hits: int = 0
+    """How often the picture was sent since they were last taken."""
 
     def is_valid_for(self, now: float, date: int, fields: Fields) -> bool:
         """Return whether the entry is valid for a request at a monotonic time, in a response with this Date."""
@@ -299,9 +302,9 @@ class HotEntry:
         return self.admits is None or self.admits(fields)
 
     def has_tag(self, tag: bytes) -> bool:
-        """Return whether If-None-Match is a single strong tag of this picture, for any bytes."""
-        if self.picture is not None and tag == self.picture.etag:
-            return True
+        """Return whether If-None-Match is a single strong tag of this picture, for any bytes if those are unknown."""
+        if self.picture is not None:
+            return tag == self.picture.etag
         start = len(self.tag_start)
         return (
             tag.startswith(self.tag_start)
@@ -379,11 +382,25 @@ class HotTable:
             entry = HotEntry(response, key, stats, place.admits, place.site, start, modified, stable, None, tally)
             self._entries[index] = entry
         entry.stats, entry.admits = stats, place.admits
-        if rendition is not None and not (entry.picture and entry.picture.describes(rendition)):
+        if rendition is None:
+            return
+        entry.hits += 1
+        if not (entry.picture and entry.picture.describes(rendition)):
             size, etag = len(rendition.data), response.validators.etag(rendition).encode()
             headers, more = with_one_vary(response.headers(rendition, settled=True), place.headers)
             before, length = lines(headers), b"content-length: %d\r\n" % size + lines(more)
             entry.picture = PictureHead(rendition.crc32, size, rendition.notes, etag, before, length)
+
+    def take_hits(self) -> list[Hits]:
+        """Return how often pictures were sent since the last call."""
+        taken = [
+            Hits(entry.response.request, entry.picture.crc32, entry.hits)
+            for entry in self._entries.values()
+            if entry.hits and entry.picture
+        ]
+        for entry in self._entries.values():
+            entry.hits = 0
+        return taken
 
     def clear(self) -> None:
         """Remove all entries."""

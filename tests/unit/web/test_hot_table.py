@@ -155,9 +155,10 @@ def test_a_response_waits_while_the_clock_is_before_its_last_modified() -> None:
     ],
 )
 @pytest.mark.parametrize("picture", [PICTURE, None])
-def test_one_strong_tag_of_the_picture_is_known_whatever_its_bytes(
+def test_one_strong_tag_of_the_picture_is_known_and_of_other_bytes_only_while_its_own_are_unknown(
     picture: Rendition | None, tag: str, *, known: bool
 ) -> None:
+    known = known and (picture is None or tag == f'"{KEY}-{PICTURE.crc32:08x}"')
     assert entry_of(picture).has_tag(tag.encode("latin-1")) is known
 
 
@@ -184,3 +185,13 @@ def test_other_bytes_get_another_head() -> None:
     assert b"content-length: 6\r\n" in entry.picture.length
     table.remember(place(scope(), ""), same, (STAT,), None)
     assert entry.picture is not None
+
+
+def test_hits_are_taken_once_by_the_bytes_that_were_sent() -> None:
+    table, same = HotTable(lambda _: PictureTally()), response()
+    table.remember(place(scope(), ""), same, (STAT,), None)
+    assert table.take_hits() == []
+    table.remember(place(scope(), ""), same, (STAT,), PICTURE)
+    next(iter(table._entries.values())).hits += 2
+    assert [(hit.request, hit.crc32, hit.number) for hit in table.take_hits()] == [(same.request, PICTURE.crc32, 3)]
+    assert table.take_hits() == []
