@@ -123,9 +123,10 @@ class DemandEncoder:
             if hit is None or key not in known or known[key].saved is not None:
                 return
             first, _ = hit
-            start = await self._renditions.start(original, request.transform)
+            transform, *then = (*request.earlier, request.transform)
+            start = await self._renditions.start(original, transform)
             try:
-                job = self._settings.job(original, request.transform, start)
+                job = self._settings.job(original, transform, start, tuple(then))
                 rendered = await self._workers.render(job, megapixels=start.megapixels)
             except ImgserveError as error:
                 _logger.debug("a popular rendition of %s stays as it is: %r", original.image_id, error)

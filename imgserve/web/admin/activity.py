@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -22,6 +22,10 @@ _LOOK_EVERY = 0.5
 """Seconds until a stream notices that the session has ended, or that the server stops."""
 _KEPT = 720
 """Readings that are stored: an hour."""
+_SAVED = tuple(
+    f"imgserve_{name}_total"
+    for name in ("picture_bytes", "picture_original_bytes", "demand_saved_bytes", "demand_seconds")
+)
 _HITS = frozenset({"memory", "disk", "not_modified"})
 _RENDERS = frozenset({"render", "coalesced"})
 _SERVER_ERROR = "5"
@@ -144,17 +148,19 @@ class Saved:
     """Bytes."""
     originals: float
     """Bytes that the originals would have taken."""
+    again: float = 0.0
+    """Bytes that encoding popular pictures again has saved, of those that would have been sent."""
+    seconds: float = 0.0
+    """Time that this took."""
 
 
 def saved(families: Iterable[Metric]) -> list[Saved]:
     """Return what each format has saved since the start, the most first."""
-    sent, originals = dict[str, float](), dict[str, float]()
-    names = {"imgserve_picture_bytes_total": sent, "imgserve_picture_original_bytes_total": originals}
+    sums = defaultdict[str, list[float]](lambda: [0.0] * len(_SAVED))
     for sample in (sample for family in families for sample in family.samples):
-        if sample.name in names:
-            of_format, name = names[sample.name], sample.labels["format"]
-            of_format[name] = of_format.get(name, 0.0) + sample.value
-    found = [Saved(name, number, originals.get(name, 0.0)) for name, number in sent.items() if number]
+        if sample.name in _SAVED:
+            sums[sample.labels["format"]][_SAVED.index(sample.name)] += sample.value
+    found = [Saved(name, *numbers) for name, numbers in sums.items() if numbers[0]]
     return sorted(found, key=lambda one: one.sent - one.originals)
 
 

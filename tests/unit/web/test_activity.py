@@ -72,4 +72,6 @@ def test_formats_are_compared_with_the_originals_the_most_saved_first() -> None:
     for name, sent, original in (("jpg", 500, 400), ("avif", 100, 4000), ("webp", 0, 0)):
         metrics.picture_bytes.labels(name).inc(sent)
         metrics.picture_original_bytes.labels(name).inc(original)
-    assert saved(metrics.registry.collect()) == [Saved("avif", 100, 4000), Saved("jpg", 500, 400)]
+    metrics.demand_saved_bytes.labels("avif").inc(20)
+    metrics.demand_seconds.labels("avif").inc(0.5)
+    assert saved(metrics.registry.collect()) == [Saved("avif", 100, 4000, 20, 0.5), Saved("jpg", 500, 400)]
