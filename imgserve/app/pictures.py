@@ -85,7 +85,7 @@ class Parts:
 
     def works(self) -> list[Callable[[], Awaitable[None]]]:
         """Return what runs in the background, each until cancelled."""
-        works = [self.cache.run, self.presets.run, self.watch.run]
+        works: list[Callable[[], Awaitable[None]]] = [self.cache.run, self.presets.run, self.watch.run]
         if not self.links.off:
             works.append(self.links.run)
         if self.demand is not None:
