@@ -27,6 +27,8 @@ class Rules:
     """The pages that may show pictures; None for all."""
     hotlink_image: str = ""
     """The picture that other pages receive; empty for an error."""
+    error_images: Mapping[int, str] = field(default_factory=dict)
+    """The pictures that are sent with errors, by status."""
     key_in_url: bool = False
     """Whether `key=` in an image URL is an API key."""
     new_per_client: str = ""

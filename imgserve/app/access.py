@@ -76,6 +76,7 @@ def _rules(config: Config, rules: RulesConfig, site: SiteConfig) -> Rules:
         secrets=tuple(secret.get_secret_value() for secret in secrets),
         domains=None if everyone else DomainRules(allow, deny, rules.allow_no_referer),
         hotlink_image=rules.hotlink_image,
+        error_images=rules.error_images,
         key_in_url=rules.key_in_url,
         new_per_client=rates.new_per_client,
         new_per_image=rates.new_per_image,

@@ -39,6 +39,7 @@ from imgserve.server.hot import HotPath
 from imgserve.tracing import Tracing
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
+from imgserve.web.error_pictures import ErrorPictures
 from imgserve.web.facts import fact_documents
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.markup import markup_documents
@@ -77,6 +78,7 @@ def create_app(config: Config | None = None) -> Starlette:
         originals=PublicOriginals(
             parts.locator, url_options(config), allowed=config.urls.originals, is_settled=parts.renditions.is_settled
         ),
+        errors=ErrorPictures(access, parts.resolver, parts.renditions, config.urls.prefix),
         documents={
             **fact_documents(parts.facts),
             **markup_documents(parts.facts, access, base=config.urls.public, prefix=config.urls.prefix),

@@ -65,6 +65,8 @@ class RulesConfig(Section):
     """Serve pictures to requests that name no page, such as of a typed address or a feed reader."""
     hotlink_image: str = ""
     """Id of the image that pages of other domains receive instead of an error."""
+    error_images: Mapping[Annotated[int, Field(ge=400, le=599)], str] = Field(default_factory=dict)
+    """Ids of images that are sent with errors, by status, such as {404: site/missing.png}, in the requested size."""
     key_in_url: bool = False
     """Accept an API key as key= in a URL, where histories and logs of others may keep it."""
     presets_only: bool = False

@@ -63,6 +63,8 @@ class Preset:
     """The preset whose values this one inherits; empty for none."""
     aliases: tuple[str, ...] = ()
     """Other names of it."""
+    missing: str = ""
+    """Id of the image that stands for one that does not exist; empty for none."""
     name: str = ""
     origin: Literal["built-in", "settings", "catalog"] = "settings"
     """Where it is written."""

@@ -25,7 +25,7 @@ from imgserve.transform.parse import (
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 """The name of a preset, in lower case."""
 NAME_RULE = "a preset's name consists of at most 100 letters, digits, - and _, and starts with a letter or digit"
-OPTIONS = ("extends", "aliases", "locked")
+OPTIONS = ("extends", "aliases", "locked", "missing")
 """What a preset says besides parameters."""
 LOOKS: Mapping[str, str] = {
     "vintage": "sepia=45&contrast=-12&brightness=6&highlights=-20",
@@ -61,7 +61,8 @@ def parse_preset(
     reading.add(pair for pair in pairs if pair.name not in OPTIONS)
     given = dict[str, str]()
     for pair in pairs:
-        option = pair.value.decode("utf-8", "backslashreplace").lower()
+        option = pair.value.decode("utf-8", "backslashreplace")
+        option = option if pair.name == "missing" else option.lower()
         if pair.name in OPTIONS and given.setdefault(pair.name, option) != option:
             reading.mistake(f"{pair.name}: given twice with different values")
     extends = _extends(reading, given.get("extends", ""))
@@ -72,7 +73,9 @@ def parse_preset(
     locked = _locked(reading, given["locked"]) if "locked" in given else frozenset()
     reading.reject_documents(reading.values)
     finished(reading, reading.values)
-    return Preset(MappingProxyType(reading.values), locked, extends, aliases, origin=origin, source=text)
+    return Preset(
+        MappingProxyType(reading.values), locked, extends, aliases, given.get("missing", ""), origin=origin, source=text
+    )
 
 
 def preset_text(source: Mapping[str, object]) -> str:
@@ -140,7 +143,8 @@ def _inherited(path: tuple[str, ...], own: Mapping[str, Preset], below: Mapping[
     values = overlay(preset.values, base.values)
     if wrong := contradictions(values):
         raise BadTransform(wrong)
-    return replace(preset, name=path[-1], values=MappingProxyType(values), locked=preset.locked | base.locked)
+    locked, missing = preset.locked | base.locked, preset.missing or base.missing
+    return replace(preset, name=path[-1], values=MappingProxyType(values), locked=locked, missing=missing)
 
 
 BUILT_IN_PRESETS = MappingProxyType(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from imgserve.access.access import Access, Fields, Grant, Guard, ImageRequest
-from imgserve.errors import ImageNotFound, MethodNotAllowed, OriginalChanged, PreconditionFailed
+from imgserve.errors import ImageNotFound, ImgserveError, MethodNotAllowed, OriginalChanged, PreconditionFailed
 from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions, tag_crc32
 from imgserve.http.headers import (
     CachePolicy,
@@ -32,6 +32,7 @@ from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.transform.parse import split
+from imgserve.web.error_pictures import ErrorPictures
 from imgserve.web.facts import DocumentRequest, MakeDocument, document_response
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.original import PublicOriginals
@@ -139,6 +140,7 @@ class ImageEndpoint:
         cors: Mapping[str, Cors],
         options: UrlOptions,
         originals: PublicOriginals,
+        errors: ErrorPictures,
         documents: Mapping[str, MakeDocument],
         demand: DemandEncoder | None,
         timing_headers: bool,
@@ -147,6 +149,7 @@ class ImageEndpoint:
         self._access = access
         self._resolver = resolver
         self._originals = originals
+        self._errors = errors
         self._documents = documents
         self._demand = demand
         self._options = options
@@ -160,8 +163,16 @@ class ImageEndpoint:
         self._responses: LRUCache[tuple[int, Delivery], ImageResponse] = LRUCache(_MAX_RESPONSES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Handle one request; an error may have a picture."""
         record: RequestRecord = scope[KEY]
+        try:
+            await self._handle(record, scope, receive, send)
+        except ImgserveError as error:
+            if not record.status:
+                record.error_picture = await self._errors.find(scope, error)
+            raise
+
+    async def _handle(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
         record.route = "image"
         fields = dict(scope["headers"])
         origin = fields.get(b"origin", b"").decode("latin-1") or None

@@ -177,6 +177,8 @@ class RequestRecord:
     """The caller whose API key was valid; empty for none."""
     private: bool = False
     """No part of the response may be cached, not even a 404."""
+    error_picture: tuple[RawHeaders, bytes] | None = None
+    """Replaces the body of an error, and the headers about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +353,10 @@ class RequestMiddleware:
             request_id=record.request_id,
             not_found_max_age=0 if record.private else self._not_found_max_age,
         )
+        if record.error_picture is not None:
+            about, body = record.error_picture
+            names = {name for name, _ in about}
+            headers = [*(header for header in headers if header[0] not in names), *about]
         if isinstance(error, BadHost):
             headers.append((b"connection", b"close"))
         if request_body is not None and request_body.much_unread:
