@@ -251,3 +251,15 @@ class WebhookDelivery:
     status: Annotated[int | None, Doc("The HTTP status of the last response; null for none.")] = None
     reason: Annotated[str, Doc("Why the last attempt failed.")] = ""
     changed: Annotated[datetime, Doc("When it was last tried.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportProgress:
+    """How far an import is."""
+
+    state: Annotated[str, Doc("The state of the import.")]
+    counts: Annotated[Mapping[str, int], Doc("Images by state.")] = field(hash=False)
+    images: Annotated[int, Doc("All images.")]
+    done: Annotated[int, Doc("Images that are neither queued nor fetching.")]
+    rate: Annotated[float | None, Doc("Images per second, of the last 20 seconds; null if unknown.")] = None
+    remaining: Annotated[float | None, Doc("Seconds until the end at this rate; null if unknown.")] = None

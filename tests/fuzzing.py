@@ -25,6 +25,10 @@ _BEYOND = {
     "POST /api/move": ["400"],  # what no image id can be
     "POST /api/move/{image_id}": ["400"],
     "POST /api/purge": ["400"],  # a preset that there is not
+    "POST /api/imports": ["400", "422"],  # what is no table, parameters of pictures, or no URL
+    "POST /api/imports/analyze": ["400"],
+    "GET /api/imports/{job}/zip": ["400"],  # a preset that there is not
+    "GET /api/imports/{job}/products/{product}/zip": ["400"],
     "GET /img/{image_id}": [*_LANGUAGE, "206", "304", "412", "413", "416"],
     "GET /api/convert/{ext}/{image_id}": _LANGUAGE,
     "POST /api/transform/{image_id}": _LANGUAGE,

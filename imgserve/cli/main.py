@@ -3,6 +3,7 @@
 import importlib
 import sys
 from dataclasses import dataclass, field, replace
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,6 +41,7 @@ _REMOTE = {
     "delete": ("trash", "Move images to the trash."),
     "duplicates": ("images", "List images with identical bytes."),
     "find": ("images", "List images by words, tags, sizes and times."),
+    "import": ("imports", "Import images from a table of URLs."),
     "mv": ("images", "Move an image, or a folder of images, to another id."),
     "presets": ("presets", "List, set and remove presets."),
     "problems": ("images", "List files that are not usable images."),
@@ -104,7 +106,8 @@ class _Commands(click.Group):
         found = (_LOCAL | _REMOTE).get(cmd_name)
         if found is None:
             return None
-        command = cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), cmd_name))
+        function = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), function))
         if cmd_name in _REMOTE and "server" not in {param.name for param in command.params}:
             command.params += connection_options(environment=False)
         return command

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 
-_NAMES = {"image_id": "id", "size": "bytes", "error": "problem"}
+_NAMES = {"image_id": "id", "job_id": "id", "size": "bytes", "error": "problem"}
 """Fields with another name in the API."""
 _IDENTITY = ("image_id", "version", "url")
 """Fields of an image that come first."""

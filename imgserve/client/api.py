@@ -12,11 +12,13 @@ from imgserve.client.arguments import Changes, Details, Filters, FocalPoint, Lis
 from imgserve.client.endpoints import Endpoints
 from imgserve.client.errors import AnswerNotUnderstood, ServerUnreachable
 from imgserve.client.files import File, Progress
-from imgserve.client.records import ApiKey, Image, Made, Picture, Point, Sent, Similar, Uploaded
+from imgserve.client.imports import ImportOptions
+from imgserve.client.records import ApiKey, Image, Import, ImportImage, Made, Picture, Point, Sent, Similar, Uploaded
 from imgserve.client.transport import Retries
 from imgserve.records import (
     AuditEntry,
     Deleted,
+    ImportProgress,
     PresetRecord,
     Problem,
     Purged,
@@ -29,10 +31,11 @@ from imgserve.records import (
 )
 
 __all__ = [
-    "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File", "Filters",
-    "FocalPoint", "Image", "Imgserve", "Listing", "Made", "Picture", "Point", "PresetRecord", "Problem", "Progress",
-    "Purged", "RenderProblem", "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount",
-    "TrashItem", "Upload", "Uploaded", "UsageCount", "Warmed",
+    "AnswerNotUnderstood", "ApiKey", "AsyncImgserve", "AuditEntry", "Changes", "Deleted", "Details", "File",
+    "Filters", "FocalPoint", "Image", "Imgserve", "Import", "ImportImage", "ImportOptions", "ImportProgress",
+    "Listing", "Made", "Picture", "Point", "PresetRecord", "Problem", "Progress", "Purged", "RenderProblem",
+    "Retries", "Sent", "ServerUnreachable", "Similar", "Stats", "Step", "TagCount", "TrashItem", "Upload",
+    "Uploaded", "UsageCount", "Warmed",
 ]  # fmt: skip
 
 T = TypeVar("T")

@@ -21,11 +21,10 @@ from imgserve.client.arguments import (
     texts,
     upload_call,
 )
-from imgserve.client.call import T
 from imgserve.client.errors import ServerUnreachable
 from imgserve.client.files import File, Progress
-from imgserve.client.pictures import PictureEndpoints
-from imgserve.client.records import ApiKey, Image, Made, Sent, Similar, Uploaded, list_reader, page_reader, reader
+from imgserve.client.imports import ImportEndpoints
+from imgserve.client.records import ApiKey, Image, Made, Sent, Similar, Uploaded, list_reader, reader
 from imgserve.client.transport import Retries, S, Sender, endpoint, stream
 from imgserve.client.urls import ImageUrls
 from imgserve.errors import Forbidden, ImgserveError, Unauthorized
@@ -52,7 +51,7 @@ def _renditions(image_id: str) -> str:
     return f"/api/renditions/{encoded_id(image_id)}"
 
 
-class Endpoints(PictureEndpoints[S]):
+class Endpoints(ImportEndpoints[S]):
     """The methods of a client of one server.
 
     Every method raises the errors of `imgserve.errors` that the server responds with, and ServerUnreachable.
@@ -348,20 +347,6 @@ class Endpoints(PictureEndpoints[S]):
         """Iterate over the audit log from the newest call: of an object, a caller or an operation, or of all."""
         filters = {"target": target or None, "actor": actor or None, "action": action or None, "limit": _PAGE}
         return self._pages("/api/audit", "entries", AuditEntry, filters, limit)
-
-    async def _pages(
-        self, path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None
-    ) -> AsyncGenerator[T]:
-        """Yield the items of a list that the API has under a name."""
-        cursor, left = None, limit
-        while left is None or left > 0:
-            read, pairs = page_reader(name, kind), query({**filters, "cursor": cursor})
-            items, cursor = await self._json("GET", path, read, query=pairs)
-            for item in items[:left]:
-                yield item
-            left = None if left is None else left - len(items)
-            if cursor is None:
-                return
 
     async def _sent(self, file: File | Upload, folder: str | None, details: Details) -> Sent:
         """Upload one of many files, whose arguments override those of all.

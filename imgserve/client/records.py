@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_typ
 from imgserve.client.errors import problem_error
 from imgserve.errors import ImgserveError
 from imgserve.model import Doc, FileFacts, described_fields
-from imgserve.records import KeyRecord
+from imgserve.records import ImportItem, ImportJob, KeyRecord, SlowHost
 
 T = TypeVar("T")
 
@@ -117,6 +117,25 @@ class CheckedUrl:
     """The error that a request without a key and a signature receives."""
     signed: str | None = None
     """The signed URL, if the caller may sign."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import(ImportJob):
+    """A bulk import of a server."""
+
+    counts: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Its images by state."""
+    slow_hosts: tuple[SlowHost, ...] = ()
+    """Hosts that it waits for; only where one import is returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportImage(ImportItem):
+    """An image of a bulk import."""
+
+    path: str = ""
+    """Of the picture on the server; empty if it is not stored."""
+    output_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

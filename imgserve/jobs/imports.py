@@ -1,6 +1,7 @@
 """Create and control imports."""
 
 import logging
+import re
 import secrets
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from imgserve.jobs.table import Table, TableLimits, TableRow, host_of
 from imgserve.library.ingest import IngestService
 
 _logger = logging.getLogger(__name__)
+_ID = re.compile(r"[0-9a-f]{16}")
+"""No database stores every text of a path."""
 _ROWS = 500
 """Rows that are stored in one transaction."""
 _IMAGES = 1000
@@ -78,17 +81,16 @@ class ImportService:
 
     async def get(self, job_id: str) -> StoredJob:
         """Return an import."""
-        job = await self.catalog.imports.get(job_id)
+        job = await self.catalog.imports.get(job_id) if _ID.fullmatch(job_id) else None
         if job is None:
             raise ImportNotFound
         return job
 
     async def change_state(self, job_id: str, before: Collection[str], after: str) -> StoredJob:
         """Change the state of an import, and return it; raise WrongState if it has none of the former states."""
-        if not await self.catalog.imports.change_state(job_id, before, after):
-            job = await self.get(job_id)
-            if job.state != after:
-                raise WrongState(f"The import is {job.state}; expected {' or '.join(before)}.")
+        job = await self.get(job_id)
+        if not await self.catalog.imports.change_state(job_id, before, after) and job.state != after:
+            raise WrongState(f"The import is {job.state}; expected {' or '.join(before)}.")
         return await self.get(job_id)
 
     async def retry(self, job_id: str, product: str, item: int | None) -> int:

@@ -3,42 +3,25 @@
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import replace
 
 import anyio
 
 from imgserve.catalog import Imports
 from imgserve.errors import ImportNotFound
-from imgserve.model import Doc
+from imgserve.records import ImportProgress
 
 LOOK_SECONDS = 0.25
 """Between two looks: at most four changes are reported in a second."""
 _WINDOW = 20.0
 """Seconds of which the rate is."""
-_ENDED = frozenset({"finished", "cancelled", "deleting"})
+ENDED = frozenset({"finished", "cancelled", "deleting"})
+"""The states in which nothing more happens by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportProgress:
-    """How far an import is."""
-
-    state: Annotated[str, Doc("The state of the import.")]
-    counts: Annotated[dict[str, int], Doc("Images by state.")] = field(hash=False)
-    images: Annotated[int, Doc("All images.")]
-    done: Annotated[int, Doc("Images that are neither queued nor fetching.")]
-    rate: Annotated[float | None, Doc("Images per second, of the last 20 seconds; null if unknown.")] = None
-    remaining: Annotated[float | None, Doc("Seconds until the end at this rate; null if unknown.")] = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more happens by itself."""
-        return self.state in _ENDED
-
-    @property
-    def token(self) -> str:
-        """Identifies the state and the counts."""
-        return "-".join([self.state, *(f"{name}{number}" for name, number in sorted(self.counts.items()))])
+def token_of(found: ImportProgress) -> str:
+    """Return what identifies the state and the counts."""
+    return "-".join([found.state, *(f"{name}{number}" for name, number in sorted(found.counts.items()))])
 
 
 async def progress_of(imports: Imports, job_id: str) -> ImportProgress:
@@ -47,7 +30,8 @@ async def progress_of(imports: Imports, job_id: str) -> ImportProgress:
     if job is None:
         raise ImportNotFound
     images = sum(counts.values())
-    return ImportProgress(job.state, counts, images, images - counts.get("queued", 0) - counts.get("fetching", 0))
+    done = images - counts.get("queued", 0) - counts.get("fetching", 0)
+    return ImportProgress(state=job.state, counts=counts, images=images, done=done)
 
 
 async def follow(imports: Imports, job_id: str, known: str = "") -> AsyncGenerator[ImportProgress | None]:
@@ -58,12 +42,12 @@ async def follow(imports: Imports, job_id: str, known: str = "") -> AsyncGenerat
         while seen and seen[0][0] < now - _WINDOW:
             seen.popleft()
         seen.append((now, found.done))
-        if found.token != known:
-            known = found.token
+        if (token := token_of(found)) != known:
+            known = token
             yield _with_rate(found, now - seen[0][0], found.done - seen[0][1])
         else:
             yield None
-        if found.ended:
+        if found.state in ENDED:
             return
         await anyio.sleep(LOOK_SECONDS)
 
@@ -73,4 +57,4 @@ def _with_rate(found: ImportProgress, seconds: float, done: int) -> ImportProgre
         return found
     rate = done / seconds
     left = round((found.images - found.done) / rate, 1)
-    return ImportProgress(found.state, found.counts, found.images, found.done, round(rate, 2), left)
+    return replace(found, rate=round(rate, 2), remaining=left)

@@ -26,10 +26,11 @@ from imgserve.images.convert import Converter
 from imgserve.jobs.archive import Archive
 from imgserve.jobs.export import Export
 from imgserve.jobs.imports import ImportOptions, ImportService
-from imgserve.jobs.progress import ImportProgress, follow
+from imgserve.jobs.progress import follow, token_of
 from imgserve.jobs.urls import OutputUrls
 from imgserve.jobs.webhooks import Webhooks
-from imgserve.records import ImportItem, ImportJob, SlowHost, WebhookDelivery
+from imgserve.model import clean_text
+from imgserve.records import ImportItem, ImportJob, ImportProgress, SlowHost, WebhookDelivery
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.import_input import CSV, TABLE_BODIES, XLSX, receive_table
 from imgserve.web.api.messages import Next, Reply, ResponseModel
@@ -384,6 +385,8 @@ class Imports:
     )
     async def product_zip(self, job: str, product: str, query: ZipOptions, call: Call) -> Response:
         """Return the images of one product."""
+        if clean_text(product) != product:
+            raise ImportNotFound
         return await self._archive(job, product, query, call.request)
 
     @endpoint("GET", "/api/imports/{job}/deliveries", Scope.IMPORT, "List calls of a webhook", tag=_TAG, errors=_ERRORS)
@@ -402,7 +405,8 @@ class Imports:
     )
     async def redeliver(self, job: str, delivery: str) -> DeliveriesOut:
         """Make a call again, with the same id and body."""
-        if not await self.catalog.import_queue.redeliver(job, delivery):
+        await self.service.get(job)
+        if clean_text(delivery) != delivery or not await self.catalog.import_queue.redeliver(job, delivery):
             raise ImportNotFound("There is no such call of a webhook.")
         return await self.deliveries(job)
 
@@ -429,7 +433,7 @@ class Imports:
                     quiet = 0 if change is not None else quiet + 1
                     if change is not None:
                         data = json.dumps(ImportEvent.model_validate(change).model_dump(), separators=(",", ":"))
-                        yield f"event: progress\nid: {change.token}\ndata: {data}\n\n".encode()
+                        yield f"event: progress\nid: {token_of(change)}\ndata: {data}\n\n".encode()
                     elif quiet % _BEAT == 0:
                         yield b":\n\n"
         except (CatalogUnavailable, ImportNotFound):

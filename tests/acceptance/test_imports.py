@@ -1,0 +1,111 @@
+"""Imports on a running server: by the command line, and killed in the middle."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from imgserve.client.api import Imgserve
+from tests.library_rig import picture
+from tests.management import KEY
+from tests.servers import server
+
+FILES = {f"/{number}.jpg": picture(9 * number, "jpg") for number in range(12)}
+
+
+class _KilledError(Exception):
+    """Leaves the block of a server, which kills it."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        time.sleep(0.05)
+        data = FILES.get(self.path)
+        self.send_response(404 if data is None else 200)
+        self.send_header("content-length", str(len(data or b"")))
+        self.end_headers()
+        self.wfile.write(data or b"")
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[str]:
+    there = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=there.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{there.server_port}"
+    there.shutdown()
+    there.server_close()
+
+
+def settings(host: str, **more: str) -> dict[str, str]:
+    return {
+        "IMGSERVE_ACCESS__ADMIN_KEY": KEY,
+        "IMGSERVE_UPLOADS__FETCH_NETWORKS": "127.0.0.1",
+        "IMGSERVE_UPLOADS__FETCH_PORTS": host.rpartition(":")[2],
+        **more,
+    }
+
+
+def test_the_command_imports_a_table_and_saves_the_results(tmp_path: Path, host: str) -> None:
+    (tmp_path / "originals").mkdir()
+    table = tmp_path / "table.csv"
+    rows = "".join(f"A-{number % 3},{host}/{number}.jpg\n" for number in range(6))
+    table.write_text(f"SKU,Image URL\n{rows}")
+    with server(tmp_path / "originals", env=settings(host)) as served:
+        environ = os.environ | {"IMGSERVE_SERVER": served.base_url, "IMGSERVE_KEY": KEY}
+
+        def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+            command = [sys.executable, "-m", "imgserve", "import", *map(str, arguments)]
+            return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+        outs = [tmp_path / name for name in ("out.xlsx", "out.zip")]
+        done = run(table, "--output", "width=20", "--export", outs[0], "--zip", outs[1])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "finished: 6 stored, 0 invalid rows" in done.stdout
+        assert all(out.stat().st_size for out in outs)
+        table.write_text(f"{table.read_text()}A,{host}/gone.jpg\nb c,{host}/1.jpg\n")
+        again = run(table, "--wait")
+        assert again.returncode == 1
+        assert f"{host}/gone.jpg: The server responded with status 404." in again.stderr
+        mistakes = run(table, "--analyze")
+        assert (mistakes.returncode, "table.csv:9: SKU: expected letters" in mistakes.stderr) == (1, True)
+        started = run(table, "--json")
+        with Imgserve(served.base_url, key=KEY) as client:
+            job_id = json.loads(started.stdout)["id"]
+            *_, last = client.follow_import(job_id)
+            assert (last.state, last.done) == ("finished", 7)
+            assert [image.reason for image in client.import_images(job_id, states=["failed"])] != []
+            assert client.retry_import(job_id) == 1
+            assert len(list(client.imports())) == 3
+            assert client.delete_import(job_id, images=True) == 0
+
+
+def test_a_killed_server_loses_nothing_and_stores_nothing_twice(tmp_path: Path, host: str) -> None:
+    originals = tmp_path / "originals"
+    originals.mkdir()
+    rows = "".join(f"P{number % 2},{host}/{number}.jpg\n" for number in range(12))
+    env = settings(host, IMGSERVE_IMPORTS__CONCURRENCY="2")
+    with contextlib.suppress(_KilledError), server(originals, env=env) as served:
+        with Imgserve(served.base_url, key=KEY) as client:
+            job_id = client.start_import(("table.csv", rows.encode()), output="width=10").job_id
+            next(state for state in client.follow_import(job_id) if state.done)
+        raise _KilledError  # and the server with all its processes
+    with contextlib.suppress(_KilledError), server(originals, env=env) as served:
+        with Imgserve(served.base_url, key=KEY) as client:
+            next(state for state in client.follow_import(job_id) if state.done > 4)
+        raise _KilledError
+    with server(originals, env=env) as served, Imgserve(served.base_url, key=KEY) as client:
+        assert [state.state for state in client.follow_import(job_id)][-1] == "finished"
+        assert client.get_import(job_id).counts == {"stored": 12}
+    stored = sorted(path.read_bytes() for path in (originals / "products").rglob("*.jpg"))
+    assert stored == sorted(FILES.values())
