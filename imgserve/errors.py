@@ -205,6 +205,10 @@ class LimitExceeded(UnreadableImage):
     """The original exceeds a limit of this server."""
 
 
+class MaxBytesUnreachable(UnreadableImage):
+    """No picture of so few bytes can be made of this original."""
+
+
 class RenderTimeout(UnreadableImage):
     """Rendering this picture took longer than this server allows."""
 

@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from imgserve.errors import UnsupportedImage
 
@@ -90,6 +91,13 @@ FORMATS = {
     )
 }
 
+MODERN: tuple[Literal["avif", "jxl", "webp"], ...] = ("avif", "jxl", "webp")
+"""The formats that are only for clients that accept them, best first: ties go to the earlier."""
+CHOSEN = "best"
+"""Extension of a rendition whose format is chosen when it is rendered."""
+SIMILARITY = 0.98
+"""Default structural similarity of a picture whose quality is found automatically."""
+BY_MEDIA_TYPE = {item.media_type: item for item in FORMATS.values()}
 BY_EXTENSION = {extension: item for item in FORMATS.values() for extension in item.extensions}
 
 _HEVC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}

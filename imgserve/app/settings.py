@@ -30,7 +30,7 @@ def render_settings(config: Config) -> RenderSettings:
     formats = config.formats
     return RenderSettings(
         config.limits.plain(),
-        EncoderSettings(formats.quality.model_dump(), formats.efforts.model_dump()),
+        EncoderSettings(formats.quality.model_dump(), formats.efforts.model_dump(), formats.similarity),
         damaged=formats.on_damage == "decode",
         settle=config.originals.settle,
     )

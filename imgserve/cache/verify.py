@@ -7,13 +7,13 @@ from typing import Literal
 
 import imagesize
 
-from imgserve.formats import BY_EXTENSION, HEAD_BYTES, Format, sniff
+from imgserve.formats import BY_EXTENSION, CHOSEN, HEAD_BYTES, Format, sniff
 
 
 def named_format(path: str, head: bytes) -> Format | None:
-    """Return the format that a file's name promises, or None if the first bytes are of another one."""
-    expected = BY_EXTENSION.get(path.rpartition(".")[2])
-    return expected if expected is not None and sniff(head[:HEAD_BYTES]) is expected else None
+    """Return the format of the first bytes, or None if the file's name promises another one."""
+    extension, found = path.rpartition(".")[2], sniff(head[:HEAD_BYTES])
+    return found if extension == CHOSEN or found is BY_EXTENSION.get(extension) else None
 
 
 def whole_format(path: str, data: bytes) -> Format | None:

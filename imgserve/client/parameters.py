@@ -42,7 +42,7 @@ FormatWord = Literal[
     "jpeg",
     "tif",
 ]
-AutoWord = Literal["format", "compress", "enhance"]
+AutoWord = Literal["format", "best", "compress", "enhance"]
 ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]
 MaskWord = Literal["ellipse", "corners"]
@@ -95,6 +95,9 @@ class Parameters(TypedDict, total=False):
     auto: str | Sequence[AutoWord] | AbstractSet[AutoWord] | None
     quality: Integer | None
     q: Integer | None
+    max_bytes: Integer | None
+    maxsize: Integer | None
+    s: Integer | None
     lossless: Switch | None
     progressive: Switch | None
     jpg_progressive: Switch | None

@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from imgserve.config.values import Duration, Folder, Section, Size, WholeDuration, Words, detail, expand
 from imgserve.errors import BadImageId
-from imgserve.formats import FORMATS
+from imgserve.formats import FORMATS, SIMILARITY
 from imgserve.model import Limits
 from imgserve.originals.writable import check_id
 from imgserve.validation import expected, stated
@@ -231,6 +231,8 @@ class FormatsConfig(Section):
     """Reading and writing of image formats."""
 
     quality: QualityConfig = QualityConfig()
+    similarity: Annotated[float, Field(ge=0.8, le=0.999)] = SIMILARITY
+    """Structural similarity to the uncompressed picture that quality=auto and auto=best aim at."""
     efforts: EffortsConfig = EffortsConfig()
     svg: Literal["rasterize", "sanitize", "off"] = "rasterize"
     """SVG originals: rasterize, sanitize (also serve them as SVG, sanitized, if no parameters are set), or off."""

@@ -22,52 +22,20 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from imgserve.access.rates import EXPECTED, parse_rates
+from imgserve.transform.quantities import SIZES, parse_size, quantity
 from imgserve.validation import expected
 
-_SIZES = {
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "KiB": 2**10,
-    "MiB": 2**20,
-    "GiB": 2**30,
-    "TiB": 2**40,
-}
 _DURATIONS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
-_QUANTITY = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([a-z]*)", re.IGNORECASE | re.ASCII)
-_LARGEST = 2**63 - 1
-"""The largest number that file systems and `setrlimit` accept."""
-
-
-def _quantity(text: str, units: dict[str, Decimal]) -> Decimal:
-    found = _QUANTITY.fullmatch(text.strip().replace("_", ""))
-    if not found:
-        raise ValueError(text)
-    number, unit = found.groups()
-    factor = units.get(unit.lower()) if unit else Decimal(1)
-    if factor is None:
-        raise ValueError(text)
-    return Decimal(number) * factor
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes of `10GB`, `256MiB` or a plain number, or raise ValueError."""
-    amount = _quantity(text, {name.lower(): Decimal(factor) for name, factor in _SIZES.items()})
-    if amount != int(amount) or amount > _LARGEST:
-        raise ValueError(text)
-    return int(amount)
 
 
 def parse_duration(text: str) -> float:
     """Return the seconds of `30s`, `500ms`, `1.5h` or a plain number, or raise ValueError."""
-    return float(_quantity(text, _DURATIONS))
+    return float(quantity(text, _DURATIONS))
 
 
 def parse_whole_duration(text: str) -> int:
     """Return a duration in whole seconds, or raise ValueError."""
-    seconds = _quantity(text, _DURATIONS)
+    seconds = quantity(text, _DURATIONS)
     if seconds != int(seconds):
         raise ValueError(text)
     return int(seconds)
@@ -75,7 +43,7 @@ def parse_whole_duration(text: str) -> int:
 
 def write_size(size: float) -> str:
     """Return bytes as text in the largest unit that divides them."""
-    fitting = [(factor, name) for name, factor in _SIZES.items() if size and size % factor == 0]
+    fitting = [(factor, name) for name, factor in SIZES.items() if size and size % factor == 0]
     factor, name = max(fitting, default=(1, ""))
     return f"{int(size) // factor}{name}" if factor > 1 else str(int(size))
 

@@ -20,7 +20,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from imgserve.errors import BadHost, BadRequest
-from imgserve.formats import FORMATS
+from imgserve.formats import FORMATS, MODERN
 
 RawHeaders = list[tuple[bytes, bytes]]
 """Header fields as in ASGI."""
@@ -70,8 +70,7 @@ def api_key(headers: Iterable[tuple[bytes, bytes]], *, basic: bool = False) -> s
 
 AcceptClass = tuple[Literal["avif", "jxl", "webp"], ...]
 """Modern formats that a client prefers to the web-safe fallback, best first."""
-_ALL: AcceptClass = ("avif", "jxl", "webp")  # best first: ties go to the earlier
-_MODERN: AcceptClass = tuple(name for name in _ALL if not FORMATS[name].missing_extra)
+_MODERN: AcceptClass = tuple(name for name in MODERN if not FORMATS[name].missing_extra)
 ACCEPT_CLASSES: tuple[AcceptClass, ...] = tuple(
     names for number in range(len(_MODERN) + 1) for names in itertools.permutations(_MODERN, number)
 )

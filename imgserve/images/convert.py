@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
-from imgserve.formats import BY_EXTENSION, FORMATS, default_output
+from imgserve.formats import BY_EXTENSION, BY_MEDIA_TYPE, FORMATS, default_output
 from imgserve.http.headers import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
@@ -29,11 +29,10 @@ MOST_STEPS = 16
 ORIGINAL_STEPS = ("format=original",)
 """Stands for the untouched original."""
 _PIECE = 1 << 20
-_ENCODING = ("format", "quality", "lossless", "progressive", "chroma", "colors", "auto")
+_ENCODING = ("format", "quality", "max_bytes", "lossless", "progressive", "chroma", "colors", "auto")
 """Parameters of the encoding, which do not change what a picture shows."""
 _ATTEMPTS = 5
 """Attempts while an original changes during the work, or negotiated formats are dropped."""
-_BY_MEDIA_TYPE = {form.media_type: form for form in FORMATS.values()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +48,19 @@ class Steps:
         If the last step names no format, it inherits format and encoding from the last step that does.
         """
         *earlier, last = (parsed.transform for parsed in self.parsed)
-        named = (item for item in reversed(self.parsed) if item.transform.format or "format" in item.transform.auto)
+        named = (item for item in reversed(self.parsed) if item.transform.format or item.transform.negotiates)
         naming = next(named, self.parsed[-1])
         if naming is not self.parsed[-1]:
             given = self.parsed[-1].given
             inherited = {name: getattr(naming.transform, name) for name in _ENCODING if name not in given}
             last = replace(last, **inherited)
         name = last.format
-        if "format" in last.auto:
+        if last.negotiates:
             # The size of the result is not known here, so AVIF is only used if it is named.
             chosen = choose_format(accepted, original.format, 0, 0)
             name = chosen.name if chosen.name in accepted or name is None else name
         name = name or default_output(original.format).name
-        return [*earlier, replace(last, format=name, auto=last.auto - {"format"})]
+        return [*earlier, replace(last, format=name, auto=last.auto - {"format", "best"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Converted:
     @property
     def extension(self) -> str:
         """The file name extension of its format."""
-        return _BY_MEDIA_TYPE[self.rendition.media_type].extensions[0]
+        return BY_MEDIA_TYPE[self.rendition.media_type].extensions[0]
 
 
 async def read_original(
@@ -170,7 +169,7 @@ class Converter:
             raise BadTransform([f"format: expected one of {known}, but received {quoted(extension)}"])
         name = form.name
         parsed = parse_query(query, strict=True, presets=settings.presets, max_side=settings.max_side).transform
-        if "format" in parsed.auto or parsed.format not in {None, name}:
+        if parsed.negotiates or parsed.format not in {None, name}:
             raise BadTransform([f"format: the path asks for {name}, and the query for another"])
         return await self._while_it_changes(
             image_id,

@@ -22,7 +22,7 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.formats import FORMATS
+from imgserve.formats import CHOSEN, FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
 from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start, is_useful
@@ -97,7 +97,7 @@ class RenderSettings:
         """Return a hash of everything except original and transform that decides the bytes of a rendition."""
         limits, encoders = self.limits, self.encoders
         caps = (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels)
-        settings = (sorted(encoders.quality.items()), sorted(encoders.effort.items()))
+        settings = (sorted(encoders.quality.items()), sorted(encoders.effort.items()), encoders.similarity)
         return _digest((pipeline, *settings, caps, self.damaged))
 
     def mezzanine_revision(self, pipeline: str) -> str:
@@ -186,7 +186,8 @@ class Renditions:
     def key(self, original: Original, transform: Transform, earlier: Sequence[Transform] = ()) -> RenditionKey:
         """Return the key of a rendition of a normalized transform, after the earlier ones of a chain."""
         text = canonical_steps((*earlier, transform))
-        extension = FORMATS[transform.format or original.format.name].extensions[0]
+        output = FORMATS[transform.format or original.format.name]
+        extension = CHOSEN if "best" in transform.auto else output.extensions[0]
         return RenditionKey(original.image_id, original.version, text, self._revision, extension)
 
     def after(self, original: Original, transform: Transform) -> Original:

@@ -55,7 +55,7 @@ class Variety:
         elif self.parameters and (other := own - self.parameters):
             mistakes.append(f"{_words(other)}: not allowed here, where URLs may use {_words(self.parameters)}")
         quality = parsed.transform.quality
-        listed = not self.qualities or "quality" not in own or quality is None or quality in self.qualities
+        listed = not self.qualities or "quality" not in own or not quality or quality in self.qualities
         if not listed and self.reject:
             mistakes.append(f"quality: expected one of {', '.join(map(str, self.qualities))}")
         if mistakes:
@@ -211,9 +211,13 @@ class Resolver:
             transforms = [Transform(format="svg")]
         else:
             focal, qualities = before.focal_point is not None, settings.qualities
+            outputs = self._outputs(found, before, parsed, accepted, settings.avif_pixels)
+            requested = parsed.transform
+            if "best" in requested.auto:
+                requested, outputs = _with_candidates(requested, before.format, outputs)
             transforms = [
-                normalize(parsed.transform, before.format, output, qualities=qualities, focal_point=focal)
-                for output in self._outputs(found, before, parsed, accepted, settings.avif_pixels)
+                normalize(requested, before.format, output, qualities=qualities, focal_point=focal)
+                for output in outputs
             ]
         if variety.output_pixels:
             variety.check_pixels(max(self._renditions.output_pixels(before, one) for one in transforms))
@@ -223,7 +227,7 @@ class Resolver:
         key = min(choices, key=lambda choice: oversized.get(choice.path, 0))
         transform = choices[key]
         formats: tuple[str, ...] = (transform.format or original.format.name,)
-        if "format" in parsed.transform.auto:
+        if parsed.transform.negotiates:
             fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
         return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier)
@@ -283,7 +287,7 @@ class Resolver:
         """
         original, transform = found.original, parsed.transform
         name = transform.format or found.format
-        if "format" not in transform.auto:
+        if not transform.negotiates:
             return [FORMATS[name] if name else default_output(original.format)]
         pixels = self._renditions.output_pixels(before, transform) if "avif" in accepted else 0
         last = FORMATS[transform.format] if transform.format else choose_format((), original.format, 0, 0)
@@ -311,6 +315,19 @@ def _limited(parsed: ParsedQuery, original: Original, settings: QuerySettings) -
     if notes and settings.variety.reject:
         raise BadTransform([f"size: expected one of {', '.join(map(str, settings.sizes))}"])
     return replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
+
+
+def _with_candidates(
+    transform: Transform, original: Format, outputs: Sequence[Format]
+) -> tuple[Transform, list[Format]]:
+    """Return a transform with the formats of which the smallest picture is chosen, and the one of its pixels.
+
+    Pixels that may be transparent are not encoded in a format without alpha, if there is another one.
+    """
+    *others, last = outputs
+    if others and original.alpha and not last.alpha:
+        *others, last = others
+    return replace(transform, auto=transform.auto.union(form.name for form in others)), [last]
 
 
 def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:

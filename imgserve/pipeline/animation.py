@@ -13,10 +13,22 @@ _LEAST_DELAY = 10
 """Milliseconds; browsers show a frame with this delay or a shorter one for the default."""
 
 
-def split(roll: pyvips.Image, count: int) -> list[pyvips.Image]:
-    """Return the frames of a decoded animation, which libvips joins top to bottom."""
-    height = roll.get("page-height")
-    return [roll.crop(0, top, roll.width, height) for top in range(0, count * height, height)]
+def height_of(roll: pyvips.Image) -> int:
+    """Return the height of one frame."""
+    return int(field(roll, "page-height", roll.height))
+
+
+def split(roll: pyvips.Image) -> list[pyvips.Image]:
+    """Return the frames of an animation, which libvips joins top to bottom, or a still picture."""
+    height = height_of(roll)
+    return [roll.crop(0, top, roll.width, height) for top in range(0, roll.height, height)]
+
+
+def joined(frames: Sequence[pyvips.Image]) -> pyvips.Image:
+    """Return frames joined as `split` expects them; one frame is a still picture."""
+    if len(frames) == 1:
+        return without(frames[0], "page-height")
+    return with_fields(pyvips.Image.arrayjoin(list(frames), across=1), {"page-height": frames[0].height})
 
 
 def arranged(frames: Sequence[pyvips.Image], transform: Transform, first: int = 0) -> list[pyvips.Image]:

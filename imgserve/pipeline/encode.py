@@ -1,12 +1,12 @@
 """Encoders and their settings: fast for the first request, small for all others."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import pyvips
 
-from imgserve.formats import FORMATS, Format
+from imgserve.formats import FORMATS, SIMILARITY, Format
 from imgserve.pipeline import extras, pillow
 from imgserve.transform.value import Transform
 
@@ -27,13 +27,15 @@ class EncoderSettings:
 
     quality: Mapping[str, int] = field(default_factory=lambda: dict(QUALITIES))
     effort: Mapping[str, int] = field(default_factory=lambda: dict(EFFORTS))
+    similarity: float = SIMILARITY
+    """Structural similarity that `quality=auto` aims at."""
     progressive: bool = False
     """Write every jpg progressive."""
 
     def thorough(self) -> "EncoderSettings":
         """Return the settings for renditions that are requested often."""
         efforts = {name: max(effort, _THOROUGH.get(name, 0)) for name, effort in self.effort.items()}
-        return EncoderSettings(self.quality, efforts, progressive=True)
+        return replace(self, effort=efforts, progressive=True)
 
     def hits_to_pay(self, transform: Transform) -> int | None:
         """Return after how many hits of a rendition more effort pays; None if there is none to add."""

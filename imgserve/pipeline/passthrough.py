@@ -4,7 +4,6 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 
 from imgserve.formats import png_chunks
 from imgserve.geometry.box import Box, Size, Turn
@@ -18,6 +17,7 @@ from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.metadata import plain_text
 from imgserve.pipeline.probe import Header
 from imgserve.pipeline.stages import Job
+from imgserve.pipeline.targets import REDUCED
 from imgserve.transform import Transform
 from imgserve.transform.parameters import EFFECTS
 
@@ -44,7 +44,8 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         if not icc:
             return rendition
     same_colors = transform.profile != "srgb" or not icc or color.has_srgb_profile(image)
-    coded_alike = all(getattr(transform, name) == getattr(plain, name) for name in (*_ENCODING, "auto", *EFFECTS))
+    coded_alike = all(getattr(transform, name) == getattr(plain, name) for name in (*_ENCODING, *EFFECTS))
+    coded_alike = coded_alike and "enhance" not in transform.auto
     if not (same_colors and coded_alike and image.interpretation in _PLAIN and image.format == "uchar"):
         return rendition
     with_rights = transform.metadata == "copyright" and image.get_typeof("exif-data")
@@ -54,11 +55,15 @@ def smaller(rendition: Rendition, opened: Recognized, header: Header, job: Job, 
         data = opened.data if keeps_all else clean(opened.data, exif, icc and transform.profile == "origin")
     except (struct.error, IndexError, ValueError):
         data = None  # damaged in a way that a decoder accepts
-    if data is None or len(data) >= len(rendition.data):
+    # A reduced picture is worse than the original's own data.
+    reduced = any(note.startswith(REDUCED) for note in rendition.notes)
+    most = transform.max_bytes or 0 if reduced else len(rendition.data) - 1
+    if data is None or len(data) > most:
         return rendition
     if (transform.hdr == "preserve") != keeps_all and read_gain_map(opened):
         return rendition  # the gain map is in the original's data only as a whole
-    return replace(rendition, data=data, crc32=-1)
+    notes = tuple(note for note in rendition.notes if not note.startswith(REDUCED))
+    return Rendition(data, job.output.media_type, stored.width, stored.height, notes)
 
 
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298

@@ -12,12 +12,13 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import animation, effects, gain_map, load, metadata, svg
-from imgserve.pipeline.encode import EncoderSettings, Indexed, encode
+from imgserve.pipeline.encode import EncoderSettings, Indexed
 from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import Frames, Header, choose_frames, frames_of, read_header
 from imgserve.pipeline.stages import Job, staged
+from imgserve.pipeline.targets import Encoding, encode_to_targets
 from imgserve.pipeline.trim import trimmed
 from imgserve.transform import Transform, normalize
 
@@ -134,20 +135,20 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
     """Return the rendition of a draft; a damaged original raises UnreadableImage."""
     job = draft.job
     if len(draft.frames) > 1:  # each frame stretched by itself would flicker
-        job = replace(job, transform=replace(job.transform, auto=frozenset()))
+        job = replace(job, transform=replace(job.transform, auto=job.transform.auto - {"enhance"}))
     with load.translated(draft.original):
         pictures = [staged(frame, job) for frame in draft.frames]
-        image = pictures[0]
-        if len(pictures) > 1:
-            image = with_fields(pyvips.Image.arrayjoin(pictures, across=1), {"page-height": pictures[0].height})
+        image = animation.joined(pictures)
         fields = gain_map.fields_of(image)
         image = gain_map.without_gain_map(image)
         if fields and _keeps_gain_map(job):
             image = with_fields(image, gain_map.adapted(fields, _with_found_cut(job, image)))
         image, keep = metadata.select(image, job.transform)
-        encoded = encode(image, job.output, job.transform, encoders, keep=keep, indexed=draft.indexed)
-    size = job.plan.size
-    return Rendition(encoded, job.output.media_type, size.width, size.height, (*draft.notes, *job.plan.notes))
+        made = encode_to_targets(Encoding(image, job.output, job.transform, encoders, keep, draft.indexed))
+    shown = made.encoding.image
+    size = shown.width, animation.height_of(shown)
+    notes = (*draft.notes, *job.plan.notes, *made.notes)
+    return Rendition(made.data, made.encoding.output.media_type, *size, notes)
 
 
 def _keeps_gain_map(job: Job) -> bool:
@@ -193,7 +194,7 @@ def _whole(opened: Recognized, header: Header, frames: Frames, transform: Transf
 
 def _split(opened: Recognized, frames: Frames, transform: Transform) -> list[pyvips.Image]:
     roll = opened.open(n=frames.count, page=frames.first).copy_memory()
-    return animation.arranged(animation.split(roll, frames.count), transform, frames.first)
+    return animation.arranged(animation.split(roll), transform, frames.first)
 
 
 def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dict[str, object]:
@@ -217,7 +218,7 @@ def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dic
 
 def between(transform: Transform) -> Transform:
     """Return a transform for a step that another follows: the same picture without loss, in a format of frames."""
-    return replace(transform, format="webp", lossless=True, quality=None, colors=None, auto=frozenset())
+    return replace(transform, format="webp", lossless=True, quality=None, colors=None, max_bytes=None, auto=frozenset())
 
 
 def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendition:

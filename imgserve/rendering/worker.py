@@ -136,7 +136,7 @@ def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
     if reduced is not None:
         rendition = render_chain(reduced, job.then, order)
         whole = reduced.job.plan.size == reduced.job.stored and not job.then
-        if whole and len(rendition.data) > size_in(job.version):
+        if whole and (order.transform.max_bytes or len(rendition.data) > size_in(job.version)):
             opened = recognize(_read_version(files.original, job.version, job.limits.original_bytes), job.limits)
             rendition = smaller(rendition, opened, read_header(opened, job.limits), reduced.job, 1)
         yield Rendered(rendition, time.perf_counter() - started, "mezzanine", started=started)

@@ -44,6 +44,7 @@ _SPECIAL: Mapping[str, Example] = {
     "orient": Example(_MOUNTAINS, "orient=90&width=120"),
     "rotate": Example(_MOUNTAINS, "rotate=15&width=240&background=fff"),
     "quality": Example(_MOUNTAINS, "quality=10&width=240"),
+    "max-bytes": Example(_MOUNTAINS, "max-bytes=2KB&width=240"),
     "lossless": Example(_GLASS, "lossless=1&width=120&format=webp"),
     "colors": Example(_MOUNTAINS, "colors=8&format=png&width=240"),
     "background": Example(_GLASS, "background=ff8800&width=160"),

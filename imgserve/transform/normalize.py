@@ -7,9 +7,9 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from imgserve.errors import BadTransform
-from imgserve.formats import FORMATS, Format
+from imgserve.formats import FORMATS, MODERN, Format
 from imgserve.transform.kinds import RECT
-from imgserve.transform.parameters import MAX_COLORS, PARAMETERS
+from imgserve.transform.parameters import AUTO_QUALITY, MAX_COLORS, PARAMETERS
 from imgserve.transform.parse import contradictions
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
@@ -160,14 +160,19 @@ def _surrounded(transform: Transform) -> Transform:
 
 def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
     name, quality, colors = output.name, transform.quality, transform.colors
-    if quality is not None and output.name == "gif":
+    if quality and output.name == "gif":
         colors = colors or max(2, quality)
     lossless = transform.lossless and name in ("webp", "avif", "jxl")
     default = qualities.get(name, output.quality)
+    auto = transform.auto & {"enhance"}
+    if "best" in transform.auto:
+        # Without other formats it is only a question of quality.
+        others = transform.auto.intersection(MODERN)
+        auto, quality = (auto.union(("best",), others), None) if others else (auto, AUTO_QUALITY)
+    elif quality is None and default is not None and "compress" in transform.auto:
+        quality = max(1, default - COMPRESS_STEP)
     if default is None or output.quality is None or lossless:
         quality = None
-    elif quality is None and "compress" in transform.auto:
-        quality = max(1, default - COMPRESS_STEP)
     # A GIF has at most 256 colors anyway, and a lossless picture has full chroma.
     everything = name == "gif" and colors == MAX_COLORS
     return replace(
@@ -175,7 +180,7 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
         quality=None if quality == default else quality,
         colors=colors if name in ("png", "gif") and not everything else None,
         lossless=lossless,
-        auto=transform.auto & {"enhance"},
+        auto=auto,
         progressive=transform.progressive and name == "jpg",
         chroma=transform.chroma if name in ("jpg", "avif") and not lossless else "420",
     )
@@ -291,6 +296,7 @@ def likeness(transform: Transform, original: Format) -> Transform:
         format=None,
         auto=transform.auto & {"enhance"},
         quality=None,
+        max_bytes=None,
         lossless=False,
         progressive=False,
         chroma="420",

@@ -19,7 +19,6 @@ from imgserve.transform.kinds import (
     TRIM,
     AnyKind,
     Kind,
-    NotBuiltError,
     choice,
     integer,
     listing,
@@ -29,11 +28,14 @@ from imgserve.transform.kinds import (
     switch,
     text_kind,
 )
+from imgserve.transform.quantities import BYTES
 from imgserve.transform.value import Fit, Gravity
 
 MAX_DPR = 5
 MAX_QUALITY = 100
 """A greater quality, up to 256, is the palette size of a GIF."""
+AUTO_QUALITY = 0
+"""Stands for the quality that a similarity requires."""
 MAX_COLORS = 256
 MAX_BLUR, MAX_PIXELATE, MAX_ZOOM = 2000, 100, 10
 MAX_LOOPS = 65_535
@@ -61,9 +63,7 @@ class Parameter:
 
 
 def _quality(text: str) -> int:
-    if text.lower() == "auto":
-        raise NotBuiltError
-    return integer(1, MAX_COLORS).read(text)
+    return AUTO_QUALITY if text.lower() == "auto" else integer(1, MAX_COLORS).read(text)
 
 
 _FIT = choice(
@@ -77,9 +77,9 @@ _FORMAT = choice(
     unbuilt=("blurhash",),
 )
 _QUALITY = Kind(
-    f"an integer 1..{MAX_QUALITY}, or for gif a number of colors up to {MAX_COLORS}",
+    f"an integer 1..{MAX_QUALITY}, or auto, or for gif a number of colors up to {MAX_COLORS}",
     _quality,
-    str,
+    lambda quality: "auto" if quality == AUTO_QUALITY else str(quality),
     range=(1, MAX_QUALITY),
 )
 _TURNS = choice(("0", *"12345678", "90", "180", "270"), synonyms={"0": "1"})
@@ -160,12 +160,28 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         ),
         Parameter(
             "auto",
-            merging(("format", "compress", "enhance")),
+            merging(("format", "best", "compress", "enhance")),
             "-",
-            "Choose the format by what the browser accepts; lower the quality by 15; stretch the contrast of a still.",
+            "Choose the format by what the browser accepts, or the smallest of those; lower the quality by 15; stretch "
+            "the contrast of a still.",
             "format",
         ),
-        Parameter("quality", _QUALITY, "per format", "Quality of a lossy format, or colors of a gif.", "70", ("q",)),
+        Parameter(
+            "quality",
+            _QUALITY,
+            "per format",
+            "Quality of a lossy format, or auto: as low as a similarity allows. Or colors of a gif.",
+            "70",
+            ("q",),
+        ),
+        Parameter(
+            "max-bytes",
+            BYTES,
+            "-",
+            "Limit on the file, for which quality and size are reduced.",
+            "20KB",
+            ("maxsize", "s"),
+        ),
         Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
         Parameter(
             "progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)
@@ -279,7 +295,7 @@ for _row in PARAMETERS:
 
 
 _PLANNED = """
-face-pad facepad face-index faceindex max-bytes maxsize mark mark-align mark-alpha mark-pad mark-w
+face-pad facepad face-index faceindex mark mark-align mark-alpha mark-pad mark-w
 mark-h mark-scale mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color
 txt-font txt-size txt-pad txt-width
 """

@@ -45,8 +45,8 @@ _MIN_LIKENESS = 0.75
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]{2,40}")
 _BASE64 = re.compile(rb"[A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"(?:^|(?<=&))then=?(?=&|$)", re.IGNORECASE)
-_SIGNATURE = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _SIZE = re.compile(rb"[0-9]+(\.[0-9]+)?([kmg]i?)?b?", re.IGNORECASE)
+_SIGNATURE = re.compile(rb"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 ATTRIBUTES = frozenset(item.name for item in fields(Transform))
 """The attributes that change pixels, unlike the name of a download."""
 
@@ -252,9 +252,8 @@ def is_signature(pair: Pair) -> bool:
 
 
 def _is_without_meaning(pair: Pair) -> bool:
-    """Return whether a known pair says nothing about the picture; a size limit in `s` has no effect yet."""
-    is_size = pair.name == "s" and _SIZE.fullmatch(pair.value) is not None
-    return pair.name in ACCESS_NAMES or is_signature(pair) or is_size
+    """Return whether a known pair says nothing about the picture."""
+    return pair.name in ACCESS_NAMES or is_signature(pair)
 
 
 def plain(value: object) -> str:
@@ -308,7 +307,8 @@ class Reading:
         plain = pair.name.removesuffix("64")
         encoded = plain != pair.name and plain in BY_NAME and plain != "auto"  # `auto` has no base64 form
         name = plain if encoded else pair.name
-        if rows := BY_NAME.get(name, ()):
+        other = name == "s" and (is_signature(pair) or not _SIZE.fullmatch(pair.value))
+        if not other and (rows := BY_NAME.get(name, ())):
             self._read(name, rows, pair.value, encoded=encoded)
         elif self.strict:
             self.mistake(_unknown(name, suggests=len(self.mistakes) < MAX_SUGGESTIONS))
@@ -409,7 +409,7 @@ def overlay(values: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, An
     """Return values over a preset or defaults; a named format ends the choice by Accept made below."""
     merged = {**below, **values}
     if values.get("format") and "auto" in below and "auto" not in values:
-        merged["auto"] = below["auto"] - {"format"}
+        merged["auto"] = below["auto"] - {"format", "best"}
     return merged
 
 
@@ -432,7 +432,7 @@ def merge(values: Mapping[str, Any], max_side: int) -> tuple[Transform, tuple[st
     quality = merged.get("quality")
     if merged.get("format") == "png8":
         merged |= {"format": "png", "colors": merged.get("colors", MAX_COLORS)}
-    elif merged.get("format") == "gif" and quality is not None:
+    elif merged.get("format") == "gif" and quality:
         merged |= {"quality": None, "colors": merged.get("colors", max(2, quality))}
     trimmed = merged.pop("trim_color", None)
     if merged.get("trim") == "color" and trimmed:

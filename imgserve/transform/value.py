@@ -53,8 +53,11 @@ class Transform:
     flip: Literal["", "h", "v", "hv"] = ""
     format: str | None = None
     """A name in `formats.FORMATS`; None: the original's if web-safe."""
-    auto: frozenset[Literal["format", "compress", "enhance"]] = frozenset()
+    auto: frozenset[str] = frozenset()
+    """With `best`, normalized: the other formats of which the smallest picture is chosen."""
     quality: int | None = None
+    """0: as high as the similarity that is set requires."""
+    max_bytes: int | None = None
     lossless: bool = False
     progressive: bool = False
     chroma: Literal["420", "444"] = "420"
@@ -111,3 +114,8 @@ class Transform:
     profile: Literal["srgb", "strip", "origin"] = "srgb"
     metadata: Literal["copyright", "strip", "keep"] = "copyright"
     hdr: Literal["preserve", "tonemap"] = "preserve"
+
+    @property
+    def negotiates(self) -> bool:
+        """Whether the format depends on what the client accepts."""
+        return not self.auto.isdisjoint(("format", "best"))

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from imgserve.access.access import Access, Fields, Grant, Guard, ImageRequest
 from imgserve.errors import ImageNotFound, ImgserveError, MethodNotAllowed, OriginalChanged, PreconditionFailed
+from imgserve.formats import BY_MEDIA_TYPE
 from imgserve.http.conditional import entity_tag, evaluate, known_tag, match_holds, request_conditions, tag_crc32
 from imgserve.http.headers import (
     CachePolicy,
@@ -64,7 +65,8 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
     rendition, key = served.rendition, served.fallback_key or response.request.key
     name = rendition.media_type.removeprefix("image/")
     note = f"stand-in: {rendition.width}x{rendition.height} {name} until the requested picture is rendered"
-    disposition = content_disposition("inline", file_name_for(response.request.original.image_id, key.extension))
+    extension = BY_MEDIA_TYPE[rendition.media_type].extensions[0]
+    disposition = content_disposition("inline", file_name_for(response.request.original.image_id, extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
         (b"cache-control", cache_control(response.delivery.soon(_FALLBACK_AGE)).encode()),

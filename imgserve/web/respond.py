@@ -12,6 +12,7 @@ from starlette.types import Scope, Send
 from imgserve.access.access import Fields, Guard
 from imgserve.cache import RenditionKey, TierName
 from imgserve.errors import ImageNotFound
+from imgserve.formats import BY_MEDIA_TYPE, CHOSEN
 from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
 from imgserve.http.headers import (
     AcceptClass,
@@ -122,6 +123,7 @@ class ImageResponse:
     stable: RawHeaders
     """Headers that a 200 and a 304 share, without the entity tag."""
     disposition: str
+    """Without the extension of a format that is chosen when the picture is rendered."""
     vary: tuple[str, ...]
     tags: RawHeaders
     """Cache tags of the picture."""
@@ -141,9 +143,12 @@ class ImageResponse:
 
     def headers(self, rendition: Rendition, *, settled: bool) -> RawHeaders:
         """Return the headers of a 200 with a rendition, without its length."""
+        disposition = self.disposition
+        if self.request.key.extension == CHOSEN:
+            disposition = _disposition(self.request, BY_MEDIA_TYPE[rendition.media_type].extensions[0])
         return [
             *self.shared_headers(self.validators.etag(rendition), settled=settled),
-            *picture_headers(rendition, self.disposition, self.request.query.notes, same_site=self.delivery.same_site),
+            *picture_headers(rendition, disposition, self.request.query.notes, same_site=self.delivery.same_site),
             *self.ignored,
         ]
 
@@ -154,15 +159,18 @@ def image_response(request: RenditionRequest, options: UrlOptions, date: int, de
     modified = max(0, min(original.modified_ns // 1_000_000_000, date))
     validators = Validators(key.tag, formatdate(modified, usegmt=True), modified)
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
-    vary = (*(("Accept",) if "format" in query.transform.auto else ()), *delivery.vary)
+    vary = (*(("Accept",) if query.transform.negotiates else ()), *delivery.vary)
     stable = stable_headers(validators, delivery.policy, vary)
-    name = query.download or file_name_for(original.image_id, key.extension)
-    if "." not in name:
-        name = f"{name}.{key.extension}"
-    disposition = content_disposition("inline" if query.download is None else "attachment", name)
     tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.presets) if options.tag_headers else ())
     ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []
+    disposition = _disposition(request, key.extension)
     return ImageResponse(request, delivery, validators, stable, disposition, vary, tags, ignored)
+
+
+def _disposition(request: RenditionRequest, extension: str) -> str:
+    name = request.query.download or file_name_for(request.original.image_id, extension)
+    name = name if "." in name else f"{name}.{extension}"
+    return content_disposition("inline" if request.query.download is None else "attachment", name)
 
 
 def image_path(scope: Scope, prefix: str) -> str:

@@ -89,7 +89,7 @@ def _css(made: ImageUrls, image_id: str, url: str, values: Mapping[str, Any]) ->
 
 
 def _curl(image_id: str, url: str, values: Mapping[str, Any], *, needs_key: bool) -> str:
-    negotiated = "format" in values.get("auto", ())
+    negotiated = not {"format", "best"}.isdisjoint(values.get("auto", ()))
     own = image_id.rpartition("/")[2]
     form = FORMATS.get(str(values.get("format")))
     name = f"{own.rpartition('.')[0] or own}.{form.extensions[0]}" if form else own

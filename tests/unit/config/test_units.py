@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.config.values import parse_duration, parse_size, parse_whole_duration, write_duration, write_size
+from imgserve.config.values import parse_duration, parse_whole_duration, write_duration, write_size
+from imgserve.transform.quantities import parse_size
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_a_default_stays_where_the_path_names_a_preset() -> None:
     [
         ({"widht": 400}, ['unknown parameter "widht", did you mean "width"?']),
         ({"widht": None}, ['unknown parameter "widht", did you mean "width"?']),
-        ({"s": "200KB"}, ['unknown parameter "s"']),
+        ({"max_bytes": "much"}, ["max-bytes: expected an integer of bytes"]),
         ({"s": "0" * 64}, ['unknown parameter "s"']),
         ({"key": "secret"}, ['unknown parameter "key"']),
         ({"width": 400, "w": 500}, ["width: given twice with different values"]),
@@ -171,7 +171,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("rotate", "hue"), fractions(0, 359.9) | st.integers(0, 359)),
     "orient": st.sampled_from([0, 1, 6, "90"]),
     "auto": st.sets(st.sampled_from(["format", "compress"]), min_size=1),
-    "quality": st.integers(1, 100),
+    "quality": st.integers(1, 100) | st.just("auto"),
+    "max_bytes": st.integers(1, 10**9) | st.just("20KB"),
     "colors": st.integers(2, 256),
     "page": st.integers(1, 9),
     "frame": st.tuples(st.integers(1, 9), st.integers(9, 12)),
