@@ -71,8 +71,7 @@ class Parts:
     workers: Workers
     renditions: Renditions
     resolver: Resolver
-    fallback: FallbackRenditions | None
-    """Only if set."""
+    fallback: FallbackRenditions
     hot: HotTable
     demand: DemandEncoder | None
     """Only if set."""
@@ -163,11 +162,10 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
             renditions,
             cache,
             after=config.rendering.stand_in,
+            slow_pixels=config.rendering.slow_pixels,
             limits=config.limits.plain(),
             loaded=lambda: admission.waiting > 0,
-        )
-        if config.rendering.stand_in
-        else None,
+        ),
         hot,
         _demand(config, renditions, cache, metrics, hot) if config.rendering.effort == "demand" else None,
         locator,

@@ -150,6 +150,8 @@ class RenderingConfig(Section):
     """Time limit for one picture; its process is killed after that."""
     stand_in: Annotated[Duration, Field(le=60)] = 0.0
     """After this time a cached smaller picture or other format is served instead; 0 for never."""
+    slow_pixels: Annotated[int, Field(ge=0, le=10**12)] = 500_000
+    """Pixels above which the first response with auto=format is a JPEG or WebP, until the AVIF is encoded."""
     effort: Literal["demand", "once"] = "demand"
     """Encode popular renditions again in idle time, with more effort and a new ETag (demand); or each only once."""
     prepare: Literal["ingest", "demand"] = "ingest"

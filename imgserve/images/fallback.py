@@ -1,29 +1,30 @@
 """Degraded renditions returned while the requested one takes long."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyio import to_thread
 
 from imgserve.cache import RenditionKey, Sibling, TieredCache
-from imgserve.errors import BadTransform, Busy
+from imgserve.errors import BadTransform, Busy, ImgserveError
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan, shows_same_part
 from imgserve.images.renditions import Renditions, Served
-from imgserve.images.resolve import RenditionRequest
+from imgserve.images.resolve import SLOW_FORMAT, RenditionRequest
 from imgserve.model import Limits, Original
 from imgserve.transform import Transform, likeness, parse_query
 
+_logger = logging.getLogger(__name__)
 _MIN_SHARE = 0.25
 """Share of the requested width: a browser shows less than that as a blur."""
 _MAX_COMPARED = 50
 """File names that are parsed, at 0.1 ms each; few renditions of a fitting size show another crop."""
 _ORIENTATIONS = (1, 6)
 """An original's EXIF, which may swap its sides, is not known here: a rendition's own size shows which one holds."""
-_SLOW_FORMAT = "avif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,14 @@ class FallbackRenditions:
     renditions: Renditions
     cache: TieredCache
     after: float
-    """Seconds to wait for the requested picture."""
+    """Seconds to wait for the requested picture; 0 for however long it takes."""
+    slow_pixels: int
+    """Pixels above which nobody waits for a slow format where a faster one is acceptable."""
     limits: Limits
     loaded: Callable[[], bool]
     """Whether pictures wait in the queue."""
+    _later: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """Pictures in a slow format in the making, by the paths of their keys."""
 
     async def make(self, request: RenditionRequest, *, may_stand_in: bool) -> Served:
         """Return the requested picture, or a cached one while the requested one is still rendered and stored.
@@ -52,14 +57,17 @@ class FallbackRenditions:
             negotiated=request.negotiated,
             earlier=request.earlier,
         )
+        if may_stand_in and request.sooner and await self._is_slow(request):
+            work.close()
+            return await self._make_sooner(request, *request.sooner)
         unknown = request.earlier or request.transform.trim is not None  # which part is shown
-        if unknown or not (may_stand_in and request.original.megapixels):
+        if unknown or not (self.after and may_stand_in and request.original.megapixels):
             return await work
         started, found, making = time.perf_counter(), None, asyncio.create_task(work)
         # Nobody reads the result once a fallback was returned or the client has left.
         making.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            if request.transform.format == _SLOW_FORMAT and len(request.formats) > 1 and self.loaded():
+            if request.transform.format == SLOW_FORMAT and len(request.formats) > 1 and self.loaded():
                 found = await self._find(request, min_share=1.0)
             if found is None:
                 await asyncio.wait({making}, timeout=self.after)
@@ -73,6 +81,31 @@ class FallbackRenditions:
         key, served = found
         waited = time.perf_counter() - started
         return Served(served.rendition, "stand_in", seconds={"wait": waited}, fallback_key=key)
+
+    async def _is_slow(self, request: RenditionRequest) -> bool:
+        """Return whether a picture has to be encoded, and takes long."""
+        if request.earlier or not self.renditions.is_settled(request.original):
+            return False
+        pixels = self.renditions.output_pixels(request.original, request.transform)
+        return pixels > self.slow_pixels and await self.cache.recheck(request.key, on_disk=True) is None
+
+    async def _make_sooner(self, request: RenditionRequest, transform: Transform, key: RenditionKey) -> Served:
+        """Return a picture in a faster format, and begin to make the requested one when nothing else waits."""
+        path = request.key.path
+        if path not in self._later:
+            self._later[path] = task = asyncio.create_task(self._make_later(request))
+            task.add_done_callback(lambda _: self._later.pop(path, None))
+        served = await self.renditions.cached(key) or await self.renditions.make(
+            request.original, transform, key, earlier=request.earlier
+        )
+        return Served(served.rendition, "stand_in", seconds=served.seconds, fallback_key=key)
+
+    async def _make_later(self, request: RenditionRequest) -> None:
+        try:
+            await self.renditions.warm(request.original, request.transform, request.key, earlier=request.earlier)
+        except ImgserveError as error:
+            # The next request for it tries again.
+            _logger.debug("%s of %s has to wait: %r", request.key.canonical, request.original.image_id, error)
 
     async def _find(self, request: RenditionRequest, *, min_share: float) -> tuple[RenditionKey, Served] | None:
         """Return the best cached picture of at least a share of the requested width, or None."""

@@ -20,6 +20,8 @@ from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_
 
 _FALLBACKS = ("jpg", "png", "gif")
 _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable and not form.missing_extra)
+SLOW_FORMAT = "avif"
+"""Encoded in 17 times the time of JPEG: benchmarks/ENCODERS.md."""
 _MAX_CACHED = 8192
 _MAX_CACHED_URL = 1024
 """A longer URL is not cached, which bounds the memory of the cache."""
@@ -123,6 +125,8 @@ class RenditionRequest:
     """Of the resolver: a later one may resolve the URL to another rendition."""
     earlier: tuple[Transform, ...] = ()
     """The steps of a chain before the transform."""
+    sooner: tuple[Transform, RenditionKey] | None = None
+    """The same picture in a format that is encoded faster, if the chosen one is slow and others are acceptable."""
 
 
 class Resolver:
@@ -230,7 +234,13 @@ class Resolver:
         if parsed.transform.negotiates:
             fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
-        return RenditionRequest(original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier)
+        sooner = None
+        if transform.format == SLOW_FORMAT:
+            others = [(other, its_key) for its_key, other in choices.items() if its_key != key]
+            sooner = next((one for one in others if one[0].format == "jpg"), others[0] if others else None)
+        return RenditionRequest(
+            original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier, sooner
+        )
 
     def _earlier(
         self, original: Original, parsed: Sequence[ParsedQuery], settings: QuerySettings

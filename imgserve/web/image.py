@@ -135,7 +135,7 @@ class ImageEndpoint:
         access: Access,
         resolver: Resolver,
         renditions: Renditions,
-        fallbacks: FallbackRenditions | None,
+        fallbacks: FallbackRenditions,
         hot: HotTable,
         *,
         published: PublishedPictures | None,
@@ -311,17 +311,7 @@ class ImageEndpoint:
         changes = 0
         while changes < _MAX_ATTEMPTS:
             try:
-                if self._fallbacks is None:
-                    request = response.request
-                    served = await self._renditions.make(
-                        request.original,
-                        request.transform,
-                        request.key,
-                        negotiated=request.negotiated,
-                        earlier=request.earlier,
-                    )
-                else:
-                    served = await self._fallbacks.make(response.request, may_stand_in=not exact)
+                served = await self._fallbacks.make(response.request, may_stand_in=not exact)
             except FormatDropped:
                 response, stats = await self._resolve(call)
             except OriginalChanged:

@@ -149,6 +149,20 @@ def test_under_load_avif_is_not_even_waited_for(stage: Stage) -> None:
     until(lambda: "hit" in server.image("b.jpg", "w=200&auto=format", accept=CHROME).outcome)
 
 
+def test_nobody_waits_for_a_large_avif_where_a_faster_format_is_acceptable(stage: Stage) -> None:
+    server = stage.serve(RENDERING__SLOW_PIXELS="30000")  # 200x150
+    small = server.image("b.jpg", "w=200&auto=format", accept=CHROME)
+    assert (small.headers["content-type"], stands_in(small)) == ("image/avif", False)
+    first = server.image("b.jpg", "w=240&auto=format", accept=CHROME)
+    assert (first.headers["content-type"], opened(first.body).width) == ("image/jpeg", 240)
+    assert (stands_in(first), first.headers["cache-control"], first.headers["vary"]) == (True, "max-age=5", "Accept")
+    assert itself(server, "b.jpg", "w=240&auto=format", accept=CHROME).headers["content-type"] == "image/avif"
+    assert server.renders() == 3
+    assert server.image("b.jpg", "w=250&format=avif", accept=CHROME).headers["content-type"] == "image/avif"
+    part = server.image("b.jpg", "w=260&auto=format", accept=CHROME, range="bytes=0-9")
+    assert (part.status, part.headers["content-type"]) == (206, "image/avif")
+
+
 def test_a_named_format_and_a_client_that_takes_no_other_wait(stage: Stage) -> None:
     server = stage.serve(RENDERING__STAND_IN=SOON)
     server.image("b.jpg", "w=200&format=webp")
