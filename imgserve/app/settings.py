@@ -47,7 +47,11 @@ def url_options(config: Config) -> UrlOptions:
         immutable=http.immutable,
     )
     return UrlOptions(
-        config.urls.prefix, policy, tag_headers=config.cdn.tag_headers, moved_max_age=int(http.not_found_max_age)
+        config.urls.prefix,
+        policy,
+        tag_headers=config.cdn.tag_headers,
+        placeholders=config.limits.output_side if config.urls.placeholders else 0,
+        moved_max_age=int(http.not_found_max_age),
     )
 
 

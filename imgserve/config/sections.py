@@ -265,6 +265,8 @@ class UrlsConfig(Section):
     """Address of this server for everybody, such as https://img.example.com; empty uses that of each request."""
     originals: bool = False
     """Serve untouched originals, with all their metadata, at the URLs of pictures with format=original."""
+    placeholders: bool = False
+    """Serve placeholder pictures at placeholder/640x360 below the prefix, where no original is served then."""
     strict: bool = False
     """Reject unknown parameters with 400 instead of ignoring them."""
     sizes: Numbers = ()

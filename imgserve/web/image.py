@@ -37,6 +37,7 @@ from imgserve.web.error_pictures import ErrorPictures
 from imgserve.web.facts import DocumentRequest, MakeDocument, document_response
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.original import PublicOriginals
+from imgserve.web.placeholder import placeholder
 from imgserve.web.published import PublishedPictures
 from imgserve.web.respond import (
     Delivery,
@@ -187,6 +188,12 @@ class ImageEndpoint:
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         call = await self._admit(scope, fields, cors, record)
+        if (most := self._options.placeholders) and (
+            made := placeholder(image_path(scope, self._options.prefix), call.grant.query, scope, call.delivery, most)
+        ):
+            record.outcome = "placeholder"
+            await made(scope, receive, send)
+            return
         try:
             if _requests_original(call.grant.query):
                 record.outcome = "original"

@@ -109,6 +109,8 @@ class UrlOptions:
     policy: CachePolicy
     tag_headers: tuple[str, ...] = ()
     """Names of headers that carry cache tags."""
+    placeholders: int = 0
+    """Longest side of a placeholder; 0 if there are none."""
     moved_max_age: int = 10
     """Seconds for which caches store where an image was moved to."""
 

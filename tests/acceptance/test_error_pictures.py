@@ -13,6 +13,7 @@ presets:
   card: {width: 50, height: 40, missing: own/none.png}
   small: {extends: card, width: 30}
 http: {not_found_max_age: 7}
+urls: {placeholders: true}
 rules: {error_images: {404: own/missing.jpg, 400: own/missing.jpg, 415: own/none.png}}
 sites:
   shop: {folder: shop, rules: {error_images: {404: own/none.png}}}
@@ -72,6 +73,17 @@ def test_programs_receive_the_problem(api: Api) -> None:
     answer = api.served.client.get(url, headers={"accept": "application/json, image/*"})
     assert (answer.status_code, answer.json()["code"]) == (404, "image_not_found")
     assert api.picture("none.jpg?format=json").json()["code"] == "image_not_found"
+
+
+def test_a_placeholder_needs_no_original(api: Api) -> None:
+    answer = api.picture("placeholder/64x36?text=Hi&color=red")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert (opened(answer.content).width, b">Hi</text>" in answer.content) == (64, True)
+    again = {"if-none-match": answer.headers["etag"]}
+    url = f"{api.served.base_url}/img/placeholder/64x36?text=Hi&color=red"
+    assert api.served.client.get(url, headers=again).status_code == 304
+    assert api.picture("placeholder/64x36?bg=x").status_code == 400
+    assert api.picture("closed/placeholder/64x36").status_code == 401
 
 
 def test_pictures_of_errors_are_counted_as_renditions(api: Api) -> None:
