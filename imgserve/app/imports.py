@@ -1,5 +1,6 @@
 """Build the parts of bulk imports."""
 
+import importlib
 import socket
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,8 +14,10 @@ from imgserve.app.management import Management
 from imgserve.app.pictures import Parts, processes
 from imgserve.app.settings import fetch_rules
 from imgserve.cache import LeaderLock
+from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader, FetchRules
+from imgserve.errors import ConfigError
 from imgserve.images.convert import Converter
 from imgserve.images.warm import Warmer
 from imgserve.jobs.export import Export
@@ -91,9 +94,21 @@ def build_imports(config: Config, parts: Parts, management: Management, sites: S
         Imports(service, catalog, converter, Export(catalog.imports, urls), urls, webhooks, file_bytes),
     )
     return ImportWork(
-        ImportRunner(catalog, fetcher, pace, f"{socket.gethostname()}:{data}"),
+        _runner(catalog, fetcher, pace, f"{socket.gethostname()}:{data}", config.jobs.queue),
         webhooks,
         LeaderLock(data / "imports.lock"),
         (downloader, sender),
         endpoints,
     )
+
+
+def _runner(catalog: Catalog, fetcher: ImageFetcher, pace: Pace, owner: str, queue: str) -> ImportRunner:
+    """Return what fetches images; raise ConfigError if it needs an extra that is missing."""
+    if not queue:
+        return ImportRunner(catalog, fetcher, pace, owner)
+    try:
+        spread = importlib.import_module("imgserve.jobs.spread")
+    except ModuleNotFoundError as error:
+        raise ConfigError(["jobs.queue: a queue needs SAQ: pip install 'imgserve[queue]'"]) from error
+    runner: ImportRunner = spread.SpreadRunner(catalog, fetcher, pace, owner, queue)
+    return runner

@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imgserve.config.effective import SettingsSection, effective
-from imgserve.config.imports import ImportsConfig
+from imgserve.config.imports import ImportsConfig, JobsConfig
 from imgserve.config.load import load
 from imgserve.config.pictures import (
     CacheConfig,
@@ -121,6 +121,7 @@ class Config(BaseSettings):
     """Named parameters, as a mapping or a query; the preset called default applies to requests without parameters."""
     uploads: UploadsConfig = Field(default_factory=UploadsConfig)
     imports: ImportsConfig = Field(default_factory=ImportsConfig)
+    jobs: JobsConfig = Field(default_factory=JobsConfig)
     urls: UrlsConfig = Field(default_factory=UrlsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
     rules: RulesConfig = Field(default_factory=RulesConfig)

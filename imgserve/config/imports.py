@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from imgserve.config.sections import secret_url
 from imgserve.config.values import Duration, Networks, Numbers, Section, Size, WholeDuration
 from imgserve.errors import BadImageId
 from imgserve.jobs.webhooks import is_webhook_secret
@@ -62,3 +63,19 @@ class ImportsConfig(Section):
     """Private networks, such as 10.1.0.0/16, that webhooks may reach in addition to the public Internet."""
     webhook_ports: Numbers = (80, 443)
     """Ports that webhooks may use."""
+
+
+_Queue = Annotated[
+    str,
+    secret_url(
+        r"(rediss?|unix|postgres(ql)?)://\S+",
+        "redis://host:6379/0, postgresql://user:password@host/name, or nothing",
+    ),
+]
+
+
+class JobsConfig(Section):
+    """Background work."""
+
+    queue: Annotated[_Queue, Field(repr=False)] = ""
+    """Queue that spreads imports over several nodes, redis:// or postgresql://; empty: each node looks for work."""

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -67,12 +67,13 @@ class ImportRunner:
 
     def __init__(self, catalog: Catalog, fetcher: ImageFetcher, pace: Pace, owner: str) -> None:
         """`owner` names the node: when it starts again, what it had claimed is free."""
-        self._catalog, self._queue = catalog, catalog.import_queue
+        self._catalog, self.queue = catalog, catalog.import_queue
         self._fetcher = fetcher
-        self._pace = pace
+        self.pace = pace
         self._owner = owner
         self._starts = Starts(pace)
         self._hosts = Counter[str]()
+        self._gates = dict[str, anyio.CapacityLimiter]()
         self._tasks = set[asyncio.Task[None]]()
         self._wake = asyncio.Event()
 
@@ -82,7 +83,7 @@ class ImportRunner:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._keep_claims)
-                await self._claim_and_work()
+                await self.find_work()
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -91,25 +92,28 @@ class ImportRunner:
                 with contextlib.suppress(CatalogUnavailable):
                     await self._release()
 
-    async def work(self, numbers: Collection[int]) -> int:
-        """Claim images, and start to work on them; return how many were claimed."""
-        claimed = await self._queue.claim(numbers, self._owner, datetime.now(UTC) + _LEASE)
+    async def work(self, numbers: Collection[int]) -> Sequence[asyncio.Task[None]]:
+        """Claim images, and start to work on them; return the tasks of those that were claimed."""
+        tasks = list[asyncio.Task[None]]()
+        claimed = await self.queue.claim(numbers, self._owner, datetime.now(UTC) + _LEASE)
         for item in claimed:
             task = asyncio.create_task(self._work(item))
             self._hosts[item.host] += 1
             self._tasks.add(task)
             task.add_done_callback(self._done)
-        return len(claimed)
+            tasks.append(task)
+        return tasks
 
-    async def _claim_and_work(self) -> None:
+    async def find_work(self) -> None:
+        """Claim images as long as some can be fetched."""
         while True:
-            claimed, free = 0, self._pace.concurrency - len(self._tasks)
+            claimed, free = False, self.pace.concurrency - len(self._tasks)
             self._wake.clear()
             with contextlib.suppress(CatalogUnavailable):
-                if free > 0 and (numbers := await self._queue.candidates(
-                    free, per_host=self._pace.per_host, busy=self._hosts
+                if free > 0 and (numbers := await self.queue.candidates(
+                    free, per_host=self.pace.per_host, busy=self._hosts
                 )):  # fmt: skip
-                    claimed = await self.work(numbers)
+                    claimed = bool(await self.work(numbers))
             if not claimed:
                 with anyio.move_on_after(_LOOK_SECONDS):
                     await self._wake.wait()
@@ -121,13 +125,16 @@ class ImportRunner:
 
     async def _work(self, item: StoredItem) -> None:
         try:
-            await self._starts.wait(item.host)
-            job = await self._catalog.imports.get(item.job)
-            if job is not None:
-                outcome, host = await self._outcome(item, lambda: self._fetcher.fetch(item, job))
-                await self._patiently(lambda: self._queue.finish(outcome, host))
+            async with self._gates.setdefault(item.host, anyio.CapacityLimiter(self.pace.per_host)):
+                await self._starts.wait(item.host)
+                job = await self._catalog.imports.get(item.job)
+                if job is not None:
+                    outcome, host = await self._outcome(item, lambda: self._fetcher.fetch(item, job))
+                    await self._patiently(lambda: self.queue.finish(outcome, host))
         finally:
             self._hosts[item.host] -= 1
+            if not self._hosts[item.host]:
+                del self._hosts[item.host], self._gates[item.host]
 
     async def _outcome(
         self, item: StoredItem, fetch: Callable[[], Awaitable[StoredItem]]
@@ -157,8 +164,8 @@ class ImportRunner:
         self, item: StoredItem, error: FetchFailed
     ) -> tuple[StoredItem, tuple[int, datetime | None, str]]:
         """Return a failed item that may be tried again, and when its host may be."""
-        failures = 1 + await self._queue.failures(item.job, item.host)
-        slow = min(_LONGEST_SLOWDOWN, self._pace.retry_delay * 2 ** min(failures - _SLOW_AFTER, 10))
+        failures = 1 + await self.queue.failures(item.job, item.host)
+        slow = min(_LONGEST_SLOWDOWN, self.pace.retry_delay * 2 ** min(failures - _SLOW_AFTER, 10))
         wait = max(error.wait, slow if failures >= _SLOW_AFTER else 0.0)
         until = datetime.now(UTC) + timedelta(seconds=min(wait, _LONGEST_DELAY)) if wait else None
         again = item if failures >= _HOPELESS_AFTER else self._again(item, error.wait)
@@ -166,13 +173,13 @@ class ImportRunner:
 
     def _again(self, item: StoredItem, wait: float) -> StoredItem:
         """Return a failed item that is queued again, unless that was the last attempt."""
-        if item.attempts >= self._pace.attempts:
+        if item.attempts >= self.pace.attempts:
             return item
         return self._later(replace(item, state="queued"), max(wait, self._delay(item.attempts)))
 
     def _delay(self, attempts: int) -> float:
         """Return a pause that doubles with each attempt, and differs between images."""
-        return self._pace.retry_delay * float(2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
+        return self.pace.retry_delay * float(2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
 
     def _later(self, item: StoredItem, seconds: float) -> StoredItem:
         return replace(item, due=datetime.now(UTC) + timedelta(seconds=min(seconds, _LONGEST_DELAY)))
@@ -181,12 +188,12 @@ class ImportRunner:
         while True:
             await anyio.sleep(_HEARTBEAT)
             with contextlib.suppress(CatalogUnavailable):
-                await self._queue.extend(self._owner, datetime.now(UTC) + _LEASE)
-                if number := await self._queue.release():
+                await self.queue.extend(self._owner, datetime.now(UTC) + _LEASE)
+                if number := await self.queue.release():
                     _logger.warning("%d images of imports are fetched again: their node is gone", number)
 
     async def _release(self) -> None:
-        await self._queue.release(self._owner)
+        await self.queue.release(self._owner)
 
     async def _patiently(self, change: Callable[[], Awaitable[object]]) -> None:
         """Make a change as soon as the catalog can be used."""

@@ -19,6 +19,7 @@ TEXTS = {
     "cdn.cloudflare.token": KEY,
     "cdn.fastly.token": KEY,
     "metrics.token": KEY,
+    "jobs.queue": f"redis://:{KEY}@localhost/1",
     "imports.webhook_secret": "whsec_" + "c2VjcmV0" * 4,
 }
 SECRETS = [row for row in table(Config) if row.secret]
