@@ -50,6 +50,12 @@ class FallbackRenditions:
             OriginalChanged: the original has another version now; resolve the URL again.
             ImgserveError: the picture cannot be rendered.
         """
+        if may_stand_in and request.sooner and self._is_slow(request):
+            if await self.cache.recheck(request.key, on_disk=True) is None:
+                return await self._make_sooner(request, *request.sooner)
+            # It was stored since the caller looked.
+            if served := await self.renditions.cached(request.key, request.original):
+                return served
         work = self.renditions.make(
             request.original,
             request.transform,
@@ -57,9 +63,6 @@ class FallbackRenditions:
             negotiated=request.negotiated,
             earlier=request.earlier,
         )
-        if may_stand_in and request.sooner and await self._is_slow(request):
-            work.close()
-            return await self._make_sooner(request, *request.sooner)
         unknown = request.earlier or request.transform.trim is not None  # which part is shown
         if unknown or not (self.after and may_stand_in and request.original.megapixels):
             return await work
@@ -82,12 +85,11 @@ class FallbackRenditions:
         waited = time.perf_counter() - started
         return Served(served.rendition, "stand_in", seconds={"wait": waited}, fallback_key=key)
 
-    async def _is_slow(self, request: RenditionRequest) -> bool:
-        """Return whether a picture has to be encoded, and takes long."""
+    def _is_slow(self, request: RenditionRequest) -> bool:
+        """Return whether a picture that can be stored takes long to encode."""
         if request.earlier or not self.renditions.is_settled(request.original):
             return False
-        pixels = self.renditions.output_pixels(request.original, request.transform)
-        return pixels > self.slow_pixels and await self.cache.recheck(request.key, on_disk=True) is None
+        return self.renditions.output_pixels(request.original, request.transform) > self.slow_pixels
 
     async def _make_sooner(self, request: RenditionRequest, transform: Transform, key: RenditionKey) -> Served:
         """Return a picture in a faster format, and begin to make the requested one when nothing else waits."""
