@@ -50,6 +50,7 @@ def url_options(config: Config) -> UrlOptions:
         config.urls.prefix,
         policy,
         tag_headers=config.cdn.tag_headers,
+        hints=frozenset(config.urls.client_hints),
         placeholders=config.limits.output_side if config.urls.placeholders else 0,
         moved_max_age=int(http.not_found_max_age),
     )

@@ -22,6 +22,7 @@ from imgserve.config.values import (
     each,
     split_words,
 )
+from imgserve.transform.hints import HINTS
 from imgserve.validation import expected, stated
 
 _KEY = re.compile(r"[\x21-\x7e]{16,500}")
@@ -265,6 +266,8 @@ class UrlsConfig(Section):
     """Address of this server for everybody, such as https://img.example.com; empty uses that of each request."""
     originals: bool = False
     """Serve untouched originals, with all their metadata, at the URLs of pictures with format=original."""
+    client_hints: Annotated[Words, AfterValidator(each(HINTS.__contains__, f"hints among {', '.join(HINTS)}"))] = ()
+    """Client hints that decide what the URL leaves open: dpr, width, viewport-width, save-data; empty for none."""
     placeholders: bool = False
     """Serve placeholder pictures at placeholder/640x360 below the prefix, where no original is served then."""
     strict: bool = False

@@ -17,6 +17,7 @@ from imgserve.images.renditions import Renditions
 from imgserve.model import Original
 from imgserve.pipeline.render import between
 from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
+from imgserve.transform.hints import ClientHints
 
 _FALLBACKS = ("jpg", "png", "gif")
 _WRITABLE = tuple(name for name, form in FORMATS.items() if form.writable and not form.missing_extra)
@@ -68,6 +69,10 @@ class Variety:
         note = f"quality={nearest}"
         return replace(parsed, transform=replace(parsed.transform, quality=nearest), notes=(*parsed.notes, note))
 
+    def hints(self, hints: ClientHints) -> ClientHints | None:
+        """Return the client hints that may decide something, or None."""
+        return None if self.presets_only or self.qualities else hints.within(self.parameters)
+
     def accepted(self, names: AcceptClass) -> AcceptClass:
         """Return the formats among which one may be negotiated."""
         return tuple(name for name in names if name in self.formats) if self.formats else names
@@ -88,6 +93,7 @@ def _words(attributes: Iterable[str]) -> str:
 
 
 ANYTHING = Variety()
+_Index = tuple[str, bytes, AcceptClass, int, ClientHints | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +150,15 @@ class Resolver:
         self._sites = tuple(sites)
         self.epoch = 0
         """Changes with the presets."""
-        self._cached: LRUCache[tuple[str, bytes, AcceptClass, int], RenditionRequest] = LRUCache(_MAX_CACHED)
+        self._cached: LRUCache[_Index, RenditionRequest] = LRUCache(_MAX_CACHED)
 
     async def resolve(
-        self, path: str, query: bytes, accepted: AcceptClass, settings: QuerySettings | None = None
+        self,
+        path: str,
+        query: bytes,
+        accepted: AcceptClass,
+        settings: QuerySettings | None = None,
+        hints: ClientHints | None = None,
     ) -> tuple[RenditionRequest, tuple[CachedStat, ...]]:
         """Return the rendition that a URL names, and the cached stats that this depends on.
 
@@ -155,13 +166,14 @@ class Resolver:
         OriginalUnsettled, or BadTransform with every mistake in the query.
         """
         found = await self._locator.find(path)
-        cached = self._cached.get((path, query, accepted, id(settings)))
+        index = path, query, accepted, id(settings), hints
+        cached = self._cached.get(index)
         dropped = cached is not None and cached.negotiated and cached.key.path in self._renditions.oversized
         if cached is not None and cached.original is found.original and not dropped:
             return cached, found.stats
-        request = self.request(found, query, accepted, settings=settings, documents=True)
+        request = self.request(found, query, accepted, settings=settings, documents=True, hints=hints)
         if len(path) + len(query) <= _MAX_CACHED_URL:
-            self._cached[path, query, accepted, id(settings)] = request
+            self._cached[index] = request
         return request, found.stats
 
     def forget_presets(self) -> None:
@@ -187,6 +199,7 @@ class Resolver:
         dropping: bool = True,
         settings: QuerySettings | None = None,
         documents: bool = False,
+        hints: ClientHints | None = None,
     ) -> RenditionRequest:
         """Return the rendition that a query means for an original and a class of clients, or raise BadTransform.
 
@@ -202,6 +215,7 @@ class Resolver:
             default=settings.presets.get("default"),
             max_side=settings.max_side,
             documents=documents,
+            hints=None if hints is None else settings.variety.hints(hints),
         )
         variety = settings.variety
         before, earlier, notes = self._earlier(original, parsed.earlier, settings)
@@ -322,7 +336,7 @@ def _limited(parsed: ParsedQuery, original: Original, settings: QuerySettings) -
         return parsed
     stored = Size(original.width, original.height)
     snap, notes = snapped(stored, parsed.transform, settings.sizes, orientation=original.orientation)
-    if notes and settings.variety.reject:
+    if notes and settings.variety.reject and not parsed.hinted:
         raise BadTransform([f"size: expected one of {', '.join(map(str, settings.sizes))}"])
     return replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
+from imgserve.transform.hints import ClientHints
 from imgserve.transform.kinds import DECIMALS, NotBuiltError, ReadError
 from imgserve.transform.parameters import (
     ACCESS_NAMES,
@@ -98,6 +99,10 @@ class ParsedQuery:
     """Unknown names that are close to a known one or planned, with the nearest match, for `X-Image-Ignored`."""
     named: frozenset[str] = frozenset()
     """Attributes of the transform named by the query itself, not by its preset."""
+    hinted: frozenset[str] = frozenset()
+    """Attributes that client hints set."""
+    hints: frozenset[str] = frozenset()
+    """The client hints on which this depends, whatever the client sent."""
     earlier: tuple["ParsedQuery", ...] = ()
     """The steps before this one, which is the last of a chain."""
 
@@ -108,8 +113,8 @@ class ParsedQuery:
 
     @property
     def sized(self) -> bool:
-        """Whether the query itself, not only its preset, decides the size."""
-        return not self.named.isdisjoint(_SIZING)
+        """Whether the query itself or the client, not only a preset, decides the size."""
+        return not (self.named | self.hinted).isdisjoint(_SIZING)
 
 
 NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
@@ -124,16 +129,18 @@ def parse_query(
     default: Preset | None = None,
     max_side: int = MAX_SIDE,
     documents: bool = False,
+    hints: ClientHints | None = None,
 ) -> ParsedQuery:
     """Return the meaning of a query, or raise BadTransform with every mistake.
 
     `strict` makes an unknown name a mistake. `default` applies if the query names nothing that changes a pixel.
     `documents` says that a document about the picture is acceptable. The preset of the path is of the first step.
+    `hints` are below all that the query and its preset say, and decide nothing in a chain.
     """
     first, *later = _steps([pair for pair in split(raw) if not _is_without_meaning(pair)])
     parse = partial(_parse_step, strict=strict, presets=presets, max_side=max_side)
     if not later:
-        return parse(first, path_preset=path_preset, default=default, documents=documents)
+        return parse(first, path_preset=path_preset, default=default, documents=documents, hints=hints)
     steps, mistakes = list[ParsedQuery](), list[str]()
     for number, step in enumerate((first, *later), 1):
         path, last = path_preset if number == 1 else None, number == len(later) + 1
@@ -182,6 +189,7 @@ def _parse_step(
     path_preset: str | None,
     default: Preset | None = None,
     documents: bool = False,
+    hints: ClientHints | None = None,
 ) -> ParsedQuery:
     """Return the meaning of one step, or raise BadTransform with every mistake."""
     reading = Reading(max_side, strict)
@@ -190,10 +198,12 @@ def _parse_step(
     preset = _preset_of(reading, query.pop("preset", None), path_preset, presets)
     name, values = preset.name or None, overlay(query, preset.values)
     reading.mistakes += preset.check_locks(query)
+    hinted, depends = hints.beside(values, preset.locked) if hints else ({}, frozenset[str]())
     # dpr alone changes no pixel: it only multiplies sides.
     if default is not None and (values.keys() & ATTRIBUTES) <= {"dpr"}:
         name = name or DEFAULT_PRESET
         values = {**default.values, **{key: value for key, value in values.items() if key not in ATTRIBUTES}}
+    values |= hinted
     if not documents:
         reading.reject_documents(values)
     transform, notes = finished(reading, values)
@@ -207,6 +217,8 @@ def _parse_step(
         notes,
         ignored,
         ATTRIBUTES.intersection(query),
+        frozenset(hinted),
+        depends,
     )
 
 

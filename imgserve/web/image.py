@@ -32,6 +32,7 @@ from imgserve.images.locate import CachedStat
 from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
+from imgserve.transform.hints import HINTS, read_hints
 from imgserve.transform.parse import split
 from imgserve.web.error_pictures import ErrorPictures
 from imgserve.web.facts import DocumentRequest, MakeDocument, document_response
@@ -102,17 +103,27 @@ class _Call:
     cors: Cors
     delivery: Delivery
 
-    def guard(self) -> Guard | None:
-        """Return which later requests for the same URL may receive the same response; None for all."""
+    def guard(self, hints: frozenset[str]) -> Guard | None:
+        """Return which later requests for the same URL may receive the same response; None for all.
+
+        `hints` are the client hints on which the response depends.
+        """
         inner, uniform, expires = self.grant.guard, self.cors.uniform, self.grant.expires
         # Before the end of a permission, the time for which caches may store the response becomes shorter.
         until = None if expires is None else expires - self.delivery.policy.lifetime
-        if inner is None and uniform:
+        if inner is None and uniform and not hints:
             return None
+        names = [name for hint in hints for name in HINTS[hint]]
+        known = [dict(self.scope["headers"]).get(name) for name in names]
 
         def admits(fields: Fields) -> bool:
             whole = until is None or time.time() < until
-            return whole and (uniform or b"origin" not in fields) and (inner is None or inner(fields))
+            return (
+                whole
+                and [fields.get(name) for name in names] == known
+                and (uniform or b"origin" not in fields)
+                and (inner is None or inner(fields))
+            )
 
         return admits
 
@@ -297,8 +308,10 @@ class ImageEndpoint:
     async def _resolve(self, call: "_Call") -> tuple[ImageResponse, tuple[CachedStat, ...]]:
         """Return the response to a URL, and the stats of files that it depends on."""
         grant = call.grant
+        used = self._options.hints
+        hints = read_hints(dict(call.scope["headers"]), used) if used else None
         request, stats = await self._resolver.resolve(
-            grant.image_id, grant.query, accept_class(call.accept), grant.settings
+            grant.image_id, grant.query, accept_class(call.accept), grant.settings, hints
         )
         image_id = request.original.image_id
         if image_id != grant.image_id and not self._access.extends(grant, image_id):
@@ -343,7 +356,13 @@ class ImageEndpoint:
         )
         current = response.request.epoch == self._resolver.epoch
         if past and current and self._renditions.is_settled(original):
-            place = Place(call.scope, call.accept, call.grant.site, call.cors.headers(None), call.guard())
+            place = Place(
+                call.scope,
+                call.accept,
+                call.grant.site,
+                call.cors.headers(None),
+                call.guard(response.request.query.hints),
+            )
             self._hot.remember(place, response, stats, rendition)
             if rendition is not None and self._published is not None:
                 self._published.offer(place, call.grant, response, rendition)

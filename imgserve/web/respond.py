@@ -34,6 +34,7 @@ from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
 from imgserve.metrics import PictureTally
 from imgserve.model import Rendition
+from imgserve.transform.hints import HINTS
 
 # A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
 SAFETY: RawHeaders = [
@@ -109,6 +110,8 @@ class UrlOptions:
     policy: CachePolicy
     tag_headers: tuple[str, ...] = ()
     """Names of headers that carry cache tags."""
+    hints: frozenset[str] = frozenset()
+    """The client hints that decide something."""
     placeholders: int = 0
     """Longest side of a placeholder; 0 if there are none."""
     moved_max_age: int = 10
@@ -161,9 +164,12 @@ def image_response(request: RenditionRequest, options: UrlOptions, date: int, de
     modified = max(0, min(original.modified_ns // 1_000_000_000, date))
     validators = Validators(key.tag, formatdate(modified, usegmt=True), modified)
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
-    vary = (*(("Accept",) if query.transform.negotiates else ()), *delivery.vary)
+    hints = [name.decode() for hint in sorted(query.hints) for name in HINTS[hint]]
+    vary = (*(("Accept",) if query.transform.negotiates else ()), *hints, *delivery.vary)
     stable = stable_headers(validators, delivery.policy, vary)
     tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.presets) if options.tag_headers else ())
+    if hints:
+        tags.append((b"accept-ch", ", ".join(HINTS[hint][0].decode() for hint in sorted(options.hints)).encode()))
     ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []
     disposition = _disposition(request, key.extension)
     return ImageResponse(request, delivery, validators, stable, disposition, vary, tags, ignored)
