@@ -19,7 +19,7 @@ from imgserve.pipeline.color import color_space
 from imgserve.pipeline.facts import decode_small, facts_of, open_small
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.metadata import read_embedded
-from imgserve.pipeline.perceptual import dominant_color, perceptual_hash, thumbhash
+from imgserve.pipeline.perceptual import palette, perceptual_hash, thumbhash
 from imgserve.pipeline.probe import read_header
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def step_by_step(timed: Stopwatch, data: bytes, limits: Limits) -> None:
     timed("texts", lambda: (read_embedded(image, opened), color_space(image)))
     small = timed("decode", lambda: decode_small(image, opened, header, limits)[0])
     timed("likeness", lambda: perceptual_hash(small))
-    timed("color", lambda: dominant_color(small))
+    timed("color", lambda: palette(small))
     timed("thumbhash", lambda: thumbhash(small))
 
 

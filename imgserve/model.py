@@ -173,6 +173,10 @@ class FileFacts:
     alpha: Annotated[bool, Doc("Whether the image has transparency.")] = False
     color_space: Annotated[str, Doc("Color space that the original declares.")] = ""
     dominant_color: Annotated[str, Doc("Dominant color as `#rrggbb`; empty if unknown.")] = ""
+    palette: Annotated[
+        tuple[str, ...], Doc("At most 16 distinct colors as `#rrggbb`, the most frequent first; empty if unknown.")
+    ] = ()
+    blurhash: Annotated[str, Doc("BlurHash, another placeholder; empty if unknown.")] = ""
     thumbhash: Annotated[
         bytes, Doc("ThumbHash in base64, a placeholder to show while the image loads; empty if unknown.")
     ] = b""

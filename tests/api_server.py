@@ -58,7 +58,8 @@ def record(image_id: str, data: bytes = b"", **fields: Any) -> dict[str, Any]:
     return {
         "id": image_id, "version": "1_2", "url": f"/img/{image_id}", "sha256": hashlib.sha256(data).hexdigest(),
         "format": "jpg", "media_type": "image/jpeg", "width": 40, "height": 30, "frames": 1, "bytes": len(data),
-        "alpha": False, "color_space": "srgb", "dominant_color": "#ff8800", "thumbhash": "AQID",
+        "alpha": False, "color_space": "srgb", "dominant_color": "#ff8800", "palette": ["#ff8800"],
+        "blurhash": "", "thumbhash": "AQID",
         "perceptual_hash": "00000000000000ff", "title": "", "alt": "", "description": "", "tags": [], "metadata": {},
         "focal_point": None, "origin": "upload", "who": "admin", "created": TIME, "changed": TIME, **fields,
     }  # fmt: skip

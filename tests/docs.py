@@ -12,7 +12,7 @@ from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
 from imgserve.transform.examples import example_of
-from imgserve.transform.parameters import GROUPS
+from imgserve.transform.parameters import GROUPS, PICTURE_GROUPS
 from imgserve.transform.presets import LOOKS
 from tests.examples import example_file, write_examples
 
@@ -102,7 +102,7 @@ def metrics_table() -> str:
 def examples_table() -> str:
     """Return the rendered examples of all parameters, with a row that begins each group."""
     lines = list[tuple[str, str]]()
-    for group, rows in GROUPS.items():
+    for group, rows in PICTURE_GROUPS.items():
         lines.append((f"**{group}**", ""))
         for row in rows:
             example = example_of(row)

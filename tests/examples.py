@@ -9,7 +9,7 @@ from imgserve.model import Rendition
 from imgserve.pipeline.render import render
 from imgserve.transform import BUILT_IN_PRESETS, parse_query
 from imgserve.transform.examples import example_of
-from imgserve.transform.parameters import GROUPS, PARAMETERS, Parameter
+from imgserve.transform.parameters import GROUPS, PICTURE_GROUPS, Parameter
 
 STATIC = Path(__file__).parents[1] / "static"
 _SIMILAR, _SAME_COLOR = 0.98, 1.0
@@ -48,7 +48,7 @@ def write_examples() -> None:
     folder = STATIC / "examples"
     folder.mkdir(exist_ok=True)
     names = set[str]()
-    for row in PARAMETERS:
+    for row in (row for rows in PICTURE_GROUPS.values() for row in rows):
         made = rendered(row)
         file = folder / f"{row.name}.{made.media_type.removeprefix('image/').replace('jpeg', 'jpg')}"
         names.add(file.name)

@@ -24,7 +24,7 @@ from imgserve.config import Config
 from imgserve.config.effective import SettingsSection
 from imgserve.errors import CatalogUnavailable
 from imgserve.transform.kinds import COLOR, SIDE
-from imgserve.transform.parameters import GROUPS
+from imgserve.transform.parameters import PICTURE_GROUPS
 from imgserve.transform.parse import DEFAULT_PRESET
 from imgserve.web.admin.activity import Activity
 from imgserve.web.admin.filters import PictureUrls
@@ -86,7 +86,7 @@ def _pages(
 
     async def parameters() -> Mapping[str, object]:
         presets = {name for site in sites for name in site.rules.free.presets}
-        table = {"groups": GROUPS, "color": COLOR, "side": SIDE, "presets": sorted(presets - {DEFAULT_PRESET})}
+        table = {"groups": PICTURE_GROUPS, "color": COLOR, "side": SIDE, "presets": sorted(presets - {DEFAULT_PRESET})}
         return {**table, "prefix": config.urls.prefix, "max_side": sites.default.rules.free.max_side}
 
     return (

@@ -27,10 +27,11 @@ from imgserve.app.imports import ImportWork, build_imports
 from imgserve.app.logs import configure_logging
 from imgserve.app.management import Management, build_api, build_management
 from imgserve.app.pictures import Parts, build_pictures
-from imgserve.app.settings import catalog_url, create_data_folder, data_folder, url_options
+from imgserve.app.settings import catalog_url, create_data_folder, data_folder, query_settings, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.errors import ConfigError
+from imgserve.images.explain import Explainer
 from imgserve.images.facts import FactsReader
 from imgserve.images.renditions import FailureCache
 from imgserve.library.invalidation import restart_on_failure
@@ -40,7 +41,7 @@ from imgserve.tracing import Tracing
 from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.api.docs import ApiDocument
 from imgserve.web.error_pictures import ErrorPictures
-from imgserve.web.facts import fact_documents
+from imgserve.web.facts import explanation, fact_documents
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.markup import markup_documents
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
@@ -81,6 +82,12 @@ def create_app(config: Config | None = None) -> Starlette:
         errors=ErrorPictures(access, parts.resolver, parts.renditions, config.urls.prefix),
         documents={
             **fact_documents(parts.facts),
+            "explain": explanation(
+                Explainer(parts.renditions, parts.facts, parts.metrics),
+                query_settings(config),
+                access,
+                config.access.explain,
+            ),
             **markup_documents(parts.facts, access, base=config.urls.public, prefix=config.urls.prefix),
         },
         demand=parts.demand,

@@ -35,6 +35,7 @@ FormatWord = Literal[
     "tiff",
     "jxl",
     "json",
+    "blurhash",
     "thumbhash",
     "srcset",
     "img",
@@ -49,6 +50,7 @@ MaskWord = Literal["ellipse", "corners"]
 ProfileWord = Literal["srgb", "strip", "origin"]
 MetadataWord = Literal["strip", "copyright", "keep"]
 HdrWord = Literal["preserve", "tonemap"]
+PaletteWord = Literal["css", "json"]
 
 
 class Parameters(TypedDict, total=False):
@@ -156,6 +158,9 @@ class Parameters(TypedDict, total=False):
     cs: ProfileWord | None
     metadata: MetadataWord | None
     hdr: HdrWord | None
+    palette: PaletteWord | None
+    prefix: str | None
+    explain: Switch | None
     preset: str | None
     download: str | bool | None
     dl: str | bool | None

@@ -92,6 +92,8 @@ class AccessConfig(Section):
     """Who may see the page at /: everyone, key (its password), loopback (direct requests of this machine), or off."""
     docs: Readers = "everyone"
     """The same for /docs/api and /openapi.json."""
+    explain: Readers = "everyone"
+    """The same for explain=1 at the URL of a picture, for those who may see the picture."""
     admin: Literal["everyone", "loopback", "off"] = "everyone"
     """From where people may sign in at /admin/: everyone, loopback (direct requests of this machine), or off."""
     session_idle: Annotated[Duration, Field(ge=60, le=_DAYS)] = 43200.0

@@ -1,6 +1,7 @@
 """When a mezzanine is made, how large it is, and which renditions it can serve."""
 
 import math
+from collections.abc import Sequence
 
 from imgserve.formats import FORMATS, Format
 from imgserve.geometry.box import Box, Size, Turn, rescaled, whole
@@ -17,6 +18,8 @@ _MIN_ORIGINAL_PIXELS = 1_500_000
 """An original with fewer is decoded about as fast as its mezzanine is read."""
 _MAX_OFFSET = 0.25
 """Pixels of the rendition; as much as a loader's own reduction moves edges when it leaves a factor of two."""
+_SPARE = 1.2
+"""A reduced level is used if it has this many times the needed pixels a side: at least 46 dB to the direct picture."""
 _JPEG_SHRINKS = (8, 4, 2)
 
 
@@ -41,6 +44,14 @@ def mezzanine_plan(stored: Size, loaded: Size, orientation: int) -> Plan:
 def _mezzanine_size(original: Format, stored: Size) -> Size:
     shrink = jpeg_shrink(stored) if original.name == "jpg" else 1
     return mezzanine_plan(stored, Size(-(-stored.width // shrink), -(-stored.height // shrink)), 1).scaled
+
+
+def mezzanine_levels(original: Format, width: int, height: int) -> list[Size]:
+    """Return the expected sizes of the levels of a mezzanine, from the upright size of its original."""
+    levels = [_mezzanine_size(original, Size(width, height))]
+    while len(levels) < MEZZANINE_LEVELS:
+        levels.append(Size(-(-levels[-1].width // 2), -(-levels[-1].height // 2)))
+    return levels
 
 
 def mezzanine_bytes(original: Format, width: int, height: int) -> int:
@@ -71,6 +82,14 @@ def serves(plan: Plan, upright: Size, level: Size, *, spare: float = 1.0) -> boo
     downward = max(abs(box.top - region.top * down), abs(box.bottom - region.bottom * down))
     offset = max(aside * needed.width / box.width, downward * needed.height / box.height)
     return detail >= spare and offset <= _MAX_OFFSET
+
+
+def chosen_level(plan: Plan, upright: Size, levels: Sequence[Size]) -> int | None:
+    """Return the index of the smallest level with enough detail for a plan, or None if only the original has it."""
+    if not serves(plan, upright, levels[0]):
+        return None
+    enough = (at for at in reversed(range(1, len(levels))) if serves(plan, upright, levels[at], spare=_SPARE))
+    return next(enough, 0)
 
 
 def expects_mezzanine(original: Format, stored: Size, transform: Transform, *, max_side: int, max_pixels: int) -> bool:

@@ -65,6 +65,18 @@ class FactsReader:
         same = bytes_version(record.version) == original.file_version
         return PublicFacts(record if same else await self._inspect(original), record.title, record.alt, texts, lasting)
 
+    async def known(self, original: Original) -> FileFacts | None:
+        """Return the facts of an original, as far as they are known without an inspection; or None."""
+        record, _ = await self._catalog.read(lambda: self._record(original.image_id), None)
+        if record is not None and bytes_version(record.version) == original.file_version:
+            return record
+        inspected = self._inspected.get((original.image_id, original.file_version))
+        if inspected is not None or not original.megapixels:
+            return inspected
+        sides = (original.width, original.height)
+        width, height = sides[::-1] if original.orientation in _SWAPPED else sides
+        return FileFacts(sha256="", format=original.format.name, width=width, height=height, size=original.size)
+
     def plan(
         self, original: Original, transform: Transform, file: FileFacts, earlier: Sequence[Transform] = ()
     ) -> Plan | None:

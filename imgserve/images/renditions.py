@@ -10,7 +10,7 @@ from typing import Literal
 
 from cachetools import LRUCache, TTLCache
 
-from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache
+from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache, TierName
 from imgserve.errors import (
     ImgserveError,
     OriginalChanged,
@@ -209,6 +209,17 @@ class Renditions:
             return limits.output_pixels  # what remains may have any proportions
         uncapped = plan(Size(original.width, original.height), transform)
         return uncapped.capped(limits.output_side, limits.output_pixels).size.pixels
+
+    async def tiers_of(self, key: RenditionKey) -> list[TierName]:
+        """Return the tiers of the cache that have a rendition, without counting this as use."""
+        name, on_disk = key.path.rpartition("/")[2], await self._cache.stored(key.image_id)
+        tiers: list[TierName] = ["memory"] if self.peek(key) is not None else []
+        return [*tiers, "disk"] if any(one.name == name and one.made for one in on_disk) else tiers
+
+    async def has_mezzanine(self, original: Original, transform: Transform) -> bool:
+        """Return whether there is a mezzanine for a rendition."""
+        useful = is_useful(original, transform, self.settings.limits)
+        return useful and await self._cache.mezzanine(self._mezzanines.key(original)) is not None
 
     def is_settled(self, original: Original) -> bool:
         """Return whether an original is old enough not to be in the middle of being written."""

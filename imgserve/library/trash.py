@@ -24,6 +24,7 @@ _CODECS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "origin": (str, Origin),
     "thumbhash": (lambda value: base64.b64encode(value).decode(), base64.b64decode),
     "tags": (list, tuple),
+    "palette": (list, tuple),
     "metadata": (dict, dict),
     "focal_point": (lambda point: point and [point.x, point.y], lambda value: value and FocalPoint(*value)),
 }

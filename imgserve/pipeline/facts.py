@@ -7,10 +7,11 @@ import pyvips
 from imgserve.geometry.box import Size, whole
 from imgserve.model import Facts, Limits
 from imgserve.pipeline import color, load
+from imgserve.pipeline.blurhash import blurhash
 from imgserve.pipeline.color import color_space
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.metadata import metadata_of, read_embedded
-from imgserve.pipeline.perceptual import dominant_color, perceptual_hash, thumbhash
+from imgserve.pipeline.perceptual import palette, perceptual_hash, thumbhash
 from imgserve.pipeline.probe import Header, read_header, upright_size
 from imgserve.transform.value import Transform
 
@@ -87,6 +88,7 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
     texts = read_embedded(image, opened)
     small, alpha = decode_small(image, opened, header, limits)
     width, height = upright_size(header)
+    colors = palette(small)
     return Facts(
         version=version,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -98,7 +100,9 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
         alpha=alpha,
         color_space=color_space(image),
         perceptual_hash=perceptual_hash(small),
-        dominant_color=dominant_color(small),
+        dominant_color=colors[0] if colors else "",
+        palette=colors,
+        blurhash=blurhash(small),
         thumbhash=thumbhash(small),
         title=texts.title,
         description=texts.description,

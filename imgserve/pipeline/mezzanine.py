@@ -18,6 +18,7 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import (
     MEZZANINE_LEVELS,
     accepts_mezzanine,
+    chosen_level,
     is_worthwhile,
     jpeg_shrink,
     mezzanine_plan,
@@ -33,9 +34,6 @@ from imgserve.pipeline.probe import Header
 from imgserve.pipeline.render import Draft, Order, draft
 from imgserve.pipeline.stages import Job, resized, staged
 from imgserve.transform.value import Transform
-
-_SPARE = 1.2
-"""A reduced level is used if it has this many times the needed pixels a side: at least 46 dB to the direct picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +87,10 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
         return None
     upright = Size(mezzanine.width, mezzanine.height)
     made = order.plan(upright, transform)
-    full, *reduced = mezzanine.levels
-    if not serves(made, upright, full.size):
+    chosen = chosen_level(made, upright, [level.size for level in mezzanine.levels])
+    if chosen is None:
         return None
-    level = next((it for it in reversed(reduced) if serves(made, upright, it.size, spare=_SPARE)), full).open()
+    level = mezzanine.levels[chosen].open()
     level = with_fields(level, {**mezzanine.rights, **mezzanine.gain_map})
     return Draft([level], Job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
 

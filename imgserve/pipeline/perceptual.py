@@ -1,4 +1,4 @@
-"""Perceptual hash, dominant color and ThumbHash of a small picture, and the DCT that they share."""
+"""Perceptual hash, colors and ThumbHash of a small picture, and the DCT that they share."""
 
 import functools
 import itertools
@@ -95,27 +95,30 @@ _CELL = 16
 _CELL_OF = bytes(step // _CELL for step in range(256))
 _VISIBLE = 128
 """Alpha below which a pixel has no color."""
+_COLORS = 16
 _CANDIDATES = 16
 """The fullest cells, which are counted with their neighbors."""
 Cell = tuple[int, ...]
 
 
-def dominant_color(small: pyvips.Image) -> str:
-    """Return the most frequent color of a small picture as `#rrggbb`; an empty text if all of it is transparent.
+def palette(small: pyvips.Image) -> tuple[str, ...]:
+    """Return the most frequent distinct colors of a small picture as `#rrggbb`; none if all of it is transparent.
 
     Cells are counted with their neighbors, so that a color on the border of two cells is counted as one.
     """
     planes = _visible_planes(small)
     cells = list(zip(*(plane.translate(_CELL_OF) for plane in planes), strict=True))
-    if not cells:
-        return ""
-    numbers = Counter(cells)
-    likely = [cell for cell, _ in numbers.most_common(_CANDIDATES)]
-    center = max(likely, key=lambda cell: (sum(numbers[near] for near in _around(cell)), numbers[cell], cell))
-    chosen = _around(center)
-    near = [cell in chosen for cell in cells]
-    means = (sum(itertools.compress(plane, near)) / sum(near) for plane in planes)
-    return "#" + "".join(f"{round(mean):02x}" for mean in means)
+    numbers, found = Counter(cells), list[str]()
+    while numbers and len(found) < _COLORS:
+        likely = [cell for cell, _ in numbers.most_common(_CANDIDATES)]
+        center = max(likely, key=lambda cell: (sum(numbers[near] for near in _around(cell)), numbers[cell], cell))
+        chosen = _around(center) & numbers.keys()
+        near = [cell in chosen for cell in cells]
+        means = (sum(itertools.compress(plane, near)) / sum(near) for plane in planes)
+        found.append("#" + "".join(f"{round(mean):02x}" for mean in means))
+        for cell in chosen:
+            del numbers[cell]
+    return tuple(found)
 
 
 def _around(cell: Cell) -> set[Cell]:

@@ -131,6 +131,7 @@ _MAX_HEAD, _MAX_BODY = 1 << 20, 1 << 31
 """A longer answer can only come from a process with corrupt memory."""
 _MEDIA_TYPES = {known.media_type for known in FORMATS.values()}
 _SHA256, _COLOR = re.compile("[0-9a-f]{64}"), re.compile("(#[0-9a-f]{6})?")
+_BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,.:;=?@\[\]^_{|}~-]{0,166}")
 _HASHES, _MAX_THUMBHASH = 1 << 64, 64
 _ERRORS = {kind.__name__: kind for kind in every_error()}
 
@@ -227,11 +228,14 @@ def _rendered(values: dict[str, Any], body: bytes) -> Rendered:
 def _facts(values: dict[str, Any]) -> Facts:
     texts: dict[str, Any] = {
         name: _text(values.get(name))
-        for name in ("version", "sha256", "format", "color_space", "dominant_color", "title", "description")
+        for name in ("version", "sha256", "format", "color_space", "dominant_color", "blurhash", "title", "description")
     }
     numbers: dict[str, Any] = {name: _value(values, name, int) for name in ("width", "height", "size", "frames")}
     if not _SHA256.fullmatch(texts["sha256"]) or not _COLOR.fullmatch(texts["dominant_color"]):
         raise ValueError("invalid hash or color")
+    colors = tuple(_text(color) for color in _value(values, "palette", list))
+    if not all(color and _COLOR.fullmatch(color) for color in colors) or not _BLURHASH.fullmatch(texts["blurhash"]):
+        raise ValueError("invalid palette or BlurHash")
     if texts["format"] not in FORMATS or min(numbers.values()) < 1:
         raise ValueError("invalid format or size")
     perceptual_hash = values.get("perceptual_hash")
@@ -240,6 +244,7 @@ def _facts(values: dict[str, Any]) -> Facts:
     return Facts(
         **texts,
         **numbers,
+        palette=colors,
         alpha=_value(values, "alpha", bool),
         perceptual_hash=perceptual_hash,
         thumbhash=bytes.fromhex(_text(values.get("thumbhash"), 2 * _MAX_THUMBHASH)),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from imgserve.transform.parameters import GROUPS, Parameter
+from imgserve.transform.parameters import PICTURE_GROUPS, Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,6 @@ def example_of(row: Parameter) -> Example:
     """Return the example of a parameter, whose query begins with it."""
     if row.name in _SPECIAL:
         return _SPECIAL[row.name]
-    group = next(name for name, rows in GROUPS.items() if row in rows)
+    group = next(name for name, rows in PICTURE_GROUPS.items() if row in rows)
     usual = _IN_GROUP.get(group, _USUAL)
     return Example(usual.picture, f"{row.name}={row.example}&{usual.query}")

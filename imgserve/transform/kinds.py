@@ -1,7 +1,7 @@
 """Kinds of parameter values: numbers, words, lists, sides, ratios, rectangles and colors, read and written as text."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -21,10 +21,6 @@ _LEVELS = 100
 
 class ReadError(Exception):
     """A text is not a value of the expected kind; its argument is a hint that ends the sentence."""
-
-
-class NotBuiltError(ReadError):
-    """A text is a word of the language that this server does not offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +113,17 @@ LEVEL: Kind[float] = Kind(
 )
 
 
-def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None, unbuilt: Iterable[str] = ()) -> Kind[str]:
+def choice(words: tuple[str, ...], synonyms: Mapping[str, str] | None = None) -> Kind[str]:
     """Return the kind of one word out of several, in any case."""
     meanings = {**{word: word for word in words}, **(synonyms or {})}
-    known = frozenset((*meanings, *unbuilt))
 
     def read(text: str) -> str:
         word = text.lower()
         if word in meanings:
             return meanings[word]
-        if word in known:
-            raise NotBuiltError
-        raise ReadError(suggestion(word, sorted(known)))
+        raise ReadError(suggestion(word, sorted(meanings)))
 
-    return Kind(f"one of {', '.join(words)}", read, str, known, words=words)
+    return Kind(f"one of {', '.join(words)}", read, str, frozenset(meanings), words=words)
 
 
 def span(low: int, high: int) -> Kind[tuple[int, int]]:

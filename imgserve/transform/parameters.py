@@ -69,12 +69,11 @@ def _quality(text: str) -> int:
 _FIT = choice(
     get_args(Fit), synonyms={"inside": "max", "cover": "crop", "contain": "fill", "pad": "fill", "stretch": "scale"}
 )
-DOCUMENTS = ("json", "thumbhash", "srcset", "img", "picture")
+DOCUMENTS = ("json", "blurhash", "thumbhash", "srcset", "img", "picture")
 """Formats that are no pictures, but documents about one."""
 _FORMAT = choice(
     ("auto", "pjpg", "png8", *(item.name for item in FORMATS.values() if item.writable), *DOCUMENTS),
     synonyms={"jpeg": "jpg", "tif": "tiff"},
-    unbuilt=("blurhash",),
 )
 _QUALITY = Kind(
     f"an integer 1..{MAX_QUALITY}, or auto, or for gif a number of colors up to {MAX_COLORS}",
@@ -276,6 +275,27 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
             "tonemap",
         ),
     ),
+    "Facts": (
+        Parameter(
+            "palette", choice(("css", "json")), "-", "The colors of the picture as a document instead of it.", "css"
+        ),
+        Parameter(
+            "prefix",
+            text_kind(
+                "a name of at most 40 letters, digits, - and _, without a digit first", r"[A-Za-z_][A-Za-z0-9_-]{0,39}"
+            ),
+            "image",
+            "Start of the class names with palette=css.",
+            "brand",
+        ),
+        Parameter(
+            "explain",
+            switch(),
+            "0",
+            "How the server reads the URL and makes the picture, as a document instead of it.",
+            "1",
+        ),
+    ),
     "Delivery": (
         Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),
         Parameter(
@@ -284,6 +304,8 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
     ),
 }
 """Every parameter by its group, in the order of the documentation."""
+PICTURE_GROUPS = {name: rows for name, rows in GROUPS.items() if name != "Facts"}
+"""The groups whose parameters are about a picture, and not about a document instead of it."""
 PARAMETERS = tuple(row for group in GROUPS.values() for row in group)
 EFFECTS = tuple(row.attribute for name in ("Tone", "Effects") for row in GROUPS[name])
 """The attributes that change pixels in place, in a picture of any size."""

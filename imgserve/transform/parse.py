@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted, suggestion
 from imgserve.transform.hints import ClientHints
-from imgserve.transform.kinds import DECIMALS, NotBuiltError, ReadError
+from imgserve.transform.kinds import DECIMALS, ReadError
 from imgserve.transform.parameters import (
     ACCESS_NAMES,
     BY_NAME,
@@ -93,6 +93,8 @@ class ParsedQuery:
     preset: str | None = None
     document: str = ""
     """The document about the picture that is requested instead of it."""
+    prefix: str = "image"
+    """Start of the class names in a palette."""
     notes: tuple[str, ...] = ()
     """What was clamped, for `X-Image-Adjusted`."""
     ignored: tuple[str, ...] = ()
@@ -213,13 +215,21 @@ def _parse_step(
         ATTRIBUTES.intersection(values),
         values.get("download"),
         name,
-        values.get("document", ""),
+        _document(values),
+        values.get("prefix", "image"),
         notes,
         ignored,
         ATTRIBUTES.intersection(query),
         frozenset(hinted),
         depends,
     )
+
+
+def _document(values: Mapping[str, Any]) -> str:
+    """Return the name of the document that values ask for; empty for the picture."""
+    if values.get("explain"):
+        return "explain"
+    return f"palette={values['palette']}" if values.get("palette") else values.get("document", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +317,7 @@ class Reading:
 
     def reject_documents(self, values: Mapping[str, Any]) -> None:
         """Add a mistake if values name a document where only a picture is possible."""
-        if document := values.get("document"):
+        if document := _document(values):
             self.mistake(f"format: expected a picture, but {document} is a document about one")
 
     def mistake(self, sentence: str) -> None:
@@ -340,9 +350,6 @@ class Reading:
         except (ReadError, UnicodeDecodeError) as error:
             self.unreadable.add(title)
             received = quoted(value.decode("utf-8", "backslashreplace")) if value else "nothing"
-            if isinstance(error, NotBuiltError):
-                self.mistake(f"{title}: {received} is not available on this server")
-                return
             expects = " or ".join(row.kind.expects for row in rows).replace("{max_side}", str(self.max_side))
             hint = error if isinstance(error, ReadError) else ", which is not UTF-8"
             self.mistake(f"{title}: expected {expects}, but received {received}{hint}")

@@ -119,21 +119,26 @@ def inline(text: str) -> Markup:
     return Markup("").join(part for pair in zip(parts[::2], [*codes, ""], strict=True) for part in pair)
 
 
+async def check_reader(request: Request, readers: Readers, access: Access) -> None:
+    """Raise NotFound for a client that may not read a page, or Unauthorized if a key opens it."""
+    if readers == "off" or (readers == "loopback" and not is_local(request)):
+        raise NotFound
+    if readers == "key":
+        record: RequestRecord = request.scope[KEY]
+        record.private = True
+        try:
+            await access.check(api_key(request.scope["headers"], basic=True), Scope.READ)
+        except Unauthorized:
+            # Browsers ask for a password, which is the key; the user name has no meaning.
+            record.extra_headers.append((b"www-authenticate", b'Basic realm="imgserve", charset="UTF-8"'))
+            raise
+
+
 def restricted(page: Page, readers: Readers, access: Access) -> Page:
     """Return a page for some readers only; others receive 404, or 401 if a key opens it."""
 
     async def respond(request: Request) -> Response:
-        if readers == "off" or (readers == "loopback" and not is_local(request)):
-            raise NotFound
-        if readers == "key":
-            record: RequestRecord = request.scope[KEY]
-            record.private = True
-            try:
-                await access.check(api_key(request.scope["headers"], basic=True), Scope.READ)
-            except Unauthorized:
-                # Browsers ask for a password, which is the key; the user name has no meaning.
-                record.extra_headers.append((b"www-authenticate", b'Basic realm="imgserve", charset="UTF-8"'))
-                raise
+        await check_reader(request, readers, access)
         response = await page(request)
         if readers == "key":
             response.headers["cache-control"] = "private, no-cache"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,15 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from imgserve.access.access import Grant
+from imgserve.access.access import Access, Grant
 from imgserve.formats import FORMATS
-from imgserve.http.headers import CachePolicy, cache_control
+from imgserve.http.headers import CachePolicy, accept_class, cache_control
+from imgserve.images.explain import Explainer
 from imgserve.images.facts import FactsReader, PublicFacts
-from imgserve.images.resolve import RenditionRequest
-from imgserve.web.documents import document
+from imgserve.images.resolve import QuerySettings, RenditionRequest
+from imgserve.web.documents import Readers, check_reader, document
+from imgserve.web.palette import palette_css, palette_json
 from imgserve.web.respond import SAFETY, ImageResponse
 
-JSON, TEXT = "application/json", "text/plain"
+JSON, TEXT, CSS = "application/json", "text/plain", "text/css"
+_COLORS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,8 @@ class Document:
     """Whether caches may store it as long as the picture."""
     vary: tuple[str, ...] = ()
     """Request headers on which it depends."""
+    momentary: bool = False
+    """It is out of date at once, so that nobody may store it."""
 
 
 MakeDocument = Callable[[DocumentRequest], Awaitable[Document]]
@@ -52,6 +57,7 @@ async def document_response(
     """Return the response with a document, cached and embedded as the picture is; raises as `document` and `make`."""
     made, delivery = await make(requested), response.delivery
     policy = delivery.policy if settled and made.lasting else CachePolicy(0, scope=delivery.policy.scope)
+    policy = CachePolicy(0, scope="no-store") if made.momentary else policy
     answer = document(Request(requested.scope), made.body, made.media_type, cache=cache_control(policy))
     embedding = (b"cross-origin-resource-policy", b"same-site" if delivery.same_site else b"cross-origin")
     for name, value in (*SAFETY, embedding, *response.tags, *response.ignored):
@@ -76,6 +82,13 @@ def fact_documents(facts: FactsReader) -> dict[str, MakeDocument]:
 
     return {
         "json": about(JSON, described),
+        "palette=json": about(
+            JSON, lambda rendition, found: json.dumps(palette_json(_colors(rendition, found)), indent=2)
+        ),
+        "palette=css": about(
+            CSS, lambda rendition, found: palette_css(_colors(rendition, found), rendition.query.prefix)
+        ),
+        "blurhash": about(TEXT, lambda _, found: found.file.blurhash),
         "thumbhash": about(TEXT, lambda _, found: base64.b64encode(found.file.thumbhash).decode()),
     }
 
@@ -99,6 +112,8 @@ def _described(rendition: RenditionRequest, found: PublicFacts, facts: FactsRead
         "alpha": file.alpha,
         "color_space": file.color_space,
         "dominant_color": file.dominant_color,
+        "palette": list(file.palette),
+        "blurhash": file.blurhash,
         "thumbhash": base64.b64encode(file.thumbhash).decode(),
         "focal_point": original.focal_point and asdict(original.focal_point),
         "metadata": dict(found.metadata),
@@ -109,3 +124,20 @@ def _described(rendition: RenditionRequest, found: PublicFacts, facts: FactsRead
             "height": planned and planned.size.height,
         },
     }
+
+
+def _colors(rendition: RenditionRequest, found: PublicFacts) -> Sequence[str]:
+    return found.file.palette[: rendition.query.transform.colors or _COLORS]
+
+
+def explanation(explainer: Explainer, settings: QuerySettings, access: Access, readers: Readers) -> MakeDocument:
+    """Return the document that explains a request, for some of those who may see the picture."""
+
+    async def make(requested: DocumentRequest) -> Document:
+        request, grant = Request(requested.scope), requested.grant
+        await check_reader(request, readers, access)
+        accepted = accept_class(", ".join(request.headers.getlist("accept")))
+        found = await explainer.explain(requested.rendition, accepted, grant.settings or settings)
+        return Document(JSON, json.dumps(found, indent=2).encode(), momentary=True)
+
+    return make

@@ -8,13 +8,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from imgserve.access.access import Access, Grant
+from imgserve.errors import BadTransform
 from imgserve.http.headers import accept_class
 from imgserve.images.locate import Locator
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import QuerySettings, Resolver
 from imgserve.originals.folder import Originals
 from imgserve.transform.examples import example_of
-from imgserve.transform.parameters import GROUPS
+from imgserve.transform.parameters import PICTURE_GROUPS
 from imgserve.web.documents import HTML, Readers, document, page_templates, restricted
 from imgserve.web.facts import DocumentRequest, MakeDocument
 
@@ -51,7 +52,8 @@ class ParameterReference:
             templates.get_template("parameters.html")
             .render(
                 groups={
-                    group: [(row, example_of(row), files[row.name]) for row in rows] for group, rows in GROUPS.items()
+                    group: [(row, example_of(row), files[row.name]) for row in rows]
+                    for group, rows in PICTURE_GROUPS.items()
                 }
             )
             .encode()
@@ -76,7 +78,10 @@ class ParameterReference:
         wanted, _ = await self._resolver.resolve(path, query, accepted, self._resolver.free)
         grant = Grant(path, query)
         if wanted.query.document:
-            made = await self._documents[wanted.query.document](DocumentRequest(request.scope, grant, wanted))
+            make = self._documents.get(wanted.query.document)
+            if make is None:
+                raise BadTransform([f"{wanted.query.document}: not available for the sample pictures"])
+            made = await make(DocumentRequest(request.scope, grant, wanted))
             return document(request, made.body, made.media_type)
         served = await self._renditions.cached(wanted.key)
         if served is None:

@@ -8,8 +8,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Locator, Page, StorageState, expect
 
-from imgserve.transform import PARAMETERS
-from imgserve.transform.parameters import GROUPS
+from imgserve.transform.parameters import PICTURE_GROUPS
 from tests.browser import People, sign_in, staffed
 from tests.pictures import encoded, noise, opened
 from tests.prefork import PATIENCE
@@ -78,8 +77,8 @@ def test_every_parameter_has_a_labelled_field_in_its_group(jane: Page) -> None:
     found = jane.locator("[data-name]").evaluate_all(
         "all => all.map(row => [row.closest('details').dataset.group, row.dataset.name])"
     )
-    assert found == [[group, row.name] for group, rows in GROUPS.items() for row in rows]
-    for row in PARAMETERS:
+    assert found == [[group, row.name] for group, rows in PICTURE_GROUPS.items() for row in rows]
+    for row in (row for rows in PICTURE_GROUPS.values() for row in rows):
         named = field(jane, row.name)
         label = jane.locator(f"label[for='{named.get_attribute('id')}']")
         assert label.inner_text().split()[0] == row.name

@@ -54,6 +54,8 @@ _EXAMPLE: dict[str, JsonValue] = {
     "alpha": False,
     "color_space": "srgb",
     "dominant_color": "#b4483a",
+    "palette": ["#b4483a", "#f2efe9", "#26303a"],
+    "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
     "thumbhash": "1QcSHQRnh493V4dIh4eXh1h4kJUI",
     "perceptual_hash": "e1c3870e1c3870e1",
     "title": "Red shoe",

@@ -27,6 +27,7 @@ ODD_IDS = [
 ]
 FULL: dict[str, Any] = {
     "frames": 7, "alpha": True, "color_space": "srgb", "perceptual_hash": 2**64 - 1, "dominant_color": "#a0b1c2",
+    "palette": ("#a0b1c2", "#000000"), "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
     "thumbhash": bytes(range(25)), "title": "Crème \U0001f600", "alt": "'\"\\;--", "description": "a\nb\tc" * 1000,
     "tags": ("b", "a", "Ä/%_'"), "metadata": {"a": ["\0", "\ud800", None, 1.5, {"b": "ü"}]}, "who": "key 1",
     "focal_point": FocalPoint(0.1, 1), "origin": Origin.IMPORT, "size": 2**40, "width": 2**31, "height": 2**31,

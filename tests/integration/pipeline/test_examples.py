@@ -5,10 +5,11 @@ import pytest
 from imgserve.pipeline.render import render
 from imgserve.transform import BUILT_IN_PRESETS, Transform, parse_query
 from imgserve.transform.examples import example_of
-from imgserve.transform.parameters import PARAMETERS, Parameter
+from imgserve.transform.parameters import PICTURE_GROUPS, Parameter
 from tests.examples import STATIC, alike, example_file, opened, rendered
 
-EACH = pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)
+ROWS = [row for rows in PICTURE_GROUPS.values() for row in rows]
+EACH = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 INVISIBLE = {
     "format", "auto", "lossless", "progressive", "chroma", "loop", "page", "profile", "metadata", "hdr", "download",
 }  # fmt: skip
@@ -40,4 +41,4 @@ def _pixels(data: bytes) -> bytes:
 
 
 def test_every_example_belongs_to_a_parameter() -> None:
-    assert {file.stem for file in (STATIC / "examples").iterdir()} == {row.name for row in PARAMETERS}
+    assert {file.stem for file in (STATIC / "examples").iterdir()} == {row.name for row in ROWS}

@@ -24,6 +24,7 @@ from imgserve.rendering.wire import (
 FACTS = Facts(version="1_2", sha256="ab" * 32, format="png", width=3, height=2, size=99)
 FULL_FACTS = replace(
     FACTS, frames=3, alpha=True, color_space="display-p3", perceptual_hash=(1 << 64) - 1, dominant_color="#0a0b0c",
+    palette=("#0a0b0c", "#ffffff"), blurhash="LEHV6nWB2yk8pyo0adR*.7kCMdnj",
     thumbhash=bytes(range(25)), title="Häfen \U0001f6a2", description="one\ntwo", keywords=("a", "b"),
     metadata={"copyright": "© Ann", "taken": "2024-05-17"},
 )  # fmt: skip
@@ -143,6 +144,9 @@ INSPECTED = asdict(FULL_FACTS) | {"kind": "inspected", "seconds": 0.1, "thumbhas
         {"perceptual_hash": "12"},
         {"dominant_color": "red"},
         {"dominant_color": "#FFFFFF"},
+        {"palette": ["red"]},
+        {"palette": [""]},
+        {"blurhash": "<b>"},
         {"thumbhash": "xyz"},
         {"thumbhash": "00" * 65},
         {"title": "a" * (TEXT_CHARACTERS + 1)},

@@ -192,7 +192,7 @@ def samples(kind: AnyKind) -> st.SearchStrategy[Any]:
 
 
 def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
-    words = sorted(row.kind.known - {"blurhash"})
+    words = sorted(row.kind.known)
     return VALUES[row.attribute] if row.attribute in VALUES else st.sampled_from(words) if words else samples(row.kind)
 
 

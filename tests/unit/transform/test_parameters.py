@@ -151,7 +151,11 @@ BAD = [
     ("flip=x", "flip: expected one of h, v, hv"),
     ("fm=bmp", "format: expected one of auto"),
     ("fm=json", "format: expected a picture, but json is a document about one"),
-    ("f=blurhash", '"blurhash" is not available on this server'),
+    ("f=blurhash", "format: expected a picture, but blurhash is a document about one"),
+    ("palette=css", "format: expected a picture, but palette=css is a document about one"),
+    ("explain", "format: expected a picture, but explain is a document about one"),
+    ("prefix=1", "prefix: expected a name of at most 40 letters"),
+    ("palette=x", "palette: expected one of css, json"),
     ("auto=redeye", "auto: expected a comma list of format, best, compress, enhance"),
     ("sat=101", "saturation: expected a number -100..100"),
     ("sat=--1", "saturation"),
@@ -226,7 +230,7 @@ def test_an_expectation_names_the_cap_of_the_server() -> None:
 
 def test_each_attribute_of_a_transform_has_one_row() -> None:
     rows = [row.attribute for row in PARAMETERS]
-    assert sorted(rows) == sorted({*ATTRIBUTES, "preset", "download"})
+    assert sorted(rows) == sorted({*ATTRIBUTES, "preset", "download", "palette", "prefix", "explain"})
 
 
 @pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)
