@@ -100,11 +100,12 @@ class ImportQueue(Part):
             )
         return number
 
-    async def earlier(self, item: StoredItem) -> StoredItem | None:
-        """Return the last stored image of the same product and URL, of another job or attempt."""
-        stored = sa.and_(items.c.key == item.key, items.c.state.in_(("stored", "duplicate")), items.c.job != item.job)
-        found = await self.database.fetch(sa.select(items).where(stored).order_by(items.c.number.desc()).limit(1))
-        return as_item(found[0]) if found else None
+    async def earlier(self, claimed: Collection[StoredItem]) -> dict[bytes, StoredItem]:
+        """Return the last stored images of the same products and URLs as claimed ones, by their keys."""
+        keys = {item.key for item in claimed}
+        stored = sa.and_(items.c.key.in_(keys), items.c.state.in_(("stored", "duplicate")))
+        found = await self.database.fetch(sa.select(items).where(stored).order_by(items.c.number))
+        return {item.key: item for item in map(as_item, found)}
 
     @finished
     async def reserve(self, item: StoredItem, sha256: str, image_id: str) -> str:
@@ -137,11 +138,17 @@ class ImportQueue(Part):
         await self.database.execute(sa.update(items).where(mine).values(image_id=checked_id(image_id)))
 
     @finished
-    async def finish(self, item: StoredItem, host: tuple[int, datetime | None, str] | None = None) -> bool | None:
+    async def finish(
+        self,
+        item: StoredItem,
+        host: tuple[int, datetime | None, str] | None = None,
+        *,
+        each_product: bool = False,
+    ) -> bool | None:
         """Store the outcome of a claimed image, and free it; return whether that finished its job.
 
         Returns None if it is no longer claimed by its owner. `host` are the failures of its host in succession, a time
-        before which nothing is fetched from it, and the last failure; None if the host was not asked.
+        before which nothing is fetched from it, and the last failure; None if nothing changed.
         """
         mine = sa.and_(
             items.c.job == item.job,
@@ -170,7 +177,8 @@ class ImportQueue(Part):
                 await self._note_host(connection, item, *host)
             if item.state in OPEN:
                 return False
-            await self._finish_product(connection, item)
+            if each_product:
+                await self._finish_product(connection, item)
             return await finish_done(connection, item.job)
 
     async def failures(self, job_id: str, host: str) -> int:
@@ -225,7 +233,7 @@ class ImportQueue(Part):
     async def _finish_product(self, connection: AsyncConnection, item: StoredItem) -> None:
         """Plan the call of a webhook for a product of which no image waits any more."""
         waits = sa.exists().where(items.c.job == item.job, items.c.product == item.product, items.c.state.in_(OPEN))
-        wanted = sa.and_(jobs.c.id == item.job, jobs.c.each_product, jobs.c.webhook != "", ~waits)
+        wanted = sa.and_(jobs.c.id == item.job, jobs.c.webhook != "", ~waits)
         if url := (await connection.execute(sa.select(jobs.c.webhook).where(wanted))).scalar_one_or_none():
             await plan_call(connection, item.job, url, "import.product.finished", item.product)
 

@@ -256,9 +256,11 @@ class Imports(Part):
         query = sa.select(rows).where(rows.c.job == job_id, rows.c.number > after)
         return list(map(as_row, await self.database.fetch(query.order_by(rows.c.number).limit(limit))))
 
-    async def row(self, job_id: str, number: int) -> ImportRow | None:
-        """Return a row of a job, or None."""
-        return next(iter(await self.rows(job_id, after=number - 1, limit=1)), None)
+    async def rows_of(self, claimed: Collection[StoredItem]) -> dict[tuple[str, int], ImportRow]:
+        """Return the rows of images by jobs and numbers."""
+        mine = sa.and_(rows.c.job.in_({one.job for one in claimed}), rows.c.number.in_({one.row for one in claimed}))
+        found = map(as_row, await self.database.fetch(sa.select(rows).where(mine)))
+        return {(row.job, row.number): row for row in found}
 
     async def numbered(self, job_id: str, numbers: Collection[int]) -> dict[int, StoredItem]:
         """Return images of a job by their numbers."""

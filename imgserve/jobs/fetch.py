@@ -30,6 +30,17 @@ NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claimed image, and what is known about it."""
+
+    item: StoredItem
+    job: StoredJob
+    row: ImportRow | None
+    earlier: StoredItem | None
+    """The last stored image of the same product and URL."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Received:
     """A file that was fetched."""
 
@@ -52,20 +63,21 @@ class ImageFetcher:
     path: str
     """Of image ids, with {product} and {name}."""
 
-    async def fetch(self, item: StoredItem, job: StoredJob) -> StoredItem:
+    async def fetch(self, claimed: Claimed) -> StoredItem:
         """Return the item with its outcome, after its output was rendered.
 
         Raises ImgserveError if it cannot be fetched or stored.
         """
-        earlier = item if item.image_id else await self.catalog.import_queue.earlier(item)
+        item, job = claimed.item, claimed.job
+        earlier = item if item.image_id else claimed.earlier
         known = await self._record(earlier)
         if known is not None and earlier is not None:
             if earlier is item or not job.refresh:
                 done = self._known(item, known, earlier)
             else:
-                done = await self._refreshed(item, job, known, earlier)
+                done = await self._refreshed(claimed, known, earlier)
         else:
-            done = await self._fetched(item, job)
+            done = await self._fetched(claimed)
         return await self._rendered(done, job)
 
     async def _record(self, item: StoredItem | None) -> ImageRecord | None:
@@ -77,17 +89,18 @@ class ImageFetcher:
         reason = "" if earlier.job == item.job else "stored by an earlier import"
         return replace(_stored(item, record), etag=earlier.etag, status=earlier.status, reason=reason)
 
-    async def _refreshed(self, item: StoredItem, job: StoredJob, known: ImageRecord, earlier: StoredItem) -> StoredItem:
+    async def _refreshed(self, claimed: Claimed, known: ImageRecord, earlier: StoredItem) -> StoredItem:
+        item = claimed.item
         received = await self._receive(item.url, earlier.etag)
         if received is None:
             return replace(_stored(item, known), status=NOT_MODIFIED, etag=earlier.etag, reason="not modified")
-        return await self._store(item, job, received, known.image_id)
+        return await self._store(claimed, received, known.image_id)
 
-    async def _fetched(self, item: StoredItem, job: StoredJob) -> StoredItem:
-        received = await self._receive(item.url)
+    async def _fetched(self, claimed: Claimed) -> StoredItem:
+        received = await self._receive(claimed.item.url)
         if received is None:
             raise FetchFailed("The server sent no picture.")
-        return await self._store(item, job, received, None)
+        return await self._store(claimed, received, None)
 
     async def _receive(self, url: str, etag: str = "") -> _Received | None:
         """Return a fetched file, or None if it still has the entity tag."""
@@ -106,26 +119,29 @@ class ImageFetcher:
             incoming, kind = await writer.hand_over(), identify(bytes(head[:HEAD_BYTES]))
             return _Received(incoming, digest.hexdigest(), writer.size, kind, response)
 
-    async def _store(self, item: StoredItem, job: StoredJob, received: _Received, replaced: str | None) -> StoredItem:
+    async def _store(self, claimed: Claimed, received: _Received, replaced: str | None) -> StoredItem:
         """Store a fetched file under a free id of its product, or in place of one; identical bytes are stored once."""
+        item = claimed.item
         try:
             equal = await self.catalog.search.by_sha256([received.sha256])
             folder = self.path.format(product=item.product, name="")
             same = next((one for one in equal if one.image_id.startswith(folder)), None)
-            image_id = same.image_id if same else replaced or await self._free_id(item, received)
-            image_id = await self.catalog.import_queue.reserve(item, received.sha256, image_id)
-            record = await self._existing(image_id)
-            metadata, interrupted = await self._metadata(item, job), item.image_id == image_id
+            free = same.image_id if same else replaced or await self._free_id(item, received)
+            image_id = await self.catalog.import_queue.reserve(item, received.sha256, free)
+            is_new = image_id == free and not (same or replaced)
+            record = None if is_new else await self._existing(image_id)
+            interrupted = item.image_id == image_id
             item = replace(item, status=OK, etag=received.response.etag)
             if record is not None and record.sha256 == received.sha256:
                 if interrupted and SOURCE not in record.metadata:
-                    record = await self.ingest.change(image_id, {"metadata": {**record.metadata, **metadata}})
+                    both = {**record.metadata, **_metadata(claimed)}
+                    record = await self.ingest.change(image_id, {"metadata": both})
                 return _stored(item, record)
             if record is not None and image_id != replaced:
                 former, image_id = image_id, await self._free_id(item, received)
                 await self.catalog.import_queue.rename(item, received.sha256, former, image_id)
             upload = Upload(
-                received.incoming, image_id, Details(metadata=metadata), who_imports(job.job_id),
+                received.incoming, image_id, Details(metadata=_metadata(claimed)), who_imports(item.job),
                 replace=image_id == replaced, origin=Origin.IMPORT,
             )  # fmt: skip
             accepted = await self.ingest.accept(upload)
@@ -160,12 +176,6 @@ class ImageFetcher:
         record = await self.catalog.images.get(image_id)
         return record is not None and record.sha256 == sha256
 
-    async def _metadata(self, item: StoredItem, job: StoredJob) -> Mapping[str, Any]:
-        """Return the other columns of the row, and the source."""
-        row = await self.catalog.imports.row(job.job_id, item.row)
-        source = {"url": item.url, "job": job.job_id, "line": item.line, "product": row.name if row else item.product}
-        return {**_columns(job, row), SOURCE: source}
-
     async def _rendered(self, item: StoredItem, job: StoredJob) -> StoredItem:
         """Render the output of an image when no request waits; a failure is noted, since the image is stored."""
         if not job.output:
@@ -180,12 +190,16 @@ def who_imports(job_id: str) -> str:
     return f"import:{job_id}"
 
 
-def _columns(job: StoredJob, row: ImportRow | None) -> dict[str, str]:
-    """Return the cells of a row by their headers, without products and URLs."""
-    if row is None:
-        return {}
-    cells = zip(job.headers, row.cells, strict=False)
-    return {header: cell for header, cell in cells if header and cell and cell != row.name and "://" not in cell}
+def _metadata(claimed: Claimed) -> Mapping[str, Any]:
+    """Return the cells of a row by their headers, without products and URLs, and the source of the image."""
+    item, row = claimed.item, claimed.row
+    source = {"url": item.url, "job": item.job, "line": item.line, "product": row.name if row else item.product}
+    cells = zip(claimed.job.headers, row.cells if row else (), strict=False)
+    product = source["product"]
+    return {
+        **{head: cell for head, cell in cells if head and cell not in {"", product} and "://" not in cell},
+        SOURCE: source,
+    }
 
 
 def _stored(item: StoredItem, record: ImageRecord) -> StoredItem:

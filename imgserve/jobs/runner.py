@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from imgserve.catalog import Catalog, StoredItem
+from imgserve.catalog import Catalog, StoredItem, StoredJob
 from imgserve.errors import CatalogUnavailable, FetchFailed, ImageExists, ImgserveError, StorageFull, Unavailable
-from imgserve.jobs.fetch import ImageFetcher
+from imgserve.jobs.fetch import Claimed, ImageFetcher
 
 _logger = logging.getLogger(__name__)
 _LEASE = timedelta(seconds=60)
@@ -74,6 +74,8 @@ class ImportRunner:
         self._starts = Starts(pace)
         self._hosts = Counter[str]()
         self._gates = dict[str, anyio.CapacityLimiter]()
+        self._failing = set[tuple[str, str]]()
+        """Jobs and hosts that failed when they were last asked."""
         self._tasks = set[asyncio.Task[None]]()
         self._wake = asyncio.Event()
 
@@ -94,14 +96,20 @@ class ImportRunner:
 
     async def work(self, numbers: Collection[int]) -> Sequence[asyncio.Task[None]]:
         """Claim images, and start to work on them; return the tasks of those that were claimed."""
+        items = await self.queue.claim(numbers, self._owner, datetime.now(UTC) + _LEASE)
+        imports, jobs = self._catalog.imports, dict[str, StoredJob | None]()
+        for job_id in {item.job for item in items}:
+            jobs[job_id] = await imports.get(job_id)
+        rows, earlier = await imports.rows_of(items), await self.queue.earlier(items)
         tasks = list[asyncio.Task[None]]()
-        claimed = await self.queue.claim(numbers, self._owner, datetime.now(UTC) + _LEASE)
-        for item in claimed:
-            task = asyncio.create_task(self._work(item))
-            self._hosts[item.host] += 1
+        for item in items:
+            if (job := jobs[item.job]) is not None:
+                claimed = Claimed(item, job, rows.get((item.job, item.row)), earlier.get(item.key))
+                tasks.append(asyncio.create_task(self._work(claimed)))
+                self._hosts[item.host] += 1
+        for task in tasks:
             self._tasks.add(task)
             task.add_done_callback(self._done)
-            tasks.append(task)
         return tasks
 
     async def find_work(self) -> None:
@@ -123,14 +131,14 @@ class ImportRunner:
         self._tasks.discard(task)
         self._wake.set()
 
-    async def _work(self, item: StoredItem) -> None:
+    async def _work(self, claimed: Claimed) -> None:
+        item = claimed.item
         try:
             async with self._gates.setdefault(item.host, anyio.CapacityLimiter(self.pace.per_host)):
                 await self._starts.wait(item.host)
-                job = await self._catalog.imports.get(item.job)
-                if job is not None:
-                    outcome, host = await self._outcome(item, lambda: self._fetcher.fetch(item, job))
-                    await self._patiently(lambda: self.queue.finish(outcome, host))
+                outcome, host = await self._outcome(item, lambda: self._fetcher.fetch(claimed))
+                each = claimed.job.each_product
+                await self._patiently(lambda: self.queue.finish(outcome, host, each_product=each))
         finally:
             self._hosts[item.host] -= 1
             if not self._hosts[item.host]:
@@ -141,14 +149,14 @@ class ImportRunner:
     ) -> tuple[StoredItem, tuple[int, datetime | None, str] | None]:
         """Return the item after an attempt, and what that says about its host."""
         try:
-            return await fetch(), (0, None, "")
+            return await fetch(), self._works(item)
         except _OWN as error:
             own = replace(item, state="queued", attempts=item.attempts - 1, reason=error.detail)
             return self._later(own, self._delay(3)), None
         except FetchFailed as error:
             failed = replace(item, state="failed", status=error.upstream, reason=error.detail)
             if not error.again:
-                return failed, (0, None, "") if error.upstream else None
+                return failed, self._works(item) if error.upstream else None
             return await self._after_failure(failed, error)
         except ImgserveError as error:
             failed = replace(item, state="failed", reason=error.detail)
@@ -164,12 +172,19 @@ class ImportRunner:
         self, item: StoredItem, error: FetchFailed
     ) -> tuple[StoredItem, tuple[int, datetime | None, str]]:
         """Return a failed item that may be tried again, and when its host may be."""
+        self._failing.add((item.job, item.host))
         failures = 1 + await self.queue.failures(item.job, item.host)
         slow = min(_LONGEST_SLOWDOWN, self.pace.retry_delay * 2 ** min(failures - _SLOW_AFTER, 10))
         wait = max(error.wait, slow if failures >= _SLOW_AFTER else 0.0)
         until = datetime.now(UTC) + timedelta(seconds=min(wait, _LONGEST_DELAY)) if wait else None
         again = item if failures >= _HOPELESS_AFTER else self._again(item, error.wait)
         return again, (failures, until, error.detail)
+
+    def _works(self, item: StoredItem) -> tuple[int, datetime | None, str] | None:
+        """Return that a host has responded, if it has failed before."""
+        failed = (item.job, item.host) in self._failing
+        self._failing.discard((item.job, item.host))
+        return (0, None, "") if failed else None
 
     def _again(self, item: StoredItem, wait: float) -> StoredItem:
         """Return a failed item that is queued again, unless that was the last attempt."""

@@ -1,7 +1,7 @@
 """Write an upload to a hidden file within limits, or fetch it from an address; accept it: place and record it."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Self
 
@@ -248,7 +248,10 @@ class UploadAcceptor:
             equal = await self.inspector.current(await self.catalog.search.by_sha256([facts.sha256], limit=_MOST_EQUAL))
             equal = list(filter(upload.covers, equal))
             existing = await self._existing(upload, image_id, equal)
-            similar = await self._similar(facts, image_id if existing is None else existing.image_id, equal)
+            own = image_id if existing is None else existing.image_id
+            # An import of thousands reports only equal ones: the search for those that look alike reads all records.
+            looked = facts if upload.origin is not Origin.IMPORT else replace(facts, perceptual_hash=None)
+            similar = await self._similar(looked, own, equal)
             similar = tuple(one for one in similar if upload.covers(one.record))
             if existing is not None:
                 return Accepted(existing, "existing", similar)

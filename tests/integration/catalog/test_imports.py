@@ -45,7 +45,7 @@ async def claim(catalog: Catalog, owner: str = "me", limit: int = 10, lease: tim
 
 
 async def finish(catalog: Catalog, item: StoredItem, state: str = "stored", **values: Any) -> bool | None:
-    return await catalog.import_queue.finish(replace(item, state=state, **values))
+    return await catalog.import_queue.finish(replace(item, state=state, **values), each_product=True)
 
 
 async def state(catalog: Catalog, job: str) -> str:
@@ -152,8 +152,8 @@ async def test_a_later_import_finds_what_an_earlier_one_stored(catalog: Catalog)
     await finish(catalog, item, image_id="products/p0/x.jpg", sha256=SHA, etag='"1"')
     await start(catalog, "b", 1)
     (again,) = await claim(catalog)
-    earlier = await catalog.import_queue.earlier(again)
-    assert earlier is not None
+    earlier = (await catalog.import_queue.earlier([again]))[again.key]
+    assert ("b", 0) in await catalog.imports.rows_of([again])
     assert (earlier.image_id, earlier.sha256, earlier.etag) == ("products/p0/x.jpg", SHA, '"1"')
 
 
