@@ -43,6 +43,33 @@ class FocalPoint:
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)  # -0.0 becomes 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A box around a face, in fractions of the upright image from its upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        """Reject a box that is not inside the image."""
+        if not (0 <= self.x <= self.x + self.width <= 1 and 0 <= self.y <= self.y + self.height <= 1):
+            raise ValueError("expected a face inside the image")
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """What crops show of an image, as it is stored."""
+
+    point: FocalPoint | None = None
+    """Set by a person."""
+    faces: tuple[Face, ...] = ()
+    """Found in the bytes, the largest first."""
+    version: str = ""
+    """Of the bytes in which the faces were found."""
+
+
 def focused_version(file_version: str, point: FocalPoint | None) -> str:
     """Return the version of an original with a focal point, or without one."""
     if point is None:
@@ -75,6 +102,8 @@ class Original:
     """Resolved path below the originals folder, for rendering processes."""
     focal_point: FocalPoint | None = None
     """The point that crops keep, if one was set."""
+    faces: tuple[Face, ...] = ()
+    """Found in these bytes, the largest first."""
     orientation: int = 1
     """As EXIF says, 1..8."""
 
@@ -183,6 +212,9 @@ class FileFacts:
     perceptual_hash: Annotated[
         int | None, Doc("64 bits as 16 hexadecimal digits; images that look alike differ in few bits.")
     ] = None
+    faces: Annotated[
+        tuple[Face, ...], Doc("Boxes around faces as fractions of the upright image, the largest first.")
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

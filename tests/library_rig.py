@@ -137,7 +137,7 @@ class Rig:
 
     async def render(self, image_id: str, canonical: str = "w=9") -> RenditionKey:
         """Store something that was made of an image as it is now."""
-        point = await self.catalog.images.focal_point(image_id)
+        point = (await self.catalog.images.focus(image_id)).point
         key = rendition_key(image_id, self.originals.stat(image_id).focused(point).version, canonical)
         await self.cache.put(key, Rendition(b"x" * 100, "image/png", 1, 1))
         return key

@@ -3,11 +3,14 @@
 import functools
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import pillow_heif
 import pyvips
 from PIL import Image
 
+ASTRONAUT = Path(__file__).parent / "data" / "astronaut.jpg"
+"""A face: part of a portrait of Eileen Collins by NASA, in the public domain."""
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 180, 30), (30, 30, 220), (240, 240, 240)
 
 

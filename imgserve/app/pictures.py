@@ -144,7 +144,7 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         originals,
         recheck=config.originals.recheck,
         presets=presets.names,
-        focal_point=catalog.images.focal_point,
+        focus=catalog.images.focus,
         redirects=catalog.redirects.targets if config.originals.redirects else None,
     )
     resolver = Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others])

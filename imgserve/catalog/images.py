@@ -33,6 +33,7 @@ from imgserve.catalog.tables import (
     after_prefix,
     as_row,
     checked_id,
+    faces_of,
     image_id_of,
     images,
     insert_in,
@@ -47,7 +48,7 @@ from imgserve.catalog.tables import (
     with_tags,
 )
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound
-from imgserve.model import FocalPoint, ImageRecord, clean_tags
+from imgserve.model import FocalPoint, Focus, ImageRecord, bytes_version, clean_tags
 
 LONG = 120.0
 """Seconds that a change of many records may take."""
@@ -100,14 +101,18 @@ class Images(Part):
                 found += await with_tags(connection, rows)
         return {record.image_id: record for record in found}
 
-    async def focal_point(self, image_id: str) -> FocalPoint | None:
-        """Return the focal point of an image, or None: one look-up in an index."""
+    async def focus(self, image_id: str) -> Focus:
+        """Return what crops show of an image: one look-up in an index."""
         stored = stored_id(image_id)
         if stored is None:
-            return None
-        query = select(images.c.focal_x, images.c.focal_y).where(images.c.id == stored, images.c.focal_x.is_not(None))
-        rows = await self.database.fetch(query)
-        return FocalPoint(rows[0].focal_x, rows[0].focal_y) if rows else None
+            return Focus()
+        columns = (images.c.focal_x, images.c.focal_y, images.c.faces, images.c.version)
+        rows = await self.database.fetch(select(*columns).where(images.c.id == stored))
+        if not rows:
+            return Focus()
+        row = rows[0]
+        point = None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y)
+        return Focus(point, faces_of(row.faces), bytes_version(row.version))
 
     async def versions_of(self, image_ids: Collection[str]) -> dict[str, str]:
         """Return the versions of those of these images that are recorded."""

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Generic, TypeVar, get_type_hints
@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.errors import BadRequest
-from imgserve.model import FocalPoint, ImageRecord, Origin
+from imgserve.model import Face, FocalPoint, ImageRecord, Origin
 
-REVISION = "0012"
+REVISION = "0013"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = sa.MetaData()
@@ -83,6 +83,11 @@ def as_signed(number: int) -> int:
     return number - _UNSIGNED if number >= _UNSIGNED // 2 else number
 
 
+def faces_of(text: str) -> tuple[Face, ...]:
+    """Return the faces that a column stores."""
+    return tuple(Face(*face) for face in json.loads(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
     """How a column stores the values of a field: its type, and conversions to it and back."""
@@ -108,6 +113,7 @@ _BY_TYPE = {
     datetime | None: Storage(sa.BigInteger, microseconds, moment, nullable=True),
     Origin: Storage(TEXT, lambda origin: origin.value, Origin),
     tuple[str, ...]: Storage(TEXT, json.dumps, lambda text: tuple(json.loads(text))),
+    tuple[Face, ...]: Storage(TEXT, lambda faces: json.dumps([astuple(face) for face in faces]), faces_of),
     # JSON in ASCII, which can be stored everywhere whatever it quotes.
     Mapping[str, Any]: Storage(
         TEXT, lambda value: json.dumps(dict(value), sort_keys=True, allow_nan=False, separators=(",", ":")), json.loads

@@ -19,7 +19,7 @@ Rectangle = str | tuple[int | float, int | float, int | float, int | float]
 FitWord = Literal[
     "clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp", "contain", "cover", "inside", "pad", "stretch"
 ]
-CropWord = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
+CropWord = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "auto", "faces", "focalpoint"]
 TrimWord = Literal["auto", "color", "alpha"]
 FlipWord = Literal["h", "v", "hv", "vh"]
 FormatWord = Literal[
@@ -82,6 +82,10 @@ class Parameters(TypedDict, total=False):
     fp_y: Number | None
     focus_zoom: Number | None
     fp_z: Number | None
+    face_pad: Number | None
+    facepad: Number | None
+    face_index: Integer | None
+    faceindex: Integer | None
     rect: Rectangle | None
     trim: TrimWord | None
     trim_color: Color | None

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_typ
 
 from imgserve.client.errors import problem_error
 from imgserve.errors import ImgserveError
-from imgserve.model import Doc, FileFacts, described_fields
+from imgserve.model import Doc, Face, FileFacts, described_fields
 from imgserve.records import ImportItem, ImportJob, KeyRecord, SlowHost
 
 T = TypeVar("T")
@@ -222,6 +222,7 @@ _READERS: Mapping[Any, Callable[[Any], Any]] = {
     datetime: _moment,
     ImgserveError: problem_error,
     Point: lambda value: Point(value["x"], value["y"]),
+    Face: lambda value: Face(value["x"], value["y"], value["width"], value["height"]),
     "perceptual_hash": lambda digits: int(digits, 16),
 }
 """How values of other types are read, or of fields by their names."""

@@ -11,6 +11,8 @@ from anyio import to_thread
 from imgserve.catalog import ImageSearch, Selection
 from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
 from imgserve.formats import BY_EXTENSION, BY_MEDIA_TYPE, FORMATS, default_output
+from imgserve.geometry.box import Size
+from imgserve.geometry.faces import with_faces
 from imgserve.http.headers import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
@@ -222,7 +224,9 @@ class Converter:
                 self._resolver.request(found, steps.queries[0], accepted, strict=True, settings=free)
             )
         try:
-            served = await self._renditions.make_chain(found.original, steps.transforms(found.original, accepted))
+            original, (first, *then) = found.original, steps.transforms(found.original, accepted)
+            first = with_faces(first, original.faces, Size(original.width, original.height), original.orientation)
+            served = await self._renditions.make_chain(original, [first, *then])
         except BadTransform as error:
             # The first step is made like any picture, so its mistakes have no number.
             numbered = (mistake if mistake.startswith("step ") else f"step 1: {mistake}" for mistake in error.mistakes)

@@ -12,7 +12,7 @@ from cachetools import LRUCache, TTLCache
 from imgserve.cache import SingleFlight
 from imgserve.errors import CatalogUnavailable, ImageNotFound, ImgserveError, quoted, suggestion
 from imgserve.formats import BY_EXTENSION
-from imgserve.model import FocalPoint, Original
+from imgserve.model import Focus, Original
 from imgserve.originals.folder import Originals, names_of_stem, spellings
 
 T = TypeVar("T")
@@ -26,14 +26,14 @@ _ABSENT_SECONDS = 1.0
 _ANY = "\0"
 _FOCUS_TIMEOUT, _FOCUS_PAUSE = 0.25, 1.0
 """Seconds to wait for the catalog, and to read nothing after a failure."""
-ReadFocalPoint = Callable[[str], Awaitable[FocalPoint | None]]
-"""Returns the stored focal point of an image; may raise CatalogUnavailable."""
+ReadFocus = Callable[[str], Awaitable[Focus]]
+"""Returns what is stored about the crops of an image; may raise CatalogUnavailable."""
 ReadRedirects = Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
 """Returns the ids to which some ids are redirected; may raise CatalogUnavailable."""
 
 
-async def _no_focal_point(_image_id: str) -> FocalPoint | None:
-    return None
+async def _no_focus(_image_id: str) -> Focus:
+    return Focus()
 
 
 class CatalogReader:
@@ -102,18 +102,18 @@ class Locator:
         *,
         recheck: float,
         presets: Collection[str],
-        focal_point: ReadFocalPoint = _no_focal_point,
+        focus: ReadFocus = _no_focus,
         redirects: ReadRedirects | None = None,
     ) -> None:
         """Look at a file at most every `recheck` seconds.
 
-        `presets` are names in lower case, which a path may end in; they may change at any time. `focal_point` returns
-        the stored one of an image, and `redirects` where images were moved to.
+        `presets` are names in lower case, which a path may end in; they may change at any time. `focus` returns
+        the stored focal point and faces of an image, and `redirects` where images were moved to.
         """
         self._originals = originals
         self._recheck = recheck
         self._presets = presets
-        self._focal_point = focal_point
+        self._focus = focus
         self._redirects = redirects
         self._focal_points, self._moves = CatalogReader(), CatalogReader()
         # An original is cached beyond the time: the next look is cheap, and its stat can be prolonged.
@@ -252,10 +252,13 @@ class Locator:
         return stat
 
     async def _focused(self, seen: Original, known: Original | None) -> tuple[Original, bool]:
-        """Return an original with its focal point, or the last known one, and whether it could be read."""
-        last = known.focal_point if known is not None and known.image_id == seen.image_id else None
-        point, read = await self._focal_points.read(lambda: self._focal_point(seen.image_id), last)
-        return (seen if seen.focal_point == point else seen.focused(point)), read
+        """Return an original with its focal point and faces, or the last known ones, and whether they could be read."""
+        same = known is not None and known.image_id == seen.image_id
+        last = Focus(known.focal_point, known.faces, known.file_version) if known is not None and same else Focus()
+        focus, read = await self._focal_points.read(lambda: self._focus(seen.image_id), last)
+        faces = focus.faces if focus.version == seen.file_version else ()
+        unchanged = (seen.focal_point, seen.faces) == (focus.point, faces)
+        return (seen if unchanged else replace(seen.focused(focus.point), faces=faces)), read
 
     def _look(self, name: str, known: Original | None) -> Original | ImgserveError:
         """Return the stat of a file, or of the first with any extension, in a thread."""

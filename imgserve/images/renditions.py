@@ -198,7 +198,9 @@ class Renditions:
             stored = Size(original.width, original.height)
             uncapped = plan(stored, transform, orientation=original.orientation, vector=vector)
             size = uncapped.capped(limits.output_side, limits.output_pixels).size
-        return replace(original, format=form, width=size.width, height=size.height, focal_point=None, orientation=1)
+        return replace(
+            original, format=form, width=size.width, height=size.height, focal_point=None, faces=(), orientation=1
+        )
 
     def output_pixels(self, original: Original, transform: Transform) -> int:
         """Return the number of pixels of a rendition, or 0 if the original's size is not known cheaply."""

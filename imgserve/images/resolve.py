@@ -10,6 +10,7 @@ from imgserve.cache import RenditionKey
 from imgserve.errors import BadTransform, quoted
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
+from imgserve.geometry.faces import with_faces
 from imgserve.geometry.plan import snapped
 from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
@@ -220,7 +221,7 @@ class Resolver:
         variety = settings.variety
         before, earlier, notes = self._earlier(original, parsed.earlier, settings)
         with _numbered(len(earlier) + 1, chain=bool(earlier)):
-            parsed, accepted = _limited(parsed, before, settings), variety.accepted(accepted)
+            parsed, accepted = _limited(_focused(parsed, before), before, settings), variety.accepted(accepted)
         parsed = replace(parsed, notes=(*parsed.notes, *notes)) if notes else parsed
         if name := parsed.transform.format or found.format:
             variety.check_format(name, original.format.name)
@@ -263,7 +264,7 @@ class Resolver:
         steps, notes = list[Transform](), list[str]()
         for number, step in enumerate(parsed, 1):
             with _numbered(number):
-                limited = _limited(replace(step, notes=()), original, settings)
+                limited = _limited(_focused(replace(step, notes=()), original), original, settings)
                 focal = original.focal_point is not None
                 transform = between(limited.transform)
                 transform = normalize(transform, original.format, FORMATS["webp"], focal_point=focal)
@@ -352,6 +353,12 @@ def _with_candidates(
     if others and original.alpha and not last.alpha:
         *others, last = others
     return replace(transform, auto=transform.auto.union(form.name for form in others)), [last]
+
+
+def _focused(parsed: ParsedQuery, original: Original) -> ParsedQuery:
+    """Return a query in which the faces of an original are a focal point."""
+    stored = Size(original.width, original.height)
+    return replace(parsed, transform=with_faces(parsed.transform, original.faces, stored, original.orientation))
 
 
 def choose_format(accepted: AcceptClass, original: Format, pixels: int, avif_pixels: int) -> Format:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from anyio import to_thread
 from imgserve.catalog import Images
 from imgserve.errors import ImageNotFound
 from imgserve.library.inspect import Inspector, Rules
-from imgserve.model import FocalPoint, ImageRecord, Origin
+from imgserve.model import Face, FocalPoint, ImageRecord, Origin
 from imgserve.originals.trash import Trashed
 from imgserve.originals.writable import WritableOriginals
 from imgserve.records import Deleted
@@ -26,6 +26,7 @@ _CODECS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "tags": (list, tuple),
     "palette": (list, tuple),
     "metadata": (dict, dict),
+    "faces": (lambda faces: [astuple(face) for face in faces], lambda value: tuple(Face(*face) for face in value)),
     "focal_point": (lambda point: point and [point.x, point.y], lambda value: value and FocalPoint(*value)),
 }
 """How fields are written as JSON, and read; all others are JSON."""

@@ -5,8 +5,8 @@ import hashlib
 import pyvips
 
 from imgserve.geometry.box import Size, whole
-from imgserve.model import Facts, Limits
-from imgserve.pipeline import color, load
+from imgserve.model import Face, Facts, Limits
+from imgserve.pipeline import color, faces, load
 from imgserve.pipeline.blurhash import blurhash
 from imgserve.pipeline.color import color_space
 from imgserve.pipeline.load import Recognized, recognize
@@ -23,16 +23,16 @@ _TOLERANCE = 1e-5
 """Share of the opaque value: more than the error of float sums, less than one clear pixel among 100,000."""
 
 
-def open_small(opened: Recognized, header: Header) -> pyvips.Image:
-    """Return an original at the greatest reduction of its loader that leaves enough pixels; nothing is decoded yet."""
+def open_small(opened: Recognized, header: Header, wanted: int = SIDE) -> pyvips.Image:
+    """Return an original at the greatest reduction of its loader that leaves twice a side; nothing is decoded yet."""
     side, least = max(header.width, header.height), min(header.width, header.height)
     options: dict[str, object] = {"access": "sequential"}
     if opened.format == "jpg":
-        options["shrink"] = next((by for by in _JPEG_SHRINKS if side >= 2 * SIDE * by and least >= by), 1)
-    elif opened.format == "webp" and header.frames == 1 and side > 2 * SIDE:
-        options["scale"] = max(2 * SIDE / side, 1 / least)
+        options["shrink"] = next((by for by in _JPEG_SHRINKS if side >= 2 * wanted * by and least >= by), 1)
+    elif opened.format == "webp" and header.frames == 1 and side > 2 * wanted:
+        options["scale"] = max(2 * wanted / side, 1 / least)
     elif opened.format == "svg":
-        options["scale"] = max(SIDE / side, 1 / least)
+        options["scale"] = max(wanted / side, 1 / least)
     return opened.open(**options)
 
 
@@ -80,6 +80,14 @@ def _shrunk(image: pyvips.Image, size: Size) -> pyvips.Image:
     return image.shrink(max(1.0, across), max(1.0, down))
 
 
+def _faces(opened: Recognized, header: Header) -> tuple[Face, ...]:
+    """Return the faces of an original, which is decoded again for them, in more detail."""
+    if opened.format == "svg" or not faces.is_installed():
+        return ()
+    with load.translated(opened.format):
+        return faces.find_faces(open_small(opened, header, faces.SIDE // 2), header.orientation)
+
+
 def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False) -> Facts:
     """Return the facts of an original, or raise UnsupportedImage, UnreadableImage or LimitExceeded."""
     opened = recognize(data, limits, damaged=damaged)
@@ -104,6 +112,7 @@ def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False
         palette=colors,
         blurhash=blurhash(small),
         thumbhash=thumbhash(small),
+        faces=_faces(opened, header),
         title=texts.title,
         description=texts.description,
         keywords=texts.keywords,

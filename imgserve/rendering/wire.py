@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, Self, TypeVar
 
 from imgserve.errors import ImgserveError, every_error, rebuilt
 from imgserve.formats import FORMATS
-from imgserve.model import Facts, FocalPoint, Limits, Rendition
+from imgserve.model import Face, Facts, FocalPoint, Limits, Rendition
 from imgserve.originals.folder import reading_original
 from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
 from imgserve.pipeline.encode import EncoderSettings
@@ -132,7 +132,8 @@ _MAX_HEAD, _MAX_BODY = 1 << 20, 1 << 31
 _MEDIA_TYPES = {known.media_type for known in FORMATS.values()}
 _SHA256, _COLOR = re.compile("[0-9a-f]{64}"), re.compile("(#[0-9a-f]{6})?")
 _BLURHASH = re.compile(r"[0-9A-Za-z#$%*+,.:;=?@\[\]^_{|}~-]{0,166}")
-_HASHES, _MAX_THUMBHASH = 1 << 64, 64
+_HASHES, _MAX_THUMBHASH, _MAX_FACES = 1 << 64, 64, 100
+_FACE = ("x", "y", "width", "height")
 _ERRORS = {kind.__name__: kind for kind in every_error()}
 
 
@@ -241,6 +242,9 @@ def _facts(values: dict[str, Any]) -> Facts:
     perceptual_hash = values.get("perceptual_hash")
     if perceptual_hash is not None and not (type(perceptual_hash) is int and 0 <= perceptual_hash < _HASHES):
         raise ValueError("invalid perceptual hash")
+    faces = _value(values, "faces", list)
+    if len(faces) > _MAX_FACES or not all(isinstance(face, dict) for face in faces):
+        raise ValueError("invalid faces")
     return Facts(
         **texts,
         **numbers,
@@ -248,6 +252,7 @@ def _facts(values: dict[str, Any]) -> Facts:
         alpha=_value(values, "alpha", bool),
         perceptual_hash=perceptual_hash,
         thumbhash=bytes.fromhex(_text(values.get("thumbhash"), 2 * _MAX_THUMBHASH)),
+        faces=tuple(Face(*(_value(face, name, float) for name in _FACE)) for face in faces),
         keywords=tuple(_text(word) for word in _value(values, "keywords", list)),
         metadata={_text(name): _text(text) for name, text in _value(values, "metadata", dict).items()},
     )

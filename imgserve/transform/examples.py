@@ -37,6 +37,8 @@ _SPECIAL: Mapping[str, Example] = {
     "focus-x": Example(_BALLOON, "focus-x=0.9&width=120&height=240"),
     "focus-y": Example(_BALLOON, "focus-y=0.3&width=240&height=120"),
     "focus-zoom": Example(_BALLOON, "focus-zoom=2&focus-x=0.66&focus-y=0.33&width=160&height=160"),
+    "face-pad": Example(_BALLOON, "face-pad=0.5&crop=faces&width=160&height=160"),
+    "face-index": Example(_BALLOON, "face-index=1&crop=faces&width=160&height=160"),
     "rect": Example(_BALLOON, "rect=0.4,0.1,0.5,0.5&width=160"),
     "trim": Example(_MOUNTAINS, "trim=auto&trim-tol=80&width=240"),
     "trim-color": Example(_MOUNTAINS, "trim-color=black&trim=color&trim-tol=60&width=240"),

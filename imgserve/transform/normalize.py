@@ -86,7 +86,8 @@ def _crop(transform: Transform, *, focal_point: bool) -> Transform:
 
 def _decisive(crop: tuple[Gravity, ...]) -> tuple[Gravity, ...]:
     """Return the first usable word; sides combine, and opposite ones mean the center."""
-    usable = [word for word in crop if word != "faces"]  # not detected yet
+    # Faces that are known are a focal point already; without them, `auto` is what draws attention.
+    usable = ["edges" if word == "auto" else word for word in crop if word != "faces"]
     if not usable or usable[0] not in _SIDES:
         return tuple(usable[:1])
     vertical = [word for word in usable if word in _ROWS]
@@ -122,6 +123,7 @@ def normalize(
     normalized = _frames(_output(_tones(named), output, qualities), original, output)
     if normalized.trim is None or (normalized.trim == "alpha" and not original.alpha):
         normalized = replace(normalized, trim=None, trim_tol=Transform().trim_tol)
+    normalized = replace(normalized, face_pad=None, face_index=None)
     normalized = _size(_surrounded(normalized), vector=original.name == "svg", focal_point=focal_point)
     return _background(normalized, original, output)
 

@@ -128,6 +128,17 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("focus-x", _PLACE, "stored, else 0.5", "Focal point from the left.", "0.3", ("fp-x",)),
         Parameter("focus-y", _PLACE, "stored, else 0.5", "Focal point from the top.", "0.3", ("fp-y",)),
         Parameter("focus-zoom", _ZOOM, "1", "How closely a crop frames the focal point.", "2", ("fp-z",)),
+        Parameter(
+            "face-pad",
+            number(0, 10),
+            "as much as possible",
+            "Space on each side of the faces, as a multiple of their size.",
+            "0.5",
+            ("facepad",),
+        ),
+        Parameter(
+            "face-index", integer(1, 100), "all", "Which face crop=faces shows; 1 is the largest.", "1", ("faceindex",)
+        ),
         Parameter("rect", RECT, "-", "Part of the upright image that is cut out before resizing.", "0.1,0.1,0.5,0.5"),
         Parameter(
             "trim",
@@ -317,7 +328,7 @@ for _row in PARAMETERS:
 
 
 _PLANNED = """
-face-pad facepad face-index faceindex mark mark-align mark-alpha mark-pad mark-w
+mark mark-align mark-alpha mark-pad mark-w
 mark-h mark-scale mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color
 txt-font txt-size txt-pad txt-width
 """

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Fit = Literal["clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp"]
-Gravity = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "faces", "focalpoint"]
+Gravity = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "auto", "faces", "focalpoint"]
 Color = tuple[int, int, int, int]
 """Red, green, blue, alpha, each 0..255."""
 Four = tuple[int, int, int, int]
@@ -37,6 +37,9 @@ class Transform:
     focus_x: float | None = None
     focus_y: float | None = None
     focus_zoom: float = 1.0
+    face_pad: float | None = None
+    """This and the next: only until the faces of an original are known, which make a focal point."""
+    face_index: int | None = None
     rect: tuple[int | float, int | float, int | float, int | float] | None = None
     """Left, top, width, height in the upright image, before resizing."""
     trim: Literal["auto", "color", "alpha"] | Color | None = None

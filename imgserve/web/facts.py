@@ -116,6 +116,7 @@ def _described(rendition: RenditionRequest, found: PublicFacts, facts: FactsRead
         "blurhash": file.blurhash,
         "thumbhash": base64.b64encode(file.thumbhash).decode(),
         "focal_point": original.focal_point and asdict(original.focal_point),
+        "faces": [asdict(face) for face in file.faces],
         "metadata": dict(found.metadata),
         "rendition": {
             "format": output.name,

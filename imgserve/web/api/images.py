@@ -3,7 +3,7 @@
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import ConfigDict, Field, JsonValue, create_model, model_validator
@@ -18,7 +18,7 @@ from imgserve.http.conditional import match_holds
 from imgserve.http.headers import quoted_id
 from imgserve.library.ingest import IngestService
 from imgserve.library.record import NameLocks
-from imgserve.model import Doc, FocalPoint, ImageRecord, Origin, described_fields
+from imgserve.model import Doc, Face, FocalPoint, ImageRecord, Origin, described_fields
 from imgserve.records import Deleted
 from imgserve.validation import stated
 from imgserve.web.api.endpoint import Answer, Call, endpoint
@@ -64,6 +64,7 @@ _EXAMPLE: dict[str, JsonValue] = {
     "tags": ["shoe", "summer"],
     "metadata": {"sku": "R-17"},
     "focal_point": {"x": 0.5, "y": 0.4},
+    "faces": [{"x": 0.4, "y": 0.2, "width": 0.1, "height": 0.15}],
     "origin": "upload",
     "who": "admin",
     "created": "2026-01-31T12:00:00Z",
@@ -82,6 +83,13 @@ class PointOut(ResponseModel):
     """0 at the top, 1 at the bottom."""
 
 
+class FaceOut(PointOut):
+    """A box around a face, as fractions of the upright image; `x` and `y` are its upper left corner."""
+
+    width: Annotated[float, Field(ge=0, le=1)]
+    height: Annotated[float, Field(ge=0, le=1)]
+
+
 _DOCS = described_fields(ImageRecord, Doc)
 _NAMES = {name: _DOCS[name].name for name in ("image_id", "version", *_DOCS)}
 """Names of fields in the API by those of `ImageRecord`."""
@@ -90,6 +98,7 @@ _TYPES: Mapping[object, Any] = {
     FocalPoint | None: PointOut | None,
     Origin: Literal["upload", "watch", "import"],
     tuple[str, ...]: list[str],
+    tuple[Face, ...]: list[FaceOut],
     bytes: str,
     "perceptual_hash": str | None,
 }
@@ -131,6 +140,7 @@ class ImageOut(_ImageFields):
             "perceptual_hash": None if likeness is None else f"{likeness:016x}",
             "tags": list(record.tags),
             "metadata": dict(record.metadata),
+            "faces": [FaceOut(**asdict(face)) for face in record.faces],
             "focal_point": None if point is None else PointOut(x=point.x, y=point.y),
             "origin": record.origin.value,
         }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from imgserve.catalog import ImageQuery, Sort
 from imgserve.errors import BadRequest, ImageExists, ImageNotFound
-from imgserve.model import FocalPoint, ImageRecord, Origin
+from imgserve.model import Face, FocalPoint, ImageRecord, Origin
 from tests.catalogs import START, Catalog, ids, put, put_many, record
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,8 @@ ODD_IDS = [
 FULL: dict[str, Any] = {
     "frames": 7, "alpha": True, "color_space": "srgb", "perceptual_hash": 2**64 - 1, "dominant_color": "#a0b1c2",
     "palette": ("#a0b1c2", "#000000"), "blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj",
-    "thumbhash": bytes(range(25)), "title": "Crème \U0001f600", "alt": "'\"\\;--", "description": "a\nb\tc" * 1000,
+    "thumbhash": bytes(range(25)), "faces": (Face(0.5, 0.25, 0.5, 0.1),),
+    "title": "Crème \U0001f600", "alt": "'\"\\;--", "description": "a\nb\tc" * 1000,
     "tags": ("b", "a", "Ä/%_'"), "metadata": {"a": ["\0", "\ud800", None, 1.5, {"b": "ü"}]}, "who": "key 1",
     "focal_point": FocalPoint(0.1, 1), "origin": Origin.IMPORT, "size": 2**40, "width": 2**31, "height": 2**31,
 }  # fmt: skip

@@ -63,10 +63,14 @@ async def test_what_was_recorded_at_the_first_revision_is_kept_and_found_by_its_
         assert (await catalog.search.totals(ImageQuery(text="creme"))).images == 1499
 
 
+_ADDED = {"words", "tag_words", "palette", "blurhash", "faces"}
+"""Columns of later revisions."""
+
+
 async def make_first_revision(address: str, rows: list[dict[str, Any]], tags: set[str]) -> None:
     """Make a catalog as the first revision had it."""
     database = Database(address)
-    names = [name for name in rows[0] if name not in {"words", "tag_words"}]
+    names = [name for name in rows[0] if name not in _ADDED]
     async with database._store.changing_tables() as connection:
         await connection.run_sync(upgrade, "0001")
         values = ", ".join(f":{name}" for name in names)

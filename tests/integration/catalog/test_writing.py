@@ -8,7 +8,7 @@ import pytest
 
 from imgserve.catalog import ImageQuery, Merge, Merged
 from imgserve.errors import BadRequest
-from imgserve.model import FocalPoint, ImageRecord
+from imgserve.model import Face, FocalPoint, Focus, ImageRecord
 from tests.catalogs import START, Catalog, opened, outcome, put, put_many, record
 
 pytestmark = pytest.mark.anyio
@@ -53,10 +53,13 @@ async def test_merges_of_the_same_images_at_once_lose_none(address: str) -> None
         assert {one.tags for one in found.values()} == {tuple(f"t{n}" for n in range(8))}
 
 
-async def test_the_focal_point_of_an_image_is_one_look_up(catalog: Catalog) -> None:
-    await put_many(catalog.images, [record("a", focal_point=FocalPoint(0, 1)), record("b")])
-    assert await catalog.images.focal_point("a") == FocalPoint(0, 1)
-    assert [await catalog.images.focal_point(name) for name in ("b", "absent", "\ud800")] == [None] * 3
+async def test_what_crops_show_of_an_image_is_one_look_up(catalog: Catalog) -> None:
+    faces = (Face(0.1, 0.2, 0.3, 0.4),)
+    focused = record("a", focal_point=FocalPoint(0, 1), faces=faces, version="1f_9_abc")
+    await put_many(catalog.images, [focused, record("b", version="1_2")])
+    assert await catalog.images.focus("a") == Focus(FocalPoint(0, 1), faces, "1f_9")
+    expected = [Focus(version="1_2"), Focus(), Focus()]
+    assert [await catalog.images.focus(name) for name in ("b", "absent", "\ud800")] == expected
 
 
 async def test_the_versions_of_some_images_are_reported(catalog: Catalog) -> None:

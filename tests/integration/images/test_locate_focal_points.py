@@ -8,7 +8,7 @@ import pytest
 from imgserve.errors import CatalogUnavailable
 from imgserve.images import locate
 from imgserve.images.locate import Locator
-from imgserve.model import FocalPoint, Original
+from imgserve.model import Face, FocalPoint, Focus, Original
 from imgserve.originals.writable import WritableOriginals
 from tests.pictures import encoded, quarters
 from tests.servers import settled
@@ -22,17 +22,19 @@ class Catalog:
 
     def __init__(self) -> None:
         self.point: FocalPoint | None = LEFT
+        self.faces: tuple[Face, ...] = ()
+        self.version = ""
         self.trouble: Exception | None = None
         self.hangs = False
         self.asked = 0
 
-    async def focal_point(self, _image_id: str) -> FocalPoint | None:
+    async def focus(self, _image_id: str) -> Focus:
         self.asked += 1
         if self.hangs:
             await asyncio.Event().wait()
         if self.trouble:
             raise self.trouble
-        return self.point
+        return Focus(self.point, self.faces, self.version)
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
 
 
 def locator(place: Path, catalog: Catalog, recheck: float = 0.0) -> Locator:
-    return Locator(WritableOriginals(place.parent), recheck=recheck, presets=(), focal_point=catalog.focal_point)
+    return Locator(WritableOriginals(place.parent), recheck=recheck, presets=(), focus=catalog.focus)
 
 
 async def seen(locator: Locator) -> Original:
@@ -65,6 +67,21 @@ def test_an_original_carries_its_focal_point_and_is_not_looked_up_again(place: P
     assert first.focal_point == LEFT
     assert first.version != first.file_version
     assert catalog.asked == 1
+
+
+def test_faces_are_those_of_these_bytes(place: Path, catalog: Catalog) -> None:
+    async def looks() -> tuple[Original, Original]:
+        a_finder = locator(place, catalog, recheck=60)
+        catalog.faces, catalog.version = (Face(0.1, 0.2, 0.3, 0.4),), "1_1"
+        first = await seen(a_finder)
+        catalog.version = first.file_version
+        a_finder.forget("shoe.png")
+        return first, await seen(a_finder)
+
+    first, second = asyncio.run(looks())
+    assert first.faces == ()
+    assert second.faces == (Face(0.1, 0.2, 0.3, 0.4),)
+    assert second.version == first.version
 
 
 def test_after_forgetting_it_is_looked_up_again(place: Path, catalog: Catalog) -> None:

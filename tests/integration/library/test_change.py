@@ -38,7 +38,7 @@ async def test_a_new_focal_point_is_a_new_version_and_the_mezzanine_stays(rig: R
     key, kept = await rig.render("a.png"), await mezzanine(rig, "a.png")
     changed = await rig.ingest.change("a.png", {"focal_point": FocalPoint(0.25, 0.75)})
     assert changed.version == rig.originals.stat("a.png").focused(FocalPoint(0.25, 0.75)).version != first.version
-    assert await rig.catalog.images.focal_point("a.png") == FocalPoint(0.25, 0.75)
+    assert (await rig.catalog.images.focus("a.png")).point == FocalPoint(0.25, 0.75)
     assert await rig.cache.get(key) is None
     assert await rig.cache.mezzanine(kept) is not None
     assert rig.ear.purged == [({"a.png"}, [])]

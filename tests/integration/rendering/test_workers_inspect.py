@@ -27,7 +27,7 @@ from imgserve.model import Facts, Limits, file_version
 from imgserve.rendering.wire import InspectJob, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Admission, Workers
 from imgserve.transform import Transform
-from tests.pictures import encoded, noise
+from tests.pictures import ASTRONAUT, encoded, noise
 from tests.rendition_rig import PATIENCE, deadly, run, until
 from tests.servers import rendering_processes, resume
 
@@ -79,6 +79,15 @@ def test_facts_come_back_whole(tmp_path: Path) -> None:
             assert figure(metrics, "inspections_total", result="ok") == 1
             assert figure(metrics, "inspection_seconds_count") == 1
             assert (await workers.render(picture(tmp_path))).rendition.width == 20
+
+    run(body)
+
+
+def test_faces_are_found_in_the_sandbox(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened() as (workers, _):
+            read = await inspect(workers, job(tmp_path, "astronaut.jpg", ASTRONAUT.read_bytes()))
+            assert len(read.faces) == 1
 
     run(body)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from imgserve.errors import BadTransform, ImgserveError, every_error
-from imgserve.model import Facts, Rendition
+from imgserve.model import Face, Facts, Rendition
 from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
 from imgserve.rendering.wire import (
     LENGTHS_BYTES,
@@ -25,7 +25,8 @@ FACTS = Facts(version="1_2", sha256="ab" * 32, format="png", width=3, height=2, 
 FULL_FACTS = replace(
     FACTS, frames=3, alpha=True, color_space="display-p3", perceptual_hash=(1 << 64) - 1, dominant_color="#0a0b0c",
     palette=("#0a0b0c", "#ffffff"), blurhash="LEHV6nWB2yk8pyo0adR*.7kCMdnj",
-    thumbhash=bytes(range(25)), title="Häfen \U0001f6a2", description="one\ntwo", keywords=("a", "b"),
+    thumbhash=bytes(range(25)), faces=(Face(0.5, 0.25, 0.5, 0.1), Face(0, 0, 1, 1)),
+    title="Häfen \U0001f6a2", description="one\ntwo", keywords=("a", "b"),
     metadata={"copyright": "© Ann", "taken": "2024-05-17"},
 )  # fmt: skip
 RENDITION = Rendition(b"bytes", "image/png", 3, 2, ("a note",))
@@ -148,6 +149,11 @@ INSPECTED = asdict(FULL_FACTS) | {"kind": "inspected", "seconds": 0.1, "thumbhas
         {"palette": [""]},
         {"blurhash": "<b>"},
         {"thumbhash": "xyz"},
+        {"faces": {}},
+        {"faces": [1]},
+        {"faces": [{"x": 0.5, "y": 0, "width": 0.6, "height": 0}]},
+        {"faces": [{"x": 0.5, "y": 0}]},
+        {"faces": [{"x": 0, "y": 0, "width": 0, "height": 0}] * 101},
         {"thumbhash": "00" * 65},
         {"title": "a" * (TEXT_CHARACTERS + 1)},
         {"description": "\ud800"},

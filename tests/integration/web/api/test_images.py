@@ -27,7 +27,8 @@ async def test_a_record_is_reported_with_every_field_of_the_contract(api: Caller
     assert answer.headers["cache-control"] == "no-store"
     assert " ".join(told) == (
         "id version url sha256 format media_type width height frames bytes alpha color_space dominant_color palette "
-        "blurhash thumbhash perceptual_hash title alt description tags metadata focal_point origin who created changed"
+        "blurhash thumbhash perceptual_hash faces title alt description tags metadata focal_point "
+        "origin who created changed"
     )
     assert (told["id"], told["url"], told["media_type"]) == ("a/b.png", "/img/a/b.png", "image/png")
     assert (told["width"], told["height"], told["bytes"]) == (40, 30, record.size)
