@@ -70,7 +70,7 @@ def simulate(
     memory, disk = (LRUCache[int, int](size, getsizeof=int) for size in (budgets.memory, budgets.disk))
     mezzanines = LRUCache[int, int](budgets.mezzanines, getsizeof=int)
     counts, milliseconds = dict.fromkeys(OUTCOMES, 0), 0.0
-    for number, (original, name, width) in enumerate(_requests(originals, exponent, requests, seed)):
+    for number, (original, name, width) in enumerate(random_requests(originals, exponent, requests, seed)):
         key, size = (original * 8 + width) * 3 + list(KILOBYTES).index(name), KILOBYTES[name][width] * 1000
         if memory.get(key):
             outcome = "memory"
@@ -90,8 +90,8 @@ def simulate(
     return Result({outcome: count / total for outcome, count in counts.items()}, milliseconds / total)
 
 
-def _requests(originals: int, exponent: float, number: int, seed: int) -> Iterable[tuple[int, str, int]]:
-    # The same sequence for equal arguments: rows differ by their budgets alone.
+def random_requests(originals: int, exponent: float, number: int, seed: int) -> Iterable[tuple[int, str, int]]:
+    """Yield original, format and index of the width of requests, the same for equal arguments."""
     chance = random.Random(seed)
     weights = list(itertools.accumulate(1 / rank**exponent for rank in range(1, originals + 1)))
     names, shares = zip(*FORMAT_SHARES.items(), strict=True)

@@ -14,6 +14,8 @@ from imgserve.transform.value import Transform
 EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3, "jxl": 3})
 QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
 _THOROUGH: Mapping[str, int] = MappingProxyType({"webp": 4, "avif": 3})
+_MADE_UP: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 3})
+"""Quality that this effort makes up for: measured for equal structural similarity."""
 HITS_TO_PAY: Mapping[str, int] = MappingProxyType({"jpg": 10, "webp": 25, "avif": 50})
 """Where the bytes saved outweigh the time: benchmarks/ENCODERS.md."""
 _QUICK_PNG = 3
@@ -31,16 +33,19 @@ class EncoderSettings:
     """Structural similarity that `quality=auto` aims at."""
     progressive: bool = False
     """Write every jpg progressive."""
+    lower: Mapping[str, int] = field(default_factory=dict)
+    """How much lower every quality is, by format."""
 
     def thorough(self) -> "EncoderSettings":
         """Return the settings for renditions that are requested often."""
         efforts = {name: max(effort, _THOROUGH.get(name, 0)) for name, effort in self.effort.items()}
-        return replace(self, effort=efforts, progressive=True)
+        return replace(self, effort=efforts, progressive=True, lower=dict(_MADE_UP))
 
     def hits_to_pay(self, transform: Transform) -> int | None:
         """Return after how many hits of a rendition more effort pays; None if there is none to add."""
-        name = transform.format or ""
-        if transform.lossless or (name == "jpg" and (transform.progressive or self.progressive)):
+        name = "avif" if "best" in transform.auto else transform.format or ""
+        # A limit on bytes is used up in any case.
+        if transform.lossless or transform.max_bytes or (name == "jpg" and (transform.progressive or self.progressive)):
             return None
         return HITS_TO_PAY.get(name) if self.effort.get(name, 0) < _THOROUGH.get(name, 1) else None
 
@@ -49,6 +54,7 @@ def _options(  # noqa: PLR0911  one return for each format
     name: str, transform: Transform, settings: EncoderSettings
 ) -> dict[str, object]:
     effort, quality = settings.effort.get(name), transform.quality or settings.quality.get(name)
+    quality = quality and max(1, quality - settings.lower.get(name, 0))
     chroma = "off" if transform.chroma == "444" else "on"
     match name:
         case "jpg":
