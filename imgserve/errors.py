@@ -119,6 +119,10 @@ class ImageNotFound(NotFound):
     """There is no image with this id."""
 
 
+class MarkNotFound(NotFound):
+    """There is no image with the id of the mark."""
+
+
 class OriginalDenied(ImageNotFound):
     """The server may not read the file of this image; its owner or mode must change."""
 
@@ -209,6 +213,10 @@ class MaxBytesUnreachable(UnreadableImage):
     """No picture of so few bytes can be made of this original."""
 
 
+class UnreadableMark(UnreadableImage):
+    """The mark of this picture cannot be used."""
+
+
 class RenderTimeout(UnreadableImage):
     """Rendering this picture took longer than this server allows."""
 
@@ -252,6 +260,11 @@ class Unavailable(ImgserveError, status=503):
 
 class OriginalChanged(Unavailable):
     """The original was replaced while it was read; retry."""
+
+    @property
+    def changed(self) -> str:
+        """The image id of a mark that was replaced, instead of the original; empty for the original."""
+        return str(self.members.get("mark", ""))
 
 
 class OriginalUnsettled(Unavailable):

@@ -106,6 +106,13 @@ class Original:
     """Found in these bytes, the largest first."""
     orientation: int = 1
     """As EXIF says, 1..8."""
+    marks: tuple["Original", ...] = ()
+    """The originals that are laid over it as watermarks."""
+
+    @property
+    def changed_ns(self) -> int:
+        """When it or a mark on it was last modified."""
+        return max(self.modified_ns, *(mark.modified_ns for mark in self.marks), 0)
 
     @property
     def file_version(self) -> str:
@@ -115,6 +122,14 @@ class Original:
     def focused(self, point: FocalPoint | None) -> "Original":
         """Return this original with another focal point, or None, and so with another version."""
         return replace(self, version=focused_version(self.file_version, point), focal_point=point)
+
+    def marked(self, *marks: "Original") -> "Original":
+        """Return this original with marks, on whose bytes its version depends too."""
+        if not marks:
+            return self
+        versions = " ".join(mark.file_version for mark in marks)
+        version = f"{self.version}_{hashlib.blake2b(versions.encode()).hexdigest()[:7]}"
+        return replace(self, version=version, marks=marks)
 
     @property
     def megapixels(self) -> float:

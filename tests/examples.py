@@ -21,7 +21,9 @@ def rendered(row: Parameter) -> Rendition:
     example = example_of(row)
     small = "" if row in GROUPS["Format"] else _SMALL
     parsed = parse_query(example.query + small, strict=True, presets=BUILT_IN_PRESETS)
-    return render((STATIC / "samples" / example.picture).read_bytes(), parsed.transform)
+    mark = parsed.transform.mark
+    marks = {mark: (STATIC / "samples" / mark).read_bytes()} if mark else {}
+    return render((STATIC / "samples" / example.picture).read_bytes(), parsed.transform, marks=marks)
 
 
 def example_file(row: Parameter) -> Path:

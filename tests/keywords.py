@@ -5,7 +5,7 @@ A test compares what is committed.
 
 from pathlib import Path
 
-from imgserve.transform.kinds import ASPECT, COLOR, RECT, SIDE, AnyKind, ReadError
+from imgserve.transform.kinds import ASPECT, COLOR, PART, RECT, SIDE, AnyKind, ReadError
 from imgserve.transform.parameters import BY_NAME, PARAMETERS, Parameter
 
 MODULE = Path(__file__).parents[1] / "imgserve" / "client" / "parameters.py"
@@ -35,7 +35,7 @@ class Parameters(TypedDict, total=False):
     """Every parameter by its long and its short names, `_` for `-`; None is the same as no value."""
 
 '''
-_KINDS = ((SIDE, "Side"), (ASPECT, "Ratio"), (RECT, "Rectangle"), (COLOR, "Color"))
+_KINDS = ((SIDE, "Side"), (PART, "Side"), (ASPECT, "Ratio"), (RECT, "Rectangle"), (COLOR, "Color"))
 _EXPECTED = (("0 or 1", "Switch"), ("an integer", "Integer"), ("a number", "Number"))
 
 

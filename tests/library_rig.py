@@ -38,7 +38,7 @@ def picture(number: int = 0, name: str = "png", **options: Any) -> bytes:
     return encoded(image, name, **options)
 
 
-def preset_keys(original: Original, preset: str) -> list[RenditionKey]:
+async def preset_keys(original: Original, preset: str) -> list[RenditionKey]:
     """Name what a preset makes, as the tests have it."""
     return [rendition_key(original.image_id, original.version, preset)]
 

@@ -17,7 +17,7 @@ from imgserve.access.rates import Kind, client_subject
 from imgserve.access.sites import Rules, Site, Sites
 from imgserve.errors import BadRequest, BadSignature, DomainDenied, Forbidden, LinkExpired, Unauthorized, Unavailable
 from imgserve.images.convert import Count
-from imgserve.images.resolve import QuerySettings
+from imgserve.images.resolve import QuerySettings, Sees
 from imgserve.metrics import Metrics
 from imgserve.transform.parse import is_signature, read_pair
 from imgserve.transform.signing import canonical_text, verify, without
@@ -173,14 +173,16 @@ class Access:
             if caller is None:
                 raise self._rejected("missing" if key is None else "unknown")
             self._permit(caller, Scope.READ, image_id)
-        exempt = signed or (caller is not None and caller.may(Scope.MANAGE) and caller.covers(image_id))
+        manages = caller is not None and caller.may(Scope.MANAGE) and caller.covers(image_id)
+        # Not even a signature removes a watermark: it may be all that a URL needs.
+        settings = site.rules.unmarked if manages else site.rules.free if signed else site.rules.query
         return Grant(
             image_id,
             query,
-            self._settings(site, caller, exempt=exempt),
+            self._of_key(settings, caller),
             site.name,
             caller,
-            exempt,
+            signed or manages,
             self._guard(site, fields, caller, digest, expires),
             expires,
             private=caller is not None,
@@ -188,14 +190,21 @@ class Access:
             same_site=rules.domains is not None and not _names_page(fields),
         )
 
-    def of_call(self, caller: Caller, image_id: str, address: str) -> tuple[QuerySettings, Count]:
-        """Return what a call of the API may request of an image, and what counts a picture that has to be rendered.
+    def of_call(self, caller: Caller, image_id: str, address: str) -> tuple[QuerySettings, Count, Sees]:
+        """Return what a call of the API may request of an image: by settings, what counts new renditions, which marks.
 
         Limits of variety and of new renditions do not apply to people, nor to keys with the scope `manage`.
         """
         site, exempt = self.sites.find(b"", image_id)[0], caller.may(Scope.MANAGE) or caller.is_person
         grant = Grant(image_id, b"", site=site.name, caller=caller, exempt=exempt)
-        return site.rules.free if exempt else site.rules.query, partial(self.count_new, grant, address)
+        settings = site.rules.unmarked if exempt else site.rules.query
+        return settings, partial(self.count_new, grant, address), partial(self.may_mark, grant)
+
+    def may_mark(self, grant: Grant, image_id: str) -> bool:
+        """Return whether an image may be a mark in a permitted picture: one of its site, or that the caller manages."""
+        if grant.exempt and grant.caller is not None:
+            return grant.caller.covers(image_id)
+        return self.extends(grant, image_id)
 
     def extends(self, grant: Grant, image_id: str) -> bool:
         """Return whether a permission holds for the image that a URL turned out to mean.
@@ -270,9 +279,8 @@ class Access:
             except (OSError, KeyFileUnusableError) as error:
                 _logger.warning("the new admin key cannot be read, the former one stays valid: %s", error)
 
-    def _settings(self, site: Site, caller: Caller | None, *, exempt: bool) -> QuerySettings:
-        """Return the settings of a site; those for the presets of a key are made once."""
-        settings = site.rules.free if exempt else site.rules.query
+    def _of_key(self, settings: QuerySettings, caller: Caller | None) -> QuerySettings:
+        """Return settings within the presets of a key; they are made once."""
         if caller is None or not caller.presets:
             return settings
         index = id(settings), caller.presets

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from imgserve.access.domains import DomainRules
@@ -19,7 +19,9 @@ class Rules:
     query: QuerySettings
     """What a query means, and what it may request."""
     free: QuerySettings
-    """The same without limits of variety, for signed URLs and for callers with the scope `manage`."""
+    """The same without limits of variety, for signed URLs."""
+    unmarked: QuerySettings = field(init=False)
+    """The same without a watermark too, for callers with the scope `manage`."""
     require: Requirement = "nothing"
     secrets: tuple[str, ...] = ()
     """Secrets of signatures, the newest first; empty: signatures mean nothing."""
@@ -38,10 +40,14 @@ class Rules:
     explain: bool = False
     """Whether the error of a wrong signature contains the text that should have been signed."""
 
+    def __post_init__(self) -> None:
+        """Derive what is free of a watermark."""
+        object.__setattr__(self, "unmarked", replace(self.free, watermark={}) if self.free.watermark else self.free)
+
     @property
     def open(self) -> bool:
         """Whether everybody may see everything, so that there is nothing to check."""
-        free = self.query == self.free
+        free = self.query == self.unmarked
         return self.require == "nothing" and free and self.domains is None and not self.secrets
 
 

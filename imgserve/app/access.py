@@ -14,7 +14,7 @@ from imgserve.access.sites import Rules, Site, Sites
 from imgserve.app.pictures import Parts, server_processes
 from imgserve.app.settings import query_settings
 from imgserve.config import Config
-from imgserve.config.rules import RulesConfig, SiteConfig, attributes
+from imgserve.config.rules import RulesConfig, SiteConfig, attributes, watermark_values
 from imgserve.http.headers import Cors
 from imgserve.images.resolve import ANYTHING, Variety
 
@@ -55,7 +55,7 @@ def _origins(site: Site, origins: tuple[str, ...]) -> Container[str]:
 
 
 def _rules(config: Config, rules: RulesConfig, site: SiteConfig) -> Rules:
-    settings = query_settings(config)
+    settings = replace(query_settings(config), watermark=watermark_values(rules.watermark))
     if site.presets:
         settings = replace(settings, presets=config.plain_presets(site))
     variety = Variety(

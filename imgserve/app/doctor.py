@@ -8,7 +8,9 @@ from pathlib import Path
 from imgserve.access.sites import Rules, Sites
 from imgserve.app.access import sites_of
 from imgserve.app.machine import examine
+from imgserve.app.pictures import originals_of
 from imgserve.config import Config
+from imgserve.errors import ImgserveError
 from imgserve.rendering.sandbox import supported
 from imgserve.web.system import Finding
 
@@ -123,6 +125,25 @@ def _rules(setup: _Setup) -> Iterator[Finding]:
         f"anybody can request any number of sizes, each of which is rendered: {unbounded}",
         "set urls.sizes, rules.require, rules.presets_only or rates.new_per_client",
     )
+    unmarked = _names(setup, lambda rules: _lacks_mark(setup.config, rules))
+    yield Finding.unless(
+        unmarked,
+        "watermarks",
+        "problem",
+        f"no picture is served, because there is no image with the id of the watermark: {unmarked}",
+        "add the image, or change the watermark",
+    )
+
+
+def _lacks_mark(config: Config, rules: Rules) -> bool:
+    """Return whether pictures need a mark that does not exist, or cannot be read."""
+    if not rules.query.watermark:
+        return False
+    try:
+        originals_of(config).stat(rules.query.watermark["mark"].lstrip("/"))
+    except ImgserveError:
+        return True
+    return False
 
 
 def _is_unbounded(rules: Rules) -> bool:

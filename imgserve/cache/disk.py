@@ -17,6 +17,7 @@ from imgserve.cache.key import (
     RenditionKey,
     Sibling,
     is_rendition_path,
+    mark_prefix,
     name_range,
     siblings,
     transform_text,
@@ -141,6 +142,14 @@ class DiskTier(BoundedFolder):
         """Record the bytes that another encoding of a rendition has saved, 0 for none."""
         with self._faults.guard("counting"), self._ledger.changing() as rows:
             rows.set_saved(path, crc32, saved)
+
+    def purge(self, image_id: str | None) -> int:
+        """Remove every rendition of an image, and every one with it as the mark, or all; return how many had a row."""
+        number = super().purge(image_id)
+        if image_id is not None and not self.off:
+            with self._faults.guard("purging"):
+                number += self.discard_paths(self._ledger.marked(mark_prefix(image_id)))
+        return number
 
     def settle(self, path: str) -> tuple[Entry, bytes] | None:
         """Write the row of a good file, remove a bad file, delete a row without a file.

@@ -15,8 +15,9 @@ _TEXT = re.compile(r"(?!~)[0-9A-Za-z._~=,:;&+%@!*()-]{0,150}")
 _HASHED = "~[0-9a-f]{32}"
 _PART = f"(?:{_WORD.pattern}|{_HASHED})"
 _DOTTED = rf"(?:(?!\.)[0-9A-Za-z_.]{{1,32}}|{_HASHED})"
+_MARK_DIGITS = 16
 _FOLDER = re.compile(rf"(?:{RENDITIONS}|{MEZZANINES})/([0-9a-f]{{2}})/\1[0-9a-f]{{30}}")
-_NAME = re.compile(rf"{_DOTTED}-{_PART}-(?:{_TEXT.pattern}|{_HASHED})\.{_PART}")
+_NAME = re.compile(rf"(?:@[0-9a-f]{{{_MARK_DIGITS}}}\.)?{_DOTTED}-{_PART}-(?:{_TEXT.pattern}|{_HASHED})\.{_PART}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class RenditionKey:
     """Changes with everything else that decides the bytes: pipeline, libvips, encoder settings."""
     extension: str
     """Of the rendition's format, without the dot."""
+    mark: str = ""
+    """Image id of the mark in it, of which the version contains the version too; empty for none."""
 
     @property
     def tag(self) -> str:
@@ -61,7 +64,13 @@ class RenditionKey:
         revision = _literal_or_hash(_WORD, self.revision)
         canonical = _literal_or_hash(_TEXT, self.canonical)
         extension = _literal_or_hash(_WORD, self.extension)
-        return f"{image_folder(self.image_id, top)}/{version}-{revision}-{canonical}.{extension}"
+        mark = mark_prefix(self.mark) if self.mark else ""
+        return f"{image_folder(self.image_id, top)}/{mark}{version}-{revision}-{canonical}.{extension}"
+
+
+def mark_prefix(image_id: str) -> str:
+    """Return the start of the file names of renditions in which an image is the mark."""
+    return f"@{_hash(image_id)[:_MARK_DIGITS]}."
 
 
 def image_folder(image_id: str, top: str = RENDITIONS) -> str:

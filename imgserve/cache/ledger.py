@@ -37,6 +37,11 @@ CREATE TRIGGER counts_changed AFTER UPDATE OF size ON renditions BEGIN
 END
 """  # noqa: S608  our constants
 """Triggers keep the totals: whatever changes rows changes them in the same transaction."""
+_MARK = "substr(path, 48, 18)"
+"""What `key.mark_prefix` returns, if the name behind the folder begins with that."""
+_HAS_MARK = "substr(path, 48, 1) = '@'"
+_MARKS = f"CREATE INDEX IF NOT EXISTS renditions_by_mark ON renditions ({_MARK}) WHERE {_HAS_MARK}"
+_MARKED = f"SELECT path FROM renditions WHERE {_HAS_MARK} AND {_MARK} = ?"  # noqa: S608  our constants
 _SCHEMA_VERSION = 2
 _COLUMNS = "path, size, crc32, media_type, width, height, notes, used"
 _FIND = f"SELECT {_COLUMNS} FROM renditions WHERE path = ?"  # noqa: S608  our constant
@@ -280,6 +285,7 @@ class SqliteFile:
                 other = sqlite3.DatabaseError("the file was written by another release")
                 other.sqlite_errorcode = sqlite3.SQLITE_NOTADB
                 raise other
+            connection.execute(_MARKS)  # which earlier releases did not create
             unless_kept.pop_all()
         return connection
 
@@ -379,6 +385,10 @@ class Ledger:
         """Return path, width and height of the files between two paths."""
         query = "SELECT path, width, height FROM renditions WHERE path > ? AND path < ? LIMIT ?"
         return self._reader.rows(query, first, last, most)
+
+    def marked(self, prefix: str) -> list[str]:
+        """Return the files whose names begin with the prefix of a mark, in the folders of any images."""
+        return [path for (path,) in self._reader.rows(_MARKED, prefix)]
 
     def next_folder(self, folder: str) -> str | None:
         """Return the folder that follows in the order of paths, the first one for an empty name."""

@@ -33,6 +33,7 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         self._tally = Tally()
         self._by_folder: dict[str, set[RenditionKey]] = {}
         """So that a purge visits the entries of one image only."""
+        self._by_mark: dict[str, set[RenditionKey]] = {}
 
     def look_up(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition and count a hit, or return None without counting a miss."""
@@ -60,6 +61,10 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         """Return the keys of the renditions of an image."""
         return list(self._by_folder.get(image_folder(image_id), ()))
 
+    def marked(self, image_id: str) -> list[RenditionKey]:
+        """Return the keys of the renditions with an image as the mark."""
+        return list(self._by_mark.get(image_id, ()))
+
     def stored(self, image_id: str) -> list[StoredRendition]:
         """Return what is stored of an image, without counting hits or misses."""
         found = list[StoredRendition]()
@@ -77,11 +82,14 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
             return False
         self[key] = rendition, cost
         self._by_folder.setdefault(key.folder, set()).add(key)
+        if key.mark:
+            self._by_mark.setdefault(key.mark, set()).add(key)
         return True
 
     def purge(self, image_id: str | None) -> int:
-        """Remove every rendition of an image, or of all with None; return how many there were."""
-        return sum(map(self.discard, list(self) if image_id is None else self.keys_of(image_id)))
+        """Remove every rendition of an image, and with it as the mark, or all with None; return how many there were."""
+        keys = list(self) if image_id is None else [*self.keys_of(image_id), *self.marked(image_id)]
+        return sum(map(self.discard, keys))
 
     def discard(self, key: RenditionKey) -> bool:
         """Remove one rendition; return whether it was stored."""
@@ -95,11 +103,13 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         )
 
     def __delitem__(self, key: RenditionKey) -> None:
-        """Remove an entry from the index too."""
+        """Remove an entry from the indexes too."""
         super().__delitem__(key)
-        self._by_folder[key.folder].discard(key)
-        if not self._by_folder[key.folder]:
-            del self._by_folder[key.folder]
+        for index, name in ((self._by_folder, key.folder), (self._by_mark, key.mark)):
+            if name in index:
+                index[name].discard(key)
+                if not index[name]:
+                    del index[name]
 
     def popitem(self) -> tuple[RenditionKey, tuple[Rendition, int]]:
         """Evict the least recently used entry."""
@@ -128,8 +138,9 @@ class TieredCache:
     A purge wins over every get and put that began before it, and leaves nothing that a get found while it ran:
 
     1. The memory tier changes on the event loop only, the tiers on disk in threads.
-    2. A get that reads from disk in a thread, or a put that writes there, is registered under the image's folder.
-    3. A purge marks what is registered under that folder and empties memory before it goes to a thread, and once more
+    2. A get that reads from disk in a thread, or a put that writes there, is registered under the folder of the image,
+       and of its mark.
+    3. A purge marks what is registered under its folder and empties memory before it goes to a thread, and once more
        when it is back: meanwhile gets may have read what was not removed yet.
     4. A get that is marked does not put what it read in memory.
     5. A put looks at its mark after it has written, still in its thread. If marked, it removes what it wrote, which
@@ -183,7 +194,7 @@ class TieredCache:
         if ready is not UNKNOWN:
             return ready
         self._memory.count_miss()
-        with self._flying(key.folder) as flight:
+        with self._flying(key) as flight:
             found = await to_thread.run_sync(self._disk.get, key, limiter=self._threads)
         if found is None:
             return None
@@ -226,7 +237,7 @@ class TieredCache:
                 self._disk.discard(key)
             return written
 
-        with self._flying(key.folder) as flight:
+        with self._flying(key) as flight:
             return await to_thread.run_sync(write, limiter=self._threads) or stored
 
     async def count_hits(self, hits: Mapping[RenditionKey, int]) -> dict[RenditionKey, Popularity]:
@@ -269,7 +280,7 @@ class TieredCache:
             return adopted
 
         # The caller may be cancelled; the file may not be left behind.
-        with CancelScope(shield=True), self._flying(key.folder) as flight:
+        with CancelScope(shield=True), self._flying(key) as flight:
             stored = await to_thread.run_sync(adopt, limiter=self._threads)
         return stored and not flight.purged
 
@@ -279,7 +290,7 @@ class TieredCache:
             await to_thread.run_sync(self._mezzanines.withdraw, temporary, limiter=self._threads)
 
     async def purge(self, image_id: str | None, *, mezzanines: bool = True) -> int:
-        """Remove every rendition of an image, or of all with None; return how many there were.
+        """Remove every rendition of an image, and with it as the mark, or all with None; return how many there were.
 
         Its mezzanines are removed too, unless renditions are still made from them: after a change of the focal point.
         """
@@ -373,13 +384,16 @@ class TieredCache:
         return sum(self._memory.discard(key) for key in keys)
 
     @contextmanager
-    def _flying(self, folder: str) -> Iterator[_InFlight]:
+    def _flying(self, key: RenditionKey) -> Iterator[_InFlight]:
         flight = _InFlight()
-        flights = self._in_flight.setdefault(folder, set())
-        flights.add(flight)
+        folders = {key.folder, image_folder(key.mark)} if key.mark else {key.folder}
+        for folder in folders:
+            self._in_flight.setdefault(folder, set()).add(flight)
         try:
             yield flight
         finally:
-            flights.discard(flight)
-            if not flights:
-                self._in_flight.pop(folder, None)
+            for folder in folders:
+                flights = self._in_flight[folder]
+                flights.discard(flight)
+                if not flights:
+                    del self._in_flight[folder]

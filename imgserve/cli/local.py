@@ -73,7 +73,7 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
     """Render one picture without a server, such as: render shoe.jpg small.webp "width=400".
 
     Steps are separated by then: "rotate=5&then&width=400". The format comes from PARAMETERS, else from the extension of
-    RENDITION. RENDITION "-" is standard output.
+    RENDITION. RENDITION "-" is standard output. A mark is a file: mark=logo.png.
     """
     config = Config.load(path)
     parsed = parse_query(parameters, strict=True, presets=config.plain_presets(), max_side=config.limits.output_side)
@@ -85,6 +85,10 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
                 f"{rendition}: no format with the extension {rendition.suffix or '(none)'} can be written"
             )
         transform = replace(transform, format=by_name.name)
+    marks = {one.mark: Path(one.mark) for one in (*(step.transform for step in parsed.earlier), transform) if one.mark}
+    for mark in marks.values():
+        if not mark.is_file():
+            raise click.UsageError(f"mark: there is no file {mark}")
     load.prepare(config.formats.allow_untrusted)
     settings = render_settings(config)
     result = render_bytes(
@@ -94,6 +98,7 @@ def render(original: Path, rendition: Path, parameters: str, path: Path | None) 
         limits=settings.limits,
         encoders=settings.encoders,
         damaged=settings.damaged,
+        marks={name: mark.read_bytes() for name, mark in marks.items()},
     )
     if str(rendition) == "-":
         sys.stdout.buffer.write(result.data)

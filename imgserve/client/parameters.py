@@ -47,6 +47,10 @@ AutoWord = Literal["format", "best", "compress", "enhance"]
 ChromaWord = Literal["420", "422", "444"]
 FillWord = Literal["solid", "blur"]
 MaskWord = Literal["ellipse", "corners"]
+TextAlignWord = Literal["top", "middle", "bottom", "left", "center", "right"]
+MarkAlignWord = Literal["top", "middle", "bottom", "left", "center", "right"]
+MarkTileWord = Literal["grid", "thin"]
+MarkBlendWord = Literal["normal", "multiply", "screen", "overlay"]
 ProfileWord = Literal["srgb", "strip", "origin"]
 MetadataWord = Literal["strip", "copyright", "keep"]
 HdrWord = Literal["preserve", "tonemap"]
@@ -152,6 +156,45 @@ class Parameters(TypedDict, total=False):
     pixelate: Integer | None
     px: Integer | None
     blur: Number | None
+    text: str | None
+    txt: str | None
+    text_align: str | Sequence[TextAlignWord] | None
+    txt_align: str | Sequence[TextAlignWord] | None
+    text_x: Integer | None
+    txt_x: Integer | None
+    text_y: Integer | None
+    txt_y: Integer | None
+    text_pad: Integer | None
+    txt_pad: Integer | None
+    text_color: Color | None
+    txt_color: Color | None
+    txt_clr: Color | None
+    text_font: str | None
+    txt_font: str | None
+    text_size: Integer | None
+    txt_size: Integer | None
+    text_width: Side | None
+    txt_width: Side | None
+    text_line: Integer | None
+    txt_line: Integer | None
+    text_line_color: Color | None
+    txt_line_color: Color | None
+    txt_line_clr: Color | None
+    text_shadow: Number | None
+    txt_shad: Number | None
+    text_background: Color | None
+    mark: str | None
+    mark_align: str | Sequence[MarkAlignWord] | None
+    mark_x: Integer | None
+    mark_y: Integer | None
+    mark_pad: Integer | None
+    mark_w: Side | None
+    mark_h: Side | None
+    mark_scale: Number | None
+    mark_rot: Number | None
+    mark_tile: MarkTileWord | None
+    mark_alpha: Integer | None
+    mark_blend: MarkBlendWord | None
     page: Integer | None
     frame: Integer | None
     animate: Switch | None

@@ -9,11 +9,12 @@ from imgserve.access.domains import parse_domain
 from imgserve.access.sites import Requirement
 from imgserve.config.sections import RatesConfig
 from imgserve.config.values import HostPatterns, Numbers, Section, Words, each
-from imgserve.errors import BadImageId
+from imgserve.errors import BadImageId, BadTransform
 from imgserve.formats import FORMATS
 from imgserve.originals.writable import check_id
-from imgserve.transform import PARAMETERS
-from imgserve.validation import expected
+from imgserve.transform import PARAMETERS, Transform, read_parameters
+from imgserve.transform.parameters import MARK
+from imgserve.validation import expected, stated
 
 
 def _is_domain(text: str) -> bool:
@@ -39,6 +40,22 @@ def _without_wildcards(hosts: tuple[str, ...]) -> tuple[str, ...]:
     if any("*" in host for host in hosts):
         raise expected("host names without port and wildcard, such as img.example.com")
     return tuple(host.lower().rstrip(".") for host in hosts)
+
+
+def watermark_values(parameters: str) -> Mapping[str, Any]:
+    """Return the values of a watermark by attribute, each stated; raise BadTransform for what is no watermark."""
+    values = read_parameters(parameters) if parameters else {}
+    if values.keys() - set(MARK) or (parameters and not (values.get("mark") and values.get("mark_alpha", 1))):
+        raise BadTransform(["expected mark and other parameters of a watermark, such as mark=logo.png&mark-alpha=50"])
+    return {name: getattr(Transform(mark_tile="thin"), name) for name in MARK} | values if values else {}
+
+
+def _watermark(parameters: str) -> str:
+    try:
+        watermark_values(parameters)
+    except BadTransform as error:
+        raise stated("; ".join(error.mistakes)) from None
+    return parameters
 
 
 _NAMES = {name: row.attribute for row in PARAMETERS for name in (row.name, *row.aliases)}
@@ -69,6 +86,8 @@ class RulesConfig(Section):
     """Ids of images that are sent with errors, by status, such as {404: site/missing.png}, in the requested size."""
     key_in_url: bool = False
     """Accept an API key as key= in a URL, where histories and logs of others may keep it."""
+    watermark: Annotated[str, AfterValidator(_watermark)] = ""
+    """Parameters of a watermark on every picture, such as mark=logo.png&mark-scale=25, which no URL can remove."""
     presets_only: bool = False
     """Accept only presets, without further parameters."""
     parameters: _Parameters = ()

@@ -236,9 +236,9 @@ def preset_tag(name: str) -> str:
     return f"p-{name.lower()}"
 
 
-def tags_of(image_id: str, presets: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags of a picture."""
-    return (EVERYTHING, image_tag(image_id), *map(preset_tag, presets))
+def tags_of(*image_ids: str, presets: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the tags of a picture of an image, and of the marks on it."""
+    return (EVERYTHING, *map(image_tag, image_ids), *map(preset_tag, presets))
 
 
 _EXPOSED = b"Cache-Status, Content-Disposition, ETag, Server-Timing, X-Image-Adjusted, X-Image-Ignored, X-Request-Id"

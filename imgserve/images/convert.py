@@ -9,7 +9,7 @@ from typing import TypeVar
 from anyio import to_thread
 
 from imgserve.catalog import ImageSearch, Selection
-from imgserve.errors import BadRequest, BadTransform, ImgserveError, OriginalChanged, quoted
+from imgserve.errors import BadRequest, BadTransform, ImgserveError, MarkNotFound, OriginalChanged, quoted
 from imgserve.formats import BY_EXTENSION, BY_MEDIA_TYPE, FORMATS, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.faces import with_faces
@@ -17,7 +17,7 @@ from imgserve.http.headers import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
 from imgserve.images.renditions import Renditions, Served
-from imgserve.images.resolve import QuerySettings, RenditionRequest, Resolver, choose_format
+from imgserve.images.resolve import QuerySettings, RenditionRequest, Resolver, Sees, choose_format
 from imgserve.model import Original, Rendition, file_version
 from imgserve.originals.folder import reading_original
 from imgserve.transform import ParsedQuery, Transform, compose_chain, parse_query
@@ -141,7 +141,7 @@ class Converter:
         return Steps(tuple(queries), tuple(parsed))
 
     async def preview(
-        self, image_id: str, query: bytes, accepted: AcceptClass, *, settings: QuerySettings, count: Count
+        self, image_id: str, query: bytes, accepted: AcceptClass, *, settings: QuerySettings, count: Count, sees: Sees
     ) -> Converted:
         """Return the picture that a URL with a query requests by some settings, and where it came from.
 
@@ -151,13 +151,21 @@ class Converter:
         """
 
         async def work(found: Found) -> Converted:
-            request = self._resolver.request(found, query, accepted, strict=True, settings=settings)
-            return await self._one(request, count)
+            request = await self._resolver.request(found, query, accepted, strict=True, settings=settings)
+            return await self._one(request, sees, count)
 
         return await self._while_it_changes(image_id, work)
 
     async def convert(
-        self, image_id: str, extension: str, query: str, accepted: AcceptClass, *, settings: QuerySettings, count: Count
+        self,
+        image_id: str,
+        extension: str,
+        query: str,
+        accepted: AcceptClass,
+        *,
+        settings: QuerySettings,
+        count: Count,
+        sees: Sees,
     ) -> Converted:
         """Return a picture in the format of an extension, with the presets and limits of some settings.
 
@@ -173,13 +181,13 @@ class Converter:
         parsed = parse_query(query, strict=True, presets=settings.presets, max_side=settings.max_side).transform
         if parsed.negotiates or parsed.format not in {None, name}:
             raise BadTransform([f"format: the path asks for {name}, and the query for another"])
-        return await self._while_it_changes(
-            image_id,
-            lambda found: self._one(
-                self._resolver.request(replace(found, format=name), query, accepted, strict=True, settings=settings),
-                count,
-            ),
-        )
+
+        async def work(found: Found) -> Converted:
+            found = replace(found, format=name)
+            request = await self._resolver.request(found, query, accepted, strict=True, settings=settings)
+            return await self._one(request, sees, count)
+
+        return await self._while_it_changes(image_id, work)
 
     async def original(self, image_id: str) -> Original:
         """Return an original, or raise ImageNotFound."""
@@ -189,8 +197,8 @@ class Converter:
         """Return the bytes of an original as `read_original` does."""
         return await read_original(original, self._locator.forget, first, last)
 
-    async def picture(self, image_id: str, steps: Steps, accepted: AcceptClass = ()) -> Converted:
-        """Return the picture that one or several steps make.
+    async def picture(self, image_id: str, steps: Steps, sees: Sees, accepted: AcceptClass = ()) -> Converted:
+        """Return the picture that one or several steps make, with marks that the caller may see.
 
         Raises:
             BadTransform: a step does not fit the picture of the step before.
@@ -201,7 +209,7 @@ class Converter:
             self._renditions.settings.check_size(original)
             data = b"".join([piece async for piece in await self.read_bytes(original)])
             return Converted(original, Rendition(data, original.format.media_type, original.width, original.height))
-        return await self._while_it_changes(image_id, lambda found: self._picture(found, steps, accepted))
+        return await self._while_it_changes(image_id, lambda found: self._picture(found, steps, sees, accepted))
 
     async def query(self, image_id: str, steps: Steps) -> str:
         """Return the shortest query for the picture of one step.
@@ -217,14 +225,18 @@ class Converter:
         await self._locator.find_exactly(image_id)
         return "&then&".join(compose_chain("&then&".join(steps.queries)))
 
-    async def _picture(self, found: Found, steps: Steps, accepted: AcceptClass) -> Converted:
+    async def _picture(self, found: Found, steps: Steps, sees: Sees, accepted: AcceptClass) -> Converted:
+        free = self._resolver.free  # who may transform may request any picture
         if len(steps.queries) == 1:
-            free = self._resolver.free  # who may transform may request any picture
-            return await self._one(
-                self._resolver.request(found, steps.queries[0], accepted, strict=True, settings=free)
-            )
+            request = await self._resolver.request(found, steps.queries[0], accepted, strict=True, settings=free)
+            return await self._one(request, sees)
+        transforms = steps.transforms(found.original, accepted)
+        original, transforms = await self._resolver.marked(found.original, transforms)
+        for step, transform in zip(steps.parsed, transforms, strict=True):
+            if "mark" in step.named and not sees(transform.mark):
+                raise MarkNotFound(members={"mark": transform.mark})
         try:
-            original, (first, *then) = found.original, steps.transforms(found.original, accepted)
+            first, *then = transforms
             first = with_faces(first, original.faces, Size(original.width, original.height), original.orientation)
             served = await self._renditions.make_chain(original, [first, *then])
         except BadTransform as error:
@@ -234,7 +246,8 @@ class Converter:
         notes = [note for parsed in steps.parsed for note in parsed.notes]
         return Converted(found.original, served.rendition, (*notes, *served.rendition.notes))
 
-    async def _one(self, request: RenditionRequest, count: Count | None = None) -> Converted:
+    async def _one(self, request: RenditionRequest, sees: Sees, count: Count | None = None) -> Converted:
+        request.check_marks(sees)
         served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
         if served is None:
             if count is not None:
@@ -253,8 +266,8 @@ class Converter:
         for _ in range(_ATTEMPTS):
             try:
                 return await work(await self._locator.find_exactly(image_id))
-            except OriginalChanged:
-                self._locator.forget(image_id)
+            except OriginalChanged as error:
+                self._locator.forget(error.changed or image_id)
         raise OriginalChanged(retry_after=1)
 
 

@@ -30,7 +30,7 @@ from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original, Rendition
 from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.render import between
-from imgserve.rendering.wire import Rendered, RenderJob
+from imgserve.rendering.wire import MarkFile, Rendered, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.tracing import current_trace
 from imgserve.transform import Transform, canonical_steps
@@ -86,11 +86,12 @@ class RenderSettings:
             focal_point=original.focal_point,
             then=then,
             image_id=original.image_id,
+            marks=tuple(MarkFile(mark.image_id, mark.path, mark.file_version) for mark in original.marks),
         )
 
     def check_size(self, original: Original) -> None:
-        """Raise TooLarge for an original of more bytes than are read as a whole."""
-        if original.size > self.limits.original_bytes:
+        """Raise TooLarge for an original, or a mark on it, of more bytes than are read as a whole."""
+        if max(original.size, *(mark.size for mark in original.marks), 0) > self.limits.original_bytes:
             raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
 
     def revision(self, pipeline: str) -> str:
@@ -188,7 +189,8 @@ class Renditions:
         text = canonical_steps((*earlier, transform))
         output = FORMATS[transform.format or original.format.name]
         extension = CHOSEN if "best" in transform.auto else output.extensions[0]
-        return RenditionKey(original.image_id, original.version, text, self._revision, extension)
+        mark = transform.mark or (original.marks[-1].image_id if original.marks else "")
+        return RenditionKey(original.image_id, original.version, text, self._revision, extension, mark)
 
     def after(self, original: Original, transform: Transform) -> Original:
         """Return what the next step of a chain sees of an original: without a size if that is not known cheaply."""
@@ -229,7 +231,7 @@ class Renditions:
 
     def settles_in(self, original: Original) -> float:
         """Return the seconds until an original is settled, or 0."""
-        age = time.time() - original.modified_ns / 1e9
+        age = time.time() - original.changed_ns / 1e9
         return 0.0 if abs(age) >= self.settings.settle else self.settings.settle - age
 
     def peek(self, key: RenditionKey) -> Rendition | None:

@@ -1,13 +1,15 @@
 """Resolve path, query, presets and Accept to a rendition, within what a URL may request."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cachetools import LRUCache
 
 from imgserve.cache import RenditionKey
-from imgserve.errors import BadTransform, quoted
+from imgserve.errors import BadTransform, ImageNotFound, MarkNotFound, UnsupportedImage, quoted
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.faces import with_faces
@@ -27,6 +29,10 @@ SLOW_FORMAT = "avif"
 _MAX_CACHED = 8192
 _MAX_CACHED_URL = 1024
 """A longer URL is not cached, which bounds the memory of the cache."""
+
+
+Sees = Callable[[str], bool]
+"""Returns whether a caller may see an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,8 @@ class QuerySettings:
     """An SVG requested without parameters is returned sanitized instead of drawn."""
     variety: Variety = ANYTHING
     """What URLs may request."""
+    watermark: Mapping[str, Any] = field(default_factory=dict)
+    """Values by attribute of a mark on every picture, which replace those of URLs and presets; none: no such mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,7 @@ class RenditionRequest:
     """One rendition of one original."""
 
     original: Original
+    """With the marks that the transform names."""
     transform: Transform
     """Normalized; of a chain the last step."""
     key: RenditionKey
@@ -134,6 +143,14 @@ class RenditionRequest:
     """The steps of a chain before the transform."""
     sooner: tuple[Transform, RenditionKey] | None = None
     """The same picture in a format that is encoded faster, if the chosen one is slow and others are acceptable."""
+    named_marks: tuple[str, ...] = ()
+    """Image ids of the marks that the query itself names, which the caller must be allowed to see."""
+
+    def check_marks(self, sees: Sees) -> None:
+        """Raise MarkNotFound for a mark that the caller may not see."""
+        for mark in self.named_marks:
+            if not sees(mark):
+                raise MarkNotFound(members={"mark": mark})
 
 
 class Resolver:
@@ -146,12 +163,12 @@ class Resolver:
         self._locator = locator
         self._renditions = renditions
         self._settings = settings
-        self.free = replace(settings, variety=ANYTHING, sizes=())
-        """The same without limits of variety."""
+        self.free = replace(settings, variety=ANYTHING, sizes=(), watermark={})
+        """The same without limits of variety and without a watermark."""
         self._sites = tuple(sites)
         self.epoch = 0
         """Changes with the presets."""
-        self._cached: LRUCache[_Index, RenditionRequest] = LRUCache(_MAX_CACHED)
+        self._cached: LRUCache[_Index, tuple[Original, RenditionRequest]] = LRUCache(_MAX_CACHED)
 
     async def resolve(
         self,
@@ -168,14 +185,29 @@ class Resolver:
         """
         found = await self._locator.find(path)
         index = path, query, accepted, id(settings), hints
-        cached = self._cached.get(index)
-        dropped = cached is not None and cached.negotiated and cached.key.path in self._renditions.oversized
-        if cached is not None and cached.original is found.original and not dropped:
-            return cached, found.stats
-        request = self.request(found, query, accepted, settings=settings, documents=True, hints=hints)
+        original, cached = self._cached.get(index, (None, None))
+        if cached is not None and original is found.original:
+            marks = [await self._mark(mark.image_id) for mark in cached.original.marks]
+            same = all(mark.original is one for mark, one in zip(marks, cached.original.marks, strict=True))
+            if same and not (cached.negotiated and cached.key.path in self._renditions.oversized):
+                return cached, _stats(found, marks)
+        request = await self.request(found, query, accepted, settings=settings, documents=True, hints=hints)
+        marks = [await self._mark(mark.image_id) for mark in request.original.marks]
         if len(path) + len(query) <= _MAX_CACHED_URL:
-            self._cached[index] = request
-        return request, found.stats
+            self._cached[index] = found.original, request
+        return request, _stats(found, marks)
+
+    async def _mark(self, name: str) -> Found:
+        """Return the original that is a mark.
+
+        Raises:
+            MarkNotFound: there is no such image.
+            OriginalUnsettled, Unavailable: it cannot be read yet.
+        """
+        try:
+            return await self._locator.find_exactly(name.lstrip("/"))
+        except (ImageNotFound, UnsupportedImage) as error:
+            raise MarkNotFound(members={"mark": name}) from error
 
     def forget_presets(self) -> None:
         """Resolve every URL anew, since presets have changed."""
@@ -190,7 +222,7 @@ class Resolver:
         """Make the next request read the original's file again."""
         self._locator.forget(image_id)
 
-    def request(
+    async def request(
         self,
         found: Found,
         query: bytes | str,
@@ -203,6 +235,8 @@ class Resolver:
         hints: ClientHints | None = None,
     ) -> RenditionRequest:
         """Return the rendition that a query means for an original and a class of clients, or raise BadTransform.
+
+        It raises MarkNotFound too, if the query names a mark that is not there.
 
         `strict` says whether an unknown parameter is a mistake; None: as set. `dropping` excludes negotiated formats
         that made larger files than the original. `documents` says that a document about the picture is acceptable.
@@ -217,7 +251,9 @@ class Resolver:
             max_side=settings.max_side,
             documents=documents,
             hints=None if hints is None else settings.variety.hints(hints),
+            forced=settings.watermark,
         )
+        original, parsed = await self._marked(original, parsed)
         variety = settings.variety
         before, earlier, notes = self._earlier(original, parsed.earlier, settings)
         with _numbered(len(earlier) + 1, chain=bool(earlier)):
@@ -226,7 +262,7 @@ class Resolver:
         if name := parsed.transform.format or found.format:
             variety.check_format(name, original.format.name)
         unchanged = found.format is None and not earlier and (parsed.preset == "default" or not parsed.given)
-        if settings.pass_svg and unchanged and original.format.name == "svg":
+        if settings.pass_svg and unchanged and original.format.name == "svg" and not original.marks:
             transforms = [Transform(format="svg")]
         else:
             focal, qualities = before.focal_point is not None, settings.qualities
@@ -253,9 +289,20 @@ class Resolver:
         if transform.format == SLOW_FORMAT:
             others = [(other, its_key) for its_key, other in choices.items() if its_key != key]
             sooner = next((one for one in others if one[0].format == "jpg"), others[0] if others else None)
+        named = [step for step in (*parsed.earlier, parsed) if "mark" in step.named]
+        marks = tuple(step.transform.mark for step in named if step is not parsed or not settings.watermark)
         return RenditionRequest(
-            original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier, sooner
+            original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier, sooner, marks
         )
+
+    async def _marked(self, original: Original, parsed: ParsedQuery) -> tuple[Original, ParsedQuery]:
+        """Return an original with the marks of all steps of a query, and the query with their ids."""
+        steps = (*parsed.earlier, parsed)
+        original, transforms = await self.marked(original, [step.transform for step in steps])
+        if not original.marks:
+            return original, parsed
+        *earlier, last = (replace(step, transform=made) for step, made in zip(steps, transforms, strict=True))
+        return original, replace(last, earlier=tuple(earlier))
 
     def _earlier(
         self, original: Original, parsed: Sequence[ParsedQuery], settings: QuerySettings
@@ -275,12 +322,27 @@ class Resolver:
             notes += [f"step {number}: {note}" for note in limited.notes]
         return original, tuple(steps), tuple(notes)
 
-    def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
+    async def marked(self, original: Original, transforms: Sequence[Transform]) -> tuple[Original, list[Transform]]:
+        """Return an original with the marks that transforms name, and the transforms with the ids of these.
+
+        Raises as `request` does for a mark that is not there.
+        """
+        marks, named = dict[str, Original](), list[Transform]()
+        for transform in transforms:
+            if transform.mark and transform.mark_alpha:
+                mark = (await self._mark(transform.mark)).original
+                marks[mark.image_id] = mark
+                named.append(replace(transform, mark=mark.image_id))
+            else:
+                named.append(transform)
+        return original.marked(*marks.values()), named
+
+    async def requests(self, found: Found, query: bytes | str) -> list[RenditionRequest]:
         """Return the renditions that a query means for all classes of clients, each once."""
-        requests = (self.request(found, query, accepted) for accepted in ACCEPT_CLASSES)
+        requests = [await self.request(found, query, accepted) for accepted in ACCEPT_CLASSES]
         return list({request.key: request for request in requests}.values())
 
-    def preset_keys(self, original: Original, preset: str) -> list[RenditionKey]:
+    async def preset_keys(self, original: Original, preset: str) -> list[RenditionKey]:
         """Return the keys of a preset's renditions, for all classes of clients and all formats in the path.
 
         Renditions with further parameters are not among them. Sites may have different presets of one name.
@@ -289,15 +351,25 @@ class Resolver:
         """
         name, keys = preset.lower(), set[RenditionKey]()
         # Without limits, as for those who are exempt from them.
-        for one in {id(one): one for one in (self._settings, *self._sites) if name in one.presets}.values():
-            free = replace(one, variety=ANYTHING)
-            for accepted in ACCEPT_CLASSES:
-                keys.add(self.request(Found(original, name), b"", accepted, dropping=False, settings=free).key)
-            for extension in _WRITABLE:
-                keys.add(self.request(Found(original, name, extension), b"", (), settings=free).key)
-        if not keys:
+        settings = {id(one): one for one in (self._settings, *self._sites) if name in one.presets}.values()
+        for one, watermark in itertools.product(settings, (True, False)):
+            if watermark or one.watermark:
+                free = replace(one, variety=ANYTHING, watermark=one.watermark if watermark else {})
+                # Without its mark, a preset has no renditions.
+                with contextlib.suppress(MarkNotFound):
+                    keys |= await self._keys(original, name, free)
+        if not settings:
             raise BadTransform([f"preset: there is no preset {quoted(preset)}"])
         return list(keys)
+
+    async def _keys(self, original: Original, preset: str, settings: QuerySettings) -> set[RenditionKey]:
+        keys = set[RenditionKey]()
+        for accepted in ACCEPT_CLASSES:
+            found = Found(original, preset)
+            keys.add((await self.request(found, b"", accepted, dropping=False, settings=settings)).key)
+        for extension in _WRITABLE:
+            keys.add((await self.request(Found(original, preset, extension), b"", (), settings=settings)).key)
+        return keys
 
     def parse(self, query: str) -> ParsedQuery:
         """Return a parsed query without the default preset; raise BadTransform for a mistake or an unknown name."""
@@ -318,6 +390,10 @@ class Resolver:
         last = FORMATS[transform.format] if transform.format else choose_format((), original.format, 0, 0)
         possible = (choose_format((name,), original.format, pixels, avif_pixels) for name in accepted)
         return list(dict.fromkeys((*(form for form in possible if form.name in accepted), last)))
+
+
+def _stats(found: Found, marks: Iterable[Found]) -> tuple[CachedStat, ...]:
+    return (*found.stats, *(stat for mark in marks for stat in mark.stats))
 
 
 @contextlib.contextmanager

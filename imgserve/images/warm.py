@@ -75,9 +75,9 @@ class Warmer:
                     await self.renditions.warm(
                         request.original, request.transform, request.key, earlier=request.earlier
                     )
-                    for request in self.resolver.requests(found, query)
+                    for request in await self.resolver.requests(found, query)
                 ]
             )
-        except OriginalChanged:
-            self.locator.forget(image_id)
+        except OriginalChanged as error:
+            self.locator.forget(error.changed or image_id)
             raise

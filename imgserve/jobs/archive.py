@@ -129,7 +129,8 @@ class Archive:
         }  # fmt: skip
 
     async def _picture(self, image_id: str, steps: Steps) -> _Picture:
-        converted = await retry_transient(lambda: self.converter.picture(image_id, steps))
+        # The steps are presets, which may name any mark.
+        converted = await retry_transient(lambda: self.converter.picture(image_id, steps, lambda _: True))
         rendition = converted.rendition
         return _Picture(rendition.data, (rendition.width, rendition.height), converted.extension)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
@@ -39,7 +39,7 @@ _DELETED_AT_ONCE = 50
 """Originals whose records are removed in one transaction."""
 P = ParamSpec("P")
 T = TypeVar("T")
-PresetKeys = Callable[[Original, str], Sequence[RenditionKey]]
+PresetKeys = Callable[[Original, str], Awaitable[Sequence[RenditionKey]]]
 """Returns the keys of all renditions of an original with a preset."""
 _Method = Callable[Concatenate["IngestService", P], Coroutine[Any, Any, T]]
 
@@ -336,7 +336,7 @@ class IngestService:
         async for ids in batches(ImageQuery(), self._catalog.search):
             records = await self._catalog.images.get_many(ids)
             originals = await to_thread.run_sync(self._focused, records.values())
-            keys = [key for original in originals for key in self._preset_keys(original, preset)]
+            keys = [key for original in originals for key in await self._preset_keys(original, preset)]
             renditions += await self._publisher.cache.purge_keys(keys)
             # Other processes and nodes remove more than that: all renditions of these images.
             await self._publisher.notify([Notice("purged", one.image_id) for one in originals])

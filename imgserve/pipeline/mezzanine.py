@@ -92,7 +92,7 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
         return None
     level = mezzanine.levels[chosen].open()
     level = with_fields(level, {**mezzanine.rights, **mezzanine.gain_map})
-    return Draft([level], Job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
+    return Draft([level], order.job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
 
 
 class Decoded:

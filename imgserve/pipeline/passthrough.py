@@ -21,7 +21,10 @@ from imgserve.pipeline.targets import REDUCED
 from imgserve.transform import Transform
 from imgserve.transform.parameters import EFFECTS
 
-_ENCODING = ("progressive", "chroma", "colors", "lossless", "background", "page", "frame", "loop", "fps", "reverse")
+_ENCODING = (
+    *("progressive", "chroma", "colors", "lossless", "background", "page", "frame", "loop", "fps", "reverse"),
+    *("text", "mark"),
+)
 """Attributes that ask for other coded data."""
 _PLAIN = {"srgb", "b-w"}
 

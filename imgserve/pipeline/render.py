@@ -1,12 +1,12 @@
 """Render bytes and a transform to a rendition: probe, plan, stages, encode."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyvips
 
-from imgserve.errors import BadTransform
+from imgserve.errors import BadTransform, ImgserveError, MarkNotFound, UnreadableMark, quoted
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan
@@ -15,10 +15,12 @@ from imgserve.pipeline import animation, effects, gain_map, load, metadata, svg
 from imgserve.pipeline.encode import EncoderSettings, Indexed
 from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.load import Recognized, recognize
+from imgserve.pipeline.overlays import Layer, mark_layer
 from imgserve.pipeline.passthrough import smaller
-from imgserve.pipeline.probe import Frames, Header, choose_frames, frames_of, read_header
+from imgserve.pipeline.probe import Frames, Header, choose_frames, frames_of, read_header, upright_size
 from imgserve.pipeline.stages import Job, staged
 from imgserve.pipeline.targets import Encoding, encode_to_targets
+from imgserve.pipeline.text import text_layer
 from imgserve.pipeline.trim import trimmed
 from imgserve.transform import Transform, normalize
 
@@ -39,6 +41,8 @@ class Order:
     """Stored on the image, as fractions of the upright picture."""
     damaged: bool = False
     """Decode a broken file as far as possible instead of refusing it."""
+    marks: Mapping[str, bytes] = field(default_factory=dict)
+    """The bytes of the originals that transforms name as marks, by these names."""
 
     def normalized(self, original: Format) -> tuple[Transform, Format]:
         """Return the normalized transform for an original of some format, and the output format."""
@@ -56,6 +60,36 @@ class Order:
         uncapped = plan(stored, transform, orientation=orientation, focal_point=self.focal_point, vector=vector)
         return uncapped.capped(self.limits.output_side, max_pixels)
 
+    def job(self, made: Plan, transform: Transform, output: Format, stored: Size) -> Job:
+        """Return the input of the stages.
+
+        Raises MarkNotFound or UnreadableMark if the mark is not there, or cannot be read.
+        """
+        layers = [
+            text_layer(made.size, transform) if transform.text else None,
+            self._mark(made.size, transform) if transform.mark else None,
+        ]
+        return Job(made, transform, output, stored, tuple(layer for layer in layers if layer))
+
+    def _mark(self, canvas: Size, transform: Transform) -> Layer:
+        name = transform.mark
+        if name not in self.marks:
+            raise MarkNotFound(members={"mark": name})
+        try:
+            opened = recognize(self.marks[name], self.limits, damaged=self.damaged)
+            header = read_header(opened, self.limits)
+
+            def draw(size: Size) -> pyvips.Image:
+                own = Transform(size.width, size.height, fit="scale", enlarge=True, format="png", animate=False)
+                drafted = draft(opened, header, Order(own, self.limits, damaged=self.damaged))
+                return staged(drafted.frames[0], drafted.job)
+
+            with load.translated(opened.format):
+                return mark_layer(canvas, Size(*upright_size(header)), transform, draw)
+        except ImgserveError as error:
+            detail = f"The mark {quoted(name)} cannot be used: {error.detail}"
+            raise UnreadableMark(detail, members={"mark": name}) from error
+
 
 def render(
     data: bytes,
@@ -66,6 +100,7 @@ def render(
     encoders: EncoderSettings | None = None,
     focal_point: tuple[float, float] | None = None,
     damaged: bool = False,
+    marks: Mapping[str, bytes] | None = None,
 ) -> Rendition:
     """Return a rendition of the bytes of an original, after earlier steps; the other options are those of an `Order`.
 
@@ -73,7 +108,7 @@ def render(
         UnsupportedImage, UnreadableImage, LimitExceeded: the original is at fault.
         BadTransform: the original does not have the frame or page.
     """
-    order = Order(transform, limits or Limits(), encoders or EncoderSettings(), focal_point, damaged)
+    order = Order(transform, limits or Limits(), encoders or EncoderSettings(), focal_point, damaged, marks or {})
     opened = recognize(data, order.limits, damaged=damaged)
     header = read_header(opened, order.limits)
     if not earlier:
@@ -121,7 +156,7 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
         with load.translated(opened.format):
             transform = trimmed(whole, transform, header.orientation)
     made = order.plan(stored, transform, orientation=header.orientation, frames=frames.count, vector=vector)
-    job = Job(made, transform, output, stored)
+    job = order.job(made, transform, output, stored)
     if vector:  # drawn again in the size of the rendition
         whole = []
     loaded = whole or ([decoded] if decoded else _loaded(opened, header, frames, job))
@@ -144,15 +179,17 @@ def finished(draft: Draft, encoders: EncoderSettings) -> Rendition:
         if fields and _keeps_gain_map(job):
             image = with_fields(image, gain_map.adapted(fields, _with_found_cut(job, image)))
         image, keep = metadata.select(image, job.transform)
-        made = encode_to_targets(Encoding(image, job.output, job.transform, encoders, keep, draft.indexed))
+        indexed = None if job.layers else draft.indexed
+        made = encode_to_targets(Encoding(image, job.output, job.transform, encoders, keep, indexed))
     shown = made.encoding.image
     size = shown.width, animation.height_of(shown)
-    notes = (*draft.notes, *job.plan.notes, *made.notes)
+    notes = (*draft.notes, *job.notes, *made.notes)
     return Rendition(made.data, made.encoding.output.media_type, *size, notes)
 
 
 def _keeps_gain_map(job: Job) -> bool:
-    return job.output.name == "jpg" and job.transform.hdr == "preserve" and not effects.are_wanted(job.transform)
+    unchanged = not (effects.are_wanted(job.transform) or job.layers)
+    return job.output.name == "jpg" and job.transform.hdr == "preserve" and unchanged
 
 
 def _with_found_cut(job: Job, image: pyvips.Image) -> Job:
@@ -251,5 +288,5 @@ def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
     if transform.trim is not None:
         transform = trimmed(frames, transform, 1)
     made = order.plan(size, transform, frames=len(frames))
-    notes = (*before.notes, *before.job.plan.notes)
-    return Draft(frames, Job(made, transform, output, size), before.original, notes)
+    notes = (*before.notes, *before.job.notes)
+    return Draft(frames, order.job(made, transform, output, size), before.original, notes)

@@ -10,6 +10,7 @@ from imgserve.formats import Format
 from imgserve.geometry.box import Size, cover, rescaled
 from imgserve.geometry.plan import Plan
 from imgserve.pipeline import color, effects, shapes
+from imgserve.pipeline.overlays import Layer, lay_over
 from imgserve.transform.value import Color, Transform
 
 CLEAR: Color = (255, 255, 255, 0)
@@ -26,6 +27,13 @@ class Job:
     output: Format
     stored: Size
     """The size that the plan's region refers to; the loaded picture may be smaller by shrink-on-load."""
+    layers: tuple[Layer, ...] = ()
+    """What is laid over the picture in the end."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Deviations from the request."""
+        return (*self.plan.notes, *(note for layer in self.layers for note in layer.notes))
 
 
 def region(image: pyvips.Image, job: Job) -> pyvips.Image:
@@ -203,6 +211,13 @@ def background(image: pyvips.Image, job: Job) -> pyvips.Image:
     return sheet.composite2(image, "over").cast("uchar")
 
 
+def overlaid(image: pyvips.Image, job: Job) -> pyvips.Image:
+    """Lay text and mark over the picture, last of all, so that nothing cuts or covers a watermark."""
+    for layer in job.layers:
+        image = lay_over(image, layer)
+    return image
+
+
 STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
     region,
     resample,
@@ -215,6 +230,7 @@ STAGES: tuple[Callable[[pyvips.Image, Job], pyvips.Image], ...] = (
     outline,
     pad,
     background,
+    overlaid,
 )
 
 

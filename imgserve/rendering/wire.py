@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, TypeVar
 
-from imgserve.errors import ImgserveError, every_error, rebuilt
+from imgserve.errors import ImageNotFound, ImgserveError, OriginalChanged, every_error, rebuilt
 from imgserve.formats import FORMATS
 from imgserve.model import Face, Facts, FocalPoint, Limits, Rendition
 from imgserve.originals.folder import reading_original
@@ -39,6 +39,15 @@ class ProcessLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkFile:
+    """The file of an original that is laid over the picture; fields as in `RenderJob`."""
+
+    image_id: str
+    path: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class RenderJob:
     """One picture to render."""
 
@@ -60,6 +69,7 @@ class RenderJob:
     """Transforms of the result, one after the other; only the last is encoded and sent."""
     image_id: str = ""
     """For the log."""
+    marks: tuple[MarkFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +286,9 @@ def _value(values: dict[str, Any], name: str, kind: type[T]) -> T:
 
 
 _logger = logging.getLogger("imgserve.render")
-_ORIGINAL, _MEZZANINE, _STORE = b"o", b"m", b"s"
-_MOST = 3
+_ORIGINAL, _MEZZANINE, _STORE, _MARK = b"o", b"m", b"s", b"w"
+MOST_MARKS = 16
+_MOST = 3 + MOST_MARKS
 
 
 @dataclass(slots=True)
@@ -289,12 +300,15 @@ class JobFiles:
     """To start from; -1: there is none."""
     store: int = -1
     """To write a mezzanine to; -1: none is made."""
+    marks: list[int] = field(default_factory=list)
+    """In the order of the job."""
 
     def close(self) -> None:
         """Close all."""
-        for descriptor in self._by_letter().values():
+        for _, descriptor in self._lettered():
             os.close(descriptor)
         self.original = self.mezzanine = self.store = -1
+        self.marks = []
 
     def __enter__(self) -> Self:
         """Return the files, closed at the end of the block."""
@@ -310,19 +324,21 @@ class JobFiles:
 
     def send(self, channel: socket.socket) -> None:
         """Send all to the other end of a socket."""
-        files = self._by_letter()
-        socket.send_fds(channel, [b"".join(files)], list(files.values()))
+        files = self._lettered()
+        socket.send_fds(channel, [b"".join(letter for letter, _ in files)], [descriptor for _, descriptor in files])
 
     @classmethod
     def receive(cls, channel: socket.socket) -> "JobFiles":
         """Return the files that `send` sent."""
         letters, descriptors, _, _ = socket.recv_fds(channel, _MOST, _MOST)
-        found = {letters[at : at + 1]: descriptor for at, descriptor in enumerate(descriptors)}
-        return cls(*(found.get(letter, -1) for letter in (_ORIGINAL, _MEZZANINE, _STORE)))
+        files = [(letters[at : at + 1], descriptor) for at, descriptor in enumerate(descriptors)]
+        original, mezzanine, store = (dict(files).get(letter, -1) for letter in (_ORIGINAL, _MEZZANINE, _STORE))
+        return cls(original, mezzanine, store, [descriptor for letter, descriptor in files if letter == _MARK])
 
-    def _by_letter(self) -> dict[bytes, int]:
-        files = {_ORIGINAL: self.original, _MEZZANINE: self.mezzanine, _STORE: self.store}
-        return {letter: descriptor for letter, descriptor in files.items() if descriptor >= 0}
+    def _lettered(self) -> list[tuple[bytes, int]]:
+        files = [(_ORIGINAL, self.original), (_MEZZANINE, self.mezzanine), (_STORE, self.store)]
+        files += [(_MARK, descriptor) for descriptor in self.marks]
+        return [(letter, descriptor) for letter, descriptor in files if descriptor >= 0]
 
 
 def open_files(job: RenderJob | InspectJob) -> JobFiles:
@@ -336,9 +352,26 @@ def open_files(job: RenderJob | InspectJob) -> JobFiles:
     if isinstance(job, RenderJob):
         if job.mezzanine is not None and job.transform is not None:
             files.mezzanine = _open_mezzanine(job.mezzanine)
+        files.marks = [_open_mark(mark) for mark in job.marks]
         if job.store is not None:
             files.store = _create(job.store)
     return files
+
+
+def _open_mark(mark: MarkFile) -> int:
+    """Open the file of a mark; raise OriginalChanged if it is gone."""
+    try:
+        with reading_original(mark.path) as file:
+            return os.dup(file.fileno())
+    except ImageNotFound as error:
+        raise mark_changed(mark) from error
+
+
+def mark_changed(mark: MarkFile) -> OriginalChanged:
+    """Return the error for a mark that is not what it was when it was located."""
+    return OriginalChanged(
+        "The mark was replaced while it was read; retry.", retry_after=1, members={"mark": mark.image_id}
+    )
 
 
 def _open_mezzanine(path: Path) -> int:

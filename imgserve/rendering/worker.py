@@ -35,6 +35,7 @@ from imgserve.rendering.wire import (
     Rendered,
     RenderJob,
     Stored,
+    mark_changed,
     read_job,
     write_answer,
 )
@@ -130,7 +131,14 @@ def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
     """Render an original, or its mezzanine; then write a mezzanine if the job says so."""
     started = time.perf_counter()
     point = None if job.focal_point is None else (job.focal_point.x, job.focal_point.y)
-    order = Order(job.transform or Transform(), job.limits, job.encoders, point, damaged=job.damaged)
+    order = Order(
+        job.transform or Transform(),
+        job.limits,
+        job.encoders,
+        point,
+        damaged=job.damaged,
+        marks=_read_marks(job, files),
+    )
     mezzanine, broken = _mezzanine(job, files)
     reduced = None if mezzanine is None else draft_reduced(mezzanine, order)
     if reduced is not None:
@@ -162,6 +170,17 @@ def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
         yield _stored(files.store, decoded)
     elif job.transform is None:
         yield Stored(0, 0.0)
+
+
+def _read_marks(job: RenderJob, files: JobFiles) -> dict[str, bytes]:
+    """Return the bytes of the marks of a job by their image ids; raises as `_read_version` does."""
+    marks = dict[str, bytes]()
+    for mark, descriptor in zip(job.marks, files.marks, strict=True):
+        try:
+            marks[mark.image_id] = _read_version(descriptor, mark.version, job.limits.original_bytes)
+        except OriginalChanged as error:
+            raise mark_changed(mark) from error
+    return marks
 
 
 def _mezzanine(job: RenderJob, files: JobFiles) -> tuple[Mezzanine | None, bool]:

@@ -20,6 +20,8 @@ _USUAL = Example(_MOUNTAINS, "width=240")
 _IN_GROUP: Mapping[str, Example] = {
     "Crop": Example(_BALLOON, "width=160&height=160"),
     "Effects": Example(_BALLOON, "width=160"),
+    "Text": Example(_MOUNTAINS, "text=High+up&text-size=28&text-color=fff&width=240"),
+    "Watermark": Example(_MOUNTAINS, "mark=compass.svg&mark-h=60&width=240"),
 }
 """What the examples of a group have in common, if that is not the usual."""
 _SPECIAL: Mapping[str, Example] = {
@@ -52,6 +54,21 @@ _SPECIAL: Mapping[str, Example] = {
     "background": Example(_GLASS, "background=ff8800&width=160"),
     "fill": Example(_MOUNTAINS, "fill=blur&fit=fill&width=240&height=200"),
     "fill-color": Example(_MOUNTAINS, "fill-color=navy&fit=fill&width=240&height=200"),
+    "text": Example(_MOUNTAINS, "text=Hello&text-size=28&text-color=fff&width=240"),
+    "text-color": Example(_MOUNTAINS, "text-color=ffd166&text=High+up&text-size=28&width=240"),
+    "text-size": Example(_MOUNTAINS, "text-size=48&text=High+up&text-color=fff&width=240"),
+    "text-width": Example(_MOUNTAINS, "text-width=0.4&text=High+up&text-size=28&text-color=fff&width=240"),
+    "text-line": Example(
+        _MOUNTAINS, "text-line=2&text-line-color=navy&text=High+up&text-size=28&text-color=fff&width=240"
+    ),
+    "text-line-color": Example(
+        _MOUNTAINS, "text-line-color=navy&text-line=2&text=High+up&text-size=28&text-color=fff&width=240"
+    ),
+    "mark": Example(_MOUNTAINS, "mark=compass.svg&mark-h=60&width=240"),
+    "mark-w": Example(_MOUNTAINS, "mark-w=0.25&mark=compass.svg&width=240"),
+    "mark-h": Example(_MOUNTAINS, "mark-h=40&mark=compass.svg&width=240"),
+    "mark-scale": Example(_MOUNTAINS, "mark-scale=30&mark=compass.svg&width=240"),
+    "mark-tile": Example(_MOUNTAINS, "mark-tile=grid&mark=compass.svg&mark-h=30&mark-alpha=60&width=240"),
     "frame": Example(_TIDE, "frame=12&width=160"),
     "animate": Example(_TIDE, "animate=0&width=160"),
     "loop": Example(_TIDE, "loop=1&width=160"),

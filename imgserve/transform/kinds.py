@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Generic, TypeVar
 
 from imgserve.errors import suggestion
-from imgserve.transform.value import Color, Four
+from imgserve.transform.value import Align, Color, Four
 
 V = TypeVar("V")
 DECIMALS = 6
@@ -201,6 +201,52 @@ def _side(text: str) -> int | float:
 
 
 SIDE: Kind[int | float] = Kind("an integer 1..{max_side} or a fraction 0 < x <= 1", _side, write_length)
+MAX_LENGTH = 8192
+
+
+def _part(text: str) -> int | float:
+    value = _side(text)
+    if value > MAX_LENGTH:
+        raise ReadError
+    return value
+
+
+PART: Kind[int | float] = Kind(
+    f"an integer 1..{MAX_LENGTH} or a fraction 0 < x <= 1", _part, write_length, range=(1, MAX_LENGTH)
+)
+_ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "center", "right")
+_PLACES = listing((*_ROWS, *_COLUMNS))
+
+
+def _align(text: str) -> Align:
+    words = _PLACES.read(text)
+    rows, columns = ([word for word in words if word in known] for known in (_ROWS, _COLUMNS))
+    if len(rows) > 1 or len(columns) > 1:
+        raise ReadError
+    return (*(rows or ["middle"]), *(columns or ["center"]))  # type: ignore[return-value]  # one of each
+
+
+ALIGN: Kind[Align] = Kind(
+    f"one of {', '.join(_ROWS)} and one of {', '.join(_COLUMNS)}, or one of both",
+    _align,
+    ",".join,
+    words=_PLACES.words,
+    many=True,
+)
+_STYLES = ("bold", "italic")
+_FAMILY = re.compile(r"[^\W_](?:[\w .+-]{0,58}[\w.+-])?")
+
+
+def _font(text: str) -> str:
+    family, *styles = (" ".join(part.split()) for part in text.lower().split(","))
+    if family in _STYLES:
+        family, styles = "sans-serif", [family, *styles]
+    if not _FAMILY.fullmatch(family) or not set(styles) <= set(_STYLES):
+        raise ReadError
+    return ",".join((family, *sorted(set(styles))))
+
+
+FONT: Kind[str] = Kind("a font family, and after commas bold, italic or both", _font, str)
 
 
 def _aspect(text: str) -> tuple[int, int]:

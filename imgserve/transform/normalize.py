@@ -9,7 +9,7 @@ from urllib.parse import quote
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, MODERN, Format
 from imgserve.transform.kinds import RECT
-from imgserve.transform.parameters import AUTO_QUALITY, MAX_COLORS, PARAMETERS
+from imgserve.transform.parameters import AUTO_QUALITY, MARK, MAX_COLORS, PARAMETERS, TEXT
 from imgserve.transform.parse import contradictions
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
@@ -120,7 +120,7 @@ def normalize(
     mistakes = contradictions({"quality": named.quality, "format": output.name})
     if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:
         raise BadTransform(mistakes)
-    normalized = _frames(_output(_tones(named), output, qualities), original, output)
+    normalized = _frames(_output(_overlays(_tones(named)), output, qualities), original, output)
     if normalized.trim is None or (normalized.trim == "alpha" and not original.alpha):
         normalized = replace(normalized, trim=None, trim_tol=Transform().trim_tol)
     normalized = replace(normalized, face_pad=None, face_index=None)
@@ -198,6 +198,21 @@ def _tones(transform: Transform) -> Transform:
     if transform.grayscale or transform.saturation == -100:  # noqa: PLR2004  gray
         return replace(transform, grayscale=True, **colorless)
     return replace(transform, pixelate=0) if transform.pixelate == 1 else transform
+
+
+def _overlays(transform: Transform) -> Transform:
+    """Remove what a missing or invisible text or mark leaves without effect."""
+    removed = () if transform.text.strip() else TEXT
+    if not transform.text_line:
+        removed = (*removed, "text_line_color")
+    if not (transform.mark and transform.mark_alpha):
+        removed = (*removed, *MARK)
+    elif transform.mark_tile == "grid":
+        removed = (*removed, "mark_align", "mark_x", "mark_y")
+    if transform.mark_w is not None or transform.mark_h is not None:
+        removed = (*removed, "mark_scale")
+    defaults: dict[str, Any] = {name: _DEFAULTS[name] for name in removed}
+    return replace(transform, **defaults)
 
 
 def _frames(transform: Transform, original: Format, output: Format) -> Transform:

@@ -6,13 +6,17 @@ from typing import get_args
 
 from imgserve.formats import FORMATS
 from imgserve.transform.kinds import (
+    ALIGN,
     ASPECT,
     BORDER,
     BOUND,
     COLOR,
     COLORS,
+    FONT,
     FOUR,
     LEVEL,
+    MAX_LENGTH,
+    PART,
     PIXELS,
     RECT,
     SIDE,
@@ -92,6 +96,12 @@ _FULL_TURN = 360
 _ANGLE = number(0, _FULL_TURN - 1, "a number of degrees, 0 or more and below 360", lambda x: x < _FULL_TURN)
 _CIRCLE = number(0, _FULL_TURN)
 _HUE = replace(_CIRCLE, read=lambda text: _CIRCLE.read(text) % _FULL_TURN)
+_LENGTH = integer(0, MAX_LENGTH)
+_IMAGE_ID = text_kind("an image id of at most 1000 characters", r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1000}")
+_TEXT = text_kind(
+    "at most 500 characters without control characters other than line breaks",
+    r"[^\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]{1,500}",
+)
 _PRESET = text_kind("the name of a preset", r".+")
 _FILE_NAME = text_kind(
     "a file name of at most 200 characters without slashes", r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]{0,200}", bare=""
@@ -252,6 +262,71 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
             "blur", number(0, MAX_BLUR), "0", "Gaussian blur; a tenth is the standard deviation in pixels.", "80"
         ),
     ),
+    "Text": (
+        Parameter("text", _TEXT, "-", "Text drawn on the picture; %0A starts a new line.", "Hello", ("txt",)),
+        Parameter(
+            "text-align",
+            ALIGN,
+            "bottom,left",
+            "Where the text is; a direction that is not named is centered.",
+            "top,center",
+            ("txt-align",),
+        ),
+        Parameter("text-x", _LENGTH, "-", "Pixels from the left edge, instead of text-align.", "40", ("txt-x",)),
+        Parameter("text-y", _LENGTH, "-", "Pixels from the top edge, instead of text-align.", "40", ("txt-y",)),
+        Parameter("text-pad", _LENGTH, "5", "Distance to the edges in pixels.", "20", ("txt-pad",)),
+        Parameter("text-color", COLOR, "black", "Color of the text.", "ffffff", ("txt-color", "txt-clr")),
+        Parameter(
+            "text-font",
+            FONT,
+            "sans-serif",
+            "Family of an installed font; of another one, the default font is used.",
+            "sans-serif,bold",
+            ("txt-font",),
+        ),
+        Parameter("text-size", integer(1, 1000), "12", "Size of the font in pixels.", "36", ("txt-size",)),
+        Parameter("text-width", PART, "that of the picture", "Width at which lines end.", "0.5", ("txt-width",)),
+        Parameter("text-line", integer(0, 50), "0", "Width of an outline in pixels.", "2", ("txt-line",)),
+        Parameter(
+            "text-line-color", COLOR, "white", "Color of the outline.", "navy", ("txt-line-color", "txt-line-clr")
+        ),
+        Parameter("text-shadow", number(0, 10), "0", "Strength of a soft shadow.", "5", ("txt-shad",)),
+        Parameter("text-background", COLOR, "-", "Color of a box behind the text.", "80000000"),
+    ),
+    "Watermark": (
+        Parameter("mark", _IMAGE_ID, "-", "Image id of an original that is laid over the picture.", "logo.png"),
+        Parameter(
+            "mark-align",
+            ALIGN,
+            "bottom,right",
+            "Where the mark is; a direction that is not named is centered.",
+            "top,left",
+        ),
+        Parameter("mark-x", _LENGTH, "-", "Pixels from the left edge, instead of mark-align.", "40"),
+        Parameter("mark-y", _LENGTH, "-", "Pixels from the top edge, instead of mark-align.", "40"),
+        Parameter("mark-pad", _LENGTH, "5", "Distance to the edges in pixels, or between the marks of a grid.", "20"),
+        Parameter("mark-w", PART, "its own", "Width of the mark, in pixels or as a fraction of the picture.", "0.25"),
+        Parameter("mark-h", PART, "its own", "Height of the mark, in pixels or as a fraction of the picture.", "40"),
+        Parameter(
+            "mark-scale", number(1, 100), "-", "Width of the mark in percent of the picture, if it has no size.", "30"
+        ),
+        Parameter("mark-rot", _ANGLE, "0", "Turn of the mark clockwise by degrees.", "330"),
+        Parameter(
+            "mark-tile",
+            choice(("grid", "thin")),
+            "-",
+            "Repeat the mark over the whole picture, or only if one side is at least 8 times the other one.",
+            "grid",
+        ),
+        Parameter("mark-alpha", integer(0, 100), "100", "Opacity of the mark in percent.", "50"),
+        Parameter(
+            "mark-blend",
+            choice(("normal", "multiply", "screen", "overlay")),
+            "normal",
+            "How the colors of the mark and of the picture mix.",
+            "multiply",
+        ),
+    ),
     "Pages and frames": (
         Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
         Parameter("frame", span(1, 100_000), "all", "One frame of an animation, as a still, or some of them.", "3"),
@@ -320,6 +395,11 @@ PICTURE_GROUPS = {name: rows for name, rows in GROUPS.items() if name != "Facts"
 PARAMETERS = tuple(row for group in GROUPS.values() for row in group)
 EFFECTS = tuple(row.attribute for name in ("Tone", "Effects") for row in GROUPS[name])
 """The attributes that change pixels in place, in a picture of any size."""
+TEXT, MARK = (tuple(row.attribute for row in GROUPS[name]) for name in ("Text", "Watermark"))
+"""The attributes of a text on the picture, and of a mark; the first one decides whether there is one."""
+_LENGTHS = ("text-size", "text-width", "text-line", "mark-w", "mark-h")
+LENGTHS = tuple(row for row in PARAMETERS if row.kind is _LENGTH or row.name in _LENGTHS)
+"""Their lengths, of which `dpr` multiplies those in pixels."""
 BY_NAME: dict[str, tuple[Parameter, ...]] = {}
 """The parameters of each name; more than one if the value decides."""
 for _row in PARAMETERS:
@@ -327,12 +407,7 @@ for _row in PARAMETERS:
         BY_NAME[_name] = (*BY_NAME.get(_name, ()), _row)
 
 
-_PLANNED = """
-mark mark-align mark-alpha mark-pad mark-w
-mark-h mark-scale mark-tile text text-align text-color text-font text-size text-pad text-width txt txt-align txt-color
-txt-font txt-size txt-pad txt-width
-"""
-PLANNED = frozenset(_PLANNED.split()) - BY_NAME.keys()
+PLANNED = frozenset[str]()
 """Names of the URL language that have no effect yet."""
 ACCESS_NAMES = frozenset({"signature", "expires", "key"})
 """Parameters that say who may see a picture, and nothing about it; `s` is a signature too if its value is one."""

@@ -19,12 +19,15 @@ from imgserve.transform.parameters import (
     ACCESS_NAMES,
     BY_NAME,
     DOCUMENTS,
+    LENGTHS,
+    MARK,
     MAX_BLUR,
     MAX_COLORS,
     MAX_DPR,
     MAX_PIXELATE,
     MAX_QUALITY,
     PLANNED,
+    TEXT,
     Parameter,
 )
 from imgserve.transform.value import NO_PAD, Four, Transform
@@ -120,6 +123,7 @@ class ParsedQuery:
 
 
 NO_PRESETS: Mapping[str, Preset] = MappingProxyType({})
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 
 def parse_query(
@@ -132,22 +136,24 @@ def parse_query(
     max_side: int = MAX_SIDE,
     documents: bool = False,
     hints: ClientHints | None = None,
+    forced: Mapping[str, Any] = NO_VALUES,
 ) -> ParsedQuery:
     """Return the meaning of a query, or raise BadTransform with every mistake.
 
     `strict` makes an unknown name a mistake. `default` applies if the query names nothing that changes a pixel.
     `documents` says that a document about the picture is acceptable. The preset of the path is of the first step.
-    `hints` are below all that the query and its preset say, and decide nothing in a chain.
+    `hints` are below all that the query and its preset say, and decide nothing in a chain. `forced` values replace
+    those of the last step and of its preset.
     """
     first, *later = _steps([pair for pair in split(raw) if not _is_without_meaning(pair)])
     parse = partial(_parse_step, strict=strict, presets=presets, max_side=max_side)
     if not later:
-        return parse(first, path_preset=path_preset, default=default, documents=documents, hints=hints)
+        return parse(first, path_preset=path_preset, default=default, documents=documents, hints=hints, forced=forced)
     steps, mistakes = list[ParsedQuery](), list[str]()
     for number, step in enumerate((first, *later), 1):
         path, last = path_preset if number == 1 else None, number == len(later) + 1
         try:
-            one = parse(step, path_preset=path, documents=documents and last)
+            one = parse(step, path_preset=path, documents=documents and last, forced=forced if last else NO_VALUES)
             if not (step or path):
                 raise BadTransform(["expected parameters before and after then"])  # noqa: TRY301  as those of a reader
             if one.preset and presets[one.preset].locked:
@@ -192,6 +198,7 @@ def _parse_step(
     default: Preset | None = None,
     documents: bool = False,
     hints: ClientHints | None = None,
+    forced: Mapping[str, Any] = NO_VALUES,
 ) -> ParsedQuery:
     """Return the meaning of one step, or raise BadTransform with every mistake."""
     reading = Reading(max_side, strict)
@@ -208,7 +215,7 @@ def _parse_step(
     values |= hinted
     if not documents:
         reading.reject_documents(values)
-    transform, notes = finished(reading, values)
+    transform, notes = finished(reading, {**values, **forced})
     ignored = tuple(f"{word} ({near})" for word, near in reading.ignored.items())
     return ParsedQuery(
         transform,
@@ -496,10 +503,22 @@ def _scaled(transform: Transform, dpr: float) -> Transform:
     """Return a transform whose bounds, surroundings and effects have the same extent on the page at another density."""
     factor = Fraction(str(dpr))
     return replace(
-        _lengths(transform, lambda length: length and _rounded(length * factor)),
+        at_density(_lengths(transform, lambda length: length and _rounded(length * factor)), dpr),
         pixelate=transform.pixelate and min(MAX_PIXELATE, _rounded(transform.pixelate * factor)),
         blur=min(float(MAX_BLUR), round(transform.blur * dpr, DECIMALS)),
     )
+
+
+def at_density(transform: Transform, dpr: float) -> Transform:
+    """Return a transform whose text and mark have the same extent on the page at another density."""
+    factor, lengths = Fraction(str(dpr)), dict[str, Any]()
+    without = (*(() if transform.text else TEXT), *(() if transform.mark else MARK))
+    for row in LENGTHS:
+        value = getattr(transform, row.attribute)
+        if value and isinstance(value, int) and row.attribute not in without:
+            most = int(row.kind.range[1]) if row.kind.range else value
+            lengths[row.attribute] = min(most, _rounded(value * factor))
+    return replace(transform, **lengths)
 
 
 def _lengths(transform: Transform, change: Callable[[int], int]) -> Transform:

@@ -5,6 +5,7 @@ from typing import Literal
 
 Fit = Literal["clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp"]
 Gravity = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "auto", "faces", "focalpoint"]
+Align = tuple[Literal["top", "middle", "bottom"], Literal["left", "center", "right"]]
 Color = tuple[int, int, int, int]
 """Red, green, blue, alpha, each 0..255."""
 Four = tuple[int, int, int, int]
@@ -105,6 +106,39 @@ class Transform:
     """0..2000: ten times the standard deviation in pixels at `dpr` 1."""
     pixelate: int = 0
     """Side of a block in pixels at `dpr` 1, 0..100."""
+    text: str = ""
+    """Drawn on the picture."""
+    text_align: Align = ("bottom", "left")
+    text_x: int | None = None
+    """Pixels at `dpr` 1, as all lengths of text and mark that are an `int`; a `float` is a fraction of the picture."""
+    text_y: int | None = None
+    text_pad: int = 5
+    text_color: Color = (0, 0, 0, 255)
+    text_font: str = "sans-serif"
+    """A family in lower case, then `,bold` and `,italic`."""
+    text_size: int = 12
+    text_width: int | float | None = None
+    text_line: int = 0
+    text_line_color: Color = (255, 255, 255, 255)
+    text_shadow: float = 0.0
+    """0..10."""
+    text_background: Color | None = None
+    mark: str = ""
+    """The image id of an original that is laid over the picture."""
+    mark_align: Align = ("bottom", "right")
+    mark_x: int | None = None
+    mark_y: int | None = None
+    mark_pad: int = 5
+    mark_w: int | float | None = None
+    mark_h: int | float | None = None
+    mark_scale: float | None = None
+    """Width in percent of that of the picture; without any size the mark has its own."""
+    mark_rot: float = 0.0
+    """Degrees clockwise."""
+    mark_tile: Literal["", "grid", "thin"] = ""
+    mark_alpha: int = 100
+    """Percent."""
+    mark_blend: Literal["normal", "multiply", "screen", "overlay"] = "normal"
     page: int = 1
     frame: tuple[int, int] | None = None
     """First and last, counted from 1; a still if they are the same."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -316,6 +317,7 @@ class ImageEndpoint:
         image_id = request.original.image_id
         if image_id != grant.image_id and not self._access.extends(grant, image_id):
             raise ImageNotFound
+        request.check_marks(partial(self._access.may_mark, grant))
         # By identity, which is cheap: the resolver returns the same request for the same URL and original.
         index, date = (id(request), call.delivery), date_of(call.scope)
         response = self._responses.get(index)
@@ -334,9 +336,9 @@ class ImageEndpoint:
                 served = await self._fallbacks.make(response.request, may_stand_in=not exact)
             except FormatDropped:
                 response, stats = await self._resolve(call)
-            except OriginalChanged:
+            except OriginalChanged as error:
                 changes += 1
-                self._resolver.forget(response.request.original.image_id)
+                self._resolver.forget(error.changed or response.request.original.image_id)
                 response, stats = await self._resolve(call)
             else:
                 return response, stats, served
@@ -351,8 +353,8 @@ class ImageEndpoint:
         lasting = call.delivery.policy.scope != "no-store" and call.delivery.policy.lifetime == self._lifetime
         past = (
             lasting
-            and original.modified_ns <= time.time_ns()
-            and response.is_dated(original.modified_ns // 1_000_000_000)
+            and original.changed_ns <= time.time_ns()
+            and response.is_dated(original.changed_ns // 1_000_000_000)
         )
         current = response.request.epoch == self._resolver.epoch
         if past and current and self._renditions.is_settled(original):

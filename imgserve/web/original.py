@@ -96,7 +96,8 @@ class PublicOriginals:
             BadTransform: the URL names more than the original.
             ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable: as for a picture.
         """
-        if not self.allowed or (grant.settings is not None and grant.settings.variety != ANYTHING):
+        limited = grant.settings is not None and (grant.settings.variety != ANYTHING or grant.settings.watermark)
+        if not self.allowed or limited:
             raise OriginalsNotServed
         try:
             return await self._response(scope, grant, delivery)
@@ -109,7 +110,7 @@ class PublicOriginals:
         if len(pairs) > 1 or found.preset or found.format:
             raise BadTransform(["format: expected original alone, without other parameters, a preset or an extension"])
         original, names = found.original, self.options.tag_headers
-        tags = tag_headers(names, tags_of(original.image_id, ())) if names else []
+        tags = tag_headers(names, tags_of(original.image_id)) if names else []
         name = file_name_for(original.image_id, original.format.extensions[0])
         policy = delivery.policy if self.is_settled(original) else CachePolicy(0, scope=delivery.policy.scope)
         embedding = "same-site" if delivery.same_site else "cross-origin"

@@ -137,7 +137,7 @@ class ImageResponse:
 
     def is_dated(self, date: int) -> bool:
         """Return whether Last-Modified is right in a response with this Date, in Unix seconds."""
-        modified, actual = self.validators.modified, max(0, self.request.original.modified_ns // 1_000_000_000)
+        modified, actual = self.validators.modified, max(0, self.request.original.changed_ns // 1_000_000_000)
         return modified <= date and (modified == actual or date < actual)
 
     def shared_headers(self, etag: str | None, *, settled: bool) -> RawHeaders:
@@ -161,13 +161,14 @@ class ImageResponse:
 def image_response(request: RenditionRequest, options: UrlOptions, date: int, delivery: Delivery) -> ImageResponse:
     """Return the headers for a request; Last-Modified is never later than the Date (RFC 9110, 8.8.2.1)."""
     original, query, key = request.original, request.query, request.key
-    modified = max(0, min(original.modified_ns // 1_000_000_000, date))
+    modified = max(0, min(original.changed_ns // 1_000_000_000, date))
     validators = Validators(key.tag, formatdate(modified, usegmt=True), modified)
     # A property of the URL, whatever was chosen: a cache must ask again for another client.
     hints = [name.decode() for hint in sorted(query.hints) for name in HINTS[hint]]
     vary = (*(("Accept",) if query.transform.negotiates else ()), *hints, *delivery.vary)
     stable = stable_headers(validators, delivery.policy, vary)
-    tags = tag_headers(options.tag_headers, tags_of(original.image_id, query.presets) if options.tag_headers else ())
+    ids = original.image_id, *(mark.image_id for mark in original.marks)
+    tags = tag_headers(options.tag_headers, tags_of(*ids, presets=query.presets) if options.tag_headers else ())
     if hints:
         tags.append((b"accept-ch", ", ".join(HINTS[hint][0].decode() for hint in sorted(options.hints)).encode()))
     ignored = [(b"x-image-ignored", ", ".join(query.ignored).encode())] if query.ignored else []

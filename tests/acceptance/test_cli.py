@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import pyvips
 import yaml
 
 import imgserve as package
-from tests.pictures import encoded, opened, quarters
+from tests.pictures import color_at, encoded, near, opened, quarters
 from tests.prefork import PATIENCE, ROOT
 from tests.servers import environment, imgserve, server, settled
 
@@ -63,6 +64,15 @@ def test_render_obeys_the_settings(shoe: Path, tmp_path: Path) -> None:
     large, card = (opened((tmp_path / name).read_bytes()) for name in ("large.webp", "card.png"))
     assert (large.width, large.height) == (60, 45)
     assert (card.width, card.height) == (50, 50)
+
+
+def test_render_reads_the_mark_from_a_file(shoe: Path, tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(encoded(pyvips.Image.black(8, 6), "png"))
+    parameters = "width=60&mark=logo.png&mark-w=1.0&mark-pad=0&mark-align=center"
+    imgserve("render", shoe, "marked.png", parameters, cwd=tmp_path)
+    assert near(color_at(opened((tmp_path / "marked.png").read_bytes()), 0.5, 0.5)[:1], (0,), 2)
+    absent = imgserve("render", shoe, "other.png", "mark=absent.png", cwd=tmp_path)
+    assert (absent.returncode, "absent.png" in absent.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from imgserve.errors import (
     BadTransform,
     ImageNotFound,
     ImgserveError,
+    MarkNotFound,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -84,12 +85,12 @@ class Addresses:
             call.request.headers.get("host", "").encode("latin-1"),
         )
         try:
-            self._resolve(found, query, call, rules.free, strict=True)
+            await self._resolve(found, query, call, rules.free, strict=True)
             text = "&then&".join(compose_chain(query.decode("utf-8", "surrogateescape")))
         except BadTransform as error:
             return _address(rules, mistakes=error.mistakes)
         path = self.access.sites.path(host, image_id)
-        rejection = self._rejection(rules, found, query, call, elsewhere=path is None)
+        rejection = await self._rejection(rules, found, query, call, elsewhere=path is None)
         base, shown = address(call.request) + self.prefix, image_id if path is None else path
         may_sign = bool(rules.secrets) and call.caller.may(Scope.MANAGE)
         plain, signing = (
@@ -128,15 +129,17 @@ class Addresses:
 
         Limits of the variety of URLs and of new renditions apply to keys without the scope `manage`.
         """
-        request, (settings, count) = call.request, self.access.of_call(call.caller, image_id, call.address)
+        request, (settings, count, sees) = call.request, self.access.of_call(call.caller, image_id, call.address)
         query = _split(request.scope["query_string"])[0]
         accepted = accepted_formats(request)
-        return picture_response(await self.converter.preview(image_id, query, accepted, settings=settings, count=count))
+        return picture_response(
+            await self.converter.preview(image_id, query, accepted, settings=settings, count=count, sees=sees)
+        )
 
-    def _resolve(self, found: Found, query: bytes, call: Call, settings: QuerySettings, *, strict: bool) -> None:
-        self.resolver.request(found, query, accepted_formats(call.request), strict=strict, settings=settings)
+    async def _resolve(self, found: Found, query: bytes, call: Call, settings: QuerySettings, *, strict: bool) -> None:
+        await self.resolver.request(found, query, accepted_formats(call.request), strict=strict, settings=settings)
 
-    def _rejection(
+    async def _rejection(
         self, rules: Rules, found: Found, query: bytes, call: Call, *, elsewhere: bool
     ) -> ImgserveError | None:
         """Return the error of a request for the picture without a key and a signature, or None."""
@@ -147,8 +150,8 @@ class Addresses:
         if rules.require != "nothing":
             return Unauthorized(f"This picture needs an API key{' or a signed URL' * (rules.require == 'either')}.")
         try:
-            self._resolve(found, query, call, rules.query, strict=False)
-        except BadTransform as error:
+            await self._resolve(found, query, call, rules.query, strict=False)
+        except (BadTransform, MarkNotFound) as error:
             return error
         return None
 

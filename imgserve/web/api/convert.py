@@ -17,6 +17,7 @@ from imgserve.errors import (
     ImageExists,
     ImageNotFound,
     ImgserveError,
+    MarkNotFound,
     OriginalChanged,
     PreconditionFailed,
     RangeNotSatisfiable,
@@ -48,7 +49,7 @@ from imgserve.web.respond import picture_headers, timing_headers
 _ZIP = "application/zip"
 _PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
 _ORIGINALS = sorted(form.media_type for form in FORMATS.values())
-_NOT_CONVERTED = (ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
+_NOT_CONVERTED = (ImageNotFound, MarkNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
 _NOT_STORED = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
 _Query = Annotated[str, Field(max_length=4096)]
 
@@ -201,10 +202,10 @@ class Conversions:
         The picture is cached as for a request of its URL.
         """
         query = call.request.scope["query_string"].decode("latin-1")
-        settings, count = self.access.of_call(call.caller, image_id, call.address)
+        settings, count, sees = self.access.of_call(call.caller, image_id, call.address)
         accepted = accepted_formats(call.request)
         return picture_response(
-            await self.converter.convert(image_id, ext, query, accepted, settings=settings, count=count)
+            await self.converter.convert(image_id, ext, query, accepted, settings=settings, count=count, sees=sees)
         )
 
     @endpoint(
@@ -261,7 +262,9 @@ class Conversions:
         if body.output == "url":
             return Reply(UrlOut(url=self._url(image_id, await self.converter.query(image_id, steps))))
         if body.output == "picture":
-            return picture_response(await self.converter.picture(image_id, steps, accepted_formats(call.request)))
+            return picture_response(
+                await self.converter.picture(image_id, steps, call.caller.covers, accepted_formats(call.request))
+            )
         accepted = await self._store(image_id, steps, body.id, call.caller)
         return uploaded(call.request, accepted, self.prefix)
 
@@ -284,8 +287,10 @@ class Conversions:
         steps, request, selection = self.converter.read(body.steps), call.request, body.selection
         await self.bulk.check(selection)
         if body.output == "zip":
-            accepted = accepted_formats(request)
-            pictures = self.bulk.each(selection, lambda image_id: self.converter.picture(image_id, steps, accepted))
+            accepted, sees = accepted_formats(request), call.caller.covers
+            pictures = self.bulk.each(
+                selection, lambda image_id: self.converter.picture(image_id, steps, sees, accepted)
+            )
             disposition = content_disposition("attachment", archive_name())
             return Streamed(zipped(pictures), _ZIP, {"content-disposition": disposition})
         if body.output == "urls":
@@ -307,7 +312,7 @@ class Conversions:
         """Store a picture as a new original; without an id, its id is derived from the content."""
         if new_id is not None:
             self.receiving.check_id(new_id)
-        converted = await self.converter.picture(image_id, steps)
+        converted = await self.converter.picture(image_id, steps, caller.covers)
         async with self.receiving.file() as writer:
             await writer.write(converted.rendition.data)
             incoming = await writer.hand_over()

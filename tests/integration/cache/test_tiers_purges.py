@@ -1,13 +1,16 @@
 """Purges of a part: renditions without their mezzanines, single renditions, memory alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
+from imgserve.cache.key import is_rendition_path
 from imgserve.model import Rendition
 from tests.integration.cache.test_tiers import SlowDisk, reached, written
 
@@ -31,6 +34,43 @@ async def test_renditions_can_be_purged_and_their_mezzanine_kept(tmp_path: Path,
     assert await cache.mezzanine(key("a"))
     await cache.purge("a")
     assert await cache.mezzanine(key("a")) is None
+    await cache.close()
+
+
+@pytest.mark.parametrize(("memory", "disk"), [(1_000_000, 1_000_000), (0, 1_000_000), (1_000_000, 0)])
+async def test_a_purge_of_a_mark_removes_the_renditions_with_it(
+    tmp_path: Path, png: Png, key: Key, memory: int, disk: int
+) -> None:
+    cache = TieredCache(MemoryTier(memory), DiskTier(tmp_path, disk))
+    long = "text=" + 200 * "x"
+    marked = [replace(key(name, text), mark="logo") for name, text in (("a", "w"), ("b", "w"), ("b", long))]
+    others = [key("a", "w"), replace(key("a", "w"), mark="logo2"), key("logo2")]
+    for one in (*marked, *others, key("logo")):
+        await cache.put(one, png(500))
+        assert is_rendition_path(one.path)
+    assert await cache.purge("logo") == 4
+    assert [await cache.get(one) for one in marked] == [None] * 3
+    assert all([await cache.get(one) for one in others])
+    assert await cache.purge("logo") == 0
+    await cache.close()
+
+
+@pytest.mark.parametrize("number", range(4))
+async def test_a_purge_of_a_mark_wins_over_a_put_that_began_before(
+    tmp_path: Path, png: Png, key: Key, number: int
+) -> None:
+    cache = TieredCache(MemoryTier(1_000_000), DiskTier(tmp_path, 1_000_000))
+    one = replace(key("a"), mark="logo")
+
+    async def purge() -> None:
+        for _ in range(number):
+            await anyio.lowlevel.checkpoint()
+        await cache.purge("logo")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(cache.put, one, png(500))
+        group.start_soon(purge)
+    assert await cache.get(one) is None
     await cache.close()
 
 

@@ -1,5 +1,6 @@
 """Chains in URLs: what each step may request, and under which keys their pictures are."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def parts_of(folder: Path, **settings: object) -> Parts:
 
 
 def requested(parts: Parts, query: str, accepted: AcceptClass = ()) -> RenditionRequest:
-    return parts.resolver.request(Found(parts.originals.stat("shoe.jpg")), query.encode(), accepted)
+    return asyncio.run(parts.resolver.request(Found(parts.originals.stat("shoe.jpg")), query.encode(), accepted))
 
 
 def test_equal_chains_have_one_key_and_encodings_within_are_left_out(tmp_path: Path) -> None:

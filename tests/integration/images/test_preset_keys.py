@@ -1,5 +1,6 @@
 """What a preset makes of an original is exactly what is served under it."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,17 @@ def test_every_picture_of_a_preset_is_named(
     parts: Parts, preset: str, point: FocalPoint | None, extension: str | None
 ) -> None:
     original = parts.originals.stat("shoe.jpg").focused(point)
-    keys = parts.resolver.preset_keys(original, preset)
-    for accepted in ACCEPT_CLASSES:
-        served = parts.resolver.request(Found(original, preset.lower(), extension), b"", accepted)
-        assert served.key in keys
-    assert len(keys) <= 1 + sum(form.writable for form in FORMATS.values())
+
+    async def body() -> None:
+        keys = await parts.resolver.preset_keys(original, preset)
+        for accepted in ACCEPT_CLASSES:
+            served = await parts.resolver.request(Found(original, preset.lower(), extension), b"", accepted)
+            assert served.key in keys
+        assert len(keys) <= 1 + sum(form.writable for form in FORMATS.values())
+
+    asyncio.run(body())
 
 
 def test_a_preset_that_there_is_not_is_a_mistake(parts: Parts) -> None:
     with pytest.raises(BadTransform):
-        parts.resolver.preset_keys(parts.originals.stat("shoe.jpg"), "poster")
+        asyncio.run(parts.resolver.preset_keys(parts.originals.stat("shoe.jpg"), "poster"))

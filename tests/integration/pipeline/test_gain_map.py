@@ -105,7 +105,15 @@ def test_a_gain_map_has_half_the_sides_of_its_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["w=200&hdr=tonemap", "w=200&fm=webp", "w=200&fm=avif", "w=200&fm=png", "w=200&metadata=keep&hdr=tonemap"]
+    "text",
+    [
+        "w=200&hdr=tonemap",
+        "w=200&fm=webp",
+        "w=200&fm=avif",
+        "w=200&fm=png",
+        "w=200&metadata=keep&hdr=tonemap",
+        "w=200&text=Hi",
+    ],
 )
 def test_other_pictures_have_no_gain_map(text: str) -> None:
     assert SIGN not in query(text).data

@@ -31,6 +31,10 @@ from tests.access_rig import access_of
 from tests.api_frame import api_of, served
 
 
+async def _no_keys(*_args: object) -> tuple[()]:
+    return ()
+
+
 def make_app(settings: Mapping[str, Any]) -> Starlette:
     """Build the parts that uploads need."""
     folder, max_bytes = Path(settings["folder"]), settings.get("max_bytes", 10_000_000)
@@ -52,7 +56,7 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
         catalog,
         Inspector(originals, workers, Limits(original_bytes=max_bytes), rules),
         ChangePublisher(cache, catalog.notices, forget=lambda _image_id: None),
-        preset_keys=lambda _original, _preset: (),
+        preset_keys=_no_keys,
         metrics=metrics,
         rules=rules,
     )

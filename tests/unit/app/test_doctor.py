@@ -75,6 +75,7 @@ def ordinary(folder: Path) -> dict[str, str]:
         ({**SAFE, "signing": {"secrets": [LONG]}, "metrics": {"token": LONG}}, {}),
         ({**SAFE, "sites": {"shop": {"folder": "shop", "rules": {"key_in_url": True}}}}, {"keys in URLs": "warning"}),
         ({**SAFE, "rendering": {"sandbox": "off"}}, {"sandbox": "warning"}),
+        ({**SAFE, "rules": {"watermark": "mark=logo.png"}}, {"watermarks": "problem"}),
     ],
 )
 def test_unsafe_settings_are_found(settings: dict[str, Any], expected: dict[str, str], tmp_path: Path) -> None:

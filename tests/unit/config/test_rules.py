@@ -38,6 +38,10 @@ def loaded(**sections: Any) -> Config:
         ({"rules": {"allow_domains": ["http://a.example"]}}, "expected domains such as example.com"),
         ({"rules": {"parameters": ["widht"]}}, "expected names of picture parameters"),
         ({"rules": {"formats": ["bmp2"]}}, "expected formats among jpg"),
+        ({"rules": {"watermark": "mark-w=9"}}, "expected mark and other parameters of a watermark"),
+        ({"rules": {"watermark": "mark=a&w=9"}}, "expected mark and other parameters of a watermark"),
+        ({"rules": {"watermark": "mark=a&mark-alpha=0"}}, "expected mark and other parameters of a watermark"),
+        ({"sites": {"a": {"folder": "a", "rules": {"watermark": "mark=a&mark-w=x"}}}}, "mark-w: expected an integer"),
         ({"rules": {"require": "nobody"}}, "expected nothing, signature, key or either"),
     ],
 )

@@ -16,8 +16,9 @@ def told(hook: Hook, drop: Drop) -> list[tuple[str, str, str]]:
 
 
 def test_a_picture_has_the_tags_by_which_it_can_be_dropped() -> None:
-    assert tags_of("products/shoe.jpg", ()) == (EVERYTHING, SHOE)
-    assert tags_of("products/shoe.jpg", ["Card"]) == (EVERYTHING, SHOE, "p-card")
+    assert tags_of("products/shoe.jpg") == (EVERYTHING, SHOE)
+    assert tags_of("products/shoe.jpg", "logo.png") == (EVERYTHING, SHOE, image_tag("logo.png"))
+    assert tags_of("products/shoe.jpg", presets=["Card"]) == (EVERYTHING, SHOE, "p-card")
 
 
 @pytest.mark.parametrize("image_id", ["a b,c", "\udcff", "ü" * 500])

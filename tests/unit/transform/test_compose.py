@@ -193,6 +193,8 @@ def samples(kind: AnyKind) -> st.SearchStrategy[Any]:
 
 def _value_of(row: Parameter) -> st.SearchStrategy[Any]:
     words = sorted(row.kind.known)
+    if row.attribute in {"mark", "mark_align", "text", "text_align", "text_font"}:
+        return st.just(row.kind.read(row.example))
     return VALUES[row.attribute] if row.attribute in VALUES else st.sampled_from(words) if words else samples(row.kind)
 
 
