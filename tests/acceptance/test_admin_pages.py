@@ -76,6 +76,29 @@ def test_a_key_is_created_shown_once_and_revoked(admin: Server, jane: Page) -> N
     expect(jane.get_by_role("heading", name="No API keys yet")).to_be_visible()
 
 
+def test_a_preset_is_created_changed_and_removed(admin: Server, jane: Page) -> None:
+    jane.goto(f"{admin.base_url}/admin/presets")
+    jane.get_by_role("button", name="Create a preset").click()
+    form = jane.locator("#new-preset")
+    form.get_by_label("Name").fill("poster")
+    form.get_by_label("Parameters").fill("widht=5")
+    form.get_by_role("button", name="Create").click()
+    expect(jane.get_by_text('did you mean "width"?')).to_be_visible()
+    form.get_by_label("Parameters").fill("width=50&locked")
+    form.get_by_role("button", name="Create").click()
+    row = jane.get_by_role("row").filter(has_text="poster")
+    expect(row).to_contain_text("locked: all")
+    jane.get_by_role("button", name="Change poster").click()
+    changed = jane.locator("#preset")
+    expect(changed.get_by_label("Parameters")).to_have_value("width=50&locked")
+    changed.get_by_label("Parameters").fill("width=60")
+    changed.get_by_role("button", name="Change").click()
+    expect(row).to_contain_text("width=60")
+    jane.get_by_role("button", name="Remove poster").click()
+    jane.locator("#confirm").get_by_role("button", name="Remove").click()
+    expect(row).to_have_count(0)
+
+
 def test_an_account_is_created_changed_and_removed(admin: Server, people: People, jane: Page) -> None:
     jane.goto(f"{admin.base_url}/admin/access/accounts")
     jane.get_by_role("button", name="Create an account").click()

@@ -71,7 +71,7 @@ _PATH_PARAMETERS: Mapping[str, Document] = {
     },
     "item": {"description": "Name of an item in the trash.", "schema": _TEXT},
     "key_id": {"description": "Id of an API key.", "schema": _TEXT},
-    "name": {"description": "Name of an account.", "schema": _TEXT},
+    "name": {"description": "Name of an account or a preset.", "schema": _TEXT},
     "ext": {
         "description": "An extension such as webp.",
         "schema": {"type": "string", "enum": _WRITABLE},
