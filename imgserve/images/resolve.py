@@ -255,6 +255,8 @@ class Resolver:
         )
         original, parsed = await self._marked(original, parsed)
         variety = settings.variety
+        if parsed.earlier and variety.presets_only:  # presets could be combined in too many ways
+            raise BadTransform(["then: only one preset is allowed here"])
         before, earlier, notes = self._earlier(original, parsed.earlier, settings)
         with _numbered(len(earlier) + 1, chain=bool(earlier)):
             parsed, accepted = _limited(_focused(parsed, before), before, settings), variety.accepted(accepted)

@@ -43,7 +43,7 @@ def test_equal_chains_have_one_key_and_encodings_within_are_left_out(tmp_path: P
 @pytest.mark.parametrize(
     ("rules", "query", "mistake"),
     [
-        ({"presets_only": True}, "preset=noir&then&w=5", "step 2: width: only presets"),
+        ({"presets_only": True}, "preset=noir&then&preset=fade", "then: only one preset is allowed here"),
         ({"parameters": ["width"]}, "w=5&then&w=5&blur=3&then&w=5", "step 2: blur: not allowed"),
         ({"sizes": [50], "reject_unlisted": True}, "w=50&then&w=51", "step 2: size: expected one of 50"),
         ({"sizes": [50], "reject_unlisted": True}, "w=51&then&w=50", "step 1: size: expected one of 50"),
