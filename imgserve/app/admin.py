@@ -43,6 +43,13 @@ _IMAGE = {
     "stored": "/api/renditions/{image_id}",
     "similar": "/api/similar/{image_id}?limit=12",
 }
+_IMPORT = {
+    "job": "/api/imports/{job}",
+    "found": "/api/imports/{job}/products?limit=24&cursor={cursor}",
+    "failed": "/api/imports/{job}/items?limit=100&state=failed",
+    "calls": "/api/imports/{job}/deliveries",
+    "presets": "/api/presets",
+}
 _HISTORY = {"history": "/api/audit?limit=20&target={image_id}"}
 
 
@@ -100,6 +107,13 @@ def _pages(
         AdminPage("images", "Images", Scope.READ, {"config": whole, **_IMAGES}),
         AdminPage("images/{image_id:path}", "Image", Scope.READ, {"config": whole, **_IMAGE}, _HISTORY, "image"),
         AdminPage("grid/images", "Images", Scope.READ, {"found": "/api/images"}),
+        AdminPage(
+            "imports",
+            "Imports",
+            Scope.IMPORT,
+            {"found": "/api/imports", "presets": "/api/presets", "config": whole},
+        ),
+        AdminPage("imports/{job}", "Import", Scope.IMPORT, {"config": whole, **_IMPORT}, template="import"),
         AdminPage("trash", "Trash", Scope.READ, {"trash": "/api/trash"}),
         AdminPage(
             "playground",

@@ -251,6 +251,14 @@ class Imports(Part):
         found = await self.database.fetch(query)
         return list(map(as_item, found[:limit])), str(found[limit - 1].item) if len(found) > limit else None
 
+    async def first_items(self, job_id: str, products: Collection[str], number: int) -> list[StoredItem]:
+        """Return the first images of each of some products of a job, in their order."""
+        rank = sa.func.row_number().over(partition_by=items.c.product, order_by=items.c.item).label("rank")
+        mine = sa.and_(items.c.job == job_id, items.c.product.in_(products))
+        ranked = sa.select(items, rank).where(mine).subquery()
+        query = sa.select(ranked).where(ranked.c.rank <= number).order_by(ranked.c.item)
+        return list(map(as_item, await self.database.fetch(query)))
+
     async def rows(self, job_id: str, *, after: int = -1, limit: int = MOST) -> list[ImportRow]:
         """Return rows of a job in their order."""
         query = sa.select(rows).where(rows.c.job == job_id, rows.c.number > after)

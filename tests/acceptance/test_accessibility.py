@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, StorageState, expect
 
+from tests import image_host
 from tests.browser import People, sign_in, staffed
 from tests.pictures import encoded, noise
 from tests.servers import environment, settled, until
@@ -43,8 +44,12 @@ def visited(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
     for name in ("one.jpg", "red shoes/two.png", "red shoes/three.jpg"):
         settled(folder / name, encoded(noise(400, 300), name.rpartition(".")[2]))
     settled(folder / "zz/broken.png", encoded(noise(400, 300), "png")[:3000])
-    with staffed(folder) as api:
+    files = {"/a.jpg": encoded(noise(40, 30), "jpg")}
+    with image_host.serving(files) as host, staffed(folder, env=image_host.settings(host)) as api:
         until(lambda: len(api.every_id()) == 3)
+        table = f"SKU,Image URL\nA-1,{host}/a.jpg\nA-1,{host}/gone.jpg\nB,{host}/gone.jpg\n"
+        api.ask("POST", "/api/imports?webhook=http://10.0.0.1/", content=table)
+        until(lambda: api.get("/api/imports")["imports"][0]["state"] == "finished")
         person = chromium.new_context()
         page = person.new_page()
         sign_in(page, api.served.base_url)
@@ -55,18 +60,18 @@ def visited(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
 
 
 def _pages(page: Page) -> tuple[str, ...]:
-    """Return the paths of all pages that navigation leads to, of all tabs on these, and of an image."""
+    """Return the paths of all pages that navigation leads to, of all tabs on these, of an image and an import."""
     left, found = ["/admin/"], list[str]()
     while left:
         path = left.pop(0)
         found.append(path)
         page.goto(page.url.partition("/admin/")[0] + path)
         links = page.locator("nav a").evaluate_all("all => all.map(link => new URL(link.href).pathname)")
-        images = page.locator("main a[href*='/admin/images/']").evaluate_all(
-            "all => all.map(link => new URL(link.href).pathname).slice(0, 1)"
-        )
-        seen = any(one.startswith("/admin/images/") for one in (*found, *left))
-        links += [] if seen else images
+        for kind in ("/admin/images/", "/admin/imports/"):
+            if not any(one.startswith(kind) for one in (*found, *left)):
+                links += page.locator(f"main a[href*='{kind}']").evaluate_all(
+                    "all => all.map(link => new URL(link.href).pathname).slice(0, 1)"
+                )
         left += [one for one in dict.fromkeys(links) if one.startswith("/admin/") and one not in (*found, *left)]
     return tuple(found)
 
@@ -110,6 +115,7 @@ def _violations(page: Page, where: str, options: dict[str, object]) -> list[str]
 def test_navigation_leads_to_every_kind_of_page(visited: Visited) -> None:
     assert len(visited.admin) >= LEAST_ADMIN_PAGES
     assert {"/admin/", "/admin/playground", "/admin/access/accounts", "/admin/account"} <= set(visited.admin)
+    assert any(path.startswith("/admin/imports/") for path in visited.admin)
 
 
 # Each looks at all of its pages, which takes longer than other tests, but needs one server and one browser. Without

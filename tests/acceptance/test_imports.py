@@ -5,15 +5,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from imgserve.client.api import Imgserve
+from tests import image_host
 from tests.library_rig import picture
 from tests.management import KEY
 from tests.servers import server
@@ -25,35 +23,14 @@ class _KilledError(Exception):
     """Leaves the block of a server, which kills it."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        time.sleep(0.05)
-        data = FILES.get(self.path)
-        self.send_response(404 if data is None else 200)
-        self.send_header("content-length", str(len(data or b"")))
-        self.end_headers()
-        self.wfile.write(data or b"")
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def host() -> Iterator[str]:
-    there = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    threading.Thread(target=there.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{there.server_port}"
-    there.shutdown()
-    there.server_close()
+    with image_host.serving(FILES, pause=0.05) as found:
+        yield found
 
 
 def settings(host: str, **more: str) -> dict[str, str]:
-    return {
-        "IMGSERVE_ACCESS__ADMIN_KEY": KEY,
-        "IMGSERVE_UPLOADS__FETCH_NETWORKS": "127.0.0.1",
-        "IMGSERVE_UPLOADS__FETCH_PORTS": host.rpartition(":")[2],
-        **more,
-    }
+    return {"IMGSERVE_ACCESS__ADMIN_KEY": KEY, **image_host.settings(host), **more}
 
 
 def test_the_command_imports_a_table_and_saves_the_results(tmp_path: Path, host: str) -> None:

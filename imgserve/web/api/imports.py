@@ -1,10 +1,12 @@
 """Endpoints of bulk imports: start and control them, their progress and results."""
 
+import base64
 import json
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -46,6 +48,7 @@ _KINDS = {"csv": CSV, "xlsx": XLSX, "json": JSON}
 _ERRORS = (ImportNotFound,)
 _BEAT = 60
 """Looks without a change after which a comment is sent, so that proxies do not end the connection."""
+_FIRST_IMAGES = 12
 _LONGEST_STREAM = 1200
 """Looks until a browser has to connect again: five minutes."""
 _State = Literal["queued", "fetching", "stored", "duplicate", "failed", "cancelled"]
@@ -134,6 +137,13 @@ class PageQuery(RequestModel):
     """The `next` of the previous page."""
 
 
+class ProductImage(ItemOut):
+    """An image of a product, for an overview."""
+
+    thumbhash: str
+    """Placeholder of the picture in base64, until it is loaded; empty if there is none."""
+
+
 class ProductOut(ResponseModel):
     """A product of an import."""
 
@@ -141,6 +151,8 @@ class ProductOut(ResponseModel):
     """The product as a part of image ids."""
     counts: dict[str, int]
     """Its images by state."""
+    images: list[ProductImage]
+    """The first 12 images."""
 
 
 class ProductsOut(ResponseModel):
@@ -304,16 +316,27 @@ class Imports:
         items, following = await self.catalog.imports.items(
             job, states=query.state, product=query.product, limit=query.limit, cursor=query.cursor
         )
-        return ItemsOut(items=[self._item(item, found, call.request) for item in items], next=following)
+        listed = [ItemOut.model_validate(self._values(item, found, call.request)) for item in items]
+        return ItemsOut(items=listed, next=following)
 
     @endpoint(
         "GET", "/api/imports/{job}/products", Scope.IMPORT, "List products of an import", tag=_TAG, errors=_ERRORS
     )
-    async def products(self, job: str, query: PageQuery) -> ProductsOut:
-        """Return the products of an import, with the numbers of their images."""
-        await self.service.get(job)
+    async def products(self, job: str, query: PageQuery, call: Call) -> ProductsOut:
+        """Return the products of an import, with the numbers of their images and the first ones."""
+        found = await self.service.get(job)
         products, following = await self.catalog.imports.products(job, limit=query.limit, cursor=query.cursor)
-        listed = [ProductOut(product=one.product, counts=dict(one.states)) for one in products]
+        items = await self.catalog.imports.first_items(job, [one.product for one in products], _FIRST_IMAGES)
+        records = await self.catalog.images.get_many({item.image_id for item in items if item.image_id})
+        images = defaultdict[str, list[ProductImage]](list)
+        for item in items:
+            record = records.get(item.image_id)
+            thumbhash = base64.b64encode(record.thumbhash).decode() if record else ""
+            values = {**self._values(item, found, call.request), "thumbhash": thumbhash}
+            images[item.product].append(ProductImage.model_validate(values))
+        listed = [
+            ProductOut(product=one.product, counts=dict(one.states), images=images[one.product]) for one in products
+        ]
         return ProductsOut(products=listed, next=following)
 
     @endpoint(
@@ -417,10 +440,10 @@ class Imports:
         )
         return StartedImport.model_validate({**asdict(job), "counts": counts[job.job_id], "slow_hosts": hosts})
 
-    def _item(self, item: StoredItem, job: StoredJob, request: Request) -> ItemOut:
+    def _values(self, item: StoredItem, job: StoredJob, request: Request) -> dict[str, Any]:
         output_url = self.urls.url(item, job.output, address(request))
         path = f"{self.urls.prefix}/{quoted_id(item.image_id)}" if output_url else ""
-        return ItemOut.model_validate({**asdict(item), "path": path, "output_url": output_url})
+        return {**asdict(item), "path": path, "output_url": output_url}
 
     async def _events(self, job_id: str, known: str, request: Request) -> AsyncGenerator[bytes]:
         state, quiet = request.scope.get("state", {}), 0
