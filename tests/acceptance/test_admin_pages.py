@@ -76,7 +76,8 @@ def test_a_key_is_created_shown_once_and_revoked(admin: Server, jane: Page) -> N
     expect(jane.get_by_role("heading", name="No API keys yet")).to_be_visible()
 
 
-def test_a_preset_is_created_changed_and_removed(admin: Server, jane: Page) -> None:
+def test_a_preset_is_created_changed_and_removed(admin: Server, people: People, jane: Page) -> None:
+    people.announce("400 (Bad Request)")
     jane.goto(f"{admin.base_url}/admin/presets")
     jane.get_by_role("button", name="Create a preset").click()
     form = jane.locator("#new-preset")
