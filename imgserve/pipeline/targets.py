@@ -196,7 +196,7 @@ def _reduced(whole: Encoded, levels: list[tuple[Transform, str]], limit: int) ->
         else:
             slope = math.log(over[1] / size) / (level - over[0])
             fits = level
-        if (fits is None and level == least) or (fits is not None and (fits - over[0] <= 1 or size >= limit * _FULL)):
+        if limit * _FULL <= size <= limit or (level == least if fits is None else fits - over[0] <= 1):
             break
     return at(least if fits is None else fits)
 
@@ -204,14 +204,15 @@ def _reduced(whole: Encoded, levels: list[tuple[Transform, str]], limit: int) ->
 def _smaller(reduced: Encoded, limit: int, size: int) -> Encoded:
     """Return a file of fewer pixels within a limit, or raise MaxBytesUnreachable; whole, it has about `size` bytes."""
     whole = replace(reduced.encoding, image=gain_map.without_gain_map(reduced.encoding.image), indexed=None)
-    factor, under, over, smallest, best = 1.0, 0.0, 1.0, size, reduced
+    factor, under, over, best, sizes = 1.0, 0.0, 1.0, reduced, [len(reduced.data)] if reduced.data else []
     for _ in range(_SIZES):
         # Between the greatest factor that fits and the least that does not.
         factor = min(max(factor * math.sqrt(limit * 0.97 / size), under * 1.03), over * 0.97)
         image = _scaled(whole.image, factor)
         encoding = replace(whole, image=image)
         data = encoding.encode()
-        size, smallest = len(data), min(smallest, len(data))
+        size = len(data)
+        sizes.append(size)
         if size <= limit:
             shown = f"{image.width}x{animation.height_of(image)}"
             notes = (", ".join((*reduced.notes, shown)) if reduced.notes else f"{REDUCED}{shown}",)
@@ -222,8 +223,8 @@ def _smaller(reduced: Encoded, limit: int, size: int) -> Encoded:
             break
     if under:
         return best
-    detail = f"max-bytes: no picture of at most {limit} bytes can be made; the smallest has {smallest}."
-    raise MaxBytesUnreachable(detail, members={"smallest_bytes": smallest})
+    detail = f"max-bytes: no picture of at most {limit} bytes can be made; the smallest has {min(sizes)}."
+    raise MaxBytesUnreachable(detail, members={"smallest_bytes": min(sizes)})
 
 
 def _scaled(image: pyvips.Image, factor: float) -> pyvips.Image:

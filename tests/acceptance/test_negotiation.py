@@ -151,3 +151,31 @@ def test_a_named_format_is_never_dropped(tight: tuple[Server, int]) -> None:
     served, size = tight
     answer = served.get("/img/tight.jpg?format=webp")
     assert (answer.headers["content-type"], len(answer.content) > size) == ("image/webp", True)
+
+
+def test_the_smallest_accepted_format_is_chosen_for_each_class_of_clients(site: Server) -> None:
+    target, sizes = "/img/shoe.jpg?width=64&auto=best", dict[str, int]()
+    for accept in (CHROME, FIREFOX_OLD, ANYTHING, CHROME):
+        answer = site.get(target, accept=accept)
+        media_type = answer.headers["content-type"]
+        assert (answer.status_code, answer.headers.get("vary")) == (200, "Accept"), answer.text
+        assert media_type.removeprefix("image/") in {*accept.replace("image/", "").split(","), "jpeg"}
+        extension = media_type.removeprefix("image/").replace("jpeg", "jpg")
+        assert answer.headers["content-disposition"] == f'inline; filename="shoe.{extension}"'
+        sizes[accept] = len(answer.content)
+        again = site.get(target, accept=accept, if_none_match=answer.headers["etag"])
+        assert (again.status_code, again.headers["vary"]) == (304, "Accept")
+    assert sizes[CHROME] <= sizes[FIREFOX_OLD] <= sizes[ANYTHING]
+    assert site.get(target, accept=CHROME).headers["cache-status"].startswith("imgserve; hit")
+
+
+def test_a_limit_on_bytes_is_met_or_refused_without_another_try(site: Server) -> None:
+    answer = site.get("/img/shoe.jpg?s=1KB&fm=jpg")
+    assert (answer.status_code, len(answer.content) <= 1000) == (200, True)
+    assert "max-bytes: quality 30, " in answer.headers["x-image-adjusted"]
+    refused = site.get("/img/shoe.jpg?max-bytes=10")
+    assert (refused.status_code, refused.json()["code"]) == (422, "max_bytes_unreachable")
+    assert refused.json()["smallest_bytes"] > 10
+    tried = site.figure("imgserve_renders_total", result="max_bytes_unreachable")
+    assert site.get("/img/shoe.jpg?max-bytes=10").status_code == 422
+    assert site.figure("imgserve_renders_total", result="max_bytes_unreachable") == tried == 1
