@@ -71,7 +71,7 @@ def settings(folder: Path, **sections: dict[str, Any]) -> dict[str, Any]:
         "originals": {"folder": folder / "originals", "data_folder": folder / "data", "watch": False},
         "cache": {"folder": folder / "cache"},
         "access": {"admin_key": KEY},
-        "rendering": {"processes": 1},
+        "rendering": {"processes": 1, "time_limit": 60},
         "uploads": {"fetch_networks": ["127.0.0.1"]},
     }
     return {name: given.get(name, {}) | sections.get(name, {}) for name in {*given, *sections}}

@@ -25,7 +25,7 @@ from imgserve.catalog.imports import (
 from imgserve.catalog.tables import checked_id, image_id_of, insert_in, microseconds
 
 _AHEAD = 8
-"""Candidates that are read for each image that is wanted, since many may be of hosts that are busy."""
+"""Candidates that are read for each requested image, since many may be of hosts that are busy."""
 _MOST_JOBS = 50
 
 
@@ -109,7 +109,7 @@ class ImportQueue(Part):
 
     @finished
     async def reserve(self, item: StoredItem, sha256: str, image_id: str) -> str:
-        """Return the image id for bytes in a product: an earlier one for the same bytes, else the given one.
+        """Return the image id for bytes in a product: an earlier one for the same bytes, else `image_id`.
 
         It is stored with the image before the file is placed, so that two claims of the same bytes, or an interrupted
         one and the next, place the same file.
@@ -233,8 +233,8 @@ class ImportQueue(Part):
     async def _finish_product(self, connection: AsyncConnection, item: StoredItem) -> None:
         """Plan the call of a webhook for a product of which no image waits any more."""
         waits = sa.exists().where(items.c.job == item.job, items.c.product == item.product, items.c.state.in_(OPEN))
-        wanted = sa.and_(jobs.c.id == item.job, jobs.c.webhook != "", ~waits)
-        if url := (await connection.execute(sa.select(jobs.c.webhook).where(wanted))).scalar_one_or_none():
+        called = sa.and_(jobs.c.id == item.job, jobs.c.webhook != "", ~waits)
+        if url := (await connection.execute(sa.select(jobs.c.webhook).where(called))).scalar_one_or_none():
             await plan_call(connection, item.job, url, "import.product.finished", item.product)
 
 

@@ -180,7 +180,7 @@ class Imports(Part):
 
     @finished
     async def start(self, job_id: str, headers: Sequence[str], totals: Mapping[str, int]) -> None:
-        """Let the work on a job begin, whose rows are all stored."""
+        """Begin the work on a job whose rows are all stored."""
         values = {"state": "running", "changed": now_microseconds(), "headers": json.dumps(headers), **totals}
         async with self.database.writing() as connection:
             await connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(values))

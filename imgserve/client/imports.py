@@ -80,7 +80,7 @@ class ImportEndpoints(PictureEndpoints[S]):
 
     @endpoint
     async def pause_import(self, job_id: str) -> Import:
-        """Let an import fetch no further images."""
+        """Pause an import: no further images are fetched."""
         return await self._json("POST", _path(job_id, "/pause"), reader(Import))
 
     @endpoint

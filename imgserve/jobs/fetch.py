@@ -53,7 +53,7 @@ class _Received:
 
 @dataclass(frozen=True, slots=True)
 class ImageFetcher:
-    """Fetches images and stores them. What is stored already is not fetched again, unless a refresh is wanted."""
+    """Fetches images and stores them. What is stored already is not fetched again, unless the import refreshes."""
 
     catalog: Catalog
     ingest: IngestService
@@ -147,7 +147,7 @@ class ImageFetcher:
             accepted = await self.ingest.accept(upload)
         finally:
             await dropped(received.incoming)
-        elsewhere = [one.image_id for one in equal]
+        elsewhere = [one.record.image_id for one in accepted.similar if one.record.sha256 == received.sha256]
         reason = f"the same bytes are also at {', '.join(elsewhere[:3])}" if elsewhere else ""
         state = "duplicate" if accepted.outcome == "existing" else "stored"
         return replace(_stored(item, accepted.record), state=state, reason=reason)

@@ -99,7 +99,7 @@ class ImportService:
         return await self.catalog.imports.retry(job_id, product=product, item=item)
 
     async def delete(self, job_id: str, *, images: bool) -> int:
-        """Delete an import, and the images that it has stored if wanted; return how many images were deleted."""
+        """Delete an import, with `images` also those that it has stored; return how many images were deleted."""
         await self.get(job_id)
         await self.catalog.imports.change_state(job_id, ("running", "paused"), "cancelled")
         deleted, cursor = 0, None

@@ -18,7 +18,7 @@ _MOST_MISTAKES = 10_000
 
 
 def neutral(cell: str) -> str:
-    """Return a cell that no spreadsheet program takes for a formula, which could run commands."""
+    """Return a cell that no spreadsheet program evaluates as a formula, which could run commands."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
@@ -48,7 +48,7 @@ class Analysis:
 
 
 def analyze(file: BinaryIO, limits: TableLimits) -> Analysis:
-    """Return what is in a table, which takes seconds; raises as `Table.rows`."""
+    """Return what is in a table, after some seconds for a large one; raises as `Table.rows`."""
     table, mistakes, first_rows = Table(file, limits), list[Mistake](), list[TableRow]()
     for row in table.rows():
         if len(first_rows) < _FIRST_ROWS:

@@ -1,4 +1,4 @@
-"""Work on imports in the background: claim images, fetch several at a time, try again, give up."""
+"""Work on imports in the background: claim images, fetch several at a time, try again, fail."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,15 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from imgserve.catalog import Catalog, StoredItem, StoredJob
-from imgserve.errors import CatalogUnavailable, FetchFailed, ImageExists, ImgserveError, StorageFull, Unavailable
+from imgserve.errors import (
+    CatalogUnavailable,
+    FetchFailed,
+    ImageExists,
+    ImgserveError,
+    RenderTimeout,
+    StorageFull,
+    Unavailable,
+)
 from imgserve.jobs.fetch import Claimed, ImageFetcher
 
 _logger = logging.getLogger(__name__)
@@ -31,6 +39,8 @@ _HOPELESS_AFTER = 20
 _LONGEST_SLOWDOWN = 30.0
 _OWN = (Unavailable, StorageFull)
 """Errors of this server: the image is tried again as long as they last."""
+_PASSING = (ImageExists, RenderTimeout)
+"""Another image has just been stored under the chosen id, or the machine was too busy to inspect the image in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +85,7 @@ class ImportRunner:
         self._hosts = Counter[str]()
         self._gates = dict[str, anyio.CapacityLimiter]()
         self._failing = set[tuple[str, str]]()
-        """Jobs and hosts that failed when they were last asked."""
+        """Jobs and hosts whose last request failed."""
         self._tasks = set[asyncio.Task[None]]()
         self._wake = asyncio.Event()
 
@@ -84,7 +94,7 @@ class ImportRunner:
         await self._patiently(self._release)
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._keep_claims)
+                group.start_soon(self._extend_claims)
                 await self.find_work()
         finally:
             for task in self._tasks:
@@ -160,8 +170,7 @@ class ImportRunner:
             return await self._after_failure(failed, error)
         except ImgserveError as error:
             failed = replace(item, state="failed", reason=error.detail)
-            # Another image may just have been stored under the chosen id.
-            return self._again(failed, 0.0) if isinstance(error, ImageExists) else failed, None
+            return self._again(failed, 0.0) if isinstance(error, _PASSING) else failed, None
         except Exception:
             # The edge of a task: the failure is one of this image.
             _logger.exception("%s could not be imported", item.url)
@@ -199,7 +208,7 @@ class ImportRunner:
     def _later(self, item: StoredItem, seconds: float) -> StoredItem:
         return replace(item, due=datetime.now(UTC) + timedelta(seconds=min(seconds, _LONGEST_DELAY)))
 
-    async def _keep_claims(self) -> None:
+    async def _extend_claims(self) -> None:
         while True:
             await anyio.sleep(_HEARTBEAT)
             with contextlib.suppress(CatalogUnavailable):

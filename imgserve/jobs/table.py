@@ -20,7 +20,7 @@ _HEADERS = ["Product Number", "Image Src"]
 _PRODUCT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PRODUCT_RULE = "expected letters, digits, dash and underscore, at most 64 characters"
 _PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::\d{1,5})?(?:/[!-~]*)?", re.IGNORECASE)
-"""Most URLs; another one is parsed, which takes fifty times as long."""
+"""Most URLs; parsing one is fifty times slower."""
 _URL_CHARACTERS = 2048
 _BETWEEN_URLS = re.compile(r"\s*[\r\n]+\s*|\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|,\s*$")
 """Between the URLs of a cell; a comma may also be part of a URL."""
