@@ -15,8 +15,10 @@ from imgserve.pipeline import color
 from imgserve.transform.value import Transform
 
 _logger = logging.getLogger(__name__)
+LEAST = 80
+"""Side of the smallest face that the detector finds, in pixels."""
 SIDE = 1024
-"""Longest side of the picture that is searched: the detector finds faces of 80 pixels and more."""
+"""Longest side of the picture that is searched."""
 _LEAST_SCORE = 0.2
 """The detector reports 0 and more; what it finds in things other than faces is mostly below this."""
 _MAX_FACES = 50

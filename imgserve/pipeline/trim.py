@@ -1,5 +1,7 @@
 """Find the picture inside a border of one color or of transparent pixels."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -64,17 +66,21 @@ def _inside(image: pyvips.Image, paint: Color, tolerance: float) -> Box | None:
     image = color.colorful(image, paint)
     ink = color.ink(image, paint)
     bands = image.bands - 1 if image.hasalpha() else image.bands
-    visible = image[bands].maplut(_differs([0], tolerance)) if image.hasalpha() else None
+    visible = image[bands].maplut(_differs(0, tolerance)) if image.hasalpha() else None
     if paint[3] > tolerance:
-        other = image[:bands].maplut(_differs(ink[:bands], tolerance)).bandor()
+        other = functools.reduce(
+            operator.or_, (image[band].maplut(_differs(ink[band], tolerance)) for band in range(bands))
+        )
         visible = other if visible is None else other & visible
     if visible is None:
         return None
-    left, top, width, height = visible.find_trim(threshold=1, background=[0], line_art=True)
-    return Box(left, top, width, height) if width and height else None
+    columns, rows = (memoryview(sums.write_to_memory()).cast("I") for sums in visible.project())
+    across = [place for place, total in enumerate(columns) if total]
+    down = [place for place, total in enumerate(rows) if total]
+    return Box(across[0], down[0], across[-1] + 1 - across[0], down[-1] + 1 - down[0]) if across else None
 
 
-def _differs(ink: Sequence[float], tolerance: float) -> pyvips.Image:
+def _differs(part: float, tolerance: float) -> pyvips.Image:
     """Return a lookup table of 255 for each value that differs by more than the tolerance."""
-    rows = bytes(255 * (abs(value - part) > tolerance) for value in range(256) for part in ink)
-    return pyvips.Image.new_from_memory(rows, 256, 1, len(ink), "uchar")
+    table = bytes(255 * (abs(value - part) > tolerance) for value in range(256))
+    return pyvips.Image.new_from_memory(table, 256, 1, 1, "uchar")
