@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from imgserve.web.respond import UrlOptions
 
 
 def process_limits(config: Config) -> ProcessLimits:
-    """Return the limits of a rendering process."""
+    """Return the limits of a rendering process; raise ConfigError if faces are to be found without the extra."""
     rendering = config.rendering
+    if rendering.faces and importlib.util.find_spec("dlib") is None:
+        raise ConfigError(["rendering.faces: it needs a detector: pip install 'imgserve[faces]'"])
     loaders = tuple(config.formats.allow_untrusted)
-    return ProcessLimits(rendering.niceness, rendering.memory_bytes, loaders, rendering.sandbox)
+    return ProcessLimits(rendering.niceness, rendering.memory_bytes, loaders, rendering.sandbox, faces=rendering.faces)
 
 
 def render_settings(config: Config) -> RenderSettings:

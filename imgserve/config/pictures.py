@@ -166,6 +166,8 @@ class RenderingConfig(Section):
     """Nice value of the processes: 0 equals the server, 19 is the lowest priority."""
     sandbox: Literal["auto", "required", "off"] = "auto"
     """Confine the processes with Landlock and seccomp: auto where the kernel supports it, required or do not start."""
+    faces: bool = False
+    """Find the faces in new originals, for crop=faces; needs the extra imgserve[faces]."""
     crash_memory: Annotated[Duration, Field(le=86400)] = 60.0
     """How long a file that crashed or blocked a process is rejected without another try."""
 

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import importlib.util
 import logging
 import os
 from typing import Any
@@ -25,10 +24,18 @@ _MAX_FACES = 50
 _DIGITS = 4
 
 
-@functools.cache
-def is_installed() -> bool:
-    """Return whether this server finds faces."""
-    return all(importlib.util.find_spec(module) is not None for module in ("dlib", "numpy"))
+_searched = False
+
+
+def search(wanted: bool) -> None:
+    """Set whether this process searches faces."""
+    global _searched  # noqa: PLW0603  set once, when the process starts
+    _searched = wanted
+
+
+def are_searched() -> bool:
+    """Return whether this process searches faces."""
+    return _searched
 
 
 @functools.cache

@@ -82,7 +82,7 @@ def _shrunk(image: pyvips.Image, size: Size) -> pyvips.Image:
 
 def _faces(opened: Recognized, header: Header) -> tuple[Face, ...]:
     """Return the faces of an original, which is decoded again for them, in more detail."""
-    if opened.format == "svg" or min(header.width, header.height) < faces.LEAST or not faces.is_installed():
+    if opened.format == "svg" or min(header.width, header.height) < faces.LEAST or not faces.are_searched():
         return ()
     with load.translated(opened.format):
         return faces.find_faces(open_small(opened, header, faces.SIDE // 2), header.orientation)

@@ -36,6 +36,8 @@ class ProcessLimits:
     """Whether the process is confined: where the kernel supports it, or it does not start, or not."""
     idle: bool = False
     """Run only while no other process of the machine has work."""
+    faces: bool = False
+    """Find the faces in originals that are inspected."""
 
 
 @dataclass(frozen=True, slots=True)

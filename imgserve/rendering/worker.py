@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import file_version, size_in
 from imgserve.originals.folder import translated_errors
-from imgserve.pipeline import load
+from imgserve.pipeline import faces, load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, is_reducible, read_mezzanine, write_mezzanine
@@ -113,6 +113,7 @@ def start(limits: ProcessLimits) -> Ready:
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load.prepare(limits.allowed_loaders)
+    faces.search(limits.faces)
     load.create_font_cache()
     log_lines(_names)
     state = sandbox.SandboxState(reasons=("off",)) if limits.sandbox == "off" else sandbox.enter()

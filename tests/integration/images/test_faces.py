@@ -1,5 +1,6 @@
 """A crop to faces is an ordinary picture with a focal point, so that its key follows the faces."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,5 +38,5 @@ def test_the_key_is_that_of_the_focal_point(
     original = parts.originals.stat("shoe.jpg").focused(point)
     for faces, text in (((Face(0.2, 0.3, 0.2, 0.2),), found), ((), not_found)):
         seen = replace(original, faces=faces)
-        request = parts.resolver.request(Found(seen), f"w=90&h=90&{query}", ())
+        request = asyncio.run(parts.resolver.request(Found(seen), f"w=90&h=90&{query}", ()))
         assert request.key.canonical == f"{text}&height=90&width=90"

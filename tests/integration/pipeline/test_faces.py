@@ -1,5 +1,7 @@
 """Faces are found in a portrait, however it is stored, and nowhere else."""
 
+from collections.abc import Iterator
+
 import pytest
 import pyvips
 
@@ -9,6 +11,13 @@ from imgserve.pipeline.facts import facts_of
 from tests.pictures import ASTRONAUT, encoded, noise, opened, quarters
 
 PORTRAIT = ASTRONAUT.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def searched() -> Iterator[None]:
+    faces.search(True)
+    yield
+    faces.search(False)
 
 
 def facts(data: bytes) -> Facts:
@@ -62,8 +71,8 @@ def test_other_pictures_have_none(image: pyvips.Image) -> None:
     assert facts(encoded(image, "png")).faces == ()
 
 
-def test_without_the_extra_nothing_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "is_installed", lambda: False)
+def test_nothing_is_searched_unless_it_is_set() -> None:
+    faces.search(False)
     assert facts(PORTRAIT).faces == ()
 
 

@@ -52,10 +52,12 @@ def figure(metrics: Metrics, name: str, **labels: str) -> float:
 
 
 @contextlib.asynccontextmanager
-async def opened(*, waiting: int = 4, time_limit: float = PATIENCE) -> AsyncIterator[tuple[Workers, Metrics]]:
+async def opened(
+    *, waiting: int = 4, time_limit: float = PATIENCE, faces: bool = False
+) -> AsyncIterator[tuple[Workers, Metrics]]:
     metrics = Metrics(CollectorRegistry())
     admission = Admission(1, waiting=waiting, waiting_megapixels=10_000)
-    workers = Workers(1, admission, time_limit=time_limit, process_limits=ProcessLimits(), metrics=metrics)
+    workers = Workers(1, admission, time_limit=time_limit, process_limits=ProcessLimits(faces=faces), metrics=metrics)
     await workers.open()
     try:
         yield workers, metrics
@@ -85,7 +87,7 @@ def test_facts_come_back_whole(tmp_path: Path) -> None:
 
 def test_faces_are_found_in_the_sandbox(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened() as (workers, _):
+        async with opened(faces=True) as (workers, _):
             read = await inspect(workers, job(tmp_path, "astronaut.jpg", ASTRONAUT.read_bytes()))
             assert len(read.faces) == 1
 
