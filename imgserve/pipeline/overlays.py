@@ -39,6 +39,8 @@ def lay_over(image: pyvips.Image, layer: Layer) -> pyvips.Image:
         top = _in_profile(top, image.get(_PROFILE))
     if layer.gap is not None:
         top = _tiled(top, Size(image.width, image.height), layer.gap)
+        if layer.blend == "over":
+            return image.composite2(top, "over")[: image.bands]
     image = image.copy_memory()  # the layer's place is read next to the whole; a streamed picture is read once
     below = image.crop(layer.left, layer.top, top.width, top.height)
     mixed = below.composite2(top if layer.blend == "over" else _blended(below, top, layer.blend), "over")
