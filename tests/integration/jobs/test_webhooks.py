@@ -74,6 +74,7 @@ async def test_a_call_is_repeated_until_it_is_accepted_and_can_be_made_again(
         hook = f"http%3A%2F%2F127.0.0.1%3A{port}%2Fhook"
         rows = [("A", f"{base}/a.jpg"), ("B", f"{base}/gone.jpg")]
         job_id = await importer.start(rows, f"?webhook={hook}&each_product=true&name=x.csv")
+        await importer.until(job_id)  # when all calls are planned
         found = await deliveries(importer, job_id, "delivered")
         assert len(found) == 3
         assert sum(one["attempts"] for one in found) == len(receiver.calls) == 5
