@@ -72,6 +72,10 @@ _PATH_PARAMETERS: Mapping[str, Document] = {
     "item": {"description": "Name of an item in the trash.", "schema": _TEXT},
     "key_id": {"description": "Id of an API key.", "schema": _TEXT},
     "name": {"description": "Name of an account or a preset.", "schema": _TEXT},
+    "job": {"description": "Id of an import.", "schema": _TEXT},
+    "product": {"description": "Name of a product.", "schema": _TEXT},
+    "kind": {"description": "Format of the table.", "schema": {"type": "string", "enum": ["csv", "xlsx", "json"]}},
+    "delivery": {"description": "Id of a delivery of a webhook.", "schema": _TEXT},
     "ext": {
         "description": "An extension such as webp.",
         "schema": {"type": "string", "enum": _WRITABLE},
@@ -159,7 +163,7 @@ def _operation(one: Endpoint, references: References) -> Document:
         "x-scope": one.scope.value,
     }
     parameters: list[Document] = [
-        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS.get(name, {"schema": _TEXT})}
+        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS[name]}
         for name in one.path_parameters
     ]
     if one.query is not None:
