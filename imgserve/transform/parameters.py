@@ -407,7 +407,5 @@ for _row in PARAMETERS:
         BY_NAME[_name] = (*BY_NAME.get(_name, ()), _row)
 
 
-PLANNED = frozenset[str]()
-"""Names of the URL language that have no effect yet."""
 ACCESS_NAMES = frozenset({"signature", "expires", "key"})
 """Parameters that say who may see a picture, and nothing about it; `s` is a signature too if its value is one."""

@@ -26,7 +26,6 @@ from imgserve.transform.parameters import (
     MAX_DPR,
     MAX_PIXELATE,
     MAX_QUALITY,
-    PLANNED,
     TEXT,
     Parameter,
 )
@@ -101,7 +100,7 @@ class ParsedQuery:
     notes: tuple[str, ...] = ()
     """What was clamped, for `X-Image-Adjusted`."""
     ignored: tuple[str, ...] = ()
-    """Unknown names that are close to a known one or planned, with the nearest match, for `X-Image-Ignored`."""
+    """Unknown names that are close to a known one, with the nearest match, for `X-Image-Ignored`."""
     named: frozenset[str] = frozenset()
     """Attributes of the transform named by the query itself, not by its preset."""
     hinted: frozenset[str] = frozenset()
@@ -304,7 +303,7 @@ class Reading:
     """By attribute."""
     mistakes: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
-    """Misspelled and planned names, with what they may mean."""
+    """Misspelled names, with what they may mean."""
     unreadable: set[str] = field(default_factory=set)
     """Parameters with a mistake. Only their first one is reported, since a hundred suggestions would cost too much."""
 
@@ -372,18 +371,16 @@ class Reading:
 
 @lru_cache(1024)
 def nearest_name(name: str) -> str:
-    """Return the known parameter that a misspelled name may mean, "planned" for one to come, else an empty text."""
-    if name in PLANNED:
-        return "planned"
+    """Return the known parameter that a misspelled name may mean, with a question mark; else an empty text."""
     if not _PLAIN_NAME.fullmatch(name):
         return ""
-    found = get_close_matches(name, (*BY_NAME, *ACCESS_NAMES, *PLANNED), n=1, cutoff=_MIN_LIKENESS)
-    return f"{found[0]}?{' planned' if found[0] in PLANNED else ''}" if found else ""
+    found = get_close_matches(name, (*BY_NAME, *ACCESS_NAMES), n=1, cutoff=_MIN_LIKENESS)
+    return f"{found[0]}?" if found else ""
 
 
 def _unknown(name: str, *, suggests: bool) -> str:
     suggests = suggests and name not in {*ACCESS_NAMES, "s"}
-    end = ", which is planned" if name in PLANNED else suggestion(name, (*BY_NAME, *ACCESS_NAMES)) if suggests else ""
+    end = suggestion(name, (*BY_NAME, *ACCESS_NAMES)) if suggests else ""
     return f"unknown parameter {quoted(name)}{end}"
 
 

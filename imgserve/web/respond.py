@@ -133,7 +133,7 @@ class ImageResponse:
     tags: RawHeaders
     """Cache tags of the picture."""
     ignored: RawHeaders
-    """Misspelled and planned parameters."""
+    """Misspelled parameters."""
 
     def is_dated(self, date: int) -> bool:
         """Return whether Last-Modified is right in a response with this Date, in Unix seconds."""

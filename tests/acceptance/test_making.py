@@ -141,7 +141,9 @@ def test_the_url_of_a_picture_is_the_shortest_that_requests_it(api: Api) -> None
     made = posted(api, path, steps=["h=90&w=120&fm=webp&q=84"], output="url")
     assert made["url"] == "/img/shoes/r%C3%A4d%20one.png?format=webp&height=90&quality=84&width=120"
     assert api.served.get(made["url"]).headers["content-type"] == "image/webp"
-    answer = api.ask("POST", path, json={"steps": ["w=2", "h=1"], "output": "url"})
+    chain = posted(api, path, steps=["w=20", "rotate=90"], output="url")
+    assert chain["url"] == "/img/shoes/r%C3%A4d%20one.png?width=20&then&rotate=90"
+    answer = api.ask("POST", path, json={"steps": ["w=2"] * 9, "output": "url"})
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_transform")
 
 
