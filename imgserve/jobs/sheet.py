@@ -25,6 +25,8 @@ Fits = Callable[[Sequence[str]], bool]
 
 _PIECE = 1 << 16
 _SAMPLE = 1 << 16
+_MARK = re.compile(r"sep=([,;\t])\r?\n", re.IGNORECASE)
+"""A first line by which Excel knows the delimiter."""
 _DELIMITERS = "\t;,"
 """In the order of preference: a tab or a semicolon rarely appears in a URL."""
 _INFLATED = 128 * 1024 * 1024
@@ -72,12 +74,14 @@ def _encoding(file: BinaryIO, head: bytes) -> str:
 
 
 def _delimited_rows(text: io.TextIOBase, sample: str, fits: Fits) -> Rows:
-    reader = csv.reader(text, delimiter=_delimiter(sample, fits))
-    line = 1
+    marked = _MARK.match(sample)
+    skipped = bool(marked and text.readline())
+    reader = csv.reader(text, delimiter=marked[1] if marked else _delimiter(sample, fits))
+    line = 1 + skipped
     try:
         for cells in reader:
             yield line, cells
-            line = reader.line_num + 1
+            line = reader.line_num + 1 + skipped
     except csv.Error as error:
         raise BadRequest(f"line {line}: the cells cannot be separated; a quote may be missing ({error})") from error
 

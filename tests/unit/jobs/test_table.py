@@ -44,6 +44,12 @@ def xlsx(rows: Sequence[Sequence[object]], **options: object) -> bytes:
     [
         text(PLAIN).encode(),
         text(PLAIN, end="\n").encode("utf-8-sig"),  # Excel: CSV UTF-8
+        text(PLAIN, ";").encode("utf-8-sig"),
+        text(PLAIN, end="\r").encode(),  # Excel: CSV (Macintosh)
+        f"sep=;\r\n{text(PLAIN, ';')}".encode(),  # Excel reads the delimiter from the first line
+        text([[f'"{cell}"' for cell in row] for row in PLAIN], ";", "\n").encode(),  # LibreOffice: all text quoted
+        text(PLAIN, "\t").encode(),  # Google Sheets: TSV
+        text([[*row, ""] for row in [*PLAIN, ["", ""]]], ";").encode(),  # Numbers: empty columns and rows of the table
         text(PLAIN, ";").encode("cp1252"),  # Excel: CSV of most countries of Europe
         text(PLAIN, "\t").encode("utf-16"),  # Excel: Unicode text
         text(PLAIN, "\t").encode("utf-16-be"),
@@ -56,6 +62,7 @@ def xlsx(rows: Sequence[Sequence[object]], **options: object) -> bytes:
         xlsx(PLAIN),
         xlsx(PLAIN, constant_memory=True),  # inline instead of shared texts
         xlsx([*PLAIN[:2], ["", ""], *PLAIN[2:]]),
+        xlsx(PLAIN, strings_to_urls=True),  # links, as Excel and Google Sheets make them while one types
     ],
 )
 def test_every_way_to_write_a_table_is_read_alike(data: bytes) -> None:
