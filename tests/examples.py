@@ -20,10 +20,15 @@ def rendered(row: Parameter) -> Rendition:
     """Return the example of a parameter, in a small format if the parameter does not concern the format."""
     example = example_of(row)
     small = "" if row in GROUPS["Format"] else _SMALL
-    parsed = parse_query(example.query + small, strict=True, presets=BUILT_IN_PRESETS)
-    mark = parsed.transform.mark
+    return sample(example.picture, example.query + small)
+
+
+def sample(picture: str, query: str) -> Rendition:
+    """Return a rendition of a sample picture, which may have others as watermarks."""
+    transform = parse_query(query, strict=True, presets=BUILT_IN_PRESETS).transform
+    mark = transform.mark
     marks = {mark: (STATIC / "samples" / mark).read_bytes()} if mark else {}
-    return render((STATIC / "samples" / example.picture).read_bytes(), parsed.transform, marks=marks)
+    return render((STATIC / "samples" / picture).read_bytes(), transform, marks=marks)
 
 
 def example_file(row: Parameter) -> Path:

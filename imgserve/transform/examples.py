@@ -42,7 +42,7 @@ _SPECIAL: Mapping[str, Example] = {
     "face-pad": Example(_BALLOON, "face-pad=0.5&crop=faces&width=160&height=160"),
     "face-index": Example(_BALLOON, "face-index=1&crop=faces&width=160&height=160"),
     "rect": Example(_BALLOON, "rect=0.4,0.1,0.5,0.5&width=160"),
-    "trim": Example(_MOUNTAINS, "trim=auto&trim-tol=80&width=240"),
+    "trim": Example(_GLASS, "trim=alpha&width=160"),
     "trim-color": Example(_MOUNTAINS, "trim-color=black&trim=color&trim-tol=60&width=240"),
     "trim-tol": Example(_MOUNTAINS, "trim-tol=120&trim=auto&width=240"),
     "orient": Example(_MOUNTAINS, "orient=90&width=120"),

@@ -163,8 +163,7 @@ def _operation(one: Endpoint, references: References) -> Document:
         "x-scope": one.scope.value,
     }
     parameters: list[Document] = [
-        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS[name]}
-        for name in one.path_parameters
+        {"name": name, "in": "path", "required": True, **_PATH_PARAMETERS[name]} for name in one.path_parameters
     ]
     if one.query is not None:
         schema = one.query.model_json_schema(schema_generator=_Schema, ref_template=_REFERENCE)
