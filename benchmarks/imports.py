@@ -21,6 +21,7 @@ import httpx2
 import pyvips
 
 from benchmarks.fetch import fetch
+from benchmarks.figures import percentile
 from benchmarks.load import drive, repeated, request
 from benchmarks.managed import Api, managed, stamped
 from benchmarks.memory import Samples, sampled
@@ -47,11 +48,12 @@ def main() -> None:
         with serving(files) as host:
             (place / "bare").mkdir()
             bare = len(files) / asyncio.run(_bare(host, list(files), place / "bare"))
-            rate, p99, memory = _imported(host, list(files), place)
+            rate, hits, memory = _imported(host, list(files), place)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     print(f"bare loop: {bare:.0f} a second; import: {rate:.0f} a second; ratio {rate / bare:.2f}")
-    print(f"hits meanwhile, p99: {max(p99) * 1000:.1f} ms (worst of {len(p99)} intervals)")
+    p50, p99 = (percentile(hits, percent) * 1000 for percent in (50, 99))
+    print(f"{len(hits)} hits meanwhile, p50: {p50:.1f} ms, p99: {p99:.1f} ms")
     third = max(1, len(memory.values) // 3)
     parts = [memory.values[start : start + third] for start in range(0, 3 * third, third)]
     print("memory, mean of each third:", ", ".join(f"{sum(part) / len(part) / 1e6:.0f} MB" for part in parts if part))
@@ -82,7 +84,7 @@ async def _bare(host: str, paths: list[str], folder: Path) -> float:
 
 
 def _imported(host: str, paths: list[str], place: Path) -> tuple[float, list[float], Samples]:
-    """Import files; return the images per second, percentiles of hits, and samples of the memory."""
+    """Import files; return the images per second, the seconds of hits, and samples of the memory."""
     table = "SKU,Image URL\n" + "".join(f"P-{number // 10},{host}{path}\n" for number, path in enumerate(paths))
     given = settings(host) | {f"IMGSERVE_IMPORTS__{name}": value for name, value in _UNLIMITED.items()}
     with managed(place, **given) as api:
@@ -90,23 +92,23 @@ def _imported(host: str, paths: list[str], place: Path) -> tuple[float, list[flo
         hit = "/img/hit.jpg?width=300"
         api.until(lambda: fetch(api.program.address, hit).status == httpx2.codes.OK)
         began = time.perf_counter()
-        with sampled(api.program) as memory, _hits(api, hit) as p99:
+        with sampled(api.program) as memory, _hits(api, hit) as hits:
             job = api.call("POST", "/api/imports", table.encode(), expected=(201,))["id"]
             api.until(lambda: api.call("GET", f"/api/imports/{job}")["state"] == "finished", every=0.05)
             seconds = time.perf_counter() - began
         assert api.call("GET", f"/api/imports/{job}")["counts"] == {"stored": len(paths)}
-    return len(paths) / seconds, p99, memory
+    return len(paths) / seconds, hits, memory
 
 
 @contextlib.contextmanager
 def _hits(api: Api, path: str) -> Iterator[list[float]]:
-    """Request a rendition over one connection until the block ends; provide the percentiles of intervals."""
+    """Request a rendition over one connection until the block ends; provide the seconds of each response."""
     found, stop = list[float](), threading.Event()
 
     def ask() -> None:
         while not stop.is_set():
-            load = drive(api.program.address, repeated(request(path), _HIT_SECONDS), 1).expect(httpx2.codes.OK)
-            found.append(load.percentile(99))
+            load = drive(api.program.address, repeated(request(path), _HIT_SECONDS), 1)
+            found.extend(load.expect(httpx2.codes.OK).latencies)
             stop.wait(_PAUSE_SECONDS)
 
     thread = threading.Thread(target=ask)
