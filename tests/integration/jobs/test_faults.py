@@ -65,7 +65,7 @@ async def test_an_import_waits_for_a_locked_catalog(tmp_path: Path, there: Remot
         await writer.drain()
 
     there.answers["/0.png"] = when_locked
-    async with importing(tmp_path, catalog={"patience": 0.1}, **sections(there)) as importer:
+    async with importing(tmp_path, catalog={"patience": 2}, **sections(there)) as importer:
         job_id = await importer.start(rows)
         path = tmp_path / "data/catalog.sqlite"
         with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
