@@ -12,6 +12,7 @@ from imgserve.transform.value import Color, Transform
 _PLAIN = Transform()
 _SEPIA = ((0.393, 0.769, 0.189), (0.349, 0.686, 0.168), (0.272, 0.534, 0.131))
 _GRAY, _STOP = 100, 50
+_SOFT = pyvips.Image.new_from_list([[1, 2, 1], [2, 4, 2], [1, 2, 1]], scale=16)
 _LARGE_SIGMA = 8.0
 """Standard deviation above which a blur is computed on a reduced picture."""
 _EDGE_PERCENT = 0.5
@@ -159,10 +160,9 @@ def _enhanced(image: pyvips.Image) -> pyvips.Image:
 
 def _sharpened(image: pyvips.Image, amount: float) -> pyvips.Image:
     """Return an image plus its difference to a blur of one pixel."""
-    side, corner = round(-16 * amount), round(-8 * amount)
-    middle = 128 - 4 * (side + corner)
-    mask = pyvips.Image.new_from_list([[corner, side, corner], [side, middle, side], [corner, side, corner]], scale=128)
-    return image.conv(mask, precision="integer").cast("uchar")
+    # In two steps: libvips has no fast way for most of the masks that do both.
+    blurred = image.conv(_SOFT, precision="integer")
+    return (image * (1 + amount) - blurred * amount).rint().cast("uchar").copy(interpretation=image.interpretation)
 
 
 def _pixelated(image: pyvips.Image, side: int) -> pyvips.Image:
