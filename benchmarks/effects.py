@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyvips
@@ -118,9 +119,10 @@ def compared(image: pyvips.Image, data: bytes, query: str, call: Call) -> tuple[
         drafted = draft(opened, header, order, decoded=image) if planned.job.layers else planned
         return staged(drafted.frames[0], drafted.job)
 
+    works: tuple[Callable[[], pyvips.Image], ...] = (ours, partial(call, image))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):
-        for work, seconds in zip((ours, lambda: call(image)), times, strict=True):
+        for work, seconds in zip(works, times, strict=True):
             started = time.process_time()
             work().copy_memory()
             seconds.append(time.process_time() - started)
