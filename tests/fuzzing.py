@@ -25,6 +25,8 @@ _BEYOND = {
     "POST /api/move": ["400"],  # what no image id can be
     "POST /api/move/{image_id}": ["400"],
     "POST /api/purge": ["400"],  # a preset that there is not
+    "POST /api/presets": ["400"],  # what no preset can be called, or what it cannot say
+    "PUT /api/presets/{name}": ["400", "412"],
     "POST /api/imports": ["400", "422"],  # what is no table, parameters of pictures, or no URL
     "POST /api/imports/analyze": ["400"],
     "GET /api/imports/{job}/zip": ["400"],  # a preset that there is not

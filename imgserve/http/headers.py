@@ -14,7 +14,6 @@ import unicodedata
 from collections.abc import Collection, Container, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote
@@ -328,6 +327,8 @@ def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:
     """Return the seconds of a Retry-After header, which is a number or a date; None if it is neither."""
     if header.strip().isdigit():
         return int(header)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  it loads sockets, which a URL builder does not need
+
     try:
         until = parsedate_to_datetime(header)
     except ValueError:

@@ -29,6 +29,8 @@ _SAME_PICTURE: dict[Fit, Fit] = {"clip": "max", "min": "crop"}
 """Fits that show the same part in the same proportions and differ in size at most."""
 COMPRESS_STEP = 15
 """How far `auto=compress` lowers the default quality."""
+_COLORS_OF_MARKED = 32
+"""The smallest palette of a picture with a watermark, whose colors a smaller one may not have."""
 _QUARTER_TURN = 90
 _WHITE: Color = (255, 255, 255, 255)
 _NO_QUALITIES: Mapping[str, int] = MappingProxyType({})
@@ -164,6 +166,8 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
     name, quality, colors = output.name, transform.quality, transform.colors
     if quality and output.name == "gif":
         colors = colors or max(2, quality)
+    if colors and transform.mark:
+        colors = max(colors, _COLORS_OF_MARKED)
     lossless = transform.lossless and name in ("webp", "avif", "jxl")
     default = qualities.get(name, output.quality)
     auto = transform.auto & {"enhance"}

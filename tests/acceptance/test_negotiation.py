@@ -130,7 +130,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, in
     frames = pyvips.Image.arrayjoin([noise(200, 150), noise(200, 150).fliphor()], across=1).copy()
     frames.set_type(pyvips.GValue.gint_type, "page-height", 150)
     settled(originals / "moving.gif", encoded(frames, "gif"))
-    with server(originals) as served:
+    with server(originals, env={"IMGSERVE_RENDERING__SLOW_PIXELS": "100000000"}) as served:
         yield served, len(data)
 
 

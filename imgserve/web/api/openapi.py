@@ -196,7 +196,10 @@ def _picture(references: References) -> Document:
         )
     media_types = sorted(form.media_type for form in FORMATS.values() if form.writable)
     responses: Document = {
-        "200": {"description": "The picture.", "content": {kind: {} for kind in media_types}},
+        "200": {
+            "description": "The picture, or the document about it that `format`, `palette` or `explain` names.",
+            "content": {kind: {} for kind in (*media_types, JSON, "text/css", "text/plain")},
+        },
         "206": {"description": "A part of the picture, if the request has a `Range`."},
         "304": {"description": "The client has the picture: `If-None-Match` or `If-Modified-Since`."},
     }
