@@ -217,6 +217,7 @@ def test_each_query_of_the_dashboard_returns_and_most_have_data(prometheus: http
         "inspection",
         "watch_scan",
         "mezzanine",
+        "demand",
         "[1m]) > 0",
         'result!="ok"',
     )
