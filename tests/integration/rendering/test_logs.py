@@ -36,7 +36,7 @@ def test_a_slow_job_is_logged_with_all_that_repeats_it(
         assert (fields["image_id"], fields["original"], fields["transform"]) == (
             "a.jpg",
             "/p/a.jpg",
-            "width=20 | height=5",
+            "width=20&then&height=5",
         )
         assert (fields["seconds"], fields["pid"]) == (seconds, 77)
 
