@@ -1,8 +1,10 @@
 """The reference of URL parameters, with an example of each that readers can change."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -45,19 +47,17 @@ class ParameterReference:
         )
         self._renditions = renditions
         self._access = access
-        files = {path.stem: path.name for path in sorted((static / EXAMPLES).iterdir())}
-        templates = page_templates(static)
-        templates.globals |= {"version": version, "prefix": prefix, "max_side": settings.max_side}
-        self._page = (
-            templates.get_template("parameters.html")
-            .render(
-                groups={
-                    group: [(row, example_of(row), files[row.name]) for row in rows]
-                    for group, rows in PICTURE_GROUPS.items()
-                }
-            )
-            .encode()
-        )
+        self._static = static
+        self._globals = {"version": version, "prefix": prefix, "max_side": settings.max_side}
+
+    @functools.cached_property
+    def _page(self) -> bytes:
+        files = {path.stem: path.name for path in sorted((self._static / EXAMPLES).iterdir())}
+        groups = {
+            group: [(row, example_of(row), files[row.name]) for row in rows] for group, rows in PICTURE_GROUPS.items()
+        }
+        template = page_templates(self._static).get_template("parameters.html", globals=self._globals)
+        return template.render(groups=groups).encode()
 
     def routes(self, readers: Readers) -> list[BaseRoute]:
         """Return the routes of both."""
@@ -69,7 +69,7 @@ class ParameterReference:
 
     async def page(self, request: Request) -> Response:
         """Return the page."""
-        return document(request, self._page, HTML, scripts=True)
+        return document(request, await to_thread.run_sync(lambda: self._page), HTML, scripts=True)
 
     async def picture(self, request: Request) -> Response:
         """Return a rendition of a sample picture."""
@@ -86,7 +86,7 @@ class ParameterReference:
         served = await self._renditions.cached(wanted.key)
         if served is None:
             await self._access.count_new(grant, request.client.host if request.client else "")
-            served = await self._renditions.make(wanted.original, wanted.transform, wanted.key)
+            served = await self._renditions.make(wanted.original, wanted.transform, wanted.key, earlier=wanted.earlier)
         rendition = served.rendition
         response = document(request, rendition.data, rendition.media_type)
         response.headers["vary"] = "Accept"

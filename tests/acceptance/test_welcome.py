@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import People
-from tests.pictures import encoded, noise
+from tests.pictures import encoded, noise, opened
 from tests.servers import Server, server, settled
 
 CONFIG = """
@@ -102,5 +102,7 @@ def test_an_example_is_rendered_by_the_server(welcoming: Server) -> None:
     made = httpx2.get(f"{examples}/travel/aurora.png?width=40&format=auto", headers={"accept": "image/webp"})
     assert (made.status_code, made.headers["content-type"]) == (200, "image/webp")
     assert httpx2.get(f"{examples}/b.png?width=40").status_code == 404  # an original, and no sample picture
+    turned = httpx2.get(f"{examples}/mountains.jpg?width=60&then&rotate=90&format=png")
+    assert opened(turned.content).height == 60
     mistaken = httpx2.get(f"{examples}/mountains.jpg?width=0")
     assert (mistaken.status_code, mistaken.json()["mistakes"][0].partition(":")[0]) == (400, "width")
