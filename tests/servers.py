@@ -125,6 +125,7 @@ def server(
             "IMGSERVE_LOG__FORMAT": "console",
             "IMGSERVE_ORIGINALS__WATCH": "false",
             "IMGSERVE_RENDERING__PROCESSES": "1",
+            "IMGSERVE_RENDERING__TIME_LIMIT": "5m",  # the machine may be busy
             **(env or {}),
         }
         command = ["-m", "imgserve", "serve", str(originals), "--port", "0", *map(str, options)]

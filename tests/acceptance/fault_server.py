@@ -55,6 +55,7 @@ class FaultServer:
             "LOG__FORMAT": "console",
             "ORIGINALS__WATCH": "false",
             "RENDERING__PROCESSES": 1,
+            "RENDERING__TIME_LIMIT": "5m",  # of a test about something else: the machine may be busy
         } | settings
         self.process = PreforkedProcess(
             ["-m", "imgserve", "serve", str(folder), "--cache", str(cache), "--port", "0", "--workers", str(workers)],
