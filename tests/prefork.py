@@ -10,12 +10,13 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Self, TextIO
+from typing import BinaryIO, Self, TextIO
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
@@ -53,17 +54,25 @@ _CONTEXT.set_forkserver_preload(_LIBRARIES)
 class PreforkedProcess:
     """A running Python program, with the part of `subprocess.Popen[str]` that the tests use.
 
-    `command` is what would follow `python`: `-m module`, `-c code` or a script, and arguments.
+    `command` is what would follow `python`: `-m module`, `-c code` or a script, and arguments. It reads the file
+    `stdin`, or nothing.
     """
 
     def __init__(
-        self, command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] = os.environ, stdout: bool = False
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] = os.environ,
+        stdout: bool = False,
+        stdin: BinaryIO | None = None,
     ) -> None:
         ends = [os.pipe() for _ in range(1 + stdout)]
         with contextlib.ExitStack() as stack:
             writers = [stack.enter_context(Connection(writer, readable=False)) for _, writer in ends]
+            given = stdin and stack.enter_context(Connection(os.dup(stdin.fileno()), writable=False))
             self._process: ForkServerProcess = _CONTEXT.Process(
-                target=_run, args=(list(command), str(cwd), dict(env), writers)
+                target=_run, args=(list(command), str(cwd), dict(env), given, writers)
             )
             self._process.start()
         readers: list[TextIO] = [os.fdopen(reader, errors="surrogateescape") for reader, _ in ends]
@@ -111,9 +120,15 @@ class PreforkedProcess:
         self._process.kill()
 
 
-def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and return its outputs, as `subprocess.run` does."""
-    with PreforkedProcess(command, cwd=cwd, env=env, stdout=True) as process, ThreadPoolExecutor(1) as reader:
+def run(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], words: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with `words` on its standard input to its end and return its outputs, as `subprocess.run` does."""
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(words.encode())
+        stdin.seek(0)
+        process = PreforkedProcess(command, cwd=cwd, env=env, stdout=True, stdin=stdin)
+    with process, ThreadPoolExecutor(1) as reader:
         assert process.stdout is not None
         assert process.stderr is not None
         errors = reader.submit(process.stderr.read)
@@ -121,11 +136,16 @@ def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subproc
         return subprocess.CompletedProcess(command, process.wait(PATIENCE), output, errors.result())
 
 
-def _run(command: list[str], cwd: str, env: dict[str, str], outputs: list[Connection]) -> None:
+def _run(
+    command: list[str], cwd: str, env: dict[str, str], given: Connection | None, outputs: list[Connection]
+) -> None:
     """Run the program in this fork, as the interpreter would, and exit with its status."""
     with open(os.devnull, "r+b") as nothing:  # noqa: PTH123 - a device, for its descriptor
         for number in (0, 1):
             os.dup2(nothing.fileno(), number)
+    if given is not None:
+        os.dup2(given.fileno(), 0)
+        given.close()
     for number, output in zip((2, 1), outputs, strict=False):
         os.dup2(output.fileno(), number)
         output.close()

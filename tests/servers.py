@@ -36,9 +36,9 @@ def environment(**settings: str) -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(ROOT), **settings}
 
 
-def imgserve(*arguments: object, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of imgserve to its end."""
-    return run(["-m", "imgserve", *map(str, arguments)], cwd=cwd, env=environment(**settings))
+def imgserve(*arguments: object, cwd: Path, words: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of imgserve, with `words` on its standard input, to its end."""
+    return run(["-m", "imgserve", *map(str, arguments)], cwd=cwd, env=environment(**settings), words=words)
 
 
 @dataclass(frozen=True, slots=True)

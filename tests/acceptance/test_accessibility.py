@@ -1,8 +1,6 @@
 """Every page that people see, checked by axe in a real Chromium: three widths, light and dark."""
 
 import itertools
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect
 from tests import image_host
 from tests.browser import People, sign_in, staffed
 from tests.pictures import encoded, noise
-from tests.servers import environment, settled, until
+from tests.servers import imgserve, settled, until
 
 PUBLIC = ("/", "/docs/api", "/docs/parameters", "/docs/errors", "/admin/login")
 LEAST_ADMIN_PAGES = 10
@@ -78,8 +76,7 @@ def _pages(page: Page) -> tuple[str, ...]:
 
 def _setup_link(folder: Path) -> str:
     """Return the path of a page that creates an account."""
-    line = [sys.executable, "-m", "imgserve", "accounts", "link", str(folder)]
-    text = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True).stdout
+    text = imgserve("accounts", "link", folder, cwd=folder).stdout
     return next(f"/admin/setup{word.partition('/admin/setup')[2]}" for word in text.split() if "/admin/setup" in word)
 
 

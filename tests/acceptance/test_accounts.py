@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.prefork import PATIENCE
-from tests.servers import Server, environment, server, until
+from tests.servers import Server, imgserve, server, until
 
 PASSWORD, NEW = "correct horse battery", "staples and paper clips"
 
@@ -37,10 +36,7 @@ def browser(served: Server) -> httpx2.Client:
 
 def command(originals: Path, *arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command of accounts, with a password on its standard input."""
-    line = [sys.executable, "-m", "imgserve", "accounts", *arguments, str(originals)]
-    return subprocess.run(
-        line, cwd=originals, env=environment(), input=words, capture_output=True, text=True, check=False
-    )
+    return imgserve("accounts", *arguments, originals, cwd=originals, words=words)
 
 
 def login(client: httpx2.Client, name: str, password: str = PASSWORD) -> httpx2.Response:

@@ -1,8 +1,6 @@
 """The admin page in a real Chromium: what people do on it by clicking."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -10,7 +8,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.browser import PASSWORD, People, sign_in
 from tests.pictures import encoded, quarters
-from tests.servers import Server, environment, server, settled, until
+from tests.servers import Server, imgserve, server, settled, until
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +18,7 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settled(folder / "shop/shoe.png", encoded(quarters(), "png"))
     settled(folder / "broken.jpg", b"\xff\xd8\xff no picture")
     for name, role in (("jane", "admin"), ("ed", "editor"), ("vera", "viewer")):
-        line = [sys.executable, "-m", "imgserve", "accounts", "create", name, "--role", role, str(folder)]
-        subprocess.run(line, env=environment(), input=PASSWORD, text=True, check=True)
+        imgserve("accounts", "create", name, "--role", role, folder, cwd=folder, words=PASSWORD).check_returncode()
     with server(folder, env={"IMGSERVE_ORIGINALS__WATCH": "true"}) as served:
         yield served
 

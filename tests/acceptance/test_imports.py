@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from imgserve.client.api import Imgserve
 from tests import image_host
 from tests.library_rig import picture
 from tests.management import KEY
-from tests.servers import server
+from tests.servers import imgserve, server
 
 FILES = {f"/{number}.jpg": picture(9 * number, "jpg") for number in range(12)}
 
@@ -39,11 +37,10 @@ def test_the_command_imports_a_table_and_saves_the_results(tmp_path: Path, host:
     rows = "".join(f"A-{number % 3},{host}/{number}.jpg\n" for number in range(6))
     table.write_text(f"SKU,Image URL\n{rows}")
     with server(tmp_path / "originals", env=settings(host)) as served:
-        environ = os.environ | {"IMGSERVE_SERVER": served.base_url, "IMGSERVE_KEY": KEY}
 
         def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-            command = [sys.executable, "-m", "imgserve", "import", *map(str, arguments)]
-            return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+            named = {"IMGSERVE_SERVER": served.base_url, "IMGSERVE_KEY": KEY}
+            return imgserve("import", *arguments, cwd=tmp_path, **named)
 
         outs = [tmp_path / name for name in ("out.xlsx", "out.zip")]
         done = run(table, "--output", "width=20", "--export", outs[0], "--zip", outs[1])
