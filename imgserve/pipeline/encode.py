@@ -8,6 +8,7 @@ import pyvips
 
 from imgserve.formats import FORMATS, SIMILARITY, Format
 from imgserve.pipeline import extras, pillow
+from imgserve.pipeline.nclx import with_declared_colors
 from imgserve.transform.value import Transform
 
 # Measured by benchmarks/encoders.py; the table and the choice are in benchmarks/ENCODERS.md.
@@ -156,4 +157,4 @@ def encode(
     if output.name == "png" and transform.colors:
         image, options["bitdepth"] = _palette(image, transform.colors)
     data: bytes = _SAVERS[output.name](image, keep=keep, **options)
-    return data
+    return with_declared_colors(data) if output.name == "avif" else data
