@@ -1,9 +1,17 @@
-"""Describe what pydantic rejects in a sentence: the expected value."""
+"""Sentences about pydantic models: the value that was expected, and what the docstrings of fields say."""
 
+import ast
+import functools
+import inspect
+import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ModelSchema
 
 _EXPECTED = {
     "int": "a whole number",
@@ -64,3 +72,44 @@ def expectation(
         bound, words = _BOUNDS[kind]
         return words.format(write(context[bound]))
     return (_EXPECTED | dict(instead or {})).get(kind.partition("_")[0], error["msg"])
+
+
+@functools.cache
+def field_docs(model: type[BaseModel]) -> Mapping[str, str]:
+    """Return the docstrings of the fields of a model and its bases, by name.
+
+    pydantic's `use_attribute_docstrings` reads the source of every model when it is declared, at each start.
+    """
+    docs = dict[str, str]()
+    for one in reversed(model.__mro__):
+        if issubclass(one, BaseModel) and one is not BaseModel:
+            docs |= _docs_below_fields(one.__module__).get(one.__name__, {})
+    return docs
+
+
+@functools.cache
+def _docs_below_fields(module: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the docstrings below the fields of each class of a module."""
+    nodes = ast.walk(ast.parse(inspect.getsource(sys.modules[module])))
+    return {
+        one.name: {
+            field.target.id: inspect.cleandoc(text.value.value)
+            for field, text in pairwise(one.body)
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+        }
+        for one in nodes
+        if isinstance(one, ast.ClassDef)
+    }
+
+
+class DescribedSchema(GenerateJsonSchema):
+    """Writes JSON schemas in which fields without a description have their docstring."""
+
+    def model_schema(self, schema: ModelSchema) -> dict[str, Any]:
+        """Return the schema of a model."""
+        written, docs = super().model_schema(schema), field_docs(schema["cls"])
+        for name, field in written.get("properties", {}).items():
+            if name in docs:
+                field.setdefault("description", docs[name])
+        return written

@@ -104,7 +104,6 @@ class Config(BaseSettings):
         frozen=True,
         extra="forbid",
         validate_default=True,
-        use_attribute_docstrings=True,
         case_sensitive=True,
         enable_decoding=False,
         env_prefix="IMGSERVE_",

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from imgserve.config.values import Unit
+from imgserve.validation import DescribedSchema, field_docs
 
 SettingPath = tuple[str, ...]
 """Names from the section down to the setting."""
@@ -32,7 +33,8 @@ class Setting:
     """One setting, or a section of them."""
 
     path: SettingPath
-    help: str
+    model: type[BaseModel]
+    """What declares it; or of a section, its model."""
     section: bool = False
     default: Any = None
     unit: Unit | None = None
@@ -40,6 +42,12 @@ class Setting:
     """Whether its value is, or contains, a secret, which may also be in a file of its own."""
     several: bool = False
     """Whether it is a list of secrets."""
+
+    @property
+    def help(self) -> str:
+        """What it is for, on one line."""
+        text = self.model.__doc__ if self.section else field_docs(self.model)[self.path[-1]]
+        return " ".join((text or "").split())
 
     @property
     def open(self) -> bool:
@@ -89,7 +97,7 @@ def table(model: type[BaseModel], above: SettingPath = ()) -> Iterator[Setting]:
     for name, field in model.model_fields.items():
         path, kind = (*above, name), field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield Setting(path, " ".join((kind.__doc__ or "").split()), section=True)
+            yield Setting(path, kind, section=True)
             yield from table(kind, path)
         else:
             default = field.get_default(call_default_factory=True, validated_data={})
@@ -97,7 +105,7 @@ def table(model: type[BaseModel], above: SettingPath = ()) -> Iterator[Setting]:
             several = SecretStr in get_args(kind)
             yield Setting(
                 path,
-                " ".join((field.description or "").split()),
+                model,
                 default=default,
                 unit=unit,
                 # repr=False: a URL with a password.
@@ -126,7 +134,7 @@ def example(model: type[BaseModel]) -> str:
 
 def schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON schema of a settings file, for editors; a section may be empty."""
-    document = model.model_json_schema()
+    document = model.model_json_schema(schema_generator=DescribedSchema)
     for row in table(model):
         if row.section and len(row.path) == 1:
             document["properties"][row.name] = {"anyOf": [document["properties"][row.name], {"type": "null"}]}

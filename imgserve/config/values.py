@@ -102,7 +102,7 @@ _WEB_ORIGIN = re.compile(r"\*|https?://[^\s/?#@,\\]+", re.IGNORECASE)
 class Section(BaseModel):
     """A section of the settings: frozen, without unknown names, with validated defaults."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 def detail(error: PydanticCustomError, *loc: str, received: object = None) -> InitErrorDetails:

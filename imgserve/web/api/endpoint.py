@@ -47,6 +47,8 @@ class Body:
     schema: Model | Mapping[str, Any]
     """A model or a JSON Schema."""
     example: Any = None
+    file: Mapping[str, Any] | None = None
+    """The JSON Schema of the file of a form, whose other fields are those of the model."""
 
 
 @dataclass(frozen=True, slots=True)

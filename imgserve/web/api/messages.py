@@ -195,8 +195,8 @@ class ResponseModel(BaseModel):
         frozen=True,
         from_attributes=True,
         validate_by_name=True,
-        use_attribute_docstrings=True,
         json_schema_serialization_defaults_required=True,
+        defer_build=True,
     )
 
     def __init_subclass__(cls, record: type | None = None, **options: Any) -> None:

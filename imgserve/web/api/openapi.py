@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from imgserve.errors import (
     BadRequest,
@@ -32,7 +32,8 @@ from imgserve.errors import (
 )
 from imgserve.formats import FORMATS
 from imgserve.transform import MAX_SIDE, PARAMETERS
-from imgserve.web.api.endpoint import JSON, Answer, Endpoint, Model
+from imgserve.validation import DescribedSchema
+from imgserve.web.api.endpoint import JSON, Answer, Body, Endpoint, Model
 from imgserve.web.api.messages import JSON_BYTES, ErrorOut
 
 Document = dict[str, Any]
@@ -90,7 +91,7 @@ _KEY_HEADER = {
 }
 
 
-class _Schema(GenerateJsonSchema):
+class _Schema(DescribedSchema):
     """Omits titles that repeat the name, and keeps the order of declaration."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  the signature of pydantic
@@ -131,7 +132,7 @@ def _schemas(endpoints: Iterable[Endpoint]) -> tuple[References, Document]:
     """Return the references to all models, and their schemas."""
     models: dict[tuple[Model, JsonSchemaMode], None] = {(ErrorOut, "serialization"): None}
     for one in endpoints:
-        bodies = [one.body, *(body.schema for body in one.bodies)]
+        bodies = [one.body, *(body.schema for body in one.bodies if body.file is None)]
         models |= dict.fromkeys((model, "validation") for model in bodies if isinstance(model, type))
         answers = [answer.model for answer in one.answers.values()]
         models |= dict.fromkeys((model, "serialization") for model in answers if model is not None)
@@ -237,9 +238,23 @@ def _body(one: Endpoint, references: References) -> Document:
         if one.example is not None:
             content[JSON]["example"] = one.example
     for body in one.bodies:
-        schema = references[body.schema, "validation"] if isinstance(body.schema, type) else body.schema
+        schema = _schema(body, references)
         content[body.media_type] = {"schema": schema} | ({} if body.example is None else {"example": body.example})
     return {"required": True, "content": content} if content else {}
+
+
+def _schema(body: Body, references: References) -> Mapping[str, Any]:
+    if not isinstance(body.schema, type):
+        return body.schema
+    if body.file is None:
+        return references[body.schema, "validation"]
+    fields = body.schema.model_json_schema(schema_generator=_Schema)["properties"]
+    return {
+        "type": "object",
+        "properties": {"file": body.file, **fields},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
 
 
 def _answer(answer: Answer, references: References) -> Document:

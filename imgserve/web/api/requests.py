@@ -151,7 +151,7 @@ Prefix = Annotated[
 class RequestModel(BaseModel):
     """The base of all request models: types are strict and unknown names are mistakes."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     def confined(self, _prefixes: tuple[str, ...]) -> Self | None:
         """Return the request limited to image ids with one of these starts, or None if it is about others too."""
@@ -276,7 +276,7 @@ class Selected(RequestModel):
 
     ids: Annotated[list[ImageId], Field(min_length=1, max_length=10_000)] = Field(default_factory=list)
     """Image ids; unknown ids are ignored."""
-    query: Annotated[Filters, Field(json_schema_extra=_at_least_one)] = Filters()
+    query: Annotated[Filters, Field(json_schema_extra=_at_least_one)] = Field(default_factory=Filters)
     """At least one filter as in the list of images; `"prefix": ""` selects all images."""
 
     @model_validator(mode="after")

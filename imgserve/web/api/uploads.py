@@ -157,11 +157,9 @@ _LOCATION = {"Location": "The path of the record."}
 
 def _bodies(form: type[TextDetails], file: dict[str, Any], addresses: Model, **placed: str) -> Sequence[Body]:
     """Return the types of body of uploads."""
-    properties = {"file": file, **form.model_json_schema()["properties"]}
-    schema = {"type": "object", "properties": properties, "required": ["file"], "additionalProperties": False}
     raw = {**_BINARY, "description": "The file; its type is detected from its content, not from the header."}
     example = {"url": "https://www.example.com/shoe.jpg", **placed}
-    return Body(FORM, schema), Body("application/octet-stream", raw), Body(JSON, addresses, example)
+    return Body(FORM, form, file=file), Body("application/octet-stream", raw), Body(JSON, addresses, example)
 
 
 _SEVERAL = {

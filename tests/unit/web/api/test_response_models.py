@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from imgserve.model import Doc
+from imgserve.validation import DescribedSchema
 from imgserve.web.api.messages import ResponseModel
 
 
@@ -25,7 +26,7 @@ class ParcelOut(ResponseModel, record=Parcel):
 
 
 def test_a_model_has_the_described_fields_of_its_record_under_their_names_in_the_api() -> None:
-    schema = ParcelOut.model_json_schema(mode="serialization")
+    schema = ParcelOut.model_json_schema(mode="serialization", schema_generator=DescribedSchema)
     described = {name: field["description"] for name, field in schema["properties"].items() if "description" in field}
     assert described == {
         "id": "Its public id.", "arrived": "When it arrived.", "weights": "In grams.", "place": "Where it is.",
