@@ -19,11 +19,12 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits, Rendition, file_version
 from imgserve.pipeline import load, metadata
-from imgserve.pipeline.encode import EncoderSettings, encode
+from imgserve.pipeline.encode import encode
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
+from imgserve.pipeline.order import EncoderSettings, Order
 from imgserve.pipeline.probe import Header, read_header
-from imgserve.pipeline.render import Order, finished, render
+from imgserve.pipeline.render import finished, render
 from imgserve.pipeline.stages import Job, staged
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.wire import ProcessLimits, RenderJob

@@ -17,7 +17,8 @@ import pyvips
 
 from imgserve.formats import FORMATS
 from imgserve.pipeline import load
-from imgserve.pipeline.encode import EncoderSettings, encode
+from imgserve.pipeline.encode import encode
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.rendering.wire import ProcessLimits
 from imgserve.transform import Transform
 

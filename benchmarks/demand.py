@@ -20,7 +20,8 @@ from benchmarks.sizing import FORMAT_SHARES, WIDTHS, random_requests
 from benchmarks.ssim import Likeness
 from imgserve.formats import FORMATS
 from imgserve.pipeline import load
-from imgserve.pipeline.encode import HITS_TO_PAY, EncoderSettings, encode
+from imgserve.pipeline.encode import encode
+from imgserve.pipeline.order import HITS_TO_PAY, EncoderSettings
 from imgserve.transform import Transform
 
 _FAST = EncoderSettings()

@@ -18,8 +18,9 @@ import pyvips
 from imgserve.model import Limits
 from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
+from imgserve.pipeline.order import Order
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, draft
+from imgserve.pipeline.render import draft
 from imgserve.pipeline.stages import staged
 from imgserve.transform import parse_query
 

@@ -26,8 +26,9 @@ from imgserve.model import Limits, Rendition
 from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Level, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
+from imgserve.pipeline.order import Order
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, finished, render
+from imgserve.pipeline.render import finished, render
 from imgserve.transform import Transform
 
 _RUNS = 5

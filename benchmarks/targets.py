@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmarks.ssim import Likeness
 from imgserve.formats import SIMILARITY
-from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import Recognized
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.pipeline.render import render
 from imgserve.transform import parse_query
 

@@ -204,6 +204,12 @@ def described_fields(owner: type, kind: type[D]) -> dict[str, D]:
     }
 
 
+METADATA = ("copyright", "creator", "credit", "taken")
+"""The public facts of a file that have no field of their own in a record: keys of its metadata."""
+TEXT_CHARACTERS = 2000
+"""A longer text of a file is cut: captions of agencies are shorter."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
     """Facts about an original that its bytes alone decide."""

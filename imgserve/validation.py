@@ -108,7 +108,8 @@ class DescribedSchema(GenerateJsonSchema):
 
     def model_schema(self, schema: ModelSchema) -> dict[str, Any]:
         """Return the schema of a model."""
-        written, docs = super().model_schema(schema), field_docs(schema["cls"])
+        model: type[BaseModel] = schema["cls"]
+        written, docs = super().model_schema(schema), field_docs(model)
         for name, field in written.get("properties", {}).items():
             if name in docs:
                 field.setdefault("description", docs[name])

@@ -20,7 +20,7 @@ from imgserve.images.renditions import FailureCache, RenderSettings, Renditions,
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.writable import WritableOriginals
-from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
 from imgserve.rendering.workers import Admission, Workers

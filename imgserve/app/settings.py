@@ -14,7 +14,7 @@ from imgserve.images.renditions import RenderSettings
 from imgserve.images.resolve import QuerySettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.originals.incoming import OWN, hide_from_git
-from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.rendering.wire import ProcessLimits
 from imgserve.web.respond import UrlOptions
 

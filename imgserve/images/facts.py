@@ -12,9 +12,8 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan
 from imgserve.images.locate import CatalogReader
 from imgserve.images.renditions import FailureCache, Renditions
-from imgserve.model import Facts, FileFacts, ImageRecord, Original, bytes_version
-from imgserve.pipeline.metadata import METADATA
-from imgserve.pipeline.render import Order, planning_size
+from imgserve.model import METADATA, Facts, FileFacts, ImageRecord, Original, bytes_version
+from imgserve.pipeline.order import Order, planning_size
 from imgserve.rendering.wire import InspectJob
 from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform

@@ -28,8 +28,7 @@ from imgserve.geometry.plan import plan
 from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start, is_useful
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original, Rendition
-from imgserve.pipeline.encode import EncoderSettings
-from imgserve.pipeline.render import between
+from imgserve.pipeline.order import EncoderSettings, between
 from imgserve.rendering.wire import MarkFile, Rendered, RenderJob
 from imgserve.rendering.workers import Workers
 from imgserve.tracing import current_trace

@@ -18,7 +18,7 @@ from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
-from imgserve.pipeline.render import between
+from imgserve.pipeline.order import between
 from imgserve.transform import ParsedQuery, Preset, Transform, normalize, parse_query
 from imgserve.transform.hints import ClientHints
 

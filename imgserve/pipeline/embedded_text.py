@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-TEXT_CHARACTERS = 2000
-"""A longer text is cut: captions of agencies are shorter."""
+from imgserve.model import TEXT_CHARACTERS
+
 KEYWORDS = 100
 """Further ones are dropped; agencies write at most 50."""
 _KEYWORD_CHARACTERS = 200

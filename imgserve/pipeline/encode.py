@@ -1,54 +1,18 @@
 """Encoders and their settings: fast for the first request, small for all others."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from dataclasses import dataclass
 
 import pyvips
 
-from imgserve.formats import FORMATS, SIMILARITY, Format
+from imgserve.formats import Format
 from imgserve.pipeline import extras, pillow
 from imgserve.pipeline.nclx import with_declared_colors
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.transform.value import Transform
 
-# Measured by benchmarks/encoders.py; the table and the choice are in benchmarks/ENCODERS.md.
-EFFORTS: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 0, "png": 6, "gif": 3, "jxl": 3})
-QUALITIES: Mapping[str, int] = MappingProxyType({n: f.quality for n, f in FORMATS.items() if f.quality is not None})
-_THOROUGH: Mapping[str, int] = MappingProxyType({"webp": 4, "avif": 3})
-_MADE_UP: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 3})
-"""Quality that this effort makes up for: measured for equal structural similarity."""
-HITS_TO_PAY: Mapping[str, int] = MappingProxyType({"jpg": 10, "webp": 25, "avif": 50})
-"""Where the bytes saved outweigh the time: benchmarks/ENCODERS.md."""
 _QUICK_PNG = 3
 _PNG_BITS = (1, 2, 4, 8)
 """Bits of the indexes of a PNG palette (PNG 11.2.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSettings:
-    """Default qualities and efforts by format."""
-
-    quality: Mapping[str, int] = field(default_factory=lambda: dict(QUALITIES))
-    effort: Mapping[str, int] = field(default_factory=lambda: dict(EFFORTS))
-    similarity: float = SIMILARITY
-    """Structural similarity that `quality=auto` aims at."""
-    progressive: bool = False
-    """Write every jpg progressive."""
-    lower: Mapping[str, int] = field(default_factory=dict)
-    """How much lower every quality is, by format."""
-
-    def thorough(self) -> "EncoderSettings":
-        """Return the settings for renditions that are requested often."""
-        efforts = {name: max(effort, _THOROUGH.get(name, 0)) for name, effort in self.effort.items()}
-        return replace(self, effort=efforts, progressive=True, lower=dict(_MADE_UP))
-
-    def hits_to_pay(self, transform: Transform) -> int | None:
-        """Return after how many hits of a rendition more effort pays; None if there is none to add."""
-        name = "avif" if "best" in transform.auto else transform.format or ""
-        # A limit on bytes is used up in any case.
-        if transform.lossless or transform.max_bytes or (name == "jpg" and (transform.progressive or self.progressive)):
-            return None
-        return HITS_TO_PAY.get(name) if self.effort.get(name, 0) < _THOROUGH.get(name, 1) else None
 
 
 def _options(  # noqa: PLR0911  one return for each format

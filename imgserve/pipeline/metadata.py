@@ -7,6 +7,7 @@ import pyvips
 from defusedxml import DefusedXmlException
 from defusedxml.minidom import parseString
 
+from imgserve.model import METADATA
 from imgserve.pipeline.embedded_text import EmbeddedText, line, read_iptc, read_xmp
 from imgserve.pipeline.exif import read_exif
 from imgserve.pipeline.fields import field, with_fields, without
@@ -19,8 +20,6 @@ _BLOCKS: tuple[tuple[str, Callable[[bytes], EmbeddedText]], ...] = (
     ("exif-data", read_exif),
 )
 """In order of precedence: programs of today write XMP and may leave the older blocks unchanged."""
-METADATA = ("copyright", "creator", "credit", "taken")
-"""The public facts of a file that have no field of their own in a record."""
 
 
 def read_embedded(image: pyvips.Image, opened: Recognized) -> EmbeddedText:

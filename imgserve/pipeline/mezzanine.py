@@ -30,8 +30,9 @@ from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.gain_map import DATA as GAIN_MAP_DATA
 from imgserve.pipeline.gain_map import GainMap, adapted, fields_of, read_gain_map
 from imgserve.pipeline.load import Recognized
+from imgserve.pipeline.order import Order
 from imgserve.pipeline.probe import Header
-from imgserve.pipeline.render import Draft, Order, draft
+from imgserve.pipeline.render import Draft, draft, job_of
 from imgserve.pipeline.stages import Job, resized, staged
 from imgserve.transform.value import Transform
 
@@ -92,7 +93,9 @@ def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
         return None
     level = mezzanine.levels[chosen].open()
     level = with_fields(level, {**mezzanine.rights, **mezzanine.gain_map})
-    return Draft([level], order.job(made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed)
+    return Draft(
+        [level], job_of(order, made, transform, output, upright), mezzanine.original, indexed=mezzanine.indexed
+    )
 
 
 class Decoded:

@@ -1,20 +1,20 @@
 """Render bytes and a transform to a rendition: probe, plan, stages, encode."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pyvips
 
 from imgserve.errors import BadTransform, ImgserveError, MarkNotFound, UnreadableMark, quoted
-from imgserve.formats import FORMATS, Format, default_output
+from imgserve.formats import FORMATS, Format
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import Plan, plan
+from imgserve.geometry.plan import Plan
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import animation, effects, gain_map, load, metadata, svg
-from imgserve.pipeline.encode import EncoderSettings, Indexed
+from imgserve.pipeline.encode import Indexed
 from imgserve.pipeline.fields import with_fields
 from imgserve.pipeline.load import Recognized, recognize
+from imgserve.pipeline.order import VECTOR_SIDE, EncoderSettings, Order, between, planning_size
 from imgserve.pipeline.overlays import Layer, mark_layer
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import Frames, Header, choose_frames, frames_of, read_header, upright_size
@@ -22,73 +22,11 @@ from imgserve.pipeline.stages import Job, staged
 from imgserve.pipeline.targets import Encoding, encode_to_targets
 from imgserve.pipeline.text import text_layer
 from imgserve.pipeline.trim import trimmed
-from imgserve.transform import Transform, normalize
+from imgserve.transform import Transform
 
 REVISION = 8
 """Increased with every change of the resulting bytes; part of every cache key."""
-_VECTOR_SIDE = 4096
 _VECTOR_MAX = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to render, from an original or a mezzanine."""
-
-    transform: Transform
-    limits: Limits = field(default_factory=Limits)
-    encoders: EncoderSettings = field(default_factory=EncoderSettings)
-    focal_point: tuple[float, float] | None = None
-    """Stored on the image, as fractions of the upright picture."""
-    damaged: bool = False
-    """Decode a broken file as far as possible instead of refusing it."""
-    marks: Mapping[str, bytes] = field(default_factory=dict)
-    """The bytes of the originals that transforms name as marks, by these names."""
-
-    def normalized(self, original: Format) -> tuple[Transform, Format]:
-        """Return the normalized transform for an original of some format, and the output format."""
-        output = FORMATS[self.transform.format] if self.transform.format else default_output(original)
-        focal = self.focal_point is not None
-        return normalize(self.transform, original, output, qualities=self.encoders.quality, focal_point=focal), output
-
-    def plan(
-        self, stored: Size, transform: Transform, *, orientation: int = 1, frames: int = 1, vector: bool = False
-    ) -> Plan:
-        """Return the plan of a rendition within the limits; frames of an animation share its pixels."""
-        max_pixels = self.limits.output_pixels
-        if frames > 1:
-            max_pixels = min(max_pixels, max(1, self.limits.animation_pixels // frames))
-        uncapped = plan(stored, transform, orientation=orientation, focal_point=self.focal_point, vector=vector)
-        return uncapped.capped(self.limits.output_side, max_pixels)
-
-    def job(self, made: Plan, transform: Transform, output: Format, stored: Size) -> Job:
-        """Return the input of the stages.
-
-        Raises MarkNotFound or UnreadableMark if the mark is not there, or cannot be read.
-        """
-        layers = [
-            text_layer(made.size, transform) if transform.text else None,
-            self._mark(made.size, transform) if transform.mark else None,
-        ]
-        return Job(made, transform, output, stored, tuple(layer for layer in layers if layer))
-
-    def _mark(self, canvas: Size, transform: Transform) -> Layer:
-        name = transform.mark
-        if name not in self.marks:
-            raise MarkNotFound(members={"mark": name})
-        try:
-            opened = recognize(self.marks[name], self.limits, damaged=self.damaged)
-            header = read_header(opened, self.limits)
-
-            def draw(size: Size) -> pyvips.Image:
-                own = Transform(size.width, size.height, fit="scale", enlarge=True, format="png", animate=False)
-                drafted = draft(opened, header, Order(own, self.limits, damaged=self.damaged))
-                return staged(drafted.frames[0], drafted.job)
-
-            with load.translated(opened.format):
-                return mark_layer(canvas, Size(*upright_size(header)), transform, draw)
-        except ImgserveError as error:
-            detail = f"The mark {quoted(name)} cannot be used: {error.detail}"
-            raise UnreadableMark(detail, members={"mark": name}) from error
 
 
 def render(
@@ -139,6 +77,38 @@ def render_opened(opened: Recognized, header: Header, order: Order) -> Rendition
     return smaller(finished(drafted, order.encoders), opened, header, drafted.job, len(drafted.frames))
 
 
+def job_of(order: Order, made: Plan, transform: Transform, output: Format, stored: Size) -> Job:
+    """Return the input of the stages.
+
+    Raises MarkNotFound or UnreadableMark if the mark is not there, or cannot be read.
+    """
+    layers = [
+        text_layer(made.size, transform) if transform.text else None,
+        _mark(order, made.size, transform) if transform.mark else None,
+    ]
+    return Job(made, transform, output, stored, tuple(layer for layer in layers if layer))
+
+
+def _mark(order: Order, canvas: Size, transform: Transform) -> Layer:
+    name = transform.mark
+    if name not in order.marks:
+        raise MarkNotFound(members={"mark": name})
+    try:
+        opened = recognize(order.marks[name], order.limits, damaged=order.damaged)
+        header = read_header(opened, order.limits)
+
+        def draw(size: Size) -> pyvips.Image:
+            own = Transform(size.width, size.height, fit="scale", enlarge=True, format="png", animate=False)
+            drafted = draft(opened, header, Order(own, order.limits, damaged=order.damaged))
+            return staged(drafted.frames[0], drafted.job)
+
+        with load.translated(opened.format):
+            return mark_layer(canvas, Size(*upright_size(header)), transform, draw)
+    except ImgserveError as error:
+        detail = f"The mark {quoted(name)} cannot be used: {error.detail}"
+        raise UnreadableMark(detail, members={"mark": name}) from error
+
+
 def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.Image | None = None) -> Draft:
     """Return the draft of a rendition of an original.
 
@@ -156,7 +126,7 @@ def draft(opened: Recognized, header: Header, order: Order, *, decoded: pyvips.I
         with load.translated(opened.format):
             transform = trimmed(whole, transform, header.orientation)
     made = order.plan(stored, transform, orientation=header.orientation, frames=frames.count, vector=vector)
-    job = order.job(made, transform, output, stored)
+    job = job_of(order, made, transform, output, stored)
     if vector:  # drawn again in the size of the rendition
         whole = []
     loaded = whole or ([decoded] if decoded else _loaded(opened, header, frames, job))
@@ -200,16 +170,6 @@ def _with_found_cut(job: Job, image: pyvips.Image) -> Job:
     return replace(job, plan=replace(job.plan, cut=cut, interest=""))
 
 
-def planning_size(size: Size, transform: Transform, *, vector: bool) -> Size:
-    """Return the size for planning; for an SVG requested in pixels it is on a finer grid than its own few units."""
-    relative = isinstance(transform.width, float) or isinstance(transform.height, float)
-    sized = transform.width is not None or transform.height is not None
-    if not vector or transform.rect or relative or not sized or transform.fit in {"max", "fillmax"}:
-        return size
-    finer = max(1, math.ceil(_VECTOR_SIDE / max(size.width, size.height)))
-    return Size(size.width * finer, size.height * finer)
-
-
 def _loaded(opened: Recognized, header: Header, frames: Frames, job: Job) -> list[pyvips.Image]:
     """Return the frames, opened with shrink-on-load; an animation is decoded once and split."""
     if frames.count == 1:
@@ -223,7 +183,7 @@ def _whole(opened: Recognized, header: Header, frames: Frames, transform: Transf
         return _split(opened, frames, transform)
     options: dict[str, object] = {"page": frames.first} if opened.animated or opened.paged else {}
     if opened.format == "svg":
-        options = {"scale": max(1.0, _VECTOR_SIDE / 4 / max(header.width, header.height))}
+        options = {"scale": max(1.0, VECTOR_SIDE / 4 / max(header.width, header.height))}
     image = opened.open(access="sequential", **options)
     with load.translated(opened.format):
         return [image.copy_memory()]
@@ -251,11 +211,6 @@ def _shrink(opened: Recognized, header: Header, frames: Frames, job: Job) -> dic
             return {"scale": min(finer / factor, most)}
         case _:
             return {"page": frames.first} if opened.animated or opened.paged else {}
-
-
-def between(transform: Transform) -> Transform:
-    """Return a transform for a step that another follows: the same picture without loss, in a format of frames."""
-    return replace(transform, format="webp", lossless=True, quality=None, colors=None, max_bytes=None, auto=frozenset())
 
 
 def render_chain(first: Draft, then: Sequence[Transform], order: Order) -> Rendition:
@@ -289,4 +244,4 @@ def _next(frames: list[pyvips.Image], order: Order, before: Draft) -> Draft:
         transform = trimmed(frames, transform, 1)
     made = order.plan(size, transform, frames=len(frames))
     notes = (*before.notes, *before.job.notes)
-    return Draft(frames, order.job(made, transform, output, size), before.original, notes)
+    return Draft(frames, job_of(order, made, transform, output, size), before.original, notes)

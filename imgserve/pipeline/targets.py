@@ -11,8 +11,9 @@ from imgserve.errors import MaxBytesUnreachable
 from imgserve.formats import FORMATS, Format
 from imgserve.geometry.box import Size
 from imgserve.pipeline import animation, color, gain_map
-from imgserve.pipeline.encode import EncoderSettings, Indexed, encode
+from imgserve.pipeline.encode import Indexed, encode
 from imgserve.pipeline.load import Recognized
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.pipeline.similarity import Likeness, sample
 from imgserve.pipeline.stages import resized
 from imgserve.transform.parameters import AUTO_QUALITY

@@ -14,10 +14,9 @@ from typing import Any, BinaryIO, Literal, Self, TypeVar
 
 from imgserve.errors import ImageNotFound, ImgserveError, OriginalChanged, every_error, rebuilt
 from imgserve.formats import FORMATS
-from imgserve.model import Face, Facts, FocalPoint, Limits, Rendition
+from imgserve.model import TEXT_CHARACTERS, Face, Facts, FocalPoint, Limits, Rendition
 from imgserve.originals.folder import reading_original
-from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
-from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.transform import Transform
 
 T = TypeVar("T")

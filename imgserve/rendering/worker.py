@@ -18,9 +18,10 @@ from imgserve.pipeline import faces, load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, is_reducible, read_mezzanine, write_mezzanine
+from imgserve.pipeline.order import Order
 from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import REVISION, Order, draft, render_chain, render_opened
+from imgserve.pipeline.render import REVISION, draft, render_chain, render_opened
 from imgserve.rendering import sandbox
 from imgserve.rendering.logs import log_lines
 from imgserve.rendering.wire import (

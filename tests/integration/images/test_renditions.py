@@ -12,7 +12,7 @@ import pytest
 from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
 from imgserve.images.renditions import RenderSettings, Served
 from imgserve.model import Limits
-from imgserve.pipeline.encode import EncoderSettings
+from imgserve.pipeline.order import EncoderSettings
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.rendition_rig import LONG_YOUNG, PNG, RENDER_SETTINGS, deadly, opened, run, until

@@ -9,8 +9,8 @@ from imgserve.errors import BadTransform
 from imgserve.model import FocalPoint, Limits, Rendition, file_version
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded
+from imgserve.pipeline.order import between
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import between
 from imgserve.rendering.wire import RenderJob
 from imgserve.transform import parse_query
 from tests.pictures import BLUE, GREEN, RED, WHITE, animation, color_at, encoded, near, noise, opened, quarters

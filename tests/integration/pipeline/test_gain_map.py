@@ -11,11 +11,11 @@ import pyvips
 
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline.apple import gain_map_of
-from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced
+from imgserve.pipeline.order import EncoderSettings, Order
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, finished, render
+from imgserve.pipeline.render import finished, render
 from imgserve.transform import parse_query
 from tests.heif import iphone_heic
 from tests.pictures import opened

@@ -18,11 +18,11 @@ from imgserve.geometry.box import Size, rescaled
 from imgserve.geometry.plan import plan
 from imgserve.geometry.reduction import serves
 from imgserve.model import Limits, Rendition, file_version
-from imgserve.pipeline.encode import EncoderSettings
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced
+from imgserve.pipeline.order import EncoderSettings, Order
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, finished, render
+from imgserve.pipeline.render import finished, render
 from imgserve.rendering import worker
 from imgserve.rendering.wire import Rendered, RenderJob
 from imgserve.transform import Transform

@@ -11,8 +11,9 @@ from imgserve.errors import MarkNotFound, UnreadableMark
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced
+from imgserve.pipeline.order import Order, between
 from imgserve.pipeline.probe import read_header
-from imgserve.pipeline.render import Order, between, draft, finished, render, render_chain
+from imgserve.pipeline.render import draft, finished, render, render_chain
 from imgserve.transform import parse_query
 from tests.pictures import animation, color_at, encoded, near, noise, opened, quarters
 

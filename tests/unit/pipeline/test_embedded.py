@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imgserve.model import TEXT_CHARACTERS
 from imgserve.pipeline.embedded_text import (
     KEYWORDS,
-    TEXT_CHARACTERS,
     EmbeddedText,
     block,
     keywords,

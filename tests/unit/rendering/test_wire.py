@@ -6,8 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from imgserve.errors import BadTransform, ImgserveError, every_error
-from imgserve.model import Face, Facts, Rendition
-from imgserve.pipeline.embedded_text import TEXT_CHARACTERS
+from imgserve.model import TEXT_CHARACTERS, Face, Facts, Rendition
 from imgserve.rendering.wire import (
     LENGTHS_BYTES,
     Answer,
