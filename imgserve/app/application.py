@@ -1,5 +1,6 @@
 """The application: its parts are assembled here, and opened and closed by the lifespan."""
 
+import asyncio
 import contextlib
 import functools
 import importlib
@@ -167,8 +168,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         parts.requests.access_log.open()
         if app.state.tracing is not None:
             app.state.tracing.open()
-        await parts.renditions.open()
-        await management.open()
+        await asyncio.gather(parts.renditions.open(), management.open())
         await access.ring.refresh()
         await parts.presets.refresh()
         if admin is not None:

@@ -11,7 +11,6 @@ from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BIT, TSQUERY
 
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.query import (
@@ -170,6 +169,8 @@ class ImageSearch(Part):
         if self.database.dialect == "sqlite":
             bits = sa.func.hamming(images.c.perceptual_hash, given, type_=sa.BIGINT)
         else:
+            from sqlalchemy.dialects.postgresql import BIT  # noqa: PLC0415  a catalog in SQLite does without it
+
             bits = sa.func.bit_count(sa.cast(images.c.perceptual_hash.bitwise_xor(given), BIT(64)), type_=sa.BIGINT)
         # Only the index of the hashes is scanned, in some ten milliseconds for 100,000; records are read for near ones.
         near = sa.select(images.c.number, bits.label("distance")).where(bits <= distance)
@@ -272,4 +273,6 @@ def _saying(text: str, dialect: str) -> sa.ColumnElement[bool]:
         asked = " AND ".join(f'"{word}"*' for word in words)
         return images.c.number.in_(sa.select(fts.c.rowid).where(sa.literal_column(WORD_INDEX).bool_op("MATCH")(asked)))
     asked = " & ".join(f"'{word}':*" for word in words)
+    from sqlalchemy.dialects.postgresql import TSQUERY  # noqa: PLC0415  as above
+
     return vector.bool_op("@@")(sa.cast(asked, TSQUERY))

@@ -1,5 +1,6 @@
 """The tables of images and tags in their newest revision, and how records are stored in them."""
 
+import importlib
 import json
 import re
 import unicodedata
@@ -11,7 +12,6 @@ from itertools import islice
 from typing import Any, Generic, TypeVar, get_type_hints
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.errors import BadRequest
@@ -75,7 +75,7 @@ def moment(number: int) -> datetime:
 
 def insert_in(into: sa.Table, dialect: str) -> Any:
     """Return an insert in a dialect of SQL, which may say what to do about existing rows."""
-    return (postgresql if dialect == "postgresql" else sqlite).insert(into)
+    return importlib.import_module(f"sqlalchemy.dialects.{dialect}").insert(into)
 
 
 def as_signed(number: int) -> int:

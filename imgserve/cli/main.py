@@ -1,5 +1,6 @@
 """The command line: a table of commands, each imported when it runs."""
 
+import gc
 import importlib
 import sys
 from dataclasses import dataclass, field, replace
@@ -107,7 +108,12 @@ class _Commands(click.Group):
         if found is None:
             return None
         function = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command = cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), function))
+        gc.disable()  # while modules load, hardly anything is garbage
+        try:
+            command = cast("click.Command", getattr(importlib.import_module(f"imgserve.cli.{found[0]}"), function))
+        finally:
+            gc.freeze()
+            gc.enable()
         if cmd_name in _REMOTE and "server" not in {param.name for param in command.params}:
             command.params += connection_options(environment=False)
         return command

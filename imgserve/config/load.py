@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSourc
 
 from imgserve.config.secret_files import exposure, read_secret, secrets_in
 from imgserve.config.table import Setting, SettingPath, environment_name, table
-from imgserve.config.yaml_file import read_yaml
 from imgserve.errors import ConfigError, quoted
 from imgserve.validation import expectation
 
@@ -102,6 +101,8 @@ def _file_layer(path: Path, rows: Sequence[Setting]) -> _Layer:
             data, mode = opened.read(), os.fstat(opened.fileno()).st_mode
     except OSError as error:
         return _Layer({}, lambda _: None, [(0, f"{path}: cannot be read: {error.strerror}")])
+    from imgserve.config.yaml_file import read_yaml  # noqa: PLC0415  a server without a file needs no parser
+
     file = read_yaml(data)
     places = {at: _Place(f"{path}:{line}: ", line) for at, line in file.lines.items()}
     mistakes = [(line, f"{path}:{line}: {text}") for line, text in file.mistakes]

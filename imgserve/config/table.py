@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, SecretStr
 
 from imgserve.config.values import Unit
@@ -82,6 +81,8 @@ class Setting:
             return self.unit.write(value)
         if isinstance(value, (Path, SecretStr)):
             value = str(value)  # of a secret: asterisks, or nothing
+        import yaml  # noqa: PLC0415  only documents and messages show values
+
         plain = list(value) if isinstance(value, tuple) else value
         text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
         return text.removesuffix("\n").removesuffix("\n...")

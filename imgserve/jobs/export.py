@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-import xlsxwriter
 from anyio import to_thread
 
 from imgserve.catalog import ImportRow, Imports, StoredItem, StoredJob
@@ -63,6 +62,8 @@ class Export:
 
     async def xlsx(self, job: StoredJob, address: str) -> AsyncGenerator[bytes]:
         """Yield a workbook, after it was written to a temporary file."""
+        import xlsxwriter  # noqa: PLC0415  few servers write any workbook
+
         with cast("BinaryIO", tempfile.TemporaryFile()) as file:
             book = xlsxwriter.Workbook(file, {"constant_memory": True, "strings_to_urls": False})
             sheet, number = book.add_worksheet(), 0

@@ -1,9 +1,7 @@
 """What is logged of rendering: slow and failed jobs, and what the rendering processes print."""
 
 import asyncio
-import json
 import logging
-import sys
 import time
 from collections.abc import Callable
 from contextvars import Context
@@ -12,6 +10,7 @@ from datetime import UTC, datetime
 
 from imgserve.errors import ImgserveError, OriginalChanged, RenderCrashed, RenderTimeout
 from imgserve.records import SLOW, RenderProblem
+from imgserve.rendering.lines import LONGEST, read_line
 from imgserve.rendering.wire import Answer, InspectJob, Rendered, RenderJob
 from imgserve.tracing import Attribute, current_trace
 from imgserve.transform import canonical_steps
@@ -86,19 +85,8 @@ def trace_job(job: RenderJob | InspectJob, pid: int, started: float, result: Ans
         trace.add("rendering process", began, done, parent=whole, attributes={"made_from": result.made_from})
 
 
-class LineFormatter(logging.Formatter):
-    """Formats records of a rendering process as lines of JSON, from which the server makes records again."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one line."""
-        exception = self.formatException(record.exc_info) if record.exc_info else ""
-        return json.dumps([record.levelno, record.name, record.getMessage()[:_LONGEST], exception[-_LONGEST:]])
-
-
-_LEVELS = frozenset({logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL})
-_CHUNK, _LONGEST = 1 << 16, 8192
+_CHUNK = 1 << 16
 _LINES_PER_SECOND, _BYTES_PER_SECOND = 20, 1 << 20
-_OURS = "imgserve.render"
 
 
 class PrintedLines:
@@ -122,7 +110,7 @@ class PrintedLines:
         rest = b""
         while chunk := await self._output.read(_CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[: 8 * _LONGEST]  # JSON may escape each character
+            rest = rest[: 8 * LONGEST]  # JSON may escape each character
             for line in lines:
                 self._log(line)
             self._bytes += len(chunk)
@@ -150,27 +138,5 @@ class PrintedLines:
         if self._lines > _LINES_PER_SECOND:
             self._omitted += 1
             return
-        level, text, more = _read(line)
+        level, text, more = read_line(line)
         _logger.log(level, "%s", text, extra={"pid": self._pid, **more})
-
-
-def _read(line: bytes) -> tuple[int, str, dict[str, str]]:
-    """Return level, text and further fields of a line; the process may be under the control of a hostile file."""
-    plain = line.decode("utf-8", "replace")
-    try:
-        level, *texts = json.loads(plain)
-        if type(level) is int and level in _LEVELS and len(texts) == 3 and all(isinstance(one, str) for one in texts):  # noqa: PLR2004
-            source, message, exception = (one[:_LONGEST] for one in texts)
-            more = {"source": "" if source == _OURS else source, "exception": exception}
-            return level, message, {name: value for name, value in more.items() if value}
-    except (ValueError, TypeError, RecursionError):
-        pass  # a message of a library or of the C runtime
-    return logging.WARNING, plain[:_LONGEST], {"source": "stderr"}
-
-
-def log_lines(names: logging.Filter) -> None:
-    """Let a rendering process log lines that the server reads; the filter completes the records."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
-    handler.addFilter(names)
-    logging.basicConfig(handlers=[handler])

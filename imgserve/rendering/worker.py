@@ -23,7 +23,7 @@ from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, draft, render_chain, render_opened
 from imgserve.rendering import sandbox
-from imgserve.rendering.logs import log_lines
+from imgserve.rendering.lines import log_lines
 from imgserve.rendering.wire import (
     Answer,
     Failed,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -69,6 +70,7 @@ class WorkerServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application and the sockets."""
         await super().startup(sockets)
+        gc.freeze()  # what was created so far stays: a collection need not traverse it, which would delay requests
         self._on_ready()
 
     @contextlib.contextmanager

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.errors import BadTransform, ImgserveError, RenderCrashed, RenderTimeout, UnreadableImage
 from imgserve.metrics import Metrics
-from imgserve.rendering.logs import JobLog, LineFormatter, PrintedLines
+from imgserve.rendering.lines import LineFormatter
+from imgserve.rendering.logs import JobLog, PrintedLines
 from imgserve.rendering.pool import ProcessPool, RecyclePolicy
 from imgserve.rendering.wire import InspectJob, ProcessLimits, RenderJob
 from imgserve.transform import Transform
