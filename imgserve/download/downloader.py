@@ -192,22 +192,41 @@ class Downloader:
         """Yield the response of a URL; network errors become FetchFailed."""
         idle = self._rules.idle_seconds
         address = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=port_of(url), target=url.raw_path)
-        timeouts = {"read": idle, "write": idle}
+        sent = [(b"host", url.netloc), *headers]
         try:
-            async with self._pool.stream(
-                method,
-                address,
-                headers=[(b"host", url.netloc), *headers],
-                content=body,
-                extensions={"timeout": timeouts},
-            ) as answer:
-                yield answer
+            async with contextlib.AsyncExitStack() as stack:
+                while True:
+                    connected = _Connected()
+                    extensions = {"timeout": {"read": idle, "write": idle}, "trace": connected}
+                    answer = self._pool.stream(method, address, headers=sent, content=body, extensions=extensions)
+                    try:
+                        yielded = await stack.enter_async_context(answer)
+                    except (httpcore2.ReadError, httpcore2.WriteError, httpcore2.RemoteProtocolError):
+                        if connected.anew:
+                            raise
+                    else:
+                        break
+                yield yielded
         except httpcore2.TimeoutException as error:
             raise _transient("The server did not respond in time.") from error
         except httpcore2.ConnectError as error:
             raise _transient("The server could not be connected to.") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise _transient("The response is incomplete or damaged.") from error
+
+
+class _Connected:
+    """Notes, as a trace of httpcore, whether a request has a connection of its own.
+
+    Only a connection that was used before may be closed by the server just when a request is sent, and then the
+    request is sent again (RFC 9112, 9.3.1).
+    """
+
+    anew = False
+
+    async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
+        """Note an event."""
+        self.anew |= event == "connection.connect_tcp.started"
 
 
 async def _pieces(answer: httpcore2.Response, least_rate: int) -> AsyncGenerator[bytes]:

@@ -258,6 +258,29 @@ async def test_a_closed_port_fails() -> None:
         await fetch(Remote(port), "/a")
 
 
+@pytest.mark.parametrize("closings", [1, 2])
+async def test_a_connection_closed_before_it_is_used_again_is_replaced_once(there: Remote, closings: int) -> None:
+    left = [True] * closings
+
+    async def close(writer: asyncio.StreamWriter) -> None:
+        if left:
+            left.pop()
+            return
+        writer.write(ok(JPEG))
+        await writer.drain()
+
+    async def drop(_piece: bytes) -> None:
+        pass
+
+    there.answers["/first"], there.answers["/second"] = ok(JPEG, "Connection: keep-alive"), close
+    downloader, url = Downloader(rules(there.port)), f"http://127.0.0.1:{there.port}"
+    await downloader.fetch(f"{url}/first", drop)
+    with contextlib.nullcontext() if closings == 1 else pytest.raises(FetchFailed):
+        await downloader.fetch(f"{url}/second", drop)
+    await downloader.close()
+    assert (len(there.requests), there.connections) == (3, 2)
+
+
 async def test_an_error_of_the_writer_is_the_callers(there: Remote) -> None:
     there.answers["/a"] = ok(JPEG)
 
