@@ -23,7 +23,8 @@ from imgserve.images.warm import Warmer
 from imgserve.jobs.export import Export
 from imgserve.jobs.fetch import ImageFetcher
 from imgserve.jobs.imports import ImportService
-from imgserve.jobs.runner import ImportRunner, Pace
+from imgserve.jobs.pace import Pace
+from imgserve.jobs.runner import ImportRunner
 from imgserve.jobs.table import TableLimits
 from imgserve.jobs.urls import OutputUrls
 from imgserve.jobs.webhooks import Webhooks

@@ -2,6 +2,7 @@
 
 from imgserve.catalog.access import Account, Accounts, ApiKey, ApiKeys, Secrets
 from imgserve.catalog.audit import AuditLog, AuditPage
+from imgserve.catalog.batched import BACKGROUND, Batched
 from imgserve.catalog.catalog import Catalog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import Answered, IdempotencyKeys
@@ -17,9 +18,10 @@ from imgserve.catalog.tables import stored_id
 from imgserve.catalog.usage import Counted, Usage
 
 __all__ = [
-    "Account", "Accounts", "Answered", "ApiKey", "ApiKeys", "AuditLog", "AuditPage", "Catalog", "Counted",
-    "Database", "Duplicates", "Filter", "IdempotencyKeys", "ImageQuery", "ImageSearch", "Images", "ImportQueue",
-    "ImportRow", "Imports", "Merge", "Merged", "Notice", "Notices", "Page", "Presets", "ProblemPage", "Problems",
-    "ProductCounts", "Redirects", "RenderProblems", "RenderWatch", "Secrets", "Selection", "Similar", "Sort",
-    "StoredDelivery", "StoredItem", "StoredJob", "StoredPreset", "Totals", "Usage", "item_key", "stored_id",
+    "BACKGROUND", "Account", "Accounts", "Answered", "ApiKey", "ApiKeys", "AuditLog", "AuditPage", "Batched",
+    "Catalog", "Counted", "Database", "Duplicates", "Filter", "IdempotencyKeys", "ImageQuery", "ImageSearch",
+    "Images", "ImportQueue", "ImportRow", "Imports", "Merge", "Merged", "Notice", "Notices", "Page", "Presets",
+    "ProblemPage", "Problems", "ProductCounts", "Redirects", "RenderProblems", "RenderWatch", "Secrets", "Selection",
+    "Similar", "Sort", "StoredDelivery", "StoredItem", "StoredJob", "StoredPreset", "Totals", "Usage", "item_key",
+    "stored_id",
 ]  # fmt: skip

@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Executable, NullPool, Row, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Executable, NullPool, Row, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, DisconnectionError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -26,6 +26,8 @@ _RETRY_SECONDS = 1.0
 _TROUBLE = (DBAPIError, NoConnection, TimeoutError, OSError)
 _OURS = (IntegrityError, DataError)
 """Errors of a statement, not of the database."""
+_SINGLE = "imgserve_single"
+"""The option of connections for one query."""
 _PAUSE = 0.02
 _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
@@ -57,6 +59,7 @@ class _SqliteStore:
         self._known = False
         self._generation = 0
         self.reader = self._engine("BEGIN", pool_size=connections, max_overflow=0, pool_timeout=patience)
+        self.single = self.reader.execution_options(**{_SINGLE: True})
         self.writer = self._engine("BEGIN IMMEDIATE", pool_size=1, max_overflow=0, pool_timeout=patience)
 
     def exists(self) -> bool:
@@ -116,7 +119,7 @@ class _SqliteStore:
         event.listen(engine.sync_engine, "connect", self._connected)
         event.listen(engine.sync_engine, "checkout", self._taken)
         # Transactions begin in this mode, not in the one that Python's module chooses.
-        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        event.listen(engine.sync_engine, "begin", functools.partial(_begin, begin))
         return engine
 
     def _connected(self, connection: Any, record: Any) -> None:
@@ -129,6 +132,12 @@ class _SqliteStore:
         """Make the pool replace a connection that was opened before a failure."""
         if record.info["generation"] != self._generation:
             raise DisconnectionError
+
+
+def _begin(statement: str, connection: Connection) -> None:
+    """Begin a transaction, but not for a single query, which reads one snapshot anyway."""
+    if not connection.get_execution_options().get(_SINGLE):
+        connection.exec_driver_sql(statement)
 
 
 def _hamming(one: int | None, other: int | None) -> int | None:
@@ -162,6 +171,7 @@ class _PostgresStore:
         )
         # The two queries for a list and its tags read one snapshot.
         self.reader = self.writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.single = self.writer.execution_options(isolation_level="AUTOCOMMIT")
 
     def exists(self) -> bool:
         return True
@@ -241,7 +251,7 @@ class Database:
         """Return all rows of one query; raise CatalogUnavailable if the database cannot be read now."""
 
         async def fetched() -> Sequence[Row[Any]]:
-            async with self.reading() as connection:
+            async with self._bounded("reading", self._patience), self._store.single.connect() as connection:
                 return (await connection.execute(statement)).all()
 
         return await self.finish(fetched())
@@ -379,7 +389,7 @@ def finished(
 ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
     """Finish a method even if its caller is canceled; see `Database.finish`."""
 
-    @wraps(method)
+    @functools.wraps(method)
     async def run(part: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await part.database.finish(method(part, *args, **kwargs))
 

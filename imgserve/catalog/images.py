@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imgserve.catalog.batched import Batched
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.query import ImageQuery
 from imgserve.catalog.search import having_tags, matching
@@ -52,6 +53,8 @@ from imgserve.model import FocalPoint, Focus, ImageRecord, bytes_version, clean_
 
 LONG = 120.0
 """Seconds that a change of many records may take."""
+_FEW = 40
+"""Changes that take no longer than one does."""
 _ATTEMPTS = 5
 _KEPT = {"created", "changed"}
 """Fields that are not compared: the creation time never changes, and the change time follows from the rest."""
@@ -72,6 +75,10 @@ class Merged:
 class Images(Part):
     """The records. Every method raises CatalogUnavailable if the database cannot be used now."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._version_of = Batched(self._version_of_each)
+
     @finished
     async def merge_many(self, merges: Mapping[str, Merge]) -> dict[str, Merged]:
         """Write records that are computed from the existing ones, in the transaction that reads those.
@@ -81,7 +88,7 @@ class Images(Part):
         if not merges:
             return {}
         wanted = {checked_id(image_id): merge for image_id, merge in merges.items()}
-        async with self.database.writing(LONG if len(merges) > 1 else None) as connection:
+        async with self.database.writing(LONG if len(merges) > _FEW else None) as connection:
             merged = await _merge_rows(connection, wanted)
         return {image_id_of(key): one for key, one in merged.items()}
 
@@ -113,6 +120,14 @@ class Images(Part):
         row = rows[0]
         point = None if row.focal_x is None else FocalPoint(row.focal_x, row.focal_y)
         return Focus(point, faces_of(row.faces), bytes_version(row.version))
+
+    async def version_of(self, image_id: str, *, wait: float = 0.0) -> str | None:
+        """Return the version of an image, or None; wait so many seconds for other such look-ups."""
+        return await self._version_of(image_id, wait=wait)
+
+    async def _version_of_each(self, image_ids: Sequence[str]) -> list[str | None]:
+        found = await self.versions_of(image_ids)
+        return [found.get(image_id) for image_id in image_ids]
 
     async def versions_of(self, image_ids: Collection[str]) -> dict[str, str]:
         """Return the versions of those of these images that are recorded."""

@@ -1,13 +1,17 @@
 """The queue of bulk imports: images are claimed for a time, and finished by who claimed them."""
 
+import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from imgserve.catalog.database import Part, finished
+from imgserve.catalog.batched import BACKGROUND, Batched
+from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.imports import (
     OPEN,
     StoredDelivery,
@@ -27,6 +31,22 @@ from imgserve.catalog.tables import checked_id, image_id_of, insert_in, microsec
 _AHEAD = 8
 """Candidates that are read for each requested image, since many may be of hosts that are busy."""
 _MOST_JOBS = 50
+_RESERVATION_LOCK = 0x696D67726573
+"""An arbitrary number; this one spells imgres."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    item: StoredItem
+    sha256: bytes
+    image_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    item: StoredItem
+    host: tuple[int, datetime | None, str] | None
+    each_product: bool
 
 
 class ImportQueue(Part):
@@ -34,6 +54,11 @@ class ImportQueue(Part):
 
     Every method raises CatalogUnavailable if the database cannot be used now.
     """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._reserve = Batched(self._reserve_many)
+        self._finish = Batched(self._finish_many)
 
     async def candidates(self, limit: int, *, per_host: int, busy: Mapping[str, int]) -> list[int]:
         """Return the numbers of up to `limit` images that may be fetched now, fairly of all running jobs.
@@ -107,26 +132,32 @@ class ImportQueue(Part):
         found = await self.database.fetch(sa.select(items).where(stored).order_by(items.c.number))
         return {item.key: item for item in map(as_item, found)}
 
-    @finished
     async def reserve(self, item: StoredItem, sha256: str, image_id: str) -> str:
         """Return the image id for bytes in a product: an earlier one for the same bytes, else `image_id`.
 
         It is stored with the image before the file is placed, so that two claims of the same bytes, or an interrupted
         one and the next, place the same file.
         """
-        digest = bytes.fromhex(sha256)
-        same = sa.select(items.c.image_id).where(
-            items.c.sha256 == digest, items.c.product == item.product, items.c.image_id != b""
+        return await self._reserve(_Reservation(item, bytes.fromhex(sha256), checked_id(image_id)), wait=BACKGROUND)
+
+    @finished
+    async def _reserve_many(self, wanted: Sequence[_Reservation]) -> list[str]:
+        same = sa.select(items.c.sha256, items.c.product, items.c.image_id).where(
+            items.c.sha256.in_({one.sha256 for one in wanted}), items.c.image_id != b""
         )
-        mine = sa.and_(items.c.job == item.job, items.c.item == item.item)
+        stored = dict[tuple[bytes, str], bytes]()
         async with self.database.writing() as connection:
             if self.database.dialect == "postgresql":
-                lock = int.from_bytes(digest[:7], "big")
-                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
-            first = (await connection.execute(same.order_by(items.c.number).limit(1))).scalar_one_or_none()
-            stored = checked_id(image_id) if first is None else bytes(first)
-            await connection.execute(sa.update(items).where(mine).values(sha256=digest, image_id=stored))
-        return image_id_of(stored)
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_RESERVATION_LOCK)))
+            for row in await connection.execute(same.order_by(items.c.number)):
+                stored.setdefault((bytes(row.sha256), row.product), bytes(row.image_id))
+            ids = [stored.setdefault((one.sha256, one.item.product), one.image_id) for one in wanted]
+            await _update_each(
+                connection,
+                [one.item for one in wanted],
+                [{"sha256": one.sha256, "image_id": image_id} for one, image_id in zip(wanted, ids, strict=True)],
+            )
+        return list(map(image_id_of, ids))
 
     async def rename(self, item: StoredItem, sha256: str, former: str, image_id: str) -> None:
         """Change the id that was reserved for bytes in a product, where another file has the former one."""
@@ -137,49 +168,39 @@ class ImportQueue(Part):
         )
         await self.database.execute(sa.update(items).where(mine).values(image_id=checked_id(image_id)))
 
-    @finished
     async def finish(
         self,
         item: StoredItem,
         host: tuple[int, datetime | None, str] | None = None,
         *,
         each_product: bool = False,
-    ) -> bool | None:
-        """Store the outcome of a claimed image, and free it; return whether that finished its job.
+    ) -> bool:
+        """Store the outcome of a claimed image, and free it; return whether it was still claimed by its owner.
 
-        Returns None if it is no longer claimed by its owner. `host` are the failures of its host in succession, a time
-        before which nothing is fetched from it, and the last failure; None if nothing changed.
+        `host` are the failures of its host in succession, a time before which nothing is fetched from it, and the last
+        failure; None if nothing changed.
         """
-        mine = sa.and_(
-            items.c.job == item.job,
-            items.c.item == item.item,
-            items.c.owner == item.owner,
-            items.c.lease.is_not(None),
-        )
-        values = {
-            "state": item.state,
-            "attempts": item.attempts,
-            "due": microseconds(item.due),
-            "status": item.status,
-            "size": item.size,
-            "sha256": bytes.fromhex(item.sha256),
-            "image_id": checked_id(item.image_id),
-            "reason": item.reason,
-            "etag": item.etag,
-            "changed": now_microseconds(),
-            "lease": None,
-            "owner": "",
-        }
+        return await self._finish(_Outcome(item, host, each_product), wait=BACKGROUND)
+
+    @finished
+    async def _finish_many(self, outcomes: Sequence[_Outcome]) -> list[bool]:
+        columns = items.c.job, items.c.item, items.c.owner
+        wanted = sa.tuple_(*columns[:2]).in_([(one.item.job, one.item.item) for one in outcomes])
         async with self.database.writing() as connection:
-            if not (await connection.execute(sa.update(items).where(mine).values(values))).rowcount:
-                return None
-            if host is not None:
-                await self._note_host(connection, item, *host)
-            if item.state in OPEN:
-                return False
-            if each_product:
-                await self._finish_product(connection, item)
-            return await finish_done(connection, item.job)
+            claimed = sa.select(*columns).where(wanted, items.c.lease.is_not(None)).order_by(*columns).with_for_update()
+            mine = set(map(tuple, await connection.execute(claimed)))
+            own = [(one.item.job, one.item.item, one.item.owner) in mine for one in outcomes]
+            ended = list(itertools.compress(outcomes, own))
+            await _update_each(connection, [one.item for one in ended], [_values(one.item) for one in ended])
+            for one in ended:
+                if one.host is not None:
+                    await self._note_host(connection, one.item, *one.host)
+            done = [one for one in ended if one.item.state not in OPEN]
+            for job_id, product in sorted({(one.item.job, one.item.product) for one in done if one.each_product}):
+                await self._finish_product(connection, job_id, product)
+            for job_id in sorted({one.item.job for one in done}):
+                await finish_done(connection, job_id)
+        return own
 
     async def failures(self, job_id: str, host: str) -> int:
         """Return how often a host has failed in succession."""
@@ -230,12 +251,47 @@ class ImportQueue(Part):
             )
         )
 
-    async def _finish_product(self, connection: AsyncConnection, item: StoredItem) -> None:
+    async def _finish_product(self, connection: AsyncConnection, job_id: str, product: str) -> None:
         """Plan the call of a webhook for a product of which no image waits any more."""
-        waits = sa.exists().where(items.c.job == item.job, items.c.product == item.product, items.c.state.in_(OPEN))
-        called = sa.and_(jobs.c.id == item.job, jobs.c.webhook != "", ~waits)
+        waits = sa.exists().where(items.c.job == job_id, items.c.product == product, items.c.state.in_(OPEN))
+        called = sa.and_(jobs.c.id == job_id, jobs.c.webhook != "", ~waits)
         if url := (await connection.execute(sa.select(jobs.c.webhook).where(called))).scalar_one_or_none():
-            await plan_call(connection, item.job, url, "import.product.finished", item.product)
+            await plan_call(connection, job_id, url, "import.product.finished", product)
+
+
+async def _update_each(
+    connection: AsyncConnection, changed: Sequence[StoredItem], values: Sequence[Mapping[str, Any]]
+) -> None:
+    """Change columns of images of jobs, the same columns of each."""
+    if not changed:
+        return
+    mine = sa.and_(items.c.job == sa.bindparam("its_job"), items.c.item == sa.bindparam("its_number"))
+    change = sa.update(items).where(mine).values({name: sa.bindparam(name) for name in values[0]})
+    await connection.execute(
+        change,
+        [
+            {**its, "its_job": one.job, "its_number": one.item}
+            for one, its in sorted(zip(changed, values, strict=True), key=lambda pair: (pair[0].job, pair[0].item))
+        ],
+    )
+
+
+def _values(item: StoredItem) -> dict[str, Any]:
+    """Return the columns of the outcome of an image, which nobody claims any more."""
+    return {
+        "state": item.state,
+        "attempts": item.attempts,
+        "due": microseconds(item.due),
+        "status": item.status,
+        "size": item.size,
+        "sha256": bytes.fromhex(item.sha256),
+        "image_id": checked_id(item.image_id),
+        "reason": item.reason,
+        "etag": item.etag,
+        "changed": now_microseconds(),
+        "lease": None,
+        "owner": "",
+    }
 
 
 def share(

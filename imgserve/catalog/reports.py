@@ -55,9 +55,6 @@ notices = sa.Table(
 _LOCK = 0x696D676E6F74
 """An arbitrary number; this one spells imgnot."""
 
-_AT_ONCE = 1000
-"""Rows of one statement."""
-
 
 @dataclass(frozen=True, slots=True)
 class ProblemPage:
@@ -156,18 +153,17 @@ class Notices(Part):
     """
 
     @finished
-    async def publish(self, added: Iterable[Notice], *, node: str = "", at: datetime | None = None) -> list[int]:
-        """Add notices of a node to the log; return their numbers. Notices of ids that cannot be stored are left out."""
+    async def publish(self, added: Iterable[Notice], *, node: str = "", at: datetime | None = None) -> None:
+        """Add notices of a node to the log in their order. Notices of ids that cannot be stored are left out."""
         now = microseconds(at or datetime.now(UTC))
         rows: list[dict[str, object]] = [
             {"kind": notice.kind, "id": stored, "published": now, "node": node, "mezzanines": notice.mezzanines}
             for notice in added
             if (stored := stored_id(notice.image_id)) is not None
         ]
-        if not rows:
-            return []
-        async with self.database.writing() as connection:
-            return await publish_rows(connection, rows)
+        if rows:
+            async with self.database.writing() as connection:
+                await publish_rows(connection, rows)
 
     async def after(self, number: int, *, other_than: str = "", limit: int = 1000) -> list[tuple[int, Notice]]:
         """Return the notices that follow a number, in order, without those that this node published."""
@@ -194,12 +190,8 @@ class Notices(Part):
         )
 
 
-async def publish_rows(connection: AsyncConnection, rows: list[dict[str, object]]) -> list[int]:
+async def publish_rows(connection: AsyncConnection, rows: list[dict[str, object]]) -> None:
     """Insert rows in an open transaction, for whose end all other publishers wait from here on."""
     if connection.dialect.name == "postgresql":
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    numbers = list[int]()
-    for start in range(0, len(rows), _AT_ONCE):
-        statement = sa.insert(notices).returning(notices.c.number, sort_by_parameter_order=True)
-        numbers += (await connection.execute(statement, rows[start : start + _AT_ONCE])).scalars()
-    return numbers
+    await connection.execute(sa.insert(notices), rows)

@@ -4,6 +4,7 @@ Values are bound, never written into a statement.
 """
 
 import operator
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from imgserve.catalog.database import Part, finished
+from imgserve.catalog.batched import Batched
+from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.query import (
     MOST,
     Duplicates,
@@ -57,12 +59,17 @@ _COLUMNS = {
     Sort.PIXELS: images.c.pixels,
 }
 _LARGEST = (1 << 63) - 1
+_MOST_EQUAL = 100
 _FILTERS = described_fields(ImageQuery, Filter)
 _COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 
 class ImageSearch(Part):
     """The searches. Every method raises CatalogUnavailable if the database cannot be used now."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._equal = Batched(self._equal_many)
 
     @finished
     async def page(
@@ -136,6 +143,19 @@ class ImageSearch(Part):
         number = sa.func.count().label("number")
         statement = sa.select(tags.c.tag, number).group_by(tags.c.tag).order_by(number.desc(), tags.c.tag).limit(limit)
         return {row.tag: int(row.number) for row in await self.database.fetch(statement)}
+
+    async def equal(self, sha256: str, *, wait: float = 0.0) -> list[ImageRecord]:
+        """Return up to a hundred images with the same bytes; wait so many seconds for other such searches."""
+        return await self._equal(sha256, wait=wait)
+
+    async def _equal_many(self, digests: Sequence[str]) -> list[list[ImageRecord]]:
+        found, different = defaultdict[str, list[ImageRecord]](list), set(digests)
+        records = await self.by_sha256(different, limit=_MOST_EQUAL * len(different))
+        if len(different) > 1 and len(records) == _MOST_EQUAL * len(different):  # copies of one may hide another
+            records = [record for one in different for record in await self.by_sha256([one], limit=_MOST_EQUAL)]
+        for record in records:
+            found[record.sha256].append(record)
+        return [found[digest] for digest in digests]
 
     @finished
     async def by_sha256(self, digests: Collection[str], *, limit: int = 1000) -> list[ImageRecord]:

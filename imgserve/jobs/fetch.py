@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from imgserve.catalog import Catalog, ImportRow, StoredItem, StoredJob
+from imgserve.catalog import BACKGROUND, Catalog, ImportRow, StoredItem, StoredJob
 from imgserve.download import Downloader, Fetched
 from imgserve.errors import BadImageId, FetchFailed
 from imgserve.formats import HEAD_BYTES, Format, identify
 from imgserve.images.warm import Warmer
+from imgserve.jobs.pace import Turn
 from imgserve.library.ingest import IngestService
 from imgserve.library.inspect import Details
 from imgserve.library.upload import Upload, UploadReceiver, dropped
@@ -38,6 +39,7 @@ class Claimed:
     row: ImportRow | None
     earlier: StoredItem | None
     """The last stored image of the same product and URL."""
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +93,18 @@ class ImageFetcher:
 
     async def _refreshed(self, claimed: Claimed, known: ImageRecord, earlier: StoredItem) -> StoredItem:
         item = claimed.item
-        received = await self._receive(item.url, earlier.etag)
+        received = await self._receive(claimed, earlier.etag)
         if received is None:
             return replace(_stored(item, known), status=NOT_MODIFIED, etag=earlier.etag, reason="not modified")
         return await self._store(claimed, received, known.image_id)
 
     async def _fetched(self, claimed: Claimed) -> StoredItem:
-        received = await self._receive(claimed.item.url)
+        received = await self._receive(claimed)
         if received is None:
             raise FetchFailed("The server sent no picture.")
         return await self._store(claimed, received, None)
 
-    async def _receive(self, url: str, etag: str = "") -> _Received | None:
+    async def _receive(self, claimed: Claimed, etag: str = "") -> _Received | None:
         """Return a fetched file, or None if it still has the entity tag."""
         digest, head = hashlib.sha256(), bytearray()
         async with self.receiver.file() as writer:
@@ -113,7 +115,8 @@ class ImageFetcher:
                     head.extend(piece[:HEAD_BYTES])
                 await writer.write(piece)
 
-            response = await self.downloader.fetch_changed(url, write, etag)
+            async with claimed.turn.request():
+                response = await self.downloader.fetch_changed(claimed.item.url, write, etag)
             if response.unchanged:
                 return None
             incoming, kind = await writer.hand_over(), identify(bytes(head[:HEAD_BYTES]))
@@ -123,7 +126,7 @@ class ImageFetcher:
         """Store a fetched file under a free id of its product, or in place of one; identical bytes are stored once."""
         item = claimed.item
         try:
-            equal = await self.catalog.search.by_sha256([received.sha256])
+            equal = await self.catalog.search.equal(received.sha256, wait=BACKGROUND)
             folder = self.path.format(product=item.product, name="")
             same = next((one for one in equal if one.image_id.startswith(folder)), None)
             free = same.image_id if same else replaced or await self._free_id(item, received)

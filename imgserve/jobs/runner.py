@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
-from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -23,14 +21,17 @@ from imgserve.errors import (
     Unavailable,
 )
 from imgserve.jobs.fetch import Claimed, ImageFetcher
+from imgserve.jobs.pace import Pace, Turns
 
 _logger = logging.getLogger(__name__)
 _LEASE = timedelta(seconds=60)
 _HEARTBEAT = 15.0
 _LOOK_SECONDS = 1.0
 """Until new work is found that another process has added."""
-_GATHER_SECONDS = 0.02
+_GATHER_SECONDS = 0.1
 """After an image, so that the next ones are claimed together."""
+_STORED_AT_ONCE = 3
+"""Claimed images for each one that is fetched: the others are inspected and recorded."""
 _LONGEST_DELAY = 600.0
 _SLOW_AFTER = 3
 """Failures of a host in succession after which all images of the job wait for it."""
@@ -43,35 +44,6 @@ _PASSING = (ImageExists, RenderTimeout)
 """Another image has just been stored under the chosen id, or the machine was too busy to inspect the image in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Limits of the work of a node."""
-
-    concurrency: int = 32
-    per_host: int = 4
-    per_second: float = 20.0
-    host_per_second: float = 20.0
-    attempts: int = 5
-    retry_delay: float = 2.0
-
-
-class Starts:
-    """Spreads the starts of requests evenly, in all and to each host."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._all, self._host = 1 / pace.per_second, 1 / pace.host_per_second
-        self._next, self._by_host = 0.0, defaultdict[str, float](float)
-
-    async def wait(self, host: str) -> None:
-        """Wait for the turn of a request."""
-        now = time.monotonic()
-        start = max(now, self._next, self._by_host[host])
-        self._next, self._by_host[host] = max(now, self._next) + self._all, start + self._host
-        if len(self._by_host) > 10_000:  # noqa: PLR2004  those of the past are not needed
-            self._by_host = defaultdict(float, {name: at for name, at in self._by_host.items() if at > now})
-        await anyio.sleep(start - now)
-
-
 class ImportRunner:
     """Fetches the images of running imports. One process of a node runs it; nodes share the work by their claims."""
 
@@ -81,13 +53,11 @@ class ImportRunner:
         self._fetcher = fetcher
         self.pace = pace
         self._owner = owner
-        self._starts = Starts(pace)
-        self._hosts = Counter[str]()
-        self._gates = dict[str, anyio.CapacityLimiter]()
         self._failing = set[tuple[str, str]]()
         """Jobs and hosts whose last request failed."""
         self._tasks = set[asyncio.Task[None]]()
         self._wake = asyncio.Event()
+        self._turns = Turns(pace, self._wake.set)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -114,9 +84,8 @@ class ImportRunner:
         tasks = list[asyncio.Task[None]]()
         for item in items:
             if (job := jobs[item.job]) is not None:
-                claimed = Claimed(item, job, rows.get((item.job, item.row)), earlier.get(item.key))
-                tasks.append(asyncio.create_task(self._work(claimed)))
-                self._hosts[item.host] += 1
+                row, turn = rows.get((item.job, item.row)), self._turns.take(item.host)
+                tasks.append(asyncio.create_task(self._work(Claimed(item, job, row, earlier.get(item.key), turn))))
         for task in tasks:
             self._tasks.add(task)
             task.add_done_callback(self._done)
@@ -125,12 +94,11 @@ class ImportRunner:
     async def find_work(self) -> None:
         """Claim images as long as some can be fetched."""
         while True:
-            claimed, free = False, self.pace.concurrency - len(self._tasks)
+            claimed, most, busy = False, self.pace.concurrency, self._turns.hosts
+            free = min(most - busy.total(), _STORED_AT_ONCE * most - len(self._tasks))
             self._wake.clear()
             with contextlib.suppress(CatalogUnavailable):
-                if free > 0 and (numbers := await self.queue.candidates(
-                    free, per_host=self.pace.per_host, busy=self._hosts
-                )):  # fmt: skip
+                if free > 0 and (numbers := await self.queue.candidates(free, per_host=self.pace.per_host, busy=busy)):
                     claimed = bool(await self.work(numbers))
             if not claimed:
                 with anyio.move_on_after(_LOOK_SECONDS):
@@ -142,17 +110,12 @@ class ImportRunner:
         self._wake.set()
 
     async def _work(self, claimed: Claimed) -> None:
-        item = claimed.item
         try:
-            async with self._gates.setdefault(item.host, anyio.CapacityLimiter(self.pace.per_host)):
-                await self._starts.wait(item.host)
-                outcome, host = await self._outcome(item, lambda: self._fetcher.fetch(claimed))
-                each = claimed.job.each_product
-                await self._patiently(lambda: self.queue.finish(outcome, host, each_product=each))
+            outcome, host = await self._outcome(claimed.item, lambda: self._fetcher.fetch(claimed))
         finally:
-            self._hosts[item.host] -= 1
-            if not self._hosts[item.host]:
-                del self._hosts[item.host], self._gates[item.host]
+            claimed.turn.end()
+        each = claimed.job.each_product
+        await self._patiently(lambda: self.queue.finish(outcome, host, each_product=each))
 
     async def _outcome(
         self, item: StoredItem, fetch: Callable[[], Awaitable[StoredItem]]

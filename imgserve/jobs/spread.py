@@ -19,7 +19,8 @@ from saq.queue.redis import RedisQueue
 from imgserve.catalog import Catalog
 from imgserve.errors import CatalogUnavailable
 from imgserve.jobs.fetch import ImageFetcher
-from imgserve.jobs.runner import ImportRunner, Pace
+from imgserve.jobs.pace import Pace
+from imgserve.jobs.runner import ImportRunner
 
 _logger = logging.getLogger(__name__)
 _NAME = "imgserve-imports"

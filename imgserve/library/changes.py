@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class CircuitBreaker:
 
 _MOST_FOUND = 2_000
 """Found files that may wait; then the walk itself waits, which bounds the memory."""
-_CROWD = 20
+_GRID_SECONDS = 0.1
+"""Files that are put off are due together."""
+_CROWD = 3
 """Reported files that may wait one by one; of more, many are taken together."""
 
 
@@ -209,7 +212,8 @@ class ChangeQueue:
         item.put_off += 1
         if item.put_off > 1:
             self._forget_order(item)
-        heapq.heappush(self._later, (anyio.current_time() + seconds, item.order, item.image_id))
+        due = math.ceil((anyio.current_time() + seconds) / _GRID_SECONDS) * _GRID_SECONDS
+        heapq.heappush(self._later, (due, item.order, item.image_id))
         self._changed.set()
 
     def _count(self, version: str, change: int) -> None:

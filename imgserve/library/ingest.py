@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from anyio import to_thread
 
 from imgserve.cache import RenditionKey, is_rendition_name
-from imgserve.catalog import Catalog, ImageQuery, Notice, Selection
+from imgserve.catalog import Batched, Catalog, ImageQuery, Notice, Selection
 from imgserve.errors import (
     ImageExists,
     ImageNotFound,
@@ -84,7 +84,10 @@ class IngestService:
         self._rules = rules
         self._records = RecordWriter(catalog, inspector, publisher, self.locks, metrics, rules.clock)
         self._files = FileRecorder(catalog, inspector, self._records, self.locks, rules.at_once)
-        self._uploads = UploadAcceptor(originals, catalog, inspector, self._records, self._files, self.locks, rules)
+        commit = Batched(self._records.commit_each)
+        self._uploads = UploadAcceptor(
+            originals, catalog, inspector, self._records, self._files, self.locks, rules, commit
+        )
         self._trash = Trash(originals, catalog.images, inspector, rules)
         self._mover = Mover(originals, catalog, inspector, self._records, self._files, self.locks, rules)
         self._running = set[asyncio.Task[Any]]()

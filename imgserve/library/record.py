@@ -213,6 +213,11 @@ class RecordWriter:
         recorded = await self._record([one for one in images.values() if one.image_id not in renamed])
         return renamed | recorded | await self._report([one for one in found if isinstance(one, Invalid)])
 
+    async def commit_each(self, found: Sequence[Inspected]) -> list[Recorded | None]:
+        """Record images likewise; return the outcome of each in their order, None where nothing was to be recorded."""
+        recorded = await self.commit(found)
+        return [recorded.get(one.image_id) for one in found]
+
     async def change(self, image_id: str, fields: Mapping[str, Any]) -> ImageRecord:
         """Change fields that people write.
 

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import anyio
 from anyio import to_thread
 
-from imgserve.catalog import Catalog, Similar
+from imgserve.catalog import BACKGROUND, Batched, Catalog, Similar
 from imgserve.download import Downloader
 from imgserve.errors import (
     AddressRefused,
@@ -24,7 +24,7 @@ from imgserve.errors import (
 )
 from imgserve.formats import HEAD_BYTES, identify
 from imgserve.library.inspect import Candidate, Details, Inspected, Inspector, Rules
-from imgserve.library.record import NameLocks, RecordWriter, merged, name_by_content
+from imgserve.library.record import NameLocks, Recorded, RecordWriter, merged, name_by_content
 from imgserve.library.scan import FileRecorder
 from imgserve.model import Facts, ImageRecord, Origin
 from imgserve.originals.incoming import Incoming
@@ -33,7 +33,6 @@ from imgserve.originals.writable import WritableOriginals, new_id
 _WRITE_BYTES = 256 * 1024
 """Written at once: to enter a thread for each packet of the network would cost more than the writing."""
 _MOST_SIMILAR = 20
-_MOST_EQUAL = 100
 _DIGEST = "\0"
 """Starts the names of the locks of digests; no image id contains it."""
 _Outcome = Literal["created", "replaced", "existing"]
@@ -186,6 +185,11 @@ class Upload:
     within: tuple[str, ...] = ()
     """The ids of images that the uploader may see start with one of these; empty for all."""
 
+    @property
+    def wait(self) -> float:
+        """How long it may wait for others: a client waits for it, or an import of many."""
+        return BACKGROUND if self.origin is Origin.IMPORT else 0.0
+
     def covers(self, record: ImageRecord) -> bool:
         """Return whether the uploader may see an image."""
         return not self.within or record.image_id.startswith(self.within)
@@ -216,6 +220,8 @@ class UploadAcceptor:
     files: FileRecorder
     locks: NameLocks
     rules: Rules
+    commit: Batched[Inspected, Recorded | None]
+    """Records one image, together with others."""
 
     async def accept(self, upload: Upload) -> Accepted:
         """Accept an image, and count it; see `IngestService.accept`."""
@@ -245,7 +251,7 @@ class UploadAcceptor:
         # The digest is locked too: of two uploads of the same bytes the second one must find the first.
         async with self.locks.hold(image_id, _DIGEST + facts.sha256):
             # This is also the check whether the catalog can be used.
-            equal = await self.inspector.current(await self.catalog.search.by_sha256([facts.sha256], limit=_MOST_EQUAL))
+            equal = await self.inspector.current(await self.catalog.search.equal(facts.sha256, wait=upload.wait))
             equal = list(filter(upload.covers, equal))
             existing = await self._existing(upload, image_id, equal)
             own = image_id if existing is None else existing.image_id
@@ -288,7 +294,7 @@ class UploadAcceptor:
 
     async def _place(self, upload: Upload, image_id: str, facts: Facts) -> tuple[ImageRecord, _Outcome]:
         exists = await self.inspector.exists(image_id)
-        known = (await self.catalog.images.versions_of([image_id])).get(image_id)
+        known = await self.catalog.images.version_of(image_id, wait=upload.wait)
         replacing = upload.replace and upload.image_id is not None
         try:
             version = await to_thread.run_sync(
@@ -313,7 +319,7 @@ class UploadAcceptor:
         if original.file_version == version:
             name = upload.name if upload.image_id is None else ""
             found = Inspected(original, facts, known, upload.origin, upload.who, upload.details, name)
-            recorded = (await self.records.commit([found])).get(image_id)
+            recorded = await self.commit(found, wait=upload.wait)
             if recorded and recorded.record and not await self.inspector.changed([found]):
                 return recorded.record
         # Another process, or a person, replaced the file at the same moment: the file that is there now counts.
