@@ -15,11 +15,12 @@ from typing import TypeVar
 from imgserve.errors import ImgserveError
 from imgserve.model import Limits
 from imgserve.pipeline import load
+from imgserve.pipeline.blurhash import blurhash
 from imgserve.pipeline.color import color_space
 from imgserve.pipeline.facts import decode_small, facts_of, open_small
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.metadata import read_embedded
-from imgserve.pipeline.perceptual import palette, perceptual_hash, thumbhash
+from imgserve.pipeline.perceptual import as_picture, palette, perceptual_hash, thumbhash
 from imgserve.pipeline.probe import read_header
 
 T = TypeVar("T")
@@ -48,10 +49,11 @@ def step_by_step(timed: Stopwatch, data: bytes, limits: Limits) -> None:
     header = read_header(opened, limits)
     image = timed("open", lambda: open_small(opened, header))
     timed("texts", lambda: (read_embedded(image, opened), color_space(image)))
-    small = timed("decode", lambda: decode_small(image, opened, header, limits)[0])
+    small = timed("decode", lambda: as_picture(decode_small(image, opened, header, limits)[0]))
     timed("likeness", lambda: perceptual_hash(small))
     timed("color", lambda: palette(small))
     timed("thumbhash", lambda: thumbhash(small))
+    timed("blurhash", lambda: blurhash(small))
 
 
 def measured(data: bytes) -> dict[str, float]:

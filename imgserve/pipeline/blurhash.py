@@ -1,12 +1,14 @@
 """BlurHash of a small picture: the low frequencies of its linear light as text (github.com/woltapp/blurhash)."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from operator import mul
 
-import pyvips
+from PIL import Image
 
-from imgserve.pipeline import color
+from imgserve.pipeline.color import WHITE
+from imgserve.pipeline.perceptual import on_color, reduced
 
 _SIDE = 32
 _LONG, _SHORT = 4, 3
@@ -22,31 +24,21 @@ def _to_linear(value: int) -> float:
 _LINEAR = [_to_linear(value) for value in range(256)]
 
 
-def blurhash(small: pyvips.Image) -> str:
+def blurhash(picture: Image.Image) -> str:
     """Return the BlurHash of a small picture, on white where it is transparent."""
-    factor = min(1.0, _SIDE / max(small.width, small.height))
-    width, height = (max(1, round(side * factor)) for side in (small.width, small.height))
-    picture = color.flatten(small.colourspace("srgb"), color.WHITE)
-    picture = picture.resize(width / small.width, vscale=height / small.height, kernel="linear").cast("uchar")
-    return blurhash_of(width, height, bytes(picture.write_to_memory()))
+    small = reduced(on_color(picture, WHITE), _SIDE, Image.Resampling.BILINEAR)
+    return blurhash_of(small.width, small.height, small.tobytes())
 
 
 def blurhash_of(width: int, height: int, pixels: bytes) -> str:
     """Return the BlurHash of RGB pixels."""
     across, down = (_LONG, _SHORT) if width >= height else (_SHORT, _LONG)
-    tables = [[math.cos(math.pi * frequency * x / width) for x in range(width)] for frequency in range(across)]
     planes = [[_LINEAR[value] for value in pixels[band::3]] for band in range(3)]
     rows = [[plane[at : at + width] for at in range(0, len(plane), width)] for plane in planes]
+    columns = [[[sum(map(mul, row, wave)) for row in plane] for wave in _waves(across, width)] for plane in rows]
     factors = [
-        tuple(
-            (2 if x or y else 1)
-            * sum(
-                math.cos(math.pi * y * line / height) * sum(map(mul, row, tables[x])) for line, row in enumerate(plane)
-            )
-            / (width * height)
-            for plane in rows
-        )
-        for y in range(down)
+        tuple((2 if x or y else 1) * sum(map(mul, plane[x], wave)) / (width * height) for plane in columns)
+        for y, wave in enumerate(_waves(down, height))
         for x in range(across)
     ]
     constant, *others = factors
@@ -55,6 +47,12 @@ def blurhash_of(width: int, height: int, pixels: bytes) -> str:
     texts = [_base83(across - 1 + (down - 1) * 9, 1), _base83(step, 1), _base83(_color(constant), 4)]
     texts += [_base83(_quantized(factor, (step + 1) / 166), 2) for factor in others]
     return "".join(texts)
+
+
+@functools.lru_cache(maxsize=64)
+def _waves(frequencies: int, length: int) -> list[list[float]]:
+    """Return the values of the basis functions along a side."""
+    return [[math.cos(math.pi * frequency * at / length) for at in range(length)] for frequency in range(frequencies)]
 
 
 def _base83(value: int, length: int) -> str:
