@@ -220,6 +220,10 @@ class Inspector:
         """Return whether there is a file, an image or not."""
         return not await self.missing([image_id])
 
+    def there(self, image_id: str) -> bool:
+        """Return whether there is a file, an image or not; blocks."""
+        return self._versions([image_id])[image_id] is not None
+
     async def missing(self, ids: Sequence[str]) -> set[str]:
         """Return the ids that have no file."""
         versions = await to_thread.run_sync(self._versions, ids)

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Literal, Self
 
 import anyio
@@ -26,7 +25,7 @@ from imgserve.formats import HEAD_BYTES, identify
 from imgserve.library.inspect import Candidate, Details, Inspected, Inspector, Rules
 from imgserve.library.record import NameLocks, Recorded, RecordWriter, merged, name_by_content
 from imgserve.library.scan import FileRecorder
-from imgserve.model import Facts, ImageRecord, Origin
+from imgserve.model import Facts, ImageRecord, Origin, Original
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals, new_id
 
@@ -80,8 +79,7 @@ class UploadWriter:
         """Return the complete file, flushed to the disk; from then on the caller has to drop it."""
         if not self._recognized:
             self._recognize()
-        incoming = await self._flush()
-        await to_thread.run_sync(incoming.close)
+        incoming = await self._flush(close=True)
         self._incoming = None
         return incoming
 
@@ -96,14 +94,18 @@ class UploadWriter:
         identify(bytes(self._buffer[:HEAD_BYTES]))
         self._recognized = True
 
-    async def _flush(self) -> Incoming:
-        incoming = self._incoming
-        if incoming is None:
-            # Even a cancelled task waits for a thread that was started, so no file is lost.
-            incoming = self._incoming = await to_thread.run_sync(self._originals.incoming)
-        data, self._buffer = self._buffer, bytearray()
-        await to_thread.run_sync(incoming.write, bytes(data))
-        return incoming
+    async def _flush(self, *, close: bool = False) -> Incoming:
+        data, self._buffer = bytes(self._buffer), bytearray()
+
+        def write() -> Incoming:
+            # Stored here, so that no file is lost if it cannot be written; a cancelled task waits for its thread.
+            self._incoming = incoming = self._incoming or self._originals.incoming()
+            incoming.write(data)
+            if close:
+                incoming.close()
+            return incoming
+
+        return await to_thread.run_sync(write)
 
 
 class UploadReceiver:
@@ -164,8 +166,9 @@ class UploadReceiver:
 
 async def dropped(incoming: Incoming) -> None:
     """Delete an incoming file, even if the task is being cancelled."""
-    with anyio.CancelScope(shield=True):
-        await to_thread.run_sync(incoming.drop)
+    if not incoming.over:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(incoming.drop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,7 @@ class UploadAcceptor:
             self.records.count(upload.origin, error.code, time.perf_counter() - started)
             raise
         finally:
-            await to_thread.run_sync(upload.incoming.drop)
+            await dropped(upload.incoming)
         self.records.count(upload.origin, accepted.outcome, time.perf_counter() - started)
         return accepted
 
@@ -245,7 +248,8 @@ class UploadAcceptor:
             except BadImageId:  # no new image can have it, but an existing file may be replaced
                 if not (upload.replace and await self.inspector.exists(upload.image_id)):
                     raise
-        await to_thread.run_sync(upload.incoming.close)
+        if not upload.incoming.whole:
+            await to_thread.run_sync(upload.incoming.close)
         facts = await self.inspector.inspect_upload(upload.incoming)
         image_id = upload.image_id or upload.named(facts)
         # The digest is locked too: of two uploads of the same bytes the second one must find the first.
@@ -293,40 +297,43 @@ class UploadAcceptor:
         return tuple(similar.values())[:_MOST_SIMILAR]
 
     async def _place(self, upload: Upload, image_id: str, facts: Facts) -> tuple[ImageRecord, _Outcome]:
-        exists = await self.inspector.exists(image_id)
         known = await self.catalog.images.version_of(image_id, wait=upload.wait)
-        replacing = upload.replace and upload.image_id is not None
         try:
-            version = await to_thread.run_sync(
-                partial(self.originals.place, upload.incoming, image_id, replace=replacing)
-            )
+            exists, original = await to_thread.run_sync(self._placed, upload, image_id)
         except ImageExists:
             if upload.image_id is not None:
                 raise
             return await self._name_taken(upload, image_id, facts)
         try:
             # A replaced file without a record may have renditions all the same.
-            record = await self._record(upload, image_id, version, facts, known or ("" if exists else None))
+            record = await self._record(upload, image_id, original, facts, known or ("" if exists else None))
         except CatalogUnavailable as error:
             detail = "The picture is stored, but the catalog cannot be written right now; it will be recorded later."
             raise CatalogUnavailable(detail, retry_after=error.retry_after) from error
         return record, "replaced" if exists else "created"
 
+    def _placed(self, upload: Upload, image_id: str) -> tuple[bool, Original | None]:
+        """Place a file; return whether it has replaced another, and the original, or None if it is another one now."""
+        exists = self.inspector.there(image_id)
+        replacing = upload.replace and upload.image_id is not None
+        version = self.originals.place(upload.incoming, image_id, replace=replacing)
+        original = self.originals.stat(image_id)
+        return exists, original if original.file_version == version else None
+
     async def _record(
-        self, upload: Upload, image_id: str, version: str, facts: Facts, known: str | None
+        self, upload: Upload, image_id: str, original: Original | None, facts: Facts, known: str | None
     ) -> ImageRecord:
-        original = await self.inspector.stat(image_id)
-        if original.file_version == version:
+        if original is not None:
             name = upload.name if upload.image_id is None else ""
             found = Inspected(original, facts, known, upload.origin, upload.who, upload.details, name)
             recorded = await self.commit(found, wait=upload.wait)
             if recorded and recorded.record and not await self.inspector.changed([found]):
                 return recorded.record
         # Another process, or a person, replaced the file at the same moment: the file that is there now counts.
-        recorded = await self.files.record(Candidate(image_id, upload.origin, upload.who, background=False))
-        if recorded.record is None:
+        file = await self.files.record(Candidate(image_id, upload.origin, upload.who, background=False))
+        if file.record is None:
             raise OriginalChanged(retry_after=1)
-        return recorded.record
+        return file.record
 
     async def _name_taken(self, upload: Upload, image_id: str, facts: Facts) -> tuple[ImageRecord, _Outcome]:
         """Continue if there is a file under the name of these bytes, but no record of these bytes.

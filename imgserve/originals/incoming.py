@@ -251,8 +251,10 @@ class Incoming:
         """Where it can be read until it is placed."""
         self.folder = folder
         self._descriptor = descriptor
-        self._whole = False
-        self._over = False
+        self.whole = False
+        """Whether it is complete and on the disk."""
+        self.over = False
+        """Whether it was placed or dropped."""
 
     @property
     def version(self) -> str:
@@ -262,7 +264,7 @@ class Incoming:
 
     def write(self, data: bytes) -> None:
         """Add bytes, or raise StorageFull, ReadOnlyOriginals or Unavailable."""
-        if self._whole:
+        if self.whole:
             raise ValueError("this file is closed")
         with writing():
             view = memoryview(data)
@@ -271,10 +273,10 @@ class Incoming:
 
     def close(self) -> None:
         """Flush the file to the disk; nothing can be written after that."""
-        if not self._whole:
+        if not self.whole:
             with writing():
                 os.fsync(self._descriptor)
-            self._whole = True
+            self.whole = True
 
     def differ(self, version: str) -> None:
         """Change the file version if it is `version`, by the smallest step that the file system stores."""
@@ -288,14 +290,14 @@ class Incoming:
 
     def placed(self) -> None:
         """Close the file, which has another name now."""
-        if not self._over:
-            self._over = self._whole = True
+        if not self.over:
+            self.over = self.whole = True
             os.close(self._descriptor)
             os.close(self.folder)
 
     def drop(self) -> None:
         """Delete the file, unless it was placed or dropped."""
-        if self._over:
+        if self.over:
             return
         try:
             with writing(), contextlib.suppress(FileNotFoundError):
