@@ -44,7 +44,7 @@ async def claim(catalog: Catalog, owner: str = "me", limit: int = 10, lease: tim
     return await catalog.import_queue.claim(numbers, owner, datetime.now(UTC) + lease)
 
 
-async def finish(catalog: Catalog, item: StoredItem, state: str = "stored", **values: Any) -> bool | None:
+async def finish(catalog: Catalog, item: StoredItem, state: str = "stored", **values: Any) -> bool:
     return await catalog.import_queue.finish(replace(item, state=state, **values), each_product=True)
 
 
@@ -62,7 +62,9 @@ async def test_each_image_is_claimed_once_and_the_last_one_finishes_the_job(cata
     claimed = [item for one in claims for item in one]
     assert sorted(item.item for item in claimed) == [0, 1, 2, 3]
     assert [item.attempts for item in claimed] == [1] * 4
-    assert [await finish(catalog, item) for item in claimed] == [False, False, False, True]
+    assert await asyncio.gather(*(finish(catalog, item) for item in claimed[:3])) == [True] * 3
+    assert await state(catalog, "a") == "running"
+    assert await finish(catalog, claimed[3]) is True
     assert await state(catalog, "a") == "finished"
     assert await catalog.imports.counts(["a"]) == {"a": {"stored": 4}}
     events = Counter((call.event, call.product) for call in await catalog.imports.deliveries("a"))
@@ -79,8 +81,8 @@ async def test_a_claim_that_was_lost_changes_nothing_and_another_one_finishes(ca
     assert await catalog.import_queue.release() == 1
     (item,) = await claim(catalog, "other")
     assert item.attempts == 2
-    assert await finish(catalog, lost, "failed") is None
-    assert await finish(catalog, item) is True
+    assert await asyncio.gather(finish(catalog, lost, "failed"), finish(catalog, item)) == [False, True]
+    assert await catalog.imports.counts(["a"]) == {"a": {"stored": 1}}
 
 
 async def test_extended_claims_are_not_lost_and_an_owner_that_starts_again_frees_its_own(catalog: Catalog) -> None:
@@ -128,7 +130,7 @@ async def test_a_paused_job_offers_nothing_and_a_cancelled_one_can_be_tried_agai
     assert await catalog.imports.change_state("a", ["paused"], "running")
     (item,) = await claim(catalog, limit=1)
     assert await catalog.imports.change_state("a", ["running", "paused"], "cancelled")
-    assert await finish(catalog, item) is False
+    assert await finish(catalog, item) is True
     assert await catalog.imports.counts(["a"]) == {"a": {"stored": 1, "cancelled": 2}}
     assert await catalog.imports.retry("a", product="p1") == 1
     assert await state(catalog, "a") == "running"

@@ -41,7 +41,8 @@ async def test_images_are_stored_once_for_each_product(tmp_path: Path, there: Re
         assert {items[2]["image_id"], items[3]["image_id"]} == {"products/A/b.png", "products/A/a-2.jpg"} or (
             items[2]["image_id"], items[3]["image_id"]
         ) == ("products/A/b.png", "products/A/a.jpg")  # fmt: skip
-        assert sum("the same bytes are also at products/" in item["reason"] for item in items) == 1
+        # The copy of the same product reports them too if it came while the first was being stored.
+        assert sum("the same bytes are also at products/" in item["reason"] for item in items) in {1, 2}
         assert items[4]["output_url"] == "https://img.example.com/img/products/B/a.jpg?format=jpg&width=20"
         record = await importer.get(f"/api/images/{items[4]['image_id']}")
         assert record["metadata"]["import"] == {"url": f"{base}/a.jpg", "job": job["id"], "line": 6, "product": "B"}

@@ -114,7 +114,7 @@ async def test_what_was_put_off_twice_keeps_nobody_waiting(pending: ChangeQueue)
     assert pending.oldest > number
 
 
-@pytest.mark.parametrize(("waiting", "taken"), [(1, 1), (20, 1), (21, 21), (100, 50)])
+@pytest.mark.parametrize(("waiting", "taken"), [(1, 1), (3, 1), (4, 4), (100, 50)])
 async def test_a_crowd_that_was_reported_is_taken_together(pending: ChangeQueue, waiting: int, taken: int) -> None:
     ids = [f"{number:03}" for number in range(waiting)]
     for image_id in ids:
