@@ -1,13 +1,12 @@
 """The admin page over a folder of pictures: what tests store there, and what people do there."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pyvips
-from playwright.sync_api import Browser, Page, StorageState
+from playwright.sync_api import Page
 
-from tests.browser import sign_in
 from tests.management import Api
 from tests.pictures import encoded
 
@@ -36,14 +35,3 @@ def ids_below(api: Api, prefix: str) -> list[str]:
 def confirm(page: Page, label: str) -> None:
     """Answer the question of a page."""
     page.locator("#confirm").get_by_role("button", name=label, exact=True).click()
-
-
-def sessions_of(api: Api, chromium: Browser) -> Mapping[str, StorageState]:
-    """Sign in a person of each role once."""
-    states = {}
-    for name in ("viewer", "editor", "admin"):
-        person = chromium.new_context()
-        sign_in(person.new_page(), api.served.base_url, name)
-        states[name] = person.storage_state()
-        person.close()
-    return states

@@ -9,13 +9,23 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Response,
+    StorageState,
+    StorageStateCookie,
+    sync_playwright,
+)
 
 from tests.management import Api, managed
 from tests.prefork import PATIENCE, ROOT
-from tests.servers import until
+from tests.servers import imgserve, until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ROLES = ("viewer", "editor", "admin")
 SCREENSHOTS = ROOT / "var/screenshots"
 PASSWORD = "correct horse battery"  # noqa: S105  of a test
 
@@ -107,12 +117,35 @@ def is_signed_in(page: Page, base_url: str) -> bool:
     return page.get_by_text("Signed in as").count() > 0
 
 
+def session_of(base_url: str, name: str) -> StorageState:
+    """Sign in without a browser, and return what a browser would have stored."""
+    form, headers = {"name": name, "password": PASSWORD}, {"sec-fetch-site": "same-origin"}
+    response = httpx2.post(f"{base_url}/admin/login", data=form, headers=headers, timeout=PATIENCE)
+    assert response.is_redirect, response.text
+    cookies: list[StorageStateCookie] = [
+        {
+            "name": one.name,
+            "value": one.value or "",
+            "domain": "127.0.0.1",
+            "path": one.path,
+            "expires": one.expires or -1,
+            "httpOnly": True,
+            "secure": False,
+            "sameSite": "Lax",
+        }  # fmt: skip
+        for one in response.cookies.jar
+    ]
+    return {"cookies": cookies, "origins": []}
+
+
 @contextlib.contextmanager
 def staffed(originals: Path, *options: object, env: Mapping[str, str] | None = None) -> Iterator[Api]:
     """Serve a folder that is managed, with an account of each role, which is also its name."""
+    for role in ROLES:
+        imgserve(
+            "accounts", "create", role, "--role", role, originals, cwd=originals, words=PASSWORD
+        ).check_returncode()
     with managed(originals, *options, env={"IMGSERVE_RATES__LOGINS": "1000/minute", **(env or {})}) as api:
-        for role in ("viewer", "editor", "admin"):
-            create_account(api, role, role)
         yield api
 
 

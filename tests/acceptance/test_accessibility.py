@@ -10,7 +10,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests import image_host
-from tests.browser import People, sign_in, staffed
+from tests.browser import People, session_of, staffed
 from tests.pictures import encoded, noise
 from tests.servers import imgserve, settled, until
 
@@ -48,22 +48,20 @@ def visited(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
         table = f"SKU,Image URL\nA-1,{host}/a.jpg\nA-1,{host}/gone.jpg\nB,{host}/gone.jpg\n"
         api.ask("POST", "/api/imports?webhook=http://10.0.0.1/", content=table)
         until(lambda: api.get("/api/imports")["imports"][0]["state"] == "finished")
-        person = chromium.new_context()
-        page = person.new_page()
-        sign_in(page, api.served.base_url)
-        session = person.storage_state()
-        found = _pages(page)
+        session = session_of(api.served.base_url, "admin")
+        person = chromium.new_context(storage_state=session)
+        found = _pages(person.new_page(), api.served.base_url)
         person.close()
         yield Visited(api.served.base_url, session, (*PUBLIC, _setup_link(folder)), found)
 
 
-def _pages(page: Page) -> tuple[str, ...]:
+def _pages(page: Page, base_url: str) -> tuple[str, ...]:
     """Return the paths of all pages that navigation leads to, of all tabs on these, of an image and an import."""
     left, found = ["/admin/"], list[str]()
     while left:
         path = left.pop(0)
         found.append(path)
-        page.goto(page.url.partition("/admin/")[0] + path)
+        page.goto(base_url + path)
         links = page.locator("nav a").evaluate_all("all => all.map(link => new URL(link.href).pathname)")
         for kind in ("/admin/images/", "/admin/imports/"):
             if not any(one.startswith(kind) for one in (*found, *left)):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Locator, Page, StorageState, expect
+from playwright.sync_api import Locator, Page, StorageState, expect
 
 from imgserve.transform.parameters import PICTURE_GROUPS
-from tests.browser import People, sign_in, staffed
+from tests.browser import People, session_of, staffed
+from tests.management import Api
 from tests.pictures import encoded, noise, opened
 from tests.prefork import PATIENCE
 from tests.servers import Server, settled, until
@@ -24,26 +25,20 @@ CLIPBOARD = ["clipboard-read", "clipboard-write"]
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Serve three pictures, one of which needs a signature, to an admin and a viewer."""
     folder, config = tmp_path_factory.mktemp("originals"), tmp_path_factory.mktemp("config") / "config.yaml"
     for name in ("noise.jpg", "red shoe.png", "press/cup.jpg"):
         settled(folder / name, encoded(noise(400, 300), name.rpartition(".")[2]))
     config.write_text(CONFIG)
     config.chmod(0o600)
-    with staffed(folder, "--config", config) as api:
-        yield api.served
+    with staffed(folder, "--config", config) as found:
+        yield found
 
 
-@pytest.fixture(scope="module")
-def sessions(played: Server, chromium: Browser) -> Mapping[str, StorageState]:
-    states = {}
-    for name in ("admin", "viewer"):
-        person = chromium.new_context()
-        sign_in(person.new_page(), played.base_url, name)
-        states[name] = person.storage_state()
-        person.close()
-    return states
+@pytest.fixture
+def played(api: Api) -> Server:
+    return api.served
 
 
 def open_page(
@@ -260,7 +255,6 @@ def test_without_images_the_page_says_what_to_do(tmp_path: Path, people: People)
     folder = tmp_path / "originals"
     folder.mkdir()
     with staffed(folder) as api:
-        page = people.open()
-        sign_in(page, api.served.base_url)
+        page = people.open(storage_state=session_of(api.served.base_url, "admin"))
         page.goto(f"{api.served.base_url}/admin/playground")
         expect(page.get_by_text("No image to play with yet")).to_be_visible()
