@@ -115,7 +115,8 @@ def server(
     """Serve a folder until the block ends: then by SIGTERM and with exit status 0, whatever was left behind killed.
 
     The cache folder is a temporary one unless `options` name another; nothing is read from the caller's settings. The
-    originals are not watched unless `env` says so: most tests count what their own requests make the server do.
+    originals are not watched, and renditions not encoded again in idle time, unless `env` says so: most tests count
+    what their own requests make the server do.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -124,6 +125,7 @@ def server(
             "IMGSERVE_LOG__ACCESS": "off",
             "IMGSERVE_LOG__FORMAT": "console",
             "IMGSERVE_ORIGINALS__WATCH": "false",
+            "IMGSERVE_RENDERING__EFFORT": "once",
             "IMGSERVE_RENDERING__PROCESSES": "1",
             "IMGSERVE_RENDERING__TIME_LIMIT": "5m",  # the machine may be busy
             **(env or {}),

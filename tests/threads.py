@@ -59,10 +59,11 @@ def thread_server(
 ) -> Iterator[ThreadServer]:
     """Serve a folder until the block ends."""
     sections: dict[str, dict[str, object]] = {
-        # Not watched: a file that is recorded is looked at anew, and what was hot is so no more.
+        # A file that is recorded is looked at anew, and a rendition that is encoded again has another tag: neither is
+        # hot any more.
         "originals": {"folder": originals, "watch": False},
         "cache": {"folder": cache},
-        "rendering": {"processes": 1},
+        "rendering": {"processes": 1, "effort": "once"},
         "log": {"access": "off"},
     }
     for name, values in (settings or {}).items():
