@@ -1,22 +1,18 @@
 """The API over real parts, for tests: records, many images, purges, trash, problems; its document; a caller."""
 
 import functools
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from imgserve.access.access import Access
 from imgserve.access.keys import key_digest
@@ -110,16 +106,3 @@ async def calling(folder: Path, address: str, **given: Any) -> AsyncIterator[Cal
     """Build everything over a folder, and take it down."""
     async with open_rig(folder, address, **{"trash_seconds": 3600} | given) as rig:
         yield Caller(app_of(rig), rig)
-
-
-@asynccontextmanager
-async def listening(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve an application on a real socket."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    # With the protocol named asyncio sends small answers at once, else each of them waits for 40 ms.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        async with anyio.create_task_group() as group:
-            group.start_soon(server.serve, [listener])
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            server.should_exit = True

@@ -42,7 +42,7 @@ _REFUSED = ["400", "401", "403", "404", "406", "412", "413", "415", "422", "428"
 """What invalid requests are answered with: a body may be too large before its mistake is read."""
 
 
-def fuzz(base_url: str, key: str, folder: Path, *, examples: int = 10) -> None:
+def fuzz(base_url: str, key: str, folder: Path, *, examples: int = 5) -> None:
     """Send the same requests with the admin key; an answer that its document does not allow is an AssertionError.
 
     All checks of schemathesis are made. `folder` takes what it writes.

@@ -78,10 +78,15 @@ class LentPool(ProcessPool):
         """Leave the processes to the next rig."""
 
 
+def idle_pool() -> ProcessPool:
+    """Return a pool without processes, for a rig that inspects nothing."""
+    return LentPool(_PROCESSES, ProcessLimits(), Metrics(CollectorRegistry()), RecyclePolicy())
+
+
 @asynccontextmanager
 async def lent_pool() -> AsyncIterator[ProcessPool]:
     """Start processes for rigs of the same event loop, and end them after the last."""
-    pool = LentPool(_PROCESSES, ProcessLimits(), Metrics(CollectorRegistry()), RecyclePolicy())
+    pool = idle_pool()
     await pool.open()
     try:
         yield pool

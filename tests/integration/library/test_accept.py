@@ -281,8 +281,8 @@ async def test_a_folder_that_cannot_be_written_to_takes_nothing(rig: Rig, monkey
     assert await rig.catalog.images.versions() == {}
 
 
-async def test_without_a_catalog_nothing_is_placed(tmp_path: Path) -> None:
-    async with open_rig(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite") as rig:
+async def test_without_a_catalog_nothing_is_placed(tmp_path: Path, pool: ProcessPool) -> None:
+    async with open_rig(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite", pool=pool) as rig:
         (tmp_path / "catalog.sqlite").unlink()
         for image_id in ("a.png", None):
             with pytest.raises(CatalogUnavailable):

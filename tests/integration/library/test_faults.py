@@ -8,6 +8,7 @@ import pytest
 
 from imgserve.errors import CatalogUnavailable, ImageNotFound
 from imgserve.library.inspect import Recording
+from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, open_rig, picture
 
 pytestmark = pytest.mark.anyio
@@ -17,10 +18,10 @@ PAUSE = 1.1
 
 
 async def test_while_the_catalog_is_locked_changes_fail_and_nothing_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.catalogs.PATIENCE", 1)
-    async with open_rig(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite", trash_seconds=60) as rig:
+    async with open_rig(tmp_path, f"sqlite:///{tmp_path}/catalog.sqlite", pool=pool, trash_seconds=60) as rig:
         kept = (await rig.upload(picture(), "a.png")).record
         rig.put("b.png", picture(1))
         with sqlite3.connect(tmp_path / "catalog.sqlite", isolation_level=None) as other:
@@ -42,15 +43,17 @@ async def test_while_the_catalog_is_locked_changes_fail_and_nothing_is_lost(
         assert await rig.ingest.restore(item.item) == kept
 
 
-async def test_a_catalog_that_is_deleted_is_missed_and_made_anew_only_by_a_new_start(tmp_path: Path) -> None:
+async def test_a_catalog_that_is_deleted_is_missed_and_made_anew_only_by_a_new_start(
+    tmp_path: Path, pool: ProcessPool
+) -> None:
     address = f"sqlite:///{tmp_path}/catalog.sqlite"
-    async with open_rig(tmp_path, address) as rig:
+    async with open_rig(tmp_path, address, pool=pool) as rig:
         await rig.upload(picture(), "a.png")
         (tmp_path / "catalog.sqlite").unlink()
         await refused(rig)
         assert {one.image_id for one in rig.walked()} == {"a.png"}
         assert not (tmp_path / "catalog.sqlite").exists()
-    async with open_rig(tmp_path, address) as rig:
+    async with open_rig(tmp_path, address, pool=pool) as rig:
         assert (await rig.ingest.record("a.png")).outcome is Recording.CREATED
         with pytest.raises(ImageNotFound):
             await rig.ingest.delete("b.png")

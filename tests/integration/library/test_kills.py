@@ -8,6 +8,7 @@ import pytest
 
 from imgserve.library.trash import read_sidecar
 from imgserve.model import FocalPoint
+from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, open_rig, picture
 from tests.prefork import PreforkedProcess
 
@@ -19,10 +20,10 @@ DELETER = """
 import asyncio, sys
 from pathlib import Path
 from imgserve.catalog import ImageQuery
-from tests.library_rig import open_rig
+from tests.library_rig import idle_pool, open_rig
 
 async def main():
-    async with open_rig(Path(sys.argv[1]), sys.argv[2], trash_seconds=3600) as rig:
+    async with open_rig(Path(sys.argv[1]), sys.argv[2], pool=idle_pool(), trash_seconds=3600) as rig:
         print("ready", flush=True)
         await rig.ingest.delete_many(ImageQuery())
         print("done", flush=True)
@@ -50,10 +51,10 @@ asyncio.run(main())
 MOVER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from tests.library_rig import open_rig
+from tests.library_rig import idle_pool, open_rig
 
 async def main():
-    async with open_rig(Path(sys.argv[1]), sys.argv[2], redirect_seconds=3600) as rig:
+    async with open_rig(Path(sys.argv[1]), sys.argv[2], pool=idle_pool(), redirect_seconds=3600) as rig:
         print("ready", flush=True)
         for turn in itertools.count():
             for number in range(20):
@@ -86,11 +87,11 @@ async def whole(rig: Rig) -> None:
     assert rig.leftovers() == []
 
 
-@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("turn", range(2))
 async def test_a_bulk_delete_that_is_killed_leaves_each_image_or_its_item_whole(
-    tmp_path: Path, address: str, turn: int
+    tmp_path: Path, address: str, pool: ProcessPool, turn: int
 ) -> None:
-    async with open_rig(tmp_path, address, trash_seconds=3600) as rig:
+    async with open_rig(tmp_path, address, pool=pool, trash_seconds=3600) as rig:
         for number in range(NUMBER):
             rig.put(f"{number:02}.png", picture(number))
         await rig.scan()
@@ -109,9 +110,11 @@ async def test_a_bulk_delete_that_is_killed_leaves_each_image_or_its_item_whole(
         assert await rig.catalog.images.get_many(list(before)) == before
 
 
-@pytest.mark.parametrize("turn", range(4))
-async def test_moves_that_are_killed_lose_no_record_and_no_redirect(tmp_path: Path, address: str, turn: int) -> None:
-    async with open_rig(tmp_path, address, redirect_seconds=3600) as rig:
+@pytest.mark.parametrize("turn", range(2))
+async def test_moves_that_are_killed_lose_no_record_and_no_redirect(
+    tmp_path: Path, address: str, pool: ProcessPool, turn: int
+) -> None:
+    async with open_rig(tmp_path, address, pool=pool, redirect_seconds=3600) as rig:
         for number in range(20):
             rig.put(f"0/{number}.png", picture(number))
         await rig.scan()
@@ -127,10 +130,12 @@ async def test_moves_that_are_killed_lose_no_record_and_no_redirect(tmp_path: Pa
         assert set((await rig.catalog.redirects.targets(old)).values()) == moved
 
 
-@pytest.mark.parametrize("turn", range(4))
-async def test_uploads_that_are_killed_leave_whole_images(tmp_path: Path, address: str, turn: int) -> None:
+@pytest.mark.parametrize("turn", range(2))
+async def test_uploads_that_are_killed_leave_whole_images(
+    tmp_path: Path, address: str, pool: ProcessPool, turn: int
+) -> None:
     await killed(UPLOADER, tmp_path, address, random.Random(turn).uniform(0.1, 0.5))
-    async with open_rig(tmp_path, address) as rig:
+    async with open_rig(tmp_path, address, pool=pool) as rig:
         await whole(rig)
         records = await rig.catalog.images.get_many([f"{number}.png" for number in range(5)])
         pictures = {picture(number) for number in range(250)}

@@ -11,15 +11,11 @@ import pytest
 from imgserve.cache import LeaderLock
 from imgserve.library.watcher import Watcher
 from imgserve.originals.tree import OriginalsTree
+from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, open_rig, picture
 from tests.watching import PATIENCE
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 class _Place:
@@ -50,8 +46,8 @@ class _Place:
 
 
 @contextlib.asynccontextmanager
-async def watched(folder: Path, address: str) -> AsyncIterator[_Place]:
-    async with open_rig(folder, address, settle=2.0) as parts:
+async def watched(folder: Path, address: str, pool: ProcessPool) -> AsyncIterator[_Place]:
+    async with open_rig(folder, address, pool=pool, settle=2.0) as parts:
         place = _Place(parts)
         async with anyio.create_task_group() as group:
             group.start_soon(place.watcher.run)
@@ -64,8 +60,10 @@ def address(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/catalog.sqlite"
 
 
-async def test_what_comes_changes_and_goes_is_recorded_and_purged(tmp_path: Path, address: str) -> None:
-    async with watched(tmp_path, address) as place:
+async def test_what_comes_changes_and_goes_is_recorded_and_purged(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
+    async with watched(tmp_path, address, pool) as place:
         parts = place.parts
         parts.put("new/a.png", picture(1))
         await place.in_step()
@@ -81,8 +79,10 @@ async def test_what_comes_changes_and_goes_is_recorded_and_purged(tmp_path: Path
         assert not await place.known()
 
 
-async def test_what_people_wrote_follows_a_folder_that_is_renamed(tmp_path: Path, address: str) -> None:
-    async with watched(tmp_path, address) as place:
+async def test_what_people_wrote_follows_a_folder_that_is_renamed(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
+    async with watched(tmp_path, address, pool) as place:
         parts = place.parts
         for number in range(30):
             parts.put(f"before/{number}.png", picture(number))
@@ -95,22 +95,22 @@ async def test_what_people_wrote_follows_a_folder_that_is_renamed(tmp_path: Path
         assert {record.title for record in records.values()} == {f"number {number}" for number in range(30)}
 
 
-async def test_nothing_is_read_again_at_the_second_start(tmp_path: Path, address: str) -> None:
+async def test_nothing_is_read_again_at_the_second_start(tmp_path: Path, address: str, pool: ProcessPool) -> None:
     (tmp_path / "originals").mkdir()
     for number in range(20):
         (tmp_path / "originals" / f"{number}.png").write_bytes(picture(number))
     (tmp_path / "originals" / "text.txt").write_text("no image")
-    async with watched(tmp_path, address) as place:
+    async with watched(tmp_path, address, pool) as place:
         await place.in_step()
         assert len(place.parts.inspected) == 20
-    async with watched(tmp_path, address) as place:
+    async with watched(tmp_path, address, pool) as place:
         await place.in_step()
         assert not place.parts.inspected
 
 
-async def test_half_a_picture_never_becomes_a_record(tmp_path: Path, address: str) -> None:
+async def test_half_a_picture_never_becomes_a_record(tmp_path: Path, address: str, pool: ProcessPool) -> None:
     data = picture(7)
-    async with watched(tmp_path, address) as place:
+    async with watched(tmp_path, address, pool) as place:
         with (tmp_path / "originals" / "slow.png").open("wb", buffering=0) as file:
             for start in range(4):
                 file.write(data[start * 20 : start * 20 + 20])
@@ -121,9 +121,11 @@ async def test_half_a_picture_never_becomes_a_record(tmp_path: Path, address: st
         assert await place.parts.catalog.images.get("slow.png") is not None
 
 
-async def test_a_damaged_picture_with_an_old_time_is_a_problem_until_it_is_whole(tmp_path: Path, address: str) -> None:
+async def test_a_damaged_picture_with_an_old_time_is_a_problem_until_it_is_whole(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
     data, path = picture(8), tmp_path / "originals" / "old.png"
-    async with watched(tmp_path, address) as place:
+    async with watched(tmp_path, address, pool) as place:
         path.write_bytes(data[: len(data) // 2])
         os.utime(path, (10**9, 10**9))
         await place.in_step()
@@ -135,8 +137,10 @@ async def test_a_damaged_picture_with_an_old_time_is_a_problem_until_it_is_whole
         assert await place.parts.catalog.images.get("old.png") is not None
 
 
-async def test_a_catalog_that_is_deleted_is_filled_again_by_the_next_start(tmp_path: Path, address: str) -> None:
-    async with watched(tmp_path, address) as place:
+async def test_a_catalog_that_is_deleted_is_filled_again_by_the_next_start(
+    tmp_path: Path, address: str, pool: ProcessPool
+) -> None:
+    async with watched(tmp_path, address, pool) as place:
         place.parts.put("a.png", picture(1))
         await place.in_step()
         (tmp_path / "catalog.sqlite").unlink()
@@ -144,6 +148,6 @@ async def test_a_catalog_that_is_deleted_is_filled_again_by_the_next_start(tmp_p
         await place.in_state("degraded: changes wait for the catalog")
     for left in tmp_path.glob("catalog.sqlite*"):
         left.unlink()
-    async with watched(tmp_path, address) as place:
+    async with watched(tmp_path, address, pool) as place:
         await place.in_step()
         assert set(await place.known()) == {"a.png", "b.png"}

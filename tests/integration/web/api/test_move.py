@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from imgserve.rendering.pool import ProcessPool
 from tests.api_rig import Caller, calling
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def caller(tmp_path: Path) -> AsyncIterator[Caller]:
+async def caller(tmp_path: Path, pool: ProcessPool) -> AsyncIterator[Caller]:
     (tmp_path / "mounted").mkdir()
     address = f"sqlite:///{tmp_path}/catalog.sqlite"
-    async with calling(tmp_path, address, mounts=["mounted"], redirect_seconds=3600) as made:
+    async with calling(tmp_path, address, pool=pool, mounts=["mounted"], redirect_seconds=3600) as made:
         yield made
 
 
