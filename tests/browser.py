@@ -17,6 +17,7 @@ from playwright.sync_api import (
     Response,
     StorageState,
     StorageStateCookie,
+    expect,
     sync_playwright,
 )
 
@@ -28,6 +29,9 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 ROLES = ("viewer", "editor", "admin")
 SCREENSHOTS = ROOT / "var/screenshots"
 PASSWORD = "correct horse battery"  # noqa: S105  of a test
+
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @contextlib.contextmanager
@@ -117,7 +121,7 @@ def is_signed_in(page: Page, base_url: str) -> bool:
     return page.get_by_text("Signed in as").count() > 0
 
 
-def session_of(base_url: str, name: str) -> StorageState:
+def session_state(base_url: str, name: str) -> StorageState:
     """Sign in without a browser, and return what a browser would have stored."""
     form, headers = {"name": name, "password": PASSWORD}, {"sec-fetch-site": "same-origin"}
     response = httpx2.post(f"{base_url}/admin/login", data=form, headers=headers, timeout=PATIENCE)
@@ -132,7 +136,7 @@ def session_of(base_url: str, name: str) -> StorageState:
             "httpOnly": True,
             "secure": False,
             "sameSite": "Lax",
-        }  # fmt: skip
+        }
         for one in response.cookies.jar
     ]
     return {"cookies": cookies, "origins": []}
@@ -147,6 +151,12 @@ def staffed(originals: Path, *options: object, env: Mapping[str, str] | None = N
         ).check_returncode()
     with managed(originals, *options, env={"IMGSERVE_RATES__LOGINS": "1000/minute", **(env or {})}) as api:
         yield api
+
+
+def setup_path(originals: Path) -> str:
+    """Return the path of a page that creates an account."""
+    text = imgserve("accounts", "link", originals, cwd=originals).stdout
+    return next(f"/admin/setup{word.partition('/admin/setup')[2]}" for word in text.split() if "/admin/setup" in word)
 
 
 def create_account(api: Api, name: str, role: str) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, StorageState
 
 from tests import browser
 from tests.admin import Open
-from tests.browser import People, session_of
+from tests.browser import People, session_state
 from tests.management import Api
 from tests.pictures import BLUE, GREEN, RED, animation, encoded, noise, quarters
 from tests.servers import Server, server, settled
@@ -94,7 +94,7 @@ def people(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[People
 @pytest.fixture(scope="module")
 def sessions(api: Api) -> Mapping[str, StorageState]:
     """Sign in a person of each role, on the server of the tests of one file."""
-    return {role: session_of(api.served.base_url, role) for role in browser.ROLES}
+    return {role: session_state(api.served.base_url, role) for role in browser.ROLES}
 
 
 @pytest.fixture

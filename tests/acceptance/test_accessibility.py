@@ -3,16 +3,15 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests import image_host
-from tests.browser import People, session_of, staffed
+from tests.browser import People, session_state, setup_path, staffed
 from tests.pictures import encoded, noise
-from tests.servers import imgserve, settled, until
+from tests.servers import settled, until
 
 PUBLIC = ("/", "/docs/api", "/docs/parameters", "/docs/errors", "/admin/login")
 LEAST_ADMIN_PAGES = 10
@@ -48,11 +47,11 @@ def visited(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iter
         table = f"SKU,Image URL\nA-1,{host}/a.jpg\nA-1,{host}/gone.jpg\nB,{host}/gone.jpg\n"
         api.ask("POST", "/api/imports?webhook=http://10.0.0.1/", content=table)
         until(lambda: api.get("/api/imports")["imports"][0]["state"] == "finished")
-        session = session_of(api.served.base_url, "admin")
+        session = session_state(api.served.base_url, "admin")
         person = chromium.new_context(storage_state=session)
         found = _pages(person.new_page(), api.served.base_url)
         person.close()
-        yield Visited(api.served.base_url, session, (*PUBLIC, _setup_link(folder)), found)
+        yield Visited(api.served.base_url, session, (*PUBLIC, setup_path(folder)), found)
 
 
 def _pages(page: Page, base_url: str) -> tuple[str, ...]:
@@ -70,12 +69,6 @@ def _pages(page: Page, base_url: str) -> tuple[str, ...]:
                 )
         left += [one for one in dict.fromkeys(links) if one.startswith("/admin/") and one not in (*found, *left)]
     return tuple(found)
-
-
-def _setup_link(folder: Path) -> str:
-    """Return the path of a page that creates an account."""
-    text = imgserve("accounts", "link", folder, cwd=folder).stdout
-    return next(f"/admin/setup{word.partition('/admin/setup')[2]}" for word in text.split() if "/admin/setup" in word)
 
 
 def _findings(page: Page, url: str) -> list[str]:

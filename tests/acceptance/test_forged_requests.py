@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser import PASSWORD, session_of, staffed
+from tests.browser import PASSWORD, session_state, staffed
 from tests.management import Api
 from tests.pictures import encoded, quarters
 from tests.servers import elsewhere, settled
@@ -42,7 +42,7 @@ def port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def victim(api: Api, chromium: Browser) -> Iterator[BrowserContext]:
     """Sign an administrator in, in a browser in which foreign pages may report what they like."""
-    person = chromium.new_context(storage_state=session_of(api.served.base_url, "admin"))
+    person = chromium.new_context(storage_state=session_state(api.served.base_url, "admin"))
     yield person
     person.close()
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, StorageState, expect
 
 from imgserve.transform.parameters import PICTURE_GROUPS
-from tests.browser import People, session_of, staffed
+from tests.browser import People, session_state, staffed
 from tests.management import Api
 from tests.pictures import encoded, noise, opened
 from tests.prefork import PATIENCE
@@ -255,6 +255,6 @@ def test_without_images_the_page_says_what_to_do(tmp_path: Path, people: People)
     folder = tmp_path / "originals"
     folder.mkdir()
     with staffed(folder) as api:
-        page = people.open(storage_state=session_of(api.served.base_url, "admin"))
+        page = people.open(storage_state=session_state(api.served.base_url, "admin"))
         page.goto(f"{api.served.base_url}/admin/playground")
         expect(page.get_by_text("No image to play with yet")).to_be_visible()

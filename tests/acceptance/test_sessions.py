@@ -11,7 +11,17 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import PASSWORD, People, create_account, is_signed_in, send_login, sign_in, staffed
+from tests.browser import (
+    PASSWORD,
+    People,
+    create_account,
+    is_signed_in,
+    send_login,
+    session_state,
+    setup_path,
+    sign_in,
+    staffed,
+)
 from tests.management import Api
 from tests.nginx import free_address, needs_nginx, nginx
 from tests.pictures import encoded, quarters
@@ -23,9 +33,13 @@ HOSTILE = "\"'><script>alert(1)<!--<img src=x onerror=alert(2)>"
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("originals")
+
+
+@pytest.fixture(scope="module")
+def api(originals: Path) -> Iterator[Api]:
     """Serve a picture with a hostile name, and an account of each role."""
-    originals = tmp_path_factory.mktemp("originals")
     settled(originals / f"{HOSTILE}.png", encoded(quarters(), "png"))
     with staffed(originals, env={"IMGSERVE_ACCESS__SESSION_LENGTH": "1h"}) as found:
         yield found
@@ -102,15 +116,13 @@ def test_behind_tls_the_cookies_are_secure_and_cannot_be_planted(behind_tls: str
     assert [one["name"] for one in page.context.cookies()] == ["__Host-imgserve-device"]
 
 
-@pytest.mark.parametrize("path", ["/", "/admin/"])
-@pytest.mark.parametrize("somebody", ["nobody", "viewer"])
+@pytest.mark.parametrize(("path", "somebody"), [("/", "viewer"), ("/admin/", "nobody")])
 def test_a_planted_cookie_is_not_the_session_after_a_login(
     base_url: str, people: People, path: str, somebody: str
 ) -> None:
     planted = "chosen-by-somebody-else"
     if somebody == "viewer":
-        sign_in(attacker := people.open(), base_url, "viewer")
-        planted = session_of(attacker)
+        (planted,) = [one["value"] for one in session_state(base_url, "viewer")["cookies"] if one["name"] == "imgserve"]
     page = people.open()
     page.goto(f"{base_url}/admin/login")
     page.context.add_cookies([{"name": "imgserve", "value": planted, "domain": "127.0.0.1", "path": path}])
@@ -157,9 +169,8 @@ def test_a_copied_cookie_ends_with_the_session_that_it_was_copied_from(base_url:
 def test_sessions_end_in_other_browsers(api: Api, people: People, everywhere: bool) -> None:
     name, base_url = f"jane-{everywhere}".lower(), api.served.base_url
     create_account(api, name, "viewer")
-    here, there = people.open(), people.open()
-    for page in (here, there):
-        sign_in(page, base_url, name)
+    here, there = (people.open(storage_state=session_state(base_url, name)) for _ in range(2))
+    assert is_signed_in(there, base_url)
     here.goto(f"{base_url}/admin/account")
     if everywhere:
         leave(here, "Sign out everywhere")
@@ -201,23 +212,23 @@ def test_hostile_names_are_shown_as_text(base_url: str, people: People) -> None:
     assert page.locator("script:has-text('alert'), [onerror]").count() == 0
 
 
-def test_password_managers_know_the_fields(api: Api, people: People) -> None:
-    base_url, page = api.served.base_url, people.open()
+def test_password_managers_know_the_fields(originals: Path, base_url: str, people: People) -> None:
+    page = people.open()
     fields = "[...document.querySelectorAll('main input[autocomplete]')].map(one => `${one.type} ${one.autocomplete}`)"
     page.goto(f"{base_url}/admin/login")
     assert page.evaluate(fields) == ["text username", "password current-password"]
-    page.goto(api.served.wait_for("/admin/setup?token=").strip())
+    page.goto(base_url + setup_path(originals))
     assert page.evaluate(fields) == ["text username", "password new-password"]
     sign_in(page, base_url)
     page.goto(f"{base_url}/admin/account")
     assert page.evaluate(fields) == ["hidden username", "password current-password", "password new-password"]
 
 
-def test_no_other_site_learns_the_address_of_a_page(api: Api, people: People) -> None:
+def test_no_other_site_learns_the_address_of_a_page(originals: Path, base_url: str, people: People) -> None:
     page = people.open()
     page.route("http://elsewhere.example/*", lambda route: route.fulfill(body="<title>elsewhere</title>"))
-    for path in (api.served.wait_for("/admin/setup?token=").strip().removeprefix(api.served.base_url), "/admin/login"):
-        page.goto(api.served.base_url + path)
+    for path in (setup_path(originals), "/admin/login"):
+        page.goto(base_url + path)
         page.evaluate("document.body.innerHTML = '<a href=http://elsewhere.example/>link</a>'")
         with page.expect_request("http://elsewhere.example/") as request:
             page.get_by_text("link").click()
