@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 import pyvips
 
@@ -40,10 +42,10 @@ class Demand:
 
 
 @contextlib.asynccontextmanager
-async def demanded(place: Path, disk: int = 10**7) -> AsyncIterator[Demand]:
-    async with opened(place, disk=disk) as rig:
-        admission = Admission(1, waiting=0, waiting_megapixels=1)
-        workers = Workers(1, admission, time_limit=PATIENCE, process_limits=ProcessLimits(), metrics=rig.metrics)
+async def demanded(place: Path, disk: int = 10**7, processes: int = 1, *, idle: bool = False) -> AsyncIterator[Demand]:
+    async with opened(place, disk=disk, processes=processes) as rig:
+        admission, limits = Admission(1, waiting=0, waiting_megapixels=1), ProcessLimits(idle=idle)
+        workers = Workers(1, admission, time_limit=PATIENCE, process_limits=limits, metrics=rig.metrics)
         hits = list[Hits]()
 
         def take() -> list[Hits]:
@@ -121,6 +123,29 @@ def test_a_rendition_without_an_effort_to_add_is_not_encoded_again(tmp_path: Pat
             await demand.look(request, before.crc32, 1000)
             assert (await stored(demand.rig, request.key)).data == before.data
             assert not demand.encoder.is_outdated(request.key.tag, before.crc32)
+
+    run(work)
+
+
+def processor_seconds(processes: Iterable[psutil.Process]) -> float:
+    return sum(one.cpu_times().user for one in processes)
+
+
+def test_clients_do_not_wait_for_a_popular_rendition_even_if_they_load_the_machine(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path, 10**8, os.cpu_count() or 1, idle=True) as demand:
+            request = requested(demand.rig, "format=avif&quality=80", encoded(noise(3000, 2000), "jpg"))
+            before = await first(demand.rig, request)
+            others = demand.rig.put("b.png", encoded(noise(1500, 1000), "png"))
+            clients = psutil.Process().children()
+            improving = asyncio.create_task(demand.look(request, before.crc32, 50))
+            while not (idle := set(psutil.Process().children()) - set(clients)) or processor_seconds(idle) < 0.5:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            begun, began = processor_seconds(idle), processor_seconds(clients)
+            await asyncio.gather(*(demand.rig.make(others, 900 + number) for number in range(24)))
+            assert not improving.done()
+            assert processor_seconds(idle) - begun < 0.2 * (processor_seconds(clients) - began)
+            improving.cancel()
 
     run(work)
 
