@@ -18,6 +18,7 @@ from imgserve.access.admin_key import key_file
 from imgserve.app.pictures import processes, server_processes, tree_of
 from imgserve.config import Config
 from imgserve.formats import FORMATS
+from imgserve.pipeline.order import fast_encoders
 from imgserve.web.system import Finding, State
 
 _LITTLE_BYTES, _FEW_BYTES = 200_000_000, 2_000_000_000
@@ -52,6 +53,8 @@ def _software() -> Iterator[Finding]:
     names = ", ".join(one.name for one in FORMATS.values() if one not in missing)
     extras = ", ".join(f"{one.name} (install imgserve[{one.extra}])" for one in missing)
     yield Finding("formats", found=f"it knows {names}{'; not installed: ' if extras else ''}{extras}")
+    encoder = fast_encoders() or "libvips; imgserve[fast] takes less time"
+    yield Finding("encoders", found=f"AVIF and WebP are encoded by {encoder}")
 
 
 def _version(package: str) -> str:

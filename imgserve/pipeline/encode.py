@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pyvips
 
 from imgserve.formats import Format
-from imgserve.pipeline import extras, pillow
+from imgserve.pipeline import extras, fast, pillow
 from imgserve.pipeline.nclx import with_declared_colors
 from imgserve.pipeline.order import EncoderSettings
 from imgserve.transform.value import Transform
@@ -120,5 +120,5 @@ def encode(
     options = _options(output.name, transform, settings)
     if output.name == "png" and transform.colors:
         image, options["bitdepth"] = _palette(image, transform.colors)
-    data: bytes = _SAVERS[output.name](image, keep=keep, **options)
+    data: bytes = fast.encode(image, output.name, keep, options) or _SAVERS[output.name](image, keep=keep, **options)
     return with_declared_colors(data) if output.name == "avif" else data

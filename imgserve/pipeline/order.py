@@ -1,5 +1,6 @@
 """What to render and how: encoder settings, the plan and steps between; shared with the server, without pixels."""
 
+import importlib.metadata
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ _MADE_UP: Mapping[str, int] = MappingProxyType({"webp": 2, "avif": 3})
 """Quality that this effort makes up for: measured for equal structural similarity."""
 HITS_TO_PAY: Mapping[str, int] = MappingProxyType({"jpg": 10, "webp": 25, "avif": 50})
 """Where the bytes saved outweigh the time: benchmarks/ENCODERS.md."""
+FAST_ENCODERS = "imagecodecs"
+"""The package of the extra `fast`."""
 VECTOR_SIDE = 4096
 """Longer side of the grid on which an SVG is planned."""
 
@@ -48,6 +51,14 @@ class EncoderSettings:
         if transform.lossless or transform.max_bytes or (name == "jpg" and (transform.progressive or self.progressive)):
             return None
         return HITS_TO_PAY.get(name) if self.effort.get(name, 0) < _THOROUGH.get(name, 1) else None
+
+
+def fast_encoders() -> str:
+    """Return name and version of the package of the extra `fast`; empty if it is not installed."""
+    try:
+        return f"{FAST_ENCODERS} {importlib.metadata.version(FAST_ENCODERS)}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import file_version, size_in
 from imgserve.originals.folder import translated_errors
-from imgserve.pipeline import faces, load
+from imgserve.pipeline import faces, fast, load
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, is_reducible, read_mezzanine, write_mezzanine
@@ -116,9 +116,10 @@ def start(limits: ProcessLimits) -> Ready:
     load.prepare(limits.allowed_loaders)
     faces.search(limits.faces)
     load.create_font_cache()
+    encoders = fast.version()  # loads them before the sandbox
     log_lines(_names)
     state = sandbox.SandboxState(reasons=("off",)) if limits.sandbox == "off" else sandbox.enter()
-    return Ready(f"{REVISION}/{load.version()}", str(state), state.complete)
+    return Ready(f"{REVISION}/{load.version()}/{encoders}", str(state), state.complete)
 
 
 def _inspect(job: InspectJob, files: JobFiles) -> Inspected:

@@ -13,6 +13,7 @@ import pytest
 
 from imgserve.errors import ConfigError
 from imgserve.model import file_version
+from imgserve.pipeline.order import fast_encoders
 from imgserve.rendering import pool, sandbox
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.sandbox import SandboxState
@@ -143,6 +144,28 @@ def test_a_picture_and_its_mezzanine_are_rendered_inside(tmp_path: Path, monkeyp
         await process.end()
 
     asyncio.run(body())
+
+
+def test_the_encoders_of_the_extra_work_inside_and_are_named_in_every_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(noise(300, 200), "jpg"))
+    state = path.stat()
+    version = file_version(state.st_mtime_ns, state.st_size)
+
+    async def body() -> list[bytes]:
+        process = await RenderingProcess.launch(ProcessLimits(sandbox="auto"))
+        assert process.pipeline.endswith(fast_encoders())
+        made = []
+        for name in ("avif", "webp"):
+            answer = await process.render(RenderJob(str(path), version, Transform(width=100, format=name)))
+            assert isinstance(answer, Rendered)
+            made.append(answer.rendition.data)
+        await process.end()
+        return made
+
+    avif, webp = asyncio.run(body())
+    assert b"MA1B" in avif[:48], "a brand that libavif writes, and libheif does not"
+    assert webp[8:12] == b"WEBP"
 
 
 def test_a_server_that_requires_a_sandbox_does_not_start_without(monkeypatch: pytest.MonkeyPatch) -> None:

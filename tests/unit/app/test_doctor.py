@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from imgserve.app import machine
 from imgserve.app.doctor import diagnose
 from imgserve.cli.main import cli
 from imgserve.config import Config
@@ -140,6 +141,12 @@ def test_versions_and_formats_are_listed(tmp_path: Path) -> None:
     findings = found(tmp_path, **SAFE)
     assert "pyvips 3" in findings["software"].found
     assert "jpg, " in findings["formats"].found
+    assert findings["encoders"].found.startswith("AVIF and WebP are encoded by imagecodecs 20")
+
+
+def test_the_extra_for_encoders_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "fast_encoders", lambda: "")
+    assert found(tmp_path, **SAFE)["encoders"].found.endswith("by libvips; imgserve[fast] takes less time")
 
 
 def test_a_format_whose_codec_is_missing_is_named_with_its_extra(
