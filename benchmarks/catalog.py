@@ -42,6 +42,46 @@ def record(number: int) -> ImageRecord:
     )  # fmt: skip
 
 
+def questions(
+    images: Images, search: ImageSearch, records: int, known: list[ImageRecord], deep: str | None
+) -> dict[str, Callable[[int], Awaitable[object]]]:
+    """Return the questions to a catalog of so many records, some of which are known, by what they ask.
+
+    Each takes the number of its turn, and asks something else in every turn; `deep` is a cursor.
+    """
+    ids = [one.image_id for one in known]
+    filtered = ImageQuery(tags=("dalder",), formats=("png",), min_width=3000)
+    return {
+        "get one": lambda n: images.get(ids[n]),
+        "get 100 at once": lambda n: images.get_many(ids[n : n + 100]),
+        "put one that is known, unchanged": lambda n: put(images, known[n]),
+        "put one that is new": lambda n: put(images, record(records + n)),
+        "focal point and faces of one": lambda n: images.focus(ids[n]),
+        "list 50, newest": lambda _: search.page(),
+        "list 50, largest": lambda _: search.page(sort=Sort.BYTES),
+        "list 50, after a cursor": lambda _: search.page(cursor=deep),
+        "list 50, by prefix and id": lambda n: search.page(ImageQuery(prefix=f"photographs/{n:02}/"), sort=Sort.ID),
+        "list 50, by prefix, newest": lambda n: search.page(ImageQuery(prefix=f"photographs/{n:02}/")),
+        "list 50, by tag, format and width": lambda _: search.page(filtered),
+        "search one common word": lambda n: search.page(ImageQuery(text=_WORDS[n])),
+        "search a word, by format and tag": lambda n: search.page(
+            ImageQuery(text=_WORDS[n], formats=("png",), tags=(_WORDS[n + 1],))
+        ),
+        "search two common words": lambda n: search.page(ImageQuery(text=f"{_WORDS[n]} {_WORDS[n + 1]}")),
+        "search a common beginning": lambda n: search.page(ImageQuery(text=_WORDS[n][:3])),
+        "search one of a kind": lambda n: search.page(ImageQuery(text=f"{n * 97:07}")),
+        "search nothing to be found": lambda n: search.page(ImageQuery(text=f"zebra{n}")),
+        "similar, at most 10 bits": lambda n: search.similar(known[n].perceptual_hash or 0),
+        "duplicates, 50 groups": lambda _: search.duplicates(),
+        "by SHA-256": lambda n: search.by_sha256([known[n].sha256]),
+        "totals": lambda _: search.totals(),
+        "totals of a search": lambda n: search.totals(ImageQuery(text=_WORDS[n])),
+        "folders, 50": lambda _: search.folders("photographs/"),
+        "tag counts": lambda _: search.tag_counts(),
+        "versions, 10,000": lambda _: images.versions(),
+    }
+
+
 async def measure(url: str, records: int) -> dict[str, float]:
     """Fill a catalog and time the queries."""
     database, figures = Database(url, patience=60), dict[str, float]()
@@ -55,42 +95,18 @@ async def measure(url: str, records: int) -> dict[str, float]:
         # PostgreSQL does this by itself within a minute.
         await connection.execute(text("ANALYZE" if database.dialect == "postgresql" else "SELECT 1"))
     known = [record(number) for number in random.Random(0).sample(range(records), 200)]
-    ids, deep = [one.image_id for one in known], (await search.page(limit=1000)).cursor
-    filtered = ImageQuery(tags=("dalder",), formats=("png",), min_width=3000)
-    questions: dict[str, Callable[[int], Awaitable[object]]] = {
-        "get one": lambda n: images.get(ids[n]),
-        "get 100 at once": lambda n: images.get_many(ids[n : n + 100]),
-        "put one that is known, unchanged": lambda n: put(images, known[n]),
-        "put one that is new": lambda n: put(images, record(records + n)),
-        "list 50, newest": lambda _: search.page(),
-        "list 50, largest": lambda _: search.page(sort=Sort.BYTES),
-        "list 50, after a cursor": lambda _: search.page(cursor=deep),
-        "list 50, by prefix and id": lambda n: search.page(ImageQuery(prefix=f"photographs/{n:02}/"), sort=Sort.ID),
-        "list 50, by prefix, newest": lambda n: search.page(ImageQuery(prefix=f"photographs/{n:02}/")),
-        "list 50, by tag, format and width": lambda _: search.page(filtered),
-        "search two common words": lambda n: search.page(ImageQuery(text=f"{_WORDS[n]} {_WORDS[n + 1]}")),
-        "search a common beginning": lambda n: search.page(ImageQuery(text=_WORDS[n][:3])),
-        "search one of a kind": lambda n: search.page(ImageQuery(text=f"{n * 97:07}")),
-        "search nothing to be found": lambda n: search.page(ImageQuery(text=f"zebra{n}")),
-        "similar, at most 10 bits": lambda n: search.similar(known[n].perceptual_hash or 0),
-        "duplicates, 50 groups": lambda _: search.duplicates(),
-        "by SHA-256": lambda n: search.by_sha256([known[n].sha256]),
-        "totals": lambda _: search.totals(),
-        "totals of a search": lambda n: search.totals(ImageQuery(text=_WORDS[n])),
-        "tag counts": lambda _: search.tag_counts(),
-        "versions, 10,000": lambda _: images.versions(),
-    }
-    for name, ask in questions.items():
-        figures[name] = 1000 * statistics.median([await _timed(ask, turn) for turn in range(_TURNS)])
-    figures["tag a tenth"] = 1000 * await _timed(
+    deep = (await search.page(limit=1000)).cursor
+    for name, ask in questions(images, search, records, known, deep).items():
+        figures[name] = 1000 * statistics.median([await timed(ask, turn) for turn in range(_TURNS)])
+    figures["tag a tenth"] = 1000 * await timed(
         lambda _: images.retag(ImageQuery(prefix="photographs/1"), add=["new"]), 0
     )
-    figures["delete a tenth"] = 1000 * await _timed(lambda _: images.delete(ImageQuery(prefix="photographs/1")), 0)
+    figures["delete a tenth"] = 1000 * await timed(lambda _: images.delete(ImageQuery(prefix="photographs/1")), 0)
     await database.close()
     return figures
 
 
-async def _timed(ask: Callable[[int], Awaitable[object]], turn: int) -> float:
+async def timed(ask: Callable[[int], Awaitable[object]], turn: int) -> float:
     began = time.perf_counter()
     await ask(turn)
     return time.perf_counter() - began

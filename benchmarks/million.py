@@ -57,12 +57,13 @@ def _run(place: Path, entries: int, only: str | None, figures: Rounds) -> None:
         filled = size
         os.sync()
         if only != "serving":
-            _steps(cache, size, figures)
+            steps(cache, size, size, figures)
     if empty is not None:
         full_server.measure(place, entries, empty, figures)
 
 
-def _steps(cache: Path, size: int, figures: Rounds) -> None:
+def steps(cache: Path, entries: int, size: int, figures: Rounds) -> None:
+    """Measure each step of the disk tier over so many entries, of which the first `size` have files."""
     tier = DiskTier(cache, 10**12, 10**9)
     chosen = random.Random(size)
     # The newer half; the other half is evicted from.
@@ -78,7 +79,7 @@ def _steps(cache: Path, size: int, figures: Rounds) -> None:
     }
     for name, step in steps.items():
         rounds = [step() * 1e6 for _ in range(_ROUNDS)]
-        figures.add(f"{name}, {size:,} entries", "us", *rounds, wanted="flat")
+        figures.add(f"{name}, {entries:,} entries", "us", *rounds, wanted="flat")
     tier.close()
     fill(cache, 0, size)
 
