@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from imgserve.catalog.batched import Batched
 from imgserve.catalog.database import Database, Part, finished
+from imgserve.catalog.hashes import near_hashes
 from imgserve.catalog.query import (
     MOST,
     Duplicates,
@@ -36,7 +37,6 @@ from imgserve.catalog.query import (
 from imgserve.catalog.tables import (
     WORD_INDEX,
     after_prefix,
-    as_signed,
     fts,
     image_id_of,
     images,
@@ -185,16 +185,8 @@ class ImageSearch(Part):
     @finished
     async def similar(self, perceptual_hash: int, *, distance: int = 10, limit: int = 50) -> list[Similar]:
         """Return images whose perceptual hashes differ in at most `distance` bits, the most similar first."""
-        given = sa.bindparam("hash", as_signed(perceptual_hash), sa.BIGINT)
-        if self.database.dialect == "sqlite":
-            bits = sa.func.hamming(images.c.perceptual_hash, given, type_=sa.BIGINT)
-        else:
-            from sqlalchemy.dialects.postgresql import BIT  # noqa: PLC0415  a catalog in SQLite does without it
-
-            bits = sa.func.bit_count(sa.cast(images.c.perceptual_hash.bitwise_xor(given), BIT(64)), type_=sa.BIGINT)
-        # Only the index of the hashes is scanned, in some ten milliseconds for 100,000; records are read for near ones.
-        near = sa.select(images.c.number, bits.label("distance")).where(bits <= distance)
-        near = near.order_by("distance", images.c.number).limit(max(1, min(limit, MOST)))
+        near = near_hashes(perceptual_hash, distance, self.database.dialect)
+        near = near.order_by("distance", "number").limit(max(1, min(limit, MOST)))
         async with self.database.reading() as connection:
             distances = {row[0]: int(row[1]) for row in (await connection.execute(near)).all()}
             statement = select_records().where(images.c.number.in_(distances))
@@ -293,6 +285,6 @@ def _saying(text: str, dialect: str) -> sa.ColumnElement[bool]:
         asked = " AND ".join(f'"{word}"*' for word in words)
         return images.c.number.in_(sa.select(fts.c.rowid).where(sa.literal_column(WORD_INDEX).bool_op("MATCH")(asked)))
     asked = " & ".join(f"'{word}':*" for word in words)
-    from sqlalchemy.dialects.postgresql import TSQUERY  # noqa: PLC0415  as above
+    from sqlalchemy.dialects.postgresql import TSQUERY  # noqa: PLC0415  a catalog in SQLite does without it
 
     return vector.bool_op("@@")(sa.cast(asked, TSQUERY))

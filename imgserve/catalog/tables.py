@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.errors import BadRequest
 from imgserve.model import Face, FocalPoint, ImageRecord, Origin
 
-REVISION = "0013"
+REVISION = "0014"
 """The newest migration: a current catalog is recognized without loading the migrations."""
 
 metadata = sa.MetaData()

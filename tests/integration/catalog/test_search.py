@@ -1,5 +1,6 @@
 """Images found: filters, order, pages, text, equal bytes, likeness. Both databases find the same."""
 
+import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -228,6 +229,17 @@ async def test_what_looks_alike_is_found_the_most_alike_first(catalog: Catalog) 
     assert [(one.record.image_id, one.distance) for one in near] == [("same", 0), ("high", 1), ("one", 1), ("three", 3)]
     assert [one.distance for one in await catalog.search.similar(0, distance=64)] == [0, 61, 63, 63, 64]
     assert len(await catalog.search.similar(full, distance=64, limit=2)) == 2
+
+
+@pytest.mark.parametrize("distance", [0, 3, 4, 7, 10, 11, 12])
+async def test_every_hash_within_a_distance_is_found_wherever_it_differs(catalog: Catalog, distance: int) -> None:
+    chance = random.Random(distance)
+    given = chance.getrandbits(64)
+    flips = [sum(1 << bit for bit in chance.sample(range(64), chance.randrange(15))) for _ in range(60)]
+    await put_many(catalog.images, [record(f"{n}", perceptual_hash=given ^ flip) for n, flip in enumerate(flips)])
+    found = await catalog.search.similar(given, distance=distance, limit=100)
+    expected = {f"{n}": flip.bit_count() for n, flip in enumerate(flips) if flip.bit_count() <= distance}
+    assert {one.record.image_id: one.distance for one in found} == expected
 
 
 async def test_tags_are_counted_the_most_used_first(catalog: Catalog) -> None:
