@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import os
 import random
 import shutil
 import sqlite3
@@ -141,6 +142,7 @@ async def ask(url: str, records: int) -> dict[str, float]:
     figures = dict[str, float]()
     for name, question in catalog.questions(stored, search, records, known, deep).items():
         figures[name] = 1000 * statistics.median([await catalog.timed(question, turn) for turn in range(_TURNS)])
+        print(f"{database.dialect}, {records:,} records: {name}: {figures[name]:.1f} ms", file=sys.stderr, flush=True)
     await database.close()
     return figures
 
@@ -206,6 +208,7 @@ def measure_ledgers(sizes: list[int]) -> None:
             fill(cache, 0, _FILES)
             if size > _FILES:
                 simulate(cache, size - _FILES)
+            os.sync()  # what was just written is no part of the steps
             million.steps(cache, size, _FILES, Rounds())
             print(f"| ledger of {size:,} | {(cache / 'ledger.sqlite').stat().st_size / size:.0f} | | bytes a row | |")
         finally:
