@@ -12,7 +12,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 PHOTOS ?= $(DRAWN)
 # Files in their order, not by the number of their tests: the long ones of tests/acceptance begin first.
-PARALLEL ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder --benchmark-disable
+PARALLEL ?= --numprocesses 4 --dist loadfile --no-loadscope-reorder --benchmark-disable
 # The lock files name every dependency, so nothing else is resolved. uv takes a third of the time, but pip may know an
 # index that uv does not.
 INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(1) || $(BIN)/python -m pip install --quiet --no-deps $(1)
