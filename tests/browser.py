@@ -25,7 +25,9 @@ from tests.management import Api, managed
 from tests.prefork import PATIENCE, ROOT
 from tests.servers import imgserve, until
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+_PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first takes a third of the processor time of the others."""
+CHROMIUM = next(filter(None, map(shutil.which, _PROGRAMS)), None)
 ROLES = ("viewer", "editor", "admin")
 SCREENSHOTS = ROOT / "var/screenshots"
 PASSWORD = "correct horse battery"  # noqa: S105  of a test
@@ -42,7 +44,7 @@ def chromium() -> Iterator[Browser]:
     """
     if CHROMIUM is None:
         report = pytest.fail if "CI" in os.environ else pytest.skip
-        report("Chromium is not installed; on Debian and Ubuntu: apt-get install chromium")
+        report("Chromium is not installed; on Debian and Ubuntu: apt-get install chromium-headless-shell")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
