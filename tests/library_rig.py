@@ -66,9 +66,9 @@ class CountingWorkers(Workers):
 
     paths: list[str]
 
-    async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
+    async def inspect(self, job: InspectJob, **given: Any) -> Facts:
         self.paths.append(job.path)
-        return await super().inspect(job, megapixels=megapixels, background=background)
+        return await super().inspect(job, **given)
 
 
 class LentPool(ProcessPool):

@@ -152,7 +152,12 @@ def build_management(config: Config, parts: Parts, data: Path) -> Management:
         at_once=processes(config),
     )
     inspector = Inspector(
-        parts.originals, parts.workers, config.limits.plain(), rules, damaged=config.formats.on_damage == "decode"
+        parts.originals,
+        parts.workers,
+        config.limits.plain(),
+        rules,
+        damaged=config.formats.on_damage == "decode",
+        prefetcher=preparer,
     )
     node, on_disk = NodeFolder(config.cache.folder), config.cache.disk_bytes or config.cache.mezzanine_bytes
     publisher = ChangePublisher(

@@ -149,6 +149,27 @@ class Mezzanines:
                 stack.callback(self._done, key)
                 self._adopt(key, start.store, start.stored, stack)
 
+    def adopt(self, original: Original, place: Path, written: asyncio.Future[int]) -> None:
+        """Enter a mezzanine that is being written while its original was inspected, when that is in its place."""
+        key = self.key(original)
+        if key.path in self._making:
+            self.abandon(place, written)
+            return
+        self._making[key.path] = asyncio.Event()
+        stack = contextlib.AsyncExitStack()
+        stack.callback(self._done, key)
+        self._adopt(key, place, written, stack)
+
+    def abandon(self, place: Path, written: asyncio.Future[int]) -> None:
+        """Remove a mezzanine that is being written for an original that was not accepted."""
+
+        async def drop() -> None:
+            await written
+            await self._cache.drop_mezzanine(place)
+
+        self._tasks.add(task := asyncio.create_task(drop()))
+        task.add_done_callback(self._tasks.discard)
+
     def claim(self, original: Original, start: Start, stored: asyncio.Future[int]) -> None:
         """Begin background work that has its slot now, or raise OvertakenError if it is not needed any more."""
         path = self.key(original).path

@@ -1,4 +1,4 @@
-"""Make mezzanines ahead of the first request, in idle time."""
+"""Make mezzanines ahead of the first request: while an original is inspected, or in idle time."""
 
 import asyncio
 import heapq
@@ -6,11 +6,13 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self
 
 from imgserve.cache import TierStats
 from imgserve.errors import Busy, ImgserveError, Unavailable
 from imgserve.geometry.box import Size
-from imgserve.geometry.reduction import is_worthwhile, mezzanine_bytes
+from imgserve.geometry.reduction import MAX_MEZZANINE_PIXELS, is_worthwhile, mezzanine_bytes
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
 
@@ -25,8 +27,45 @@ _SHARE = 4
 """New originals take at most such a part of a full tier in that time, so that a bulk upload does not evict the rest."""
 
 
+_LEAST_BYTES = 150_000
+"""A smaller file has hardly the pixels for which a mezzanine is worthwhile."""
+_LARGEST_BYTES = 4 * MAX_MEZZANINE_PIXELS
+_ROOM_SECONDS = 1.0
+"""How long the free space of the tier is remembered."""
+
+
+class EarlyMezzanine:
+    """A mezzanine that is written while an original is inspected, from the same decoded pixels.
+
+    As a context manager it is removed at the end, unless it was adopted.
+    """
+
+    def __init__(self, renditions: Renditions, store: Path | None) -> None:
+        self._renditions = renditions
+        self.store = store
+        """The file to write; None for no mezzanine."""
+        self._written: asyncio.Future[int] | None = None
+
+    def begin(self, written: asyncio.Future[int]) -> None:
+        """Note that the inspection begins, and its number of bytes when it is written."""
+        self._written = written
+
+    def adopt(self, original: Original) -> None:
+        """Store it as the mezzanine of an original that has its place now."""
+        if self._written is not None and self.store is not None:
+            self._renditions.adopt(original, self.store, self._written)
+            self._written = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._written is not None and self.store is not None:
+            self._renditions.abandon(self.store, self._written)
+
+
 class MezzaninePrefetcher:
-    """Makes the mezzanines of recorded originals, one at a time.
+    """Makes the mezzanines of recorded originals, one at a time, if their inspection has not made them.
 
     In a full tier, only new originals evict older mezzanines, and only a part of them. What still waits when the server
     ends is made on demand.
@@ -54,11 +93,28 @@ class MezzaninePrefetcher:
         self._added = asyncio.Event()
         self._evicting: deque[tuple[float, int]] = deque()
         """Times and bytes of mezzanines that were made in a full tier."""
+        self._room, self._room_until = 0, 0.0
 
     @property
     def waiting(self) -> int:
         """Return the number of waiting originals."""
         return len(self._ready) + len(self._young)
+
+    async def early_of(self, original: Original) -> EarlyMezzanine:
+        """Return the mezzanine to write while an original is inspected: none where it may still be written."""
+        worthwhile = is_worthwhile(original.format, Size(original.width, original.height))
+        return await self.early(original.size if worthwhile and self._renditions.settles_in(original) <= 0 else 0)
+
+    async def early(self, size: int) -> EarlyMezzanine:
+        """Return the mezzanine to write while a file of so many bytes is inspected: none in a full tier."""
+        if size < _LEAST_BYTES:
+            return EarlyMezzanine(self._renditions, None)
+        if time.monotonic() > self._room_until:
+            tier = await self._tier_stats()
+            self._room, self._room_until = tier.limit_bytes - tier.bytes, time.monotonic() + _ROOM_SECONDS
+        return EarlyMezzanine(
+            self._renditions, self._renditions.mezzanine_place() if self._room >= _LARGEST_BYTES else None
+        )
 
     def add(self, original: Original) -> None:
         """Add an original for which a mezzanine is worthwhile ahead of those added earlier; drop the oldest of many."""

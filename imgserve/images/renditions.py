@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from cachetools import LRUCache, TTLCache
@@ -356,6 +357,18 @@ class Renditions:
     async def start(self, original: Original, transform: Transform) -> Start:
         """Return what a rendering begins with that makes no mezzanine itself."""
         return await self._mezzanines.peek(original, transform, self.settings.limits)
+
+    def mezzanine_place(self) -> Path | None:
+        """Return the file for a mezzanine that `adopt` or `abandon` gets, or None if none would be stored."""
+        return self._cache.mezzanine_place()
+
+    def adopt(self, original: Original, place: Path, written: asyncio.Future[int]) -> None:
+        """Enter the mezzanine of a new original; see `Mezzanines.adopt`."""
+        self._mezzanines.adopt(original, place, written)
+
+    def abandon(self, place: Path, written: asyncio.Future[int]) -> None:
+        """Remove a mezzanine that was written in vain."""
+        self._mezzanines.abandon(place, written)
 
     async def prepare(self, original: Original) -> bool:
         """Write the mezzanine of an original when nothing else waits; return whether one was written, or raise."""

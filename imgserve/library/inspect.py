@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,7 +22,18 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.model import EDITABLE, Facts, FocalPoint, ImageRecord, Limits, Origin, Original, bytes_version
+from imgserve.images.prefetch import EarlyMezzanine, MezzaninePrefetcher
+from imgserve.model import (
+    EDITABLE,
+    Facts,
+    FocalPoint,
+    ImageRecord,
+    Limits,
+    Origin,
+    Original,
+    bytes_version,
+    size_in,
+)
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals
 from imgserve.records import FileProblem
@@ -167,6 +178,8 @@ class Inspector:
     rules: Rules
     damaged: bool = False
     """Accept the readable part of a broken file."""
+    prefetcher: MezzaninePrefetcher | None = None
+    """Makes mezzanines from the pixels of inspections; None for no mezzanines."""
 
     async def inspect(self, file: Candidate) -> Inspected | Invalid | Recording:
         """Inspect a file as it is now; return UNCHANGED or GONE if there is nothing to record.
@@ -180,7 +193,7 @@ class Inspector:
             if is_same_file(file.known, version) or file.known_problem == version:
                 return Recording.UNCHANGED
             try:
-                facts = await self._facts(original.path, version, original.megapixels, background=file.background)
+                facts = await self._facts_in_place(original, background=file.background)
             except UnreadableImage as error:
                 if await to_thread.run_sync(_age, original) < self.rules.settle:
                     raise OriginalUnsettled(retry_after=2) from error
@@ -200,17 +213,21 @@ class Inspector:
             problem = FileProblem(file.image_id, error.code, error.detail, self.rules.clock(), version)
             return Invalid(problem, file.known, file.origin)
 
-    async def inspect_upload(self, incoming: Incoming) -> Facts:
-        """Return the facts of an uploaded file that has no place yet.
+    @contextlib.asynccontextmanager
+    async def inspected_upload(self, incoming: Incoming) -> AsyncIterator[tuple[Facts, EarlyMezzanine | None]]:
+        """Yield the facts of an uploaded file that has no place yet, and its mezzanine, which it may adopt.
 
         Raises:
             UnreadableImage, UnsupportedImage, TooLarge: it is not an image that can be used.
             Busy, Unavailable: it cannot be inspected now.
         """
-        facts = await self._facts(str(incoming.path), incoming.version, background=False)
-        if facts.format in self.rules.refused:
-            raise UnsupportedImage(f"This server does not serve {facts.format} originals.")
-        return facts
+        path, version = str(incoming.path), incoming.version
+        early = await self.prefetcher.early(size_in(version)) if self.prefetcher else None
+        with early or contextlib.nullcontext():
+            facts = await self._facts(path, version, background=False, early=early)
+            if facts.format in self.rules.refused:
+                raise UnsupportedImage(f"This server does not serve {facts.format} originals.")
+            yield facts, early
 
     async def stat(self, image_id: str) -> Original:
         """Look at an original in a thread; see `Originals.stat`."""
@@ -253,9 +270,23 @@ class Inspector:
         if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)
 
-    async def _facts(self, path: str, version: str, megapixels: float = 0.0, *, background: bool) -> Facts:
-        job = InspectJob(path, version, self.limits, self.damaged)
-        return await self.workers.inspect(job, megapixels=megapixels, background=background)
+    async def _facts_in_place(self, original: Original, *, background: bool) -> Facts:
+        """Return the facts of an original, and store its mezzanine if that is made at once."""
+        early = await self.prefetcher.early_of(original) if self.prefetcher else None
+        with early or contextlib.nullcontext():
+            facts = await self._facts(
+                original.path, original.file_version, original.megapixels, background=background, early=early
+            )
+            if early is not None:
+                early.adopt(original)
+        return facts
+
+    async def _facts(
+        self, path: str, version: str, megapixels: float = 0.0, *, background: bool, early: EarlyMezzanine | None = None
+    ) -> Facts:
+        job = InspectJob(path, version, self.limits, self.damaged, early.store if early else None)
+        begin = early.begin if early else None
+        return await self.workers.inspect(job, megapixels=megapixels, background=background, on_turn=begin)
 
     def _versions(self, ids: Sequence[str]) -> dict[str, str | None]:
         """Return the file versions of originals; None where there is no file."""

@@ -22,6 +22,7 @@ from imgserve.errors import (
     TooLarge,
 )
 from imgserve.formats import HEAD_BYTES, identify
+from imgserve.images.prefetch import EarlyMezzanine
 from imgserve.library.inspect import Candidate, Details, Inspected, Inspector, Rules
 from imgserve.library.record import NameLocks, Recorded, RecordWriter, merged, name_by_content
 from imgserve.library.scan import FileRecorder
@@ -250,22 +251,26 @@ class UploadAcceptor:
                     raise
         if not upload.incoming.whole:
             await to_thread.run_sync(upload.incoming.close)
-        facts = await self.inspector.inspect_upload(upload.incoming)
-        image_id = upload.image_id or upload.named(facts)
-        # The digest is locked too: of two uploads of the same bytes the second one must find the first.
-        async with self.locks.hold(image_id, _DIGEST + facts.sha256):
-            # This is also the check whether the catalog can be used.
-            equal = await self.inspector.current(await self.catalog.search.equal(facts.sha256, wait=upload.wait))
-            equal = list(filter(upload.covers, equal))
-            existing = await self._existing(upload, image_id, equal)
-            own = image_id if existing is None else existing.image_id
-            # An import of thousands reports only equal ones: the search for those that look alike reads all records.
-            looked = facts if upload.origin is not Origin.IMPORT else replace(facts, perceptual_hash=None)
-            similar = await self._similar(looked, own, equal)
-            similar = tuple(one for one in similar if upload.covers(one.record))
-            if existing is not None:
-                return Accepted(existing, "existing", similar)
-            return Accepted(*await self._place(upload, image_id, facts), similar)
+        async with self.inspector.inspected_upload(upload.incoming) as (facts, early):
+            image_id = upload.image_id or upload.named(facts)
+            # The digest is locked too: of two uploads of the same bytes the second one must find the first.
+            async with self.locks.hold(image_id, _DIGEST + facts.sha256):
+                return await self._stored(upload, image_id, facts, early)
+
+    async def _stored(self, upload: Upload, image_id: str, facts: Facts, early: EarlyMezzanine | None) -> Accepted:
+        """Return the existing image that answers an upload, or place and record it."""
+        # This is also the check whether the catalog can be used.
+        equal = await self.inspector.current(await self.catalog.search.equal(facts.sha256, wait=upload.wait))
+        equal = list(filter(upload.covers, equal))
+        existing = await self._existing(upload, image_id, equal)
+        own = image_id if existing is None else existing.image_id
+        # An import of thousands reports only equal ones: the search for those that look alike reads all records.
+        looked = facts if upload.origin is not Origin.IMPORT else replace(facts, perceptual_hash=None)
+        similar = await self._similar(looked, own, equal)
+        similar = tuple(one for one in similar if upload.covers(one.record))
+        if existing is not None:
+            return Accepted(existing, "existing", similar)
+        return Accepted(*await self._place(upload, image_id, facts, early), similar)
 
     async def _existing(self, upload: Upload, image_id: str, equal: list[ImageRecord]) -> ImageRecord | None:
         """Return the existing image that answers this upload, or None.
@@ -296,14 +301,18 @@ class UploadAcceptor:
         similar.pop(own, None)
         return tuple(similar.values())[:_MOST_SIMILAR]
 
-    async def _place(self, upload: Upload, image_id: str, facts: Facts) -> tuple[ImageRecord, _Outcome]:
+    async def _place(
+        self, upload: Upload, image_id: str, facts: Facts, early: EarlyMezzanine | None
+    ) -> tuple[ImageRecord, _Outcome]:
         known = await self.catalog.images.version_of(image_id, wait=upload.wait)
         try:
             exists, original = await to_thread.run_sync(self._placed, upload, image_id)
         except ImageExists:
             if upload.image_id is not None:
                 raise
-            return await self._name_taken(upload, image_id, facts)
+            return await self._name_taken(upload, image_id, facts, early)
+        if early is not None and original is not None:
+            early.adopt(original)
         try:
             # A replaced file without a record may have renditions all the same.
             record = await self._record(upload, image_id, original, facts, known or ("" if exists else None))
@@ -335,7 +344,9 @@ class UploadAcceptor:
             raise OriginalChanged(retry_after=1)
         return file.record
 
-    async def _name_taken(self, upload: Upload, image_id: str, facts: Facts) -> tuple[ImageRecord, _Outcome]:
+    async def _name_taken(
+        self, upload: Upload, image_id: str, facts: Facts, early: EarlyMezzanine | None
+    ) -> tuple[ImageRecord, _Outcome]:
         """Continue if there is a file under the name of these bytes, but no record of these bytes.
 
         A process may have died before it recorded the file, or somebody has given this name to another file.
@@ -346,4 +357,4 @@ class UploadAcceptor:
         longer = upload.named(facts, whole=True)
         if longer == image_id:
             raise ImageExists
-        return await self._place(upload, longer, facts)
+        return await self._place(upload, longer, facts, early)

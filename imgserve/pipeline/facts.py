@@ -11,6 +11,7 @@ from imgserve.pipeline.blurhash import blurhash
 from imgserve.pipeline.color import color_space
 from imgserve.pipeline.load import Recognized, recognize
 from imgserve.pipeline.metadata import metadata_of, read_embedded
+from imgserve.pipeline.mezzanine import Decoded
 from imgserve.pipeline.perceptual import as_picture, palette, perceptual_hash, thumbhash
 from imgserve.pipeline.probe import Header, read_header, upright_size
 from imgserve.transform.value import Transform
@@ -82,13 +83,21 @@ def _faces(opened: Recognized, header: Header) -> tuple[Face, ...]:
         return faces.find_faces(open_small(opened, header, faces.SIDE // 2), header.orientation)
 
 
-def facts_of(data: bytes, version: str, limits: Limits, *, damaged: bool = False) -> Facts:
-    """Return the facts of an original, or raise UnsupportedImage, UnreadableImage or LimitExceeded."""
+def facts_of(
+    data: bytes, version: str, limits: Limits, *, damaged: bool = False, decoded: Decoded | None = None
+) -> Facts:
+    """Return the facts of an original, or raise UnsupportedImage, UnreadableImage or LimitExceeded.
+
+    With `decoded` it is decoded for its mezzanine, from which its hashes and colors are read.
+    """
     opened = recognize(data, limits, damaged=damaged)
     header = read_header(opened, limits)
     image = open_small(opened, header)
     texts = read_embedded(image, opened)
-    small, alpha = decode_small(image, opened, header, limits)
+    if decoded is None or image.hasalpha():  # a mezzanine may have lost the only clear pixel
+        small, alpha = decode_small(image, opened, header, limits)
+    else:
+        small, alpha = _reduced(decoded.mezzanine().levels[0].open())[0], False
     width, height = upright_size(header)
     picture = as_picture(small)
     colors = palette(picture)

@@ -81,6 +81,8 @@ class InspectJob:
     version: str
     limits: Limits = field(default_factory=Limits)
     damaged: bool = False
+    store: Path | None = None
+    """New file for a mezzanine, written after the facts from the same decoded pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class Inspected:
 
     facts: Facts
     seconds: float
+    storing: bool = False
+    """A mezzanine is being written; `Stored` follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +179,8 @@ def write_answer(answer: Answer) -> bytes:
         case Failed(error):
             head = {"kind": "failed", "error": type(error).__name__, "detail": error.detail}
             head |= {"retry_after": error.retry_after, "members": error.members}
-        case Inspected(facts, seconds):
-            head = {"kind": "inspected", "seconds": seconds}
+        case Inspected(facts, seconds, storing):
+            head = {"kind": "inspected", "seconds": seconds, "storing": storing}
             head |= asdict(facts) | {"thumbhash": facts.thumbhash.hex()}
         case Rendered(rendition, seconds, made_from, storing, broken, started):
             body = rendition.data
@@ -212,7 +216,7 @@ def read_answer(head: bytes, body: bytes) -> Answer:
         case "stored":
             return Stored(_value(values, "size", int), _value(values, "seconds", float))
         case "inspected":
-            return Inspected(_facts(values), _value(values, "seconds", float))
+            return Inspected(_facts(values), _value(values, "seconds", float), _value(values, "storing", bool))
         case "failed":
             kind, retry_after = _ERRORS.get(_value(values, "error", str)), values.get("retry_after")
             if kind is None or not (retry_after is None or type(retry_after) is int):
@@ -354,8 +358,8 @@ def open_files(job: RenderJob | InspectJob) -> JobFiles:
         if job.mezzanine is not None and job.transform is not None:
             files.mezzanine = _open_mezzanine(job.mezzanine)
         files.marks = [_open_mark(mark) for mark in job.marks]
-        if job.store is not None:
-            files.store = _create(job.store)
+    if job.store is not None:
+        files.store = _create(job.store)
     return files
 
 
@@ -398,12 +402,10 @@ def _create(path: Path) -> int:
 
 def leftovers(job: RenderJob | InspectJob, answer: Answer | None) -> list[Path]:
     """Return the files to remove: a mezzanine that the answer calls broken, and one that is not being written."""
-    if not isinstance(job, RenderJob):
-        return []
-    rendered = answer if isinstance(answer, Rendered) else None
-    written = rendered.storing if rendered else isinstance(answer, Stored) and answer.size > 0
-    files = ((job.mezzanine, rendered is not None and rendered.broken), (job.store, not written))
-    return [path for path, is_left in files if path is not None and is_left]
+    storing = isinstance(answer, Rendered | Inspected) and answer.storing
+    written = storing or (isinstance(answer, Stored) and answer.size > 0)
+    broken = job.mezzanine if isinstance(job, RenderJob) and isinstance(answer, Rendered) and answer.broken else None
+    return [path for path in (broken, None if written else job.store) if path is not None]
 
 
 def remove(path: Path) -> None:

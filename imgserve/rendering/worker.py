@@ -86,7 +86,7 @@ def answers_to(job: Job, files: JobFiles) -> Iterator[Answer]:
     _names.path = job.path
     try:
         if isinstance(job, InspectJob):
-            yield _inspect(job, files)
+            yield from _inspect(job, files)
         else:
             yield from _render(job, files)
     except ImgserveError as error:
@@ -122,12 +122,19 @@ def start(limits: ProcessLimits) -> Ready:
     return Ready(f"{REVISION}/{load.version()}/{encoders}", str(state), state.complete)
 
 
-def _inspect(job: InspectJob, files: JobFiles) -> Inspected:
-    """Return the facts of an original; what rendering would refuse is refused."""
+def _inspect(job: InspectJob, files: JobFiles) -> Iterator[Inspected | Stored]:
+    """Return the facts of an original; what rendering would refuse is refused. Then write a mezzanine if asked to."""
     started = time.perf_counter()
     data = _read_version(files.original, job.version, job.limits.original_bytes)
-    facts = facts_of(data, job.version, job.limits, damaged=job.damaged)
-    return Inspected(facts, time.perf_counter() - started)
+    decoded = None
+    if files.store >= 0:
+        opened = recognize(data, job.limits, damaged=job.damaged)
+        header = read_header(opened, job.limits)
+        decoded = Decoded(opened, header) if is_reducible(opened, header) else None
+    facts = facts_of(data, job.version, job.limits, damaged=job.damaged, decoded=decoded)
+    yield Inspected(facts, time.perf_counter() - started, storing=decoded is not None)
+    if decoded is not None:
+        yield _stored(files.store, decoded)
 
 
 def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:

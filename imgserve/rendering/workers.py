@@ -265,7 +265,9 @@ class Workers:
         first = await self._run(replace(job, transform=None), megapixels=megapixels, background=True, on_turn=on_turn)
         return first.size if isinstance(first, Stored) else 0
 
-    async def inspect(self, job: InspectJob, *, megapixels: float, background: bool) -> Facts:
+    async def inspect(
+        self, job: InspectJob, *, megapixels: float, background: bool, on_turn: OnTurn | None = None
+    ) -> Facts:
         """Return the facts of an original, its pixels decoded; arguments and errors are those of `render`.
 
         Raises TooLarge for an original of more bytes than are read as a whole.
@@ -277,7 +279,7 @@ class Workers:
         if megapixels * 1e6 > limits.original_pixels:
             megapixels = 0.0  # it is refused on its header, which needs no time
         try:
-            first = await self._run(job, megapixels=megapixels, background=background, on_turn=None)
+            first = await self._run(job, megapixels=megapixels, background=background, on_turn=on_turn)
             if not isinstance(first, Inspected):
                 raise RenderCrashed("A rendering process answered without facts.")
         except ImgserveError as error:
@@ -339,7 +341,7 @@ class Workers:
             self._pool.mark_dead(process, "crash")
             raise RenderCrashed
         task.first.set_result(answer)
-        if isinstance(answer, Rendered) and answer.storing:
+        if isinstance(answer, Rendered | Inspected) and answer.storing:
             answer = await self._within_time(process, process.next_answer())
         task.stored.set_result(answer.size if isinstance(answer, Stored) else 0)
         self._pool.release(process)

@@ -2,11 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import pytest
 
-from imgserve.images.prefetch import MezzaninePrefetcher
+from imgserve.cache import TierStats
+from imgserve.errors import UnreadableImage
+from imgserve.images.prefetch import EarlyMezzanine, MezzaninePrefetcher
+from imgserve.model import Original
+from imgserve.rendering.wire import InspectJob
 from tests.pictures import encoded, noise
 from tests.rendition_rig import Rig, opened, run, until
 from tests.servers import rendering_processes, resume
@@ -42,6 +48,60 @@ def test_the_first_picture_of_what_was_added_comes_from_its_mezzanine(tmp_path: 
             await until(lambda: prepared(open_rig) == 1)
             await open_rig.make(original, 700)
             assert open_rig.figure("renders_made_from_total", what="mezzanine") == 1
+
+    run(body)
+
+
+@contextlib.asynccontextmanager
+async def early(open_rig: Rig, original: Original, room: int = ROOM) -> AsyncIterator[EarlyMezzanine]:
+    """Inspect an original, and yield its mezzanine."""
+
+    async def stats() -> TierStats:
+        return replace(await open_rig.cache.mezzanine_stats(), limit_bytes=room)
+
+    job = InspectJob(original.path, original.file_version)
+    with await MezzaninePrefetcher(open_rig.renditions, stats).early(original.size) as mezzanine:
+        job = replace(job, store=mezzanine.store)
+        await open_rig.renditions._workers.inspect(job, megapixels=3, background=False, on_turn=mezzanine.begin)
+        yield mezzanine
+
+
+def test_the_mezzanine_of_an_inspection_serves_the_first_picture(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig:
+            original = open_rig.put("a.jpg", LARGE)
+            async with early(open_rig, original) as mezzanine:
+                mezzanine.adopt(original)
+            await open_rig.make(original, 700)
+            assert open_rig.figure("renders_made_from_total", what="mezzanine") == 1
+            assert prepared(open_rig) == 1
+
+    run(body)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_mezzanine_of_a_file_that_is_not_accepted_is_removed(tmp_path: Path, broken: bool) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig:
+            original = open_rig.put("a.jpg", LARGE[: -len(LARGE) // 3] if broken else LARGE)
+            with pytest.raises(UnreadableImage) if broken else contextlib.nullcontext():
+                async with early(open_rig, original) as mezzanine:
+                    assert mezzanine.store is not None
+            await until(lambda: not any(path.is_file() for path in (tmp_path / ".cache" / "mezzanines").rglob("*")))
+            await open_rig.renditions.close()
+
+    run(body)
+
+
+@pytest.mark.parametrize(("data", "room"), [(LARGE, 10**7), (encoded(noise(400, 300), "png"), ROOM)])
+def test_nothing_is_written_in_a_full_tier_and_of_a_small_picture(tmp_path: Path, data: bytes, room: int) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig:
+            original = open_rig.put("a.jpg", data)
+            async with early(open_rig, original, room) as mezzanine:
+                mezzanine.adopt(original)
+            await until(lambda: not any(path.is_file() for path in (tmp_path / ".cache" / "mezzanines").rglob("*")))
+            assert prepared(open_rig) == 0
 
     run(body)
 

@@ -14,6 +14,9 @@ from imgserve.errors import LimitExceeded, TooLarge, UnreadableImage, Unsupporte
 from imgserve.model import Facts, Limits
 from imgserve.pipeline.color import primaries
 from imgserve.pipeline.facts import facts_of
+from imgserve.pipeline.load import recognize
+from imgserve.pipeline.mezzanine import Decoded
+from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import render
 from imgserve.transform import Transform
 from tests import bombs, embedded
@@ -40,6 +43,21 @@ def test_a_file_of_every_format_reports_its_facts(name: str) -> None:
     assert read.perceptual_hash is not None
     assert 15 <= len(read.thumbhash) <= 25
     assert any(near(tuple(bytes.fromhex(read.dominant_color[1:])), color) for color in (RED, GREEN, BLUE, (240,) * 3))
+
+
+@pytest.mark.parametrize("name", STILL)
+def test_facts_read_from_the_pixels_of_a_mezzanine_are_the_same(name: str) -> None:
+    data = encoded(noise(60, 45).resize(40, kernel="cubic"), name)
+    opened = recognize(data, Limits())
+    alone = facts(data)
+    together = facts_of(data, "1_2", Limits(), decoded=Decoded(opened, read_header(opened, Limits())))
+    assert alone.perceptual_hash is not None
+    assert together.perceptual_hash is not None
+    assert (alone.perceptual_hash ^ together.perceptual_hash).bit_count() <= 2
+    colors = [tuple(bytes.fromhex(one.dominant_color[1:])) for one in (alone, together)]
+    assert near(*colors, 6)
+    like = {"perceptual_hash": None, "thumbhash": b"", "blurhash": "", "palette": (), "dominant_color": ""}
+    assert replace(alone, **like) == replace(together, **like)
 
 
 def test_a_drawing_is_rasterized_for_its_facts() -> None:
