@@ -50,7 +50,7 @@ def there_and_back(answer: Answer) -> Answer:
         Rendered(Rendition(b"", "image/webp", 1, 1), 0.0),
         Stored(5, 1.0),
         Inspected(FACTS, 0.1),
-        Inspected(FULL_FACTS, 2.0),
+        Inspected(FULL_FACTS, 2.0, storing=True),
     ],
 )
 def test_an_answer_arrives_as_it_was_sent(answer: Answer) -> None:
@@ -121,7 +121,7 @@ def test_an_answer_that_is_none_is_refused(told: object) -> None:
         read_answer(json.dumps(told).encode(), b"bytes")
 
 
-INSPECTED = asdict(FULL_FACTS) | {"kind": "inspected", "seconds": 0.1, "thumbhash": "0a0b"}
+INSPECTED = asdict(FULL_FACTS) | {"kind": "inspected", "seconds": 0.1, "storing": False, "thumbhash": "0a0b"}
 
 
 @pytest.mark.parametrize(
