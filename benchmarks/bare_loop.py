@@ -12,17 +12,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyvips
 
-from imgserve.formats import FORMATS
 from imgserve.pipeline import load
-from imgserve.pipeline.encode import encode
-from imgserve.pipeline.order import EncoderSettings
+from imgserve.pipeline.order import EFFORTS, QUALITIES
 from imgserve.rendering.wire import ProcessLimits
-from imgserve.transform import Transform
 
-_SETTINGS = EncoderSettings()
 _SHRINKS = (8, 4, 2)
 
 
@@ -44,14 +41,23 @@ def pipeline(data: bytes, width: int) -> pyvips.Image:
     return image
 
 
+def save(image: pyvips.Image, name: str) -> bytes:
+    """Encode with libvips and the default settings of imgserve."""
+    options: dict[str, Any] = {"Q": QUALITIES[name], "keep": "none"}
+    if name == "avif":
+        options |= {"compression": "av1", "bitdepth": 8, "subsample_mode": "on"}
+    if name in EFFORTS:
+        options["effort"] = EFFORTS[name]
+    return bytes(image.write_to_buffer(f".{name}", **options))
+
+
 _CALLS: dict[str, Callable[[bytes, int], pyvips.Image]] = {"thumbnail": thumbnail, "pipeline": pipeline}
 
 
 def picture(calls: str, path: str, width: int, name: str) -> float:
     """Make one picture; return the seconds."""
     started = time.perf_counter()
-    image, output = _CALLS[calls](Path(path).read_bytes(), width), FORMATS[name]
-    encode(image, output, Transform(format=name), _SETTINGS, keep="none")
+    save(_CALLS[calls](Path(path).read_bytes(), width), name)
     return time.perf_counter() - started
 
 

@@ -14,6 +14,8 @@ from benchmarks.servers import LOOP_THREADS, BareLoop, Job, bare_loop, imgserve,
 from benchmarks.setup import Setup
 
 IN_FLIGHT = 4
+_FORMATS = (("webp", 4), ("avif", 5))
+"""With the ratio to the bare loop that is wanted with the extra `fast`."""
 OURS, FLOOR = "imgserve", f"bare loop, {LOOP_THREADS} threads"
 QUIET = "imgserve without access log and watcher"
 
@@ -65,6 +67,29 @@ def measure(setup: Setup) -> None:
     _report(setup, {contender.name: contender for contender in contenders})
 
 
+def formats(setup: Setup) -> None:
+    """Make further widths of the formats that take longer to encode, in turns with the bare loop."""
+    rounds = {name: {one: Rounds() for one in (OURS, FLOOR)} for name, _ in _FORMATS}
+    with contextlib.ExitStack() as stack:
+        contenders = [one for one in _contenders(stack, replace(setup, peers=())) if one.name != QUIET]
+        for _ in setup.pace.turns():
+            for contender in contenders:
+                names = contender.gallery.all_fresh()
+                contender.make(jobs(contender.gallery, names, contender.gallery.srcset()[:1]))
+                for name, _ in _FORMATS:
+                    wanted = [
+                        replace(job, format=name) for job in jobs(contender.gallery, names, contender.gallery.srcset())
+                    ]
+                    contender.run(wanted, rounds[name][contender.name])
+    for name, least in _FORMATS:
+        ours, floor = rounds[name][OURS], rounds[name][FLOOR]
+        title = f"{len(setup.gallery.srcset()) * len(setup.gallery.photographs)} further {name}"
+        setup.figures.add(f"{title}: {OURS} / {FLOOR}", "ratio", ratios(ours.rates, floor.rates), at_least(least))
+        setup.figures.add(f"{title}: {OURS} / {FLOOR}, by processor time", "ratio", ratios(floor.costs, ours.costs))
+        for one in (OURS, FLOOR):
+            setup.figures.add(f"{title}: {one}, processor time a picture", "ms", rounds[name][one].costs)
+
+
 def jobs(gallery: Gallery, names: Iterable[str], widths: Iterable[int]) -> list[Job]:
     """List every original in every width, in an order that is the same for all."""
     made = [Job(gallery.folder / name, width) for name in names for width in widths]
@@ -76,11 +101,15 @@ def over_http(program: Program, path: Callable[[str, int], str]) -> Callable[[li
     """Make pictures by asking a server for them."""
 
     def make(requested: list[Job]) -> tuple[float, float]:
-        requests = [request(path(job.path.name, job.width)) for job in requested]
+        requests = [request(path(job.path.name, job.width) + _ending(job)) for job in requested]
         load = drive(program.address, requests, IN_FLIGHT, persistent=False).expect(200)
         return load.seconds, load.bytes
 
     return make
+
+
+def _ending(job: Job) -> str:
+    return "" if job.format == "jpg" else f"&format={job.format}"
 
 
 def our_path(name: str, width: int) -> str:

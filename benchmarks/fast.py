@@ -18,6 +18,7 @@ from typing import Any
 
 import pyvips
 
+from benchmarks.bare_loop import save
 from benchmarks.ssim import Likeness
 from imgserve.pipeline import fast, load
 from imgserve.pipeline.order import EFFORTS, QUALITIES
@@ -27,12 +28,6 @@ _OPTIONS: MappingProxyType[str, dict[str, Any]] = MappingProxyType({
     "avif": {"Q": QUALITIES["avif"], "effort": EFFORTS["avif"], "lossless": False, "subsample_mode": "on"},
 })  # fmt: skip
 _RUNS = 5
-
-
-def _usual(image: pyvips.Image, name: str) -> bytes:
-    if name == "webp":
-        return bytes(image.webpsave_buffer(keep="none", **_OPTIONS[name]))
-    return bytes(image.heifsave_buffer(keep="none", compression="av1", bitdepth=8, **_OPTIONS[name]))
 
 
 def _faster(image: pyvips.Image, name: str) -> bytes:
@@ -58,7 +53,7 @@ def _simulacra(original: pyvips.Image, shown: pyvips.Image) -> float:
 
 def measured(image: pyvips.Image, name: str) -> list[tuple[float, int, float, float, float]]:
     """Return milliseconds, bytes, SSIM, color error and SSIMULACRA 2 of both encoders for one picture."""
-    turns = [[_timed(encode, image, name) for encode in (_usual, _faster)] for _ in range(_RUNS)]
+    turns = [[_timed(encode, image, name) for encode in (save, _faster)] for _ in range(_RUNS)]
     likeness, rows = Likeness(image), []
     for times in zip(*turns, strict=True):
         data = times[0][1]

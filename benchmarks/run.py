@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import bursts, cold, hits, memory
+from benchmarks import bursts, cold, hits, limits, memory
 from benchmarks.figures import HEAD, Figures
 from benchmarks.memory import KIND
 from benchmarks.peers import Commands, Peer, installed
@@ -29,6 +29,8 @@ CHAPTERS: dict[str, Callable[[Setup], None]] = {
     "alone": cold.alone,
     "crowd": cold.crowd,
     "memory": memory.measure,
+    "limits": limits.measure,
+    "formats": bursts.formats,
 }
 """In the order of the table. Each starts what it measures, adds its figures, and leaves nothing running."""
 

@@ -15,13 +15,18 @@ from benchmarks.programs import PYTHON, BenchmarkFailed, Program, free_address, 
 
 LOOP_THREADS = 2
 
-_QUIET = {"IMGSERVE_LOG__ACCESS": "off", "IMGSERVE_ORIGINALS__WATCH": "false"}
-"""The settings that are not the defaults in most chapters: no access log, and originals are not recorded."""
+_QUIET = {
+    "IMGSERVE_LOG__ACCESS": "off",
+    "IMGSERVE_ORIGINALS__WATCH": "false",
+    "IMGSERVE_RENDERING__EFFORT": "once",
+}
+"""The settings that are not the defaults in most chapters: no access log, originals are not recorded, and a rendition
+that is requested often is not encoded again, which would change its ETag."""
 
 
 @contextlib.contextmanager
 def imgserve(originals: Path, folder: Path, **settings: str) -> Iterator[Program]:
-    """Run `imgserve serve` with an empty cache in a new folder: no access log, no watcher, and these settings."""
+    """Run `imgserve serve` with an empty cache in a new folder, quiet, and with these settings."""
     with imgserve_as_shipped(originals, folder, {**_QUIET, **settings}) as program:
         yield program
 

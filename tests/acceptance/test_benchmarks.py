@@ -49,6 +49,13 @@ def alone(tmp_path: Path) -> dict[str, str]:
                 "memory over 8 more cold pictures: last quarter / first": "<= 1.1",
             },
         ),
+        (
+            "limits,formats",
+            {
+                "encode jpg: time of imgserve / bare call": "<= 1.3",
+                "16 further avif: imgserve / bare loop, 2 threads": ">= 5",
+            },
+        ),
         ("busy alone", {"cold 0 megapixel picture / script": "<= 1.15"}),
     ],
 )
