@@ -19,7 +19,7 @@ from imgserve.errors import BadRequest, BadSignature, DomainDenied, Forbidden, L
 from imgserve.images.convert import Count
 from imgserve.images.resolve import QuerySettings, Sees
 from imgserve.metrics import Metrics
-from imgserve.transform.parse import is_signature, read_pair
+from imgserve.transform.pairs import is_signature, read_pair
 from imgserve.transform.signing import canonical_text, verify, without
 
 _logger = logging.getLogger(__name__)

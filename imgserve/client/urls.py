@@ -11,7 +11,7 @@ from imgserve.client.srcset import Candidate, SrcsetPlan, size_of
 from imgserve.formats import FORMATS
 from imgserve.http.headers import encoded_id
 from imgserve.transform import compose, compose_chain, read_parameters, signed_url
-from imgserve.transform.parse import split_chain
+from imgserve.transform.pairs import split_chain
 
 # An absolute URL, one with the scheme of the page, or a path on the page's own host, each without a slash at the end.
 _BASE = re.compile(r"((https?:)?//[^/?#\\\s\"'<>,]+)?(/[^/?#\\\s\"'<>,]+)*", re.IGNORECASE)

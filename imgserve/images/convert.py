@@ -21,7 +21,7 @@ from imgserve.images.resolve import QuerySettings, RenditionRequest, Resolver, S
 from imgserve.model import Original, Rendition, file_version
 from imgserve.originals.folder import reading_original
 from imgserve.transform import ParsedQuery, Transform, compose_chain, parse_query
-from imgserve.transform.parse import split_chain
+from imgserve.transform.pairs import split_chain
 
 T = TypeVar("T")
 Count = Callable[[], Awaitable[None]]

@@ -9,7 +9,7 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.overlay import Anchor, is_tiled, mark_anchor, mark_size
 from imgserve.pipeline import color
 from imgserve.pipeline.fields import with_fields, without
-from imgserve.transform.parse import at_density
+from imgserve.transform.merge import at_density
 from imgserve.transform.value import Transform
 
 _PROFILE = "icc-profile-data"

@@ -12,7 +12,7 @@ from imgserve.errors import BadTransform
 from imgserve.geometry.box import Size
 from imgserve.geometry.overlay import Anchor, part_of
 from imgserve.pipeline.overlays import OPAQUE, Layer, faded, placed
-from imgserve.transform.parse import at_density
+from imgserve.transform.merge import at_density
 from imgserve.transform.value import Color, Transform
 
 _BLACK: Color = (0, 0, 0, OPAQUE)

@@ -5,9 +5,10 @@ Parsing, presets, canonical text, error messages and the documentation derive fr
 
 from imgserve.transform.compose import compose, compose_chain, read_parameters, transform_of
 from imgserve.transform.kinds import DECIMALS
+from imgserve.transform.merge import MAX_SIDE
 from imgserve.transform.normalize import canonical, canonical_steps, effective_fit, likeness, normalize
 from imgserve.transform.parameters import MAX_DPR, PARAMETERS, Parameter
-from imgserve.transform.parse import MAX_SIDE, ParsedQuery, Preset, parse_query
+from imgserve.transform.parse import ParsedQuery, Preset, parse_query
 from imgserve.transform.presets import BUILT_IN_PRESETS, link_presets, parse_preset
 from imgserve.transform.signing import Verified, canonical_text, sign, signed_url, verify
 from imgserve.transform.value import Color, Fit, Gravity, Transform

@@ -7,21 +7,12 @@ from urllib.parse import quote
 
 from imgserve.errors import BadTransform
 from imgserve.transform.kinds import DECIMALS, write_length
+from imgserve.transform.merge import ATTRIBUTES, MAX_SIDE, contradictions, merge, overlay
 from imgserve.transform.normalize import canonical
+from imgserve.transform.pairs import Pair, split, split_chain
 from imgserve.transform.parameters import BY_NAME, PARAMETERS
-from imgserve.transform.parse import (
-    ATTRIBUTES,
-    MAX_SIDE,
-    MAX_STEPS,
-    NO_PRESETS,
-    Pair,
-    Reading,
-    contradictions,
-    merge,
-    overlay,
-    split,
-    split_chain,
-)
+from imgserve.transform.parse import MAX_STEPS, NO_PRESETS
+from imgserve.transform.reading import Reading
 from imgserve.transform.value import Transform
 
 _NO_CAP = 10**9

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, MODERN, Format
 from imgserve.transform.kinds import RECT
+from imgserve.transform.merge import contradictions
 from imgserve.transform.parameters import AUTO_QUALITY, MARK, MAX_COLORS, PARAMETERS, TEXT
-from imgserve.transform.parse import contradictions
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
 _NO_FOCUS: Mapping[str, Any] = {"focus_x": None, "focus_y": None, "focus_zoom": 1.0}

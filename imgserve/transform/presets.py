@@ -8,19 +8,11 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from imgserve.errors import BadTransform, quoted, suggestion
+from imgserve.transform.merge import ATTRIBUTES, MAX_SIDE, contradictions, overlay
+from imgserve.transform.pairs import split
 from imgserve.transform.parameters import BY_NAME
-from imgserve.transform.parse import (
-    ATTRIBUTES,
-    MAX_SIDE,
-    NO_PRESETS,
-    Preset,
-    Reading,
-    contradictions,
-    finished,
-    overlay,
-    plain,
-    split,
-)
+from imgserve.transform.parse import NO_PRESETS, Preset, finished, plain
+from imgserve.transform.reading import Reading
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 """The name of a preset, in lower case."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from imgserve.errors import BadTransform, quoted
-from imgserve.transform.parse import THEN, Pair, decoded, is_signature, read_pair, split_parts
+from imgserve.transform.pairs import THEN, Pair, decoded, is_signature, read_pair, split_parts
 
 _SECONDS = re.compile(rb"[0-9]{1,12}")
 _SCHEME_AND_HOST = re.compile(r"(?:(?:https?:)?//[^/?#]+)?(?=/)", re.IGNORECASE)

@@ -12,7 +12,7 @@ from imgserve.http.headers import RawHeaders, accept_class
 from imgserve.images.renditions import FormatDropped, Renditions
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
-from imgserve.transform.parse import split
+from imgserve.transform.pairs import split
 from imgserve.web.respond import SAFETY, image_path
 
 _logger = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from imgserve.images.renditions import FormatDropped, Renditions, Served
 from imgserve.images.resolve import Resolver
 from imgserve.model import Rendition
 from imgserve.transform.hints import HINTS, read_hints
-from imgserve.transform.parse import split
+from imgserve.transform.pairs import split
 from imgserve.web.error_pictures import ErrorPictures
 from imgserve.web.facts import DocumentRequest, MakeDocument, document_response
 from imgserve.web.middleware import KEY, RequestRecord

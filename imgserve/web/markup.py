@@ -13,8 +13,8 @@ from imgserve.formats import FORMATS
 from imgserve.images.facts import FactsReader
 from imgserve.images.resolve import QuerySettings
 from imgserve.transform import read_parameters
+from imgserve.transform.pairs import THEN, Pair, is_signature, split_chain
 from imgserve.transform.parameters import BY_NAME, DOCUMENTS
-from imgserve.transform.parse import THEN, Pair, is_signature, split_chain
 from imgserve.transform.signing import without
 from imgserve.web.api.embedding import MODERN, alternative, candidates
 from imgserve.web.facts import JSON, TEXT, Document, DocumentRequest, MakeDocument

@@ -23,7 +23,7 @@ from imgserve.images.convert import read_original
 from imgserve.images.locate import Locator
 from imgserve.images.resolve import ANYTHING
 from imgserve.model import Original
-from imgserve.transform.parse import is_signature, split
+from imgserve.transform.pairs import is_signature, split
 from imgserve.web.respond import SAFETY, Delivery, UrlOptions, date_of, tag_headers
 
 

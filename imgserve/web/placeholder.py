@@ -12,7 +12,7 @@ from imgserve.errors import BadTransform, ImageNotFound, quoted
 from imgserve.http.headers import cache_control
 from imgserve.transform import Color
 from imgserve.transform.kinds import COLOR, ReadError
-from imgserve.transform.parse import Pair, split
+from imgserve.transform.pairs import Pair, split
 from imgserve.web.documents import document
 from imgserve.web.respond import SAFETY, Delivery
 

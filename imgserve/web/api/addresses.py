@@ -26,8 +26,8 @@ from imgserve.images.convert import Converter
 from imgserve.images.locate import Found, Locator
 from imgserve.images.resolve import QuerySettings, Resolver
 from imgserve.transform import compose_chain
+from imgserve.transform.pairs import is_signature, split
 from imgserve.transform.parameters import ACCESS_NAMES
-from imgserve.transform.parse import is_signature, split
 from imgserve.transform.signing import without
 from imgserve.web.api.convert import accepted_formats, picture_response
 from imgserve.web.api.embedding import CodeOut, alternative, embedding

@@ -10,7 +10,7 @@ from imgserve.client.parameters import Parameters
 from imgserve.formats import FORMATS
 from imgserve.http.headers import AcceptClass
 from imgserve.transform import MAX_SIDE, read_parameters
-from imgserve.transform.parse import split_chain
+from imgserve.transform.pairs import split_chain
 from imgserve.web.api.messages import ResponseModel
 
 _WIDTHS = (320, 640, 960, 1280, 1920)

@@ -16,7 +16,7 @@ from imgserve.http.conditional import match_holds
 from imgserve.http.headers import preset_tag
 from imgserve.records import PresetRecord
 from imgserve.transform import Preset, canonical, transform_of
-from imgserve.transform.parse import ATTRIBUTES
+from imgserve.transform.merge import ATTRIBUTES
 from imgserve.transform.presets import NAME, NAME_RULE, preset_text
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.messages import Reply, ResponseModel, bad_request

@@ -12,7 +12,8 @@ from imgserve.transform import (
     parse_preset,
     parse_query,
 )
-from imgserve.transform.parse import MAX_STEPS, split_chain
+from imgserve.transform.pairs import split_chain
+from imgserve.transform.parse import MAX_STEPS
 
 PRESETS, _ = link_presets(
     {"card": parse_preset("width=40&height=30"), "id": parse_preset("w=9&locked=width")}, BUILT_IN_PRESETS

@@ -16,7 +16,7 @@ from imgserve.transform import (
     parse_query,
     read_parameters,
 )
-from imgserve.transform.parse import MAX_BYTES
+from imgserve.transform.pairs import MAX_BYTES
 from tests.parameters import asked, plainly
 
 PRESETS = {

@@ -4,8 +4,8 @@ import pytest
 
 from imgserve.errors import BadTransform
 from imgserve.transform import PARAMETERS, Parameter, canonical, parse_query
+from imgserve.transform.merge import ATTRIBUTES
 from imgserve.transform.parameters import GROUPS
-from imgserve.transform.parse import ATTRIBUTES
 from tests.docs import parameters_table
 
 
