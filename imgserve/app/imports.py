@@ -31,6 +31,7 @@ from imgserve.jobs.webhooks import Webhooks
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.library.upload import UploadReceiver
 from imgserve.web.api.import_input import ImportInput
+from imgserve.web.api.import_results import ImportResults
 from imgserve.web.api.imports import Imports
 
 _WEBHOOK_BYTES = 1_000_000
@@ -92,7 +93,8 @@ def build_imports(config: Config, parts: Parts, management: Management, sites: S
     service = ImportService(catalog, management.ingest, warmer, limits, enabled=config.uploads.fetch)
     endpoints = (
         ImportInput(limits, file_bytes),
-        Imports(service, catalog, converter, Export(catalog.imports, urls), urls, webhooks, file_bytes),
+        Imports(service, catalog, webhooks, file_bytes),
+        ImportResults(service, catalog, converter, Export(catalog.imports, urls), urls),
     )
     return ImportWork(
         _runner(catalog, fetcher, pace, f"{socket.gethostname()}:{data}", config.jobs.queue),
