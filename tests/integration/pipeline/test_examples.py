@@ -1,5 +1,7 @@
 """Each parameter has an example, which shows what it does and still looks as documented."""
 
+import functools
+
 import pytest
 
 from imgserve.transform.examples import example_of
@@ -26,13 +28,13 @@ def test_an_example_shows_the_effect_of_its_parameter(row: Parameter) -> None:
     own, _, others = example.query.partition("&")
     assert own.partition("=")[0] == row.name
     exact = "" if row.name in {"quality", "colors"} else "&lossless=1&format=webp"
-    queries = (example.query, others or "width=300")
-    shown = [sample(example.picture, query + exact).data for query in queries]
-    assert (_pixels(shown[0]) == _pixels(shown[1])) == (row.name in INVISIBLE)
+    shown, plain = (_pixels(example.picture, query + exact) for query in (example.query, others or "width=300"))
+    assert (shown == plain) == (row.name in INVISIBLE)
 
 
-def _pixels(data: bytes) -> bytes:
-    return bytes(opened(data).write_to_memory())
+@functools.lru_cache(8)
+def _pixels(picture: str, query: str) -> bytes:
+    return bytes(opened(sample(picture, query).data).write_to_memory())
 
 
 def test_every_example_belongs_to_a_parameter() -> None:
