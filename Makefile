@@ -30,11 +30,12 @@ help: ## print this list
 serve: $(RUNTIME) $(SAMPLES) ## serve sample pictures on 127.0.0.1:8000 (PORT=9000 for another port)
 	$(BIN)/imgserve serve $(SAMPLES) --cache $(CACHE) --host $(HOST) --port $(PORT)
 
-# Most tests share the machine, as they mostly wait. Those marked `alone` run after them, one at a time.
+# Most tests share the machine, as they mostly wait. Those marked `alone`, which are in tests/acceptance, run after them,
+# one at a time.
 # Status 5: ARGS selects none of these tests.
 test: $(STAMP) ## run the whole test suite; ARGS="-k words" for a part of it
 	$(BIN)/python -m pytest -m "not alone" $(PARALLEL) $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m alone $(or $(ARGS),tests/acceptance) || [ $$? -eq 5 ]
 
 check: lint test ## everything that CI checks: lint, then test
 
