@@ -66,34 +66,8 @@ def create_app(config: Config | None = None) -> Starlette:
     parts = build_pictures(config, catalog, sites)
     management = build_management(config, parts, data)
     access = build_access(config, parts, sites, data)
-    cors = cors_of(config, sites)
     parts.presets.on_change.append(parts.hot.clear)
-    image = ImageEndpoint(
-        access,
-        parts.resolver,
-        parts.renditions,
-        parts.fallback,
-        parts.hot,
-        published=None if parts.links.off else PublishedPictures(parts.links, url_options(config), cors[""]),
-        cors=cors,
-        options=url_options(config),
-        originals=PublicOriginals(
-            parts.locator, url_options(config), allowed=config.urls.originals, is_settled=parts.renditions.is_settled
-        ),
-        errors=ErrorPictures(access, parts.resolver, parts.renditions, config.urls.prefix),
-        documents={
-            **fact_documents(parts.facts),
-            "explain": explanation(
-                Explainer(parts.renditions, parts.facts, parts.metrics),
-                query_settings(config),
-                access,
-                config.access.explain,
-            ),
-            **markup_documents(parts.facts, access, base=config.urls.public, prefix=config.urls.prefix),
-        },
-        demand=parts.demand,
-        timing_headers=config.http.timing_header,
-    )
+    image = _image_endpoint(config, parts, access, sites)
     check = functools.partial(_check, parts, management, access)
     registry = _collected(parts.metrics)
     tracing = _tracing(config)
@@ -153,6 +127,33 @@ def create_app(config: Config | None = None) -> Starlette:
         timing_headers=config.http.timing_header,
     )
     return app
+
+
+def _image_endpoint(config: Config, parts: Parts, access: Access, sites: Sites) -> ImageEndpoint:
+    """Return the endpoint of pictures, originals and documents about them."""
+    cors, options, prefix = cors_of(config, sites), url_options(config), config.urls.prefix
+    explainer = Explainer(parts.renditions, parts.facts, parts.metrics)
+    documents = {
+        **fact_documents(parts.facts),
+        "explain": explanation(explainer, query_settings(config), access, config.access.explain),
+        **markup_documents(parts.facts, access, base=config.urls.public, prefix=prefix),
+    }
+    settled = parts.renditions.is_settled
+    return ImageEndpoint(
+        access,
+        parts.resolver,
+        parts.renditions,
+        parts.fallback,
+        parts.hot,
+        published=None if parts.links.off else PublishedPictures(parts.links, options, cors[""]),
+        cors=cors,
+        options=options,
+        originals=PublicOriginals(parts.locator, options, allowed=config.urls.originals, is_settled=settled),
+        errors=ErrorPictures(access, parts.resolver, parts.renditions, prefix),
+        documents=documents,
+        demand=parts.demand,
+        timing_headers=config.http.timing_header,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -267,34 +267,24 @@ class Resolver:
         if settings.pass_svg and unchanged and original.format.name == "svg" and not original.marks:
             transforms = [Transform(format="svg")]
         else:
-            focal, qualities = before.focal_point is not None, settings.qualities
             outputs = self._outputs(found, before, parsed, accepted, settings.avif_pixels)
-            requested = parsed.transform
-            if "best" in requested.auto:
-                requested, outputs = _with_candidates(requested, before.format, outputs)
-            transforms = [
-                normalize(requested, before.format, output, qualities=qualities, focal_point=focal)
-                for output in outputs
-            ]
+            transforms = _normalized(parsed.transform, before, outputs, settings)
         if variety.output_pixels:
             variety.check_pixels(max(self._renditions.output_pixels(before, one) for one in transforms))
         choices = {self._renditions.key(original, transform, earlier): transform for transform in transforms}
         oversized = self._renditions.oversized if dropping else {}
         # The best format that does not lose, or else the one that loses least.
         key = min(choices, key=lambda choice: oversized.get(choice.path, 0))
-        transform = choices[key]
+        transform = choices.pop(key)
         formats: tuple[str, ...] = (transform.format or original.format.name,)
         if parsed.transform.negotiates:
             fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
-        sooner = None
-        if transform.format == SLOW_FORMAT:
-            others = [(other, its_key) for its_key, other in choices.items() if its_key != key]
-            sooner = next((one for one in others if one[0].format == "jpg"), others[0] if others else None)
+        sooner = _sooner(choices) if transform.format == SLOW_FORMAT else None
         named = [step for step in (*parsed.earlier, parsed) if "mark" in step.named]
         marks = tuple(step.transform.mark for step in named if step is not parsed or not settings.watermark)
         return RenditionRequest(
-            original, transform, key, parsed, formats, len(choices) > 1, self.epoch, earlier, sooner, marks
+            original, transform, key, parsed, formats, bool(choices), self.epoch, earlier, sooner, marks
         )
 
     async def _marked(self, original: Original, parsed: ParsedQuery) -> tuple[Original, ParsedQuery]:
@@ -418,6 +408,22 @@ def _limited(parsed: ParsedQuery, original: Original, settings: QuerySettings) -
     if notes and settings.variety.reject and not parsed.hinted:
         raise BadTransform([f"size: expected one of {', '.join(map(str, settings.sizes))}"])
     return replace(parsed, transform=snap, notes=(*parsed.notes, *notes))
+
+
+def _normalized(
+    requested: Transform, original: Original, outputs: Sequence[Format], settings: QuerySettings
+) -> list[Transform]:
+    """Return a transform for each format that may be sent, the preferred one first."""
+    if "best" in requested.auto:
+        requested, outputs = _with_candidates(requested, original.format, outputs)
+    focal, qualities = original.focal_point is not None, settings.qualities
+    return [normalize(requested, original.format, output, qualities=qualities, focal_point=focal) for output in outputs]
+
+
+def _sooner(others: Mapping[RenditionKey, Transform]) -> tuple[Transform, RenditionKey] | None:
+    """Return which of the other formats to send until the slow one is encoded: JPEG, or else the next."""
+    made = [(transform, key) for key, transform in others.items()]
+    return next((one for one in made if one[0].format == "jpg"), made[0] if made else None)
 
 
 def _with_candidates(
