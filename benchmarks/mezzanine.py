@@ -1,14 +1,11 @@
-"""What a mezzanine saves, plain and in more compact forms, on real photographs.
+"""What a mezzanine saves, plain and compact, on real photographs.
 
     python -m benchmarks.mezzanine FOLDER
 
 Prints a Markdown table: processor time of a picture (least of several runs), bytes, likeness to the direct picture.
-Pixels under Zstandard are measured where the package `zstandard` is installed.
 """
 
 import argparse
-import importlib
-import importlib.util
 import math
 import sys
 import tempfile
@@ -16,16 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyvips
 
 from benchmarks.ssim import Likeness, flattened
-from imgserve.geometry.box import Size
 from imgserve.model import Limits, Rendition
 from imgserve.pipeline import load
 from imgserve.pipeline.load import recognize
-from imgserve.pipeline.mezzanine import Decoded, Level, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
+from imgserve.pipeline.mezzanine import Decoded, Mezzanine, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.order import Order
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import finished, render
@@ -42,7 +37,7 @@ class Form:
     name: str
     size: int
     write_ms: float
-    open: Callable[[Transform], Mezzanine]
+    open: Callable[[], Mezzanine]
     """Returns a mezzanine that a transform can be rendered from."""
 
 
@@ -83,13 +78,13 @@ def _reduced(mezzanine: Mezzanine, order: Order) -> Rendition | None:
 
 
 def _cell(data: bytes, form: Form, order: Order) -> str:
-    made = _reduced(form.open(order.transform), order)
+    made = _reduced(form.open(), order)
     if made is None:
         return " - | | |"
-    spent = _least(lambda: _reduced(form.open(order.transform), order))
+    spent = _least(lambda: _reduced(form.open(), order))
     lossless = replace(order, transform=replace(order.transform, format="png"))
     direct = render(data, lossless.transform)
-    reduced = _reduced(form.open(order.transform), lossless)
+    reduced = _reduced(replace(form.open(), compact=False), lossless)
     assert reduced is not None
     first, second = (pyvips.Image.new_from_buffer(picture.data, "") for picture in (direct, reduced))
     error = float(((flattened(first).cast("float") - flattened(second)) ** 2).avg())
@@ -99,35 +94,12 @@ def _cell(data: bytes, form: Form, order: Order) -> str:
 
 def _forms(decoded: Decoded, path: Path) -> Iterator[Form]:
     mezzanine = decoded.mezzanine()
-    full = mezzanine.levels[0].open()
     with path.open("wb") as file:
         spent = _once(lambda: write_mezzanine(file.fileno(), mezzanine))
-    yield Form("plain pixels", path.stat().st_size, spent, lambda _: _mapped(path))
-    for quality in (95, 90):
-        options: dict[str, Any] = {"Q": quality, "subsample_mode": "off"}
-        packed = full.jpegsave_buffer(**options)
-        spent = _least(lambda options=options: full.jpegsave_buffer(**options))  # type: ignore[misc]  # inferred
-
-        def from_jpeg(transform: Transform, packed: bytes = packed) -> Mezzanine:
-            width = transform.width if isinstance(transform.width, int) else full.width
-            shrink = next((shrink for shrink in (4, 2) if full.width >= 2 * shrink * width), 1)
-            level = pyvips.Image.jpegload_buffer(packed, shrink=shrink, access="sequential")
-            return replace(mezzanine, levels=[Level(Size(level.width, level.height), level.copy)])
-
-        yield Form(f"JPEG {quality}, 4:4:4", len(packed), spent, from_jpeg)
-    if importlib.util.find_spec("zstandard"):
-        zstandard = importlib.import_module("zstandard")
-        pixels = full.write_to_memory()
-        packed = zstandard.ZstdCompressor(level=1).compress(pixels)
-        spent = _least(lambda: zstandard.ZstdCompressor(level=1).compress(pixels))
-
-        def from_zstandard(_: Transform) -> Mezzanine:
-            unpacked = zstandard.ZstdDecompressor().decompress(packed)
-            level = pyvips.Image.new_from_memory(unpacked, full.width, full.height, full.bands, "uchar")
-            level = level.copy(interpretation=full.interpretation)
-            return replace(mezzanine, levels=[replace(mezzanine.levels[0], open=level.copy)])
-
-        yield Form("Zstandard 1", len(packed), spent, from_zstandard)
+    yield Form("plain pixels", path.stat().st_size, spent, lambda: _mapped(path))
+    with path.open("wb") as file:
+        spent = _once(lambda: write_mezzanine(file.fileno(), mezzanine, compact=True))
+    yield Form("compact", path.stat().st_size, spent, lambda: _mapped(path))
 
 
 def _mapped(path: Path) -> Mezzanine:

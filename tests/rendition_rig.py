@@ -77,6 +77,7 @@ async def opened(
     waiting: int = 64,
     processes: int = 1,
     mezzanines: int = 0,
+    compact: bool = False,
     shared: bool = False,
     render_settings: RenderSettings = RENDER_SETTINGS,
 ) -> AsyncIterator[Rig]:
@@ -89,7 +90,8 @@ async def opened(
     locks, others = KeyLocks(None, PATIENCE), KeyLocks(place / ".cache" / "locks" if shared else None, PATIENCE)
     renditions = Renditions(
         cache, workers, render_settings,
-        locks=locks, mezzanines=Mezzanines(cache, others, metrics), failures=FailureCache(forget), metrics=metrics,
+        locks=locks, mezzanines=Mezzanines(cache, others, metrics, compact=compact), failures=FailureCache(forget),
+        metrics=metrics,
     )  # fmt: skip
     await renditions.open()
     try:

@@ -17,10 +17,10 @@ def render_file(job: RenderJob) -> Rendered:
     return answer
 
 
-def store_mezzanine(path: Path, mezzanine: Mezzanine) -> int:
+def store_mezzanine(path: Path, mezzanine: Mezzanine, *, compact: bool = False) -> int:
     """Write a mezzanine to a new file and return the bytes."""
     with path.open("xb") as file:
-        return write_mezzanine(file.fileno(), mezzanine)
+        return write_mezzanine(file.fileno(), mezzanine, compact=compact)
 
 
 def load_mezzanine(path: Path) -> Mezzanine:

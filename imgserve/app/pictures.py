@@ -135,7 +135,12 @@ def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
         workers,
         render_settings(config),
         locks=_locks(config, "locks", config.cache.disk_bytes),
-        mezzanines=Mezzanines(cache, _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes), metrics),
+        mezzanines=Mezzanines(
+            cache,
+            _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes),
+            metrics,
+            compact=config.cache.compact_mezzanines,
+        ),
         failures=failures,
         metrics=metrics,
     )

@@ -131,6 +131,8 @@ class CacheConfig(Section):
     """Maximum number of renditions on disk."""
     mezzanine_bytes: Size = 2 * 10**9
     """Mezzanines on disk: reduced copies of large originals, from which further sizes render fast; 0 for none."""
+    compact_mezzanines: bool = True
+    """While over 80% of mezzanine_bytes are used, store mezzanines of JPEGs as JPEGs: fewer bytes, less speed."""
     renditions_per_original: Count = 1000
     """Maximum number of renditions per original, so that varying one URL cannot evict all others."""
     published_urls: Annotated[int, Field(ge=0, le=10**7)] = 0

@@ -21,6 +21,10 @@ _BYTES_PER_PIXEL = 0.25
 """For originals of unknown size: photographs have a quarter of a byte a pixel or more."""
 
 
+_FULL = 0.8
+"""Share of the budget from which the tier is nearly full."""
+
+
 @dataclass(slots=True)
 class Start:
     """The input of a rendering besides the original."""
@@ -29,6 +33,8 @@ class Start:
     """The mezzanine to read."""
     store: Path | None = None
     """The file to write a mezzanine to."""
+    compact: bool = False
+    """Write it in the compact form."""
     megapixels: float = 0.0
     """Megapixels to be decoded, as far as known."""
     stored: asyncio.Future[int] | None = None
@@ -47,8 +53,10 @@ class Mezzanines:
     original.
     """
 
-    def __init__(self, cache: TieredCache, locks: KeyLocks, metrics: Metrics) -> None:
+    def __init__(self, cache: TieredCache, locks: KeyLocks, metrics: Metrics, *, compact: bool = False) -> None:
+        """Use these parts; `compact`: in a tier that is nearly full, new mezzanines have the compact form."""
         self._cache = cache
+        self._compact = compact
         self._locks = locks
         self._metrics = metrics
         self._making: dict[str, asyncio.Event] = {}
@@ -100,7 +108,7 @@ class Mezzanines:
                 await stack.aclose()
                 yield _start_from(found, original)
                 return
-            start = Start(None, place, from_original.megapixels)
+            start = Start(None, place, await self._is_full(), from_original.megapixels)
             try:
                 yield start
             finally:
@@ -131,6 +139,7 @@ class Mezzanines:
         if not worthwhile or await self._cache.mezzanine(key) is not None:
             yield start
             return
+        start.compact = await self._is_full()
         if not any(key.path in known for known in (self._ahead, self._making, self._failed)):
             start.store = self._cache.mezzanine_place()
         if start.store is None:
@@ -177,6 +186,13 @@ class Mezzanines:
             raise OvertakenError
         start.stored = stored
         self._making[path] = asyncio.Event()
+
+    async def _is_full(self) -> bool:
+        """Return whether a new mezzanine is stored in the compact form."""
+        if not self._compact:
+            return False
+        tier = await self._cache.mezzanine_stats()
+        return tier.bytes > _FULL * tier.limit_bytes
 
     def _adopt(
         self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack

@@ -83,6 +83,7 @@ class RenderSettings:
             damaged=self.damaged,
             mezzanine=start.mezzanine,
             store=start.store,
+            compact=start.compact,
             focal_point=original.focal_point,
             then=then,
             image_id=original.image_id,

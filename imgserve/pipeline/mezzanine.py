@@ -62,6 +62,8 @@ class Mezzanine:
     gain_map: GainMap = field(default_factory=dict)
     indexed: Indexed | None = None
     """Of an original with a palette."""
+    compact: bool = False
+    """Levels are JPEGs."""
 
     def reduced(self) -> list[pyvips.Image]:
         """Return all levels, each made of the one before."""
@@ -84,7 +86,8 @@ def is_reducible(opened: Recognized, header: Header) -> bool:
 def draft_reduced(mezzanine: Mezzanine, order: Order) -> Draft | None:
     """Return the draft of a rendition from a level of a mezzanine, or None if the original is needed."""
     transform, output = order.normalized(FORMATS[mezzanine.original])
-    if not accepts_mezzanine(transform):
+    lossless = transform.lossless or output.quality is None
+    if not accepts_mezzanine(transform) or (mezzanine.compact and lossless):
         return None
     upright = Size(mezzanine.width, mezzanine.height)
     made = order.plan(upright, transform)
@@ -158,13 +161,22 @@ class Decoded:
         return output.name != "svg" and transform.trim is None and serves(made, self._stored, loaded)
 
 
-_NAME = b"imgserve mezzanine 2\n"
+_NAME = b"imgserve mezzanine 3\n"
 _HEAD_BYTES = 4096
 _MAX_BANDS = 4
 
 
-def write_mezzanine(descriptor: int, mezzanine: Mezzanine) -> int:
+_COMPACT: dict[str, Any] = {"Q": 95, "subsample_mode": "off", "keep": "none"}
+"""Measured by benchmarks/mezzanine.py."""
+
+
+def write_mezzanine(descriptor: int, mezzanine: Mezzanine, *, compact: bool = False) -> int:
     """Write a mezzanine with its reduced levels to an empty file and return the bytes.
+
+    Args:
+        descriptor: of the file.
+        mezzanine: the full level is used.
+        compact: store the levels of a photograph, which a JPEG is taken for, as JPEGs.
 
     Raises:
         OSError: the disk is full, or similar.
@@ -172,13 +184,16 @@ def write_mezzanine(descriptor: int, mezzanine: Mezzanine) -> int:
     """
     levels = mezzanine.reduced()
     gain_map = dict(mezzanine.gain_map)
-    pixels = [*(level.write_to_memory() for level in levels), gain_map.pop(GAIN_MAP_DATA, b"")]
+    compact = compact and mezzanine.original == "jpg"
+    packed = [level.jpegsave_buffer(**_COMPACT) if compact else level.write_to_memory() for level in levels]
+    pixels = [*packed, gain_map.pop(GAIN_MAP_DATA, b"")]
     values = {
         "original": mezzanine.original,
         "size": [mezzanine.width, mezzanine.height],
         "bands": levels[0].bands,
         "interpretation": levels[0].interpretation,
-        "levels": [[level.width, level.height] for level in levels],
+        "compact": compact,
+        "levels": [[level.width, level.height, len(data)] for level, data in zip(levels, packed, strict=True)],
         "crc32": functools.reduce(lambda checksum, data: zlib.crc32(data, checksum), pixels, 0),
         "rights": dict(mezzanine.rights),
         "gain_map": gain_map,
@@ -212,21 +227,26 @@ def read_mezzanine(descriptor: int) -> Mezzanine:
         # On a read-only disk it is checked each time.
         with contextlib.suppress(OSError):
             os.utime(descriptor)
-    bands, sizes, space = head["bands"], head["levels"], head["interpretation"]
+    bands, sizes, space, compact = head["bands"], head["levels"], head["interpretation"], bool(head["compact"])
     width, height = head["size"]
-    end = _HEAD_BYTES + sum(across * down for across, down in sizes) * bands
+    end = _HEAD_BYTES + sum(size if compact else across * down * bands for across, down, size in sizes)
     needed = end + head["gain_map_bytes"]
     if not 1 <= bands <= _MAX_BANDS or needed != len(mapped):
         raise ValueError(f"it has {len(mapped)} bytes instead of {needed}")
     levels, start = [], _HEAD_BYTES
-    for across, down in sizes:
-        pixels = memoryview(mapped)[start : start + across * down * bands]
-        levels.append(Level(Size(across, down), functools.partial(_plain, pixels, across, down, bands, space)))
-        start += len(pixels)
+    for across, down, size in sizes:
+        data = memoryview(mapped)[start : start + size]
+        plain = functools.partial(_plain, data, across, down, bands, space)
+        levels.append(Level(Size(across, down), functools.partial(_unpacked, data) if compact else plain))
+        start += size
     gain_map = {**head["gain_map"], GAIN_MAP_DATA: mapped[end:]} if needed > end else {}
     indexed = Indexed(*head["indexed"]) if head["indexed"] else None
-    return Mezzanine(head["original"], width, height, levels, head["rights"], gain_map, indexed)
+    return Mezzanine(head["original"], width, height, levels, head["rights"], gain_map, indexed, compact)
 
 
 def _plain(pixels: memoryview, width: int, height: int, bands: int, interpretation: str) -> pyvips.Image:
     return pyvips.Image.new_from_memory(pixels, width, height, bands, "uchar").copy(interpretation=interpretation)
+
+
+def _unpacked(data: memoryview) -> pyvips.Image:
+    return pyvips.Image.jpegload_buffer(bytes(data), access="sequential")

@@ -65,6 +65,8 @@ class RenderJob:
     """The mezzanine to start from if it has the detail."""
     store: Path | None = None
     """New file for a mezzanine, written after the picture."""
+    compact: bool = False
+    """Write it in the compact form."""
     focal_point: FocalPoint | None = None
     then: tuple[Transform, ...] = ()
     """Transforms of the result, one after the other; only the last is encoded and sent."""

@@ -177,7 +177,7 @@ def _render(job: RenderJob, files: JobFiles) -> Iterator[Rendered | Stored]:
     elif decoded is not None:
         decoded.mezzanine()  # its errors are errors of the job, unlike below
     if decoded is not None:
-        yield _stored(files.store, decoded)
+        yield _stored(files.store, decoded, compact=job.compact)
     elif job.transform is None:
         yield Stored(0, 0.0)
 
@@ -207,12 +207,12 @@ def _mezzanine(job: RenderJob, files: JobFiles) -> tuple[Mezzanine | None, bool]
         return None, True
 
 
-def _stored(descriptor: int, decoded: Decoded) -> Stored:
+def _stored(descriptor: int, decoded: Decoded, *, compact: bool = False) -> Stored:
     """Write the mezzanine; errors are logged only, since the picture was sent already."""
     started = time.perf_counter()
     size = 0
     try:
-        size = write_mezzanine(descriptor, decoded.mezzanine())
+        size = write_mezzanine(descriptor, decoded.mezzanine(), compact=compact)
     except (ImgserveError, OSError, ValueError) as error:
         # A full disk, or an original that is damaged outside of the picture.
         _logger.warning("a mezzanine could not be written: %s", error)

@@ -17,6 +17,8 @@ from tests.servers import rendering_processes, resume
 
 ROOM = 10**9
 LARGE = encoded(noise(2000, 1500), "jpg")
+PLAIN_BYTES = 3 * 2000 * 1500 * 85 // 64
+"""Of its mezzanine: the sum of four levels."""
 
 
 def made_from(open_rig: Rig) -> tuple[float, float]:
@@ -72,6 +74,23 @@ def test_without_a_budget_everything_is_made_from_the_original(tmp_path: Path) -
         async with opened(tmp_path, mezzanines=0) as open_rig:
             await all_of(open_rig, open_rig.put("a.jpg", LARGE), [100, 200])
             assert (made_from(open_rig), files(open_rig)) == ((2, 0), [])
+
+    run(body)
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_in_a_nearly_full_tier_mezzanines_are_compact(tmp_path: Path, compact: bool) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=6 * PLAIN_BYTES, compact=compact) as open_rig:
+            for number in range(7):
+                await open_rig.make(open_rig.put(f"{number}.jpg", LARGE), 100)
+                await until(lambda number=number: results(open_rig) == {"kept": number + 1})  # type: ignore[misc]  # inferred
+            sizes = sorted(path.stat().st_size for path in files(open_rig))
+            small = [size for size in sizes if size < PLAIN_BYTES / 2]
+            assert bool(small) is compact
+            before = made_from(open_rig)
+            await open_rig.make(open_rig.put("6.jpg", LARGE), 300)
+            assert made_from(open_rig) == (before[0], before[1] + 1)
 
     run(body)
 

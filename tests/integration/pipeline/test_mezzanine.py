@@ -227,6 +227,40 @@ def test_each_level_has_half_the_sides_of_the_one_before(tmp_path: Path, size: t
     assert (mezzanine.width, mezzanine.height) == size
 
 
+def compact(place: Path, data: bytes) -> Path:
+    """Write the mezzanine of an original in the compact form."""
+    opened_original, path = recognize(data, Limits()), place / "compact"
+    decoded = Decoded(opened_original, read_header(opened_original, Limits()))
+    assert store_mezzanine(path, decoded.mezzanine(), compact=True) == path.stat().st_size
+    return path
+
+
+@pytest.mark.parametrize("change", [photograph, gray])
+def test_a_compact_mezzanine_has_a_fifth_of_the_bytes_and_makes_the_same_pictures(
+    tmp_path: Path, change: Callable[..., pyvips.Image]
+) -> None:
+    data = encoded(photograph() if change is photograph else gray(photograph()), "jpg", Q=90)
+    path = compact(tmp_path, data)
+    assert path.stat().st_size < kept(tmp_path, data).stat().st_size / (5 if change is photograph else 4)
+    mezzanine = load_mezzanine(path)
+    assert mezzanine.compact
+    assert [Size(level.open().width, level.open().height) for level in mezzanine.levels] == [
+        level.size for level in mezzanine.levels
+    ]
+    for transform in (Transform(width=300), Transform(width=200, height=200, fit="crop", rotate=90, format="webp")):
+        drafted, plain = draft_reduced(mezzanine, Order(transform)), reduced(tmp_path, data, transform)
+        assert drafted is not None
+        assert plain is not None
+        made = finished(drafted, EncoderSettings())
+        assert alike(made.data, plain.data)[0] > 36
+    for lossless in (Transform(width=300, format="png"), Transform(width=300, format="webp", lossless=True)):
+        assert draft_reduced(mezzanine, Order(lossless)) is None
+
+
+def test_only_jpegs_have_compact_mezzanines(tmp_path: Path) -> None:
+    assert not load_mezzanine(compact(tmp_path, encoded(photograph(), "png"))).compact
+
+
 def _truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
