@@ -63,6 +63,7 @@ def questions(
         "list 50, by prefix and id": lambda n: search.page(ImageQuery(prefix=f"photographs/{n:02}/"), sort=Sort.ID),
         "list 50, by prefix, newest": lambda n: search.page(ImageQuery(prefix=f"photographs/{n:02}/")),
         "list 50, by tag, format and width": lambda _: search.page(filtered),
+        "list 50, by a rare tag": lambda _: search.page(ImageQuery(tags=("rare",))),
         "search one common word": lambda n: search.page(ImageQuery(text=_WORDS[n])),
         "search a word, by format and tag": lambda n: search.page(
             ImageQuery(text=_WORDS[n], formats=("png",), tags=(_WORDS[n + 1],))

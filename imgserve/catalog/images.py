@@ -27,9 +27,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.batched import Batched
+from imgserve.catalog.conditions import having_tags, matching
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.query import ImageQuery
-from imgserve.catalog.search import having_tags, matching
 from imgserve.catalog.tables import (
     after_prefix,
     as_row,

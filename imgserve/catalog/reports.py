@@ -8,10 +8,10 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imgserve.catalog.conditions import beginning
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.images import LONG, versions_between
 from imgserve.catalog.query import MOST, read_id, write_id
-from imgserve.catalog.search import beginning
 from imgserve.catalog.tables import (
     NUMBER,
     TEXT,

@@ -3,23 +3,20 @@
 Values are bound, never written into a statement.
 """
 
-import operator
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
 from imgserve.catalog.batched import Batched
+from imgserve.catalog.conditions import narrowed
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.hashes import near_hashes
 from imgserve.catalog.query import (
     MOST,
     Duplicates,
-    Filter,
     FolderPage,
     ImageQuery,
     Page,
@@ -35,20 +32,15 @@ from imgserve.catalog.query import (
     write_id,
 )
 from imgserve.catalog.tables import (
-    WORD_INDEX,
     after_prefix,
-    fts,
     image_id_of,
     images,
-    microseconds,
-    query_words,
     select_records,
     stored_id,
     tags,
-    vector,
     with_tags,
 )
-from imgserve.model import ImageRecord, clean_tags, clean_text, described_fields
+from imgserve.model import ImageRecord
 
 _EVERY = ImageQuery()
 _COLUMNS = {
@@ -58,10 +50,7 @@ _COLUMNS = {
     Sort.BYTES: images.c.size,
     Sort.PIXELS: images.c.pixels,
 }
-_LARGEST = (1 << 63) - 1
 _MOST_EQUAL = 100
-_FILTERS = described_fields(ImageQuery, Filter)
-_COMPARISONS = {"==": operator.eq, ">=": operator.ge, "<=": operator.le, "<": operator.lt}
 
 
 class ImageSearch(Part):
@@ -87,8 +76,8 @@ class ImageSearch(Part):
         """
         place = None if cursor is None else read_cursor(cursor, sort, descending)
         limit = max(1, min(limit, MOST))
-        statement = select_records().where(matching(query, self.database.dialect)).limit(limit + 1)
         async with self.database.reading() as connection:
+            statement = select_records().where(await narrowed(connection, query)).limit(limit + 1)
             rows = (await connection.execute(in_order(statement, sort, descending, place))).all()
             records = await with_tags(connection, rows[:limit])
         if len(rows) <= limit:
@@ -96,22 +85,26 @@ class ImageSearch(Part):
         last = rows[limit - 1]
         return Page(tuple(records), write_cursor(sort, descending, sort_value(sort, last), image_id_of(last.id)))
 
+    @finished
     async def ids(self, query: ImageQuery = _EVERY, *, after: str = "", limit: int = 1000) -> list[str]:
         """Return the ids of the images that match a query and follow an id, in their order."""
         least = stored_id(after)
         if least is None:
             return []
-        statement = sa.select(images.c.id).where(matching(query, self.database.dialect), images.c.id > least)
-        rows = await self.database.fetch(statement.order_by(images.c.id).limit(limit))
+        async with self.database.reading() as connection:
+            statement = sa.select(images.c.id).where(await narrowed(connection, query), images.c.id > least)
+            rows = (await connection.execute(statement.order_by(images.c.id).limit(limit))).all()
         return [image_id_of(row.id) for row in rows]
 
+    @finished
     async def totals(self, query: ImageQuery = _EVERY) -> Totals:
         """Return the number and size of the images that match a query."""
         statement = sa.select(
             sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(images.c.size), 0).label("size")
         )
-        statement = statement.select_from(images)
-        (row,) = await self.database.fetch(statement.where(matching(query, self.database.dialect)))
+        async with self.database.reading() as connection:
+            condition = await narrowed(connection, query)
+            row = (await connection.execute(statement.select_from(images).where(condition))).one()
         return Totals(int(row.number), int(row.size))
 
     async def folders(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> FolderPage:
@@ -196,30 +189,6 @@ class ImageSearch(Part):
         return sorted(found, key=lambda one: (one.distance, one.record.image_id))
 
 
-def matching(query: ImageQuery, dialect: str) -> sa.ColumnElement[bool]:
-    """Return a query as one condition on images."""
-    conditions: list[sa.ColumnElement[bool]] = [sa.true()]
-    for name, declared in _FILTERS.items():
-        value = getattr(query, name)
-        if value is None or value in ("", ()):
-            continue
-        match declared.operator:
-            case "starts":
-                conditions.append(beginning(images.c[declared.column], value))
-            case "words":
-                conditions += [_saying(value, dialect)] if value.strip() else []
-            case "has all":
-                having = (tags.c.tag == tag for tag in clean_tags(value))
-                conditions += [
-                    sa.exists().where(tags.c.image == images.c.number, tag).correlate(images) for tag in having
-                ]
-            case "in":
-                conditions.append(images.c[declared.column].in_([clean_text(one) for one in value]))
-            case compared:
-                conditions.append(_COMPARISONS[compared](images.c[declared.column], _comparable(value)))
-    return sa.and_(*conditions)
-
-
 def in_order(statement: sa.Select[Any], sort: Sort, descending: bool, place: Place | None) -> sa.Select[Any]:
     """Return a statement in an order, starting after a place."""
     column = _COLUMNS[sort]
@@ -252,39 +221,3 @@ def _folder_from(
     if end is not None:
         query = query.where(images.c.id < end)
     return query.order_by(images.c.id).limit(1).correlate_except(images).scalar_subquery()
-
-
-def having_tags(names: Sequence[str]) -> sa.ColumnElement[int]:
-    """Return how many of these tags an image has."""
-    found = sa.select(sa.func.count()).where(tags.c.image == images.c.number, tags.c.tag.in_(names))
-    return found.correlate(images).scalar_subquery()
-
-
-def beginning(column: sa.ColumnElement[bytes], prefix: str) -> sa.ColumnElement[bool]:
-    """Return the condition that an id starts with a prefix: a range in its index, without wildcards."""
-    first = stored_id(prefix)
-    if first is None:
-        return sa.false()
-    end = after_prefix(first)
-    return column >= first if end is None else sa.and_(column >= first, column < end)
-
-
-def _comparable(value: StrEnum | datetime | int) -> str | int:
-    """Return a value as its column stores it."""
-    if isinstance(value, StrEnum):
-        return value.value
-    return microseconds(value) if isinstance(value, datetime) else max(-_LARGEST, min(value, _LARGEST))
-
-
-def _saying(text: str, dialect: str) -> sa.ColumnElement[bool]:
-    """Return the condition that each word starts a stored one. Words are letters and digits: no escaping."""
-    words = query_words(text)
-    if not words:
-        return sa.false()
-    if dialect == "sqlite":
-        asked = " AND ".join(f'"{word}"*' for word in words)
-        return images.c.number.in_(sa.select(fts.c.rowid).where(sa.literal_column(WORD_INDEX).bool_op("MATCH")(asked)))
-    asked = " & ".join(f"'{word}':*" for word in words)
-    from sqlalchemy.dialects.postgresql import TSQUERY  # noqa: PLC0415  a catalog in SQLite does without it
-
-    return vector.bool_op("@@")(sa.cast(asked, TSQUERY))

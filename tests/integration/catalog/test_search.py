@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.catalog import ImageQuery, Sort, Totals
+from imgserve.catalog import ImageQuery, Sort, Totals, conditions
 from imgserve.errors import BadCursor
 from imgserve.model import ImageRecord, Origin
 from tests.catalogs import START, Catalog, ids, opened, put, put_many, record
@@ -31,6 +31,12 @@ async def shelf(shared_address: str) -> AsyncIterator[Catalog]:
     async with opened(shared_address) as catalog:
         await put_many(catalog.images, SHELF)
         yield catalog
+
+
+@pytest.fixture(params=[5000, 1], ids=["looked up", "compared"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search for what few images have, and for what many have."""
+    monkeypatch.setattr(conditions, "_MANY", request.param)
 
 
 async def found(shelf: Catalog, query: ImageQuery) -> set[str]:
@@ -82,6 +88,7 @@ def at(second: int) -> Any:
     ],
     ids=repr,
 )
+@pytest.mark.usefixtures("_way")
 async def test_a_filter_finds(shelf: Catalog, query: ImageQuery, names: str) -> None:
     assert await found(shelf, query) == set(names.split())
 
@@ -128,6 +135,7 @@ async def test_a_filter_finds(shelf: Catalog, query: ImageQuery, names: str) -> 
     ],
     ids=lambda value: ascii(value)[:30],
 )
+@pytest.mark.usefixtures("_way")
 async def test_a_text_finds(shelf: Catalog, text: str, names: str) -> None:
     assert await found(shelf, ImageQuery(text=text)) == set(names.split())
 
