@@ -69,7 +69,7 @@ def rows(records: int) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
                 "created": row["created"] + number * 1_000_000,
                 "changed": row["changed"] + number * 1_000_000,
             },
-            named,
+            (*named, "rare") if number % 10_000 == 0 else named,
         )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import math
 import sqlite3
 import threading
 import time
@@ -71,6 +72,8 @@ _STEP_SECONDS = 0.05
 """Share of a call that a scan may take: five percent of a core if it is called every second."""
 _HASTY_STEP_SECONDS = 0.3
 """The same while files are found that have no row, since they are missing from the budget."""
+_EVICTION_SECONDS = 1.0
+"""Longest time of a call: after the budget was lowered by millions of files, the server still stops soon."""
 _REST = 2.0
 """Pause after a step, in times the step: Python threads hardly yield, and requests would wait for each of many."""
 _SWEEP_EVERY = 60.0
@@ -199,12 +202,14 @@ class BoundedFolder(ABC):
         self._tally.evicted(evicted)
         return evicted
 
-    def evict_to_budget(self) -> None:
-        """Evict batch after batch until the budget is met or nothing more can be removed."""
+    def evict_to_budget(self, seconds: float = math.inf) -> None:
+        """Evict batch after batch until the budget is met, nothing more can be removed, or the time is over."""
+        end = time.monotonic() + seconds
         with self._faults.guard("evicting"):
             self._totals = self._ledger.totals()
         while not self.off and self._bounds.exceeded_by(self._totals) and self.evict_some():
-            pass
+            if time.monotonic() >= end:
+                return
 
     def sweep(self) -> int:
         """Remove temporary files of writers that died; return how many."""
@@ -269,7 +274,7 @@ class BoundedFolder(ABC):
                 try:
                     self._scan_some()
                 finally:
-                    self.evict_to_budget()
+                    self.evict_to_budget(_EVICTION_SECONDS)
 
     def stats(self) -> TierStats:
         """Return entries and bytes of the shared folder, and the counters of this process."""

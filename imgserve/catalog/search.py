@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imgserve.catalog.batched import Batched
-from imgserve.catalog.conditions import narrowed
+from imgserve.catalog.conditions import matching, narrowed
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.hashes import near_hashes
 from imgserve.catalog.query import (
@@ -96,15 +96,13 @@ class ImageSearch(Part):
             rows = (await connection.execute(statement.order_by(images.c.id).limit(limit))).all()
         return [image_id_of(row.id) for row in rows]
 
-    @finished
     async def totals(self, query: ImageQuery = _EVERY) -> Totals:
         """Return the number and size of the images that match a query."""
         statement = sa.select(
             sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(images.c.size), 0).label("size")
         )
-        async with self.database.reading() as connection:
-            condition = await narrowed(connection, query)
-            row = (await connection.execute(statement.select_from(images).where(condition))).one()
+        statement = statement.select_from(images)
+        (row,) = await self.database.fetch(statement.where(matching(query, self.database.dialect)))
         return Totals(int(row.number), int(row.size))
 
     async def folders(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> FolderPage:

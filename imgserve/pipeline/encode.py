@@ -1,4 +1,4 @@
-"""Encoders and their settings: fast for the first request, small for all others."""
+"""Encoders: fast for the first request, small for all others."""
 
 from dataclasses import dataclass
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.cache import bounded
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey, image_folder
 from imgserve.model import Rendition
@@ -196,6 +197,22 @@ def test_one_eviction_is_a_batch_at_most(tmp_path: Path, make_tier: MakeTier, pn
         tier.put(key(number), png(100))
     tier.close()
     assert make_tier(tmp_path, 100).evict_some() == 50
+
+
+def test_the_upkeep_evicts_for_a_moment_and_goes_on_later(
+    tmp_path: Path, make_tier: MakeTier, png: Png, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tier = make_tier(tmp_path)
+    for number in range(120):
+        tier.put(key(number), png(100))
+    tier.close()
+    tier = make_tier(tmp_path, 1000)
+    monkeypatch.setattr(bounded, "_EVICTION_SECONDS", 0.0)
+    left = []
+    for _ in range(3):
+        tier.maintain()
+        left.append(tier.stats().entries)
+    assert left == [70, 20, 10]
 
 
 def test_writers_keep_the_overshoot_small_without_any_upkeep(
