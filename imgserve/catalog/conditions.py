@@ -48,6 +48,11 @@ async def narrowed(connection: AsyncConnection, query: ImageQuery) -> sa.ColumnE
     return matching(query, dialect, {name for name, number in zip(counts, row, strict=True) if number == _MANY})
 
 
+def compared(query: ImageQuery) -> set[str]:
+    """Return the words and tags of a query, to be compared."""
+    return {*clean_tags(query.tags), *([_TEXT] if query_words(query.text) else [])}
+
+
 def _up_to_many(found: sa.Select[tuple[int]]) -> sa.ScalarSelect[int]:
     """Return how many rows there are, but at most so many."""
     # Materialized, or PostgreSQL would read all images until it has as many.

@@ -3,15 +3,18 @@
 Values are bound, never written into a statement.
 """
 
+import functools
+import operator
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.batched import Batched
-from imgserve.catalog.conditions import matching, narrowed
+from imgserve.catalog.conditions import compared, matching, narrowed
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.hashes import near_hashes
 from imgserve.catalog.query import (
@@ -51,6 +54,8 @@ _COLUMNS = {
     Sort.PIXELS: images.c.pixels,
 }
 _MOST_EQUAL = 100
+_COMPARED = 4000
+"""Images of a list that are compared one by one before anything is looked up."""
 
 
 class ImageSearch(Part):
@@ -76,9 +81,12 @@ class ImageSearch(Part):
         """
         place = None if cursor is None else read_cursor(cursor, sort, descending)
         limit = max(1, min(limit, MOST))
+        ordered = functools.partial(in_order, sort=sort, descending=descending, place=place)
         async with self.database.reading() as connection:
-            statement = select_records().where(await narrowed(connection, query)).limit(limit + 1)
-            rows = (await connection.execute(in_order(statement, sort, descending, place))).all()
+            rows, complete = await _compared(connection, query, limit + 1, sort, ordered)
+            if not complete:
+                statement = select_records().where(await narrowed(connection, query)).limit(limit + 1)
+                rows = (await connection.execute(ordered(statement))).all()
             records = await with_tags(connection, rows[:limit])
         if len(rows) <= limit:
             return Page(tuple(records), None)
@@ -187,14 +195,37 @@ class ImageSearch(Part):
         return sorted(found, key=lambda one: (one.distance, one.record.image_id))
 
 
-def in_order(statement: sa.Select[Any], sort: Sort, descending: bool, place: Place | None) -> sa.Select[Any]:
-    """Return a statement in an order, starting after a place."""
+async def _compared(
+    connection: AsyncConnection, query: ImageQuery, limit: int, sort: Sort, ordered: Callable[..., sa.Select[Any]]
+) -> tuple[Sequence[sa.Row[Any]], bool]:
+    """Compare the next images of a list with a query; return those that match, and whether these are all to be shown.
+
+    Of words and tags that many images have this fills a page, without a look at all of them.
+    """
+    frequent = compared(query)
+    if not frequent:
+        return (), False
+    column = _COLUMNS[sort]
+    end = (await connection.execute(ordered(sa.select(images.c.id, column)).offset(_COMPARED).limit(1))).first()
+    until = None if end is None else Place(sort_value(sort, end), end.id)
+    condition = matching(query, connection.dialect.name, frequent)
+    statement = ordered(select_records().where(condition).limit(limit), until=until)
+    rows = (await connection.execute(statement)).all()
+    return rows, end is None or len(rows) == limit
+
+
+def in_order(
+    statement: sa.Select[Any], sort: Sort, descending: bool, place: Place | None, until: Place | None = None
+) -> sa.Select[Any]:
+    """Return a statement in an order, starting after a place, and ending with another."""
     column = _COLUMNS[sort]
     keys = [images.c.id] if sort is Sort.ID else [column, images.c.id]
-    if place is not None:
-        values = [place.id] if sort is Sort.ID else [place.value, place.id]
-        here = sa.tuple_(*(sa.bindparam(None, value, key.type) for key, value in zip(keys, values, strict=True)))
-        statement = statement.where(sa.tuple_(*keys) < here if descending else sa.tuple_(*keys) > here)
+    after, upto = (operator.lt, operator.ge) if descending else (operator.gt, operator.le)
+    for compare, at in ((after, place), (upto, until)):
+        if at is not None:
+            values = [at.id] if sort is Sort.ID else [at.value, at.id]
+            here = sa.tuple_(*(sa.bindparam(None, value, key.type) for key, value in zip(keys, values, strict=True)))
+            statement = statement.where(compare(sa.tuple_(*keys), here))
     return statement.order_by(*(key.desc() if descending else key for key in keys))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imgserve.catalog import ImageQuery, Sort, Totals, conditions
+from imgserve.catalog import ImageQuery, Sort, Totals, conditions, search
 from imgserve.errors import BadCursor
 from imgserve.model import ImageRecord, Origin
 from tests.catalogs import START, Catalog, ids, opened, put, put_many, record
@@ -33,10 +33,12 @@ async def shelf(shared_address: str) -> AsyncIterator[Catalog]:
         yield catalog
 
 
-@pytest.fixture(params=[5000, 1], ids=["looked up", "compared"])
+@pytest.fixture(params=[(4000, 5000), (0, 5000), (0, 1)], ids=["compared at once", "looked up", "compared"])
 def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Search for what few images have, and for what many have."""
-    monkeypatch.setattr(conditions, "_MANY", request.param)
+    """Search for what the first images have, for what few have, and for what many have."""
+    compared, many = request.param
+    monkeypatch.setattr(search, "_COMPARED", compared)
+    monkeypatch.setattr(conditions, "_MANY", many)
 
 
 async def found(shelf: Catalog, query: ImageQuery) -> set[str]:
