@@ -241,6 +241,22 @@ async def test_what_looks_alike_is_found_the_most_alike_first(catalog: Catalog) 
     assert len(await catalog.search.similar(full, distance=64, limit=2)) == 2
 
 
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("sort", Sort)
+async def test_pages_of_a_search_go_on_where_nothing_more_is_compared(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, sort: Sort, *, descending: bool
+) -> None:
+    await put_many(catalog.images, [record(f"{n}", n, title="red" if n % 3 else "blue", size=n) for n in range(30)])
+    monkeypatch.setattr(search, "_COMPARED", 5)
+    pages, cursor = list[str](), None
+    while cursor or not pages:
+        query = ImageQuery(text="red")
+        page = await catalog.search.page(query, sort=sort, descending=descending, limit=3, cursor=cursor)
+        pages, cursor = pages + ids(page.records), page.cursor
+    whole = await catalog.search.page(sort=sort, descending=descending)
+    assert pages == ids(one for one in whole.records if one.title == "red")
+
+
 @pytest.mark.parametrize("distance", [0, 3, 4, 7, 10, 11, 12])
 async def test_every_hash_within_a_distance_is_found_wherever_it_differs(catalog: Catalog, distance: int) -> None:
     chance = random.Random(distance)
