@@ -38,7 +38,7 @@ class ImportsConfig(Section):
     file_bytes: Annotated[Size, Field(gt=0)] = 50_000_000
     """Maximum size of the file with a table."""
     concurrency: Annotated[int, Field(ge=1, le=500)] = 32
-    """Images that a node fetches and stores at a time."""
+    """Images that a node fetches at a time; twice as many more are inspected and recorded meanwhile."""
     per_host: Annotated[int, Field(ge=1, le=500)] = 4
     """The same from one host."""
     per_second: Annotated[float, Field(gt=0, le=10_000)] = 20.0
