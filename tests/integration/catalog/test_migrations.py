@@ -17,7 +17,7 @@ from imgserve.catalog.migrations.upgrade import upgrade
 from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, as_row, metadata
 from imgserve.errors import CatalogUnavailable
 from tests.catalogs import Catalog, opened, put, record
-from tests.integration.catalog.conftest import DATABASES
+from tests.integration.conftest import DATABASES
 from tests.postgres import Server
 from tests.prefork import PreforkedProcess
 

@@ -19,7 +19,7 @@ from imgserve.download import Downloader
 from imgserve.images.warm import Warmer
 from imgserve.jobs import runner, spread, webhooks
 from imgserve.library.record import RecordWriter
-from tests import postgres, redis_server
+from tests import redis_server
 from tests.importing import Importer, importing
 from tests.integration.jobs.test_imports import sections
 from tests.integration.jobs.test_webhooks import Receiver, deliveries
@@ -78,8 +78,8 @@ def places(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         with redis_server.serving() as server:
             yield server.url, ""
     else:
-        with postgres.serving() as database:
-            yield database.new_database(), database.new_database()
+        database = request.getfixturevalue("postgres")
+        yield database.new_database(), database.new_database()
 
 
 async def test_an_import_survives_kills_at_every_point(

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from imgserve.jobs import spread
-from tests import postgres, redis_server
+from tests import redis_server
 from tests.importing import importing
 from tests.integration.jobs.test_imports import sections
 from tests.library_rig import picture
@@ -23,8 +23,7 @@ def queue(request: pytest.FixtureRequest) -> Iterator[str]:
         with redis_server.serving() as server:
             yield server.url
     else:
-        with postgres.serving() as database:
-            yield database.new_database()
+        yield request.getfixturevalue("postgres").new_database()
 
 
 async def test_every_image_is_stored_although_the_queue_was_emptied(

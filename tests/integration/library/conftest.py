@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from imgserve.rendering.pool import ProcessPool
-from tests.integration.catalog.conftest import address, anyio_backend, postgres, postgres_template, sqlite_template
+from tests.integration.catalog.conftest import anyio_backend
 from tests.library_rig import Rig, lent_pool, open_rig
 
-__all__ = ["address", "anyio_backend", "pool", "postgres", "postgres_template", "rig", "sqlite_template"]
+__all__ = ["anyio_backend", "pool", "rig"]
 
 
 @pytest.fixture(scope="module")

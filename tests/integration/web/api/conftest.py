@@ -7,10 +7,10 @@ import pytest
 
 from imgserve.rendering.pool import ProcessPool
 from tests.api_rig import Caller, calling
-from tests.integration.catalog.conftest import address, anyio_backend, postgres, postgres_template, sqlite_template
+from tests.integration.catalog.conftest import anyio_backend
 from tests.integration.library.conftest import pool
 
-__all__ = ["address", "anyio_backend", "api", "pool", "postgres", "postgres_template", "sqlite_template"]
+__all__ = ["anyio_backend", "api", "pool"]
 
 
 @pytest.fixture
