@@ -25,9 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 
-from benchmarks import catalog, million
+from benchmarks import catalog, million, programs
 from benchmarks.filling import fill, key
+from benchmarks.load import drive, request
+from benchmarks.managed import drawn, settle
+from benchmarks.programs import PYTHON
 from benchmarks.rounds import HEAD, Rounds, machine
 from imgserve.cache import MemoryTier
 from imgserve.catalog import Database, Images, ImageSearch
@@ -43,6 +47,7 @@ _TURNS = 7
 _FILES = 8000
 """Renditions with a file, in a ledger of any length."""
 _ENTRIES = 20_000
+_ORIGINALS = 200
 _COLUMNS = [column.name for column in images.c]
 
 
@@ -242,6 +247,36 @@ def measure_memory() -> None:
         del kept
 
 
+def measure_server() -> None:
+    """Print how much a server grows for each picture that it sends again: all structures together, with the bytes."""
+    with tempfile.TemporaryDirectory(prefix="imgserve-scale-") as folder:
+        place = Path(folder)
+        (place / "originals").mkdir()
+        for number in range(_ORIGINALS):
+            file = place / "originals" / f"{number}.jpg"
+            file.write_bytes(drawn(number, 24, 24))
+            settle(file)
+        targets = [f"/img/{number}.jpg?width={width}" for width in range(1, 21) for number in range(_ORIGINALS)]
+        command = [
+            *PYTHON,
+            "imgserve",
+            "serve",
+            str(place / "originals"),
+            "--cache",
+            str(place / "cache"),
+            "--port",
+            "0",
+        ]
+        with programs.serving(command, place, {}) as program:
+            server = psutil.Process(program.process)
+            drive(program.address, map(request, targets[:500]), 4).expect(200)
+            before = server.memory_info().rss
+            for _ in range(2):
+                drive(program.address, map(request, targets[500:]), 4).expect(200)
+            grown = server.memory_info().rss - before
+    print(f"| all of a picture of some 600 bytes that is sent again | {grown / (len(targets) - 500):.0f} |", flush=True)
+
+
 def main() -> None:
     """Measure and print tables."""
     parser = argparse.ArgumentParser(description=sys.modules[__name__].__doc__)
@@ -252,6 +287,7 @@ def main() -> None:
     print(f"{machine()}\n", flush=True)
     if options.only in {None, "memory"}:
         measure_memory()
+        measure_server()
     if options.only in {None, "ledger"}:
         measure_ledgers(options.renditions)
     if options.only in {None, "catalog"}:

@@ -104,13 +104,16 @@ class ImageSearch(Part):
             rows = (await connection.execute(statement.order_by(images.c.id).limit(limit))).all()
         return [image_id_of(row.id) for row in rows]
 
+    @finished
     async def totals(self, query: ImageQuery = _EVERY) -> Totals:
         """Return the number and size of the images that match a query."""
         statement = sa.select(
             sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(images.c.size), 0).label("size")
         )
-        statement = statement.select_from(images)
-        (row,) = await self.database.fetch(statement.where(matching(query, self.database.dialect)))
+        async with self.database.reading() as connection:
+            sqlite = self.database.dialect == "sqlite"  # PostgreSQL reads all images faster than many by an index
+            condition = matching(query, "sqlite") if sqlite else await narrowed(connection, query)
+            row = (await connection.execute(statement.select_from(images).where(condition))).one()
         return Totals(int(row.number), int(row.size))
 
     async def folders(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> FolderPage:
