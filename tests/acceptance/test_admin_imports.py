@@ -105,6 +105,7 @@ def test_an_import_is_paused_resumed_and_cancelled(host: str, opened: Open) -> N
     page.get_by_role("button", name="Import 9 images").click()
     page.wait_for_url("**/admin/imports/*")
     state = page.locator(".lead [data-state]")
+    expect(page.locator("[data-count=fetching]")).to_have_text("4")
     page.get_by_role("button", name="Pause").click()
     expect(state).to_have_text("paused")
     page.get_by_role("button", name="Resume").click()
