@@ -1,5 +1,6 @@
 """How far each step of a picture is from the bare library call for it, in turns within one process."""
 
+import ctypes
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import jpeg_shrink
 from imgserve.model import Limits
-from imgserve.pipeline import load
+from imgserve.pipeline import fast, load
 from imgserve.pipeline.load import recognize
 from imgserve.pipeline.mezzanine import Decoded, draft_reduced, read_mezzanine, write_mezzanine
 from imgserve.pipeline.order import Order
@@ -26,6 +27,7 @@ from imgserve.pipeline.stages import staged
 from imgserve.pipeline.targets import Encoding, encode_to_targets
 from imgserve.transform import Transform
 
+_M_ARENA_MAX = -8
 _WANTED = 1.3
 _SLOW = ("webp", "avif")
 _SLOW_STEP = 4
@@ -46,6 +48,9 @@ class Step:
 def measure(setup: Setup) -> None:
     """Alternate between the steps of imgserve and the bare calls, with default settings."""
     load.prepare()
+    # As a rendering process begins.
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    fast.codecs()
     folder = setup.new_folder()
     folder.mkdir()
     rows: dict[str, list[list[float]]] = defaultdict(list)
