@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from imgserve.errors import ImgserveError, LimitExceeded, OriginalChanged, UnreadableImage
 from imgserve.model import file_version, size_in
@@ -111,15 +112,26 @@ def start(limits: ProcessLimits) -> Ready:
         if limits.idle:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     os.nice(limits.niceness)
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    before = _address_space()
+    encoders = fast.version()  # loads them before the sandbox, and before the limit, which is that of pictures
+    memory = limits.memory_bytes + _address_space() - before
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     load.prepare(limits.allowed_loaders)
     faces.search(limits.faces)
     load.create_font_cache()
-    encoders = fast.version()  # loads them before the sandbox
     log_lines(_names)
     state = sandbox.SandboxState(reasons=("off",)) if limits.sandbox == "off" else sandbox.enter()
     return Ready(f"{REVISION}/{load.version()}/{encoders}", str(state), state.complete)
+
+
+def _address_space() -> int:
+    """Return the bytes of address space of this process; 0 where the system does not show them."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+    except OSError:
+        return 0
+    return int(pages) * resource.getpagesize()
 
 
 def _inspect(job: InspectJob, files: JobFiles) -> Iterator[Inspected | Stored]:
