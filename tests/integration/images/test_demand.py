@@ -136,15 +136,16 @@ def test_clients_do_not_wait_for_a_popular_rendition_even_if_they_load_the_machi
         async with demanded(tmp_path, 10**8, os.cpu_count() or 1, idle=True) as demand:
             request = requested(demand.rig, "format=avif&quality=80", encoded(noise(3000, 2000), "jpg"))
             before = await first(demand.rig, request)
-            others = demand.rig.put("b.png", encoded(noise(1500, 1000), "png"))
+            # Large, so that the processes of clients hardly wait for their next pictures.
+            others = demand.rig.put("b.png", encoded(noise(4000, 3000), "png"))
             clients = psutil.Process().children()
             improving = asyncio.create_task(demand.look(request, before.crc32, 50))
             while not (idle := set(psutil.Process().children()) - set(clients)) or processor_seconds(idle) < 0.5:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             begun, began = processor_seconds(idle), processor_seconds(clients)
-            await asyncio.gather(*(demand.rig.make(others, 900 + number) for number in range(24)))
+            await asyncio.gather(*(demand.rig.make(others, 900 + number) for number in range(16)))
             assert not improving.done()
-            assert processor_seconds(idle) - begun < 0.2 * (processor_seconds(clients) - began)
+            assert processor_seconds(idle) - begun < 0.25 * (processor_seconds(clients) - began)
             improving.cancel()
 
     run(work)
