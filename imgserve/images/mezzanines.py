@@ -19,9 +19,7 @@ _MAX_FAILED, _FAILED_SECONDS = 10_000, 60.0
 """No mezzanine is made for so long of an original for which one could not be stored."""
 _BYTES_PER_PIXEL = 0.25
 """For originals of unknown size: photographs have a quarter of a byte a pixel or more."""
-
-
-_FULL = 0.8
+FULL = 0.8
 """Share of the budget from which the tier is nearly full."""
 
 
@@ -192,7 +190,7 @@ class Mezzanines:
         if not self._compact:
             return False
         tier = await self._cache.mezzanine_stats()
-        return tier.bytes > _FULL * tier.limit_bytes
+        return tier.bytes > FULL * tier.limit_bytes
 
     def _adopt(
         self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack

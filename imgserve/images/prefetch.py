@@ -13,6 +13,7 @@ from imgserve.cache import TierStats
 from imgserve.errors import Busy, ImgserveError, Unavailable
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import MAX_MEZZANINE_PIXELS, is_worthwhile, mezzanine_bytes
+from imgserve.images.mezzanines import FULL
 from imgserve.images.renditions import Renditions
 from imgserve.model import Original
 
@@ -93,7 +94,7 @@ class MezzaninePrefetcher:
         self._added = asyncio.Event()
         self._evicting: deque[tuple[float, int]] = deque()
         """Times and bytes of mezzanines that were made in a full tier."""
-        self._room, self._room_until = 0, 0.0
+        self._room, self._room_until = 0.0, 0.0
 
     @property
     def waiting(self) -> int:
@@ -106,12 +107,12 @@ class MezzaninePrefetcher:
         return await self.early(original.size if worthwhile and self._renditions.settles_in(original) <= 0 else 0)
 
     async def early(self, size: int) -> EarlyMezzanine:
-        """Return the mezzanine to write while a file of so many bytes is inspected: none in a full tier."""
+        """Return the mezzanine to write while a file of so many bytes is inspected: none in a nearly full tier."""
         if size < _LEAST_BYTES:
             return EarlyMezzanine(self._renditions, None)
         if time.monotonic() > self._room_until:
             tier = await self._tier_stats()
-            self._room, self._room_until = tier.limit_bytes - tier.bytes, time.monotonic() + _ROOM_SECONDS
+            self._room, self._room_until = FULL * tier.limit_bytes - tier.bytes, time.monotonic() + _ROOM_SECONDS
         return EarlyMezzanine(
             self._renditions, self._renditions.mezzanine_place() if self._room >= _LARGEST_BYTES else None
         )
