@@ -50,9 +50,9 @@ class Turns:
         self._freed()
 
     @asynccontextmanager
-    async def start(self, host: str, gate: anyio.CapacityLimiter) -> AsyncIterator[None]:
+    async def start(self, host: str) -> AsyncIterator[None]:
         """Wait until a request may start; the block makes it."""
-        async with gate, self._all:
+        async with self._all:
             now = time.monotonic()
             begin = max(now, self._next, self._next_of_host[host])
             self._next, self._next_of_host[host] = max(now, self._next) + self._every, begin + self._every_of_host
@@ -64,23 +64,25 @@ class Turns:
 
 
 class Turn:
-    """The turn of one claimed image: its requests, after which another image may be claimed."""
+    """The turn of one claimed image at its host: until its response was received, or its failure is recorded."""
 
     def __init__(self, turns: Turns, host: str, gate: anyio.CapacityLimiter) -> None:
         self._turns, self._host, self._gate = turns, host, gate
-        self._over = False
+        self._entered = self._over = False
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
-        """Wait until the request may start; it is over at the end of the block."""
-        try:
-            async with self._turns.start(self._host, self._gate):
-                yield
-        finally:
-            self.end()
+        """Wait until the request may start, and end the turn after the block, unless that fails."""
+        await self._gate.acquire()
+        self._entered = True
+        async with self._turns.start(self._host):
+            yield
+        self.end()
 
     def end(self) -> None:
-        """Free the place of the request, also of one that was not made."""
+        """Free the place, also of a request that was not made."""
         if not self._over:
             self._over = True
+            if self._entered:
+                self._gate.release()
             self._turns.end(self._host)

@@ -110,12 +110,12 @@ class ImportRunner:
         self._wake.set()
 
     async def _work(self, claimed: Claimed) -> None:
+        each = claimed.job.each_product
         try:
             outcome, host = await self._outcome(claimed.item, lambda: self._fetcher.fetch(claimed))
+            await self._patiently(lambda: self.queue.finish(outcome, host, each_product=each))
         finally:
             claimed.turn.end()
-        each = claimed.job.each_product
-        await self._patiently(lambda: self.queue.finish(outcome, host, each_product=each))
 
     async def _outcome(
         self, item: StoredItem, fetch: Callable[[], Awaitable[StoredItem]]
