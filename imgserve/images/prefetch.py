@@ -41,8 +41,10 @@ class EarlyMezzanine:
     As a context manager it is removed at the end, unless it was adopted.
     """
 
-    def __init__(self, renditions: Renditions, store: Path | None) -> None:
+    def __init__(self, renditions: Renditions, store: Path | None, running: set["EarlyMezzanine"]) -> None:
         self._renditions = renditions
+        self._running = running
+        """The inspections of this process."""
         self.store = store
         """The file to write; None for no mezzanine."""
         self._written: asyncio.Future[int] | None = None
@@ -58,9 +60,11 @@ class EarlyMezzanine:
             self._written = None
 
     def __enter__(self) -> Self:
+        self._running.add(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._running.discard(self)
         if self._written is not None and self.store is not None:
             self._renditions.abandon(self.store, self._written)
 
@@ -95,6 +99,7 @@ class MezzaninePrefetcher:
         self._evicting: deque[tuple[float, int]] = deque()
         """Times and bytes of mezzanines that were made in a full tier."""
         self._room, self._room_until = 0.0, 0.0
+        self._inspecting = set[EarlyMezzanine]()
 
     @property
     def waiting(self) -> int:
@@ -107,15 +112,17 @@ class MezzaninePrefetcher:
         return await self.early(original.size if worthwhile and self._renditions.settles_in(original) <= 0 else 0)
 
     async def early(self, size: int) -> EarlyMezzanine:
-        """Return the mezzanine to write while a file of so many bytes is inspected: none in a nearly full tier."""
-        if size < _LEAST_BYTES:
-            return EarlyMezzanine(self._renditions, None)
+        """Return the mezzanine to write while a file of so many bytes is inspected.
+
+        There is none in a nearly full tier, and none while others are inspected: many are recorded first.
+        """
+        if size < _LEAST_BYTES or self._inspecting:
+            return EarlyMezzanine(self._renditions, None, self._inspecting)
         if time.monotonic() > self._room_until:
             tier = await self._tier_stats()
             self._room, self._room_until = FULL * tier.limit_bytes - tier.bytes, time.monotonic() + _ROOM_SECONDS
-        return EarlyMezzanine(
-            self._renditions, self._renditions.mezzanine_place() if self._room >= _LARGEST_BYTES else None
-        )
+        place = self._renditions.mezzanine_place() if self._room >= _LARGEST_BYTES else None
+        return EarlyMezzanine(self._renditions, place, self._inspecting)
 
     def add(self, original: Original) -> None:
         """Add an original for which a mezzanine is worthwhile ahead of those added earlier; drop the oldest of many."""

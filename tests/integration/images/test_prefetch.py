@@ -93,6 +93,18 @@ def test_the_mezzanine_of_a_file_that_is_not_accepted_is_removed(tmp_path: Path,
     run(body)
 
 
+def test_of_several_at_a_time_the_first_alone_has_a_mezzanine_at_once(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig:
+            preparer = MezzaninePrefetcher(open_rig.renditions, open_rig.cache.mezzanine_stats)
+            with await preparer.early(10**6) as one, await preparer.early(10**6) as other:
+                assert (one.store is None, other.store is None) == (False, True)
+            with await preparer.early(10**6) as third:
+                assert third.store is not None
+
+    run(body)
+
+
 @pytest.mark.parametrize(("data", "room"), [(LARGE, 10**7), (encoded(noise(400, 300), "png"), ROOM)])
 def test_nothing_is_written_in_a_full_tier_and_of_a_small_picture(tmp_path: Path, data: bytes, room: int) -> None:
     async def body() -> None:
