@@ -157,7 +157,7 @@ class RenderingConfig(Section):
     effort: Literal["demand", "once"] = "demand"
     """Encode popular renditions again in idle time, with more effort and a new ETag (demand); or each only once."""
     prepare: Literal["ingest", "demand"] = "ingest"
-    """When mezzanines are made: ingest while new originals are read or in idle time, demand for the first request."""
+    """When mezzanines are made: ingest with uploads, else in idle time, demand for the first request."""
     memory_bytes: Annotated[Size, Field(ge=256 * 10**6)] = 2 * 10**9
     """Address space limit of each process."""
     pictures_per_process: Annotated[int, Field(ge=0, le=10**9)] = 10_000

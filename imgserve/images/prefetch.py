@@ -106,11 +106,6 @@ class MezzaninePrefetcher:
         """Return the number of waiting originals."""
         return len(self._ready) + len(self._young)
 
-    async def early_of(self, original: Original) -> EarlyMezzanine:
-        """Return the mezzanine to write while an original is inspected: none where it may still be written."""
-        worthwhile = is_worthwhile(original.format, Size(original.width, original.height))
-        return await self.early(original.size if worthwhile and self._renditions.settles_in(original) <= 0 else 0)
-
     async def early(self, size: int) -> EarlyMezzanine:
         """Return the mezzanine to write while a file of so many bytes is inspected.
 

@@ -193,7 +193,7 @@ class Inspector:
             if is_same_file(file.known, version) or file.known_problem == version:
                 return Recording.UNCHANGED
             try:
-                facts = await self._facts_in_place(original, background=file.background)
+                facts = await self._facts(original.path, version, original.megapixels, background=file.background)
             except UnreadableImage as error:
                 if await to_thread.run_sync(_age, original) < self.rules.settle:
                     raise OriginalUnsettled(retry_after=2) from error
@@ -269,17 +269,6 @@ class Inspector:
         """
         if not await to_thread.run_sync(self.originals.readable):
             raise Unavailable("The folder of originals cannot be read right now.", retry_after=5)
-
-    async def _facts_in_place(self, original: Original, *, background: bool) -> Facts:
-        """Return the facts of an original, and store its mezzanine if that is made at once."""
-        early = await self.prefetcher.early_of(original) if self.prefetcher else None
-        with early or contextlib.nullcontext():
-            facts = await self._facts(
-                original.path, original.file_version, original.megapixels, background=background, early=early
-            )
-            if early is not None:
-                early.adopt(original)
-        return facts
 
     async def _facts(
         self, path: str, version: str, megapixels: float = 0.0, *, background: bool, early: EarlyMezzanine | None = None
