@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cachetools import TTLCache
 
@@ -152,9 +153,7 @@ class Mezzanines:
             if self._ahead.get(key.path) is start:
                 del self._ahead[key.path]
             if start.stored is not None:
-                stack = contextlib.AsyncExitStack()
-                stack.callback(self._done, key)
-                self._adopt(key, start.store, start.stored, stack)
+                self._adopt(key, start.store, start.stored)
 
     def adopt(self, original: Original, place: Path, written: asyncio.Future[int]) -> None:
         """Enter a mezzanine that is being written while its original was inspected, when that is in its place."""
@@ -163,9 +162,7 @@ class Mezzanines:
             self.abandon(place, written)
             return
         self._making[key.path] = asyncio.Event()
-        stack = contextlib.AsyncExitStack()
-        stack.callback(self._done, key)
-        self._adopt(key, place, written, stack)
+        self._adopt(key, place, written)
 
     def abandon(self, place: Path, written: asyncio.Future[int]) -> None:
         """Remove a mezzanine that is being written for an original that was not accepted."""
@@ -174,8 +171,7 @@ class Mezzanines:
             await written
             await self._cache.drop_mezzanine(place)
 
-        self._tasks.add(task := asyncio.create_task(drop()))
-        task.add_done_callback(self._tasks.discard)
+        self._begin(drop())
 
     def claim(self, original: Original, start: Start, stored: asyncio.Future[int]) -> None:
         """Begin background work that has its slot now, or raise OvertakenError if it is not needed any more."""
@@ -193,10 +189,24 @@ class Mezzanines:
         return tier.bytes > FULL * tier.limit_bytes
 
     def _adopt(
-        self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack
+        self,
+        key: RenditionKey,
+        place: Path,
+        written: asyncio.Future[int],
+        stack: contextlib.AsyncExitStack | None = None,
     ) -> None:
-        """Begin to wait until a mezzanine is written, to enter it in the cache and to let waiting requests start."""
-        self._tasks.add(task := asyncio.create_task(self._enter(key, place, written, stack)))
+        """Begin to wait until a mezzanine is written, to enter it in the cache and to let waiting requests start.
+
+        `stack` is closed then; by default it only lets them start.
+        """
+        if stack is None:
+            stack = contextlib.AsyncExitStack()
+            stack.callback(self._done, key)
+        self._begin(self._enter(key, place, written, stack))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin work for which `close` waits."""
+        self._tasks.add(task := asyncio.create_task(work))
         task.add_done_callback(self._tasks.discard)
 
     async def _enter(

@@ -20,7 +20,7 @@ class LineFormatter(logging.Formatter):
 
 
 def log_lines(names: logging.Filter) -> None:
-    """Let a rendering process log lines that the server reads; the filter completes the records."""
+    """Make a rendering process log lines that the server reads; the filter completes the records."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
     handler.addFilter(names)
