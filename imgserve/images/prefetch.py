@@ -22,7 +22,7 @@ _MAX_WAITING = 10_000
 """Originals; their mezzanines would fill many times the usual budget."""
 _NEW_SECONDS = 600.0
 """Age up to which an original is new: it will be requested soon, so older mezzanines may be evicted for it."""
-_BULK, _BULK_SECONDS = 20, 2.0
+_BULK, _BULK_SECONDS = 8, 2.0
 """So many originals in so many seconds are a bulk upload: they are recorded first, as mezzanines take far longer."""
 _SHARE = 4
 """New originals take at most such a part of a full tier in that time, so that a bulk upload does not evict the rest."""

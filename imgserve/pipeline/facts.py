@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from dataclasses import replace
 
 import pyvips
 
@@ -14,6 +15,7 @@ from imgserve.pipeline.metadata import metadata_of, read_embedded
 from imgserve.pipeline.mezzanine import Decoded
 from imgserve.pipeline.perceptual import as_picture, palette, perceptual_hash, thumbhash
 from imgserve.pipeline.probe import Header, read_header, upright_size
+from imgserve.pipeline.progressive import for_an_eighth
 from imgserve.transform.value import Transform
 
 SIDE = 128
@@ -29,7 +31,10 @@ def open_small(opened: Recognized, header: Header, wanted: int = SIDE) -> pyvips
     side, least = max(header.width, header.height), min(header.width, header.height)
     options: dict[str, object] = {"access": "sequential"}
     if opened.format == "jpg":
-        options["shrink"] = next((by for by in _JPEG_SHRINKS if side >= 2 * wanted * by and least >= by), 1)
+        shrink = next((by for by in _JPEG_SHRINKS if side >= 2 * wanted * by and least >= by), 1)
+        options["shrink"] = shrink
+        if shrink == _JPEG_SHRINKS[0] and opened.fail_on == "error":  # else all that there is must be decoded
+            opened = replace(opened, data=for_an_eighth(opened.data))
     elif opened.format == "webp" and header.frames == 1 and side > 2 * wanted:
         options["scale"] = max(2 * wanted / side, 1 / least)
     elif opened.format == "svg":
