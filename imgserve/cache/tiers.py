@@ -39,7 +39,7 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         """Return a rendition and count a hit, or return None without counting a miss."""
         found = self.peek(key)
         if found is not None:
-            self._tally.looked_up(found=True)
+            self._tally.hits += 1  # this tier has one thread, so no lock
         return found
 
     def count_miss(self) -> None:
@@ -48,8 +48,10 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
 
     def peek(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition, or None, without counting a hit or a miss."""
-        entry = self.get(key)
-        return entry[0] if entry else None
+        try:
+            return self[key][0]
+        except KeyError:
+            return None
 
     def siblings(self, key: RenditionKey) -> list[Sibling]:
         """Return the other stored renditions of an original, without counting hits or misses."""
