@@ -19,6 +19,11 @@ from imgserve.tracing import current_trace
 GIANT_MEGAPIXELS = 25.0
 """Above what today's cameras deliver: 22 megapixels of JPEG decode in 0.1 s, 50 of PNG in over a second."""
 _GIANT_PIXELS = GIANT_MEGAPIXELS * 1e6
+BRIEF_MEGAPIXELS = 4.0
+"""A client waits 50 ms at most for the inspection or mezzanine of such an original."""
+_BRIEF_PIXELS = BRIEF_MEGAPIXELS * 1e6
+IDLE_SECONDS = 1.0
+"""Without a client's picture, after which the next one is not expected at once."""
 ALLOWANCE = 0.05
 """Seconds for each megapixel in which smaller pictures may overtake one: 0.1 s for 2 megapixels, 2.5 s for 50."""
 _SECONDS_PER_PICTURE, _SECONDS_PER_MEGAPIXEL = 0.02, 0.01
@@ -72,7 +77,8 @@ class Admission:
        overtakes a giant only while giants hold all the slots that giants may hold, and these are left in the end.
     4. Admission takes the slot at once. A waiter cancelled between that and its next step leaves it again.
     5. Of two or more slots, one is closed to giants and one to background work: a small picture never finds all slots
-       held by either, at the cost of one slot for a series of giants.
+       held by either, at the cost of one slot for a series of giants. While no client renders, brief background work
+       uses all slots, since it ends soon.
     """
 
     def __init__(
@@ -95,6 +101,8 @@ class Admission:
         """Waiting pixels, by background."""
         self._estimated, self._measured = 1.0, 1.0
         """Seconds of the last pictures in their slots."""
+        self._client_at = -math.inf
+        """When the last client's picture arrived or left."""
 
     @property
     def free(self) -> int:
@@ -109,7 +117,9 @@ class Admission:
     async def enter(self, megapixels: float, *, background: bool = False) -> Slot:
         """Wait for a slot and return it, or raise Busy at once; a background job lets all clients pass."""
         pixels = round(megapixels * 1e6)
-        if self._may_enter(giant=pixels > _GIANT_PIXELS, background=background):
+        if not background:
+            self._client_at = self._clock()
+        if self._may_enter(pixels, background=background):
             return self._admit(pixels, background=background)
         count = self._count(background=background)
         # Alone, a picture of any size may wait: otherwise one larger than the bound could never be rendered.
@@ -134,26 +144,30 @@ class Admission:
         if slot not in self._inside:
             return
         self._inside.remove(slot)
+        if not slot.background:
+            self._client_at = self._clock()
         self._estimated = _DECAY * self._estimated + _estimate(1, slot.pixels)
         self._measured = _DECAY * self._measured + max(0.0, self._clock() - slot.entered)
         self._admit_waiting()
 
     def _admit_waiting(self) -> None:
         while ready := [
-            line[0] for (background, giant), line in self._lines.items()
-            if line and self._may_enter(giant=giant, background=background)
+            line[0] for (background, _), line in self._lines.items()
+            if line and self._may_enter(line[0].pixels, background=background)
         ]:  # fmt: skip
             waiter = min(ready)
             self._forget(waiter)
             if not waiter.admitted.done():
                 waiter.admitted.set_result(self._admit(waiter.pixels, background=waiter.background))
 
-    def _may_enter(self, *, giant: bool, background: bool) -> bool:
-        if not self.free:
+    def _may_enter(self, pixels: int, *, background: bool) -> bool:
+        if not self.free or (pixels > _GIANT_PIXELS and sum(slot.giant for slot in self._inside) >= self._share):
             return False
-        if giant and sum(slot.giant for slot in self._inside) >= self._share:
-            return False
-        return not background or (not self.waiting and sum(slot.background for slot in self._inside) < self._share)
+        if not background:
+            return True
+        unused = pixels <= _BRIEF_PIXELS and self._clock() - self._client_at >= IDLE_SECONDS
+        share = self.slots if unused else self._share
+        return not self.waiting and sum(slot.background for slot in self._inside) < share
 
     def _admit(self, pixels: int, *, background: bool) -> Slot:
         slot = Slot(self, pixels, background=background, entered=self._clock())

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 
 from imgserve.errors import Busy
-from imgserve.rendering.workers import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Slot
+from imgserve.rendering.workers import ALLOWANCE, BRIEF_MEGAPIXELS, GIANT_MEGAPIXELS, IDLE_SECONDS, Admission, Slot
 
 GIANT = 2 * GIANT_MEGAPIXELS
 
@@ -159,13 +159,25 @@ def test_background_work_begins_only_when_no_client_waits() -> None:
     run(test)
 
 
-def test_one_place_is_kept_from_background_work() -> None:
+@pytest.mark.parametrize(
+    ("since_client", "megapixels", "both"),
+    [(0.0, 1.0, False), (0.9 * IDLE_SECONDS, 1.0, False), (IDLE_SECONDS, BRIEF_MEGAPIXELS, True),
+     (IDLE_SECONDS, BRIEF_MEGAPIXELS + 0.1, False)],
+)  # fmt: skip
+def test_one_place_is_kept_from_background_work_unless_it_is_brief_and_no_client_came_lately(
+    since_client: float, megapixels: float, both: bool
+) -> None:
     async def test() -> None:
-        open_rig = admission(2)
-        background, other = await open_rig.enter(1, background=True), await queue(open_rig, 1, background=True)
-        assert not other.done()
-        with held(await open_rig.enter(1)):
-            assert open_rig.free == 0
+        clock = Clock()
+        open_rig = admission(2, clock)
+        (await open_rig.enter(1)).leave()
+        clock.now += since_client
+        background = await open_rig.enter(1, background=True)
+        other = await queue(open_rig, megapixels, background=True)
+        assert other.done() is both
+        if not both:
+            with held(await open_rig.enter(1)):
+                assert open_rig.free == 0
         background.leave()
         await other
 

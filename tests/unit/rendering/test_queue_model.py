@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from imgserve.errors import Busy
-from imgserve.rendering.workers import ALLOWANCE, GIANT_MEGAPIXELS, Admission, Slot
+from imgserve.rendering.workers import ALLOWANCE, BRIEF_MEGAPIXELS, GIANT_MEGAPIXELS, Admission, Slot
 
 WAITING, MEGAPIXELS = 6, 150.0
 SIZES = st.sampled_from([0.0, 2.0, 24.0, GIANT_MEGAPIXELS, 30.0, 400.0])
@@ -112,10 +112,11 @@ class AdmissionModel(RuleBasedStateMachine):
         assert self.admission._pixels[False] == round(sum(client.megapixels for client in clients) * 1e6)
         giants, lows = sum(client.giant for client in self.inside), sum(client.background for client in self.inside)
         share = max(1, self.slots - 1)
-        assert max(giants, lows) <= share
+        assert giants <= share
+        assert sum(client.background and client.megapixels > BRIEF_MEGAPIXELS for client in self.inside) <= share
         if self.admission.free:
             for client in self.waiting:
-                assert (client.giant and giants == share) or (client.background and (clients or lows == share))
+                assert (client.giant and giants == share) or (client.background and (clients or lows >= share))
 
 
 def has_entered(client: Client) -> bool:
