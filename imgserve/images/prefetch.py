@@ -41,10 +41,12 @@ class EarlyMezzanine:
     As a context manager it is removed at the end, unless it was adopted.
     """
 
-    def __init__(self, renditions: Renditions, store: Path | None, running: set["EarlyMezzanine"]) -> None:
+    def __init__(
+        self, renditions: Renditions, store: Path | None, running: set["EarlyMezzanine"], ended: asyncio.Event
+    ) -> None:
         self._renditions = renditions
-        self._running = running
-        """The inspections of this process."""
+        self._running, self._ended = running, ended
+        """The inspections of uploads in this process, and what is set when one of them ends."""
         self.store = store
         """The file to write; None for no mezzanine."""
         self._written: asyncio.Future[int] | None = None
@@ -65,6 +67,7 @@ class EarlyMezzanine:
 
     def __exit__(self, *_: object) -> None:
         self._running.discard(self)
+        self._ended.set()
         if self._written is not None and self.store is not None:
             self._renditions.abandon(self.store, self._written)
 
@@ -95,7 +98,7 @@ class MezzaninePrefetcher:
         self._number = 0
         self._arrivals: deque[float] = deque(maxlen=_BULK)
         """Times of the last additions."""
-        self._added = asyncio.Event()
+        self._changed = asyncio.Event()
         self._evicting: deque[tuple[float, int]] = deque()
         """Times and bytes of mezzanines that were made in a full tier."""
         self._room, self._room_until = 0.0, 0.0
@@ -112,12 +115,12 @@ class MezzaninePrefetcher:
         There is none in a nearly full tier, and none while others are inspected: many are recorded first.
         """
         if size < _LEAST_BYTES or self._inspecting:
-            return EarlyMezzanine(self._renditions, None, self._inspecting)
+            return EarlyMezzanine(self._renditions, None, self._inspecting, self._changed)
         if time.monotonic() > self._room_until:
             tier = await self._tier_stats()
             self._room, self._room_until = FULL * tier.limit_bytes - tier.bytes, time.monotonic() + _ROOM_SECONDS
         place = self._renditions.mezzanine_place() if self._room >= _LARGEST_BYTES else None
-        return EarlyMezzanine(self._renditions, place, self._inspecting)
+        return EarlyMezzanine(self._renditions, place, self._inspecting, self._changed)
 
     def add(self, original: Original) -> None:
         """Add an original for which a mezzanine is worthwhile ahead of those added earlier; drop the oldest of many."""
@@ -132,7 +135,7 @@ class MezzaninePrefetcher:
             self._push(original)
         if len(self._young) > self._max_waiting:
             heapq.heappop(self._young)
-        self._added.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Make mezzanines until cancelled."""
@@ -151,20 +154,20 @@ class MezzaninePrefetcher:
             self._ready.popitem(last=False)
 
     async def _next(self) -> Original:
-        """Return the newest settled original, after a bulk upload is over."""
+        """Return the newest settled original when no upload is inspected, and after a bulk upload is over."""
         while True:
             now = time.monotonic()
             while self._young and self._young[0][0] <= now:
                 self._push(heapq.heappop(self._young)[2])
             bulk = len(self._arrivals) == _BULK and self._arrivals[-1] - self._arrivals[0] <= _BULK_SECONDS
             bulk_seconds = self._arrivals[-1] + _BULK_SECONDS - now if bulk else 0.0
-            if self._ready and bulk_seconds <= 0:
+            if self._ready and bulk_seconds <= 0 and not self._inspecting:
                 return self._ready.popitem()[1]
-            self._added.clear()
+            self._changed.clear()
             settles = self._young[0][0] - now if self._young else None
             try:
-                async with asyncio.timeout(bulk_seconds if self._ready else settles):
-                    await self._added.wait()
+                async with asyncio.timeout(bulk_seconds if self._ready and not self._inspecting else settles):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 

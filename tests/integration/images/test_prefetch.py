@@ -105,6 +105,18 @@ def test_of_several_at_a_time_the_first_alone_has_a_mezzanine_at_once(tmp_path: 
     run(body)
 
 
+def test_nothing_is_prepared_while_an_upload_is_inspected(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig, preparing(open_rig) as preparer:
+            with await preparer.early(1):
+                preparer.add(open_rig.put("a.jpg", LARGE))
+                await anyio.sleep(0.1)
+                assert preparer.waiting == 1
+            await until(lambda: prepared(open_rig) == 1)
+
+    run(body)
+
+
 @pytest.mark.parametrize(("data", "room"), [(LARGE, 10**7), (encoded(noise(400, 300), "png"), ROOM)])
 def test_nothing_is_written_in_a_full_tier_and_of_a_small_picture(tmp_path: Path, data: bytes, room: int) -> None:
     async def body() -> None:
