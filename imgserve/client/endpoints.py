@@ -43,13 +43,6 @@ from imgserve.records import (
     UsageCount,
 )
 
-_PAGE = 500
-"""Records per request."""
-
-
-def _renditions(image_id: str) -> str:
-    return f"/api/renditions/{encoded_id(image_id)}"
-
 
 class Endpoints(ImportEndpoints[S]):
     """The methods of a client of one server.
@@ -132,8 +125,7 @@ class Endpoints(ImportEndpoints[S]):
     @stream
     def find(self, *, limit: int | None = None, **listing: Unpack[Listing]) -> AsyncGenerator[Image]:
         """Iterate over the images that meet all conditions, at most `limit`, requesting pages as needed."""
-        size = _PAGE if limit is None else max(1, min(limit, _PAGE))
-        return self._pages("/api/images", "images", Image, {**encoded_filters(listing), "limit": size}, limit)
+        return self._pages("/api/images", "images", Image, encoded_filters(listing), limit)
 
     @endpoint
     async def similar(self, image_id: str, *, distance: int | None = None, limit: int | None = None) -> list[Similar]:
@@ -144,7 +136,7 @@ class Endpoints(ImportEndpoints[S]):
     @stream
     def duplicates(self) -> AsyncGenerator[tuple[Image, ...]]:
         """Iterate over the groups of images of the same bytes."""
-        return self._pages("/api/duplicates", "groups", tuple[Image, ...], {"limit": _PAGE})
+        return self._pages("/api/duplicates", "groups", tuple[Image, ...])
 
     @endpoint
     async def tags(self) -> list[TagCount]:
@@ -154,7 +146,7 @@ class Endpoints(ImportEndpoints[S]):
     @stream
     def folders(self, prefix: str = "") -> AsyncGenerator[str]:
         """Iterate over the folders directly below a prefix: starts of image ids that end with a slash."""
-        return self._pages("/api/folders", "folders", str, {"prefix": prefix or None, "limit": _PAGE})
+        return self._pages("/api/folders", "folders", str, {"prefix": prefix or None})
 
     @endpoint
     async def count(self, **filters: Unpack[Filters]) -> int:
@@ -229,12 +221,14 @@ class Endpoints(ImportEndpoints[S]):
     @endpoint
     async def renditions(self, image_id: str) -> list[StoredRendition]:
         """Return the stored renditions of an image, the last used first."""
-        return await self._json("GET", _renditions(image_id), list_reader("renditions", StoredRendition))
+        path = f"/api/renditions/{encoded_id(image_id)}"
+        return await self._json("GET", path, list_reader("renditions", StoredRendition))
 
     @endpoint
     async def purge_rendition(self, image_id: str, name: str) -> Purged:
         """Purge one rendition of an image by its name in the list."""
-        return await self._json("DELETE", _renditions(image_id), reader(Purged), query=query({"name": name}))
+        path = f"/api/renditions/{encoded_id(image_id)}"
+        return await self._json("DELETE", path, reader(Purged), query=query({"name": name}))
 
     @endpoint
     async def purge_many(
@@ -263,7 +257,7 @@ class Endpoints(ImportEndpoints[S]):
     @stream
     def problems(self, prefix: str = "") -> AsyncGenerator[Problem]:
         """Iterate over the files among the originals that are not usable images."""
-        return self._pages("/api/problems", "problems", Problem, {"prefix": prefix or None, "limit": _PAGE})
+        return self._pages("/api/problems", "problems", Problem, {"prefix": prefix or None})
 
     @endpoint
     async def stats(self) -> Stats:
@@ -345,7 +339,7 @@ class Endpoints(ImportEndpoints[S]):
         self, *, target: str = "", actor: str = "", action: str = "", limit: int | None = None
     ) -> AsyncGenerator[AuditEntry]:
         """Iterate over the audit log from the newest call: of an object, a caller or an operation, or of all."""
-        filters = {"target": target or None, "actor": actor or None, "action": action or None, "limit": _PAGE}
+        filters = {"target": target or None, "actor": actor or None, "action": action or None}
         return self._pages("/api/audit", "entries", AuditEntry, filters, limit)
 
     async def _sent(self, file: File | Upload, folder: str | None, details: Details) -> Sent:

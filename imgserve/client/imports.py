@@ -7,7 +7,7 @@ from typing import Any, TypedDict, Unpack
 from urllib.parse import quote
 
 from imgserve.client.arguments import query, texts
-from imgserve.client.call import Call, T, json_reader, parsed
+from imgserve.client.call import Call, T, parsed
 from imgserve.client.errors import ServerUnreachable
 from imgserve.client.files import File, file_body
 from imgserve.client.pictures import PictureEndpoints
@@ -16,6 +16,7 @@ from imgserve.client.transport import S, endpoint, stream
 from imgserve.records import ImportProgress
 
 _PAGE = 500
+"""Items per request."""
 _DATA = "data: "
 
 
@@ -40,25 +41,19 @@ class ImportEndpoints(PictureEndpoints[S]):
     @endpoint
     async def analyze_import(self, file: File) -> Mapping[str, Any]:
         """Return the totals and the mistakes of a table, which is not stored."""
-        body = file_body(file)
-        return await self.sender.send(
-            Call(method="POST", path="/api/imports/analyze", read=json_reader(dict), file=body, slow=True)
-        )
+        return await self._json("POST", "/api/imports/analyze", dict, file=file_body(file), slow=True)
 
     @endpoint
     async def start_import(self, file: File, **options: Unpack[ImportOptions]) -> Import:
         """Start an import of a table: CSV, XLSX or JSON."""
         body = file_body(file)
         pairs = query({"name": body.name or None, **options})
-        read = json_reader(reader(Import))
-        return await self.sender.send(
-            Call(method="POST", path="/api/imports", read=read, query=pairs, file=body, slow=True)
-        )
+        return await self._json("POST", "/api/imports", reader(Import), query=pairs, file=body, slow=True)
 
     @stream
     def imports(self) -> AsyncGenerator[Import]:
         """Iterate over the imports, the newest first."""
-        return self._pages("/api/imports", "imports", Import, {"limit": _PAGE})
+        return self._pages("/api/imports", "imports", Import)
 
     @endpoint
     async def get_import(self, job_id: str) -> Import:
@@ -70,13 +65,26 @@ class ImportEndpoints(PictureEndpoints[S]):
         self, job_id: str, *, states: Iterable[str] = (), product: str = ""
     ) -> AsyncGenerator[ImportImage]:
         """Iterate over the images of an import in the order of its table, by default all."""
-        filters = {"state": texts("states", states), "product": product or None, "limit": _PAGE}
+        filters = {"state": texts("states", states), "product": product or None}
         return self._pages(_path(job_id, "/items"), "items", ImportImage, filters)
 
     @stream
-    def follow_import(self, job_id: str) -> AsyncGenerator[ImportProgress]:
+    async def follow_import(self, job_id: str) -> AsyncGenerator[ImportProgress]:
         """Iterate over the progress of an import until it ends; connections that break off are opened again."""
-        return self._followed(job_id)
+        call, read = _download(_path(job_id, "/events")), reader(ImportProgress)
+        while True:
+            state = ""
+            try:
+                async for line in self.sender.lines(call):
+                    if line.startswith(_DATA):
+                        progress = parsed("events", lambda text: read(json.loads(text)), line.removeprefix(_DATA))
+                        state = progress.state
+                        yield progress
+            except ServerUnreachable:
+                if not state:
+                    raise
+            if state not in {"loading", "running", "paused"}:
+                return
 
     @endpoint
     async def pause_import(self, job_id: str) -> Import:
@@ -119,30 +127,15 @@ class ImportEndpoints(PictureEndpoints[S]):
         below = f"/products/{quote(product, safe='')}/zip" if product else "/zip"
         await self.sender.save(_download(_path(job_id, below), preset=preset or None), Path(to))
 
-    async def _followed(self, job_id: str) -> AsyncGenerator[ImportProgress]:
-        call, read = _download(_path(job_id, "/events")), reader(ImportProgress)
-        while True:
-            state = ""
-            try:
-                async for line in self.sender.lines(call):
-                    if line.startswith(_DATA):
-                        progress = parsed("events", lambda text: read(json.loads(text)), line.removeprefix(_DATA))
-                        state = progress.state
-                        yield progress
-            except ServerUnreachable:
-                if not state:
-                    raise
-            if state not in {"loading", "running", "paused"}:
-                return
-
     async def _pages(
-        self, path: str, name: str, kind: type[T], filters: Mapping[str, Any], limit: int | None = None
+        self, path: str, name: str, kind: type[T], filters: Mapping[str, Any] | None = None, limit: int | None = None
     ) -> AsyncGenerator[T]:
-        """Yield the items of a list that the API has under a name."""
+        """Yield the items of a list that the API has under a name, requesting pages as needed."""
         cursor, left = None, limit
         while left is None or left > 0:
-            read, pairs = page_reader(name, kind), query({**filters, "cursor": cursor})
-            items, cursor = await self._json("GET", path, read, query=pairs)
+            size = _PAGE if left is None else min(left, _PAGE)
+            pairs = query({**(filters or {}), "limit": size, "cursor": cursor})
+            items, cursor = await self._json("GET", path, page_reader(name, kind), query=pairs)
             for item in items[:left]:
                 yield item
             left = None if left is None else left - len(items)
