@@ -38,7 +38,7 @@ _LIBRARIES = [
     "pi_heif",
     "prometheus_client",
     "psutil",
-    "pydantic_settings",
+    "pydantic",
     "sqlalchemy.dialects.postgresql.asyncpg",
     "sqlalchemy.dialects.sqlite.aiosqlite",
     "starlette.applications",

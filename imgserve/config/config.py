@@ -7,7 +7,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from imgserve.config.effective import SettingsSection, effective
 from imgserve.config.imports import ImportsConfig, JobsConfig
@@ -34,7 +33,7 @@ from imgserve.config.sections import (
     UrlsConfig,
 )
 from imgserve.config.telemetry import LogConfig, MetricsConfig, TracingConfig
-from imgserve.config.values import detail
+from imgserve.config.values import Section, detail
 from imgserve.errors import BadTransform
 from imgserve.transform import BUILT_IN_PRESETS, MAX_SIDE, Preset, link_presets, parse_preset
 from imgserve.transform.presets import BUILT_IN, NAME, NAME_RULE
@@ -94,22 +93,11 @@ def _parsed(presets: Presets, max_side: int) -> dict[str, Preset]:
     return {str(name).lower(): parse_preset(preset, max_side=max_side) for name, preset in presets.items()}
 
 
-class Config(BaseSettings):
+class Config(Section):
     """Every setting of the server; frozen, validated as a whole.
 
     The constructor reads neither files nor the environment; `load` does.
     """
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        case_sensitive=True,
-        enable_decoding=False,
-        env_prefix="IMGSERVE_",
-        env_nested_delimiter="__",
-        env_ignore_empty=True,
-    )
 
     originals: OriginalsConfig = Field(default_factory=OriginalsConfig)
     cache: CacheConfig = Field(default_factory=CacheConfig)
@@ -247,15 +235,3 @@ class Config(BaseSettings):
         if errors:
             raise ValidationError.from_exception_data("cache", errors)
         return cache
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  the names are pydantic-settings'
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read only the arguments of the constructor; `load` passes its own sources."""
-        return (init_settings,)

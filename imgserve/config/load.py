@@ -1,6 +1,7 @@
 """Load the settings from all sources, the file, the environment and the command line, and report every mistake."""
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource
 
 from imgserve.config.secret_files import exposure, read_secret, secrets_in
 from imgserve.config.table import Setting, SettingPath, environment_name, table
@@ -29,7 +29,7 @@ _SERVICE_LINK = re.compile(r"IMGSERVE_SERVICE_(HOST|PORT(_\w+)?)|IMGSERVE_PORT_\
 _SECTION = "a section of settings"
 _Mistake = tuple[int, int, str]
 """Rank of the source, line in it, sentence."""
-Settings = TypeVar("Settings", bound=BaseSettings)
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,13 @@ def load(
     layers = [
         _override_layer(standard, {}, "XDG_CACHE_HOME"),
         *([_file_layer(file, rows)] if file else []),
-        _environment_layer(settings_class, environ, rows),
+        _environment_layer(environ, rows),
         _override_layer(overrides, options, "command line"),
     ]
     mistakes = [(rank, line, text) for rank, layer in enumerate(layers) for line, text in layer.mistakes]
     merged = None
     try:
-        sources = tuple(InitSettingsSource(settings_class, layer.values) for layer in reversed(layers))
-        merged = settings_class(_build_sources=(sources, {}))
+        merged = settings_class.model_validate(functools.reduce(_overridden, (layer.values for layer in layers)))
     except ValidationError as errors:
         mistakes += [_placed(error, layers, rows) for error in errors.errors(include_url=False)]
     if merged is None or mistakes:
@@ -112,17 +111,17 @@ def _file_layer(path: Path, rows: Sequence[Setting]) -> _Layer:
     return _Layer(file.values, places.get, mistakes)
 
 
-class _Environment(EnvSettingsSource):
-    """A source of given environment variables instead of those of the process."""
+def _overridden(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested values with those that override them; a value that is not a mapping is replaced as a whole."""
+    nested = {
+        name: _overridden(inner, above[name])
+        for name, inner in below.items()
+        if isinstance(inner, Mapping) and isinstance(above.get(name), Mapping)
+    }
+    return {**below, **above, **nested}
 
-    def __init__(self, settings_class: type[BaseSettings], variables: Mapping[str, str]) -> None:
-        super().__init__(settings_class, case_sensitive=False)
-        self.env_vars = {name.lower(): value for name, value in variables.items() if value}
 
-
-def _environment_layer(
-    settings_class: type[BaseSettings], environ: Mapping[str, str], rows: Sequence[Setting]
-) -> _Layer:
+def _environment_layer(environ: Mapping[str, str], rows: Sequence[Setting]) -> _Layer:
     """Return the layer of the environment; an unknown variable with the prefix is a mistake."""
     exact = {row.environment for row in rows if not row.section and not row.open}
     open_ends = tuple(row.environment.removesuffix("NAME") for row in rows if row.open)
@@ -143,9 +142,7 @@ def _environment_layer(
         elif name.startswith(_PREFIX) and name not in _COMMAND_VARIABLES and not _SERVICE_LINK.fullmatch(name):
             if name == f"{_PREFIX}PORT" and "://" in value:
                 continue  # a service link too
-            offer = _nearest(
-                tuple(name.removeprefix(_PREFIX).lower().split("__")), [row.path for row in rows if not row.section]
-            )
+            offer = _nearest(_path_of(name), [row.path for row in rows if not row.section])
             hint = f', did you mean "{environment_name(offer)}"?' if offer else ""
             mistakes.append((0, f"{name}: no setting has this name{hint}"))
 
@@ -154,24 +151,36 @@ def _environment_layer(
         variable = f"{name}_FILE" if given.get(f"{name}_FILE") else name
         return _Place(f"{variable}: ", named=True) if name in known else None
 
-    return _Layer(_Environment(settings_class, known)(), place, mistakes)
+    return _Layer(_nested({_path_of(name): value for name, value in known.items() if value}), place, mistakes)
+
+
+def _path_of(variable: str) -> SettingPath:
+    return tuple(variable.removeprefix(_PREFIX).lower().split("__"))
 
 
 def _override_layer(overrides: Mapping[str, object], options: Mapping[str, str], source: str) -> _Layer:
     """Return the layer of values by dotted name; None is ignored."""
-    values: dict[str, Any] = {}
+    given = {tuple(name.split(".")): value for name, value in overrides.items() if value is not None}
     places: dict[SettingPath, _Place] = {}
-    for name, value in overrides.items():
-        if value is None:
-            continue
-        path, inner = tuple(name.split(".")), values
+    for path in given:
+        name = ".".join(path)
         text = f"{options.get(name, source)}: "
-        for length in range(1, len(path)):
-            places[path[:length]] = _Place(text)
-            inner = inner.setdefault(path[length - 1], {})
+        places |= {path[:length]: _Place(text) for length in range(1, len(path))}
         places[path] = _Place(text, named=name in options)
+    return _Layer(_nested(given), places.get)
+
+
+def _nested(values: Mapping[SettingPath, object]) -> dict[str, Any]:
+    """Return values by path as mappings within mappings."""
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        inner = nested
+        for name in path[:-1]:
+            if not isinstance(inner.get(name), dict):
+                inner[name] = {}
+            inner = inner[name]
         inner[path[-1]] = value
-    return _Layer(values, places.get)
+    return nested
 
 
 def _placed(error: ErrorDetails, layers: Sequence[_Layer], rows: Sequence[Setting]) -> _Mistake:
