@@ -21,8 +21,7 @@ from imgserve.access.accounts import (
 from imgserve.app import opened_catalog
 from imgserve.catalog import Catalog
 from imgserve.cli.output import echo, time_text
-from imgserve.cli.serve import OPTIONS, options
-from imgserve.config import Config
+from imgserve.cli.serve import folder_config, options
 from imgserve.errors import AccountExists, AccountNotFound
 from imgserve.records import AuditEntry
 
@@ -43,10 +42,7 @@ def _on_catalog(work: Callable[..., Awaitable[None]]) -> click.Command:
 
     @options
     def run(originals: Path | None, path: Path | None, data: Path | None, **arguments: Any) -> None:
-        overrides = {"originals.folder": originals, "originals.data_folder": data}
-        config = Config.load(path, overrides=overrides, options=OPTIONS)
-        if not config.originals.folder.is_dir():
-            raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
+        config = folder_config(path, {"originals.folder": originals, "originals.data_folder": data})
 
         async def opened() -> None:
             async with opened_catalog(config) as catalog:

@@ -50,11 +50,8 @@ def import_(
             sys.exit(_analyze(client, file, as_json=as_json))
         job = client.start_import(file, name=name or file.name, output=output, refresh=refresh, webhook=webhook)
         if not (wait or export or archive):
-            echo(
-                json_line(job)
-                if as_json
-                else f"{job.job_id}  {counted(job.images, 'image')}, {job.invalid} invalid rows"
-            )
+            text = f"{job.job_id}  {counted(job.images, 'image')}, {job.invalid} invalid rows"
+            echo(json_line(job) if as_json else text)
             return
         ended = _wait(client, job, as_json=as_json)
         if export is not None:
@@ -68,13 +65,11 @@ def _analyze(client: Imgserve, file: Path, *, as_json: bool) -> int:
     found = client.analyze_import(file)
     if as_json:
         echo(json_line(dict(found)))
-        return 1 if found["invalid"] else 0
-    for mistake in found["mistakes"]:
-        echo(f"{file}:{mistake['line']}: {mistake['column'] or 'row'}: {mistake['reason']}", err=True)
-    echo(
-        f"{counted(found['images'], 'image')} of {counted(found['products'], 'product')}, "
-        f"{found['duplicates']} repeated, {found['invalid']} invalid rows"
-    )
+    else:
+        for mistake in found["mistakes"]:
+            echo(f"{file}:{mistake['line']}: {mistake['column'] or 'row'}: {mistake['reason']}", err=True)
+        images, products = counted(found["images"], "image"), counted(found["products"], "product")
+        echo(f"{images} of {products}, {found['duplicates']} repeated, {found['invalid']} invalid rows")
     return 1 if found["invalid"] else 0
 
 

@@ -1,8 +1,8 @@
-"""Commands of API keys and of the audit log."""
+"""Commands of API keys, of the audit log, and of the list of who causes rejections, new renditions and traffic."""
 
-import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,12 +12,11 @@ from imgserve.access.admin_key import create_key
 from imgserve.access.keys import Scope
 from imgserve.app import create_data_folder, data_folder
 from imgserve.cli.main import connection_options
-from imgserve.cli.output import echo, time_text
+from imgserve.cli.output import counted, echo, size_text, time_text
 from imgserve.cli.remote import prints
-from imgserve.cli.serve import OPTIONS, options
+from imgserve.cli.serve import folder_config, options
 from imgserve.cli.signing import seconds_of
 from imgserve.client.api import ApiKey, AuditEntry, Imgserve
-from imgserve.config import Config
 
 
 @click.group()
@@ -100,12 +99,9 @@ def reset(originals: Path | None, path: Path | None, data: Path | None) -> None:
 
     Pass the folder and the options that `imgserve serve` receives. Running servers accept the new key at once.
     """
-    overrides = {"originals.folder": originals, "originals.data_folder": data}
-    config = Config.load(path, overrides=overrides, options=OPTIONS)
+    config = folder_config(path, {"originals.folder": originals, "originals.data_folder": data})
     if config.access.admin_key.get_secret_value():
         raise click.ClickException("the key is the one of the setting access.admin_key: change it there, and restart")
-    if not config.originals.folder.is_dir():
-        raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
     folder = data_folder(config)
     create_data_folder(config, folder)
     click.echo(f"export IMGSERVE_KEY={create_key(folder, replace=True)}")
@@ -127,4 +123,45 @@ def _audit_line(entry: AuditEntry) -> str:
 )
 def audit(client: Imgserve, *, target: str, actor: str, action: str, limit: int) -> Iterator[AuditEntry]:
     """Show management calls, the newest first: who changed what, when and from where."""
-    yield from itertools.islice(client.audit(target=target, actor=actor, action=action, limit=limit), limit)
+    return client.audit(target=target, actor=actor, action=action, limit=limit)
+
+
+_USAGE_LISTS = {
+    "rejected": ("rejected", ("client", "referrer")),
+    "cold": ("cold", ("client", "referrer")),
+    "bytes": ("bytes", ("client", "referrer")),
+    "variants": ("cold", ("image",)),
+}
+"""What is counted, and for whom, by the name of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class _UsageRow:
+    list: str
+    by: str
+    subject: str
+    number: int
+    reasons: dict[str, int]
+
+
+def _usage_line(row: _UsageRow) -> str:
+    if row.list == "bytes":
+        return f"{row.list:9} {size_text(row.number):>14}  {row.by:8}  {row.subject}"
+    reasons = ", ".join(f"{code} {number}" for code, number in sorted(row.reasons.items(), key=lambda one: -one[1]))
+    number = counted(row.number, "request" if row.list == "rejected" else "picture")
+    return f"{row.list:9} {number:>14}  {row.by:8}  {row.subject}" + (f" ({reasons})" if row.list == "rejected" else "")
+
+
+@click.command()
+@click.option("--hours", type=click.IntRange(1, 168), default=24, show_default=True, help="Including the current one.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Lines of each list.")
+@prints(_usage_line, header=f"{'LIST':9} {'NUMBER':>14}  {'BY':8}  WHO", none="nothing was counted")
+def abuse(client: Imgserve, *, hours: int, limit: int) -> Iterator[_UsageRow]:
+    """List who causes the most rejected requests, new renditions and bytes, and the images with the most new variants.
+
+    Needs a key with the scope admin.
+    """
+    for name, (what, kinds) in _USAGE_LISTS.items():
+        for by in kinds:
+            for one in client.usage(what, by=by, hours=hours, limit=limit):
+                yield _UsageRow(name, by, one.subject, one.number, dict(one.reasons))

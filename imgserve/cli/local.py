@@ -1,4 +1,4 @@
-"""Commands that need no server: config, render and samples."""
+"""Commands that need no server: config, doctor, render and samples."""
 
 import json
 import os
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from imgserve.app import render_settings
+from imgserve.app import data_folder, render_settings
 from imgserve.app.access import sites_of
+from imgserve.app.doctor import diagnose
 from imgserve.app.nginx import nginx_configuration
 from imgserve.cli.main import config_option
-from imgserve.cli.output import size_text
+from imgserve.cli.output import echo_all, json_option, size_text
 from imgserve.config import Config
 from imgserve.config.load import settings_file
 from imgserve.config.table import example as example_file
@@ -23,6 +24,7 @@ from imgserve.pipeline import load
 from imgserve.pipeline.render import render as render_bytes
 from imgserve.transform import parse_query
 from imgserve.web.pages import static_folder
+from imgserve.web.system import Finding
 
 
 @click.group()
@@ -118,3 +120,35 @@ def samples(folder: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture, copy)
         click.echo(copy)
+
+
+def _finding_line(finding: Finding) -> str:
+    text = f"{finding.state:8} {finding.name}"
+    text += f": {finding.found}" if finding.found else ""
+    return f"{text}\n         {finding.advice}" if finding.advice else text
+
+
+@click.command()
+@click.argument("originals", required=False, type=click.Path(path_type=Path))
+@config_option
+@click.option("--data", type=click.Path(path_type=Path), help="Data folder.")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder of renditions.")
+@click.option("--host", help="Address to listen on.")
+@json_option
+def doctor(  # noqa: PLR0917  one argument an option
+    originals: Path | None, path: Path | None, data: Path | None, cache: Path | None, host: str | None, as_json: bool
+) -> None:
+    """Check the settings and this machine, and print what is unsafe or will fail, with what to do.
+
+    Pass the folder and the options that `imgserve serve` receives. The exit status is 1 if there is a problem.
+    """
+    overrides = {
+        "originals.folder": originals,
+        "originals.data_folder": data,
+        "cache.folder": cache,
+        "server.host": host,
+    }
+    settings = Config.load(path, overrides=overrides)
+    findings = diagnose(settings, data_folder(settings))
+    echo_all(findings, _finding_line, as_json=as_json)
+    sys.exit(any(one.state == "problem" for one in findings))

@@ -24,7 +24,7 @@ _LOCAL = {
     "cache": ("cache", "Inspect and clean the folder of renditions; safe while servers use it."),
     "completion": ("main", "Print the completion script of a shell."),
     "config": ("local", "Check and describe the settings."),
-    "doctor": ("doctor", "Check the settings and this machine."),
+    "doctor": ("local", "Check the settings and this machine."),
     "keys": ("keys", "Create, list and revoke API keys, and replace the admin key."),
     "render": ("local", "Render one picture without a server."),
     "samples": ("local", "Copy the sample pictures into a folder."),
@@ -35,7 +35,7 @@ _LOCAL = {
 """Commands that work on this machine: name, module and short help."""
 
 _REMOTE = {
-    "abuse": ("abuse", "List who causes rejections, new renditions and traffic."),
+    "abuse": ("keys", "List who causes rejections, new renditions and traffic."),
     "audit": ("keys", "Show who changed what."),
     "change": ("images", "Change the title, tags, focal point and other fields of an image."),
     "convert": ("renditions", "Save a picture in another format."),
@@ -44,7 +44,7 @@ _REMOTE = {
     "find": ("images", "List images by words, tags, sizes and times."),
     "import": ("imports", "Import images from a table of URLs."),
     "mv": ("images", "Move an image, or a folder of images, to another id."),
-    "presets": ("presets", "List, set and remove presets."),
+    "presets": ("renditions", "List, set and remove presets."),
     "problems": ("images", "List files that are not usable images."),
     "purge": ("renditions", "Purge the renditions of images."),
     "restore": ("trash", "Restore images from the trash."),

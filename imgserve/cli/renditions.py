@@ -1,18 +1,18 @@
-"""Commands about renditions on a running server, and their URLs."""
+"""Commands about renditions and presets on a running server, and about their URLs."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import click
 
-from imgserve.cli.main import Remote
+from imgserve.cli.main import Remote, connection_options
 from imgserve.cli.output import Progress, counted, echo, json_line, json_option, size_text
 from imgserve.cli.remote import connected, filter_options, prints, selection
 from imgserve.client import ImageUrls, Parameters
-from imgserve.client.api import Filters, Imgserve, Purged, Warmed
+from imgserve.client.api import Filters, Imgserve, PresetRecord, Purged, Warmed
 
 
 def _purged_line(done: Purged) -> str:
@@ -128,3 +128,41 @@ def url(base: str, image_id: str, parameters: str, preset_in_path: bool) -> None
         click.echo(images.with_query(parameters).url(image_id))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+@click.group()
+def presets() -> None:
+    """List, set and remove presets of a running server."""
+
+
+def _preset_line(preset: PresetRecord) -> str:
+    return f"{','.join((preset.name, *preset.aliases)):24}  {preset.origin:8}  {preset.parameters}".rstrip()
+
+
+@presets.command("list")
+@prints(_preset_line, header=f"{'NAME':24}  {'SET IN':8}  PARAMETERS", none="there are no presets")
+def list_presets(client: Imgserve) -> list[PresetRecord]:
+    """List the presets, without those of sites."""
+    return client.presets()
+
+
+@presets.command("set")
+@click.argument("name")
+@click.argument("parameters")
+@prints(_preset_line)
+def set_preset(client: Imgserve, *, name: str, parameters: str) -> Iterator[PresetRecord]:
+    """Store a preset, such as: set card "width=400&extends=base&locked"."""
+    yield client.set_preset(name, parameters)
+
+
+@presets.command()
+@click.argument("name")
+@prints(lambda name: f"removed: {name}")
+def remove(client: Imgserve, *, name: str) -> Iterator[str]:
+    """Remove a preset of the catalog."""
+    client.remove_preset(name)
+    yield name
+
+
+for _command in (list_presets, set_preset, remove):
+    _command.params += connection_options(environment=False)

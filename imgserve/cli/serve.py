@@ -8,7 +8,7 @@ import os
 import resource
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -60,6 +60,14 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def folder_config(path: Path | None, values: Mapping[str, object]) -> Config:
+    """Return the settings of the server of a folder; raise ClickException if there is no such folder of originals."""
+    config = Config.load(path, overrides=values, options=OPTIONS)
+    if not config.originals.folder.is_dir():
+        raise click.ClickException(f"there is no folder of originals at {config.originals.folder}")
+    return config
+
+
 @click.command()
 @options
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of renditions.")
@@ -77,12 +85,10 @@ def serve(  # noqa: PLR0917  one argument an option
 ) -> None:
     """Serve the pictures of a folder (default: the current one)."""
     values = (originals, data, cache, host, port, workers)
-    config = Config.load(path, overrides=dict(zip(OPTIONS, values, strict=True)), options=OPTIONS)
+    config = folder_config(path, dict(zip(OPTIONS, values, strict=True)))
     configure_logging(config)
-    folder, own = config.originals.folder, data_folder(config)
-    if not folder.is_dir():
-        raise click.ClickException(f"there is no folder of originals at {folder}")
-    _log.info("originals in %s, data in %s (--data for another folder)", folder, own)
+    own = data_folder(config)
+    _log.info("originals in %s, data in %s (--data for another folder)", config.originals.folder, own)
     _log.info("settings: %s", settings_file(path, os.environ) or "the defaults (no imgserve.yaml in this folder)")
     key, shown = None, False
     if not config.access.admin_key.get_secret_value():
