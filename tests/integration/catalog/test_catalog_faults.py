@@ -61,7 +61,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def sqlite(file: Path) -> AsyncIterator[Catalog]:
     async with opened(address_of(file), patience=PATIENCE) as catalog:
-        await put(catalog.images, record("a"))
+        await recovered(lambda: put(catalog.images, record("a")))
         yield catalog
 
 
@@ -236,7 +236,7 @@ async def test_callers_that_leave_take_no_connection_with_them(address: str) -> 
 
 async def test_a_server_that_is_down_is_an_error_and_used_again_when_it_is_up(running: Server) -> None:
     async with opened(running.new_database(), patience=PATIENCE) as catalog:
-        await put(catalog.images, record("a"))
+        await recovered(lambda: put(catalog.images, record("a")))
         running.stop()
         await refused(lambda: catalog.images.get("a"))
         await refused(lambda: put(catalog.images, record("b")))
@@ -261,7 +261,7 @@ async def test_a_server_that_was_down_at_the_start_is_used_when_it_is_up(running
 
 async def test_a_server_that_hangs_is_an_error_and_used_again_when_it_goes_on(postgres: Server) -> None:
     async with opened(postgres.new_database(), patience=PATIENCE, connections=1) as catalog:
-        await put(catalog.images, record("a"))
+        await recovered(lambda: put(catalog.images, record("a")))
         async with catalog.database.reading() as connection:
             process = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         os.kill(process, signal.SIGSTOP)
@@ -282,11 +282,11 @@ async def test_a_server_that_says_nothing_is_an_error() -> None:
 
 async def test_a_row_that_another_node_holds_is_an_error(postgres: Server) -> None:
     async with opened(postgres.new_database(), patience=PATIENCE) as catalog:
-        await put(catalog.images, record("a"))
+        await recovered(lambda: put(catalog.images, record("a")))
         async with catalog.database._store.writer.begin() as connection:
             await connection.execute(text("SELECT 1 FROM images FOR UPDATE"))
             await refused(lambda: put(catalog.images, record("a", title="b")))
-            assert await catalog.images.get("a") == record("a")
+            assert await recovered(lambda: catalog.images.get("a")) == record("a")
         await recovered(lambda: put(catalog.images, record("a", title="b")))
 
 
