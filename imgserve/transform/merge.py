@@ -1,7 +1,7 @@
 """Merge the values of a query into a transform: what contradicts, pixel densities, and limits of sizes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
@@ -68,27 +68,29 @@ def _merge_sides(transform: Transform, max_side: int) -> tuple[Transform, tuple[
     bounds = {name: bound for name in BOUNDS if (bound := getattr(transform, name)) is not None}
     fractions = any(isinstance(side, float) for side in sides.values())
     if not (pixels or fractions or bounds):
-        return replace(transform, dpr=1.0), ()
+        return transform.with_values(dpr=1.0), ()
     notes = [f"dpr lowered to {MAX_DPR}"] if transform.dpr > MAX_DPR else []
     dpr = min(transform.dpr, float(MAX_DPR))
     if not fractions and (pixels or transform.zoom == 1):
         factor = Fraction(str(dpr)) * Fraction(str(transform.zoom))
         pixels = {name: _rounded(side * factor) for name, side in pixels.items()}
-        transform, dpr = replace(_scaled(transform, dpr), zoom=1.0), 1.0
+        transform, dpr = _scaled(transform, dpr).with_values(zoom=1.0), 1.0
     capped = _capped(pixels, transform.aspect, max_side)
     if capped != pixels:
         lowered = " and ".join(f"{name} to {side}" for name, side in capped.items())
         notes.append(f"size lowered: {lowered}, since no side may be above {max_side}")
-    return replace(
-        transform, width=capped.get("width", transform.width), height=capped.get("height", transform.height), dpr=dpr
+    return transform.with_values(
+        width=capped.get("width", transform.width), height=capped.get("height", transform.height), dpr=dpr
     ), tuple(notes)
 
 
 def _scaled(transform: Transform, dpr: float) -> Transform:
     """Return a transform whose bounds, surroundings and effects have the same extent on the page at another density."""
+    if dpr == 1:
+        return transform
     factor = Fraction(str(dpr))
-    return replace(
-        at_density(_lengths(transform, lambda length: length and _rounded(length * factor)), dpr),
+    lengthened = _lengths(transform, lambda length: length and _rounded(length * factor))
+    return at_density(lengthened, dpr).with_values(
         pixelate=transform.pixelate and min(MAX_PIXELATE, _rounded(transform.pixelate * factor)),
         blur=min(float(MAX_BLUR), round(transform.blur * dpr, DECIMALS)),
     )
@@ -103,7 +105,7 @@ def at_density(transform: Transform, dpr: float) -> Transform:
         if value and isinstance(value, int) and row.attribute not in without:
             most = int(row.kind.range[1]) if row.kind.range else value
             lengths[row.attribute] = min(most, _rounded(value * factor))
-    return replace(transform, **lengths)
+    return transform.with_values(**lengths)
 
 
 def _lengths(transform: Transform, change: Callable[[int], int]) -> Transform:
@@ -114,12 +116,11 @@ def _lengths(transform: Transform, change: Callable[[int], int]) -> Transform:
 
     bounds = {name: change(getattr(transform, name) or 0) or None for name in BOUNDS}
     border, radius = transform.border, transform.corner_radius
-    return replace(
-        transform,
+    return transform.with_values(
         pad=four(transform.pad),
         border=border and (change(border[0]), border[1]),
         corner_radius=radius and four(radius),
-        **bounds,  # type: ignore[arg-type]  # of these four fields
+        **bounds,
     )
 
 

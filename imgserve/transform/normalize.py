@@ -1,7 +1,7 @@
 """The canonical text of a transform, in which parameters without effect for original and output are dropped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote
@@ -82,8 +82,8 @@ def _crop(transform: Transform, *, focal_point: bool) -> Transform:
             # The center has no effect.
             x, y = (None if place == 0.5 else place for place in (x, y))  # noqa: PLR2004
         named = (x, y, zoom) != (None, None, 1.0)
-        return replace(transform, crop=("focalpoint",) if named else (), focus_x=x, focus_y=y)
-    return replace(transform, crop=crop, **_NO_FOCUS)
+        return transform.with_values(crop=("focalpoint",) if named else (), focus_x=x, focus_y=y)
+    return transform.with_values(crop=crop, **_NO_FOCUS)
 
 
 def _decisive(crop: tuple[Gravity, ...]) -> tuple[Gravity, ...]:
@@ -118,14 +118,14 @@ def normalize(
         BadTransform: the quality is above 100 and the output is not GIF, or the codec of the output is not installed.
     """
     gain_map = original.name in {"jpg", "heic"} and output.name == "jpg"
-    named = replace(transform, format=output.name, hdr=transform.hdr if gain_map else "preserve")
+    named = transform.with_values(format=output.name, hdr=transform.hdr if gain_map else "preserve")
     mistakes = contradictions({"quality": named.quality, "format": output.name})
     if mistakes := [*mistakes, *([f"format: {output.missing_extra}"] if output.missing_extra else [])]:
         raise BadTransform(mistakes)
     normalized = _frames(_output(_overlays(_tones(named)), output, qualities), original, output)
     if normalized.trim is None or (normalized.trim == "alpha" and not original.alpha):
-        normalized = replace(normalized, trim=None, trim_tol=Transform().trim_tol)
-    normalized = replace(normalized, face_pad=None, face_index=None)
+        normalized = normalized.with_values(trim=None, trim_tol=_DEFAULTS["trim_tol"])
+    normalized = normalized.with_values(face_pad=None, face_index=None)
     normalized = _size(_surrounded(normalized), vector=original.name == "svg", focal_point=focal_point)
     return _background(normalized, original, output)
 
@@ -136,20 +136,19 @@ def _size(transform: Transform, *, vector: bool, focal_point: bool) -> Transform
     resized = sized or transform.zoom != 1
     # A ratio alone is a box without a size: it can be cropped to, but not be fitted inside or filled.
     pointless = not resized and transform.fit not in (None, "crop", "min")
-    sides = replace(
-        transform,
+    sides = transform.with_values(
         aspect=None if both or pointless else transform.aspect,
         dpr=transform.dpr if sized else 1.0,
         enlarge=transform.enlarge and resized,
         rect=None if transform.rect and RECT.write(transform.rect) == _WHOLE else transform.rect,
     )
     fit, enlarge = _fit(sides, vector=vector)
-    normalized = replace(sides, fit=fit, enlarge=enlarge)
+    normalized = sides.with_values(fit=fit, enlarge=enlarge)
     if effective_fit(normalized) == "crop":
         normalized = _crop(normalized, focal_point=focal_point)
     else:
-        normalized = replace(normalized, crop=(), **_NO_FOCUS)
-    return normalized if fit in FILLS else replace(normalized, fill="solid", fill_color=None)
+        normalized = normalized.with_values(crop=(), **_NO_FOCUS)
+    return normalized if fit in FILLS else normalized.with_values(fill="solid", fill_color=None)
 
 
 def _surrounded(transform: Transform) -> Transform:
@@ -157,9 +156,9 @@ def _surrounded(transform: Transform) -> Transform:
     border = transform.border if transform.border and transform.border[0] else None
     radius, mask = transform.corner_radius, transform.mask
     if mask == "ellipse" or radius is None:
-        return replace(transform, border=border, corner_radius=None)
+        return transform.with_values(border=border, corner_radius=None)
     # A radius says that corners are round.
-    return replace(transform, border=border, mask=None, corner_radius=radius if any(radius) else None)
+    return transform.with_values(border=border, mask=None, corner_radius=radius if any(radius) else None)
 
 
 def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) -> Transform:
@@ -181,8 +180,7 @@ def _output(transform: Transform, output: Format, qualities: Mapping[str, int]) 
         quality = None
     # A GIF has at most 256 colors anyway, and a lossless picture has full chroma.
     everything = name == "gif" and colors == MAX_COLORS
-    return replace(
-        transform,
+    return transform.with_values(
         quality=None if quality == default else quality,
         colors=colors if name in ("png", "gif") and not everything else None,
         lossless=lossless,
@@ -196,12 +194,12 @@ def _tones(transform: Transform) -> Transform:
     """Remove what a later change of colors replaces."""
     colorless: Mapping[str, Any] = {"saturation": 0.0, "vibrance": 0.0, "hue": 0.0}
     if transform.duotone is not None:
-        return replace(transform, monochrome=None, grayscale=False, sepia=0.0, **colorless)
+        return transform.with_values(monochrome=None, grayscale=False, sepia=0.0, **colorless)
     if transform.monochrome is not None:
-        return replace(transform, grayscale=False, sepia=0.0, **colorless)
+        return transform.with_values(grayscale=False, sepia=0.0, **colorless)
     if transform.grayscale or transform.saturation == -100:  # noqa: PLR2004  gray
-        return replace(transform, grayscale=True, **colorless)
-    return replace(transform, pixelate=0) if transform.pixelate == 1 else transform
+        return transform.with_values(grayscale=True, **colorless)
+    return transform.with_values(pixelate=0) if transform.pixelate == 1 else transform
 
 
 def _overlays(transform: Transform) -> Transform:
@@ -216,20 +214,20 @@ def _overlays(transform: Transform) -> Transform:
     if transform.mark_w is not None or transform.mark_h is not None:
         removed = (*removed, "mark_scale")
     defaults: dict[str, Any] = {name: _DEFAULTS[name] for name in removed}
-    return replace(transform, **defaults)
+    return transform.with_values(**defaults)
 
 
 def _frames(transform: Transform, original: Format, output: Format) -> Transform:
     page = transform.page if original.pages else 1
     if not original.animation:
-        return replace(transform, page=page, frame=None, animate=True, **_MOVING)
+        return transform.with_values(page=page, frame=None, animate=True, **_MOVING)
     frame = transform.frame
     if not (transform.animate and output.animation) or (frame and frame[0] == frame[1]):
         # `animate=0` means the first frame as a still, which is the default of a still output.
         first = frame is None or frame[0] == 1
         frame = None if first or frame is None else (frame[0], frame[0])
-        return replace(transform, page=page, frame=frame, animate=not (first and output.animation), **_MOVING)
-    return replace(transform, page=page)
+        return transform.with_values(page=page, frame=frame, animate=not (first and output.animation), **_MOVING)
+    return transform.with_values(page=page)
 
 
 def _background(transform: Transform, original: Format, output: Format) -> Transform:
@@ -238,12 +236,12 @@ def _background(transform: Transform, original: Format, output: Format) -> Trans
     background, fill_color = transform.background, transform.fill_color
     if fill_color == background or transform.fill == "blur":
         fill_color = None
-    transform = replace(transform, fill_color=fill_color)
+    transform = transform.with_values(fill_color=fill_color)
     if background == plain or not _shows_background(transform, original):
         background = None
     # Compared again, now with the remaining background.
-    return replace(
-        transform, background=background, fill_color=None if fill_color == (background or plain) else fill_color
+    return transform.with_values(
+        background=background, fill_color=None if fill_color == (background or plain) else fill_color
     )
 
 
@@ -281,7 +279,7 @@ def canonical(transform: Transform) -> str:
 def canonical_steps(steps: Sequence[Transform]) -> str:
     """Return the canonical text of the transforms of a chain; only the last one has an encoding."""
     *earlier, last = steps
-    plain = (replace(step, format=None, lossless=False) for step in earlier)
+    plain = (step.with_values(format=None, lossless=False) for step in earlier)
     return "&then&".join([*map(canonical, plain), canonical(last)])
 
 
@@ -296,13 +294,12 @@ def likeness(transform: Transform, original: Format) -> Transform:
     solid = fit in FILLS and transform.fill == "solid"
     ground = transform.background
     # For a format without alpha it is white by default.
-    if ground is None and not output.alpha and _shows_background(replace(transform, fit=fit), original):
+    if ground is None and not output.alpha and _shows_background(transform.with_values(fit=fit), original):
         ground = _WHITE
     frame = transform.frame
     still = frame is not None and frame[0] == frame[1]
     moves = original.animation and output.animation and transform.animate and not still
-    return replace(
-        transform,
+    return transform.with_values(
         width=None,
         height=None,
         aspect=None,

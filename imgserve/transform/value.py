@@ -1,7 +1,7 @@
 """The transform as a value: parsed once and never checked again."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 Fit = Literal["clip", "max", "crop", "min", "fill", "fillmax", "scale", "clamp"]
 Gravity = Literal["top", "bottom", "left", "right", "center", "entropy", "edges", "auto", "faces", "focalpoint"]
@@ -152,7 +152,17 @@ class Transform:
     metadata: Literal["copyright", "strip", "keep"] = "copyright"
     hdr: Literal["preserve", "tonemap"] = "preserve"
 
+    def with_values(self, **values: Any) -> Self:
+        """Return the transform with other values; itself, without the cost of a copy, if they are the same."""
+        others = {name: value for name, value in values.items() if not _is_same(getattr(self, name), value)}
+        return replace(self, **others) if others else self
+
     @property
     def negotiates(self) -> bool:
         """Whether the format depends on what the client accepts."""
         return not self.auto.isdisjoint(("format", "best"))
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Return whether two values are of the same type and equal; tuples, in which 1 equals 1.0, only if identical."""
+    return one is other or (type(one) is type(other) and not isinstance(one, tuple) and one == other)
