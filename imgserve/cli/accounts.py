@@ -78,7 +78,10 @@ async def list_(catalog: Catalog) -> None:
 @_on_catalog
 @_NAME
 async def password(catalog: Catalog, name: str) -> None:
-    """Change a password, which is prompted for or read from standard input. All sessions of the account end."""
+    """Change a password, and end all sessions of the account.
+
+    The password is prompted for, or read from standard input.
+    """
     if not await catalog.accounts.change(name, password=hash_password(_password(name))):
         raise AccountNotFound
     await _note(catalog, "password_change", name)
@@ -105,7 +108,10 @@ async def remove(catalog: Catalog, name: str) -> None:
 
 @_on_catalog
 async def link(catalog: Catalog) -> None:
-    """Print the path of a new link that creates an admin's account, once and within a day; the former link ends."""
+    """Print a new link that creates an admin's account.
+
+    Open the printed path on the server. It is valid once and for a day, and the former link ends.
+    """
     echo(f"/admin/setup?token={await SetupLinks(catalog.secrets).create()}")
     echo("Open this path on the server once, within a day.", err=True)
     await _note(catalog, "accounts_link", "")

@@ -71,7 +71,10 @@ def cache() -> None:
 @_cache_option
 @json_option
 def stats(path: Path | None, folder: Path | None, *, as_json: bool) -> None:
-    """Show the number of renditions and mezzanines, their bytes, and the longest unused one."""
+    """Show how many renditions and mezzanines there are.
+
+    Also their bytes, and when the least recently used one was last used.
+    """
     with _opened(path, folder) as (tiers, _):
         echo_all([_usage(noun, tier) for noun, tier in tiers.items()], _usage_line, as_json=as_json)
 
@@ -143,9 +146,9 @@ def purge(image_ids: Sequence[str], path: Path | None, folder: Path | None, *, e
 @_cache_option
 @json_option
 def sweep(path: Path | None, folder: Path | None, *, as_json: bool) -> None:
-    """Remove leftovers and evict to the budgets.
+    """Remove leftover files, and evict what exceeds the budgets.
 
-    The ledgers are compared with the folders first.
+    Files that were added or removed by hand are counted first.
     """
     with _opened(path, folder) as (tiers, _):
         done = []
@@ -168,9 +171,9 @@ def sweep(path: Path | None, folder: Path | None, *, as_json: bool) -> None:
 @_cache_option
 @json_option
 def verify(path: Path | None, folder: Path | None, *, dry_run: bool, as_json: bool) -> None:
-    """Read every file, and remove those that are damaged: they are rendered again on demand.
+    """Read every file, and remove those that are damaged.
 
-    The exit status is 1 if there was a damaged file.
+    They are rendered again on demand. The exit status is 1 if there was a damaged file.
     """
     damaged = 0
     with _opened(path, folder) as (tiers, _):
@@ -205,7 +208,7 @@ def _usage(noun: str, tier: DiskTier | MezzanineTier) -> _Usage:
 
 def _usage_line(usage: _Usage) -> str:
     text = f"{_holdings(usage.tier, usage.entries, usage.bytes)} of {size_text(usage.limit_bytes)}"
-    return f"{text}, the oldest last used {time_text(usage.oldest)}" if usage.oldest else text
+    return f"{text}, least recently used {time_text(usage.oldest)}" if usage.oldest else text
 
 
 def _outcome(noun: str, tier: DiskTier | MezzanineTier, removed: int) -> _Outcome:
@@ -257,7 +260,9 @@ def _opened(path: Path | None, folder: Path | None, originals: Path | None = Non
     config = Config.load(path, overrides=overrides, options=names)
     settings = config.cache
     if not settings.folder.is_dir():
-        raise click.ClickException(f"there is no folder of renditions at {settings.folder}")
+        raise click.ClickException(
+            f"there is no cache folder {settings.folder}: pass --cache with the folder that the server uses"
+        )
     tiers: _Tiers = {
         "rendition": DiskTier(settings.folder, settings.disk_bytes, settings.disk_entries),
         "mezzanine": MezzanineTier(settings.folder, settings.mezzanine_bytes),

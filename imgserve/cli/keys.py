@@ -95,7 +95,7 @@ for _command in (create, list_keys, revoke):
 @keys.command()
 @options
 def reset(originals: Path | None, path: Path | None, data: Path | None) -> None:
-    """Print a new key for the server of a folder (default: the current one), and reject the former one.
+    """Replace the admin key of a folder, and print the new one.
 
     Pass the folder and the options that `imgserve serve` receives. Running servers accept the new key at once.
     """

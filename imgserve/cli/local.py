@@ -58,7 +58,7 @@ def schema() -> None:
 @click.option("--cache", "folder", type=click.Path(path_type=Path), help="Cache folder as nginx sees it.")
 @click.option("--listen", default="80", show_default=True, help="What nginx listens on.")
 def nginx(path: Path | None, upstream: str | None, folder: Path | None, listen: str) -> None:
-    """Print the configuration of an nginx that serves pictures from the cache folder."""
+    """Print an nginx configuration that reads the cache folder."""
     settings = Config.load(path)
     if not settings.cache.published_urls:
         raise click.ClickException("cache.published_urls is 0: nginx would find nothing in the cache folder")

@@ -91,6 +91,20 @@ class FocalPointText(click.ParamType[FocalPoint]):
         return x, y
 
 
+class TimeText(click.ParamType[datetime]):
+    """A date or a time; without a time zone, it is local time."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse the text."""
+        try:
+            return datetime.fromisoformat(str(value)).astimezone()
+        except ValueError:
+            example = "2030-12-31 or 2030-12-31T18:00"
+            self.fail(f"expected a date or time such as {example}, but received {value!r}", param, ctx)
+
+
 class JsonText(click.ParamType[dict[str, Any]]):
     """A JSON object."""
 
@@ -122,7 +136,7 @@ def _filter_option(name: str, kind: Any) -> Callable[[Command], Command]:
         return _DESCRIBED_FILTERS[name]
     flag = f"--{name.replace('_', '-')}"
     if kind is datetime:
-        return click.option(flag, type=click.DateTime(), help="Local time.")
+        return click.option(flag, type=TimeText(), help="Such as 2030-12-31 or 2030-12-31T18:00.")
     return click.option(flag, type=click.IntRange(0 if name.endswith("bytes") else 1))
 
 
@@ -150,7 +164,7 @@ def detail_options(command: Command) -> Command:
 def _collected(command: Command, name: str, options: Mapping[str, Callable[[Command], Command]]) -> Command:
     @functools.wraps(command)
     def collect(*arguments: Any, **named: Any) -> Any:
-        values = {option: _plain(named.pop(option)) for option in options}
+        values = {option: named.pop(option) for option in options}
         selected = {option: value for option, value in values.items() if value is not None and value != ()}
         return command(*arguments, **{**named, name: selected})
 
@@ -158,10 +172,6 @@ def _collected(command: Command, name: str, options: Mapping[str, Callable[[Comm
     for option in reversed(list(options.values())):
         decorated = option(decorated)
     return decorated
-
-
-def _plain(value: Any) -> Any:
-    return value.astimezone() if isinstance(value, datetime) else value
 
 
 def selection(ids: tuple[str, ...], filters: Filters, *, every: str = '--prefix ""') -> dict[str, Any]:

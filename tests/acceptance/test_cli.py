@@ -263,6 +263,13 @@ def test_help_is_given(tmp_path: Path, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("group", ["accounts", "cache", "config", "keys", "presets"])
+def test_the_list_of_commands_has_whole_sentences(tmp_path: Path, group: str) -> None:
+    commands = imgserve(group, "--help", cwd=tmp_path).stdout.partition("Commands:")[2]
+    assert commands
+    assert "..." not in commands
+
+
 @pytest.mark.parametrize(("word", "told"), [("serv", 'did you mean "serve"?'), ("sevre", '"serve"'), ("xyzzy", "")])
 def test_an_unknown_command_is_reported_with_the_nearest_one(tmp_path: Path, word: str, told: str) -> None:
     done = imgserve(word, cwd=tmp_path)

@@ -44,7 +44,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> list[str]:
 def test_stats_report_both_tiers_and_their_budgets(cache: Path) -> None:
     renditions, mezzanines = run(cache, "stats", IMGSERVE_CACHE__MEZZANINE_BYTES="3GB")
     assert renditions.startswith("2 renditions, ")
-    assert " of 10 GB, the oldest last used 20" in renditions
+    assert " of 10 GB, least recently used 20" in renditions
     assert mezzanines.startswith("2 mezzanines, 2 KB of 3 GB, ")
     for line, tier, limit in zip(
         run(cache, "stats", "--json"), ("rendition", "mezzanine"), (10**10, 2 * 10**9), strict=True

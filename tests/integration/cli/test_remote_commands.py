@@ -289,6 +289,12 @@ def test_a_missing_selection_is_reported_in_terms_of_the_command_line(
     assert (done.returncode, message in done.stderr, api.seen) == (2, True, []), done.stderr
 
 
+def test_a_wrong_time_is_reported_with_an_example(api: ApiServer, run: Run) -> None:
+    done = run("find", "--created-from", "yesterday")
+    assert "expected a date or time such as 2030-12-31 or 2030-12-31T18:00, but received 'yesterday'" in done.stderr
+    assert (done.returncode, api.seen) == (2, [])
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "img.example.com", "ftp://img.example.com"])
 def test_an_invalid_address_is_reported(tmp_path: Path, address: str) -> None:
     done = imgserve("--server", address, "stats", cwd=tmp_path)
