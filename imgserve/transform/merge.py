@@ -112,7 +112,8 @@ def _lengths(transform: Transform, change: Callable[[int], int]) -> Transform:
     """Return a transform with other lengths in pixels, except width and height."""
 
     def four(value: Four) -> Four:
-        return change(value[0]), change(value[1]), change(value[2]), change(value[3])
+        changed = change(value[0]), change(value[1]), change(value[2]), change(value[3])
+        return value if changed == value else changed
 
     bounds = {name: change(getattr(transform, name) or 0) or None for name in BOUNDS}
     border, radius = transform.border, transform.corner_radius
