@@ -1,16 +1,14 @@
 """Compute an immutable `Plan` from an original's size and a transform."""
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from imgserve.errors import BadTransform
 from imgserve.geometry.box import Box, Size, Turn, cover, inside, slide, whole
 from imgserve.geometry.coordinates import Coordinates, coordinates_of
+from imgserve.geometry.requested import CROPS, OPEN, UNSCALED, requested_sides
 from imgserve.geometry.surround import PLAIN, Surround
-from imgserve.transform.normalize import has_bounds
 from imgserve.transform.value import NO_PAD, Transform
 
 Extend = Literal["none", "solid", "blur", "copy"]
@@ -116,7 +114,7 @@ def plan(
     wide, high = (
         wanted is not None and wanted > got
         for wanted, got in zip(
-            _requested(transform, coordinates.size, surround), (made.size.width, made.size.height), strict=True
+            requested_sides(transform, coordinates.size, surround), (made.size.width, made.size.height), strict=True
         )
     )
     inside_box = transform.fit in {"max", "clip"}  # which the picture fills in one direction only
@@ -125,55 +123,6 @@ def plan(
         note = f"size: made {made.size.width}x{made.size.height}, because the original is not enlarged"
         return replace(made, notes=(*made.notes, note))
     return made
-
-
-def snapped(
-    stored: Size, transform: Transform, sizes: Sequence[int], *, orientation: int = 1
-) -> tuple[Transform, tuple[str, ...]]:
-    """Return a transform with the requested size raised to one of the ascending sizes, and notes on what was changed.
-
-    The width decides, or the height if no width is requested; the ratio of both remains. A size above the last one is
-    lowered to it. A rect without a size is lowered to the next size, since nothing is enlarged. What depends on an
-    original of unknown size (0 x 0) becomes the last size.
-
-    Raises BadTransform if the rect is outside this original.
-    """
-    surround = Surround.of(transform)
-    unsized = transform.width is None and transform.height is None
-    relative = (
-        transform.rect is not None
-        or isinstance(transform.width, float)
-        or isinstance(transform.height, float)
-        or transform.zoom != 1
-        or has_bounds(transform)
-        or (unsized and (surround.width + surround.height > 0 or transform.trim is not None))
-    )
-    if relative and not stored.pixels:
-        return replace(transform, width=sizes[-1], height=None, **_SNAPPED), (f"size: made {sizes[-1]} wide",)
-    shown = coordinates_of(stored, transform, orientation, None, vector=False).size if relative else stored
-    width, height = _requested(transform, shown, surround)
-    if width is None and height is None:
-        width = surround.around(shown).width
-        if not relative or width in sizes:
-            return transform, ()
-        size = sizes[max(0, bisect_right(sizes, width) - 1)]
-    else:
-        leading = width or height or 0
-        size = sizes[min(bisect_left(sizes, leading), len(sizes) - 1)]
-    across = None if width is None else size
-    down = None if height is None else size if width is None else whole(height * size / width)
-    changes = (("width", width, across), ("height", height, down))
-    notes = (f"{name}: {old} is not a size of this server, made {new}" for name, old, new in changes if old != new)
-    aspect = None if across and down else transform.aspect
-    return replace(transform, width=across, height=down, aspect=aspect, **_SNAPPED), tuple(notes)
-
-
-_SNAPPED: Mapping[str, Any] = {
-    "dpr": 1.0, "zoom": 1.0, "min_width": None, "max_width": None, "min_height": None, "max_height": None
-}  # fmt: skip
-"""Nothing but the sides decides the size then."""
-_OPEN = 10**15
-"""Replaces a side that is not requested: larger than any picture."""
 
 
 def rendition_size(width: int | None, height: int | None, transform: Transform) -> tuple[int | None, int | None]:
@@ -207,104 +156,28 @@ def _enough_pixels(width: int | None, height: int | None, transform: Transform) 
 def shown_size(width: int | None, height: int | None, transform: Transform) -> tuple[int | None, int | None]:
     """Return the size of the part that a transform shows, before any resizing."""
     unframed = replace(transform, pad=NO_PAD, border=None)
-    return rendition_size(width, height, replace(unframed, width=None, height=None, aspect=None, **_SNAPPED))
-
-
-def _requested(
-    transform: Transform, size: Size, surround: Surround, *, enlarge: bool = False
-) -> tuple[int | None, int | None]:
-    """Return the requested sides of a rendition in pixels, or None for a side left open."""
-
-    def pixels(side: int | float | None, total: int) -> int | None:
-        if side is None:
-            return None
-        return whole((side * total if isinstance(side, float) else side) * transform.dpr * transform.zoom)
-
-    def bound(width: int | None, height: int | None, default: int) -> Size:
-        return Size(*(whole(bound * transform.dpr) if bound else default for bound in (width, height)))
-
-    least = bound(transform.min_width, transform.min_height, 1)
-    most = bound(transform.max_width, transform.max_height, _OPEN)
-    width, height = pixels(transform.width, size.width), pixels(transform.height, size.height)
-    bounded = has_bounds(transform)
-    if width is None and height is None and (bounded or transform.zoom != 1):
-        width, height = _of_itself(transform, size, surround, least, most)
-    if transform.aspect:
-        across, down = transform.aspect
-        if width is not None:
-            height = whole(width * down / across) if height is None else height
-        elif height is not None:
-            width = whole(height * across / down)
-    if not bounded:
-        return width, height
-    width = None if width is None else max(least.width, min(width, most.width))
-    height = None if height is None else max(least.height, min(height, most.height))
-    return _completed((width, height), size, surround, least, most, enlarge=enlarge)
-
-
-def _completed(
-    sides: tuple[int | None, int | None], size: Size, surround: Surround, least: Size, most: Size, *, enlarge: bool
-) -> tuple[int | None, int | None]:
-    """Return one requested side with the other one, if its proportional length is outside of the bounds."""
-    width, height = sides
-    full = surround.around(size)
-    if width is None and height is not None:
-        shown = height if enlarge else min(height, full.height)
-        other = surround.width + whole((shown - surround.height) * size.width / size.height)
-        width = _bounded(other, least.width if enlarge else min(least.width, full.width), most.width)
-    elif height is None and width is not None:
-        shown = width if enlarge else min(width, full.width)
-        other = surround.height + whole((shown - surround.width) * size.height / size.width)
-        height = _bounded(other, least.height if enlarge else min(least.height, full.height), most.height)
-    return width, height
-
-
-def _of_itself(
-    transform: Transform, size: Size, surround: Surround, least: Size, most: Size
-) -> tuple[int | None, int | None]:
-    """Return the sides where none is requested: one if the zoom or a bound decides it."""
-    natural = size
-    if transform.aspect and transform.fit in _CROPS:
-        natural = surround.inside(inside(Size(*transform.aspect), surround.around(size)))
-    zoomed = Size(whole(natural.width * transform.zoom), whole(natural.height * transform.zoom))
-    room, needed = surround.inside(most), surround.inside(least)
-    picture = inside(zoomed, room) if not zoomed.within(room) else zoomed
-    picture = cover(picture, needed) if not needed.within(picture) else picture
-    if picture == natural:
-        return None, None
-    if picture.height != zoomed.height and picture.height in {room.height, needed.height}:
-        return None, picture.height + surround.height
-    return picture.width + surround.width, None
-
-
-def _bounded(side: int, least: int, most: int) -> int | None:
-    """Return a side that is left open within its bounds, or None if it is there anyway."""
-    bounded = max(least, min(side, most))
-    return None if bounded == side else bounded
-
-
-_CROPS = {None, "crop", "min"}
+    return rendition_size(width, height, replace(unframed, width=None, height=None, aspect=None, **UNSCALED))
 
 
 def _surrounded(coordinates: Coordinates, transform: Transform, surround: Surround) -> Plan:
     """Return a plan in which pad and border are inside the requested size."""
     size = coordinates.size
     enlarge = transform.enlarge or coordinates.vector
-    width, height = _requested(transform, size, surround, enlarge=enlarge)
+    width, height = requested_sides(transform, size, surround, enlarge=enlarge)
     if width is not None or height is not None:
-        outer = Size(width or _OPEN, height or _OPEN)
-    elif transform.aspect and transform.fit in _CROPS:
+        outer = Size(width or OPEN, height or OPEN)
+    elif transform.aspect and transform.fit in CROPS:
         outer = inside(Size(*transform.aspect), surround.around(size))
     else:
         return replace(_whole_picture(coordinates, size), surround=surround)
     fitting = surround.fitting(outer)
     notes = (f"pad and border lowered to fit {outer.width}x{outer.height}",) if fitting != surround else ()
     box = fitting.inside(outer)
-    if _OPEN in {outer.width, outer.height}:
+    if OPEN in {outer.width, outer.height}:
         made = _whole_picture(coordinates, _inside(size, box, enlarge=enlarge and transform.fit != "max"))
     else:
         made = _fit(coordinates, transform, box, enlarge=enlarge and width is not None)
-        if transform.fit in _CROPS:
+        if transform.fit in CROPS:
             # Around a smaller picture they are smaller, so that the requested ratio remains.
             fitting = fitting.scaled(min(1, made.inner.width / box.width, made.inner.height / box.height))
     return replace(made, surround=fitting, notes=notes)

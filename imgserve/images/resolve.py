@@ -13,7 +13,7 @@ from imgserve.errors import BadTransform, ImageNotFound, MarkNotFound, Unsupport
 from imgserve.formats import FORMATS, Format, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.faces import with_faces
-from imgserve.geometry.plan import snapped
+from imgserve.geometry.requested import snapped
 from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
 from imgserve.images.renditions import Renditions

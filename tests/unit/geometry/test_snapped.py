@@ -3,7 +3,8 @@
 import pytest
 
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import plan, snapped
+from imgserve.geometry.plan import plan
+from imgserve.geometry.requested import snapped
 from imgserve.transform import canonical, parse_query
 
 SIZES = (320, 640, 1280)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
-from imgserve.geometry.plan import Plan, plan, rendition_size, shows_same_part, snapped
+from imgserve.geometry.plan import Plan, plan, rendition_size, shows_same_part
+from imgserve.geometry.requested import snapped
 from imgserve.geometry.surround import Surround
 from imgserve.transform import canonical, normalize, parse_query
 
