@@ -2,6 +2,7 @@
 
 import logging
 import re
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.types import Scope
@@ -22,14 +23,14 @@ _READS_PROBLEM = re.compile(r"application/(?:problem\+)?json", re.IGNORECASE)
 _ATTEMPTS = 3
 
 
+@dataclass(frozen=True, slots=True)
 class ErrorPictures:
     """Finds the picture of an error: of the preset, or else of the site, for its status."""
 
-    def __init__(self, access: Access, resolver: Resolver, renditions: Renditions, prefix: str) -> None:
-        self._access = access
-        self._resolver = resolver
-        self._renditions = renditions
-        self._prefix = prefix
+    access: Access
+    resolver: Resolver
+    renditions: Renditions
+    prefix: str
 
     async def find(self, scope: Scope, error: ImgserveError) -> tuple[RawHeaders, bytes] | None:
         """Return the body of an error with its headers in the requested size and format, or None for no picture.
@@ -39,7 +40,7 @@ class ErrorPictures:
         fields = dict(scope["headers"])
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
         try:
-            site, path = self._access.sites.find(fields.get(b"host", b""), image_path(scope, self._prefix))
+            site, path = self.access.sites.find(fields.get(b"host", b""), image_path(scope, self.prefix))
             rules, query = site.rules, scope["query_string"]
             image_id, presets = rules.error_images.get(error.status, ""), rules.query.presets
             last = path.rpartition("/")[2].lower()
@@ -63,17 +64,17 @@ class ErrorPictures:
 
     async def _rendition(self, grant: Grant, accept: str, address: str, status: int) -> Rendition | None:
         for _ in range(_ATTEMPTS):
-            request, _ = await self._resolver.resolve(grant.image_id, grant.query, accept_class(accept), grant.settings)
+            request, _ = await self.resolver.resolve(grant.image_id, grant.query, accept_class(accept), grant.settings)
             if request.query.document:
                 return None
-            served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
+            served = await self.renditions.cached(request.key, request.original if request.negotiated else None)
             if served is not None:
                 return served.rendition
             if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
                 return None
-            await self._access.count_new(grant, address)
+            await self.access.count_new(grant, address)
             try:
-                served = await self._renditions.make(
+                served = await self.renditions.make(
                     request.original,
                     request.transform,
                     request.key,

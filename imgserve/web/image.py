@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -140,42 +140,33 @@ def _delivery(grant: Grant, policy: CachePolicy, date: int) -> Delivery:
     return Delivery(policy, ("Origin", "Referer") if grant.domains else (), grant.same_site)
 
 
+@dataclass(slots=True, eq=False)
 class ImageEndpoint:
     """Serves renditions below the picture prefix."""
 
-    def __init__(
-        self,
-        access: Access,
-        resolver: Resolver,
-        renditions: Renditions,
-        fallbacks: FallbackRenditions,
-        hot: HotTable,
-        *,
-        published: PublishedPictures | None,
-        cors: Mapping[str, Cors],
-        options: UrlOptions,
-        originals: PublicOriginals,
-        errors: ErrorPictures,
-        documents: Mapping[str, MakeDocument],
-        demand: DemandEncoder | None,
-        timing_headers: bool,
-    ) -> None:
-        """Create the endpoint; `cors` are the origins of each site, by its name, `documents` those of each format."""
-        self._access = access
-        self._resolver = resolver
-        self._originals = originals
-        self._errors = errors
-        self._documents = documents
-        self._demand = demand
-        self._options = options
-        self._usual, self._lifetime = Delivery(options.policy), options.policy.lifetime
-        self._renditions = renditions
-        self._fallbacks = fallbacks
-        self._cors = cors
-        self._hot = hot
-        self._published = published
-        self._timing_headers = timing_headers
-        self._responses: LRUCache[tuple[int, Delivery], ImageResponse] = LRUCache(_MAX_RESPONSES)
+    access: Access
+    resolver: Resolver
+    renditions: Renditions
+    fallbacks: FallbackRenditions
+    hot: HotTable
+    _: KW_ONLY
+    published: PublishedPictures | None
+    cors: Mapping[str, Cors]
+    """The origins of each site, by its name."""
+    options: UrlOptions
+    originals: PublicOriginals
+    errors: ErrorPictures
+    documents: Mapping[str, MakeDocument]
+    """Those of each format."""
+    demand: DemandEncoder | None
+    timing_headers: bool
+    _usual: Delivery = field(init=False)
+    _responses: LRUCache[tuple[int, Delivery], ImageResponse] = field(
+        default_factory=lambda: LRUCache(_MAX_RESPONSES), init=False
+    )
+
+    def __post_init__(self) -> None:
+        self._usual = Delivery(self.options.policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; an error may have a picture."""
@@ -184,7 +175,7 @@ class ImageEndpoint:
             await self._handle(record, scope, receive, send)
         except ImgserveError as error:
             if not record.status:
-                record.error_picture = await self._errors.find(scope, error)
+                record.error_picture = await self.errors.find(scope, error)
             raise
 
     async def _handle(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,8 +191,8 @@ class ImageEndpoint:
         if method not in _METHODS:
             raise MethodNotAllowed(members={"allow": list(_METHODS)})
         call = await self._admit(scope, fields, cors, record)
-        if (most := self._options.placeholders) and (
-            made := placeholder(image_path(scope, self._options.prefix), call.grant.query, scope, call.delivery, most)
+        if (most := self.options.placeholders) and (
+            made := placeholder(image_path(scope, self.options.prefix), call.grant.query, scope, call.delivery, most)
         ):
             record.outcome = "placeholder"
             await made(scope, receive, send)
@@ -209,19 +200,19 @@ class ImageEndpoint:
         try:
             if _requests_original(call.grant.query):
                 record.outcome = "original"
-                original = await self._originals.response(scope, call.grant, call.delivery)
+                original = await self.originals.response(scope, call.grant, call.delivery)
                 await original(scope, receive, send)
             else:
                 await self._respond(record, call, receive, send)
         except ImageNotFound:
-            moved = await self._resolver.moved(call.grant.image_id)
-            if moved is None or not self._access.extends(call.grant, moved):
+            moved = await self.resolver.moved(call.grant.image_id)
+            if moved is None or not self.access.extends(call.grant, moved):
                 raise
-            path = self._access.sites.path(fields.get(b"host", b""), moved)
+            path = self.access.sites.path(fields.get(b"host", b""), moved)
             if path is None:
                 raise
             record.outcome = "moved"
-            await send_moved(send, scope, path, self._options, call.delivery)
+            await send_moved(send, scope, path, self.options, call.delivery)
 
     async def _respond(self, record: RequestRecord, call: "_Call", receive: Receive, send: Send) -> None:
         scope = call.scope
@@ -240,10 +231,10 @@ class ImageEndpoint:
             case "precondition_failed":
                 raise PreconditionFailed
         request = response.request
-        served = await self._renditions.cached(request.key, request.original if request.negotiated else None)
+        served = await self.renditions.cached(request.key, request.original if request.negotiated else None)
         if served is None:
             client = scope.get("client")
-            await self._access.count_new(call.grant, client[0] if client else "")
+            await self.access.count_new(call.grant, client[0] if client else "")
             rendered = await _unless_disconnected(receive, self._make(call, response, stats, conditions))
             if rendered is None:
                 record.outcome = "client_gone"
@@ -252,7 +243,7 @@ class ImageEndpoint:
             request = response.request
         record.outcome = served.outcome
         if served.fallback_key is not None:
-            await send_fallback(send, response, served, timing_headers=self._timing_headers)
+            await send_fallback(send, response, served, timing_headers=self.timing_headers)
             return
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
@@ -268,7 +259,7 @@ class ImageEndpoint:
         """Return whether the bytes that a client has were replaced by others of the same picture."""
         key = response.validators.key
         crc32 = tag_crc32(known_tag(conditions, key) or "")
-        return self._demand is not None and crc32 is not None and self._demand.is_outdated(key, crc32)
+        return self.demand is not None and crc32 is not None and self.demand.is_outdated(key, crc32)
 
     async def _document(self, call: "_Call", name: str) -> Response:
         """Return the response with a document about a picture, from the newest version of its original."""
@@ -278,29 +269,29 @@ class ImageEndpoint:
             requested = DocumentRequest(call.scope, call.grant, response.request)
             try:
                 return await document_response(
-                    self._documents[name], requested, response, settled=self._renditions.is_settled(original)
+                    self.documents[name], requested, response, settled=self.renditions.is_settled(original)
                 )
             except OriginalChanged:
-                self._resolver.forget(original.image_id)
+                self.resolver.forget(original.image_id)
         raise OriginalChanged(retry_after=1)
 
     def _cors_of(self, scope: Scope, fields: Fields) -> Cors:
         """Return the origins of the site of a request."""
-        if len(self._cors) == 1:
-            return self._cors[""]
-        site, _ = self._access.sites.find(fields.get(b"host", b""), image_path(scope, self._options.prefix))
-        return self._cors[site.name]
+        if len(self.cors) == 1:
+            return self.cors[""]
+        site, _ = self.access.sites.find(fields.get(b"host", b""), image_path(scope, self.options.prefix))
+        return self.cors[site.name]
 
     async def _admit(self, scope: Scope, fields: Fields, cors: Cors, record: RequestRecord) -> "_Call":
         """Return the request with what it may see."""
         accept = b", ".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
-        path, query = image_path(scope, self._options.prefix), scope["query_string"]
+        path, query = image_path(scope, self.options.prefix), scope["query_string"]
         record.image_id = path
-        if self._access.sites.open:
+        if self.access.sites.open:
             return _Call(scope, accept, Grant(path, query), cors, self._usual)
         key = api_key(scope["headers"])
-        grant = await self._access.check_image(ImageRequest(fields, path, scope["raw_path"], query, key))
-        delivery = _delivery(grant, self._options.policy, date_of(scope))
+        grant = await self.access.check_image(ImageRequest(fields, path, scope["raw_path"], query, key))
+        delivery = _delivery(grant, self.options.policy, date_of(scope))
         record.site, record.image_id = grant.site, grant.image_id
         record.caller = "" if grant.caller is None else grant.caller.name
         record.private = delivery.policy.scope != "public" or grant.domains
@@ -309,20 +300,20 @@ class ImageEndpoint:
     async def _resolve(self, call: "_Call") -> tuple[ImageResponse, tuple[CachedStat, ...]]:
         """Return the response to a URL, and the stats of files that it depends on."""
         grant = call.grant
-        used = self._options.hints
+        used = self.options.hints
         hints = read_hints(dict(call.scope["headers"]), used) if used else None
-        request, stats = await self._resolver.resolve(
+        request, stats = await self.resolver.resolve(
             grant.image_id, grant.query, accept_class(call.accept), grant.settings, hints
         )
         image_id = request.original.image_id
-        if image_id != grant.image_id and not self._access.extends(grant, image_id):
+        if image_id != grant.image_id and not self.access.extends(grant, image_id):
             raise ImageNotFound
-        request.check_marks(partial(self._access.may_mark, grant))
+        request.check_marks(partial(self.access.may_mark, grant))
         # By identity, which is cheap: the resolver returns the same request for the same URL and original.
         index, date = (id(request), call.delivery), date_of(call.scope)
         response = self._responses.get(index)
         if response is None or response.request is not request or not response.is_dated(date):
-            response = self._responses[index] = image_response(request, self._options, date, call.delivery)
+            response = self._responses[index] = image_response(request, self.options, date, call.delivery)
         return response, stats
 
     async def _make(
@@ -333,12 +324,12 @@ class ImageEndpoint:
         changes = 0
         while changes < _MAX_ATTEMPTS:
             try:
-                served = await self._fallbacks.make(response.request, may_stand_in=not exact)
+                served = await self.fallbacks.make(response.request, may_stand_in=not exact)
             except FormatDropped:
                 response, stats = await self._resolve(call)
             except OriginalChanged as error:
                 changes += 1
-                self._resolver.forget(error.changed or response.request.original.image_id)
+                self.resolver.forget(error.changed or response.request.original.image_id)
                 response, stats = await self._resolve(call)
             else:
                 return response, stats, served
@@ -350,14 +341,16 @@ class ImageEndpoint:
         """Add the response to the hot path, unless it changes with time alone."""
         original = response.request.original
         # A file dated in the future counts as settled until that time.
-        lasting = call.delivery.policy.scope != "no-store" and call.delivery.policy.lifetime == self._lifetime
+        lasting = (
+            call.delivery.policy.scope != "no-store" and call.delivery.policy.lifetime == self.options.policy.lifetime
+        )
         past = (
             lasting
             and original.changed_ns <= time.time_ns()
             and response.is_dated(original.changed_ns // 1_000_000_000)
         )
-        current = response.request.epoch == self._resolver.epoch
-        if past and current and self._renditions.is_settled(original):
+        current = response.request.epoch == self.resolver.epoch
+        if past and current and self.renditions.is_settled(original):
             place = Place(
                 call.scope,
                 call.accept,
@@ -365,21 +358,21 @@ class ImageEndpoint:
                 call.cors.headers(None),
                 call.guard(response.request.query.hints),
             )
-            self._hot.remember(place, response, stats, rendition)
-            if rendition is not None and self._published is not None:
-                self._published.offer(place, call.grant, response, rendition)
+            self.hot.remember(place, response, stats, rendition)
+            if rendition is not None and self.published is not None:
+                self.published.offer(place, call.grant, response, rendition)
 
     def _not_modified(self, response: ImageResponse, conditions: Mapping[str, str]) -> RawHeaders:
         """Return the headers of a 304, with the client's entity tag, or with ours if the rendition is in memory."""
         etag = known_tag(conditions, response.validators.key)
         if etag is None:
-            rendition = self._renditions.peek(response.request.key)
+            rendition = self.renditions.peek(response.request.key)
             etag = None if rendition is None else response.validators.etag(rendition)
-        return response.shared_headers(etag, settled=self._renditions.is_settled(response.request.original))
+        return response.shared_headers(etag, settled=self.renditions.is_settled(response.request.original))
 
     def _timing(self, served: Served) -> RawHeaders:
         """Return the headers that report where the picture came from, if they are enabled."""
-        return timing_headers(served) if self._timing_headers else []
+        return timing_headers(served) if self.timing_headers else []
 
 
 def _requests_original(query: bytes) -> bool:

@@ -36,15 +36,13 @@ _FOLD_AFTER = 0.02
 """Seconds until quickly counted requests reach the metrics."""
 
 
+@dataclass(slots=True)
 class _Batch:
     """Requests of one outcome, all within the first bucket."""
 
-    __slots__ = ("number", "seconds", "sent")
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.seconds = 0.0
-        self.sent = 0
+    number: int = 0
+    seconds: float = 0.0
+    sent: int = 0
 
 
 class RequestMetrics:
@@ -278,34 +276,26 @@ class RequestBody:
 _logger = logging.getLogger("imgserve.web")
 
 
+@dataclass(frozen=True, slots=True)
 class RequestMiddleware:
     """Assigns a request id, converts errors to problems, and counts and logs responses."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        requests: RequestLog,
-        allowed_hosts: Collection[str],
-        not_found_max_age: int,
-        tracing: Tracing | None = None,
-    ) -> None:
-        self._app = app
-        self._tracing = tracing
-        self._requests = requests
-        self._allowed_hosts = allowed_hosts
-        self._not_found_max_age = not_found_max_age
+    app: ASGIApp
+    requests: RequestLog
+    allowed_hosts: Collection[str]
+    not_found_max_age: int
+    tracing: Tracing | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; other kinds of scope pass through."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         started, arrived = time.perf_counter(), time.time()
-        record = RequestRecord(scope.get("state", {}).get(REQUEST_ID) or self._requests.ids.draw())
+        record = RequestRecord(scope.get("state", {}).get(REQUEST_ID) or self.requests.ids.draw())
         scope[KEY] = record
         request_id_of_context.set(record.request_id)  # each request has a context of its own
-        trace = None if self._tracing is None else self._tracing.begin(scope)
+        trace = None if self.tracing is None else self.tracing.begin(scope)
         tail = (b"x-request-id", record.request_id.encode())
         head = scope["method"] == "HEAD"
         body = None if scope["method"] in {"GET", "HEAD", "OPTIONS"} else RequestBody(scope, receive)
@@ -323,9 +313,9 @@ class RequestMiddleware:
 
         try:
             # Health checks use the address, whatever hosts are allowed.
-            allowed = ("*",) if scope["path"] in {"/healthz", "/readyz"} else self._allowed_hosts
+            allowed = ("*",) if scope["path"] in {"/healthz", "/readyz"} else self.allowed_hosts
             check_host(scope["headers"], scope["http_version"], allowed)
-            await self._app(scope, receive if body is None else body.receive, observed)
+            await self.app(scope, receive if body is None else body.receive, observed)
         except ImgserveError as error:
             await self._refuse(error, scope, record, observed, body)
         except Exception:
@@ -333,9 +323,9 @@ class RequestMiddleware:
             await self._refuse(ImgserveError(), scope, record, observed, body)
         finally:
             seconds = time.perf_counter() - started
-            self._requests.finish(scope, record, arrived, seconds, trace_id="" if trace is None else trace.trace_id)
-            if trace is not None and self._tracing is not None:
-                self._tracing.finish(trace, scope)
+            self.requests.finish(scope, record, arrived, seconds, trace_id="" if trace is None else trace.trace_id)
+            if trace is not None and self.tracing is not None:
+                self.tracing.finish(trace, scope)
 
     async def _refuse(
         self, error: ImgserveError, scope: Scope, record: RequestRecord, send: Send, request_body: RequestBody | None
@@ -343,7 +333,7 @@ class RequestMiddleware:
         record.outcome = error.code
         if isinstance(error, Forbidden) and error.caller:
             record.caller = error.caller
-        self._requests.metrics.count_error(error.code)
+        self.requests.metrics.count_error(error.code)
         if record.status:
             # Half a response was sent; only closing the connection signals that the rest is missing.
             raise error
@@ -351,7 +341,7 @@ class RequestMiddleware:
             error,
             instance=scope["path"],
             request_id=record.request_id,
-            not_found_max_age=0 if record.private else self._not_found_max_age,
+            not_found_max_age=0 if record.private else self.not_found_max_age,
         )
         if record.error_picture is not None:
             about, body = record.error_picture
@@ -365,24 +355,24 @@ class RequestMiddleware:
         await send_response(send, status, headers, body)
 
 
+@dataclass(frozen=True, slots=True)
 class PictureDispatch:
     """Passes picture requests, the vast majority, to their endpoint without the router."""
 
-    def __init__(self, app: ASGIApp, *, prefix: str, pictures: ASGIApp, others: Collection[BaseRoute]) -> None:
-        self._app = app
-        self._prefix = prefix
-        self._pictures = pictures
-        self._others = others
+    app: ASGIApp
+    prefix: str
+    pictures: ASGIApp
+    others: Collection[BaseRoute]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a picture request, or pass the request to the router."""
         if scope["type"] != "http":
             picture = False
-        elif self._prefix:
-            picture = scope["path"].startswith(f"{scope.get('root_path', '')}{self._prefix}/")
+        elif self.prefix:
+            picture = scope["path"].startswith(f"{scope.get('root_path', '')}{self.prefix}/")
         else:
-            picture = not any(route.matches(scope)[0] is Match.FULL for route in self._others)
-        await (self._pictures if picture else self._app)(scope, receive, send)
+            picture = not any(route.matches(scope)[0] is Match.FULL for route in self.others)
+        await (self.pictures if picture else self.app)(scope, receive, send)
 
 
 async def as_our_error(_request: Request, error: Exception) -> Response:

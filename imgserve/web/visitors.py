@@ -39,19 +39,20 @@ class Visitor:
         return caller_of(self.name, self.role)
 
 
+@dataclass(frozen=True, slots=True)
 class Visitors:
     """Recognizes people by their session, or by the header of a trusted proxy."""
 
-    def __init__(self, sessions: Sessions, allowed: From, *, proxy_header: str = "", proxy_role: str = "none") -> None:
-        """Believe `proxy_header`, if there is one; people without an account then have `proxy_role`."""
-        self.sessions = sessions
-        self._allowed = allowed
-        self._proxy_header = proxy_header
-        self._proxy_role = proxy_role
+    sessions: Sessions
+    allowed: From
+    proxy_header: str = ""
+    """The header of a trusted proxy that names the person; empty for none."""
+    proxy_role: str = "none"
+    """The role of people without an account whom the proxy has signed in."""
 
     def find(self, request: Request) -> Visitor | None:
         """Return who is signed in, or None; a session that was used is renewed with the response to a safe request."""
-        if self._allowed == "off" or (self._allowed == "loopback" and not is_local(request)):
+        if self.allowed == "off" or (self.allowed == "loopback" and not is_local(request)):
             return None
         if visitor := self._by_proxy(request):
             return visitor
@@ -120,13 +121,13 @@ class Visitors:
         return self.sessions.known_device(name, request.cookies.get(_device_name(request), ""))
 
     def _by_proxy(self, request: Request) -> Visitor | None:
-        if not (self._proxy_header and request.scope.get("state", {}).get(FROM_PROXY)):
+        if not (self.proxy_header and request.scope.get("state", {}).get(FROM_PROXY)):
             return None
-        names = [account_name(value) for value in request.headers.getlist(self._proxy_header)]
+        names = [account_name(value) for value in request.headers.getlist(self.proxy_header)]
         if len(names) != 1 or not NAME.fullmatch(names[0]):
             return None
         account = self.sessions.accounts.find(names[0])
-        role = self._proxy_role if account is None else account.role
+        role = self.proxy_role if account is None else account.role
         return None if role == "none" else Visitor(names[0], role, self.sessions.token(f"proxy {names[0]}"), None)
 
 

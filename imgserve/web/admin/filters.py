@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -66,19 +67,19 @@ FILTERS: Mapping[str, Callable[..., str]] = {
 """Filters of the templates."""
 
 
+@dataclass(frozen=True, slots=True)
 class PictureUrls:
     """URLs of pictures that people who are signed in may see, whatever the rules of picture URLs are."""
 
-    def __init__(self, sites: Sites, prefix: str) -> None:
-        """`prefix` is the path of all pictures."""
-        self._sites = sites
-        self._prefix = prefix
+    sites: Sites
+    prefix: str
+    """The path of all pictures."""
 
     def __call__(self, host: bytes, image_id: str, **parameters: Any) -> str:
         """Return the path of a rendition on a host: plain, signed, or else that of a conversion by the API."""
-        query, path = urlencode(parameters), self._sites.path(host, image_id)
-        rules = self._sites.find(b"", image_id)[0].rules
-        address = None if path is None else f"{self._prefix}/{quoted_id(path)}?{query}"
+        query, path = urlencode(parameters), self.sites.path(host, image_id)
+        rules = self.sites.find(b"", image_id)[0].rules
+        address = None if path is None else f"{self.prefix}/{quoted_id(path)}?{query}"
         if address and rules.secrets:
             return signed_url(rules.secrets[0], address)
         if address and rules.require == "nothing" and rules.query == rules.free:

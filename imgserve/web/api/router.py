@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
@@ -32,12 +33,12 @@ _DESCRIBED = frozenset({"PATCH", "PUT", "DELETE"})
 """Methods that replace what is known about an image."""
 
 
+@dataclass(frozen=True, slots=True)
 class Auditor:
     """Records who changed what. A call that failed is not recorded; the access log has it."""
 
-    def __init__(self, log: AuditLog, images: Images) -> None:
-        self._log = log
-        self._images = images
+    log: AuditLog
+    images: Images
 
     async def begin(
         self, endpoint: Endpoint, values: Mapping[str, Any], request: Request, caller: Caller
@@ -59,12 +60,12 @@ class Auditor:
     async def finish(self, entry: AuditEntry) -> None:
         """Record a call that was made; without the catalog, the log of the server has it."""
         try:
-            await self._log.add(entry)
+            await self.log.add(entry)
         except CatalogUnavailable:
             _logger.warning("the audit log misses a call: %s of %r by %s", entry.action, entry.target, entry.actor)
 
     async def _described(self, image_id: str) -> Mapping[str, Any]:
-        record = await self._images.get(image_id)
+        record = await self.images.get(image_id)
         if record is None:
             return {}
         fields = {name: getattr(record, name) for name in EDITABLE}
