@@ -45,15 +45,8 @@ class Reading:
     """Requests by outcome that took at most so many seconds."""
     errors: float
     """Responses with a status of 500 or above."""
-    rejected: float
-    sent: float
-    """Bytes."""
-    renders: float
-    queue: float
-    """Pictures that wait to be rendered."""
-    rendering: float
-    memory: float
-    """Bytes."""
+    sums: Mapping[str, float]
+    """All samples by their name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +66,7 @@ class Point:
     renders: float
     """Per second."""
     queue: float
+    """Pictures that wait to be rendered."""
     rendering: float
     errors: float
     """Per second."""
@@ -86,40 +80,29 @@ class Point:
 
 def reading(families: Iterable[Metric], at: float) -> Reading:
     """Return the sums of metrics."""
-    outcomes, sums = dict[str, float](), dict[str, float]()
-    buckets, errors = dict[str, dict[float, float]](), 0.0
+    outcomes, sums = defaultdict[str, float](float), defaultdict[str, float](float)
+    buckets, errors = defaultdict[str, defaultdict[float, float]](lambda: defaultdict(float)), 0.0
     for sample in (sample for family in families for sample in family.samples):
         labels = sample.labels
-        sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
+        sums[sample.name] += sample.value
         if sample.name == "imgserve_requests_total":
             if labels["route"] == "image":
-                outcomes[labels["outcome"]] = outcomes.get(labels["outcome"], 0.0) + sample.value
+                outcomes[labels["outcome"]] += sample.value
             errors += sample.value if labels["status"].startswith(_SERVER_ERROR) else 0.0
         elif sample.name == "imgserve_request_seconds_bucket":
-            of_outcome = buckets.setdefault(labels["outcome"], {})
-            bound = float(labels["le"])
-            of_outcome[bound] = of_outcome.get(bound, 0.0) + sample.value
-    return Reading(
-        at,
-        outcomes,
-        buckets,
-        errors,
-        sums.get("imgserve_rejected_total", 0.0),
-        sums.get("imgserve_response_bytes_total", 0.0),
-        sums.get("imgserve_renders_total", 0.0),
-        sums.get("imgserve_render_queue", 0.0),
-        sums.get("imgserve_rendering", 0.0),
-        sums.get("imgserve_memory_bytes", 0.0),
-    )
+            buckets[labels["outcome"]][float(labels["le"])] += sample.value
+    return Reading(at, outcomes, buckets, errors, sums)
 
 
 def point(before: Reading, after: Reading) -> Point:
     """Return the activity between two readings; counters of ended processes may be missing in the second."""
     seconds = max(after.at - before.at, 1e-3)
 
-    def rate(name: str) -> float:
-        more: float = getattr(after, name) - getattr(before, name)
-        return round(max(0.0, more) / seconds, 3)
+    def rate(earlier: float, later: float) -> float:
+        return round(max(0.0, later - earlier) / seconds, 3)
+
+    def rate_of(name: str) -> float:
+        return rate(before.sums.get(name, 0.0), after.sums.get(name, 0.0))
 
     counted = {name: max(0.0, number - before.outcomes.get(name, 0.0)) for name, number in after.outcomes.items()}
     hits, renders = (sum(counted.get(name, 0.0) for name in names) for names in (_HITS, _RENDERS))
@@ -129,13 +112,13 @@ def point(before: Reading, after: Reading) -> Point:
         round(hits / (hits + renders), 4) if hits + renders else None,
         _percentile(before, after, _HITS),
         _percentile(before, after, _RENDERS),
-        rate("renders"),
-        after.queue,
-        after.rendering,
-        rate("errors"),
-        rate("rejected"),
-        rate("sent"),
-        after.memory,
+        rate_of("imgserve_renders_total"),
+        after.sums.get("imgserve_render_queue", 0.0),
+        after.sums.get("imgserve_rendering", 0.0),
+        rate(before.errors, after.errors),
+        rate_of("imgserve_rejected_total"),
+        rate_of("imgserve_response_bytes_total"),
+        after.sums.get("imgserve_memory_bytes", 0.0),
     )
 
 
@@ -164,8 +147,8 @@ def saved(families: Iterable[Metric]) -> list[Saved]:
     return sorted(found, key=lambda one: one.sent - one.originals)
 
 
-def _percentile(before: Reading, after: Reading, outcomes: Iterable[str], part: float = 0.99) -> float | None:
-    """Return a percentile in milliseconds, interpolated in its bucket as Prometheus does; None without requests."""
+def _percentile(before: Reading, after: Reading, outcomes: Iterable[str]) -> float | None:
+    """Return the 99th percentile in milliseconds, interpolated as Prometheus does; None without requests."""
     bounds = sorted({bound for outcome in outcomes for bound in after.buckets.get(outcome, ())})
     numbers = [
         sum(
@@ -176,7 +159,7 @@ def _percentile(before: Reading, after: Reading, outcomes: Iterable[str], part: 
     ]
     if not numbers or numbers[-1] <= 0:
         return None
-    wanted, low, below = part * numbers[-1], 0.0, 0.0
+    wanted, low, below = 0.99 * numbers[-1], 0.0, 0.0
     for bound, number in zip(bounds, numbers, strict=True):
         if number >= wanted:
             if bound == float("inf"):

@@ -14,7 +14,8 @@ INF = math.inf
 def taken(at: float, *, errors: float = 0, sent: float = 0, **outcomes: float) -> Reading:
     """Return a reading in which every picture took between 10 and 25 ms."""
     buckets = {name: {0.01: 0.0, 0.025: number, INF: number} for name, number in outcomes.items()}
-    return Reading(at, outcomes, buckets, errors, 0.0, sent, 0.0, 2.0, 1.0, 5e8)
+    present = {"imgserve_render_queue": 2.0, "imgserve_rendering": 1.0, "imgserve_memory_bytes": 5e8}
+    return Reading(at, outcomes, buckets, errors, {"imgserve_response_bytes_total": sent, **present})
 
 
 def test_a_reading_sums_the_metrics_of_pictures() -> None:
@@ -28,7 +29,7 @@ def test_a_reading_sums_the_metrics_of_pictures() -> None:
     found = reading(metrics.registry.collect(), 17.0)
     assert found.at == 17.0
     assert found.outcomes == {"memory": 3, "not_modified": 3}
-    assert (found.errors, found.rejected, found.queue) == (3, 7, 4)
+    assert (found.errors, found.sums["imgserve_rejected_total"], found.sums["imgserve_render_queue"]) == (3, 7, 4)
     assert found.buckets["memory"][0.001] == 0
     assert found.buckets["memory"][0.0025] == 1
 
@@ -57,8 +58,8 @@ def test_a_point_without_requests_has_no_ratio_and_no_durations() -> None:
     ],
 )
 def test_a_percentile_is_interpolated_in_its_bucket(buckets: dict[float, float], milliseconds: float) -> None:
-    before = Reading(0, {}, {}, 0, 0, 0, 0, 0, 0, 0)
-    after = Reading(5, {"disk": 100.0}, {"disk": buckets}, 0, 0, 0, 0, 0, 0, 0)
+    before = Reading(0, {}, {}, 0, {})
+    after = Reading(5, {"disk": 100.0}, {"disk": buckets}, 0, {})
     assert point(before, after).hit_ms == pytest.approx(milliseconds, abs=0.005)
 
 
