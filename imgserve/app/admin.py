@@ -31,9 +31,9 @@ from imgserve.web.admin.filters import PictureUrls
 from imgserve.web.admin.pages import AdminPages
 from imgserve.web.admin.shell import AdminPage, Shell
 from imgserve.web.admin.signin import SignInPages
-from imgserve.web.api.router import Api
+from imgserve.web.api.router import Api, Auditor
+from imgserve.web.operations import Finding
 from imgserve.web.pages import static_folder
-from imgserve.web.system import Finding
 from imgserve.web.visitors import From, Visitors
 
 _PATIENCE = 3.0
@@ -163,7 +163,7 @@ def build_admin(config: Config, parts: Parts, limiter: RateLimiter, registry: Co
         Passwords(accounts, catalog.accounts, limiter, config.rates.logins),
         catalog.accounts,
         SetupLinks(catalog.secrets),
-        catalog.audit,
+        Auditor(catalog.audit, catalog.images),
         shell=shell,
     )
     return Admin(accounts, visitors, signing_in, shell, Activity(registry, visitors.find), access.admin)

@@ -46,12 +46,11 @@ from imgserve.web.facts import explanation, fact_documents
 from imgserve.web.image import ImageEndpoint
 from imgserve.web.markup import markup_documents
 from imgserve.web.middleware import PictureDispatch, RequestMiddleware, as_our_error
-from imgserve.web.operations import Gauges, MetricsAccess, Operations
+from imgserve.web.operations import Gauges, MetricsAccess, Operations, SystemCheck
 from imgserve.web.original import PublicOriginals
 from imgserve.web.pages import Pages, routes, static_folder
 from imgserve.web.parameters import ParameterReference
 from imgserve.web.published import PublishedPictures
-from imgserve.web.system import SystemCheck
 
 
 def create_app(config: Config | None = None) -> Starlette:

@@ -12,7 +12,7 @@ from imgserve.app.pictures import originals_of
 from imgserve.config import Config
 from imgserve.errors import ImgserveError
 from imgserve.rendering.sandbox import supported
-from imgserve.web.system import Finding
+from imgserve.web.operations import Finding
 
 _LONG_ENOUGH = 32
 

@@ -19,7 +19,7 @@ from imgserve.app.pictures import processes, server_processes, tree_of
 from imgserve.config import Config
 from imgserve.formats import FORMATS
 from imgserve.pipeline.order import fast_encoders
-from imgserve.web.system import Finding, State
+from imgserve.web.operations import Finding, State
 
 _LITTLE_BYTES, _FEW_BYTES = 200_000_000, 2_000_000_000
 """Free space that is a problem, and that is a warning."""

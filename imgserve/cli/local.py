@@ -23,8 +23,8 @@ from imgserve.formats import BY_EXTENSION
 from imgserve.pipeline import load
 from imgserve.pipeline.render import render as render_bytes
 from imgserve.transform import parse_query
+from imgserve.web.operations import Finding
 from imgserve.web.pages import static_folder
-from imgserve.web.system import Finding
 
 
 @click.group()

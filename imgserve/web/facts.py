@@ -1,8 +1,9 @@
 """Documents about a picture at its URL, such as its facts: made without rendering, for whoever may see the picture."""
 
 import base64
+import colorsys
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,11 +18,12 @@ from imgserve.images.explain import Explainer
 from imgserve.images.facts import FactsReader, PublicFacts
 from imgserve.images.resolve import QuerySettings, RenditionRequest
 from imgserve.web.documents import Readers, check_reader, document
-from imgserve.web.palette import palette_css, palette_json
 from imgserve.web.respond import SAFETY, ImageResponse
 
 JSON, TEXT, CSS = "application/json", "text/plain", "text/css"
 _COLORS = 6
+_SATURATED = 0.4
+_LIGHT, _DARK = 0.65, 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,10 @@ def fact_documents(facts: FactsReader) -> dict[str, MakeDocument]:
     return {
         "json": about(JSON, described),
         "palette=json": about(
-            JSON, lambda rendition, found: json.dumps(palette_json(_colors(rendition, found)), indent=2)
+            JSON, lambda rendition, found: json.dumps(_palette_json(_colors(rendition, found)), indent=2)
         ),
         "palette=css": about(
-            CSS, lambda rendition, found: palette_css(_colors(rendition, found), rendition.query.prefix)
+            CSS, lambda rendition, found: _palette_css(_colors(rendition, found), rendition.query.prefix)
         ),
         "blurhash": about(TEXT, lambda _, found: found.file.blurhash),
         "thumbhash": about(TEXT, lambda _, found: base64.b64encode(found.file.thumbhash).decode()),
@@ -129,6 +131,46 @@ def _described(rendition: RenditionRequest, found: PublicFacts, facts: FactsRead
 
 def _colors(rendition: RenditionRequest, found: PublicFacts) -> Sequence[str]:
     return found.file.palette[: rendition.query.transform.colors or _COLORS]
+
+
+def _palette_json(colors: Sequence[str]) -> Mapping[str, Any]:
+    """Return colors as `#rrggbb` with their parts from 0 to 1, and the first of each kind."""
+    return {
+        "colors": [_color_parts(color) for color in colors],
+        "dominant_colors": {kind: _color_parts(color) for kind, color in _kinds_of_colors(colors)},
+    }
+
+
+def _palette_css(colors: Sequence[str], prefix: str) -> str:
+    """Return a style sheet with two classes for each color: of the text, and of the background."""
+    names = [*((str(number), color) for number, color in enumerate(colors, 1)), *_kinds_of_colors(colors)]
+    rules = [
+        f".{prefix}-fg-{name.replace('_', '-')} {{ color: {color} !important; }}\n"
+        f".{prefix}-bg-{name.replace('_', '-')} {{ background-color: {color} !important; }}\n"
+        for name, color in names
+    ]
+    return "".join(rules)
+
+
+def _kinds_of_colors(colors: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the most frequent color of each kind that there is: vibrant or muted, light or dark or neither."""
+    found = dict[str, str]()
+    for color in colors:
+        _, lightness, saturation = colorsys.rgb_to_hls(*_parts(color))
+        name = "vibrant" if saturation >= _SATURATED else "muted"
+        shade = "_light" if lightness >= _LIGHT else "_dark" if lightness <= _DARK else ""
+        found.setdefault(f"{name}{shade}", color)
+    yield from sorted(found.items())
+
+
+def _color_parts(color: str) -> Mapping[str, Any]:
+    red, green, blue = _parts(color)
+    return {"red": red, "green": green, "blue": blue, "hex": color}
+
+
+def _parts(color: str) -> tuple[float, float, float]:
+    red, green, blue = (round(part / 255, 6) for part in bytes.fromhex(color[1:]))
+    return red, green, blue
 
 
 def explanation(explainer: Explainer, settings: QuerySettings, access: Access, readers: Readers) -> MakeDocument:

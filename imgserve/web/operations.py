@@ -1,4 +1,4 @@
-"""Health, readiness and metrics, and the figures that are updated now and then."""
+"""Health, readiness, metrics and checks of the machine, and the figures that are updated now and then."""
 
 import hmac
 import ipaddress
@@ -7,8 +7,9 @@ import re
 import resource
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, Self
 
 import anyio
 import psutil
@@ -18,9 +19,13 @@ from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from imgserve.access.access import Access
+from imgserve.access.keys import Scope
 from imgserve.cache import TieredCache, TierStats
 from imgserve.errors import NotFound
+from imgserve.http.headers import api_key
 from imgserve.metrics import Metrics
+from imgserve.web.middleware import KEY, RequestRecord
 
 _FRESH = {"cache-control": "no-store"}
 Check = Callable[[], Awaitable[Mapping[str, str]]]
@@ -102,6 +107,50 @@ class Operations:
         # In a thread: with several processes it takes milliseconds, in which hits would wait.
         body = await to_thread.run_sync(generate, self._registry)
         return Response(body, headers={**_FRESH, "content-type": content_type})
+
+
+State = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    name: str
+    state: State = "ok"
+    found: str = ""
+    """What was found; usually empty if all is well."""
+    advice: str = ""
+    """What to do."""
+
+    @classmethod
+    def unless(cls, bad: object, name: str, state: State, found: str, advice: str) -> Self:
+        """Return a finding, or that all is well."""
+        return cls(name, state, found, advice) if bad else cls(name)
+
+    @property
+    def rank(self) -> int:
+        """The place in a list whose worst findings come first."""
+        return ("problem", "warning", "ok").index(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCheck:
+    """Runs the checks for a request."""
+
+    access: Access
+    diagnose: Callable[[], Sequence[Finding]]
+
+    async def respond(self, request: Request) -> Response:
+        """Respond with the results, or raise Unauthorized or Forbidden."""
+        record: RequestRecord = request.scope[KEY]
+        record.private = True
+        # A key for some images only is not for the server as a whole.
+        record.caller = (await self.access.check(api_key(request.scope["headers"]), Scope.ADMIN, image_id="")).name
+        findings = await to_thread.run_sync(self.diagnose)
+        status = "problems" if any(one.state == "problem" for one in findings) else "ok"
+        body = json.dumps({"status": status, "checks": [asdict(one) for one in findings]}, indent=1) + "\n"
+        return Response(body, 200, _FRESH, "application/json")
 
 
 _GAUGES_EVERY = 5.0

@@ -239,13 +239,14 @@ class ImportResults:
         return {**asdict(item), "path": path, "output_url": output_url}
 
     async def _events(self, job_id: str, known: str, request: Request) -> AsyncGenerator[bytes]:
-        state, quiet = request.scope.get("state", {}), 0
+        state, looks, quiet = request.scope.get("state", {}), 0, 0
         yield b"retry: 2000\n\n"
         try:
             async with aclosing(follow(self.catalog.imports, job_id, known)) as changes:
-                async for number, change in _numbered(changes):
-                    if number > _LONGEST_STREAM or STOPPING in state:
+                async for change in changes:
+                    if looks > _LONGEST_STREAM or STOPPING in state:
                         return
+                    looks += 1
                     quiet = 0 if change is not None else quiet + 1
                     if change is not None:
                         data = json.dumps(ImportEvent.model_validate(change).model_dump(), separators=(",", ":"))
@@ -267,12 +268,3 @@ class ImportResults:
         if request.method == "HEAD":
             return Response(None, 200, headers, _ZIP)
         return Streamed(archive.pieces(), _ZIP, headers)
-
-
-async def _numbered(
-    changes: AsyncGenerator[ImportProgress | None],
-) -> AsyncGenerator[tuple[int, ImportProgress | None]]:
-    number = 0
-    async for change in changes:
-        yield number, change
-        number += 1

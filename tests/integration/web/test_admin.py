@@ -107,13 +107,14 @@ async def rig_of(folder: Path, *, logins: str = "", allowed: Any = "everyone", *
         limiter = RateLimiter(None, metrics)
         passwords = Passwords(accounts, catalog.accounts, limiter, logins)
         shell = Shell(static_folder(), "1.2.3", least=12)
-        signing_in = SignInPages(visitors, passwords, catalog.accounts, links, catalog.audit, shell=shell)
+        auditor = Auditor(catalog.audit, catalog.images)
+        signing_in = SignInPages(visitors, passwords, catalog.accounts, links, auditor, shell=shell)
         access = access_of(metrics=metrics)
         api = Api(
             [Accounts(catalog.accounts)],
             access=access,
             keys=catalog.idempotency,
-            audit=Auditor(catalog.audit, catalog.images),
+            audit=auditor,
             visitors=visitors,
         )
         home = AdminPage("", "Account", Permission.READ, template="account")

@@ -16,7 +16,7 @@ from imgserve.cli.main import cli
 from imgserve.config import Config
 from imgserve.formats import FORMATS
 from imgserve.rendering.sandbox import supported
-from imgserve.web.system import Finding
+from imgserve.web.operations import Finding
 
 LONG = "0123456789abcdef" * 2
 
