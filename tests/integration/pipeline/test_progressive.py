@@ -1,6 +1,7 @@
 """That a progressive JPEG without its fine scans has the same pixels at an eighth of its size."""
 
 import random
+import re
 
 import pytest
 import pyvips
@@ -56,3 +57,36 @@ def test_damaged_files_are_returned_in_whole_or_part() -> None:
         for _ in range(chance.randrange(6)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
         assert len(for_an_eighth(bytes(damaged))) <= len(damaged)
+
+
+def scans(data: bytes | bytearray) -> list[int]:
+    """Return where the scans of one component begin, without those of the mean."""
+    starts = [found.start() for found in re.finditer(rb"\xff\xda\0\x08\x01", data)]
+    return [start for start in starts if data[start + 7]]
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 0x33), (8, 0), (8, 64), (9, 0x30), (9, 0x21), (9, 0xFF)])
+def test_a_file_with_a_fine_scan_that_is_refused_stays(at: int, value: int) -> None:
+    data = bytearray(saved())
+    data[scans(data)[-1] + at] = value
+    with pytest.raises(pyvips.Error):
+        eighth(bytes(data))
+    whole = bytes(data)
+    assert for_an_eighth(whole) is whole
+
+
+def test_a_file_that_lost_a_scan_in_its_middle_stays() -> None:
+    data = saved()
+    third, fourth = scans(data)[3:5]
+    lost = data[:third] + data[fourth:]
+    with pytest.raises(pyvips.Error):
+        eighth(lost)
+    assert for_an_eighth(lost) is lost
+
+
+def test_a_file_of_countless_segments_stays() -> None:
+    data = saved()
+    for segments in (b"\xff\xfe\0\2" * 20_000, b"\xff\x01" * 20_000):
+        long = data[:2] + segments + data[2:]
+        assert for_an_eighth(long) is long
+        assert eighth(long) == eighth(data)
