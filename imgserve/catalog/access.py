@@ -1,12 +1,25 @@
-"""API keys, accounts of people, and secrets, for all processes and nodes."""
+"""API keys, accounts of people, secrets and presets, for all processes and nodes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Column, ScalarSelect, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
-from imgserve.catalog.database import Part, finished
+from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.tables import TEXT, Storage, StoredRecord, insert_in, metadata, microseconds
 from imgserve.records import KeyRecord
 
@@ -52,15 +65,11 @@ class ApiKeys(Part):
 
     async def state(self) -> tuple[int, ...]:
         """Return what changes with every change of a key other than its use."""
-        (row,) = await self.database.fetch(select(*state_of(api_keys, api_keys.c.changed)))
-        return tuple(map(int, row))
+        return await _state(self.database, api_keys.c.changed)
 
-    @finished
     async def add(self, key: ApiKey) -> None:
         """Store a new key."""
-        row = insert(api_keys).values(**_keys.row(key), changed=microseconds(key.created))
-        async with self.database.writing() as connection:
-            await connection.execute(row)
+        await self.database.execute(insert(api_keys).values(**_keys.row(key), changed=microseconds(key.created)))
 
     async def revoke(self, key_id: str, *, at: datetime | None = None) -> bool:
         """Revoke a key; return whether there was one."""
@@ -152,10 +161,7 @@ ended_sessions = Table(
 
 
 class Accounts(Part):
-    """The accounts, and the sessions that people have ended.
-
-    Every method raises CatalogUnavailable if the database cannot be used now.
-    """
+    """The accounts, and the sessions that people have ended."""
 
     async def all(self) -> list[Account]:
         """Return the accounts by name."""
@@ -164,9 +170,7 @@ class Accounts(Part):
 
     async def state(self) -> tuple[int, ...]:
         """Return what changes with every change of an account other than its use, and with every ended session."""
-        states = (*state_of(accounts, accounts.c.changed), *state_of(ended_sessions, ended_sessions.c.until))
-        (row,) = await self.database.fetch(select(*states))
-        return tuple(map(int, row))
+        return await _state(self.database, accounts.c.changed, ended_sessions.c.until)
 
     async def add(self, account: Account) -> bool:
         """Store a new account; return whether its name was free."""
@@ -210,7 +214,60 @@ class Accounts(Part):
         return await self.database.execute(delete(ended_sessions).where(ended_sessions.c.until < microseconds(before)))
 
 
-def state_of(table: Table, changed: Column[int]) -> tuple[ScalarSelect[int], ScalarSelect[int]]:
-    """Return queries of the number of rows and of the sum of their times, which fits into 64 bits for 8 million."""
-    total = select(func.coalesce(func.sum(changed % _MODULUS), 0))
-    return select(func.count()).select_from(table).scalar_subquery(), total.scalar_subquery()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPreset:
+    """A preset as it is stored."""
+
+    name: str
+    parameters: str
+    """As a query."""
+    changed: datetime
+
+
+_presets = StoredRecord(StoredPreset, {"name": Storage(TEXT, key=True)})
+presets = Table("presets", metadata, *_presets.columns(), sqlite_with_rowid=False)
+
+
+class Presets(Part):
+    """The presets that people edit."""
+
+    async def all(self) -> dict[str, StoredPreset]:
+        """Return the presets by name."""
+        rows = await self.database.fetch(select(presets).order_by(presets.c.name))
+        return {row.name: _presets.record(row) for row in rows}
+
+    async def state(self) -> tuple[int, ...]:
+        """Return what changes with every change of a preset."""
+        return await _state(self.database, presets.c.changed)
+
+    async def store(self, name: str, parameters: str, *, former: StoredPreset | None) -> StoredPreset | None:
+        """Store a preset in place of the former one; return it, or None if that is not there any more."""
+        new = StoredPreset(name=name, parameters=parameters, changed=datetime.now(UTC))
+        row = _presets.row(new)
+        if former is None:
+            statement = insert_in(presets, self.database.dialect).values(row).on_conflict_do_nothing()
+        else:
+            statement = update(presets).where(_is(former)).values(row)
+        return new if await self.database.execute(statement) > 0 else None
+
+    async def remove(self, former: StoredPreset) -> bool:
+        """Remove a preset; return whether it was as it is known."""
+        return await self.database.execute(delete(presets).where(_is(former))) > 0
+
+
+def _is(former: StoredPreset) -> ColumnElement[bool]:
+    return and_(presets.c.name == former.name, presets.c.changed == microseconds(former.changed))
+
+
+async def _state(database: Database, *times: Column[int]) -> tuple[int, ...]:
+    """Return the number of rows of the tables with these times, and the sums of the times.
+
+    A sum fits into 64 bits for 8 million rows.
+    """
+    numbers = [
+        select(number).select_from(time.table).scalar_subquery()
+        for time in times
+        for number in (func.count(), func.coalesce(func.sum(time % _MODULUS), 0))
+    ]
+    (row,) = await database.fetch(select(*numbers))
+    return tuple(map(int, row))

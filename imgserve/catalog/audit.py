@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Identity, Index, LargeBinary, Table, delete, insert, select
 
 from imgserve.catalog.database import Part
-from imgserve.catalog.query import MOST
+from imgserve.catalog.query import MOST, Page, page_of, read_number
 from imgserve.catalog.tables import NUMBER, TEXT, Storage, StoredRecord, image_id_of, metadata, microseconds
-from imgserve.errors import BadCursor
 from imgserve.records import AuditEntry
 
 _MOST_CHARACTERS = 20_000
@@ -42,17 +40,8 @@ audit = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPage:
-    """A page of the audit log."""
-
-    entries: tuple[AuditEntry, ...]
-    cursor: str | None
-    """Start of the next page; None after the last."""
-
-
 class AuditLog(Part):
-    """The audit log. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The audit log."""
 
     async def add(self, entry: AuditEntry) -> None:
         """Append an entry."""
@@ -60,7 +49,7 @@ class AuditLog(Part):
 
     async def page(
         self, *, target: str = "", actor: str = "", action: str = "", limit: int = 50, cursor: str | None = None
-    ) -> AuditPage:
+    ) -> Page[AuditEntry]:
         """Return a page of the entries that match, the newest first.
 
         Raises BadCursor if the cursor does not belong to this list.
@@ -72,12 +61,9 @@ class AuditLog(Part):
         for column, value in ((audit.c.actor, actor), (audit.c.action, action)):
             query = query.where(column == value) if value else query
         if cursor is not None:
-            if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):  # noqa: PLR2004  a 64-bit number
-                raise BadCursor
-            query = query.where(audit.c.number < int(cursor))
+            query = query.where(audit.c.number < read_number(cursor))
         rows = await self.database.fetch(query)
-        following = str(rows[limit - 1].number) if len(rows) > limit else None
-        return AuditPage(tuple(map(_entries.record, rows[:limit])), following)
+        return page_of(rows, limit, _entries.record, lambda row: str(row.number))
 
     async def prune(self, before: datetime) -> int:
         """Delete entries from before a time; return how many."""

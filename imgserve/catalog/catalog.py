@@ -1,13 +1,12 @@
 """The entry point: all parts of the catalog over one database."""
 
-from imgserve.catalog.access import Accounts, ApiKeys, Secrets
+from imgserve.catalog.access import Accounts, ApiKeys, Presets, Secrets
 from imgserve.catalog.audit import AuditLog
 from imgserve.catalog.database import Database
 from imgserve.catalog.idempotency import IdempotencyKeys
 from imgserve.catalog.images import Images, Redirects
 from imgserve.catalog.import_queue import ImportQueue
 from imgserve.catalog.imports import Imports
-from imgserve.catalog.presets import Presets
 from imgserve.catalog.renders import RenderProblems
 from imgserve.catalog.reports import Notices, Problems
 from imgserve.catalog.search import ImageSearch

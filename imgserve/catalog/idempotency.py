@@ -49,10 +49,7 @@ class Answered:
 
 
 class IdempotencyKeys(Part):
-    """The keys, for all processes and nodes. A key identifies a request and includes the name of the caller.
-
-    Every method raises CatalogUnavailable if the database cannot be used now.
-    """
+    """The keys, for all processes and nodes. A key identifies a request and includes the name of the caller."""
 
     @finished
     async def begin(self, key: str, fingerprint: str, *, at: datetime | None = None) -> Answered | None:

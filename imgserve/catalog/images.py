@@ -73,7 +73,7 @@ class Merged:
 
 
 class Images(Part):
-    """The records. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The records."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -335,7 +335,7 @@ redirects = Table(
 
 
 class Redirects(Part):
-    """The redirects. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The redirects."""
 
     async def add(self, image_id: str, target: str, until: datetime) -> None:
         """Redirect an id to another one until a time.

@@ -19,8 +19,10 @@ from imgserve.catalog.imports import (
     as_delivery,
     as_item,
     deliveries,
+    delivery_row,
     finish_done,
     hosts,
+    item_row,
     items,
     jobs,
     now_microseconds,
@@ -31,6 +33,8 @@ from imgserve.catalog.tables import checked_id, image_id_of, insert_in, microsec
 _AHEAD = 8
 """Candidates that are read for each requested image, since many may be of hosts that are busy."""
 _MOST_JOBS = 50
+_OUTCOME = ("state", "attempts", "due", "status", "size", "sha256", "image_id", "reason", "etag")
+"""What is stored when the work on an image ends."""
 _RESERVATION_LOCK = 0x696D67726573
 """An arbitrary number; this one spells imgres."""
 
@@ -50,10 +54,7 @@ class _Outcome:
 
 
 class ImportQueue(Part):
-    """The images to fetch, and the webhooks to call, for all processes and nodes.
-
-    Every method raises CatalogUnavailable if the database cannot be used now.
-    """
+    """The images to fetch, and the webhooks to call, for all processes and nodes."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -221,10 +222,10 @@ class ImportQueue(Part):
 
     async def note_delivery(self, delivery: StoredDelivery) -> None:
         """Store the outcome of an attempt."""
-        values = {name: getattr(delivery, name) for name in ("state", "attempts", "status", "reason", "body")}
-        values |= {"due": microseconds(delivery.due), "changed": now_microseconds()}
-        mine = deliveries.c.id == delivery.delivery_id
-        await self.database.execute(sa.update(deliveries).where(mine).values(values))
+        row = delivery_row(delivery)
+        values = {name: row[name] for name in ("state", "attempts", "status", "reason", "body", "due")}
+        change = sa.update(deliveries).where(deliveries.c.id == delivery.delivery_id)
+        await self.database.execute(change.values(values | {"changed": now_microseconds()}))
 
     async def redeliver(self, job_id: str, delivery_id: str) -> bool:
         """Plan to make a call again; return whether there is one."""
@@ -278,20 +279,9 @@ async def _update_each(
 
 def _values(item: StoredItem) -> dict[str, Any]:
     """Return the columns of the outcome of an image, which nobody claims any more."""
-    return {
-        "state": item.state,
-        "attempts": item.attempts,
-        "due": microseconds(item.due),
-        "status": item.status,
-        "size": item.size,
-        "sha256": bytes.fromhex(item.sha256),
-        "image_id": checked_id(item.image_id),
-        "reason": item.reason,
-        "etag": item.etag,
-        "changed": now_microseconds(),
-        "lease": None,
-        "owner": "",
-    }
+    row = item_row(item)
+    outcome = {name: row[name] for name in _OUTCOME}
+    return {**outcome, "changed": now_microseconds(), "lease": None, "owner": ""}
 
 
 def share(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.database import Part, finished
-from imgserve.catalog.query import MOST
+from imgserve.catalog.query import MOST, Page, page_of, read_number
 from imgserve.catalog.tables import (
     NUMBER,
     TEXT,
@@ -23,7 +23,6 @@ from imgserve.catalog.tables import (
     microseconds,
     pieces,
 )
-from imgserve.errors import BadCursor
 from imgserve.records import ImportItem, ImportJob, SlowHost, WebhookDelivery
 
 _AT_ONCE = 5000
@@ -151,6 +150,7 @@ deliveries = sa.Table(
     sqlite_with_rowid=False,
 )
 as_job, as_item, as_row, as_delivery = _jobs.record, _items.record, _rows.record, _deliveries.record
+item_row, delivery_row = _items.row, _deliveries.row
 
 
 def item_key(product: str, url: str) -> bytes:
@@ -164,7 +164,7 @@ def now_microseconds() -> int:
 
 
 class Imports(Part):
-    """The jobs. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The jobs."""
 
     async def create(self, job: StoredJob) -> None:
         """Store a new job."""
@@ -191,13 +191,13 @@ class Imports(Part):
         found = await self.database.fetch(sa.select(jobs).where(jobs.c.id == job_id))
         return as_job(found[0]) if found else None
 
-    async def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[StoredJob], str | None]:
-        """Return a page of the jobs, the newest first, and the cursor of the next page."""
+    async def page(self, *, limit: int = 50, cursor: str | None = None) -> Page[StoredJob]:
+        """Return a page of the jobs, the newest first."""
         query = sa.select(jobs).order_by(jobs.c.number.desc())
         if cursor is not None:
-            query = query.where(jobs.c.number < _number(cursor))
+            query = query.where(jobs.c.number < read_number(cursor))
         found = await self.database.fetch(query.limit(limit + 1))
-        return list(map(as_job, found[:limit])), str(found[limit - 1].number) if len(found) > limit else None
+        return page_of(found, limit, as_job, lambda row: str(row.number))
 
     async def counts(self, job_ids: Collection[str]) -> dict[str, dict[str, int]]:
         """Return how many images each job has in each state."""
@@ -214,10 +214,8 @@ class Imports(Part):
         found = await self.database.fetch(sa.select(hosts).where(*slow).order_by(hosts.c.host).limit(MOST))
         return list(map(_hosts.record, found))
 
-    async def products(
-        self, job_id: str, *, limit: int = 50, cursor: str | None = None
-    ) -> tuple[list[ProductCounts], str | None]:
-        """Return a page of the products of a job by name, and the cursor of the next page."""
+    async def products(self, job_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[ProductCounts]:
+        """Return a page of the products of a job by name."""
         mine = sa.and_(items.c.job == job_id, items.c.product > (cursor or ""))
         names = sa.select(items.c.product).where(mine).distinct().order_by(items.c.product).limit(limit + 1)
         number = sa.func.count().label("number")
@@ -228,8 +226,7 @@ class Imports(Part):
         ordered = query.group_by(items.c.product, items.c.state).order_by(items.c.product, items.c.state)
         for row in await self.database.fetch(ordered):
             found.setdefault(row.product, {})[row.state] = int(row.number)
-        listed = [ProductCounts(product, states) for product, states in found.items()]
-        return listed[:limit], listed[limit - 1].product if len(listed) > limit else None
+        return page_of(list(found.items()), limit, lambda one: ProductCounts(*one), lambda one: one[0])
 
     async def items(
         self,
@@ -239,17 +236,17 @@ class Imports(Part):
         product: str = "",
         limit: int = 50,
         cursor: str | None = None,
-    ) -> tuple[list[StoredItem], str | None]:
-        """Return a page of the images of a job in their order, and the cursor of the next page."""
+    ) -> Page[StoredItem]:
+        """Return a page of the images of a job in their order."""
         query = sa.select(items).where(items.c.job == job_id).order_by(items.c.item).limit(limit + 1)
         if states:
             query = query.where(items.c.state.in_(states))
         if product:
             query = query.where(items.c.product == product)
         if cursor is not None:
-            query = query.where(items.c.item > _number(cursor))
+            query = query.where(items.c.item > read_number(cursor))
         found = await self.database.fetch(query)
-        return list(map(as_item, found[:limit])), str(found[limit - 1].item) if len(found) > limit else None
+        return page_of(found, limit, as_item, lambda row: str(row.item))
 
     async def first_items(self, job_id: str, products: Collection[str], number: int) -> list[StoredItem]:
         """Return the first images of each of some products of a job, in their order."""
@@ -337,12 +334,6 @@ class Imports(Part):
         for row in found:
             await self.delete(row.id)
         return len(found)
-
-
-def _number(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):  # noqa: PLR2004  a 64-bit number
-        raise BadCursor
-    return int(cursor)
 
 
 def _changed(*mine: sa.ColumnElement[bool], **values: Any) -> sa.Update:

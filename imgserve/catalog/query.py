@@ -3,10 +3,11 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
 
 from imgserve.catalog.tables import stored_id
 from imgserve.errors import BadCursor
@@ -14,6 +15,8 @@ from imgserve.model import Doc, ImageRecord, Origin
 
 MOST = 1000
 """Records of one page."""
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Sort(StrEnum):
@@ -94,31 +97,21 @@ class ImageQuery:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of images."""
+class Page(NamedTuple, Generic[T]):
+    """A page of a list."""
 
-    records: tuple[ImageRecord, ...]
+    items: tuple[T, ...]
     cursor: str | None
     """Start of the next page; None after the last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicates:
-    """Groups of images with the same bytes."""
+def page_of(rows: Sequence[R], limit: int, read: Callable[[R], T], cursor: Callable[[R], str]) -> Page[T]:
+    """Return the first `limit` of these rows as a page; another one is the first of the next page.
 
-    groups: tuple[tuple[ImageRecord, ...], ...]
-    cursor: str | None
-    """Start of the next page; None after the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class FolderPage:
-    """A page of folders: starts of image ids that end with a slash."""
-
-    folders: tuple[str, ...]
-    cursor: str | None
-    """Start of the next page; None after the last."""
+    `cursor` returns the start of a page that follows a row.
+    """
+    following = cursor(rows[limit - 1]) if len(rows) > limit else None
+    return Page(tuple(map(read, rows[:limit])), following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +190,13 @@ def read_id(text: str) -> bytes:
             return stored
         case _:
             raise BadCursor("The cursor does not hold a place in this list.")
+
+
+def read_number(text: str) -> int:
+    """Return the number of a cursor in a list in the order of numbers; raise BadCursor if it is not valid."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):  # noqa: PLR2004  a 64-bit number
+        raise BadCursor
+    return int(text)
 
 
 def _pack(values: list[str | int]) -> str:

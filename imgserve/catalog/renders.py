@@ -38,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 
 class RenderProblems(Part):
-    """The problems. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The problems."""
 
     @finished
     async def add(self, added: Iterable[RenderProblem]) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from imgserve.catalog.conditions import beginning
 from imgserve.catalog.database import Part, finished
 from imgserve.catalog.images import LONG, versions_between
-from imgserve.catalog.query import MOST, read_id, write_id
+from imgserve.catalog.query import MOST, Page, page_of, read_id, write_id
 from imgserve.catalog.tables import (
     NUMBER,
     TEXT,
@@ -56,17 +56,8 @@ _LOCK = 0x696D676E6F74
 """An arbitrary number; this one spells imgnot."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemPage:
-    """A page of problems."""
-
-    problems: tuple[FileProblem, ...]
-    cursor: str | None
-    """Start of the next page; None after the last."""
-
-
 class Problems(Part):
-    """The problems. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The problems."""
 
     @finished
     async def put_many(self, added: Iterable[FileProblem]) -> None:
@@ -107,7 +98,7 @@ class Problems(Part):
                 number += (await connection.execute(sa.delete(problems).where(problems.c.id.in_(some)))).rowcount
         return number
 
-    async def page(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> ProblemPage:
+    async def page(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> Page[FileProblem]:
         """Return a page of the problems in the order of their ids.
 
         Raises BadCursor if the cursor does not belong to this list.
@@ -117,8 +108,7 @@ class Problems(Part):
         if cursor is not None:
             query = query.where(problems.c.id > read_id(cursor))
         rows = await self.database.fetch(query)
-        found = tuple(map(_problems.record, rows[:limit]))
-        return ProblemPage(found, write_id(found[-1].image_id) if len(rows) > limit else None)
+        return page_of(rows, limit, _problems.record, lambda row: write_id(image_id_of(row.id)))
 
     async def count(self) -> int:
         """Return the number of problems."""

@@ -19,14 +19,13 @@ from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.hashes import near_hashes
 from imgserve.catalog.query import (
     MOST,
-    Duplicates,
-    FolderPage,
     ImageQuery,
     Page,
     Place,
     Similar,
     Sort,
     Totals,
+    page_of,
     read_cursor,
     read_digest,
     read_id,
@@ -59,7 +58,7 @@ _COMPARED = 4000
 
 
 class ImageSearch(Part):
-    """The searches. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """The searches."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -74,7 +73,7 @@ class ImageSearch(Part):
         descending: bool = True,
         limit: int = 50,
         cursor: str | None = None,
-    ) -> Page:
+    ) -> Page[ImageRecord]:
         """Return a page of the images that match a query; changes between two pages do not shift the others.
 
         Raises BadCursor if the cursor is not valid, or belongs to another order.
@@ -116,7 +115,7 @@ class ImageSearch(Part):
             row = (await connection.execute(statement.select_from(images).where(condition))).one()
         return Totals(int(row.number), int(row.size))
 
-    async def folders(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> FolderPage:
+    async def folders(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> Page[str]:
         """Return a page of the starts of image ids up to the first slash after a prefix, in order.
 
         Each is one look-up in the index of ids, however many images it has. Raises BadCursor if the cursor does not
@@ -124,7 +123,7 @@ class ImageSearch(Part):
         """
         limit, first = max(1, min(limit, MOST)), stored_id(prefix)
         if first is None:
-            return FolderPage((), None)
+            return Page((), None)
         end, dialect = after_prefix(first), self.database.dialect
         start = first if cursor is None else max(first, _following(read_id(cursor)))
         found = sa.select(_folder_from(sa.literal(start), end, len(first), dialect).label("folder")).cte(
@@ -137,8 +136,8 @@ class ImageSearch(Part):
         following = sa.select(_folder_from(after, end, len(first), dialect)).where(found.c.folder.is_not(None))
         found = found.union_all(following)
         rows = await self.database.fetch(sa.select(found.c.folder).where(found.c.folder.is_not(None)).limit(limit + 1))
-        folders = tuple(image_id_of(row.folder) for row in rows[:limit])
-        return FolderPage(folders, write_id(folders[-1]) if len(rows) > limit else None)
+        folders = [image_id_of(row.folder) for row in rows]
+        return page_of(folders, limit, str, write_id)
 
     async def tag_counts(self, limit: int = 1000) -> dict[str, int]:
         """Return the tags in use with the number of their images, the most used first."""
@@ -168,7 +167,7 @@ class ImageSearch(Part):
             return await with_tags(connection, (await connection.execute(statement)).all())
 
     @finished
-    async def duplicates(self, *, limit: int = 50, cursor: str | None = None) -> Duplicates:
+    async def duplicates(self, *, limit: int = 50, cursor: str | None = None) -> Page[tuple[ImageRecord, ...]]:
         """Return a page of groups of images with the same bytes.
 
         Raises BadCursor if the cursor does not belong to this list.
@@ -182,7 +181,7 @@ class ImageSearch(Part):
             same = select_records().where(images.c.sha256.in_(digests[:limit])).order_by(images.c.sha256, images.c.id)
             records = await with_tags(connection, (await connection.execute(same)).all())
         groups = tuple(tuple(group) for _, group in groupby(records, lambda one: one.sha256))
-        return Duplicates(groups, write_digest(bytes(digests[limit - 1]).hex()) if len(digests) > limit else None)
+        return Page(groups, write_digest(bytes(digests[limit - 1]).hex()) if len(digests) > limit else None)
 
     @finished
     async def similar(self, perceptual_hash: int, *, distance: int = 10, limit: int = 50) -> list[Similar]:

@@ -33,7 +33,7 @@ Counted = tuple[str, str, str]
 
 
 class Usage(Part):
-    """Counts of usage. Every method raises CatalogUnavailable if the database cannot be used now."""
+    """Counts of usage."""
 
     @finished
     async def add(self, counts: Mapping[Counted, int], *, at: datetime) -> None:

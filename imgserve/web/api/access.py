@@ -83,7 +83,7 @@ class AuditOut(ResponseModel):
 
     entries: list[AuditEntryOut]
     """The newest first."""
-    next: Next = Field(validation_alias="cursor")
+    next: Next
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class Audit:
         page = await self.log.page(
             target=query.target, actor=query.actor, action=query.action, limit=query.limit, cursor=query.cursor
         )
-        return AuditOut.model_validate(page)
+        return AuditOut.model_validate({"entries": page.items, "next": page.cursor})
 
 
 KEPT = timedelta(days=7)

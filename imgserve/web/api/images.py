@@ -310,7 +310,7 @@ class Records:
         page = await self.search.page(
             query.query(), sort=Sort(query.sort), descending=query.descending, limit=query.limit, cursor=query.cursor
         )
-        return ImagesOut(images=[ImageOut.of(record, self.prefix) for record in page.records], next=page.cursor)
+        return ImagesOut(images=[ImageOut.of(record, self.prefix) for record in page.items], next=page.cursor)
 
     @endpoint(
         "GET",
@@ -386,7 +386,7 @@ class Records:
         """Return groups of images whose originals have the same bytes."""
         found = await self.search.duplicates(limit=query.limit, cursor=query.cursor)
         return DuplicatesOut(
-            groups=[[ImageOut.of(one, self.prefix) for one in group] for group in found.groups], next=found.cursor
+            groups=[[ImageOut.of(one, self.prefix) for one in group] for group in found.items], next=found.cursor
         )
 
     def _reply(self, record: ImageRecord) -> Reply:

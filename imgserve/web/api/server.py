@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-from pydantic import Field
-
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems, RenderProblems, Totals
 from imgserve.errors import BadCursor, ImageExists, ReadOnlyOriginals, StorageFull, TrashItemNotFound, UnreadableImage
@@ -67,7 +65,7 @@ class FoldersOut(ResponseModel):
 
     folders: list[str]
     """Starts of image ids that end with a slash, in order."""
-    next: Next = Field(validation_alias="cursor")
+    next: Next
 
 
 class TotalsOut(ResponseModel, record=Totals):
@@ -83,7 +81,7 @@ class ProblemsOut(ResponseModel):
 
     problems: list[ProblemOne]
     """In the order of their ids."""
-    next: Next = Field(validation_alias="cursor")
+    next: Next
 
 
 class RenderProblemOne(ResponseModel, record=RenderProblem):
@@ -179,7 +177,7 @@ class Reports:
     async def folders(self, query: PrefixPaging) -> FoldersOut:
         """Return the folders directly below a prefix: the starts of image ids up to the first slash after it."""
         page = await self.search.folders(query.prefix, limit=query.limit, cursor=query.cursor)
-        return FoldersOut.model_validate(page)
+        return FoldersOut.model_validate({"folders": page.items, "next": page.cursor})
 
     @endpoint("GET", "/api/totals", Scope.READ, "Count images")
     async def totals(self, query: Filters) -> TotalsOut:
@@ -190,7 +188,7 @@ class Reports:
     async def problems(self, query: PrefixPaging) -> ProblemsOut:
         """Return the files among the originals that cannot be served, until they are repaired or removed."""
         page = await self.files.page(query.prefix, limit=query.limit, cursor=query.cursor)
-        return ProblemsOut.model_validate(page)
+        return ProblemsOut.model_validate({"problems": page.items, "next": page.cursor})
 
     @endpoint("GET", "/api/problems/renders", Scope.ADMIN, "List renditions that failed or were slow", tag="server")
     async def render_problems(self, query: RenderProblemsQuery) -> RenderProblemsOut:

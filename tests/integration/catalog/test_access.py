@@ -93,9 +93,9 @@ async def test_the_audit_log_is_paged_from_the_newest(catalog: Catalog) -> None:
     for one in entries:
         await catalog.audit.add(one)
     first = await catalog.audit.page(limit=2)
-    assert first.entries == (entries[2], entries[1])
+    assert first.items == (entries[2], entries[1])
     second = await catalog.audit.page(limit=2, cursor=first.cursor)
-    assert (second.entries, second.cursor) == ((entries[0],), None)
+    assert (second.items, second.cursor) == ((entries[0],), None)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_the_audit_log_is_paged_from_the_newest(catalog: Catalog) -> None:
 async def test_the_audit_log_is_filtered(catalog: Catalog, filters: dict[str, Any], seconds: list[int]) -> None:
     for one in (entry(1), entry(2, target="b.jpg"), entry(3, actor="key:k1", action="keys_create")):
         await catalog.audit.add(one)
-    found = (await catalog.audit.page(**filters)).entries
+    found = (await catalog.audit.page(**filters)).items
     assert [one.at for one in found] == [START + timedelta(seconds=second) for second in seconds]
 
 
@@ -117,6 +117,6 @@ async def test_a_cursor_of_another_list_is_rejected(catalog: Catalog, cursor: st
 
 async def test_long_states_are_shortened_and_old_entries_pruned(catalog: Catalog) -> None:
     await catalog.audit.add(AuditEntry(at=START, actor="a", address="", action="b", after={"text": "x" * 30_000}))
-    assert (await catalog.audit.page()).entries[0].after == {"characters": 30_011}
+    assert (await catalog.audit.page()).items[0].after == {"characters": 30_011}
     assert await catalog.audit.prune(START) == 0
     assert await catalog.audit.prune(START + DAY) == 1

@@ -144,17 +144,17 @@ class CatalogMachine(RuleBasedStateMachine):
 
     def walk(self, query: ImageQuery, **order: Any) -> list[ImageRecord]:
         page = self.done(self.search.page(query, **order))
-        records = list(page.records)
+        records = list(page.items)
         while page.cursor:
             page = self.done(self.search.page(query, cursor=page.cursor, **order))
-            records += page.records
+            records += page.items
         return records
 
     @invariant()
     def both_know_the_same(self) -> None:
         page = self.done(self.search.page(sort=Sort.ID, descending=False))
-        assert ids(page.records) == sorted(self.model, key=stored)
-        assert {one.image_id: one for one in page.records} == self.model
+        assert ids(page.items) == sorted(self.model, key=stored)
+        assert {one.image_id: one for one in page.items} == self.model
         counts = self.done(self.search.tag_counts())
         assert counts == {tag: n for tag in counts if (n := sum(tag in one.tags for one in self.model.values()))}
 

@@ -62,7 +62,7 @@ async def test_lists_of_the_same_images_put_at_once_in_any_order_do_not_block_ea
             random.Random(1).shuffle(some)
         await asyncio.gather(*(put_many(catalog.images, some) for some in lists))
         page = await catalog.search.page(limit=100)
-        assert len({one.title for one in page.records}) == 1
+        assert len({one.title for one in page.items}) == 1
 
 
 async def test_images_put_and_deleted_at_once_are_there_or_not(address: str) -> None:

@@ -49,7 +49,7 @@ async def test_any_file_name_can_be_an_id(catalog: Catalog, image_id: str) -> No
     assert found is not None
     assert found.image_id == image_id
     assert await catalog.images.versions(image_id) == {image_id: "1_1"}
-    assert ids((await catalog.search.page(ImageQuery(prefix=image_id), sort=Sort.ID)).records) == [image_id]
+    assert ids((await catalog.search.page(ImageQuery(prefix=image_id), sort=Sort.ID)).items) == [image_id]
     assert await catalog.images.delete([image_id])
 
 
@@ -61,7 +61,7 @@ async def test_what_cannot_be_an_id_is_refused_or_not_there(catalog: Catalog, im
     assert not await catalog.images.delete([image_id])
     assert await catalog.images.delete([image_id]) == []
     assert await catalog.images.versions(image_id) == {}
-    assert (await catalog.search.page(ImageQuery(prefix=image_id))).records == ()
+    assert (await catalog.search.page(ImageQuery(prefix=image_id))).items == ()
 
 
 async def test_putting_the_same_again_changes_nothing(catalog: Catalog) -> None:
@@ -112,8 +112,8 @@ async def test_a_renamed_image_keeps_everything_and_is_found_by_its_new_name(cat
     await catalog.images.change("old/name.jpg", {"image_id": "new/word.jpg"}, at=START)
     assert await catalog.images.get("old/name.jpg") is None
     wanted = replace(record("old/name.jpg", tags=("x",)), image_id="new/word.jpg")
-    assert (await catalog.search.page(ImageQuery(text="word", tags=("x",)))).records == (wanted,)
-    assert (await catalog.search.page(ImageQuery(text="name"))).records == ()
+    assert (await catalog.search.page(ImageQuery(text="word", tags=("x",)))).items == (wanted,)
+    assert (await catalog.search.page(ImageQuery(text="name"))).items == ()
 
 
 async def test_a_name_that_is_taken_is_refused_and_nothing_changes(catalog: Catalog) -> None:
@@ -142,7 +142,7 @@ async def test_a_deleted_image_leaves_nothing(catalog: Catalog) -> None:
     await put(catalog.images, record("a", tags=("x",), title="word"))
     assert await catalog.images.delete(["a"])
     assert await catalog.search.tag_counts() == {}
-    assert (await catalog.search.page(ImageQuery(text="word"))).records == ()
+    assert (await catalog.search.page(ImageQuery(text="word"))).items == ()
     await put(catalog.images, record("a"))
     assert await catalog.images.get("a") == record("a")
 

@@ -208,4 +208,4 @@ async def test_old_and_interrupted_jobs_are_deleted_with_all_that_belongs_to_the
     assert await catalog.imports.prune(datetime.now(UTC) + LATER) == 2
     assert [job.job_id for job in (await catalog.imports.page())[0]] == ["b"]
     assert await catalog.imports.rows("a") == []
-    assert (await catalog.imports.items("a"))[0] == []
+    assert (await catalog.imports.items("a")).items == ()

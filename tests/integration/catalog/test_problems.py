@@ -44,7 +44,7 @@ async def test_problems_are_listed_piece_by_piece_below_a_prefix(catalog: Catalo
     first = await catalog.problems.page("a/", limit=2)
     assert first.cursor is not None
     second = await catalog.problems.page("a/", limit=2, cursor=first.cursor)
-    assert [one.image_id for one in (*first.problems, *second.problems)] == names[:3]
+    assert [one.image_id for one in (*first.items, *second.items)] == names[:3]
     assert second.cursor is None
     assert list(await catalog.problems.versions("a/", "a/1", 1)) == ["a/2"]
     assert set(await catalog.problems.get_many(names)) == set(names)
@@ -57,7 +57,7 @@ async def test_what_cannot_be_stored_is_refused_or_not_there(catalog: Catalog) -
         await catalog.problems.page(cursor="x")
     assert await catalog.problems.get("\ud800") is None
     assert await catalog.problems.versions("\ud800") == {}
-    assert (await catalog.problems.page("\ud800")).problems == ()
+    assert (await catalog.problems.page("\ud800")).items == ()
     await catalog.problems.put_many([])
     assert await catalog.problems.get_many([]) == {}
     assert await catalog.problems.forget([]) == 0

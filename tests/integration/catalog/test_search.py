@@ -44,7 +44,7 @@ def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 async def found(shelf: Catalog, query: ImageQuery) -> set[str]:
     names = {image_id: name for name, image_id in NAMES.items()}
     page = await shelf.search.page(query)
-    chosen = {names[one.image_id] for one in page.records}
+    chosen = {names[one.image_id] for one in page.items}
     assert await shelf.search.totals(query) == Totals(len(chosen), sum(BYTES[name] for name in chosen))
     return chosen
 
@@ -180,11 +180,11 @@ async def test_pages_put_together_are_the_whole_list_in_order(catalog: Catalog, 
 
 async def walked(catalog: Catalog, sort: Sort, descending: bool, limit: int) -> list[ImageRecord]:
     page = await catalog.search.page(sort=sort, descending=descending, limit=limit)
-    records = list(page.records)
+    records = list(page.items)
     while page.cursor:
         page = await catalog.search.page(sort=sort, descending=descending, limit=limit, cursor=page.cursor)
-        assert page.records
-        records += page.records
+        assert page.items
+        records += page.items
     return records
 
 
@@ -194,7 +194,7 @@ async def test_a_page_goes_on_where_it_was_though_images_come_and_go(catalog: Ca
     await put_many(catalog.images, [record("newer", 9), record("older", -1)])
     await catalog.images.delete(["4", "2"])
     rest = await catalog.search.page(limit=9, cursor=page.cursor)
-    assert (ids(page.records), ids(rest.records)) == (["5", "4"], ["3", "1", "0", "older"])
+    assert (ids(page.items), ids(rest.items)) == (["5", "4"], ["3", "1", "0", "older"])
 
 
 async def test_a_cursor_of_another_order_is_refused(catalog: Catalog) -> None:
@@ -211,8 +211,8 @@ async def test_a_cursor_of_another_order_is_refused(catalog: Catalog) -> None:
 @pytest.mark.parametrize(("limit", "number"), [(-5, 1), (0, 1), (3, 3), (10**30, 5)])
 async def test_a_limit_is_brought_within_bounds(catalog: Catalog, limit: int, number: int) -> None:
     await put_many(catalog.images, SHELF)
-    assert len((await catalog.search.page(limit=limit)).records) == number
-    assert len((await catalog.search.duplicates(limit=limit)).groups) == 0
+    assert len((await catalog.search.page(limit=limit)).items) == number
+    assert len((await catalog.search.duplicates(limit=limit)).items) == 0
     assert len(await catalog.search.similar(0, limit=limit)) == 0
 
 
@@ -222,7 +222,7 @@ async def test_equal_bytes_are_found_in_groups_page_by_page(catalog: Catalog) ->
     await put_many(catalog.images, records)
     first = await catalog.search.duplicates(limit=2)
     rest = await catalog.search.duplicates(limit=2, cursor=first.cursor)
-    assert [ids(group) for group in first.groups + rest.groups] == [
+    assert [ids(group) for group in first.items + rest.items] == [
         ["aa0", "aa1"],
         ["ccc0", "ccc1", "ccc2"],
         ["dd0", "dd1"],
@@ -252,9 +252,9 @@ async def test_pages_of_a_search_go_on_where_nothing_more_is_compared(
     while cursor or not pages:
         query = ImageQuery(text="red")
         page = await catalog.search.page(query, sort=sort, descending=descending, limit=3, cursor=cursor)
-        pages, cursor = pages + ids(page.records), page.cursor
+        pages, cursor = pages + ids(page.items), page.cursor
     whole = await catalog.search.page(sort=sort, descending=descending)
-    assert pages == ids(one for one in whole.records if one.title == "red")
+    assert pages == ids(one for one in whole.items if one.title == "red")
 
 
 @pytest.mark.parametrize("distance", [0, 3, 4, 7, 10, 11, 12])
@@ -308,9 +308,9 @@ async def test_folders_are_listed_below_a_prefix_page_by_page(
 ) -> None:
     await put_many(catalog.images, map(record, IN_FOLDERS))
     page = await catalog.search.folders(prefix)
-    assert (list(page.folders), page.cursor) == (folders, None)
+    assert (list(page.items), page.cursor) == (folders, None)
     found, cursor = list[str](), None
     for _ in folders:
         page = await catalog.search.folders(prefix, limit=1, cursor=cursor)
-        found, cursor = [*found, *page.folders], page.cursor
+        found, cursor = [*found, *page.items], page.cursor
     assert (found, cursor) == (folders, None)

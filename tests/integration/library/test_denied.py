@@ -35,7 +35,7 @@ async def test_a_file_that_may_not_be_read_is_logged_once_and_listed(
         for _ in range(2):
             assert await rig.scan() == {"a/b.png": "problem"}
         assert (await rig.ingest.record("a/b.png")).outcome is Recording.PROBLEM
-        (problem,) = (await rig.catalog.problems.page()).problems
+        (problem,) = (await rig.catalog.problems.page()).items
     assert (problem.image_id, problem.code) == ("a/b.png", "original_denied")
     assert caplog.text.count("'a/b.png' may not be read") == 1
     assert [one.image_id async for one in differences(rig.tree, rig.catalog)] == ["a/b.png"]

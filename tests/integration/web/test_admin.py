@@ -95,7 +95,7 @@ class Rig:
         await self.accounts.refresh()
 
     async def audited(self) -> list[AuditEntry]:
-        return list((await self.catalog.audit.page()).entries)[::-1]
+        return list((await self.catalog.audit.page()).items)[::-1]
 
 
 @asynccontextmanager
