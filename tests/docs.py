@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from imgserve.config import Config
-from imgserve.config.table import markdown_table as settings_table
+from imgserve.config.table import table
 from imgserve.errors import every_error
 from imgserve.formats import FORMATS
 from imgserve.metrics import Metrics
@@ -46,6 +46,18 @@ def parameters_table() -> str:
             for row in rows
         ]
     return _rows(("name", "short", "value", "default", "meaning"), lines)
+
+
+def settings_table() -> str:
+    """Return the table of settings: name, default, environment variable, meaning."""
+    lines = list[tuple[str, ...]]()
+    for row in table(Config):
+        if not row.section:
+            default, meaning = (text.replace("|", "\\|") for text in (row.written, row.help))
+            variables = [row.environment, *([row.file_variable] if row.secret else [])]
+            code = f"`{default}`" if default else ""
+            lines.append((f"`{row.name}`", code, ", ".join(f"`{name}`" for name in variables), meaning))
+    return _rows(("setting", "default", "environment", "meaning"), lines)
 
 
 def looks_table() -> str:
@@ -115,7 +127,7 @@ TABLES = {
     "examples": examples_table,
     "parameters": parameters_table,
     "looks": looks_table,
-    "settings": lambda: settings_table(Config),
+    "settings": settings_table,
     "formats": formats_table,
     "errors": errors_table,
     "metrics": metrics_table,

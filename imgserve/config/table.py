@@ -1,4 +1,4 @@
-"""Every setting as one row, and the documents generated from the rows: example file, JSON schema, Markdown table."""
+"""Every setting as one row, and the documents generated from the rows: example file and JSON schema."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -140,15 +140,3 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
         if row.section and len(row.path) == 1:
             document["properties"][row.name] = {"anyOf": [document["properties"][row.name], {"type": "null"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
-
-
-def markdown_table(model: type[BaseModel]) -> str:
-    """Return a Markdown table of every setting: name, default, environment variable, meaning."""
-    lines = ["| setting | default | environment | meaning |\n|---|---|---|---|\n"]
-    for row in table(model):
-        if not row.section:
-            default, meaning = (text.replace("|", "\\|") for text in (row.written, row.help))
-            code = f"`{default}`" if default else ""
-            variables = f"`{row.environment}`" + (f", `{row.file_variable}`" if row.secret else "")
-            lines.append(f"| `{row.name}` | {code} | {variables} | {meaning} |\n")
-    return "".join(lines)

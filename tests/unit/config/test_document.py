@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from imgserve.config import Config
-from imgserve.config.table import example, markdown_table, schema, table
+from imgserve.config.table import example, schema, table
+from tests.docs import settings_table
 
 SETTINGS = [row for row in table(Config) if not row.section]
 COMMITTED = Path(__file__).parents[3] / "config.example.yaml"
@@ -45,7 +46,7 @@ def test_every_setting_has_one_sentence_of_help() -> None:
 
 
 def test_the_table_has_a_row_for_every_setting() -> None:
-    lines = markdown_table(Config).splitlines()
+    lines = settings_table().splitlines()
     assert len(lines) == 2 + len(SETTINGS)
     assert (
         "| `cache.disk_bytes` | `10GB` | `IMGSERVE_CACHE__DISK_BYTES` | "
