@@ -20,13 +20,12 @@ from imgserve.download import Downloader, FetchRules
 from imgserve.errors import ConfigError
 from imgserve.images.convert import Converter
 from imgserve.images.warm import Warmer
-from imgserve.jobs.export import Export
+from imgserve.jobs.export import Export, OutputUrls
 from imgserve.jobs.fetch import ImageFetcher
 from imgserve.jobs.imports import ImportService
 from imgserve.jobs.pace import Pace
 from imgserve.jobs.runner import ImportRunner
 from imgserve.jobs.table import TableLimits
-from imgserve.jobs.urls import OutputUrls
 from imgserve.jobs.webhooks import Webhooks
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.library.upload import UploadReceiver
@@ -87,7 +86,7 @@ def build_imports(config: Config, parts: Parts, management: Management, sites: S
     receiver = UploadReceiver(parts.originals, None, max_bytes=max_bytes)
     fetcher = ImageFetcher(catalog, management.ingest, receiver, downloader, warmer, settings.path)
     pace = Pace(**{name: getattr(settings, name) for name in Pace.__slots__})
-    limits, file_bytes = TableLimits(settings.rows, 2 * settings.rows), int(settings.file_bytes)
+    limits, file_bytes = TableLimits(settings.rows, 2 * settings.rows), settings.file_bytes
     urls = OutputUrls(sites, config.urls.public, config.urls.prefix)
     webhooks = Webhooks(catalog, sender, settings.webhook_secret.get_secret_value(), urls.url)
     service = ImportService(catalog, management.ingest, warmer, limits, enabled=config.uploads.fetch)

@@ -15,7 +15,7 @@ from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.images.archive import ArchiveNames
 from imgserve.images.batches import retry_transient
 from imgserve.images.convert import Converter, Steps
-from imgserve.jobs.report import csv_text
+from imgserve.jobs.export import csv_text
 from imgserve.model import Original, file_version
 from imgserve.originals.folder import reading_original
 

@@ -1,22 +1,74 @@
 """The completed table of an import: its rows with the URLs of the outputs, as CSV, XLSX or JSON."""
 
+import csv
+import io
 import json
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO, cast
 
 from anyio import to_thread
 
+from imgserve.access.sites import Sites
 from imgserve.catalog import ImportRow, Imports, StoredItem, StoredJob
-from imgserve.jobs.report import csv_text, neutral
-from imgserve.jobs.urls import OutputUrls
+from imgserve.client import ImageUrls
+from imgserve.errors import BadTransform
 
 _ADDED = ("Output Image Urls", "Status", "Reason")
 _BATCH = 500
 _PIECE = 1 << 16
 _CELL_CHARACTERS = 32_767
 """The limit of XLSX."""
+_BOM = "\ufeff"
+"""By which Excel recognizes UTF-8."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LINES = 500
+
+
+def neutral(cell: str) -> str:
+    """Return a cell that no spreadsheet program evaluates as a formula, which could run commands."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def csv_text(rows: Iterable[Sequence[object]], *, first: bool = False) -> bytes:
+    """Return rows as CSV; cells that look like formulas are neutralized. The first rows of a file mark it as UTF-8."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([[neutral(str(cell)) for cell in row] for row in rows])
+    return ((_BOM if first else "") + text.getvalue()).encode()
+
+
+def csv_pieces(rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """Yield rows as CSV in pieces of some hundred lines."""
+    left, first = iter(rows), True
+    while some := list(islice(left, _LINES)):
+        yield csv_text(some, first=first)
+        first = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputUrls:
+    """URLs of the outputs of imports, signed where URLs can be signed."""
+
+    sites: Sites
+    public: str
+    """The address of the server; empty for that of each request."""
+    prefix: str
+
+    def url(self, item: StoredItem, output: str, address: str = "") -> str:
+        """Return the URL of the output of a stored item; empty if it has none, or the parameters are no longer valid.
+
+        `address` is that of the request, for a server without a public one.
+        """
+        if item.state not in {"stored", "duplicate"}:
+            return ""
+        secrets = self.sites.find(b"", item.image_id)[0].rules.secrets
+        urls = ImageUrls((self.public or address) + self.prefix, secret=secrets[0] if secrets else None)
+        try:
+            return urls.with_query(output).url(item.image_id)
+        except BadTransform:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ _NAME_CHARACTERS = 50
 _SHOWN = 200
 """Characters of a wrong cell that are reported."""
 _PORTS = range(65_536)
+_FIRST_ROWS = 100
+_MOST_MISTAKES = 10_000
 SAMPLES = {
     "numbers": (
         ("Product Number", "Image Src", "Color"),
@@ -208,6 +210,35 @@ class Table:
                 yield Mistake(line, column, cell[:_SHOWN], f"expected at most {_CELL_CHARACTERS} characters")
         if sum(map(len, cells)) > _ROW_CHARACTERS:
             yield Mistake(line, "", "", f"expected at most {_ROW_CHARACTERS} characters in a row")
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What is in a table."""
+
+    table: Table
+    mistakes: list[Mistake]
+    """The first ones."""
+    first_rows: list[TableRow]
+
+
+def analyze(file: BinaryIO, limits: TableLimits) -> Analysis:
+    """Return what is in a table, after some seconds for a large one; raises as `Table.rows`."""
+    table, mistakes, first_rows = Table(file, limits), list[Mistake](), list[TableRow]()
+    for row in table.rows():
+        if len(first_rows) < _FIRST_ROWS:
+            first_rows.append(row)
+        if len(mistakes) < _MOST_MISTAKES:
+            mistakes += row.mistakes
+    return Analysis(table, mistakes, first_rows)
+
+
+def mistake_rows(file: BinaryIO, limits: TableLimits) -> Iterator[Sequence[object]]:
+    """Yield every mistake in a table as a row, with headers; raises as `Table.rows`."""
+    yield "Line", "Column", "Value", "Reason"
+    for row in Table(file, limits).rows():
+        for mistake in row.mistakes:
+            yield mistake.line, mistake.column, mistake.value, mistake.reason
 
 
 def is_first_row(cells: Sequence[str]) -> bool:

@@ -57,7 +57,7 @@ class Webhooks:
     def __init__(
         self, catalog: Catalog, sender: Downloader, secret: str, url_of: Callable[[StoredItem, str], str]
     ) -> None:
-        """`url_of` returns the URL of the picture of an item with some parameters."""
+        """`url_of` returns the URL of the output of an item, or an empty text if it has none."""
         self._catalog = catalog
         self._sender = sender
         self._secret = secret
@@ -120,9 +120,9 @@ class Webhooks:
         return json.dumps({"type": delivery.event, "timestamp": delivery.changed.isoformat(), "data": data})
 
     def _image(self, item: StoredItem, output: str) -> dict[str, str]:
-        url = self._url_of(item, output) if item.state in {"stored", "duplicate"} else ""
         return {
-            "source": item.url, "state": item.state, "id": item.image_id, "output_url": url, "reason": item.reason,
+            "source": item.url, "state": item.state, "id": item.image_id, "output_url": self._url_of(item, output),
+            "reason": item.reason,
         }  # fmt: skip
 
 

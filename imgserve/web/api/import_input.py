@@ -14,8 +14,8 @@ from imgserve.access.keys import Scope
 from imgserve.errors import BadRequest, BodyTooLarge
 from imgserve.http.headers import content_disposition
 from imgserve.http.multipart import FormReader, PartHead
-from imgserve.jobs.report import analyze, csv_pieces, mistake_rows
-from imgserve.jobs.table import SAMPLES, Mistake, TableLimits, Totals
+from imgserve.jobs.export import csv_pieces
+from imgserve.jobs.table import SAMPLES, Mistake, TableLimits, Totals, analyze, mistake_rows
 from imgserve.web.api.endpoint import JSON, Answer, Body, Call, endpoint
 from imgserve.web.api.messages import Reply, ResponseModel, body_pieces, media_type
 from imgserve.web.api.requests import RequestModel

@@ -18,10 +18,9 @@ from imgserve.errors import BadTransform, CatalogUnavailable, ImportNotFound
 from imgserve.http.headers import content_disposition, quoted_id
 from imgserve.images.convert import Converter
 from imgserve.jobs.archive import Archive
-from imgserve.jobs.export import Export
+from imgserve.jobs.export import Export, OutputUrls
 from imgserve.jobs.imports import ImportService
 from imgserve.jobs.progress import follow, token_of
-from imgserve.jobs.urls import OutputUrls
 from imgserve.model import clean_text
 from imgserve.records import ImportItem, ImportProgress
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
