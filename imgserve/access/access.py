@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from imgserve.access.admin_key import KeyFileUnusableError, closed, read_digest
@@ -25,6 +24,8 @@ from imgserve.transform.signing import canonical_text, verify, without
 _logger = logging.getLogger(__name__)
 Fields = Mapping[bytes, bytes]
 """The header fields of a request, each once, with names in lower case."""
+Guard = Callable[[Fields], bool]
+"""Returns whether a later request for the same URL may receive the same response."""
 _CREDENTIALS = (b"authorization", b"x-api-key")
 _MEMOIZED_LENGTH = 512
 
@@ -42,14 +43,6 @@ class ImageRequest:
     """As it was sent."""
     key: str | None = None
     """The API key in the headers."""
-
-
-class Guard(Protocol):
-    """Decides whether a later request for the same URL may receive the same response."""
-
-    def __call__(self, fields: Fields) -> bool:
-        """Return whether it may."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

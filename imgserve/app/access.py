@@ -46,7 +46,7 @@ def build_access(config: Config, parts: Parts, sites: Sites, data: Path) -> Acce
 
 def cors_of(config: Config, sites: Sites) -> dict[str, Cors]:
     """Return the web origins of each site: those that are set, or where all are, the allowed domains."""
-    origins, age = tuple(config.http.cors_origins), int(config.http.cors_max_age)
+    origins, age = config.http.cors_origins, config.http.cors_max_age
     return {site.name: Cors(_origins(site, origins), age) for site in sites}
 
 

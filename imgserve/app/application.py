@@ -83,7 +83,7 @@ def create_app(config: Config | None = None) -> Starlette:
         RequestMiddleware,
         requests=parts.requests,
         allowed_hosts=config.server.allowed_hosts,
-        not_found_max_age=int(config.http.not_found_max_age),
+        not_found_max_age=config.http.not_found_max_age,
         tracing=tracing,
     )
     admin = build_admin(config, parts, access.limiter, registry)

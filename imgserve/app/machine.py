@@ -1,7 +1,6 @@
 """Checks of the machine: what will fail on it or is exposed, and what to do."""
 
 import importlib.metadata
-import os
 import resource
 import shutil
 import socket
@@ -16,6 +15,7 @@ import psutil
 
 from imgserve.access.admin_key import key_file
 from imgserve.app.pictures import processes, server_processes, tree_of
+from imgserve.app.settings import is_writable, nearest_existing
 from imgserve.config import Config
 from imgserve.formats import FORMATS
 from imgserve.pipeline.order import fast_encoders
@@ -67,7 +67,7 @@ def _version(package: str) -> str:
 def _permissions(config: Config, folder: Path) -> Iterator[Finding]:
     mode = _mode(folder)
     yield Finding.unless(
-        not _is_writable(folder), "data folder", "problem", f"{folder} cannot be written to", "correct its permissions"
+        not is_writable(folder), "data folder", "problem", f"{folder} cannot be written to", "correct its permissions"
     )
     yield Finding.unless(
         mode & stat.S_IWOTH,
@@ -97,7 +97,7 @@ def _permissions(config: Config, folder: Path) -> Iterator[Finding]:
     )
     cached = config.cache.disk_bytes or config.cache.mezzanine_bytes
     yield Finding.unless(
-        cached and not _is_writable(config.cache.folder),
+        cached and not is_writable(config.cache.folder),
         "cache folder",
         "problem",
         f"{config.cache.folder} cannot be written to: every picture is rendered again after it left memory",
@@ -107,12 +107,12 @@ def _permissions(config: Config, folder: Path) -> Iterator[Finding]:
 
 def _space(config: Config, folder: Path) -> Iterator[Finding]:
     for name, place in (("disk of the data", folder), ("disk of the cache", config.cache.folder)):
-        free = shutil.disk_usage(_nearest(place)).free
+        free = shutil.disk_usage(nearest_existing(place)).free
         yield Finding.unless(
             free < _FEW_BYTES,
             name,
             "problem" if free < _LITTLE_BYTES else "warning",
-            f"{free // 1_000_000} MB are free at {_nearest(place)}",
+            f"{free // 1_000_000} MB are free at {nearest_existing(place)}",
             "free some space, or lower cache.disk_bytes and cache.mezzanine_bytes",
         )
 
@@ -150,7 +150,7 @@ def _limits(config: Config) -> Iterator[Finding]:
 
 def _clock(data: Path) -> Finding:
     """Compare the clock with that of the file system, which may be on another machine."""
-    if not _is_writable(data) or not data.is_dir():
+    if not is_writable(data) or not data.is_dir():
         return Finding("clock")
     with tempfile.NamedTemporaryFile(dir=data, prefix=".clock-") as file:
         skew = Path(file.name).stat().st_mtime - time.time()
@@ -196,13 +196,3 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode
     except OSError:
         return 0
-
-
-def _nearest(path: Path) -> Path:
-    """Return the path, or the nearest folder above it that exists."""
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
-
-
-def _is_writable(folder: Path) -> bool:
-    nearest = _nearest(folder)
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)

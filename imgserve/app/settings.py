@@ -43,10 +43,10 @@ def url_options(config: Config) -> UrlOptions:
     """Return the settings of URLs and their response headers."""
     http = config.http
     policy = CachePolicy(
-        max_age=int(http.max_age),
-        s_maxage=None if http.s_maxage is None else int(http.s_maxage),
-        stale_while_revalidate=int(http.stale_while_revalidate) or None,
-        stale_if_error=int(http.stale_if_error) or None,
+        max_age=http.max_age,
+        s_maxage=http.s_maxage,
+        stale_while_revalidate=http.stale_while_revalidate or None,
+        stale_if_error=http.stale_if_error or None,
         immutable=http.immutable,
     )
     return UrlOptions(
@@ -55,7 +55,7 @@ def url_options(config: Config) -> UrlOptions:
         tag_headers=config.cdn.tag_headers,
         hints=frozenset(config.urls.client_hints),
         placeholders=config.limits.output_side if config.urls.placeholders else 0,
-        moved_max_age=int(http.not_found_max_age),
+        moved_max_age=http.not_found_max_age,
     )
 
 
@@ -82,11 +82,11 @@ def data_folder(config: Config) -> Path:
     """
     chosen, originals = config.originals.data_folder, os.path.realpath(config.originals.folder)
     if chosen is not None:
-        if not _is_writable(chosen):
+        if not is_writable(chosen):
             raise ConfigError([f"originals.data_folder: {chosen} cannot be created or written to"])
         return Path(os.path.realpath(chosen))
     beside = Path(originals, OWN)
-    if _is_writable(beside):
+    if is_writable(beside):
         return beside
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     named = hashlib.sha256(os.fsencode(originals)).hexdigest()[:16]
@@ -103,9 +103,14 @@ def create_data_folder(config: Config, folder: Path) -> None:
             _hide(folder)
 
 
-def _is_writable(folder: Path) -> bool:
+def nearest_existing(path: Path) -> Path:
+    """Return the path, or the nearest folder above it that exists."""
+    return next(one for one in (path, *path.absolute().parents) if one.exists())
+
+
+def is_writable(folder: Path) -> bool:
     """Return whether a folder, or the nearest existing one above, can be written to."""
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    nearest = nearest_existing(folder)
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 

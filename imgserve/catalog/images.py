@@ -6,23 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
-    Index,
-    LargeBinary,
-    Table,
-    bindparam,
-    delete,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    true,
-    update,
-)
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -114,7 +98,7 @@ class Images(Part):
         if stored is None:
             return Focus()
         columns = (images.c.focal_x, images.c.focal_y, images.c.faces, images.c.version)
-        rows = await self.database.fetch(select(*columns).where(images.c.id == stored))
+        rows = await self.database.fetch(sa.select(*columns).where(images.c.id == stored))
         if not rows:
             return Focus()
         row = rows[0]
@@ -133,7 +117,7 @@ class Images(Part):
         """Return the versions of those of these images that are recorded."""
         found = dict[str, str]()
         for some in pieces(stored_ids(image_ids)):
-            rows = await self.database.fetch(select(images.c.id, images.c.version).where(images.c.id.in_(some)))
+            rows = await self.database.fetch(sa.select(images.c.id, images.c.version).where(images.c.id.in_(some)))
             found |= {image_id_of(row.id): row.version for row in rows}
         return found
 
@@ -183,10 +167,10 @@ class Images(Part):
         lacking = [having_tags(added) < len(added)] if added else []
         having = [having_tags(removed) > 0] if removed else []
         async with self.database.writing(LONG) as connection:
-            numbers = await self._numbers(connection, selection, or_(*lacking, *having))
+            numbers = await self._numbers(connection, selection, sa.or_(*lacking, *having))
             for some in pieces(numbers):
                 if removed:
-                    await connection.execute(delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(removed)))
+                    await connection.execute(sa.delete(tags).where(tags.c.image.in_(some), tags.c.tag.in_(removed)))
                 for name in added:
                     await _add_tag(connection, some, name)
                 await _update_words(connection, some, at)
@@ -198,13 +182,13 @@ class Images(Part):
         deleted = list[bytes]()
         async with self.database.writing(LONG) as connection:
             # Locked in the order of ids, like every writer does, so that two of them cannot deadlock.
-            for some in pieces(await self._numbers(connection, selection, true())):
-                statement = delete(images).where(images.c.number.in_(some)).returning(images.c.id)
+            for some in pieces(await self._numbers(connection, selection, sa.true())):
+                statement = sa.delete(images).where(images.c.number.in_(some)).returning(images.c.id)
                 deleted += (await connection.execute(statement)).scalars()
         return sorted(image_id_of(stored) for stored in deleted)
 
     async def _numbers(
-        self, connection: AsyncConnection, selection: Selection, affected: ColumnElement[bool]
+        self, connection: AsyncConnection, selection: Selection, affected: sa.ColumnElement[bool]
     ) -> Sequence[int]:
         """Return the rows that would change, locked: the change itself may undo what selected them."""
         if isinstance(selection, ImageQuery):
@@ -213,27 +197,28 @@ class Images(Part):
             conditions = [images.c.id.in_(some) for some in pieces(stored_ids(selection))]
         numbers = list[int]()
         for condition in conditions:
-            statement = select(images.c.number).where(condition, affected).order_by(images.c.id).with_for_update()
+            statement = sa.select(images.c.number).where(condition, affected).order_by(images.c.id).with_for_update()
             numbers += (await connection.execute(statement)).scalars()
         return numbers
 
 
 async def _add_tag(connection: AsyncConnection, numbers: list[int], name: str) -> None:
     new = insert_in(tags, connection.dialect.name)
-    rows = select(images.c.number, literal(name), literal(stored_words([name]))).where(images.c.number.in_(numbers))
+    row = sa.select(images.c.number, sa.literal(name), sa.literal(stored_words([name])))
+    rows = row.where(images.c.number.in_(numbers))
     await connection.execute(new.from_select(["image", "tag", "words"], rows).on_conflict_do_nothing())
 
 
 async def _update_words(connection: AsyncConnection, numbers: list[int], at: datetime | None) -> None:
     """Compute the searched words of images from their tags."""
-    joined = select(func.aggregate_strings(tags.c.words, " ")).where(
+    joined = sa.select(sa.func.aggregate_strings(tags.c.words, " ")).where(
         tags.c.image == images.c.number, tags.c.words != ""
     )
     values = {
-        "tag_words": func.coalesce(joined.correlate(images).scalar_subquery(), ""),
+        "tag_words": sa.func.coalesce(joined.correlate(images).scalar_subquery(), ""),
         "changed": microseconds(at or datetime.now(UTC)),
     }
-    await connection.execute(update(images).where(images.c.number.in_(numbers)).values(values))
+    await connection.execute(sa.update(images).where(images.c.number.in_(numbers)).values(values))
 
 
 async def _merge_rows(connection: AsyncConnection, merges: Mapping[bytes, Merge]) -> dict[bytes, Merged]:
@@ -284,10 +269,10 @@ async def _change_rows(
             names = differing | {"changed"}
             updates[names].append({name: after[name] for name in names} | {"row_number": number})
     for names, values in updates.items():
-        statement = update(images).where(images.c.number == bindparam("row_number"))
-        await connection.execute(statement.values({name: bindparam(name) for name in sorted(names)}), values)
+        statement = sa.update(images).where(images.c.number == sa.bindparam("row_number"))
+        await connection.execute(statement.values({name: sa.bindparam(name) for name in sorted(names)}), values)
     for some in pieces(retagged):
-        await connection.execute(delete(tags).where(tags.c.image.in_(some)))
+        await connection.execute(sa.delete(tags).where(tags.c.image.in_(some)))
     await _tag(connection, retagged)
     return changed
 
@@ -307,29 +292,29 @@ async def _tag(connection: AsyncConnection, changes: Mapping[int, tuple[str, ...
     words = {tag: stored_words([tag]) for tag in {tag for names in changes.values() for tag in names}}
     rows = [{"image": number, "tag": tag, "words": words[tag]} for number, names in changes.items() for tag in names]
     if rows:
-        await connection.execute(insert(tags), rows)
+        await connection.execute(sa.insert(tags), rows)
 
 
-async def versions_between(database: Database, table: Table, prefix: str, after: str, limit: int) -> dict[str, str]:
+async def versions_between(database: Database, table: sa.Table, prefix: str, after: str, limit: int) -> dict[str, str]:
     """Return the versions of the rows of a table whose ids start with a prefix and follow another, in order."""
     first, least = stored_id(prefix), stored_id(after)
     if first is None or least is None:
         return {}
-    query = select(table.c.id, table.c.version).where(table.c.id >= first, table.c.id > least)
+    query = sa.select(table.c.id, table.c.version).where(table.c.id >= first, table.c.id > least)
     if end := after_prefix(first):
         query = query.where(table.c.id < end)
     rows = await database.fetch(query.order_by(table.c.id).limit(limit))
     return {image_id_of(row.id): row.version for row in rows}
 
 
-redirects = Table(
+redirects = sa.Table(
     "redirects",
     metadata,
-    Column("id", LargeBinary, primary_key=True),
-    Column("target", LargeBinary, nullable=False),
-    Column("until", BigInteger, nullable=False),
-    Index("redirects_by_target", "target"),
-    Index("redirects_by_until", "until"),
+    sa.Column("id", sa.LargeBinary, primary_key=True),
+    sa.Column("target", sa.LargeBinary, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Index("redirects_by_target", "target"),
+    sa.Index("redirects_by_until", "until"),
     sqlite_with_rowid=False,
 )
 
@@ -352,29 +337,29 @@ class Redirects(Part):
     async def remove(self, image_id: str, target: str) -> None:
         """Delete the redirect of an id to this target, if there is one."""
         ids = redirects.c.id == checked_id(image_id), redirects.c.target == checked_id(target)
-        await self.database.execute(delete(redirects).where(*ids))
+        await self.database.execute(sa.delete(redirects).where(*ids))
 
     async def end(self, image_ids: Collection[str]) -> None:
         """Delete the redirects of ids that have images again."""
         for some in pieces(stored_ids(image_ids)):
-            await self.database.execute(delete(redirects).where(redirects.c.id.in_(some)))
+            await self.database.execute(sa.delete(redirects).where(redirects.c.id.in_(some)))
 
     async def targets(self, image_ids: Collection[str], *, at: datetime | None = None) -> Mapping[str, str]:
         """Return the ids to which some ids are redirected now, or at a time."""
         now = microseconds(at or datetime.now(UTC))
         found = dict[str, str]()
         for some in pieces(stored_ids(image_ids)):
-            query = select(redirects.c.id, redirects.c.target)
+            query = sa.select(redirects.c.id, redirects.c.target)
             rows = await self.database.fetch(query.where(redirects.c.id.in_(some), redirects.c.until > now))
             found |= {image_id_of(row.id): image_id_of(row.target) for row in rows}
         return found
 
     async def prune(self, at: datetime) -> int:
         """Delete the redirects that ended before a time; return how many."""
-        return await self.database.execute(delete(redirects).where(redirects.c.until <= microseconds(at)))
+        return await self.database.execute(sa.delete(redirects).where(redirects.c.until <= microseconds(at)))
 
 
 async def move_redirects(connection: AsyncConnection, old: bytes, new: bytes) -> None:
     """Make the redirects to an image follow it to its new id, so that none leads to another one."""
-    await connection.execute(delete(redirects).where(redirects.c.id == new))
-    await connection.execute(update(redirects).where(redirects.c.target == old).values(target=new))
+    await connection.execute(sa.delete(redirects).where(redirects.c.id == new))
+    await connection.execute(sa.update(redirects).where(redirects.c.target == old).values(target=new))

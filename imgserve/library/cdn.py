@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -59,19 +59,6 @@ class Call:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Hidden from logs, because they contain tokens."""
     body: bytes = b""
-
-
-class Hook(Protocol):
-    """A cache that can be purged."""
-
-    @property
-    def name(self) -> str:
-        """The kind of cache, for logs and metrics."""
-        ...
-
-    def calls(self, drop: Drop) -> Iterator[Call]:
-        """Yield the requests that purge something."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +140,10 @@ class PlainPurge:
             start = f"{folder}{slash}{stem}{dot}" if stem else path
             yield Call("PURGE", f"{self.url}{self.prefix}/{path}")
             yield Call("PURGE", f"{self.url}{self.prefix}/{start}*")
+
+
+Hook = Cloudflare | Fastly | Varnish | PlainPurge
+"""A cache that can be purged; its name is for logs and metrics."""
 
 
 def _pieces(values: Sequence[T], size: int) -> Iterator[list[T]]:

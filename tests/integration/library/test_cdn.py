@@ -131,15 +131,13 @@ def test_an_address_that_cannot_be_requested_blocks_no_other() -> None:
 
 
 def test_a_cache_that_cannot_be_reported_blocks_no_other_and_nothing_later(caplog: pytest.LogCaptureFixture) -> None:
-    class Odd:
-        name = "odd"
-
+    class Odd(PlainPurge):
         def calls(self, drop: Drop) -> Iterator[Call]:
             raise ValueError(drop.image_ids)
 
     async def work() -> None:
         cache = Cache()
-        async with purging(cache, lambda url: [Odd(), Varnish(url)]) as a_purger:
+        async with purging(cache, lambda url: [Odd(url, "", "odd"), Varnish(url)]) as a_purger:
             for number in (1, 2):
                 a_purger.purged([str(number)])
                 await cache.until(number)
