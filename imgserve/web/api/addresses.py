@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pydantic import Field
 from starlette.responses import Response
 
 from imgserve.access.access import Access
@@ -9,19 +10,7 @@ from imgserve.access.keys import Scope
 from imgserve.access.sites import Rules
 from imgserve.catalog import Images
 from imgserve.client import ImageUrls
-from imgserve.errors import (
-    BadSignature,
-    BadTransform,
-    ImageNotFound,
-    ImgserveError,
-    MarkNotFound,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    UnreadableImage,
-    UnsupportedImage,
-)
-from imgserve.formats import FORMATS
+from imgserve.errors import BadSignature, BadTransform, ImageNotFound, ImgserveError, MarkNotFound, Unauthorized
 from imgserve.images.convert import Converter
 from imgserve.images.locate import Found, Locator
 from imgserve.images.resolve import QuerySettings, Resolver
@@ -29,13 +18,12 @@ from imgserve.transform import compose_chain
 from imgserve.transform.pairs import is_signature, split
 from imgserve.transform.parameters import ACCESS_NAMES
 from imgserve.transform.signing import without
-from imgserve.web.api.convert import accepted_formats, picture_response
+from imgserve.web.api.convert import NOT_CONVERTED, PICTURES, accepted_formats, picture_response
 from imgserve.web.api.embedding import CodeOut, alternative, embedding
 from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.messages import ErrorWithin, ResponseModel, error_within
 from imgserve.web.documents import address
 
-_PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
 _ROTATED = 5
 """From this EXIF orientation on, width and height are exchanged."""
 
@@ -43,19 +31,19 @@ _ROTATED = 5
 class AddressOut(ResponseModel):
     """A URL of a picture, and what is known about it without rendering."""
 
-    url: str | None
+    url: str | None = None
     """With the shortest query; null if there are mistakes."""
-    mistakes: list[str]
+    mistakes: list[str] = Field(default=[])
     """Everything that is wrong with the parameters, unknown names included."""
-    rejection: ErrorWithin | None
+    rejection: ErrorWithin | None = None
     """The error that a request without a key and a signature receives; null if everybody may see the picture."""
     signing: bool
     """Whether URLs of this picture can be signed."""
-    signed: str | None
+    signed: str | None = None
     """The signed URL, which ends at the time `expires` of the query; only for callers with the scope `manage`."""
     domains: bool
     """Whether only pages of some domains may show the picture."""
-    code: CodeOut | None
+    code: CodeOut | None = None
     """Code that embeds the picture; null if there are mistakes."""
 
 
@@ -80,28 +68,24 @@ class Addresses:
         """
         query, expires = _split(call.request.scope["query_string"])
         found = await self.locator.find_exactly(image_id)
-        rules, host = (
-            self.access.sites.find(b"", image_id)[0].rules,
-            call.request.headers.get("host", "").encode("latin-1"),
-        )
+        rules = self.access.sites.find(b"", image_id)[0].rules
+        settings = {"signing": bool(rules.secrets), "domains": rules.domains is not None}
         try:
             await self._resolve(found, query, call, rules.free, strict=True)
             text = "&then&".join(compose_chain(query.decode("utf-8", "surrogateescape")))
         except BadTransform as error:
-            return _address(rules, mistakes=error.mistakes)
-        path = self.access.sites.path(host, image_id)
+            return AddressOut(**settings, mistakes=list(error.mistakes))
+        path = self.access.sites.path(call.request.headers.get("host", "").encode("latin-1"), image_id)
         rejection = await self._rejection(rules, found, query, call, elsewhere=path is None)
         base, shown = address(call.request) + self.prefix, image_id if path is None else path
         may_sign = bool(rules.secrets) and call.caller.may(Scope.MANAGE)
-        plain, signing = (
-            ImageUrls(base),
-            ImageUrls(base, secret=rules.secrets[0], expires=expires) if may_sign else None,
-        )
+        plain = ImageUrls(base)
+        signing = ImageUrls(base, secret=rules.secrets[0], expires=expires) if may_sign else None
         record = await self.images.get(image_id)
         original = found.original
         sides = original.width, original.height
-        return _address(
-            rules,
+        return AddressOut(
+            **settings,
             url=plain.with_query(text).url(shown),
             rejection=None if rejection is None else error_within(rejection, call.request),
             signed=None if signing is None else signing.with_query(text).url(shown),
@@ -121,8 +105,8 @@ class Addresses:
         Scope.READ,
         "Get a picture without the rules of URLs",
         tag="pictures",
-        errors=(ImageNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable),
-        answers={200: Answer("The picture.", media_types=_PICTURES)},
+        errors=NOT_CONVERTED,
+        answers={200: Answer("The picture.", media_types=PICTURES)},
     )
     async def preview(self, image_id: str, call: Call) -> Response:
         """Return the picture of a URL with the parameters of the query, even if the URL would be rejected.
@@ -161,9 +145,3 @@ def _split(query: bytes) -> tuple[bytes, int | None]:
     times = [pair.value for pair in split(query) if pair.name == "expires" and pair.value.isdigit()]
     rest = without(query, lambda pair: pair.name in ACCESS_NAMES or is_signature(pair))
     return rest, int(times[-1]) if times else None
-
-
-def _address(rules: Rules, **values: object) -> AddressOut:
-    empty: dict[str, object] = {"url": None, "mistakes": [], "rejection": None, "signed": None, "code": None}
-    settings = {"signing": bool(rules.secrets), "domains": rules.domains is not None}
-    return AddressOut.model_validate({**empty, **settings, **values})

@@ -12,9 +12,6 @@ from starlette.responses import Response
 from imgserve.access.access import Access
 from imgserve.access.keys import Caller, Scope
 from imgserve.errors import (
-    BadImageId,
-    DuplicateImage,
-    ImageExists,
     ImageNotFound,
     ImgserveError,
     MarkNotFound,
@@ -42,15 +39,14 @@ from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import NDJSON, ErrorWithin, Reply, ResponseModel, bad_request, error_within
 from imgserve.web.api.requests import SELECTED, RequestModel, Selected
-from imgserve.web.api.uploads import UploadedOut, uploaded
+from imgserve.web.api.uploads import NOT_STORED, UploadedOut, uploaded
 from imgserve.web.original import Streamed, original_response
 from imgserve.web.respond import picture_headers, timing_headers
 
 _ZIP = "application/zip"
-_PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
+PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
 _ORIGINALS = sorted(form.media_type for form in FORMATS.values())
-_NOT_CONVERTED = (ImageNotFound, MarkNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
-_NOT_STORED = (ReadOnlyOriginals, BadImageId, ImageExists, DuplicateImage, StorageFull)
+NOT_CONVERTED = (ImageNotFound, MarkNotFound, TooLarge, UnsupportedImage, UnreadableImage, Unavailable)
 _Query = Annotated[str, Field(max_length=4096)]
 
 
@@ -193,8 +189,8 @@ class Conversions:
         Scope.READ,
         "Convert an image",
         tag="pictures",
-        errors=_NOT_CONVERTED,
-        answers={200: Answer("The picture.", media_types=_PICTURES)},
+        errors=NOT_CONVERTED,
+        answers={200: Answer("The picture.", media_types=PICTURES)},
     )
     async def convert(self, image_id: str, ext: str, call: Call) -> Response:
         """Return a picture in the format of an extension; the query has the parameters of a picture URL.
@@ -242,12 +238,12 @@ class Conversions:
         Scope.MANAGE,
         "Transform an image in steps",
         tag="pictures",
-        errors=[*_NOT_CONVERTED, *_NOT_STORED],
+        errors=[*NOT_CONVERTED, *NOT_STORED],
         answers={
             200: Answer(
                 "The picture or its URL; or the existing original with the same bytes.",
                 TransformedOut,
-                [JSON, *_PICTURES],
+                [JSON, *PICTURES],
             ),
             201: Answer("The new original.", UploadedOut, headers={"Location": "The path of the record."}),
         },
@@ -293,11 +289,14 @@ class Conversions:
             )
             disposition = content_disposition("attachment", archive_name())
             return Streamed(zipped(pictures), _ZIP, {"content-disposition": disposition})
-        if body.output == "urls":
-            urls = self.bulk.each(selection, lambda image_id: self.converter.query(image_id, steps))
-            return Reply(MadeManyOut(results=[self._result(request, *one) async for one in urls]))
-        stored = self.bulk.each(selection, lambda image_id: self._store(image_id, steps, None, call.caller))
-        return Reply(MadeManyOut(results=[self._result(request, *one) async for one in stored]))
+
+        async def made(image_id: str) -> str | Accepted:
+            if body.output == "urls":
+                return await self.converter.query(image_id, steps)
+            return await self._store(image_id, steps, None, call.caller)
+
+        results = [self._result(request, *one) async for one in self.bulk.each(selection, made)]
+        return Reply(MadeManyOut(results=results))
 
     def _result(
         self, request: Request, image_id: str, result: str | Accepted | ImgserveError

@@ -3,8 +3,8 @@
 import contextlib
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, cast
+from dataclasses import asdict, dataclass
+from typing import BinaryIO, Literal, cast
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -104,19 +104,11 @@ class ImportInput:
         """
         file = await receive_table(call.request, self.max_bytes)
         if query.report == "csv":
-            return await attachment(csv_pieces(mistake_rows(file, self.limits)), CSV, "mistakes.csv", file)
+            return await _csv(csv_pieces(mistake_rows(file, self.limits)), "mistakes.csv", file)
         with file:
             found = await to_thread.run_sync(analyze, file, self.limits)
-        values: dict[str, Any] = {
-            "headers": found.table.headers,
-            "mistakes": found.mistakes,
-            "first_rows": [
-                FirstRow(line=row.line, cells=list(row.cells), product=row.product) for row in found.first_rows
-            ],
-        }
-        totals = found.table.totals
-        values |= {name: getattr(totals, name) for name in Totals.__slots__}
-        return Reply(AnalysisOut.model_validate(values))
+        lists = {"headers": found.table.headers, "mistakes": found.mistakes, "first_rows": found.first_rows}
+        return Reply(AnalysisOut.model_validate({**asdict(found.table.totals), **lists}))
 
     @endpoint(
         "GET",
@@ -128,7 +120,7 @@ class ImportInput:
     )
     async def sample(self, query: SampleOptions) -> Response:
         """Return a table that an import accepts."""
-        return await attachment(csv_pieces(SAMPLES[query.form]), CSV, "sample.csv")
+        return await _csv(csv_pieces(SAMPLES[query.form]), "sample.csv")
 
 
 async def receive_table(request: Request, max_bytes: int) -> BinaryIO:
@@ -168,8 +160,8 @@ def _first_part(form: FormReader, piece: bytes, written: int) -> Iterator[bytes]
             yield event
 
 
-async def attachment(pieces: Iterator[bytes], kind: str, name: str, *files: BinaryIO) -> Response:
-    """Return a response with a file that is written in a thread as it is sent; at the end other files are closed.
+async def _csv(pieces: Iterator[bytes], name: str, *files: BinaryIO) -> Response:
+    """Return a response with a CSV file that is written in a thread as it is sent; at the end other files are closed.
 
     Raises what the first piece raises.
     """
@@ -186,4 +178,4 @@ async def attachment(pieces: Iterator[bytes], kind: str, name: str, *files: Bina
                 yield piece
                 piece = await to_thread.run_sync(next, pieces, b"")
 
-    return Streamed(stream(), kind, {"content-disposition": content_disposition("attachment", name)})
+    return Streamed(stream(), CSV, {"content-disposition": content_disposition("attachment", name)})

@@ -152,7 +152,8 @@ class Imports:
         """Return the imports."""
         jobs, following = await self.catalog.imports.page(limit=query.limit, cursor=query.cursor)
         counts = await self.catalog.imports.counts([job.job_id for job in jobs])
-        return ImportsOut(imports=[_out(job, counts[job.job_id]) for job in jobs], next=following)
+        listed = [ImportOut.model_validate({**asdict(job), "counts": counts[job.job_id]}) for job in jobs]
+        return ImportsOut(imports=listed, next=following)
 
     @endpoint("GET", "/api/imports/webhook", Scope.ADMIN, "Show the secret of webhooks", tag=TAG)
     async def secret(self) -> WebhookSecretOut:
@@ -224,12 +225,6 @@ class Imports:
         return await self.deliveries(job)
 
     async def _started(self, job: StoredJob) -> StartedImport:
-        counts, hosts = (
-            await self.catalog.imports.counts([job.job_id]),
-            await self.catalog.imports.slow_hosts(job.job_id),
-        )
+        counts = await self.catalog.imports.counts([job.job_id])
+        hosts = await self.catalog.imports.slow_hosts(job.job_id)
         return StartedImport.model_validate({**asdict(job), "counts": counts[job.job_id], "slow_hosts": hosts})
-
-
-def _out(job: StoredJob, counts: dict[str, int]) -> ImportOut:
-    return ImportOut.model_validate({**asdict(job), "counts": counts})

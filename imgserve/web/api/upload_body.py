@@ -79,7 +79,6 @@ class Point(FocalPointIn):
 _Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(checked_metadata)]
 _Point = Annotated[Point | None, BeforeValidator(_read_point)]
 _Name = Annotated[str, Field(max_length=4000)]
-_Url = Annotated[str, Field(max_length=8192)]
 _DETAIL_TYPES: Mapping[object, Any] = {
     **TEXT_TYPES,
     tuple[str, ...]: Annotated[tuple[Tag, ...], BeforeValidator(_read_tags), Field(max_length=200)],
@@ -134,13 +133,6 @@ class PlacedText(TextDetails, Placed):
     """The same in a form or a query."""
 
 
-class RawUpload(PlacedText):
-    """The query of an upload whose body is the file."""
-
-    filename: _Name = ""
-    """The file name."""
-
-
 class RawReplacement(TextDetails):
     """The query of a replacement whose body is the file."""
 
@@ -148,18 +140,19 @@ class RawReplacement(TextDetails):
     """The file name."""
 
 
-class Address(Placed):
-    """An image to fetch."""
-
-    url: _Url
-    """An http or https URL without user name and password."""
+class RawUpload(PlacedText, RawReplacement):
+    """The query of an upload whose body is the file."""
 
 
 class ReplacementAddress(UploadDetails):
     """An image to fetch under a known id."""
 
-    url: _Url
+    url: Annotated[str, Field(max_length=8192)]
     """An http or https URL without user name and password."""
+
+
+class Address(Placed, ReplacementAddress):
+    """An image to fetch."""
 
 
 class Addresses(RequestModel):

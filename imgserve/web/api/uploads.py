@@ -8,26 +8,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 from starlette.requests import Request
 
+from imgserve import errors
 from imgserve.access.access import Access
 from imgserve.access.keys import Caller, Scope
-from imgserve.errors import (
-    AddressRefused,
-    BadImageId,
-    BadRequest,
-    BodyTooLarge,
-    Busy,
-    DuplicateImage,
-    FetchFailed,
-    ImageExists,
-    ImgserveError,
-    LimitExceeded,
-    PreconditionFailed,
-    ReadOnlyOriginals,
-    StorageFull,
-    TooLarge,
-    UnreadableImage,
-    UnsupportedImage,
-)
+from imgserve.errors import BadRequest, ImageExists, ImgserveError, PreconditionFailed, TooLarge
 from imgserve.http.headers import api_path, quoted_id
 from imgserve.library.ingest import IngestService
 from imgserve.library.upload import Accepted, Upload, UploadReceiver
@@ -67,9 +51,11 @@ _FORM_ROOM = 1 << 20
 """Bytes of a form in addition to its file."""
 _WIDTHS = (320, 640, 960, 1280, 1920)
 _STATUSES = {"created": 201, "replaced": 200, "existing": 200}
+NOT_STORED = errors.ReadOnlyOriginals, errors.StorageFull, errors.BadImageId, errors.ImageExists, errors.DuplicateImage
+"""Why an original cannot be stored."""
 _ERRORS = (
-    *(BadImageId, TooLarge, BodyTooLarge, UnsupportedImage, UnreadableImage, LimitExceeded, DuplicateImage),
-    *(ImageExists, FetchFailed, AddressRefused, ReadOnlyOriginals, StorageFull, Busy),
+    *(*NOT_STORED, errors.TooLarge, errors.BodyTooLarge, errors.UnsupportedImage, errors.UnreadableImage),
+    *(errors.LimitExceeded, errors.FetchFailed, errors.AddressRefused, errors.Busy),
 )
 
 
