@@ -74,7 +74,7 @@ def create_app(config: Config | None = None) -> Starlette:
         check,
         registry,
         parts.requests.metrics.fold,
-        metrics=MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
+        MetricsAccess(config.metrics.enabled, config.metrics.open_to, config.metrics.token.get_secret_value()),
         exemplars=tracing is not None and registry is parts.metrics.registry,
     )
     admin_page = config.access.admin != "off"

@@ -160,13 +160,9 @@ class ImageEndpoint:
     """Those of each format."""
     demand: DemandEncoder | None
     timing_headers: bool
-    _usual: Delivery = field(init=False)
     _responses: LRUCache[tuple[int, Delivery], ImageResponse] = field(
         default_factory=lambda: LRUCache(_MAX_RESPONSES), init=False
     )
-
-    def __post_init__(self) -> None:
-        self._usual = Delivery(self.options.policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; an error may have a picture."""
@@ -248,7 +244,8 @@ class ImageEndpoint:
         if not match_holds(conditions, response.validators.etag(served.rendition)):
             raise PreconditionFailed
         record.picture = (request.key.extension, request.original.size)
-        headers = response.headers(served.rendition, settled=served.settled) + self._timing(served)
+        headers = response.headers(served.rendition, settled=served.settled)
+        headers += timing_headers(served) if self.timing_headers else []
         await send_picture(
             send, served.rendition, headers, conditions, response.validators, head=scope["method"] == "HEAD"
         )
@@ -288,7 +285,7 @@ class ImageEndpoint:
         path, query = image_path(scope, self.options.prefix), scope["query_string"]
         record.image_id = path
         if self.access.sites.open:
-            return _Call(scope, accept, Grant(path, query), cors, self._usual)
+            return _Call(scope, accept, Grant(path, query), cors, Delivery(self.options.policy))
         key = api_key(scope["headers"])
         grant = await self.access.check_image(ImageRequest(fields, path, scope["raw_path"], query, key))
         delivery = _delivery(grant, self.options.policy, date_of(scope))
@@ -369,10 +366,6 @@ class ImageEndpoint:
             rendition = self.renditions.peek(response.request.key)
             etag = None if rendition is None else response.validators.etag(rendition)
         return response.shared_headers(etag, settled=self.renditions.is_settled(response.request.original))
-
-    def _timing(self, served: Served) -> RawHeaders:
-        """Return the headers that report where the picture came from, if they are enabled."""
-        return timing_headers(served) if self.timing_headers else []
 
 
 def _requests_original(query: bytes) -> bool:

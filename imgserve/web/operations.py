@@ -7,7 +7,7 @@ import re
 import resource
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
@@ -63,28 +63,17 @@ class MetricsAccess:
         return address is not None and any(address in network for network in networks)
 
 
+@dataclass(frozen=True, slots=True)
 class Operations:
     """Endpoints outside the picture path."""
 
-    def __init__(
-        self,
-        check: Check,
-        registry: CollectorRegistry,
-        fold: Callable[[], None],
-        *,
-        metrics: MetricsAccess,
-        exemplars: bool = False,
-    ) -> None:
-        """Create the endpoints.
-
-        `fold` completes the metrics of the registry before they are read. With exemplars, a scraper may negotiate
-        OpenMetrics, the only format that has them.
-        """
-        self._exemplars = exemplars
-        self._check = check
-        self._registry = registry
-        self._fold = fold
-        self._metrics = metrics
+    check: Check
+    registry: CollectorRegistry
+    fold: Callable[[], None]
+    """Completes the metrics of the registry before they are read."""
+    readers: MetricsAccess
+    exemplars: bool = False
+    """Whether a scraper may negotiate OpenMetrics, the only format that has them."""
 
     async def alive(self, _request: Request) -> Response:
         """Respond with 200: the event loop runs."""
@@ -92,20 +81,20 @@ class Operations:
 
     async def ready(self, _request: Request) -> Response:
         """Respond with 200 if pictures can be served, else 503, and with the state of each part."""
-        parts = dict(await self._check())
+        parts = dict(await self.check())
         failed = any(state.startswith("failed") for state in parts.values())
         body = json.dumps({"status": "failed" if failed else "ok", "parts": parts}, indent=1) + "\n"
         return Response(body, 503 if failed else 200, _FRESH, "application/json")
 
     async def metrics(self, request: Request) -> Response:
         """Respond with the metrics of all processes in the Prometheus text format, or raise NotFound."""
-        if not self._metrics.allows(request):
+        if not self.readers.allows(request):
             raise NotFound
-        self._fold()
-        accept = request.headers.get("accept", "") if self._exemplars else ""
+        self.fold()
+        accept = request.headers.get("accept", "") if self.exemplars else ""
         generate, content_type = choose_encoder(accept) if accept else (generate_latest, CONTENT_TYPE_LATEST)
         # In a thread: with several processes it takes milliseconds, in which hits would wait.
-        body = await to_thread.run_sync(generate, self._registry)
+        body = await to_thread.run_sync(generate, self.registry)
         return Response(body, headers={**_FRESH, "content-type": content_type})
 
 
@@ -157,21 +146,21 @@ _GAUGES_EVERY = 5.0
 """Seconds."""
 
 
+@dataclass(slots=True)
 class Gauges:
     """Updates the metrics of one server process that are not counted as things happen."""
 
-    def __init__(self, cache: TieredCache, metrics: Metrics, check: Check, folders: Mapping[str, Path]) -> None:
-        """Publish figures of the cache, the states that `check` returns, and the disks of named folders."""
-        self._cache = cache
-        self._metrics = metrics
-        self._check = check
-        self._folders = folders
-        self._before: Mapping[str, TierStats] = {}
-        self._cpu: Mapping[str, float] = {}
+    cache: TieredCache
+    metrics: Metrics
+    states: Check
+    folders: Mapping[str, Path]
+    """Folders whose disks are reported, by name."""
+    _before: Mapping[str, TierStats] = field(default_factory=dict, init=False)
+    _cpu: Mapping[str, float] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
         """Update now and after each interval, until cancelled."""
-        self._metrics.start_time_seconds.set(psutil.Process().create_time())
+        self.metrics.start_time_seconds.set(psutil.Process().create_time())
         async with anyio.create_task_group() as group:
             # A folder on a network may block the checks, and must not block the figures.
             group.start_soon(self._repeat, self.update)
@@ -185,8 +174,8 @@ class Gauges:
 
     async def update(self) -> None:
         """Update the metrics of cache and processes now."""
-        metrics, before = self._metrics, self._before
-        self._before = await self._cache.stats()
+        metrics, before = self.metrics, self._before
+        self._before = await self.cache.stats()
         for tier, stats in self._before.items():
             last = before.get(tier, TierStats())
             metrics.cache_hits.labels(tier).inc(stats.hits - last.hits)
@@ -209,13 +198,13 @@ class Gauges:
 
     async def check(self) -> None:
         """Update the states of the parts and the space on disks now."""
-        for part, state in (await self._check()).items():
-            self._metrics.part_ok.labels(part).set(state == "ok")
-        for name, folder in self._folders.items():
+        for part, state in (await self.states()).items():
+            self.metrics.part_ok.labels(part).set(state == "ok")
+        for name, folder in self.folders.items():
             if (usage := await to_thread.run_sync(_disk_usage, folder)) is not None:
                 size, free = usage
-                self._metrics.disk_size_bytes.labels(name).set(size)
-                self._metrics.disk_free_bytes.labels(name).set(free)
+                self.metrics.disk_size_bytes.labels(name).set(size)
+                self.metrics.disk_free_bytes.labels(name).set(free)
 
 
 @dataclass(frozen=True, slots=True)

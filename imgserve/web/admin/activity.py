@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 import anyio
@@ -178,11 +178,6 @@ class Activity:
         self._find = find
         self._points = deque[Point](maxlen=_KEPT)
         self._changed = anyio.Event()
-
-    @property
-    def points(self) -> Sequence[Point]:
-        """The oldest first."""
-        return list(self._points)
 
     async def saved(self) -> list[Saved]:
         """Return what each format has saved."""

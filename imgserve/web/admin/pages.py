@@ -37,7 +37,10 @@ class AdminPages:
 
     def routes(self, access: Access, allowed: From, more: Mapping[str, "VisitorPage"]) -> list[BaseRoute]:
         """Return the routes; `more` are responses that are no pages, by path."""
-        pages = {"/admin": self._enter, **{f"/admin/{page.path}": self._page_for(page) for page in self._pages}}
+        pages = {
+            "/admin": self._enter,
+            **{f"/admin/{page.path}": self._signed_in(partial(self._show, page)) for page in self._pages},
+        }
         pages |= {f"/admin/{path}": self._signed_in(respond) for path, respond in more.items()}
         return [
             Route(path, private(restricted(page, allowed, access)), methods=["GET"]) for path, page in pages.items()
@@ -45,9 +48,6 @@ class AdminPages:
 
     async def _enter(self, request: Request) -> Response:
         return redirect(request, "")
-
-    def _page_for(self, page: AdminPage) -> Callable[[Request], Awaitable[Response]]:
-        return self._signed_in(partial(self._show, page))
 
     def _signed_in(self, respond: "VisitorPage") -> Callable[[Request], Awaitable[Response]]:
         """Return a page that sends everybody else to the login."""

@@ -4,6 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,20 @@ _BY_FORMAT = {"date-time": "2026-01-31T12:00:00Z", "binary": "..."}
 _BY_TYPE: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 0.5, "boolean": False, "null": None}
 
 
+@dataclass(frozen=True)
 class ApiDocument:
     """The OpenAPI document and its page, both written at the first request: that takes most of the time of a start."""
 
-    def __init__(self, endpoints: Collection[Endpoint], static: Path, *, prefix: str, version: str) -> None:
-        """Use the endpoints, the path of all pictures, and the template among the static files."""
-        self._openapi = functools.partial(openapi, endpoints, prefix=prefix, version=version)
-        self._static = static
+    endpoints: Collection[Endpoint]
+    static: Path
+    """The folder of static files, with the template."""
+    prefix: str
+    """The path of all pictures."""
+    version: str
 
     @functools.cached_property
     def _document(self) -> Document:
-        return self._openapi()
+        return openapi(self.endpoints, prefix=self.prefix, version=self.version)
 
     @functools.cached_property
     def _json(self) -> bytes:
@@ -43,7 +47,7 @@ class ApiDocument:
 
     @functools.cached_property
     def _page(self) -> str:
-        return page(self._document, self._static)
+        return page(self._document, self.static)
 
     def routes(self, access: Access, readers: Readers) -> list[BaseRoute]:
         """Return the routes of both."""

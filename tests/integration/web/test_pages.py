@@ -48,7 +48,7 @@ def app_of(folder: Path, *, readers: Readers = "everyone", static: Path | None =
     access = access_of(key_digest(KEY), metrics=metrics)
     pages = Pages(static, WritableOriginals(folder), OPEN, "/img", "1.2.3")
     document = ApiDocument([], static, prefix="/img", version="1.2.3")
-    operations = Operations(_check, registry, lambda: None, metrics=MetricsAccess())
+    operations = Operations(_check, registry, lambda: None, MetricsAccess())
     recording = Middleware(
         RequestMiddleware,
         requests=RequestLog(RequestMetrics(metrics), AccessLog("off")),
