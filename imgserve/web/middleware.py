@@ -71,6 +71,11 @@ class RequestMetrics:
         """Count one rejected or failed request by its machine code."""
         self._metrics.rejected.labels(code).inc()
 
+    def count_picture(self, extension: str, sent: int, original: int) -> None:
+        """Count the bytes of whole pictures of a format, and of their originals."""
+        self._metrics.picture_bytes.labels(extension).inc(sent)
+        self._metrics.picture_original_bytes.labels(extension).inc(original)
+
     def count_site(self, site: str, outcome: str) -> None:
         """Count one picture request of a site."""
         self._metrics.site_requests.labels(site, outcome).inc()
@@ -79,6 +84,7 @@ class RequestMetrics:
         """Count one picture request in plain integers, at a tenth of the cost; `fold` adds them to the metrics."""
         if seconds > LATENCY[0]:
             self.count(_PICTURES, STATUSES[outcome], outcome, seconds, sent)
+            self._fold_pictures()
             return
         batch = self._batches[outcome]
         batch.number += 1
@@ -96,10 +102,12 @@ class RequestMetrics:
                 labeled = self._of(_PICTURES, STATUSES[outcome], outcome).add(batch.number, batch.sent)
                 labeled.observe_low(batch.number, batch.seconds)
                 self._batches[outcome] = _Batch()
+        self._fold_pictures()
+
+    def _fold_pictures(self) -> None:
         for extension, tally in self._pictures.items():
             if tally.sent:
-                self._metrics.picture_bytes.labels(extension).inc(tally.sent)
-                self._metrics.picture_original_bytes.labels(extension).inc(tally.original)
+                self.count_picture(extension, tally.sent, tally.original)
                 tally.sent = tally.original = 0
 
     def _of(self, route: str, status: int, outcome: str) -> "_Labeled":
@@ -200,9 +208,7 @@ class RequestLog:
             self.metrics.count_site(record.site, record.outcome)
         if record.picture is not None and record.status == HTTPStatus.OK and record.sent:
             extension, original = record.picture
-            tally = self.metrics.pictures(extension)
-            tally.sent += record.sent
-            tally.original += original
+            self.metrics.count_picture(extension, record.sent, original)
         headers = dict(scope["headers"])
         query: bytes = scope["query_string"]
         path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")

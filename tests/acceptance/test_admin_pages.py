@@ -43,6 +43,13 @@ def test_the_overview_shows_live_figures(admin: Server, jane: Page) -> None:
     expect(figure).to_have_text(re.compile(r"\d"))
 
 
+def test_the_overview_counts_the_bytes_of_the_first_picture(admin: Server, jane: Page) -> None:
+    sent = len(admin.get("/img/shop/shoe.png?width=7&format=gif").content)
+    jane.reload()
+    saved = jane.get_by_role("region", name="Bytes saved")
+    expect(saved.get_by_role("row").filter(has_text="gif")).to_contain_text(f"{sent} bytes")
+
+
 def test_a_key_is_created_shown_once_and_revoked(admin: Server, jane: Page) -> None:
     jane.get_by_role("link", name="Access").click()
     jane.get_by_role("button", name="Create a key").first.click()
@@ -121,6 +128,16 @@ def test_the_audit_log_can_be_filtered(admin: Server, jane: Page) -> None:
     jane.get_by_label("Who").fill("nobody at all")
     jane.get_by_label("Who").press("Enter")
     expect(jane.get_by_role("heading", name="No entry matches")).to_be_visible()
+
+
+def test_the_audit_log_says_what_was_done_in_words(api: Api, admin: Server, jane: Page) -> None:
+    point = {"x": 0.25, "y": 0.75}
+    api.ask("PATCH", "/api/images/shop/shoe.png", json={"alt": "A shoe", "focal_point": point, "tags": []})
+    jane.goto(f"{admin.base_url}/admin/access/audit?target=shop/shoe.png")
+    entry = jane.locator("#rows tr").first
+    expect(entry).to_contain_text("Change the record of an image")
+    expect(entry.locator("code")).to_have_text("records_change")
+    assert entry.locator(".cut").all_inner_texts() == ["alt A shoe", "focal_point x: 0.25, y: 0.75"]
 
 
 def test_settings_can_be_filtered(jane: Page) -> None:

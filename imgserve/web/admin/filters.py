@@ -54,11 +54,23 @@ def ago(moment: datetime | None) -> str:
     return "just now"
 
 
+def written(value: object) -> str:
+    """Return a JSON value in words: lists and objects with commas, and nothing as `none`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {written(one)}" for name, one in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(written, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None or value == "" else str(value)
+
+
 FILTERS: Mapping[str, Callable[..., str]] = {
     "size": size,
     "count": count,
     "duration": duration,
     "ago": ago,
+    "written": written,
     "id": quoted_id,
     "record": api_path,
     "etag": etag,

@@ -22,6 +22,16 @@ from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.visitors import From, Visitor, Visitors
 
 
+_OTHER_ACTIONS = {
+    "login": "Sign in",
+    "logout": "Sign out",
+    "login_failed": "Try to sign in with a wrong password",
+    "password_change": "Change a password",
+    "accounts_link": "Create a link for the first account",
+}
+"""Actions of the audit log that are no calls of the API, in words."""
+
+
 class AdminPages:
     """The routes of pages, and of the redirect to the first one."""
 
@@ -31,6 +41,7 @@ class AdminPages:
         self._pages = pages
         self._shell = shell
         shell.navigation = tuple(page for page in pages if not {"{", "/"}.intersection(page.path))
+        shell.actions = {endpoint.name: endpoint.summary for endpoint in api.endpoints} | _OTHER_ACTIONS
         self._visitors = visitors
         self._api = api
         self._pictures = pictures

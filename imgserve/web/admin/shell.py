@@ -72,6 +72,7 @@ class Shell:
     def __init__(self, static: Path, version: str, **values: object) -> None:
         """`values` are constants of all templates."""
         self.navigation: Sequence[AdminPage] = ()
+        self.actions: Mapping[str, str] = {}
         self._templates = Environment(
             loader=FileSystemLoader(static / "admin"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
@@ -88,6 +89,7 @@ class Shell:
         text = self._templates.get_template(template).render(
             part="hx-request" in request.headers,
             navigation=shown,
+            actions=self.actions,
             root=root,
             static=f"{root}/static/@{self._version}",
             secure=cookie_name(request) is not None,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imgserve.web.admin.filters import ago, count, duration, size
+from imgserve.web.admin.filters import ago, count, duration, size, written
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,19 @@ def test_times(past: timedelta, text: str) -> None:
 
 def test_no_time_is_never() -> None:
     assert ago(None) == "never"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("red shoe", "red shoe"),
+        (3, "3"),
+        (True, "yes"),
+        (None, "none"),
+        ([], "none"),
+        (["a", "b"], "a, b"),
+        ({"x": 0.25, "tags": ["a", "b"]}, "x: 0.25, tags: a, b"),
+    ],
+)
+def test_values_of_the_audit_log(value: object, text: str) -> None:
+    assert written(value) == text

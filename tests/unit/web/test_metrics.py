@@ -48,6 +48,15 @@ def test_batches_are_added_to_the_metrics_after_a_moment() -> None:
     assert asyncio.run(count()) == 40
 
 
+def test_the_bytes_of_a_picture_are_in_the_metrics_after_a_slow_hit() -> None:
+    metrics, loop = Metrics(CollectorRegistry()), asyncio.new_event_loop()
+    request_metrics = RequestMetrics(metrics)
+    request_metrics.pictures("webp").sent += 10
+    request_metrics.count_quickly("memory", 0.05, 10, loop)
+    loop.close()
+    assert metrics.registry.get_sample_value("imgserve_picture_bytes_total", {"format": "webp"}) == 10
+
+
 def test_outcomes_that_did_not_occur_are_not_listed() -> None:
     metrics = Metrics(CollectorRegistry())
     RequestMetrics(metrics).fold()
