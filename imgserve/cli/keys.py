@@ -110,7 +110,7 @@ def reset(originals: Path | None, path: Path | None, data: Path | None) -> None:
 def _audit_line(entry: AuditEntry) -> str:
     after = json.dumps(dict(entry.after)) if entry.after else ""
     who = f"{entry.actor:14}  {entry.address:15}"
-    return f"{time_text(entry.at)}  {who}  {entry.action:16}  {entry.target}  {after}".rstrip()
+    return f"{time_text(entry.at)}  {who}  {entry.action:22}  {entry.target or '-'}  {after}".rstrip()
 
 
 @click.command()
@@ -119,7 +119,7 @@ def _audit_line(entry: AuditEntry) -> str:
 @click.option("--action", default="", help="Operation, such as records_delete.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Number of calls.")
 @prints(
-    _audit_line, header=f"{'WHEN':16}  {'WHO':14}  {'FROM':15}  {'ACTION':16}  TARGET  REQUEST", none="no calls match"
+    _audit_line, header=f"{'WHEN':16}  {'WHO':14}  {'FROM':15}  {'ACTION':22}  TARGET  REQUEST", none="no calls match"
 )
 def audit(client: Imgserve, *, target: str, actor: str, action: str, limit: int) -> Iterator[AuditEntry]:
     """Show management calls, the newest first: who changed what, when and from where."""

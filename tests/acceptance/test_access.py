@@ -446,6 +446,18 @@ def test_uploads_of_a_site_stay_in_its_folder_and_see_nothing_else(served: Serve
     assert "public/" not in json.dumps(document)
 
 
+def test_the_audit_log_names_uploaded_images(served: Server) -> None:
+    headers, address = {"x-api-key": ADMIN}, served.base_url + "/api/images"
+    files = [encoded(quarters(60 + number, 30), "png") for number in range(3)]
+    one = served.client.post(address, files={"file": files[0]}, data={"id": "public/one.png"}, headers=headers)
+    several = [("file", (f"{number}.png", content)) for number, content in enumerate(files[1:])]
+    many = served.client.post(address, files=several, data={"folder": "public/many"}, headers=headers)
+    assert (one.status_code, many.status_code) == (201, 207)
+    entries = served.get("/api/audit?action=uploads_create&limit=2", x_api_key=ADMIN).json()["entries"]
+    assert (entries[1]["target"], entries[1]["after"]) == ("public/one.png", {})
+    assert (entries[0]["target"], entries[0]["after"]) == ("", {"ids": ["public/many/0.png", "public/many/1.png"]})
+
+
 def test_management_calls_are_in_the_audit_log(served: Server, keys: Mapping[str, str]) -> None:
     change = {"title": "A new title"}
     headers = {"x-api-key": keys["manager"]}

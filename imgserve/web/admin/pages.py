@@ -21,7 +21,6 @@ from imgserve.web.documents import restricted
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.visitors import From, Visitor, Visitors
 
-
 _OTHER_ACTIONS = {
     "login": "Sign in",
     "logout": "Sign out",

@@ -145,7 +145,7 @@ class Imports:
         with await receive_table(call.request, self.max_bytes) as file:
             job = await self.service.create(file, ImportOptions(**query.model_dump()), call.caller.name)
         location = f"{call.request.scope.get('root_path', '')}/api/imports/{job.job_id}"
-        return Reply(await self._started(job), 201, {"location": location})
+        return Reply(await self._started(job), 201, {"location": location}, (job.job_id,))
 
     @endpoint("GET", "/api/imports", Scope.IMPORT, "List imports", tag=TAG)
     async def list(self, query: PageQuery) -> ImportsOut:

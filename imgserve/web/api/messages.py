@@ -255,6 +255,8 @@ class Reply:
     """None for no body."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    created: tuple[str, ...] = ()
+    """The ids of what the call has stored, for the audit log."""
 
     @property
     def body(self) -> bytes:

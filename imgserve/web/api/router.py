@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
@@ -57,8 +57,12 @@ class Auditor:
             request_id=record.request_id if record else "",
         )
 
-    async def finish(self, entry: AuditEntry) -> None:
-        """Record a call that was made; without the catalog, the log of the server has it."""
+    async def finish(self, entry: AuditEntry, created: Sequence[str] = ()) -> None:
+        """Record a call that was made, with the ids of what it has stored; without the catalog, the log has it."""
+        if len(created) == 1 and not entry.target:
+            entry = replace(entry, target=created[0])
+        elif created and not entry.target:
+            entry = replace(entry, after={**entry.after, "ids": list(created)})
         try:
             await self.log.add(entry)
         except CatalogUnavailable:
@@ -151,7 +155,7 @@ class Api(BaseRoute):
                 return await done(request)
             audited = await self._audit.begin(endpoint, values, request, caller)
             reply = await done(request)
-            await self._audit.finish(audited)
+            await self._audit.finish(audited, reply.created if isinstance(reply, Reply) else ())
             return reply
 
         async def done(request: Request) -> Reply | Response:

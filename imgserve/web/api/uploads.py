@@ -122,7 +122,8 @@ class UploadsOut(ResponseModel):
 def uploaded(request: Request, accepted: Accepted, prefix: str) -> Reply:
     """Return the reply for one image."""
     location = request.scope.get("root_path", "") + api_path(accepted.record.image_id)
-    return Reply(UploadedOut.of(accepted, prefix), _STATUSES[accepted.outcome], {"location": location})
+    status, created = _STATUSES[accepted.outcome], (accepted.record.image_id,)
+    return Reply(UploadedOut.of(accepted, prefix), status, {"location": location}, created)
 
 
 def examples(path: str, width: int) -> dict[str, str]:
@@ -291,7 +292,7 @@ class Uploads:
         self, request: Request, caller: Caller, uploads: Iterable[tuple[str, Callable[[], Awaitable[Accepted]]]]
     ) -> Reply:
         """Do several uploads one after the other and reply with the result of each."""
-        results = list[TakenFile | RefusedFile]()
+        results, created = list[TakenFile | RefusedFile](), list[str]()
         for number, (name, upload) in enumerate(uploads):
             try:
                 if number:
@@ -302,7 +303,8 @@ class Uploads:
             else:
                 single = dict(UploadedOut.of(accepted, self.prefix))
                 results.append(TakenFile(**single, status=_STATUSES[accepted.outcome], name=name))
-        return Reply(UploadsOut(results=results), 207)
+                created.append(accepted.record.image_id)
+        return Reply(UploadsOut(results=results), 207, created=tuple(created))
 
     async def _fetch(self, address: Address, caller: Caller) -> Accepted:
         self._chosen_id(address)
