@@ -122,7 +122,7 @@ def _rules(setup: _Setup) -> Iterator[Finding]:
         unbounded,
         "unbounded URLs",
         "problem" if setup.public else "warning",
-        f"anybody can request any number of sizes, each of which is rendered: {unbounded}",
+        f"anybody can request any number of sizes, and each is rendered ({unbounded})",
         "set urls.sizes, rules.require, rules.presets_only or rates.new_per_client",
     )
     unmarked = _names(setup, lambda rules: _lacks_mark(setup.config, rules))

@@ -34,7 +34,8 @@ def read_address(text: str, ports: Collection[int], base: httpx2.URL | None = No
     if url.userinfo:
         raise AddressRefused("expected a URL without user name and password")
     if port_of(url) not in ports:
-        raise AddressRefused("expected a URL without a port, or with " + " or ".join(map(str, sorted(ports))))
+        allowed = " or ".join(map(str, sorted(ports))) or "none"
+        raise AddressRefused(f"expected a URL with the port {allowed}, but received {port_of(url)}")
     return url.copy_with(fragment=None)
 
 

@@ -119,6 +119,15 @@ def test_an_account_is_created_changed_and_removed(admin: Server, people: People
     expect(jane.get_by_label("Role of bob")).to_have_count(0)
 
 
+def test_times_have_labels_where_a_table_has_no_header(admin: Server, jane: Page) -> None:
+    jane.set_viewport_size({"width": 390, "height": 844})
+    jane.goto(f"{admin.base_url}/admin/access/accounts")
+    labels = jane.locator("td[data-label]").evaluate_all(
+        "cells => cells.map(c => getComputedStyle(c, '::before').content)"
+    )
+    assert labels[:2] == ['"last login "', '"created "']
+
+
 def test_the_audit_log_can_be_filtered(admin: Server, jane: Page) -> None:
     jane.goto(f"{admin.base_url}/admin/access/audit")
     jane.get_by_label("What").fill("login")

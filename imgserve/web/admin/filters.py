@@ -18,11 +18,12 @@ _PERIODS = ((86_400 * 365, "year"), (86_400 * 30, "month"), (86_400, "day"), (36
 
 
 def size(number: float) -> str:
-    """Return a number of bytes with a decimal unit and three digits: `1.23 MB`."""
+    """Return a number of bytes with a decimal unit and three digits, which stay on one line: `1.23 MB`."""
     unit = 0
     while number >= 999.5 and unit < len(_UNITS) - 1:  # noqa: PLR2004  the largest number that is written with three digits
         number, unit = number / 1000, unit + 1
-    return f"{number:.3g} {_UNITS[unit]}" if unit else f"{number:.0f} bytes"
+    text = f"{number:.3g}" if unit else f"{number:.0f}"
+    return f"{text}\N{NO-BREAK SPACE}{_UNITS[unit]}"
 
 
 def count(number: float) -> str:

@@ -79,3 +79,8 @@ def test_a_redirect_is_read_as_strictly(location: str) -> None:
 )
 def test_what_was_fetched_has_a_name(url: str, disposition: str, name: str) -> None:
     assert file_name(httpx2.URL(url), disposition) == name
+
+
+def test_the_allowed_ports_are_named() -> None:
+    with pytest.raises(AddressRefused, match="expected a URL with the port 80 or 443, but received 8080"):
+        read_address("http://www.example.com:8080/a.jpg", (443, 80))
