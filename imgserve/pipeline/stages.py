@@ -131,8 +131,11 @@ def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
         return image.embed(left, top, size.width, size.height, extend="copy")
     if job.plan.extend == "blur":
         # Read twice, for the backdrop and for itself; a streamed picture can only be read once.
-        image = color.flatten(image, color.WHITE).copy_memory()
-        return _blurred(image, size).insert(image, left, top)
+        image = image.copy_memory()
+        backdrop = _blurred(color.flatten(image, job.transform.background or color.WHITE), size)
+        if not image.hasalpha():
+            return backdrop.insert(image, left, top)
+        return backdrop.composite2(image, "over", x=left, y=top)[: backdrop.bands].cast("uchar")
     default = CLEAR if image.hasalpha() and job.output.alpha else color.WHITE
     paint = job.transform.fill_color or job.transform.background or default
     image = color.colorful(image, paint)

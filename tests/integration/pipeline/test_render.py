@@ -172,6 +172,16 @@ def test_a_blurred_backdrop_is_made_of_the_picture(name: str) -> None:
     assert near(color_at(picture, 0.25, 0.4), RED)
 
 
+def test_a_blurred_backdrop_shows_through_transparency() -> None:
+    left_half = pyvips.Image.black(400, 300).draw_rect(255, 0, 0, 200, 300, fill=True)
+    red = (pyvips.Image.black(400, 300, bands=3) + list(RED)).cast("uchar").copy(interpretation="srgb")
+    picture = opened(made(encoded(red.bandjoin(left_half), "png"), "w=200&h=300&fit=fill&fill=blur&bg=00f&fm=png").data)
+    assert near(color_at(picture, 0.25, 0.5), RED)
+    beside, above = color_at(picture, 0.55, 0.5), color_at(picture, 0.55, 0.1)
+    assert near(beside, above)
+    assert min(beside[0], beside[2]) > 30  # red and blue, blurred
+
+
 def test_transparency_lies_on_the_background_where_the_format_has_none() -> None:
     clear = quarters().bandjoin(0)
     assert near(color_at(opened(made(encoded(clear, "png"), "fm=jpg").data), 0.5, 0.5), (255, 255, 255))
