@@ -5,6 +5,7 @@ import itertools
 import math
 import time
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 
@@ -20,8 +21,7 @@ GIANT_MEGAPIXELS = 25.0
 """Above what today's cameras deliver: 22 megapixels of JPEG decode in 0.1 s, 50 of PNG in over a second."""
 _GIANT_PIXELS = GIANT_MEGAPIXELS * 1e6
 BRIEF_MEGAPIXELS = 4.0
-"""A client waits 50 ms at most for the inspection or mezzanine of such an original."""
-_BRIEF_PIXELS = BRIEF_MEGAPIXELS * 1e6
+"""A client waits 50 ms at most for the inspection or mezzanine of such an original, but a second for an AVIF of it."""
 IDLE_SECONDS = 1.0
 """Without a client's picture, after which the next one is not expected at once."""
 ALLOWANCE = 0.05
@@ -44,11 +44,12 @@ class _Waiter:
     pixels: int = field(compare=False)
     """An integer, so that sums return to exactly zero."""
     background: bool = field(compare=False)
+    brief: bool = field(compare=False)
     admitted: asyncio.Future["Slot"] = field(compare=False)
 
     @property
-    def giant(self) -> bool:
-        return self.pixels > _GIANT_PIXELS
+    def kind(self) -> tuple[bool, bool, bool]:
+        return self.background, self.brief, self.pixels > _GIANT_PIXELS
 
 
 class Slot:
@@ -93,10 +94,8 @@ class Admission:
         self._clock = clock
         self._numbers = itertools.count()
         self._inside: set[Slot] = set()
-        # One line for each kind, by background and giant: the first of each kind is found at once.
-        self._lines: dict[tuple[bool, bool], list[_Waiter]] = {
-            (background, giant): [] for background in (False, True) for giant in (False, True)
-        }
+        # One line for each kind, by background, brief and giant: the first of each kind is found at once.
+        self._lines = defaultdict[tuple[bool, bool, bool], list[_Waiter]](list)
         self._pixels = {False: 0, True: 0}
         """Waiting pixels, by background."""
         self._estimated, self._measured = 1.0, 1.0
@@ -114,20 +113,26 @@ class Admission:
         """Return the number of clients' pictures that wait."""
         return self._count(background=False)
 
-    async def enter(self, megapixels: float, *, background: bool = False) -> Slot:
-        """Wait for a slot and return it, or raise Busy at once; a background job lets all clients pass."""
+    async def enter(self, megapixels: float, *, background: bool = False, brief: bool = False) -> Slot:
+        """Wait for a slot and return it, or raise Busy at once.
+
+        A background job lets all clients pass. If it is brief, it may use the last slot while no client renders.
+        """
         pixels = round(megapixels * 1e6)
-        if not background:
+        if background:
+            self._admit_waiting()  # time alone may allow brief work
+        else:
             self._client_at = self._clock()
-        if self._may_enter(pixels, background=background):
+        if self._may_enter(pixels, background=background, brief=brief):
             return self._admit(pixels, background=background)
         count = self._count(background=background)
         # Alone, a picture of any size may wait: otherwise one larger than the bound could never be rendered.
         if count >= self.max_waiting or (count and self._pixels[background] + pixels > self._max_pixels):
             raise Busy(retry_after=self._retry_after())
         deadline = self._clock() + ALLOWANCE * megapixels
-        waiter = _Waiter(deadline, next(self._numbers), pixels, background, asyncio.get_running_loop().create_future())
-        insort(self._lines[background, waiter.giant], waiter)
+        admitted: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(deadline, next(self._numbers), pixels, background, brief, admitted)
+        insort(self._lines[waiter.kind], waiter)
         self._pixels[background] += pixels
         try:
             return await waiter.admitted
@@ -152,20 +157,20 @@ class Admission:
 
     def _admit_waiting(self) -> None:
         while ready := [
-            line[0] for (background, _), line in self._lines.items()
-            if line and self._may_enter(line[0].pixels, background=background)
+            line[0] for (background, *_), line in self._lines.items()
+            if line and self._may_enter(line[0].pixels, background=background, brief=line[0].brief)
         ]:  # fmt: skip
             waiter = min(ready)
             self._forget(waiter)
             if not waiter.admitted.done():
                 waiter.admitted.set_result(self._admit(waiter.pixels, background=waiter.background))
 
-    def _may_enter(self, pixels: int, *, background: bool) -> bool:
+    def _may_enter(self, pixels: int, *, background: bool, brief: bool) -> bool:
         if not self.free or (pixels > _GIANT_PIXELS and sum(slot.giant for slot in self._inside) >= self._share):
             return False
         if not background:
             return True
-        unused = pixels <= _BRIEF_PIXELS and self._clock() - self._client_at >= IDLE_SECONDS
+        unused = brief and self._clock() - self._client_at >= IDLE_SECONDS
         share = self.slots if unused else self._share
         return not self.waiting and sum(slot.background for slot in self._inside) < share
 
@@ -176,7 +181,7 @@ class Admission:
 
     def _forget(self, waiter: _Waiter) -> None:
         """Remove a waiter from its line, if it is still there."""
-        line = self._lines[waiter.background, waiter.giant]
+        line = self._lines[waiter.kind]
         at = bisect_left(line, waiter)
         if at < len(line) and line[at] is waiter:
             del line[at]
@@ -190,7 +195,13 @@ class Admission:
         return min(_MAX_RETRY, max(1, math.ceil(pace * _estimate(count, pixels) / self.slots)))
 
     def _count(self, *, background: bool) -> int:
-        return len(self._lines[background, False]) + len(self._lines[background, True])
+        return sum(len(line) for kind, line in self._lines.items() if kind[0] is background)
+
+
+def _is_brief(job: RenderJob | InspectJob, megapixels: float) -> bool:
+    """Return whether a job only decodes an original of few pixels; an animation has more of them in more bytes."""
+    decodes = isinstance(job, InspectJob) or job.transform is None
+    return decodes and max(megapixels, size_in(job.version) / _BYTES_PER_PIXEL / 1e6) <= BRIEF_MEGAPIXELS
 
 
 def _estimate(pictures: int, pixels: int) -> float:
@@ -308,7 +319,7 @@ class Workers:
     ) -> Rendered | Stored | Inspected:
         arrived = time.perf_counter()
         with self._metrics.render_queue.track_inprogress():
-            slot = await self._admission.enter(megapixels, background=background)
+            slot = await self._admission.enter(megapixels, background=background, brief=_is_brief(job, megapixels))
         self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
         if (trace := current_trace.get()) is not None:
             trace.add("queue", arrived, attributes={"background": background})

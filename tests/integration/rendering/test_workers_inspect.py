@@ -53,11 +53,11 @@ def figure(metrics: Metrics, name: str, **labels: str) -> float:
 
 @contextlib.asynccontextmanager
 async def opened(
-    *, waiting: int = 4, time_limit: float = PATIENCE, faces: bool = False
+    *, slots: int = 1, waiting: int = 4, time_limit: float = PATIENCE, faces: bool = False
 ) -> AsyncIterator[tuple[Workers, Metrics]]:
     metrics = Metrics(CollectorRegistry())
-    admission = Admission(1, waiting=waiting, waiting_megapixels=10_000)
-    workers = Workers(1, admission, time_limit=time_limit, process_limits=ProcessLimits(faces=faces), metrics=metrics)
+    admission, limits = Admission(slots, waiting=waiting, waiting_megapixels=10_000), ProcessLimits(faces=faces)
+    workers = Workers(slots, admission, time_limit=time_limit, process_limits=limits, metrics=metrics)
     await workers.open()
     try:
         yield workers, metrics
@@ -141,6 +141,40 @@ def test_clients_pass_what_is_inspected_in_the_background(tmp_path: Path) -> Non
                 await until(lambda: figure(metrics, "render_queue") == 2)
                 resume(child)
             assert done == ["client", "client", "background"]
+
+    run(body)
+
+
+def test_only_the_inspection_of_few_pixels_and_bytes_takes_the_last_slot_in_the_background(tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    async def body() -> None:
+        async with opened(slots=2) as (workers, _):
+
+            async def render(number: int) -> None:
+                await workers.render(
+                    picture(tmp_path), on_turn=lambda _: turns.append(f"render {number}"), background=True
+                )
+
+            async def low(name: str, size: int = 0) -> None:
+                asked = job(tmp_path, name, SMALL + bytes(size))
+                await workers.inspect(
+                    asked, megapixels=0.02, background=True, on_turn=lambda _: turns.append(f"inspect {name}")
+                )
+
+            for child in rendering_processes():
+                child.suspend()
+            async with anyio.create_task_group() as group:
+                for number in range(2):
+                    group.start_soon(render, number)
+                group.start_soon(low, "large.png", 2_000_000)
+                await anyio.wait_all_tasks_blocked()
+                group.start_soon(low, "small.png")
+                await until(lambda: len(turns) == 2)
+                assert turns == ["render 0", "inspect small.png"]
+                for child in rendering_processes():
+                    resume(child)
+            assert turns[2:] == ["render 1", "inspect large.png"]
 
     run(body)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 
 from imgserve.errors import Busy
-from imgserve.rendering.workers import ALLOWANCE, BRIEF_MEGAPIXELS, GIANT_MEGAPIXELS, IDLE_SECONDS, Admission, Slot
+from imgserve.rendering.workers import ALLOWANCE, GIANT_MEGAPIXELS, IDLE_SECONDS, Admission, Slot
 
 GIANT = 2 * GIANT_MEGAPIXELS
 
@@ -37,8 +37,10 @@ def held(slot: Slot) -> Iterator[None]:
         slot.leave()
 
 
-async def queue(admission: Admission, megapixels: float, *, background: bool = False) -> asyncio.Task[Slot]:
-    task = asyncio.create_task(admission.enter(megapixels, background=background))
+async def queue(
+    admission: Admission, megapixels: float, *, background: bool = False, brief: bool = False
+) -> asyncio.Task[Slot]:
+    task = asyncio.create_task(admission.enter(megapixels, background=background, brief=brief))
     await settle()
     return task
 
@@ -160,12 +162,11 @@ def test_background_work_begins_only_when_no_client_waits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("since_client", "megapixels", "both"),
-    [(0.0, 1.0, False), (0.9 * IDLE_SECONDS, 1.0, False), (IDLE_SECONDS, BRIEF_MEGAPIXELS, True),
-     (IDLE_SECONDS, BRIEF_MEGAPIXELS + 0.1, False)],
-)  # fmt: skip
+    ("since_client", "brief", "both"),
+    [(0.0, True, False), (0.9 * IDLE_SECONDS, True, False), (IDLE_SECONDS, True, True), (IDLE_SECONDS, False, False)],
+)
 def test_one_place_is_kept_from_background_work_unless_it_is_brief_and_no_client_came_lately(
-    since_client: float, megapixels: float, both: bool
+    since_client: float, brief: bool, both: bool
 ) -> None:
     async def test() -> None:
         clock = Clock()
@@ -173,13 +174,29 @@ def test_one_place_is_kept_from_background_work_unless_it_is_brief_and_no_client
         (await open_rig.enter(1)).leave()
         clock.now += since_client
         background = await open_rig.enter(1, background=True)
-        other = await queue(open_rig, megapixels, background=True)
+        other = await queue(open_rig, 1, background=True, brief=brief)
         assert other.done() is both
         if not both:
             with held(await open_rig.enter(1)):
                 assert open_rig.free == 0
         background.leave()
         await other
+
+    run(test)
+
+
+def test_brief_work_passes_work_that_may_not_enter_when_no_client_came_lately() -> None:
+    async def test() -> None:
+        clock = Clock()
+        open_rig = admission(2, clock)
+        (await open_rig.enter(1)).leave()
+        await open_rig.enter(1, background=True)
+        long = await queue(open_rig, 1, background=True)
+        brief = await queue(open_rig, 2, background=True, brief=True)
+        assert (long.done(), brief.done()) == (False, False)
+        clock.now += IDLE_SECONDS
+        latest = await queue(open_rig, 3, background=True, brief=True)
+        assert (long.done(), brief.done(), latest.done()) == (False, True, False)
 
     run(test)
 

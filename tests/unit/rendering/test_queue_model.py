@@ -17,17 +17,25 @@ class Client:
     """One picture that wants a place, and what the test knows of it."""
 
     def __init__(
-        self, task: asyncio.Task[Slot], number: int, arrived: float, megapixels: float, *, background: bool
+        self,
+        task: asyncio.Task[Slot],
+        number: int,
+        arrived: float,
+        megapixels: float,
+        *,
+        background: bool,
+        brief: bool,
     ) -> None:
         self.task = task
         self.megapixels = megapixels
         self.background = background
+        self.brief = brief
         self.giant = megapixels > GIANT_MEGAPIXELS
         self.due = (arrived + ALLOWANCE * megapixels, number)
 
     def waits_in_the_way_of(self, other: "Client") -> bool:
         """Return whether this one may enter wherever the other may."""
-        return self.background == other.background and (self.giant <= other.giant)
+        return self.background == other.background and self.brief >= other.brief and self.giant <= other.giant
 
 
 class AdmissionModel(RuleBasedStateMachine):
@@ -68,9 +76,11 @@ class AdmissionModel(RuleBasedStateMachine):
 
     def arrive(self, data: st.DataObject) -> None:
         megapixels, background = data.draw(SIZES), data.draw(st.booleans())
-        task = self.runner.get_loop().create_task(self.admission.enter(megapixels, background=background))
+        brief = background and megapixels <= BRIEF_MEGAPIXELS and data.draw(st.booleans())
+        entering = self.admission.enter(megapixels, background=background, brief=brief)
+        task = self.runner.get_loop().create_task(entering)
         self.arrivals += 1
-        self.new.append(Client(task, self.arrivals, self.now, megapixels, background=background))
+        self.new.append(Client(task, self.arrivals, self.now, megapixels, background=background, brief=brief))
 
     def leave(self, data: st.DataObject) -> None:
         if self.inside:
@@ -113,7 +123,7 @@ class AdmissionModel(RuleBasedStateMachine):
         giants, lows = sum(client.giant for client in self.inside), sum(client.background for client in self.inside)
         share = max(1, self.slots - 1)
         assert giants <= share
-        assert sum(client.background and client.megapixels > BRIEF_MEGAPIXELS for client in self.inside) <= share
+        assert sum(client.background and not client.brief for client in self.inside) <= share
         if self.admission.free:
             for client in self.waiting:
                 assert (client.giant and giants == share) or (client.background and (clients or lows >= share))
