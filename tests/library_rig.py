@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
 from imgserve.catalog import Catalog
 from imgserve.library.ingest import IngestService
-from imgserve.library.inspect import Details, Inspector, Rules
+from imgserve.library.inspect import Inspector, Rules
 from imgserve.library.record import ChangePublisher
 from imgserve.library.upload import Accepted, Upload
 from imgserve.metrics import Metrics
@@ -28,7 +28,7 @@ from imgserve.rendering.workers import Admission, Workers
 from tests.catalogs import opened
 from tests.pictures import encoded, quarters
 
-NOTHING = Details()
+NOTHING: dict[str, Any] = {}
 _PROCESSES = 2
 
 

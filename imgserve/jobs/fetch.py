@@ -15,7 +15,6 @@ from imgserve.formats import HEAD_BYTES, Format, identify
 from imgserve.images.warm import Warmer
 from imgserve.jobs.pace import Turn
 from imgserve.library.ingest import IngestService
-from imgserve.library.inspect import Details
 from imgserve.library.upload import Upload, UploadReceiver, dropped
 from imgserve.model import ImageRecord, Origin
 from imgserve.originals.incoming import Incoming
@@ -144,7 +143,7 @@ class ImageFetcher:
                 former, image_id = image_id, await self._free_id(item, received)
                 await self.catalog.import_queue.rename(item, received.sha256, former, image_id)
             upload = Upload(
-                received.incoming, image_id, Details(metadata=_metadata(claimed)), who_imports(item.job),
+                received.incoming, image_id, {"metadata": _metadata(claimed)}, who_imports(item.job),
                 replace=image_id == replaced, origin=Origin.IMPORT,
             )  # fmt: skip
             accepted = await self.ingest.accept(upload)

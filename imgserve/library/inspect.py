@@ -23,17 +23,7 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.images.prefetch import EarlyMezzanine, MezzaninePrefetcher
-from imgserve.model import (
-    EDITABLE,
-    Facts,
-    FocalPoint,
-    ImageRecord,
-    Limits,
-    Origin,
-    Original,
-    bytes_version,
-    size_in,
-)
+from imgserve.model import Facts, ImageRecord, Limits, Origin, Original, bytes_version, size_in
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.writable import WritableOriginals
 from imgserve.records import FileProblem
@@ -70,23 +60,6 @@ class Rules:
     def until(self, deleted: datetime) -> datetime:
         """Return when an image leaves the trash."""
         return deleted + timedelta(seconds=self.trash_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What an uploader states about an image; an empty value states nothing."""
-
-    title: str = ""
-    alt: str = ""
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    focal_point: FocalPoint | None = None
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """The values that are not empty, by the names of `ImageRecord`."""
-        return {name: value for name in EDITABLE if (value := getattr(self, name))}
 
 
 class Recording(StrEnum):
@@ -132,8 +105,8 @@ class Inspected:
     """Version of the existing record."""
     origin: Origin
     who: str = ""
-    details: Details | None = None
-    """What the uploader states; None for a file that was found in its place."""
+    details: Mapping[str, Any] | None = field(default=None, hash=False)
+    """What the uploader states, by the names of editable fields; None for a file that was found in its place."""
     name: str = ""
     """Name of the uploaded file, if the id does not contain it."""
 

@@ -60,7 +60,7 @@ def decide(found: Inspected, before: ImageRecord | None, now: datetime) -> Image
         texts = {name: value for name in EDITABLE if (value := getattr(before, name))}
         record = replace(record, **texts | {"metadata": {**record.metadata, **before.metadata}})
     if found.details is not None:
-        record = replace(record, **merged(found.details.said, record.metadata))
+        record = replace(record, **merged(found.details, record.metadata))
     return replace(record, version=focused_version(version, record.focal_point))
 
 

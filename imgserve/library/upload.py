@@ -1,8 +1,9 @@
 """Write an upload to a hidden file within limits, or fetch it from an address; accept it: place and record it."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import anyio
 from anyio import to_thread
@@ -23,7 +24,7 @@ from imgserve.errors import (
 )
 from imgserve.formats import HEAD_BYTES, identify
 from imgserve.images.prefetch import EarlyMezzanine
-from imgserve.library.inspect import Candidate, Details, Inspected, Inspector, Rules
+from imgserve.library.inspect import Candidate, Inspected, Inspector, Rules
 from imgserve.library.record import NameLocks, Recorded, RecordWriter, merged, name_by_content
 from imgserve.library.scan import FileRecorder
 from imgserve.model import Facts, ImageRecord, Origin, Original
@@ -179,7 +180,8 @@ class Upload:
     incoming: Incoming
     image_id: str | None
     """None to name it by its content."""
-    details: Details = field(default_factory=Details)
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """By the names of editable fields; what is missing is not stated."""
     who: str = ""
     replace: bool = False
     """Whether it may replace another file."""
@@ -284,11 +286,11 @@ class UploadAcceptor:
             return equal[0] if equal else None
         return await self._with_details(here, upload.details) if here else None
 
-    async def _with_details(self, record: ImageRecord, details: Details) -> ImageRecord:
+    async def _with_details(self, record: ImageRecord, details: Mapping[str, Any]) -> ImageRecord:
         """Record what an uploader states about an image that exists already."""
-        if not details.said:
+        if not details:
             return record
-        return await self.records.change(record.image_id, merged(details.said, record.metadata))
+        return await self.records.change(record.image_id, merged(details, record.metadata))
 
     async def _similar(self, facts: Facts, own: str, equal: list[ImageRecord]) -> tuple[Similar, ...]:
         """Return the images of the same bytes under other ids, then those that look alike."""

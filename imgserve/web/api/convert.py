@@ -31,7 +31,6 @@ from imgserve.images.archive import archive_name, zipped
 from imgserve.images.convert import MOST_STEPS, BulkConverter, Converted, Converter, Steps
 from imgserve.images.warm import Warmer
 from imgserve.library.ingest import IngestService
-from imgserve.library.inspect import Details
 from imgserve.library.upload import Accepted, Upload, UploadReceiver
 from imgserve.records import Warmed
 from imgserve.validation import stated
@@ -316,7 +315,7 @@ class Conversions:
             await writer.write(converted.rendition.data)
             incoming = await writer.hand_over()
         stem = image_id.rpartition("/")[2].rpartition(".")[0]
-        details = Details(metadata={"made_from": image_id, "steps": list(steps.queries)})
+        details = {"metadata": {"made_from": image_id, "steps": list(steps.queries)}}
         name = f"{stem}.{converted.extension}"
         return await self.ingest.accept(
             Upload(incoming, new_id, details, caller.name, name=name, within=caller.prefixes)

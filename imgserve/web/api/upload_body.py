@@ -21,7 +21,6 @@ from starlette.requests import Request
 
 from imgserve.errors import BadImageId, BadRequest, BodyTooLarge, ImgserveError, ReadOnlyOriginals, UnsupportedContent
 from imgserve.http.multipart import Event, FormReader, PartEnd, PartHead
-from imgserve.library.inspect import Details
 from imgserve.library.upload import UploadReceiver, dropped
 from imgserve.model import EDITABLE, FocalPoint
 from imgserve.originals.incoming import Incoming
@@ -96,11 +95,10 @@ class UploadDetails(_DetailFields):
 
     model_config = ConfigDict(strict=False)
 
-    def details(self) -> Details:
-        """Return the fields for the ingest service."""
-        values: dict[str, Any] = {name: value for name, value in dict(self).items() if name in EDITABLE}
-        point: Point | None = values["focal_point"]
-        return Details(**values | {"focal_point": point and point.point})
+    def details(self) -> dict[str, Any]:
+        """Return the fields that are not empty, for the ingest service."""
+        values = {name: value for name, value in dict(self).items() if name in EDITABLE and value}
+        return {name: value.point if isinstance(value, Point) else value for name, value in values.items()}
 
 
 class TextDetails(UploadDetails):

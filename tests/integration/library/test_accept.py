@@ -16,7 +16,6 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.library.inspect import Details
 from imgserve.library.record import FILE_NAME, name_by_content
 from imgserve.library.upload import Upload
 from imgserve.model import FocalPoint, Limits, Origin
@@ -26,7 +25,15 @@ from tests.pictures import encoded, noise
 
 pytestmark = pytest.mark.anyio
 
-SAID = Details("Title", "Alt", "Text", ("x",), {"a": 1}, FocalPoint(0, 1))
+POINT = FocalPoint(0, 1)
+SAID = {
+    "title": "Title",
+    "alt": "Alt",
+    "description": "Text",
+    "tags": ("x",),
+    "metadata": {"a": 1},
+    "focal_point": POINT,
+}
 
 
 def files(rig: Rig) -> set[str]:
@@ -38,9 +45,9 @@ async def test_an_upload_is_placed_recorded_and_reported(rig: Rig) -> None:
     record = await rig.catalog.images.get("a/b.png")
     assert (accepted.outcome, accepted.record, accepted.similar) == ("created", record, ())
     assert record is not None
-    assert {name: getattr(record, name) for name in SAID.said} == SAID.said
+    assert {name: getattr(record, name) for name in SAID} == SAID
     assert (record.origin, record.who) == (Origin.UPLOAD, "key")
-    assert record.version == rig.originals.stat("a/b.png").focused(SAID.focal_point).version
+    assert record.version == rig.originals.stat("a/b.png").focused(POINT).version
     assert (rig.root / "a/b.png").read_bytes() == picture()
     assert [(one.image_id, one.focal_point) for one in rig.ear.recorded] == [("a/b.png", FocalPoint(0, 1))]
     assert await kinds_of_notices(rig.catalog) == [("changed", "a/b.png")]
@@ -105,7 +112,7 @@ async def test_what_is_there_is_replaced_only_where_that_is_declared(rig: Rig) -
         await rig.upload(picture(2), "a.png")
     assert (rig.root / "a.png").read_bytes() == picture(1)
     assert await rig.cache.get(key)
-    accepted = await rig.upload(picture(2), "a.png", replace=True, details=Details(title="New"))
+    accepted = await rig.upload(picture(2), "a.png", replace=True, details={"title": "New"})
     assert accepted.outcome == "replaced"
     assert (accepted.record.title, accepted.record.alt, accepted.record.tags) == ("New", "Alt", ("x",))
     assert accepted.record.sha256 == hashlib.sha256(picture(2)).hexdigest()
@@ -130,16 +137,16 @@ async def test_the_same_bytes_at_the_same_id_are_the_existing_image_and_are_not_
     for replacing in (True, False):
         again = await rig.upload(picture(), "a.png", replace=replacing)
         assert (again.outcome, again.record) == ("existing", first.record)
-    said = await rig.upload(picture(), "a.png", replace=True, details=Details(title="Said"))
+    said = await rig.upload(picture(), "a.png", replace=True, details={"title": "Said"})
     assert (said.outcome, said.record.title, said.record.version) == ("existing", "Said", first.record.version)
     assert await rig.cache.get(key)
 
 
 async def test_metadata_said_with_the_same_bytes_are_added_to_those_that_there_are(rig: Rig) -> None:
-    await rig.upload(picture(), "a.png", details=Details(metadata={"a": 1, "b": 1}))
-    again = await rig.upload(picture(), "a.png", replace=True, details=Details(metadata={"b": 2}))
+    await rig.upload(picture(), "a.png", details={"metadata": {"a": 1, "b": 1}})
+    again = await rig.upload(picture(), "a.png", replace=True, details={"metadata": {"b": 2}})
     assert (again.outcome, again.record.metadata) == ("existing", {"a": 1, "b": 2})
-    other = await rig.upload(picture(1), "a.png", replace=True, details=Details(metadata={"c": 3}))
+    other = await rig.upload(picture(1), "a.png", replace=True, details={"metadata": {"c": 3}})
     assert (other.outcome, other.record.metadata) == ("replaced", {"a": 1, "b": 2, "c": 3})
 
 
@@ -195,7 +202,7 @@ async def test_a_file_left_by_a_process_that_died_before_it_recorded_it_is_found
     data = picture(5)
     image_id = name_by_content(hashlib.sha256(data).hexdigest(), "png")
     rig.put(image_id, data)
-    accepted = await rig.upload(data, details=Details(title="T"))
+    accepted = await rig.upload(data, details={"title": "T"})
     assert (accepted.record.image_id, accepted.outcome, accepted.record.title) == (image_id, "existing", "T")
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from imgserve.catalog import ImageQuery
 from imgserve.errors import ImageExists, ImageNotFound, ReadOnlyOriginals, TrashItemNotFound, UnreadableImage
-from imgserve.library.inspect import Details
 from imgserve.model import FocalPoint
 from imgserve.records import Deleted
 from imgserve.rendering.pool import ProcessPool
@@ -16,7 +15,14 @@ from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 
 pytestmark = pytest.mark.anyio
 
-SAID = Details("Title \ud83d", "Alt", "Text", ("x", "ü"), {"a": [1, None, {"b": "\0"}]}, FocalPoint(0, 1))
+SAID = {
+    "title": "Title \ud83d",
+    "alt": "Alt",
+    "description": "Text",
+    "tags": ("x", "ü"),
+    "metadata": {"a": [1, None, {"b": "\0"}]},
+    "focal_point": FocalPoint(0, 1),
+}
 
 
 async def test_deletions_are_logged(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,14 +34,13 @@ asyncio.run(main())
 UPLOADER = """
 import asyncio, itertools, sys
 from pathlib import Path
-from imgserve.library.inspect import Details
 from tests.library_rig import open_rig, picture
 
 async def main():
     async with open_rig(Path(sys.argv[1]), sys.argv[2]) as rig:
         print("ready", flush=True)
         for number in itertools.count():
-            said = Details(title=f"{number}")
+            said = {"title": f"{number}"}
             await rig.upload(picture(number % 250), f"{number % 5}.png", details=said, replace=True)
 
 asyncio.run(main())

@@ -8,14 +8,21 @@ from typing import Any
 import pytest
 
 from imgserve.errors import BadImageId, CatalogUnavailable, ImageExists, ImageNotFound, ReadOnlyOriginals
-from imgserve.library.inspect import Details
 from imgserve.model import FocalPoint
 from imgserve.rendering.pool import ProcessPool
 from tests.library_rig import Rig, kinds_of_notices, later, open_rig, picture
 
 pytestmark = pytest.mark.anyio
 
-SAID = Details("Title", "Alt", "Text", ("x", "ü"), {"a": [1, None]}, FocalPoint(0, 1))
+POINT = FocalPoint(0, 1)
+SAID = {
+    "title": "Title",
+    "alt": "Alt",
+    "description": "Text",
+    "tags": ("x", "ü"),
+    "metadata": {"a": [1, None]},
+    "focal_point": POINT,
+}
 DAY = 86_400.0
 
 
@@ -135,7 +142,7 @@ async def test_a_file_that_was_replaced_a_moment_ago_is_recorded_as_it_is(mover:
     await later()
     mover.put("a.png", picture(1))
     moved = await mover.ingest.move("a.png", "b.png")
-    assert (moved.title, moved.version) == ("Title", mover.originals.stat("b.png").focused(SAID.focal_point).version)
+    assert (moved.title, moved.version) == ("Title", mover.originals.stat("b.png").focused(POINT).version)
     assert await mover.scan() == {"b.png": "unchanged"}
 
 

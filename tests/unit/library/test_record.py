@@ -1,5 +1,6 @@
 """What is recorded of an image: rules, without files."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from imgserve.errors import (
     UnsupportedImage,
 )
 from imgserve.formats import FORMATS
-from imgserve.library.inspect import Details, Inspected, is_permanent, is_same_file
+from imgserve.library.inspect import Inspected, is_permanent, is_same_file
 from imgserve.library.record import decide, name_by_content
 from imgserve.library.trash import read_sidecar, write_sidecar
 from imgserve.model import Facts, FocalPoint, ImageRecord, Origin, Original, file_version
@@ -42,7 +43,7 @@ FACTS = Facts(
 ORIGINAL = Original("a.png", "5_7", 7, 5, FORMATS["png"], 4, 3, "/a.png")
 
 
-def finding(details: Details | None = None, **given: Any) -> Inspected:
+def finding(details: Mapping[str, Any] | None = None, **given: Any) -> Inspected:
     return replace(Inspected(ORIGINAL, FACTS, None, Origin.UPLOAD, "me", details), **given)
 
 
@@ -53,7 +54,7 @@ def decided(found: Inspected, before: ImageRecord | None = None) -> ImageRecord:
 
 
 def test_what_the_file_reports_fills_what_nobody_said() -> None:
-    record = decided(finding(Details(title="Said", tags=("x",), metadata={"creator": "Said", "a": 1})))
+    record = decided(finding({"title": "Said", "tags": ("x",), "metadata": {"creator": "Said", "a": 1}}))
     assert (record.title, record.description, record.tags) == ("Said", "File text", ("x",))
     assert record.metadata == {"copyright": "Me", "creator": "Said", "a": 1}
     assert (record.origin, record.who, record.created, record.changed) == (Origin.UPLOAD, "me", LATER, LATER)
@@ -74,7 +75,7 @@ def test_what_people_wrote_stays_when_the_file_is_replaced_and_facts_follow() ->
 
 def test_what_an_uploader_says_replaces_what_people_wrote_before() -> None:
     before = replace(decided(finding()), version="1_1", title="Written", focal_point=FocalPoint(0, 1))
-    record = decided(finding(Details(title="Said", focal_point=FocalPoint(1, 0)), known="1_1"), before)
+    record = decided(finding({"title": "Said", "focal_point": FocalPoint(1, 0)}, known="1_1"), before)
     assert (record.title, record.focal_point) == ("Said", FocalPoint(1, 0))
     assert record.version == ORIGINAL.focused(FocalPoint(1, 0)).version
 
@@ -82,7 +83,7 @@ def test_what_an_uploader_says_replaces_what_people_wrote_before() -> None:
 def test_a_record_of_these_bytes_is_left_to_whoever_was_faster() -> None:
     before = replace(decided(finding()), title="Said", version=ORIGINAL.focused(FocalPoint(0, 0)).version)
     assert decide(finding(), before, LATER) is None
-    assert decide(finding(Details()), before, LATER) is not None
+    assert decide(finding({}), before, LATER) is not None
     assert decide(finding(), replace(before, version="1_1"), LATER) is not None
     assert decide(finding(), replace(before, sha256="c" * 64), LATER) is not None
 
