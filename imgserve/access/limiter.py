@@ -48,12 +48,7 @@ class RateLimiter:
                 raise RateLimited(kind.sentence(rate), retry_after=int(wait) + 1 if math.isfinite(wait) else None)
 
     async def check(self, kind: Kind, subject: str, rates: str) -> None:
-        """Count nothing.
-
-        Raises:
-            RateLimited: one more event would exceed one of the rates.
-            ValueError: the text is no list of rates.
-        """
+        """Raise as `spend` does if one more event would exceed a rate, but count nothing."""
         await self.spend(kind, subject, rates, cost=0)
 
     async def close(self) -> None:

@@ -23,13 +23,10 @@ class Rate:
     """The period in words: minute, 5 minutes."""
 
     def wait(self, previous: int, current: int, left: float, cost: int) -> float | None:
-        """Return the seconds until that many events more fit, infinity for never, or None if they fit now.
+        """Return the seconds until `cost` more events fit, infinity for never, or None if they fit now.
 
-        Args:
-            previous: the events in the previous period, which are taken to be spread evenly.
-            current: the events in the current period.
-            left: the seconds until the current period ends.
-            cost: how many more.
+        `previous` are the events in the previous period, which are taken to be spread evenly, `current` those in the
+        current period, which ends in `left` seconds.
         """
         free = self.amount - cost
         if free < 0:

@@ -286,8 +286,7 @@ class Database:
     async def writing(self, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
         """Provide a transaction, of at most `seconds` if it is long.
 
-        Raises:
-            CatalogUnavailable: the database cannot be written now; nothing was changed, unless it failed at the commit.
+        Raises CatalogUnavailable if the database cannot be written now; nothing was changed, unless the commit failed.
         """
         async with self._bounded("writing", seconds or self._patience), self._store.writer.begin() as connection:
             yield connection

@@ -100,10 +100,7 @@ class IngestService:
         record whose file is gone is a renamed one, and the record follows it. So record new files before `vanished` is
         called for others.
 
-        Args:
-            image_id: the file.
-            background: give way to renditions that clients wait for.
-            version: version of the file, if the caller knows it.
+        In the `background` it gives way to renditions that clients wait for; `version` is that of the file, if known.
 
         Raises OriginalUnsettled, OriginalChanged, Busy or Unavailable if it cannot be recorded now; try again.
         """

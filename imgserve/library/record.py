@@ -219,12 +219,7 @@ class RecordWriter:
         return [recorded.get(one.image_id) for one in found]
 
     async def change(self, image_id: str, fields: Mapping[str, Any]) -> ImageRecord:
-        """Change fields that people write.
-
-        Raises:
-            ImageNotFound: there is no record.
-            ValueError: a field is not one of these, or not valid.
-        """
+        """Change fields that people write; see `IngestService.change`."""
         if unknown := set(fields) - set(EDITABLE):
             raise ValueError(f"these are read from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
         now = self.clock()

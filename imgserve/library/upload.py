@@ -152,13 +152,7 @@ class UploadReceiver:
         return True
 
     async def fetch(self, url: str) -> tuple[Incoming, str]:
-        """Fetch a file, and return it with its name.
-
-        Raises:
-            AddressRefused, FetchFailed, TooLarge: as `Downloader.fetch`.
-            UnsupportedImage: it is not an image.
-            StorageFull, ReadOnlyOriginals, Unavailable: it could not be written.
-        """
+        """Fetch a file, and return it with its name; raises as `Downloader.fetch` and `UploadWriter.write`."""
         if self._downloader is None:
             raise AddressRefused("This server does not fetch pictures from addresses.")
         async with self.file() as writer:

@@ -161,16 +161,9 @@ class Watcher:
         at_once: int,
         rescan: float,
     ) -> None:
-        """Create a watcher.
+        """Create a watcher that reads `at_once` files at a time, as many as there are rendering processes.
 
-        Args:
-            tree: the folders of originals.
-            ingest: records and removes.
-            catalog: contains what is recorded.
-            leader: decides which process watches.
-            metrics: where the watcher is counted.
-            at_once: how many files are read at a time, as many as there are rendering processes.
-            rescan: seconds between scans for changes that were not reported; 0 for none after the first.
+        `rescan` are the seconds between scans for changes that were not reported; 0 for none after the first.
         """
         self._tree, self._ingest, self._catalog = tree, ingest, catalog
         self._leader, self._metrics = leader, metrics
