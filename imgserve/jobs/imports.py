@@ -1,14 +1,17 @@
-"""Create and control imports."""
+"""Create, control and follow imports."""
 
 import logging
 import re
 import secrets
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Collection, Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import BinaryIO
 
+import anyio
 from anyio import to_thread
 
 from imgserve.catalog import Catalog, ImportRow, StoredItem, StoredJob, item_key
@@ -17,6 +20,7 @@ from imgserve.images.warm import Warmer
 from imgserve.jobs.fetch import who_imports
 from imgserve.jobs.table import Table, TableLimits, TableRow, host_of
 from imgserve.library.ingest import IngestService
+from imgserve.records import ImportProgress
 
 _logger = logging.getLogger(__name__)
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -24,6 +28,12 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _ROWS = 500
 """Rows that are stored in one transaction."""
 _IMAGES = 1000
+LOOK_SECONDS = 0.25
+"""Between two looks: at most four changes are reported in a second."""
+_WINDOW = 20.0
+"""Seconds of which the rate is."""
+ENDED = frozenset({"finished", "cancelled", "deleting"})
+"""The states in which nothing more happens by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,29 @@ class ImportService:
         await self.catalog.imports.delete(job_id)
         return deleted
 
+    async def follow(self, job_id: str, known: str = "") -> AsyncGenerator[ImportProgress | None]:
+        """Yield each change of the progress from a known token on, and None if nothing changed; end with the import."""
+        seen = deque[tuple[float, int]]()
+        while True:
+            found, now = await self._progress(job_id), time.monotonic()
+            while seen and seen[0][0] < now - _WINDOW:
+                seen.popleft()
+            seen.append((now, found.done))
+            if (token := token_of(found)) != known:
+                known = token
+                yield _with_rate(found, now - seen[0][0], found.done - seen[0][1])
+            else:
+                yield None
+            if found.state in ENDED:
+                return
+            await anyio.sleep(LOOK_SECONDS)
+
+    async def _progress(self, job_id: str) -> ImportProgress:
+        job, counts = await self.get(job_id), (await self.catalog.imports.counts([job_id]))[job_id]
+        images = sum(counts.values())
+        done = images - counts.get("queued", 0) - counts.get("fetching", 0)
+        return ImportProgress(state=job.state, counts=counts, images=images, done=done)
+
 
 def _row(job_id: str, number: int, row: TableRow) -> ImportRow:
     reason = "; ".join(f"{one.column}: {one.reason}" if one.column else one.reason for one in row.mistakes)
@@ -127,3 +160,16 @@ def _items(job_id: str, rows: Iterable[tuple[int, TableRow]], now: datetime) -> 
                 # In the order of the table.
                 due=now + timedelta(microseconds=image.number),
             )  # fmt: skip
+
+
+def token_of(found: ImportProgress) -> str:
+    """Return what identifies the state and the counts."""
+    return "-".join([found.state, *(f"{name}{number}" for name, number in sorted(found.counts.items()))])
+
+
+def _with_rate(found: ImportProgress, seconds: float, done: int) -> ImportProgress:
+    if seconds <= 0 or done <= 0 or found.state != "running":
+        return found
+    rate = done / seconds
+    left = round((found.images - found.done) / rate, 1)
+    return replace(found, rate=round(rate, 2), remaining=left)

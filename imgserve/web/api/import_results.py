@@ -19,8 +19,7 @@ from imgserve.http.headers import content_disposition, quoted_id
 from imgserve.images.convert import Converter
 from imgserve.jobs.archive import Archive
 from imgserve.jobs.export import Export, OutputUrls
-from imgserve.jobs.imports import ImportService
-from imgserve.jobs.progress import follow, token_of
+from imgserve.jobs.imports import ImportService, token_of
 from imgserve.model import clean_text
 from imgserve.records import ImportItem, ImportProgress
 from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
@@ -177,7 +176,7 @@ class ImportResults:
         await self.service.get(job)
         known = call.request.headers.get("last-event-id", "")
         if known.startswith(("finished", "cancelled")):
-            changes = follow(self.catalog.imports, job, known)
+            changes = self.service.follow(job, known)
             async with aclosing(changes):
                 if await anext(changes) is None:
                     return Response(status_code=204)
@@ -241,7 +240,7 @@ class ImportResults:
         state, looks, quiet = request.scope.get("state", {}), 0, 0
         yield b"retry: 2000\n\n"
         try:
-            async with aclosing(follow(self.catalog.imports, job_id, known)) as changes:
+            async with aclosing(self.service.follow(job_id, known)) as changes:
                 async for change in changes:
                     if looks > _LONGEST_STREAM or STOPPING in state:
                         return
