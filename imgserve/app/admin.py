@@ -21,7 +21,7 @@ from imgserve.app.pictures import Parts
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
-from imgserve.config.effective import SettingsSection
+from imgserve.config.table import SettingsSection
 from imgserve.errors import CatalogUnavailable
 from imgserve.transform.kinds import COLOR, SIDE
 from imgserve.transform.parameters import PICTURE_GROUPS
@@ -108,18 +108,12 @@ def _pages(
         AdminPage("images/{image_id:path}", "Image", Scope.READ, {"config": whole, **_IMAGE}, _HISTORY, "image"),
         AdminPage("grid/images", "Images", Scope.READ, {"found": "/api/images"}),
         AdminPage(
-            "imports",
-            "Imports",
-            Scope.IMPORT,
-            {"found": "/api/imports", "presets": "/api/presets", "config": whole},
+            "imports", "Imports", Scope.IMPORT, {"found": "/api/imports", "presets": "/api/presets", "config": whole}
         ),
         AdminPage("imports/{job}", "Import", Scope.IMPORT, {"config": whole, **_IMPORT}, template="import"),
         AdminPage("trash", "Trash", Scope.READ, {"trash": "/api/trash"}),
         AdminPage(
-            "playground",
-            "Playground",
-            Scope.READ,
-            {"table": parameters, "first": "/api/images?limit=1&sort=created"},
+            "playground", "Playground", Scope.READ, {"table": parameters, "first": "/api/images?limit=1&sort=created"}
         ),
         AdminPage("presets", "Presets", Scope.READ, {"found": "/api/presets"}),
         AdminPage(
@@ -129,12 +123,7 @@ def _pages(
             {"cache": "/api/cache", "tags": "/api/tags", "config": whole},
             {"found": "/api/renditions"},
         ),
-        AdminPage(
-            "access",
-            "Access",
-            Scope.ADMIN,
-            {"found": "/api/keys", "config": whole, "presets": "/api/presets"},
-        ),
+        AdminPage("access", "Access", Scope.ADMIN, {"found": "/api/keys", "config": whole, "presets": "/api/presets"}),
         AdminPage("access/accounts", "Accounts", Scope.ADMIN, {"found": "/api/accounts"}),
         AdminPage("access/sites", "Sites", Scope.ADMIN, {"config": whole}),
         AdminPage("access/rejections", "Rejections", Scope.ADMIN, {"found": "/api/usage"}),

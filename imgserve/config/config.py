@@ -8,7 +8,6 @@ from typing import Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import InitErrorDetails
 
-from imgserve.config.effective import SettingsSection, effective
 from imgserve.config.imports import ImportsConfig, JobsConfig
 from imgserve.config.load import load
 from imgserve.config.pictures import (
@@ -32,6 +31,7 @@ from imgserve.config.sections import (
     UploadsConfig,
     UrlsConfig,
 )
+from imgserve.config.table import SettingsSection, effective
 from imgserve.config.telemetry import LogConfig, MetricsConfig, TracingConfig
 from imgserve.config.values import Section, detail
 from imgserve.errors import BadTransform

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from imgserve.config.sections import secret_url
+from imgserve.config.sections import UNSEEN, hidden
 from imgserve.config.values import Duration, Networks, Numbers, Section, Size, WholeDuration
 from imgserve.errors import BadImageId
 from imgserve.jobs.webhooks import is_webhook_secret
@@ -67,9 +67,9 @@ class ImportsConfig(Section):
 
 _Queue = Annotated[
     str,
-    secret_url(
+    hidden(
         r"(rediss?|unix|postgres(ql)?)://\S+",
-        "redis://host:6379/0, postgresql://user:password@host/name, or nothing",
+        f"redis://host:6379/0, postgresql://user:password@host/name, or nothing{UNSEEN}",
     ),
 ]
 

@@ -25,31 +25,31 @@ from imgserve.config.values import (
 from imgserve.transform.hints import HINTS
 from imgserve.validation import expected, stated
 
-_KEY = re.compile(r"[\x21-\x7e]{16,500}")
-_KEY_OR_DIGEST = re.compile(rf"(?!sha256:){_KEY.pattern}|sha256:[0-9a-fA-F]{{64}}")
+_KEY = r"[\x21-\x7e]{16,500}"
 
 
-def _secret(pattern: re.Pattern[str], expected: str) -> AfterValidator:
-    """Return a validator of a secret that may be empty; its error does not repeat the secret."""
+def hidden(pattern: str, expected: str) -> AfterValidator:
+    """Return a validator of a secret, or a URL with one, that may be empty; its error does not repeat the value."""
 
-    def check(secret: SecretStr) -> SecretStr:
-        if secret.get_secret_value() and not pattern.fullmatch(secret.get_secret_value()):
+    def check(value: str | SecretStr) -> str | SecretStr:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text and not re.fullmatch(pattern, text):
             raise stated(f"expected {expected}")
-        return secret
+        return value
 
     return AfterValidator(check)
 
 
 _Key = Annotated[
     SecretStr,
-    _secret(
-        _KEY_OR_DIGEST,
+    hidden(
+        rf"(?!sha256:){_KEY}|sha256:[0-9a-fA-F]{{64}}",
         "at least 16 visible ASCII characters, or sha256: and 64 hexadecimal digits; it is not shown here",
     ),
 ]
-Token = Annotated[SecretStr, _secret(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
+Token = Annotated[SecretStr, hidden(_KEY, "at least 16 visible ASCII characters; the token is not shown here")]
 SIGNING_RULE = "at least 16 visible ASCII characters without commas"
-_SIGNING_SECRET = re.compile(r"(?!.*,)" + _KEY.pattern)
+_SIGNING_SECRET = re.compile(r"(?!.*,)" + _KEY)
 
 
 def is_signing_secret(text: str) -> bool:
@@ -106,22 +106,12 @@ class AccessConfig(Section):
     """Role of people whom the proxy names and who have no account; none lets only those with an account in."""
 
 
-def secret_url(pattern: str, described: str) -> AfterValidator:
-    """Return a validator of a URL that may be empty; its error does not repeat it: it may contain a password."""
-
-    def check(text: str) -> str:
-        if text and not re.fullmatch(pattern, text):
-            raise stated(f"expected {described}; the value is not shown, because it may contain a password")
-        return text
-
-    return AfterValidator(check)
-
-
+UNSEEN = "; the value is not shown, because it may contain a password"
 _Redis = Annotated[
     str,
-    secret_url(
+    hidden(
         r"rediss?://[^\s/]+(/\S*)?|unix:///\S+",
-        "redis://user:password@host:6379/0, rediss://..., unix:///run/redis.sock, or nothing",
+        f"redis://user:password@host:6379/0, rediss://..., unix:///run/redis.sock, or nothing{UNSEEN}",
     ),
 ]
 
@@ -145,9 +135,9 @@ class RatesConfig(Section):
 
 _Database = Annotated[
     str,
-    secret_url(
+    hidden(
         r"(sqlite:///|postgres(ql)?://)/*[^/].*",
-        "sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing",
+        f"sqlite:///folder/catalog.sqlite, postgresql://user:password@host/name, or nothing{UNSEEN}",
     ),
 ]
 

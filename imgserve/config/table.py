@@ -1,6 +1,6 @@
-"""Every setting as one row, and the documents generated from the rows: example file and JSON schema."""
+"""Every setting as one row, with its value in force; and what is made of the rows: example file and JSON schema."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +12,7 @@ from imgserve.validation import DescribedSchema, field_docs
 
 SettingPath = tuple[str, ...]
 """Names from the section down to the setting."""
+HIDDEN = "••••••••"
 _INTRODUCTION = """\
 # Settings of imgserve. Every setting is listed with its default; remove the # before a name to change it.
 # Environment variables override this file: cache.disk_bytes is IMGSERVE_CACHE__DISK_BYTES. The command line overrides
@@ -140,3 +141,65 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
         if row.section and len(row.path) == 1:
             document["properties"][row.name] = {"anyOf": [document["properties"][row.name], {"type": "null"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSetting:
+    """A setting as it is in force."""
+
+    name: str
+    """The dotted name."""
+    value: str
+    """As written in a settings file; a secret is hidden, and empty if there is none."""
+    default: str
+    origin: str
+    """`default`, or where it was set, such as `imgserve.yaml:3` or an environment variable."""
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsSection:
+    """A section of the settings."""
+
+    name: str
+    help: str
+    settings: Sequence[EffectiveSetting]
+
+
+def effective(config: BaseModel, origins: Mapping[str, str]) -> list[SettingsSection]:
+    """Return the settings in force by top section; `origins` are the places by dotted name."""
+    sections = dict[str, tuple[str, list[EffectiveSetting]]]()
+    for row in table(type(config)):
+        if row.section:
+            if len(row.path) == 1:
+                sections[row.name] = row.help, []
+            continue
+        sections.setdefault(row.path[0], (row.help, []))[1].append(_setting(row, config, origins))
+    return [SettingsSection(name, text, found) for name, (text, found) in sections.items()]
+
+
+def _setting(row: Setting, config: BaseModel, origins: Mapping[str, str]) -> EffectiveSetting:
+    value: Any = config
+    for name in row.path:
+        value = getattr(value, name)
+    return EffectiveSetting(row.name, _written(row, value), row.written, origins.get(row.name, "default"), row.help)
+
+
+def _written(row: Setting, value: Any) -> str:
+    if row.secret:
+        values = value if isinstance(value, (list, tuple)) else [value]
+        return HIDDEN if any(one.get_secret_value() if isinstance(one, SecretStr) else one for one in values) else ""
+    return row.write(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without models, whose secrets are hidden."""
+    if isinstance(value, BaseModel):
+        return {name: _plain(one) for name, one in value if one != type(value).model_fields[name].default}
+    if isinstance(value, SecretStr):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, (int, float, bool, str, type(None))) else str(value)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from imgserve.config import Config
-from imgserve.config.effective import HIDDEN, EffectiveSetting
+from imgserve.config.table import HIDDEN, EffectiveSetting
 
 SECRET = "0123456789abcdef0123456789abcdef"  # noqa: S105  of a test
 
