@@ -185,7 +185,7 @@ class LeaderLock:
             # Without a lock no work: two processes that do the same would disturb each other for ever.
             self.mine = False
             if not self._failing:
-                _log.warning("cannot lock %s, so this process does not work as the leader: %s", self._path, error)
+                _log.warning("cannot lock %s, so this process leaves background work to others: %s", self._path, error)
             self._failing = True
         else:
             self._failing = False

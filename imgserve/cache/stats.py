@@ -3,6 +3,7 @@
 import errno
 import logging
 import math
+import os
 import sqlite3
 import threading
 import time
@@ -105,7 +106,19 @@ class Faults:
                 return
             self._logged.add(kind)
             self._logged_at[kind] = time.monotonic()
-        _LOGGER.warning("%s: %s fails with %s (%s); requests go on without it", self._tier, action, kind, error)
+        _LOGGER.warning(
+            "%s: %s fails with %s: %s; pictures are served without it meanwhile",
+            self._tier,
+            action,
+            kind,
+            _reason(error),
+        )
+
+
+def _reason(error: OSError | sqlite3.Error) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.strerror} ({os.fsdecode(error.filename)})"
 
 
 def _kind(error: OSError | sqlite3.Error) -> str:

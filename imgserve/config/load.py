@@ -208,7 +208,7 @@ def _sentence(error: ErrorDetails, write: Callable[[Any], str]) -> str:
         return str(error["ctx"]["sentence"])
     value, expected = error["input"], expectation(error, instead={"model": _SECTION, "dict": _SECTION}, write=write)
     if expected == _SECTION:
-        received = "a list" if isinstance(value, list) else "text"  # it may contain a secret
+        received = "a list" if isinstance(value, list) else "a single value"  # it may contain a secret
     elif isinstance(value, Mapping):
         received = "a mapping"
     elif isinstance(value, (list, tuple)):

@@ -87,7 +87,7 @@ def _is_empty(node: yaml.Node) -> bool:
 
 def _kind(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
-        return "text"
+        return "a single value"
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
 
 
@@ -98,9 +98,13 @@ def _syntax(error: yaml.YAMLError, data: bytes) -> tuple[int, str]:
         return line, f"the character {error.character:#x} is not allowed"
     if not isinstance(error, yaml.MarkedYAMLError):
         return 1, "not YAML"
-    problem, mark = error.problem or "not YAML", error.problem_mark
+    problem, mark = error.problem or "unknown mistake", error.problem_mark
+    sentence = f"not valid YAML: {problem}"
     if "'\\t'" in problem:
-        problem = "a tab; indent with spaces"
+        sentence = "a tab; indent with spaces"
+    elif "another document" in problem:
+        sentence = "expected one YAML document, but found another one"
     if "end of stream" in problem or "<stream end>" in problem:  # never closed: the opening line is more helpful
+        sentence = "not valid YAML: a bracket, brace or quote is not closed"
         mark = error.context_mark or mark
-    return (mark.line + 1 if mark else 1), problem
+    return (mark.line + 1 if mark else 1), sentence

@@ -13,6 +13,7 @@ _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _EVERYONE = 0o666
 _HINTS = {
     errno.EADDRINUSE: "; is another server running? Stop it, or choose another port with --port (0 for any free one)",
+    errno.EADDRNOTAVAIL: "; this machine has no such address: choose another one with --host (0.0.0.0 for all)",
     errno.EACCES: "; ports below 1024 need special permission: choose a higher one with --port",
 }
 

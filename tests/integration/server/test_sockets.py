@@ -36,6 +36,11 @@ def test_an_address_that_is_not_here_is_a_mistake_in_the_configuration(host: str
         bind(host, 8000, None)
 
 
+def test_the_address_of_another_machine_is_answered_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="choose another one with --host"):
+        bind("192.0.2.1", 8000, None)
+
+
 def test_the_path_of_a_socket_is_reused_after_a_dead_server_but_not_from_a_running_one(tmp_path: Path) -> None:
     path = str(tmp_path / "web.sock")
     living = bind("", 0, path)

@@ -27,7 +27,7 @@ def test_an_error_is_kept_away_counted_and_logged_once(caplog: pytest.LogCapture
     assert faults.count == 4
     assert faults.failing
     assert len(warnings(caplog)) == 1
-    assert "ENOSPC" in warnings(caplog)[0]
+    assert "writing fails with ENOSPC: No space left on device; pictures are served" in warnings(caplog)[0]
 
 
 def test_another_kind_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -111,7 +111,7 @@ def test_variables_of_others_are_left_alone() -> None:
         ("cashe: {}", 'imgserve.yaml:1: cashe: no setting has this name, did you mean "cache"?'),
         ("Cache: {}", 'imgserve.yaml:1: Cache: no setting has this name, did you mean "cache"?'),
         ("xyzzy: 1", "imgserve.yaml:1: xyzzy: no setting has this name"),
-        ("server: text", "imgserve.yaml:1: server: expected a section of settings, but received text"),
+        ("server: text", "imgserve.yaml:1: server: expected a section of settings, but received a single value"),
         ("server: [1]", "imgserve.yaml:1: server: expected a section of settings, but received a list"),
         ("server: {port: x}", 'imgserve.yaml:1: server.port: expected a whole number, but received "x"'),
         ("server: {port: 1.5}", 'imgserve.yaml:1: server.port: expected a whole number, but received "1.5"'),
