@@ -311,14 +311,24 @@ class BoundedFolder(ABC):
         self._leader.release()
         self._ledger.close()
 
-    def _publish(self, entry: Entry, temporary: Path) -> None:
-        """Publish a written file and its row; if that fails neither remains, and the error is raised."""
+    def _publish(self, entry: Entry, temporary: Path, *, instead_of: int | None = None, saved: int = 0) -> bool:
+        """Publish a written file and its row; if that fails neither remains, and the error is raised.
+
+        With the checksum of another file, it is only published instead of that, with the bytes that it saves; otherwise
+        it is removed. Return whether it was published.
+        """
         published = False
         try:
             with self._ledger.changing() as rows:
+                known = None if instead_of is None else rows.find(entry.path)
+                if instead_of is not None and (known is None or known.crc32 != instead_of):
+                    temporary.unlink()
+                    return False
                 self._files.publish(temporary, entry.path)
                 published = True
                 rows.put(entry)
+                if instead_of is not None and entry.crc32 is not None:
+                    rows.set_saved(entry.path, entry.crc32, saved)
                 # No image may displace all others, whatever sizes strangers request of it.
                 beyond = rows.beyond(entry.path.rpartition("/")[0], self._bounds.per_image)
                 for path in beyond:
@@ -332,6 +342,7 @@ class BoundedFolder(ABC):
             raise
         self._totals = totals
         self._tally.evicted(len(beyond))
+        return True
 
     def _make_room(self) -> None:
         """Evict what a writer should not leave to the upkeep."""

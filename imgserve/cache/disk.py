@@ -115,8 +115,11 @@ class DiskTier(BoundedFolder):
                         found.append((folder, StoredRendition(name, transform_text(name), *facts, *times)))
         return found
 
-    def put(self, key: RenditionKey, rendition: Rendition) -> bool:
-        """Store a rendition; return whether it was stored."""
+    def put(self, key: RenditionKey, rendition: Rendition, *, instead_of: int | None = None, saved: int = 0) -> bool:
+        """Store a rendition; return whether it was stored.
+
+        With the checksum of another encoding it is only stored if that is still there, with the bytes that it saves.
+        """
         if self.off or not 0 < len(rendition.data) <= self._bounds.size:
             return False
         stored = False
@@ -124,10 +127,10 @@ class DiskTier(BoundedFolder):
             temporary, path = self._files.write_temporary(rendition.data), key.path
             size, used = (rendition.width, rendition.height), self._recency.now()
             data, notes = rendition.data, rendition.notes
-            self._publish(Entry(path, len(data), rendition.crc32, rendition.media_type, *size, notes, used), temporary)
-            self._recent.add(path)
-            stored = True
+            entry = Entry(path, len(data), rendition.crc32, rendition.media_type, *size, notes, used)
+            stored = self._publish(entry, temporary, instead_of=instead_of, saved=saved)
         if stored:
+            self._recent.add(key.path)
             self._make_room()
         return stored
 

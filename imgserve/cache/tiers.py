@@ -127,8 +127,8 @@ _MAINTAIN_EVERY = 1.0
 
 
 @dataclass(slots=True, eq=False)
-class _InFlight:
-    """A rendition or mezzanine in transfer between tiers."""
+class InFlight:
+    """A rendition or mezzanine that is being made, or in transfer between tiers."""
 
     purged: bool = False
     """Whether its image was purged meanwhile."""
@@ -147,6 +147,8 @@ class TieredCache:
     4. A get that is marked does not put what it read in memory.
     5. A put looks at its mark after it has written, still in its thread. If marked, it removes what it wrote, which
        may have been after the purge was done. If not, the purge is still to come and finds it.
+    6. A rendering is registered by its caller, who does not put what was purged meanwhile.
+    7. Another encoding is only put in place of the first, in one transaction with the look at its row.
     """
 
     def __init__(self, memory: MemoryTier, disk: DiskTier, mezzanines: MezzanineTier | None = None) -> None:
@@ -155,7 +157,7 @@ class TieredCache:
         self._disk = disk
         self._mezzanines = mezzanines or MezzanineTier(Path(), 0)
         self._threads = CapacityLimiter(_DISK_THREADS)
-        self._in_flight: dict[str, set[_InFlight]] = {}
+        self._in_flight: dict[str, set[InFlight]] = {}
 
     def peek(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition that is in memory, or None, without counting hits and misses."""
@@ -196,7 +198,7 @@ class TieredCache:
         if ready is not UNKNOWN:
             return ready
         self._memory.count_miss()
-        with self._flying(key) as flight:
+        with self.flying(key) as flight:
             found = await to_thread.run_sync(self._disk.get, key, limiter=self._threads)
         if found is None:
             return None
@@ -239,8 +241,23 @@ class TieredCache:
                 self._disk.discard(key)
             return written
 
-        with self._flying(key) as flight:
+        with self.flying(key) as flight:
             return await to_thread.run_sync(write, limiter=self._threads) or stored
+
+    async def replace(self, key: RenditionKey, first: Rendition, again: Rendition) -> bool:
+        """Store another encoding of a rendition and the bytes that it saves; return whether it was stored.
+
+        It is not if the first was purged, evicted or replaced meanwhile.
+        """
+
+        def write() -> bool:
+            return self._disk.put(key, again, instead_of=first.crc32, saved=len(first.data) - len(again.data))
+
+        with self.flying(key) as flight:
+            stored = await to_thread.run_sync(write, limiter=self._threads)
+        if stored and not flight.purged:
+            self._memory.put(key, again)
+        return stored
 
     async def count_hits(self, hits: Mapping[RenditionKey, int]) -> dict[RenditionKey, Popularity]:
         """Add hits of renditions, for all processes; return the sums of those that are on disk."""
@@ -250,9 +267,9 @@ class TieredCache:
         )
         return {paths[path]: popularity for path, popularity in found.items()}
 
-    async def set_saved(self, key: RenditionKey, rendition: Rendition, saved: int) -> None:
-        """Record the bytes that this encoding of a rendition saves for each hit, 0 for none."""
-        await to_thread.run_sync(self._disk.set_saved, key.path, rendition.crc32, saved, limiter=self._threads)
+    async def keep_encoding(self, key: RenditionKey, rendition: Rendition) -> None:
+        """Record that no other encoding of a rendition saves bytes."""
+        await to_thread.run_sync(self._disk.set_saved, key.path, rendition.crc32, 0, limiter=self._threads)
 
     def reload(self, key: RenditionKey) -> None:
         """Remove a rendition from memory, so that the next look-up reads it from disk."""
@@ -282,7 +299,7 @@ class TieredCache:
             return adopted
 
         # The caller may be cancelled; the file may not be left behind.
-        with CancelScope(shield=True), self._flying(key) as flight:
+        with CancelScope(shield=True), self.flying(key) as flight:
             stored = await to_thread.run_sync(adopt, limiter=self._threads)
         return stored and not flight.purged
 
@@ -386,8 +403,9 @@ class TieredCache:
         return sum(self._memory.discard(key) for key in keys)
 
     @contextmanager
-    def _flying(self, key: RenditionKey) -> Iterator[_InFlight]:
-        flight = _InFlight()
+    def flying(self, key: RenditionKey) -> Iterator[InFlight]:
+        """Yield what knows whether the image of a rendition was purged meanwhile."""
+        flight = InFlight()
         folders = {key.folder, image_folder(key.mark)} if key.mark else {key.folder}
         for folder in folders:
             self._in_flight.setdefault(folder, set()).add(flight)

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from imgserve.cache import KeyLocks, RenditionKey, TieredCache
-from imgserve.errors import ImgserveError
+from imgserve.errors import ImgserveError, Unavailable
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest
 from imgserve.metrics import Metrics
@@ -21,6 +21,8 @@ _EVERY = 5.0
 _MOST_AT_ONCE = 20
 """Renditions that are encoded before hits are counted again."""
 _MOST_IMPROVED = 100_000
+_PAUSE = 600.0
+"""Seconds until a rendition is encoded again that could not be read or stored."""
 _LEAST_SAVED = 0.02
 """Share of the bytes; for less, caches would store another version in vain."""
 
@@ -63,6 +65,7 @@ class DemandEncoder:
         self._every = every
         self._settings = replace(renditions.settings, encoders=renditions.settings.encoders.thorough())
         self._improved: LRUCache[str, int] = LRUCache(_MOST_IMPROVED)
+        self._postponed: TTLCache[RenditionKey, None] = TTLCache(_MOST_IMPROVED, _PAUSE)
 
     def is_outdated(self, tag: str, crc32: int) -> bool:
         """Return whether a rendition, by the tag of its key, is known to have replaced the bytes with a checksum."""
@@ -91,7 +94,7 @@ class DemandEncoder:
             request, pays = requests[key].request, self._pays_after(requests[key].request)
             if found.saved:
                 self._note(key, requests[key], found.crc32, found.saved * hits[key])
-            elif found.saved is None and pays is not None and found.hits >= pays:
+            elif found.saved is None and pays is not None and found.hits >= pays and key not in self._postponed:
                 popular.append((found.hits, request))
         popular.sort(key=lambda one: one[0], reverse=True)
         for _, request in popular[:_MOST_AT_ONCE]:
@@ -130,17 +133,20 @@ class DemandEncoder:
                 rendered = await self._workers.render(job, megapixels=start.megapixels)
             except ImgserveError as error:
                 _logger.debug("a popular rendition of %s stays as it is: %r", original.image_id, error)
-                await self._cache.set_saved(key, first, 0)
+                if isinstance(error, Unavailable):
+                    self._postponed[key] = None
+                else:
+                    await self._cache.keep_encoding(key, first)
                 self._metrics.demand_renders.labels(error.code).inc()
                 return
             again = rendered.rendition
-            saved = len(first.data) - len(again.data)
             self._metrics.demand_seconds.labels(key.extension).inc(rendered.seconds)
-            if saved < _LEAST_SAVED * len(first.data):
-                await self._cache.set_saved(key, first, 0)
+            if len(first.data) - len(again.data) < _LEAST_SAVED * len(first.data):
+                await self._cache.keep_encoding(key, first)
                 self._metrics.demand_renders.labels("no_gain").inc()
-                return
-            if await self._cache.put(key, again):
-                await self._cache.set_saved(key, again, saved)
+            elif await self._cache.replace(key, first, again):
                 self._improved[key.tag] = again.crc32
-            self._metrics.demand_renders.labels("ok").inc()
+                self._metrics.demand_renders.labels("ok").inc()
+            else:
+                self._postponed[key] = None
+                self._metrics.demand_renders.labels("not_kept").inc()

@@ -337,7 +337,8 @@ class Renditions:
         try:
             async with self._mezzanines.start(original, transform, self.settings.limits, off=unsettled) as start:
                 job = self.settings.job(original, transform, start, tuple(then))
-                rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn)
+                with self._cache.flying(key) as flight:
+                    rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn)
         except ImgserveError as error:
             if not admitted and not isinstance(error, TooLarge):
                 raise
@@ -349,7 +350,8 @@ class Renditions:
         self._count(output, rendered)
         waited = max(0.0, time.perf_counter() - started - rendered.seconds)
         storing = time.perf_counter()
-        stored = not unsettled and store and await self._cache.put(key, rendered.rendition)
+        store = store and not unsettled and not flight.purged
+        stored = store and await self._cache.put(key, rendered.rendition)
         if (trace := current_trace.get()) is not None:
             trace.add("store", storing, attributes={"bytes": len(rendered.rendition.data), "stored": stored})
         seconds = {"wait": waited, "render": rendered.seconds}
@@ -416,7 +418,10 @@ class Renditions:
 
         job = self.settings.job(original, transform, start, tuple(then))
         try:
-            rendered = await self._workers.render(job, megapixels=start.megapixels, on_turn=on_turn, background=True)
+            with self._cache.flying(key) as flight:
+                rendered = await self._workers.render(
+                    job, megapixels=start.megapixels, on_turn=on_turn, background=True
+                )
         except OvertakenError:
             return False
         except ImgserveError as error:
@@ -425,7 +430,8 @@ class Renditions:
             raise
         self._count(key.extension, rendered)
         # Not in memory, where it would evict requested pictures.
-        await self._cache.put(key, rendered.rendition, in_memory=False)
+        if not flight.purged:
+            await self._cache.put(key, rendered.rendition, in_memory=False)
         return True
 
     def _count(self, output: str, rendered: Rendered) -> None:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from imgserve.cache import DiskTier, MemoryTier, MezzanineTier, RenditionKey, TieredCache
+from imgserve.cache.ledger import Popularity
 from imgserve.model import Rendition
 
 pytestmark = pytest.mark.anyio
@@ -38,9 +39,9 @@ class SlowDisk(DiskTier):
         self.wait()
         return found
 
-    def put(self, key: RenditionKey, rendition: Rendition) -> bool:
+    def put(self, key: RenditionKey, rendition: Rendition, *, instead_of: int | None = None, saved: int = 0) -> bool:
         self.wait()
-        return super().put(key, rendition)
+        return super().put(key, rendition, instead_of=instead_of, saved=saved)
 
     def hold(self) -> None:
         self.go.clear()
@@ -117,6 +118,41 @@ async def test_what_was_purged_while_it_was_written_does_not_stay(
         disk.go.set()
     assert await cache.get(key("a")) is None
     assert disk.stats().entries == 0
+    await cache.close()
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+async def test_another_encoding_of_what_was_purged_does_not_stay(tmp_path: Path, png: Png, key: Key, when: str) -> None:
+    disk = SlowDisk(tmp_path)
+    cache = TieredCache(MemoryTier(1_000_000), disk)
+    await cache.put(key("a"), png(500))
+    if when == "before":
+        await cache.purge("a")
+    disk.hold()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cache.replace, key("a"), png(500), png(400))
+        await reached(disk)
+        if when == "during":
+            await cache.purge("a")
+        disk.go.set()
+    if when == "after":
+        assert await cache.get(key("a")) == (png(400), "memory")
+        await cache.purge("a")
+    assert await cache.get(key("a")) is None
+    assert disk.stats().entries == 0
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix == ".png"]
+    await cache.close()
+
+
+async def test_another_encoding_replaces_only_the_first_and_keeps_its_hits(tmp_path: Path, png: Png, key: Key) -> None:
+    cache = TieredCache(MemoryTier(1_000_000), DiskTier(tmp_path, 1_000_000))
+    await cache.put(key("a"), png(500))
+    await cache.count_hits({key("a"): 7})
+    assert not await cache.replace(key("a"), png(600), png(400))
+    assert await cache.get(key("a")) == (png(500), "memory")
+    assert await cache.replace(key("a"), png(500), png(400))
+    assert (await cache.count_hits({key("a"): 1}))[key("a")] == Popularity(8, png(400).crc32, 100)
+    assert await cache.recheck(key("a"), on_disk=True) == (png(400), "memory")
     await cache.close()
 
 

@@ -200,6 +200,57 @@ def test_a_purged_rendition_begins_anew(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_rendition_that_is_purged_while_it_is_encoded_again_does_not_come_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path) as demand:
+            request = requested(demand.rig, "format=avif", encoded(noise(1200, 900), "jpg"))
+            before, clients = await first(demand.rig, request), set(psutil.Process().children())
+            improving = asyncio.create_task(demand.look(request, before.crc32, 50))
+            while not set(psutil.Process().children()) - clients:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert await demand.rig.cache.purge(request.original.image_id) == 1
+            assert not improving.done()
+            await improving
+            assert await demand.rig.renditions.cached(request.key) is None
+            assert not list(tmp_path.rglob("*.avif"))
+            assert demand.result("not_kept") == 1
+
+    run(work)
+
+
+def test_a_rendition_that_cannot_be_stored_is_encoded_again_once_and_stays_everywhere(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path) as demand:
+            request = requested(demand.rig, "width=300")
+            before = await first(demand.rig, request)
+            (temporary,) = (tmp_path / ".cache").rglob(".tmp")
+            temporary.rmdir()
+            temporary.touch()
+            for _ in range(3):
+                await demand.look(request, before.crc32, 10)
+            assert demand.rig.figure("demand_renders_total", result="not_kept") == 1
+            assert (demand.result("ok"), demand.result("no_gain")) == (0, 0)
+            assert (await stored(demand.rig, request.key)).data == before.data
+            assert not demand.encoder.is_outdated(request.key.tag, before.crc32)
+
+    run(work)
+
+
+def test_a_rendition_whose_original_cannot_be_read_now_may_be_encoded_again_later(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path) as demand:
+            request = requested(demand.rig, "width=300")
+            before = await first(demand.rig, request)
+            await demand.encoder.close()
+            await demand.look(request, before.crc32, 10)
+            assert demand.result("unavailable") == 1
+        async with demanded(tmp_path) as demand:
+            await demand.look(request, before.crc32, 1)
+            assert demand.result("ok") == 1
+
+    run(work)
+
+
 def test_an_original_that_was_replaced_leaves_the_rendition_as_it_is(tmp_path: Path) -> None:
     async def work() -> None:
         async with demanded(tmp_path) as demand:

@@ -1,5 +1,6 @@
 """From an original to a picture with a real cache and real processes: made once, kept, or refused for a while."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -25,6 +26,25 @@ async def frozen() -> AsyncIterator[psutil.Process]:
     child.suspend()
     yield child
     resume(child)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_picture_that_is_purged_while_it_is_rendered_is_not_stored(tmp_path: Path, background: bool) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as open_rig:
+            original, transform = open_rig.put(), Transform(width=20, format="png")
+            key = open_rig.renditions.key(original, transform)
+            work = open_rig.renditions.warm if background else open_rig.renditions.make
+            async with frozen():
+                making: asyncio.Task[Served | bool] = asyncio.create_task(work(original, transform, key))
+                await until(lambda: open_rig.figure("rendering") == 1)
+                await open_rig.cache.purge(original.image_id)
+            made = await making
+            assert made is True or (isinstance(made, Served) and not made.stored)
+            assert await open_rig.renditions.cached(key) is None
+            assert (await open_rig.make(original)).stored
+
+    run(body)
 
 
 def test_a_picture_is_made_once_then_found_in_memory_then_on_disk(tmp_path: Path) -> None:
