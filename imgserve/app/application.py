@@ -78,7 +78,15 @@ def create_app(config: Config | None = None) -> Starlette:
         exemplars=tracing is not None and registry is parts.metrics.registry,
     )
     admin_page = config.access.admin != "off"
-    pages = Pages(static_folder(), parts.originals, sites, config.urls.prefix, __version__, admin=admin_page)
+    pages = Pages(
+        static_folder(),
+        parts.originals,
+        sites,
+        config.urls.prefix,
+        __version__,
+        problems=parts.catalog.problems.get_many,
+        admin=admin_page,
+    )
     recording = Middleware(
         RequestMiddleware,
         requests=parts.requests,

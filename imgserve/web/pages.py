@@ -1,9 +1,10 @@
 """The welcome page, the error reference and static files, and the table of routes."""
 
+import contextlib
 import itertools
 import mimetypes
 import stat
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from imgserve.access.access import Access
 from imgserve.access.sites import Sites
-from imgserve.errors import ConfigError, NotFound, every_error
+from imgserve.errors import CatalogUnavailable, ConfigError, NotFound, every_error
 from imgserve.http.headers import quoted_id
 from imgserve.originals.folder import Originals
 from imgserve.web.documents import HTML, Readers, address, document, page_templates, restricted
@@ -45,9 +46,18 @@ class Pages:
     """The welcome page, the error reference and the static files."""
 
     def __init__(
-        self, static: Path, originals: Originals, sites: Sites, prefix: str, version: str, *, admin: bool = True
+        self,
+        static: Path,
+        originals: Originals,
+        sites: Sites,
+        prefix: str,
+        version: str,
+        *,
+        problems: Callable[[Sequence[str]], Awaitable[Container[str]]],
+        admin: bool = True,
     ) -> None:
-        """`admin` is whether there is an admin page."""
+        """`problems` finds those of some ids that are not usable images; `admin` is whether there is an admin page."""
+        self._problems = problems
         self._originals = originals
         self._sites = sites
         self._prefix = prefix
@@ -61,7 +71,7 @@ class Pages:
         """Show the welcome page; direct requests of this machine see a few originals, whose names are not public."""
         local = is_local(request)
         page = self._welcome.render(
-            pictures=await to_thread.run_sync(self._examples) if local else [],
+            pictures=await self._examples() if local else [],
             empty=_EMPTY if local else _HIDDEN,
             address=address(request) + self._prefix,
         )
@@ -88,15 +98,21 @@ class Pages:
         media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         return document(request, content, media_type, cache=cache, modified_ns=modified_ns)
 
-    def _examples(self) -> list[Mapping[str, str]]:
+    async def _examples(self) -> list[Mapping[str, str]]:
         """Return path and name of a few originals that everybody may see, photographs first."""
-        some = itertools.islice(self._originals.list(), _SEARCHED)
-        found = [image_id for image_id in some if self._sites.find(b"", image_id)[0].rules.require == "nothing"]
+        found = await to_thread.run_sync(self._public)
+        with contextlib.suppress(CatalogUnavailable):  # the page is shown without the catalog too
+            broken = await self._problems(found)
+            found = [image_id for image_id in found if image_id not in broken]
         found.sort(key=lambda image_id: not image_id.lower().endswith(_PHOTOGRAPHS))
         return [
             {"path": quoted_id(image_id), "name": image_id.encode("utf-8", "replace").decode()}
             for image_id in found[:_EXAMPLES]
         ]
+
+    def _public(self) -> list[str]:
+        some = itertools.islice(self._originals.list(), _SEARCHED)
+        return [image_id for image_id in some if self._sites.find(b"", image_id)[0].rules.require == "nothing"]
 
 
 def routes(ops: Operations, pages: Pages, *more: BaseRoute, access: Access, welcome: Readers) -> list[BaseRoute]:

@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+async def _problems(image_ids: Sequence[str]) -> Collection[str]:
+    return [image_id for image_id in image_ids if "broken" in image_id]
+
+
 async def _check() -> Mapping[str, str]:
     return {}
 
@@ -46,7 +50,7 @@ def app_of(folder: Path, *, readers: Readers = "everyone", static: Path | None =
     registry, static = CollectorRegistry(), static or static_folder()
     metrics = Metrics(registry)
     access = access_of(key_digest(KEY), metrics=metrics)
-    pages = Pages(static, WritableOriginals(folder), OPEN, "/img", "1.2.3")
+    pages = Pages(static, WritableOriginals(folder), OPEN, "/img", "1.2.3", problems=_problems)
     document = ApiDocument([], static, prefix="/img", version="1.2.3")
     operations = Operations(_check, registry, lambda: None, MetricsAccess())
     recording = Middleware(
@@ -200,3 +204,10 @@ async def test_pictures_and_fonts_are_not_compressed_again(tmp_path: Path) -> No
 async def test_a_path_with_the_version_has_the_same_file(tmp_path: Path) -> None:
     app = app_of(tmp_path)
     assert (await ask(app, "/static/@1.2.3/imgserve.css")).text == (await ask(app, "/static/imgserve.css")).text
+
+
+async def test_files_that_are_not_usable_images_are_not_shown(tmp_path: Path) -> None:
+    for name in ("a.jpg", "broken.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    page = (await ask(app_of(tmp_path), "/", client=LOCAL, host="127.0.0.1")).text
+    assert ["a.jpg" in page, "broken.jpg" in page, "c.jpg" in page] == [True, False, True]
