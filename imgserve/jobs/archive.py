@@ -14,7 +14,7 @@ from imgserve.catalog import Imports, StoredItem, StoredJob
 from imgserve.errors import ImgserveError, OriginalChanged
 from imgserve.images.archive import ArchiveNames
 from imgserve.images.batches import retry_transient
-from imgserve.images.convert import Converter, Steps
+from imgserve.images.convert import Converted, Converter, Steps
 from imgserve.jobs.export import csv_text
 from imgserve.model import Original, file_version
 from imgserve.originals.folder import reading_original
@@ -34,19 +34,6 @@ class _Entry:
     image_id: str
     original: Original | None
     """None for a picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A rendered picture."""
-
-    data: bytes
-    sides: tuple[int, int]
-    extension: str
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(slots=True)
@@ -119,27 +106,26 @@ class Archive:
         size, sides, extension = original.size, (original.width, original.height), original.format.extensions[0]
         kind, sha256 = original.format.name, item.sha256
         if self.steps is not None:
-            picture = await self._picture(item.image_id, self.steps)
-            size, sides, extension = len(picture.data), picture.sides, picture.extension
-            kind, sha256 = picture.extension, picture.sha256
+            converted = await self._converted(item.image_id, self.steps)
+            rendition, kind = converted.rendition, converted.extension
+            size, sides, extension = len(rendition.data), (rendition.width, rendition.height), kind
+            sha256 = hashlib.sha256(rendition.data).hexdigest()
         name = names.name(f"{item.product}/{item.image_id.rpartition('/')[2]}", extension)
         self._entries.append(_Entry(name, size, item.image_id, original if self.steps is None else None))
         return {
             "file": name, "bytes": size, "sha256": sha256, "format": kind, "width": sides[0], "height": sides[1],
         }  # fmt: skip
 
-    async def _picture(self, image_id: str, steps: Steps) -> _Picture:
+    async def _converted(self, image_id: str, steps: Steps) -> Converted:
         # The steps are presets, which may name any mark.
-        converted = await retry_transient(lambda: self.converter.picture(image_id, steps, lambda _: True))
-        rendition = converted.rendition
-        return _Picture(rendition.data, (rendition.width, rendition.height), converted.extension)
+        return await retry_transient(lambda: self.converter.picture(image_id, steps, lambda _: True))
 
     async def _data(self, entry: _Entry) -> Iterator[bytes]:
         if entry.original is not None:
             return _bytes_of(entry.original)
         if self.steps is None:
             raise OriginalChanged
-        data = (await self._picture(entry.image_id, self.steps)).data
+        data = (await self._converted(entry.image_id, self.steps)).rendition.data
         if len(data) != entry.size:
             raise OriginalChanged
         return iter([data])
