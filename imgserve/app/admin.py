@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
@@ -34,7 +33,7 @@ from imgserve.web.admin.signin import SignInPages
 from imgserve.web.api.router import Api, Auditor
 from imgserve.web.operations import Finding
 from imgserve.web.pages import static_folder
-from imgserve.web.visitors import From, Visitors
+from imgserve.web.visitors import Visitors
 
 _PATIENCE = 3.0
 _IMAGES = {"found": "/api/images", "below": "/api/folders?limit=500&prefix={prefix}"}
@@ -53,24 +52,37 @@ _IMPORT = {
 _HISTORY = {"history": "/api/audit?limit=20&target={image_id}"}
 
 
-@dataclass(frozen=True, slots=True)
 class Admin:
     """The parts by which people sign in, and the pages that they see then."""
 
-    accounts: AccountList
-    visitors: Visitors
-    signing_in: SignInPages
-    shell: Shell
-    activity: Activity
-    readers: From
+    def __init__(self, config: Config, parts: Parts, limiter: RateLimiter, registry: CollectorRegistry) -> None:
+        """Build the parts, without opening them."""
+        access, catalog = config.access, parts.catalog
+        self.accounts = AccountList(catalog.accounts, catalog.secrets)
+        sessions = Sessions(self.accounts, idle=access.session_idle, longest=access.session_length)
+        self.visitors = Visitors(
+            sessions, access.admin, proxy_header=access.proxy_user_header, proxy_role=access.proxy_role
+        )
+        self.activity = Activity(registry, self.visitors.find)
+        self._shell = Shell(static_folder(), __version__, least=LEAST_CHARACTERS)
+        self._signing_in = SignInPages(
+            self.visitors,
+            Passwords(self.accounts, catalog.accounts, limiter, config.rates.logins),
+            catalog.accounts,
+            SetupLinks(catalog.secrets),
+            Auditor(catalog.audit, catalog.images),
+            shell=self._shell,
+        )
 
     def routes(
         self, access: Access, api: Api, pictures: PictureUrls, config: Config, check: Callable[[], Sequence[Finding]]
     ) -> list[BaseRoute]:
         """Return the routes below /admin; `check` runs the checks of settings and machine."""
-        pages = AdminPages(_pages(config, access.sites, check, self.activity), self.shell, self.visitors, api, pictures)
+        pages = AdminPages(
+            _pages(config, access.sites, check, self.activity), self._shell, self.visitors, api, pictures
+        )
         more = {"events": self.activity.respond}
-        return [*self.signing_in.routes(access, self.readers), *pages.routes(access, self.readers, more)]
+        return [*self._signing_in.routes(access, config.access.admin), *pages.routes(access, config.access.admin, more)]
 
 
 def _pages(
@@ -138,24 +150,6 @@ def _pages(
         AdminPage("system", "System check", Scope.ADMIN, {"checks": checks}),
         AdminPage("settings", "Settings", Scope.ADMIN, {"sections": settings}),
     )
-
-
-def build_admin(config: Config, parts: Parts, limiter: RateLimiter, registry: CollectorRegistry) -> Admin:
-    """Return the parts, without opening them."""
-    access, catalog = config.access, parts.catalog
-    accounts = AccountList(catalog.accounts, catalog.secrets)
-    sessions = Sessions(accounts, idle=access.session_idle, longest=access.session_length)
-    visitors = Visitors(sessions, access.admin, proxy_header=access.proxy_user_header, proxy_role=access.proxy_role)
-    shell = Shell(static_folder(), __version__, least=LEAST_CHARACTERS)
-    signing_in = SignInPages(
-        visitors,
-        Passwords(accounts, catalog.accounts, limiter, config.rates.logins),
-        catalog.accounts,
-        SetupLinks(catalog.secrets),
-        Auditor(catalog.audit, catalog.images),
-        shell=shell,
-    )
-    return Admin(accounts, visitors, signing_in, shell, Activity(registry, visitors.find), access.admin)
 
 
 @asynccontextmanager

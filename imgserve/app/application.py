@@ -22,12 +22,12 @@ from imgserve.access.access import Access
 from imgserve.access.admin_key import admin_digest, announce_admin_key
 from imgserve.access.sites import Sites
 from imgserve.app.access import build_access, cors_of, sites_of
-from imgserve.app.admin import Admin, build_admin
+from imgserve.app.admin import Admin
 from imgserve.app.doctor import diagnose
-from imgserve.app.imports import ImportWork, build_imports
+from imgserve.app.imports import ImportWork
 from imgserve.app.logs import configure_logging
-from imgserve.app.management import Management, build_api, build_management
-from imgserve.app.pictures import Parts, build_pictures
+from imgserve.app.management import Management, build_api
+from imgserve.app.pictures import Parts
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, query_settings, url_options
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
@@ -62,8 +62,8 @@ def create_app(config: Config | None = None) -> Starlette:
     data = data_folder(config)
     catalog = Catalog(Database(catalog_url(config, data), patience=config.catalog.patience))
     sites = sites_of(config)
-    parts = build_pictures(config, catalog, sites)
-    management = build_management(config, parts, data)
+    parts = Parts(config, catalog, sites)
+    management = Management(config, parts, data)
     access = build_access(config, parts, sites, data)
     parts.presets.on_change.append(parts.hot.clear)
     image = _image_endpoint(config, parts, access, sites)
@@ -94,8 +94,8 @@ def create_app(config: Config | None = None) -> Starlette:
         not_found_max_age=config.http.not_found_max_age,
         tracing=tracing,
     )
-    admin = build_admin(config, parts, access.limiter, registry)
-    imports = build_imports(config, parts, management, sites, data)
+    admin = Admin(config, parts, access.limiter, registry)
+    imports = ImportWork(config, parts, management, sites, data)
     api = build_api(config, parts, management, access, admin.visitors, more=imports.endpoints)
     document = ApiDocument(api.endpoints, static_folder(), prefix=config.urls.prefix, version=__version__)
     readers = config.access

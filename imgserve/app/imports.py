@@ -2,7 +2,7 @@
 
 import importlib
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -37,71 +37,58 @@ _WEBHOOK_BYTES = 1_000_000
 _WEBHOOK_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True)
 class ImportWork:
     """Imports: the background work, which one process of a node does, and the endpoints."""
 
-    runner: ImportRunner
-    webhooks: Webhooks
-    leader: LeaderLock
-    downloaders: tuple[Downloader, ...]
-    endpoints: tuple[object, ...]
+    def __init__(self, config: Config, parts: Parts, management: Management, sites: Sites, data: Path) -> None:
+        """Build the parts, without opening them."""
+        settings, catalog = config.imports, management.catalog
+        max_bytes = min(settings.image_bytes, config.limits.original_bytes)
+        rules = replace(
+            fetch_rules(config),
+            max_bytes=max_bytes,
+            seconds=settings.timeout,
+            idle_seconds=settings.read_timeout,
+            least_rate=0,
+            connections=settings.concurrency,
+        )
+        hook_rules = FetchRules(
+            _WEBHOOK_BYTES,
+            seconds=_WEBHOOK_SECONDS,
+            ports=frozenset(settings.webhook_ports),
+            networks=tuple(map(str, settings.webhook_networks)),
+        )
+        self._downloaders = downloader, sender = Downloader(rules), Downloader(hook_rules)
+        converter = Converter(parts.locator, parts.resolver, parts.renditions)
+        warmer = Warmer(parts.locator, parts.resolver, parts.renditions, catalog.search, at_once=processes(config))
+        receiver = UploadReceiver(parts.originals, None, max_bytes=max_bytes)
+        fetcher = ImageFetcher(catalog, management.ingest, receiver, downloader, warmer, settings.path)
+        pace = Pace(**{name: getattr(settings, name) for name in Pace.__slots__})
+        limits, file_bytes = TableLimits(settings.rows, 2 * settings.rows), settings.file_bytes
+        urls = OutputUrls(sites, config.urls.public, config.urls.prefix)
+        self._webhooks = Webhooks(catalog, sender, settings.webhook_secret.get_secret_value(), urls.url)
+        service = ImportService(catalog, management.ingest, warmer, limits, enabled=config.uploads.fetch)
+        self.endpoints = (
+            ImportInput(limits, file_bytes),
+            Imports(service, catalog, self._webhooks, file_bytes),
+            ImportResults(service, catalog, converter, Export(catalog.imports, urls), urls),
+        )
+        self._runner = _runner(catalog, fetcher, pace, f"{socket.gethostname()}:{data}", config.jobs.queue)
+        self._leader = LeaderLock(data / "imports.lock")
 
     def start(self, group: TaskGroup) -> None:
         """Start the background work; it ends with the group."""
-        group.start_soon(restart_on_failure, partial(self.leader.run, self._run))
+        group.start_soon(restart_on_failure, partial(self._leader.run, self._run))
 
     async def close(self) -> None:
         """Close idle connections."""
-        for one in self.downloaders:
+        for one in self._downloaders:
             await one.close()
 
     async def _run(self) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(restart_on_failure, self.runner.run)
-            group.start_soon(restart_on_failure, self.webhooks.run)
-
-
-def build_imports(config: Config, parts: Parts, management: Management, sites: Sites, data: Path) -> ImportWork:
-    """Return the parts, without opening them."""
-    settings, catalog = config.imports, management.catalog
-    max_bytes = min(settings.image_bytes, config.limits.original_bytes)
-    rules = replace(
-        fetch_rules(config),
-        max_bytes=max_bytes,
-        seconds=settings.timeout,
-        idle_seconds=settings.read_timeout,
-        least_rate=0,
-        connections=settings.concurrency,
-    )
-    hook_rules = FetchRules(
-        _WEBHOOK_BYTES,
-        seconds=_WEBHOOK_SECONDS,
-        ports=frozenset(settings.webhook_ports),
-        networks=tuple(map(str, settings.webhook_networks)),
-    )
-    downloader, sender = Downloader(rules), Downloader(hook_rules)
-    converter = Converter(parts.locator, parts.resolver, parts.renditions)
-    warmer = Warmer(parts.locator, parts.resolver, parts.renditions, catalog.search, at_once=processes(config))
-    receiver = UploadReceiver(parts.originals, None, max_bytes=max_bytes)
-    fetcher = ImageFetcher(catalog, management.ingest, receiver, downloader, warmer, settings.path)
-    pace = Pace(**{name: getattr(settings, name) for name in Pace.__slots__})
-    limits, file_bytes = TableLimits(settings.rows, 2 * settings.rows), settings.file_bytes
-    urls = OutputUrls(sites, config.urls.public, config.urls.prefix)
-    webhooks = Webhooks(catalog, sender, settings.webhook_secret.get_secret_value(), urls.url)
-    service = ImportService(catalog, management.ingest, warmer, limits, enabled=config.uploads.fetch)
-    endpoints = (
-        ImportInput(limits, file_bytes),
-        Imports(service, catalog, webhooks, file_bytes),
-        ImportResults(service, catalog, converter, Export(catalog.imports, urls), urls),
-    )
-    return ImportWork(
-        _runner(catalog, fetcher, pace, f"{socket.gethostname()}:{data}", config.jobs.queue),
-        webhooks,
-        LeaderLock(data / "imports.lock"),
-        (downloader, sender),
-        endpoints,
-    )
+            group.start_soon(restart_on_failure, self._runner.run)
+            group.start_soon(restart_on_failure, self._webhooks.run)
 
 
 def _runner(catalog: Catalog, fetcher: ImageFetcher, pace: Pace, owner: str, queue: str) -> ImportRunner:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ from imgserve.access.access import Access
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, fetch_rules
 from imgserve.cache import LeaderLock
-from imgserve.catalog import Catalog
 from imgserve.config import Config
 from imgserve.download import Downloader
 from imgserve.errors import CatalogUnavailable
@@ -60,26 +58,70 @@ _KEYS_KEPT = timedelta(days=30)
 _TIDY_SECONDS = 600.0
 
 
-@dataclass(frozen=True, slots=True)
 class Management:
     """The parts that change originals."""
 
-    catalog: Catalog
-    ingest: IngestService
-    watcher: Watcher | None
-    following: InvalidationListener
-    following_nodes: NodeInvalidator | None
-    """None without a cache on disk."""
-    purger: CdnPurger
-    preparer: MezzaninePrefetcher | None
-    downloader: Downloader | None
-    tidying: LeaderLock
-    audit_seconds: float
-    """How long the audit log is stored."""
-    import_seconds: float
-    """How long finished imports are stored."""
-    node: LeaderLock
-    """Decides which process of this node follows other nodes."""
+    def __init__(self, config: Config, parts: Parts, data: Path) -> None:
+        """Build the parts, without opening them."""
+        self.catalog, hooks = parts.catalog, cdn_hooks(config)
+        self.purger = CdnPurger(hooks, parts.metrics, give_up=config.cdn.give_up)
+        self.preparer = None
+        if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
+            self.preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
+        rules = Rules(
+            duplicates=config.uploads.duplicates,
+            near=config.catalog.near,
+            trash_seconds=config.originals.trash,
+            redirect_seconds=config.originals.redirects,
+            settle=config.originals.settle,
+            refused=refused_formats(config),
+            at_once=processes(config),
+        )
+        inspector = Inspector(
+            parts.originals,
+            parts.workers,
+            config.limits.plain(),
+            rules,
+            damaged=config.formats.on_damage == "decode",
+            prefetcher=self.preparer,
+        )
+        node, on_disk = NodeFolder(config.cache.folder), config.cache.disk_bytes or config.cache.mezzanine_bytes
+        publisher = ChangePublisher(
+            parts.cache,
+            self.catalog.notices,
+            parts.locator.forget,
+            node if on_disk else None,
+            on_purged=self.purger.purged if hooks else None,
+            on_recorded=self.preparer.add if self.preparer else None,
+        )
+        self.ingest = IngestService(
+            parts.originals,
+            self.catalog,
+            inspector,
+            publisher,
+            preset_keys=parts.resolver.preset_keys,
+            metrics=parts.metrics,
+            rules=rules,
+        )
+        watcher = Watcher(
+            tree_of(config),
+            self.ingest,
+            self.catalog,
+            LeaderLock(data / "watch.lock"),
+            parts.metrics,
+            at_once=processes(config),
+            rescan=config.originals.rescan,
+        )
+        self.watcher = watcher if config.originals.watch else None
+        self.following = InvalidationListener(
+            self.catalog.notices, parts.cache, forget=parts.locator.forget, node=node if on_disk else None
+        )
+        self.following_nodes = NodeInvalidator(self.catalog.notices, parts.cache, node) if on_disk else None
+        self.downloader = Downloader(fetch_rules(config)) if config.uploads.fetch else None
+        self._tidying = LeaderLock(data / "tidy.lock")
+        self._node = LeaderLock(config.cache.folder / "node.lock", parents=True)
+        """Decides which process of this node follows other nodes."""
+        self._audit_seconds, self._import_seconds = config.access.audit, config.imports.expire
 
     async def open(self) -> None:
         """Open the catalog, if that succeeds soon; otherwise its first use opens it."""
@@ -93,9 +135,9 @@ class Management:
         """Start the background work; it ends with the group."""
         group.start_soon(restart_on_failure, self.purger.run)
         group.start_soon(restart_on_failure, self.following.run)
-        group.start_soon(restart_on_failure, partial(self.tidying.run, self._tidy))
+        group.start_soon(restart_on_failure, partial(self._tidying.run, self._tidy))
         if self.following_nodes is not None:
-            group.start_soon(restart_on_failure, partial(self.node.run, self.following_nodes.run))
+            group.start_soon(restart_on_failure, partial(self._node.run, self.following_nodes.run))
         for part in (self.watcher, self.preparer):
             if part is not None:
                 group.start_soon(restart_on_failure, part.run)
@@ -121,8 +163,8 @@ class Management:
                 now = datetime.now(UTC)
                 await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
                 await self.catalog.idempotency.prune(now - _KEPT)
-                await self.catalog.audit.prune(now - timedelta(seconds=self.audit_seconds))
-                await self.catalog.imports.prune(now - timedelta(seconds=self.import_seconds))
+                await self.catalog.audit.prune(now - timedelta(seconds=self._audit_seconds))
+                await self.catalog.imports.prune(now - timedelta(seconds=self._import_seconds))
                 await self.catalog.keys.prune(now - _KEYS_KEPT)
                 await self.catalog.accounts.prune(now)
                 await self.catalog.redirects.prune(now)
@@ -133,73 +175,6 @@ class Management:
                 # The top of a background task, which continues.
                 _logger.exception("expired data could not be deleted")
             await anyio.sleep(_TIDY_SECONDS)
-
-
-def build_management(config: Config, parts: Parts, data: Path) -> Management:
-    """Return the parts, without opening them."""
-    catalog, hooks = parts.catalog, cdn_hooks(config)
-    purger = CdnPurger(hooks, parts.metrics, give_up=config.cdn.give_up)
-    preparer = None
-    if config.rendering.prepare == "ingest" and config.cache.mezzanine_bytes:
-        preparer = MezzaninePrefetcher(parts.renditions, parts.cache.mezzanine_stats)
-    rules = Rules(
-        duplicates=config.uploads.duplicates,
-        near=config.catalog.near,
-        trash_seconds=config.originals.trash,
-        redirect_seconds=config.originals.redirects,
-        settle=config.originals.settle,
-        refused=refused_formats(config),
-        at_once=processes(config),
-    )
-    inspector = Inspector(
-        parts.originals,
-        parts.workers,
-        config.limits.plain(),
-        rules,
-        damaged=config.formats.on_damage == "decode",
-        prefetcher=preparer,
-    )
-    node, on_disk = NodeFolder(config.cache.folder), config.cache.disk_bytes or config.cache.mezzanine_bytes
-    publisher = ChangePublisher(
-        parts.cache,
-        catalog.notices,
-        parts.locator.forget,
-        node if on_disk else None,
-        on_purged=purger.purged if hooks else None,
-        on_recorded=preparer.add if preparer else None,
-    )
-    ingest = IngestService(
-        parts.originals,
-        catalog,
-        inspector,
-        publisher,
-        preset_keys=parts.resolver.preset_keys,
-        metrics=parts.metrics,
-        rules=rules,
-    )
-    watcher = Watcher(
-        tree_of(config),
-        ingest,
-        catalog,
-        LeaderLock(data / "watch.lock"),
-        parts.metrics,
-        at_once=processes(config),
-        rescan=config.originals.rescan,
-    )
-    return Management(
-        catalog,
-        ingest,
-        watcher if config.originals.watch else None,
-        InvalidationListener(catalog.notices, parts.cache, forget=parts.locator.forget, node=node if on_disk else None),
-        NodeInvalidator(catalog.notices, parts.cache, node) if on_disk else None,
-        purger,
-        preparer,
-        Downloader(fetch_rules(config)) if config.uploads.fetch else None,
-        LeaderLock(data / "tidy.lock"),
-        config.access.audit,
-        config.imports.expire,
-        LeaderLock(config.cache.folder / "node.lock", parents=True),
-    )
 
 
 def build_api(

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from anyio import to_thread
 from prometheus_client import CollectorRegistry
@@ -60,27 +60,74 @@ _IDLE_LIMIT = 600.0
 """Seconds for a rendition that is encoded only while the machine is idle."""
 
 
-@dataclass(frozen=True, slots=True)
 class Parts:
     """The parts that render and cache pictures."""
 
-    originals: WritableOriginals
-    catalog: Catalog
-    cache: TieredCache
-    links: PublishedLinks
-    workers: Workers
-    renditions: Renditions
-    resolver: Resolver
-    fallback: FallbackRenditions
-    hot: HotTable
-    demand: DemandEncoder | None
-    """Only if set."""
-    locator: Locator
-    facts: FactsReader
-    presets: PresetBook
-    metrics: Metrics
-    requests: RequestLog
-    watch: RenderWatch
+    def __init__(self, config: Config, catalog: Catalog, sites: Sites) -> None:
+        """Build the parts, without opening them; focal points are read from the catalog."""
+        self.catalog = catalog
+        self.metrics = metrics = Metrics(CollectorRegistry())
+        self.cache = _cache(config)
+        self.originals = originals_of(config)
+        admission = Admission(
+            processes(config), waiting=config.rendering.waiting, waiting_megapixels=config.rendering.waiting_megapixels
+        )
+        self.watch = RenderWatch(catalog.renders)
+        requests = RequestMetrics(metrics)
+        self.hot = HotTable(requests.pictures)
+        self.workers = Workers(
+            processes(config),
+            admission,
+            time_limit=config.rendering.time_limit,
+            process_limits=process_limits(config),
+            metrics=metrics,
+            recycle=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
+            log=JobLog(config.log.slow_render, self.watch.note),
+        )
+        failures = FailureCache(config.rendering.crash_memory)
+        self.renditions = Renditions(
+            self.cache,
+            self.workers,
+            render_settings(config),
+            locks=_locks(config, "locks", config.cache.disk_bytes),
+            mezzanines=Mezzanines(
+                self.cache,
+                _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes),
+                metrics,
+                compact=config.cache.compact_mezzanines,
+            ),
+            failures=failures,
+            metrics=metrics,
+        )
+        self.presets = PresetBook(catalog.presets, sites, config.limits.output_side)
+        self.locator = Locator(
+            self.originals,
+            recheck=config.originals.recheck,
+            presets=self.presets.names,
+            focus=catalog.images.focus,
+            redirects=catalog.redirects.targets if config.originals.redirects else None,
+        )
+        free = [site.rules.free for site in sites.others]
+        self.resolver = Resolver(self.locator, self.renditions, sites.default.rules.query, free)
+        urls = -(-config.cache.published_urls // server_processes(config))
+        self.links = PublishedLinks(config.cache.folder, urls, self.cache)
+        self.presets.on_change += [self.resolver.forget_presets, self.links.forget]
+        self.fallback = FallbackRenditions(
+            self.renditions,
+            self.cache,
+            after=config.rendering.stand_in,
+            slow_pixels=config.rendering.slow_pixels,
+            limits=config.limits.plain(),
+            loaded=lambda: admission.waiting > 0,
+        )
+        on_demand = config.rendering.effort == "demand" and config.cache.disk_bytes
+        self.demand = _demand(config, self.renditions, self.cache, metrics, self.hot) if on_demand else None
+        self.facts = FactsReader(catalog.images.get, self.workers, self.renditions, failures)
+        self.requests = RequestLog(
+            requests,
+            AccessLog(config.log.access, config.log.access_style, metrics.access_log_dropped.inc),
+            abuse=AbuseWatch(catalog.usage),
+        )
 
     def works(self) -> list[Callable[[], Awaitable[None]]]:
         """Return what runs in the background, each until cancelled."""
@@ -109,88 +156,9 @@ class Parts:
         }
 
 
-def build_pictures(config: Config, catalog: Catalog, sites: Sites) -> Parts:
-    """Return the parts, without opening them; focal points are read from the catalog."""
-    metrics = Metrics(CollectorRegistry())
-    cache = _cache(config)
-    originals = originals_of(config)
-    admission = Admission(
-        processes(config), waiting=config.rendering.waiting, waiting_megapixels=config.rendering.waiting_megapixels
-    )
-    watch = RenderWatch(catalog.renders)
-    requests = RequestMetrics(metrics)
-    hot = HotTable(requests.pictures)
-    workers = Workers(
-        processes(config),
-        admission,
-        time_limit=config.rendering.time_limit,
-        process_limits=process_limits(config),
-        metrics=metrics,
-        recycle=RecyclePolicy(config.rendering.pictures_per_process, config.rendering.growth_bytes),
-        log=JobLog(config.log.slow_render, watch.note),
-    )
-    failures = FailureCache(config.rendering.crash_memory)
-    renditions = Renditions(
-        cache,
-        workers,
-        render_settings(config),
-        locks=_locks(config, "locks", config.cache.disk_bytes),
-        mezzanines=Mezzanines(
-            cache,
-            _locks(config, "locks/mezzanines", config.cache.mezzanine_bytes),
-            metrics,
-            compact=config.cache.compact_mezzanines,
-        ),
-        failures=failures,
-        metrics=metrics,
-    )
-    presets = PresetBook(catalog.presets, sites, config.limits.output_side)
-    locator = Locator(
-        originals,
-        recheck=config.originals.recheck,
-        presets=presets.names,
-        focus=catalog.images.focus,
-        redirects=catalog.redirects.targets if config.originals.redirects else None,
-    )
-    resolver = Resolver(locator, renditions, sites.default.rules.query, [site.rules.free for site in sites.others])
-    links = PublishedLinks(config.cache.folder, -(-config.cache.published_urls // server_processes(config)), cache)
-    presets.on_change += [resolver.forget_presets, links.forget]
-    return Parts(
-        originals,
-        catalog,
-        cache,
-        links,
-        workers,
-        renditions,
-        resolver,
-        FallbackRenditions(
-            renditions,
-            cache,
-            after=config.rendering.stand_in,
-            slow_pixels=config.rendering.slow_pixels,
-            limits=config.limits.plain(),
-            loaded=lambda: admission.waiting > 0,
-        ),
-        hot,
-        _demand(config, renditions, cache, metrics, hot) if config.rendering.effort == "demand" else None,
-        locator,
-        FactsReader(catalog.images.get, workers, renditions, failures),
-        presets,
-        metrics,
-        RequestLog(
-            requests,
-            AccessLog(config.log.access, config.log.access_style, metrics.access_log_dropped.inc),
-            abuse=AbuseWatch(catalog.usage),
-        ),
-        watch,
-    )
-
-
 def _demand(
     config: Config, renditions: Renditions, cache: TieredCache, metrics: Metrics, hot: HotTable
-) -> DemandEncoder | None:
-    if not config.cache.disk_bytes:
-        return None
+) -> DemandEncoder:
     limits = replace(process_limits(config), niceness=_LEAST_PRIORITY, idle=True)
     workers = Workers(
         1, Admission(1, waiting=0, waiting_megapixels=1), time_limit=_IDLE_LIMIT, process_limits=limits, metrics=metrics
