@@ -161,6 +161,7 @@ class Mezzanines:
         if key.path in self._making:
             self.abandon(place, written)
             return
+        self._ahead.pop(key.path, None)
         self._making[key.path] = asyncio.Event()
         self._adopt(key, place, written)
 

@@ -1,5 +1,6 @@
 """Mezzanines ahead of the first request: newest first, within their budget, behind whoever waits for a picture."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -75,6 +76,30 @@ def test_the_mezzanine_of_an_inspection_serves_the_first_picture(tmp_path: Path)
             await open_rig.make(original, 700)
             assert open_rig.figure("renders_made_from_total", what="mezzanine") == 1
             assert prepared(open_rig) == 1
+
+    run(body)
+
+
+def test_the_mezzanine_of_an_inspection_overtakes_one_that_waits_for_its_slot(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig:
+            original, other, renditions = open_rig.put("a.jpg", LARGE), open_rig.put("b.png"), open_rig.renditions
+            (child,) = rendering_processes()
+            child.suspend()
+            client = asyncio.create_task(open_rig.make(other))
+            await until(lambda: open_rig.figure("rendering") == 1)
+            preparing = asyncio.create_task(renditions.prepare(original))
+            await until(lambda: open_rig.figure("render_queue") == 1)
+            place, written = renditions.mezzanine_place(), asyncio.get_running_loop().create_future()
+            assert place is not None
+            renditions.adopt(original, place, written)
+            waiting = asyncio.create_task(open_rig.make(original, 700))
+            resume(child)
+            assert (await client).stored
+            assert not await preparing
+            assert not waiting.done()
+            written.set_result(0)
+            assert (await waiting).stored
 
     run(body)
 
