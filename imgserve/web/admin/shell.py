@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,7 +15,7 @@ from imgserve.errors import BadRequest, BodyTooLarge, UnsupportedContent
 from imgserve.http.headers import RawHeaders
 from imgserve.web.admin.filters import FILTERS
 from imgserve.web.api.messages import media_type
-from imgserve.web.documents import HTML, Page
+from imgserve.web.documents import HTML, Page, page_templates
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.visitors import Visitor, cookie_name
 
@@ -73,9 +72,7 @@ class Shell:
         """`values` are constants of all templates."""
         self.navigation: Sequence[AdminPage] = ()
         self.actions: Mapping[str, str] = {}
-        self._templates = Environment(
-            loader=FileSystemLoader(static / "admin"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
+        self._templates = page_templates(static / "admin")
         self._templates.globals |= {"version": version, **values}
         self._version = version
         self._templates.filters |= FILTERS
@@ -124,11 +121,7 @@ def redirect(request: Request, page: str, headers: RawHeaders | None = None) -> 
 
 
 async def form_fields(request: Request) -> dict[str, str]:
-    """Return the fields of a form.
-
-    Raises:
-        UnsupportedContent, BodyTooLarge, BadRequest: the body is none, or too large.
-    """
+    """Return the fields of a form; raise UnsupportedContent, BodyTooLarge or BadRequest for another body."""
     if media_type(request) != _FORM:
         raise UnsupportedContent
     body = bytearray()

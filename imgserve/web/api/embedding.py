@@ -1,6 +1,7 @@
 """Code that embeds a picture: HTML, CSS, Markdown, curl and Python."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -13,7 +14,7 @@ from imgserve.transform import MAX_SIDE, read_parameters
 from imgserve.transform.pairs import split_chain
 from imgserve.web.api.messages import ResponseModel
 
-_WIDTHS = (320, 640, 960, 1280, 1920)
+WIDTHS = (320, 640, 960, 1280, 1920)
 MODERN: AcceptClass = ("avif", "webp")
 """The formats of `<picture>`, best first."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
@@ -64,7 +65,7 @@ def candidates(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(width, float) or isinstance(height, float):
         return {}
     if width is None:
-        return {"dpr": None, "widths": _WIDTHS, "sizes": "100vw"}
+        return {"dpr": None, "widths": WIDTHS, "sizes": "100vw"}
     widths = sorted({max(1, width // 2), width, min(_LARGE * width, MAX_SIDE)})
     options = {"width": None, "dpr": None, "widths": widths, "sizes": f"(min-width: {width}px) {width}px, 100vw"}
     return options if height is None else {**options, "height": None, "aspect": f"{width}:{height}"}
@@ -95,11 +96,7 @@ def _curl(image_id: str, url: str, values: Mapping[str, Any], *, needs_key: bool
     name = f"{own.rpartition('.')[0] or own}.{form.extensions[0]}" if form else own
     headers = ["-H 'Accept: image/avif,image/webp'"] if negotiated else []
     headers += ['-H "X-API-Key: $IMGSERVE_KEY"'] if needs_key else []
-    return " ".join(["curl", *headers, "-o", _shell(name), _shell(url)])
-
-
-def _shell(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+    return " ".join(["curl", *headers, "-o", shlex.quote(name), shlex.quote(url)])
 
 
 def _python(urls: ImageUrls, image_id: str, query: str) -> str:

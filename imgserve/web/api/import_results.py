@@ -41,7 +41,6 @@ _FIRST_IMAGES = 12
 _LONGEST_STREAM = 1200
 """Looks until a browser has to connect again: five minutes."""
 _State = Literal["queued", "fetching", "stored", "duplicate", "failed", "cancelled"]
-_Cursor = Annotated[str, Field(max_length=300)] | None
 
 
 class ItemOut(ResponseModel, record=ImportItem):
@@ -61,26 +60,22 @@ class ItemsOut(ResponseModel):
     next: Next
 
 
-class ItemsQuery(RequestModel):
+class PageQuery(RequestModel):
+    """A page of a list."""
+
+    limit: Limit = 50
+    """Maximum entries of the page."""
+    cursor: Annotated[str, Field(max_length=300)] | None = None
+    """The `next` of the previous page."""
+
+
+class ItemsQuery(PageQuery):
     """Which images."""
 
     state: Annotated[list[_State], Field(max_length=6)] = Field(default=[])
     """Those with one of these states; all by default."""
     product: Annotated[str, Field(max_length=300)] = ""
     """Those of a product."""
-    limit: Limit = 50
-    """Maximum entries of the page."""
-    cursor: _Cursor = None
-    """The `next` of the previous page."""
-
-
-class PageQuery(RequestModel):
-    """A page of a list."""
-
-    limit: Limit = 50
-    """Maximum entries of the page."""
-    cursor: _Cursor = None
-    """The `next` of the previous page."""
 
 
 class ProductImage(ItemOut):

@@ -158,6 +158,18 @@ class RequestModel(BaseModel):
         return None
 
 
+class ByPrefix(RequestModel):
+    """The base of models with the start of image ids, `prefix`."""
+
+    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
+        """Return the request with a prefix within these: its own, or the only one that it contains; else None."""
+        prefix: str = dict(self)["prefix"]
+        if prefix.startswith(prefixes):
+            return self
+        longer = [one for one in prefixes if one.startswith(prefix)]
+        return self.model_copy(update={"prefix": longer[0]}) if len(longer) == 1 else None
+
+
 class FocalPointIn(RequestModel):
     """The point that crops keep, as fractions of the upright image from its upper left corner."""
 
@@ -220,16 +232,11 @@ def _filter_fields() -> dict[str, Any]:
     return model
 
 
-_FilterFields = create_model("_FilterFields", __base__=RequestModel, **_filter_fields())
+_FilterFields = create_model("_FilterFields", __base__=ByPrefix, **_filter_fields())
 
 
 class Filters(_FilterFields):
     """Filters for images; an image has to match all of them."""
-
-    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
-        """Return the filters with a prefix among these; see `RequestModel.confined`."""
-        prefix = confined_prefix(dict(self)["prefix"], prefixes)
-        return None if prefix is None else self.model_copy(update={"prefix": prefix})
 
     @property
     def selects_all(self) -> bool:
@@ -298,14 +305,6 @@ class Selected(RequestModel):
     def selection(self) -> Selection:
         """The selection for the catalog."""
         return self.query.query() if "query" in self.model_fields_set else self.ids
-
-
-def confined_prefix(prefix: str, prefixes: tuple[str, ...]) -> str | None:
-    """Return a prefix of image ids that is within others: itself, or the only one that it contains; else None."""
-    if prefix.startswith(prefixes):
-        return prefix
-    longer = [one for one in prefixes if one.startswith(prefix)]
-    return longer[0] if len(longer) == 1 else None
 
 
 def exactly_one(model: BaseModel, names: Collection[str]) -> None:

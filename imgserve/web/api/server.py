@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems, RenderProblems, Totals
@@ -12,21 +11,16 @@ from imgserve.records import Problem, RenderProblem, Stats, TagCount, TrashItem
 from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import Next, ResponseModel
-from imgserve.web.api.requests import Filters, ImageId, Limit, Paging, RequestModel, confined_prefix
+from imgserve.web.api.requests import ByPrefix, Filters, ImageId, Limit, Paging, RequestModel
 
 _TAGS = 1000
 
 
-class PrefixPaging(Paging):
+class PrefixPaging(ByPrefix, Paging):
     """A page of a list of image ids."""
 
     prefix: ImageId = ""
     """The start of the image ids."""
-
-    def confined(self, prefixes: tuple[str, ...]) -> Self | None:
-        """Return the page within these prefixes; see `RequestModel.confined`."""
-        prefix = confined_prefix(self.prefix, prefixes)
-        return None if prefix is None else self.model_copy(update={"prefix": prefix})
 
 
 class TrashItemOut(ResponseModel, record=TrashItem):

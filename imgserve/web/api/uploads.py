@@ -16,6 +16,7 @@ from imgserve.http.headers import api_path, quoted_id
 from imgserve.library.ingest import IngestService
 from imgserve.library.upload import Accepted, Upload, UploadReceiver
 from imgserve.originals.writable import new_id
+from imgserve.web.api.embedding import WIDTHS
 from imgserve.web.api.endpoint import JSON, Answer, Body, Call, Model, endpoint
 from imgserve.web.api.images import ImageOut, Preconditions
 from imgserve.web.api.messages import (
@@ -49,7 +50,6 @@ from imgserve.web.api.upload_body import (
 FORM = "multipart/form-data"
 _FORM_ROOM = 1 << 20
 """Bytes of a form in addition to its file."""
-_WIDTHS = (320, 640, 960, 1280, 1920)
 _STATUSES = {"created": 201, "replaced": 200, "existing": 200}
 NOT_STORED = errors.ReadOnlyOriginals, errors.StorageFull, errors.BadImageId, errors.ImageExists, errors.DuplicateImage
 """Why an original cannot be stored."""
@@ -129,7 +129,7 @@ def uploaded(request: Request, accepted: Accepted, prefix: str) -> Reply:
 def examples(path: str, width: int) -> dict[str, str]:
     """Return URLs of renditions, equal to those of `ImageUrls`; the width is the upright original's, or 0."""
     url = f"{path}?auto=format"
-    widths = [one for one in _WIDTHS if not width or one < width] + ([width] if 0 < width <= _WIDTHS[-1] else [])
+    widths = [one for one in WIDTHS if not width or one < width] + ([width] if 0 < width <= WIDTHS[-1] else [])
     return {
         "default": path,
         "width_400": f"{url}&width=400",
