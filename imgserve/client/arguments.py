@@ -98,9 +98,7 @@ _IDS_PER_REQUEST = 500
 def encoded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments as the JSON values of the API; None stays.
 
-    Raises:
-        TypeError: one is a text instead of several.
-        ValueError: one is a time without a time zone, which servers elsewhere would read differently.
+    Raises TypeError for a text instead of several, and ValueError for a time without a time zone.
     """
     values = dict(arguments)
     for name, value in arguments.items():
@@ -147,10 +145,7 @@ def selection(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> dict[str
 
 
 def selections(ids: Iterable[str] | None, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the selection of images in parts of the size that a server accepts; none for no ids.
-
-    Raises ValueError as `selection`.
-    """
+    """Return the selection of images in parts of the size that a server accepts; raise ValueError as `selection`."""
     whole = selection(ids, filters)
     listed = whole.get("ids")
     if listed is None:
@@ -164,10 +159,7 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def step_texts(steps: Step | Iterable[Step]) -> list[str]:
-    """Return steps of a transform, or several transforms, each as the query of a picture.
-
-    Raises BadTransform with every mistake of the first wrong one.
-    """
+    """Return steps or several transforms, each as a query; raise BadTransform with the mistakes of the first bad."""
     listed = [steps] if isinstance(steps, (str, Mapping)) else list(steps)
     return [compose(read_parameters(step)) for step in listed]
 

@@ -343,10 +343,7 @@ class Endpoints(ImportEndpoints[S]):
         return self._pages("/api/audit", "entries", AuditEntry, filters, limit)
 
     async def _sent(self, file: File | Upload, folder: str | None, details: Details) -> Sent:
-        """Upload one of many files, whose arguments override those of all.
-
-        Raises ImgserveError if all other files would fail too.
-        """
+        """Upload one of many files by its own arguments; raise ImgserveError if all other files would fail too."""
         item = file if isinstance(file, Upload) else Upload(file)
         below = None if item.image_id is not None else item.folder or folder
         try:

@@ -67,10 +67,7 @@ class FileReader:
         return self.size if form is None or self.size is None else len(form.head) + self.size + len(form.tail)
 
     def read(self) -> bytes:
-        """Return the next piece, which is empty at the end.
-
-        Raises OSError if the file cannot be read, or has become shorter.
-        """
+        """Return the next piece, empty at the end; raise OSError if the file cannot be read, or has become shorter."""
         most = _PIECE if self.size is None else min(_PIECE, self.size - self._position)
         data = self.stream.read(most) if most else b""
         self._position += len(data)

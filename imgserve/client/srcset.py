@@ -42,10 +42,7 @@ class SrcsetPlan:
     def of(
         cls, widths: Iterable[int], densities: Iterable[float], original_width: int | None, original_height: int | None
     ) -> "SrcsetPlan":
-        """Return the plan of widths or of densities.
-
-        Raises ValueError if both are given, or a side of the original is negative.
-        """
+        """Return the plan of widths or of densities; raise ValueError for both, or for a negative side."""
         if min(original_width or 0, original_height or 0) < 0:
             given = f"{original_width} and {original_height}"
             raise ValueError(f"original: expected a width and a height above 0, but received {given}")

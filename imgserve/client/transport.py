@@ -85,10 +85,7 @@ class Attempts:
         return None
 
     def after_failure(self, failure: ServerUnreachable, *, permanent: bool) -> float:
-        """Return the seconds to wait before the next try.
-
-        Raises ServerUnreachable if there is no next try, for example because the failure is permanent.
-        """
+        """Return the seconds to wait before the next try; raise ServerUnreachable if there is none."""
         wait = None if permanent else self._wait(failure, None)
         if wait is None:
             raise failure
@@ -120,10 +117,7 @@ class Sender:
         timeout: float,
         retries: Retries | None,
     ) -> None:
-        """Check the address and the key; without a key, use the one in the environment.
-
-        Raises ValueError if the URL is not that of a server, or the key is malformed.
-        """
+        """Check address and key, by default that of the environment; raise ValueError if one is malformed."""
         if not re.match(r"https?://", base_url, re.IGNORECASE):
             raise ValueError(f"server: expected an address such as https://img.example.com, but received {base_url!r}")
         self.base, self._http, self._blocking = checked_base(base_url), http, isinstance(http, httpx2.Client)

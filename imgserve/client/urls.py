@@ -24,10 +24,7 @@ AttributeValue = str | int | float | bool | None
 
 
 def checked_base(base: str) -> str:
-    """Return the URL of a server's pictures without a slash at the end.
-
-    Raises ValueError if it is not such a URL; for example, it has a query.
-    """
+    """Return the URL of a server's pictures without a slash at the end; raise ValueError for another text."""
     plain = base.rstrip("/")
     if not _BASE.fullmatch(plain):
         raise ValueError(f"base: expected an address such as https://img.example.com/img, but received {base!r}")
@@ -126,9 +123,7 @@ class ImageUrls:
     def url(self, image_id: str, **parameters: Unpack[Parameters]) -> str:
         """Return the URL of a picture: always the same for the same picture, so that caches store it once.
 
-        Raises:
-            BadTransform: with every mistake in the parameters.
-            ValueError: no image can have this id.
+        Raises BadTransform with every mistake in the parameters, or ValueError if no image can have this id.
         """
         return self._url(image_id, self._values(parameters))
 

@@ -49,10 +49,7 @@ class AccessLog:
     """Writes one line per request as JSON or text, to standard output or a file; it never fails or delays a request."""
 
     def __init__(self, target: str, style: Style = "json", count_dropped: Callable[[int], None] | None = None) -> None:
-        """Write to "stdout", to the path of a file, or nowhere with "off"; report how many lines were dropped.
-
-        A file that cannot be written raises ConfigError.
-        """
+        """Write to "stdout", a file, or nowhere with "off"; raise ConfigError for a file that cannot be written."""
         path = Path(target)
         if target not in {"off", "stdout"} and not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ConfigError([f"access log: cannot write to {target}"])

@@ -54,9 +54,7 @@ async def original_response(
 
     `read` returns the bytes from the first to the last one, in pieces.
 
-    Raises:
-        PreconditionFailed, RangeNotSatisfiable: the conditions of the request do not hold.
-        OriginalChanged, Unavailable: it cannot be read now.
+    Raises PreconditionFailed or RangeNotSatisfiable; or OriginalChanged or Unavailable if it cannot be read now.
     """
     conditions, key, size = request_conditions(scope["headers"]), original.file_version, original.size
     modified, etag = max(0, min(original.modified_ns // 1_000_000_000, date_of(scope))), f'"{key}-original"'
@@ -91,10 +89,7 @@ class PublicOriginals:
     async def response(self, scope: Scope, grant: Grant, delivery: Delivery) -> Response:
         """Return the response to a permitted request.
 
-        Raises:
-            OriginalsNotServed: that is not allowed.
-            BadTransform: the URL names more than the original.
-            ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable: as for a picture.
+        Raises OriginalsNotServed, BadTransform if the URL names more than the original, or an error as for a picture.
         """
         limited = grant.settings is not None and (grant.settings.variety != ANYTHING or grant.settings.watermark)
         if not self.allowed or limited:

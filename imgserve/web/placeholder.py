@@ -27,9 +27,7 @@ _SHARE_OF_HEIGHT, _SHARE_OF_WIDTH = 0.25, 1.4
 def placeholder(path: str, query: bytes, scope: Scope, delivery: Delivery, max_side: int) -> Response | None:
     """Return the placeholder that a path names, or None for any other path.
 
-    Raises:
-        BadTransform: with every mistake in the query.
-        ImageNotFound: it would be larger than any picture.
+    Raises BadTransform with every mistake in the query, or ImageNotFound if it would be larger than any picture.
     """
     found = _PATH.fullmatch(path)
     if found is None:

@@ -183,7 +183,7 @@ def _disposition(request: RenditionRequest, extension: str) -> str:
 
 
 def image_path(scope: Scope, prefix: str) -> str:
-    """Return the part of the path after the prefix, decoded once, byte by byte: a name need not be UTF-8.
+    """Return the path after the prefix, decoded once, byte by byte, since a name need not be UTF-8.
 
     A prefix that is spelled in another way raises ImageNotFound.
     """

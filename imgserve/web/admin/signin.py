@@ -138,11 +138,7 @@ class SignInPages:
         return response
 
     async def _submitted(self, request: Request) -> tuple[Visitor | None, dict[str, str]]:
-        """Return who has submitted a form of the page, and its fields.
-
-        Raises:
-            Forbidden: another page may have submitted it.
-        """
+        """Return who has submitted a form of the page, and its fields; raise Forbidden if another page may have."""
         self.visitors.check_origin(request)
         visitor, form = self.visitors.find(request), await form_fields(request)
         if visitor is not None:

@@ -238,10 +238,7 @@ class Changes(_ChangeFields):
         return self
 
     def fields(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the changed fields of a record that has this metadata.
-
-        Raises BadRequest if the metadata would become too long.
-        """
+        """Return the changed fields of a record with this metadata; raise BadRequest if that would become too long."""
         changes = {name: value for name, value in dict(self).items() if name in self.model_fields_set}
         for name, value in changes.items():
             if value is None:
@@ -268,10 +265,7 @@ class Preconditions:
         return record
 
     async def check(self, image_id: str, request: Request) -> None:
-        """Check the header, if the request has it.
-
-        Raises PreconditionFailed if the record does not match or does not exist.
-        """
+        """Check the header, if there is one; raise PreconditionFailed for another record, or for none."""
         if "if-match" in request.headers and await self.record(image_id, request) is None:
             raise PreconditionFailed("There is no image with this id.")
 

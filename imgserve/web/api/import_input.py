@@ -124,10 +124,7 @@ class ImportInput:
 
 
 async def receive_table(request: Request, max_bytes: int) -> BinaryIO:
-    """Return the body of a request, or the file or text field in its form, as a temporary file.
-
-    Raises BadRequest for a form without one, and BodyTooLarge.
-    """
+    """Return the body, or the only field of its form, as a temporary file; raise BadRequest or BodyTooLarge."""
     file = cast("BinaryIO", tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115  the caller closes it
     try:
         await _receive(request, file, max_bytes)

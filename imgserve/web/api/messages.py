@@ -103,10 +103,7 @@ async def body_pieces(request: Request) -> AsyncIterator[bytes]:
 async def json_value(request: Request) -> tuple[object, bytes]:
     """Return the JSON body of a request, parsed and as bytes.
 
-    Raises:
-        UnsupportedContent: the type of the body is not JSON.
-        BodyTooLarge: the body is too large.
-        BadRequest: the body is not valid JSON, or ambiguous.
+    Raises UnsupportedContent, BodyTooLarge, or BadRequest for JSON that is invalid or ambiguous.
     """
     if media_type(request) not in _JSON_TYPES:
         raise UnsupportedContent("Expected a body of Content-Type: application/json.")

@@ -193,10 +193,7 @@ async def _validated(endpoint: Endpoint, values: dict[str, Any], request: Reques
 
 
 def _confine(endpoint: Endpoint, values: dict[str, Any], caller: Caller) -> None:
-    """Limit the validated input of a call to the images of a key.
-
-    Raises Forbidden if the call is about other images too.
-    """
+    """Limit the input of a call to the images of a key; raise Forbidden if the call is about other images too."""
     limited = endpoint.limited if endpoint.limited is not None else IMAGE_ID in values
     for name in ("query", "body"):
         model = values.get(name)
@@ -223,12 +220,7 @@ class Routes:
         self._routes = [(_pattern(path), by_path[path]) for path in paths]
 
     def find(self, raw_path: bytes, method: str) -> tuple[Endpoint, dict[str, Any]]:
-        """Return the endpoint and the decoded parameters of a path.
-
-        Raises:
-            NotFound: there is no such path.
-            MethodNotAllowed: the path has no such method.
-        """
+        """Return the endpoint and the decoded parameters of a path; raise NotFound or MethodNotAllowed for none."""
         text, method = raw_path.decode("latin-1"), "GET" if method == "HEAD" else method
         for pattern, endpoints in self._routes:
             if match := pattern.fullmatch(text):

@@ -167,10 +167,7 @@ class ToFetch(RootModel[Address | Addresses]):
 
 
 def file_id(folder: str, file_name: str) -> str:
-    """Return an unchecked image id from a folder and the last part of a client's file name.
-
-    Raises BadImageId if the file name has no usable characters.
-    """
+    """Return an unchecked id from a folder and a file name; raise BadImageId for a name without usable characters."""
     last = file_name.replace("\\", "/").rpartition("/")[2]
     composed = unicodedata.normalize("NFC", last)
     name = "".join(one for one in composed if unicodedata.category(one) not in {"Cc", "Cs", "Zl", "Zp"})
@@ -252,9 +249,7 @@ class BodyReceiver:
     async def form(self, stream: AsyncIterator[bytes], content_type: str) -> None:
         """Receive a form; an error of one file does not affect the others.
 
-        Raises:
-            BadRequest: the body is not a form.
-            BodyTooLarge: there are too many bytes, files or fields.
+        Raises BadRequest for another body, and BodyTooLarge for too many bytes, files or fields.
         """
         async with contextlib.aclosing(self._events(stream, FormReader(content_type))) as events:
             async for event in events:
@@ -326,12 +321,7 @@ async def _part(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
 
 
 def check_length(request: Request, most: int, kind: type[ImgserveError] = BodyTooLarge) -> None:
-    """Check the declared length and coding of a body before any of it is read.
-
-    Raises:
-        BodyTooLarge: the body is too large; or an error of another kind.
-        UnsupportedContent: the body is compressed.
-    """
+    """Check length and coding before the body is read; raise BodyTooLarge or another kind, or UnsupportedContent."""
     if request.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
         raise UnsupportedContent("Expected a body without content coding; images are compressed already.")
     length = request.headers.get("content-length", "")
