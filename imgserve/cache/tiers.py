@@ -229,7 +229,7 @@ class TieredCache:
     async def put(self, key: RenditionKey, rendition: Rendition, *, in_memory: bool = True) -> bool:
         """Store a rendition in both tiers, in memory at once; return whether any of them stored it.
 
-        Callers that only fill the disk set `in_memory` to False, which is ignored if there is no disk tier.
+        Callers that only fill the disk set `in_memory` to False, which is ignored if the disk does not store it.
         """
         stored = self._memory.put(key, rendition) if in_memory or self._disk.off else False
         if self._disk.off:
@@ -242,7 +242,10 @@ class TieredCache:
             return written
 
         with self.flying(key) as flight:
-            return await to_thread.run_sync(write, limiter=self._threads) or stored
+            written = await to_thread.run_sync(write, limiter=self._threads)
+        if not written and not in_memory and not flight.purged:
+            stored = self._memory.put(key, rendition)
+        return written or stored
 
     async def replace(self, key: RenditionKey, first: Rendition, again: Rendition) -> bool:
         """Store another encoding of a rendition and the bytes that it saves; return whether it was stored.

@@ -21,6 +21,20 @@ async def warm(open_rig: Rig, original: Original, width: int = 20) -> bool:
     return await open_rig.renditions.warm(original, transform, open_rig.renditions.key(original, transform))
 
 
+def test_what_was_warmed_is_found_in_memory_if_the_disk_does_not_store_it(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as open_rig:
+            original = open_rig.put()
+            (tmp_path / ".cache" / ".tmp").parent.mkdir(exist_ok=True)
+            (tmp_path / ".cache" / ".tmp").touch()
+            assert await warm(open_rig, original)
+            assert not await warm(open_rig, original)
+            assert (await open_rig.make(original)).outcome == "memory"
+            assert open_rig.rendered() == 1
+
+    run(body)
+
+
 def test_what_was_warmed_is_found_on_disk_and_fills_no_memory(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(tmp_path) as open_rig:
