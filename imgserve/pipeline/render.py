@@ -24,7 +24,7 @@ from imgserve.pipeline.text import text_layer
 from imgserve.pipeline.trim import trimmed
 from imgserve.transform import Transform
 
-REVISION = 9
+REVISION = 10
 """Increased with every change of the resulting bytes; part of every cache key."""
 _VECTOR_MAX = 16_384
 

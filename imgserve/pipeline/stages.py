@@ -86,11 +86,10 @@ def angle(image: pyvips.Image, job: Job) -> pyvips.Image:
     if not job.plan.angle:
         return image
     paint = _ground(job)
-    image = color.colorful(image if _opaque(paint) else color.with_alpha(image), paint)
-    image = image.copy_memory()
-    background = color.ink(image, paint)
-    if image.hasalpha():
-        background = [*(part * paint[3] / 255 for part in background[:-1]), paint[3]]
+    if not _opaque(paint):
+        image, paint = color.with_alpha(image), CLEAR  # the background follows
+    image = color.colorful(image, paint).copy_memory()
+    background = [0.0] * image.bands if paint == CLEAR else color.ink(image, paint)
     cos, sin = math.cos(math.radians(job.plan.angle)), math.sin(math.radians(job.plan.angle))
     bicubic = pyvips.Interpolate.new("bicubic")
 
@@ -138,9 +137,10 @@ def canvas(image: pyvips.Image, job: Job) -> pyvips.Image:
         return backdrop.composite2(image, "over", x=left, y=top)[: backdrop.bands].cast("uchar")
     default = CLEAR if image.hasalpha() and job.output.alpha else color.WHITE
     paint = job.transform.fill_color or job.transform.background or default
-    image = color.colorful(image, paint)
-    if job.output.alpha and not _opaque(paint):
+    if not _opaque(paint):
         image = color.with_alpha(image)
+        paint = job.transform.fill_color or CLEAR  # the background follows
+    image = color.colorful(image, paint)
     return image.embed(left, top, size.width, size.height, extend="background", background=color.ink(image, paint))
 
 

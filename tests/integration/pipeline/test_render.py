@@ -182,6 +182,16 @@ def test_a_blurred_backdrop_shows_through_transparency() -> None:
     assert min(beside[0], beside[2]) > 30  # red and blue, blurred
 
 
+@pytest.mark.parametrize("query", ["w=200&h=300&fit=fill", "w=200&rot=45", "w=200&pad=40"])
+@pytest.mark.parametrize("name", ["png", "jpg"])
+def test_a_translucent_background_is_even(query: str, name: str) -> None:
+    clear = quarters().bandjoin(0)
+    picture = opened(made(encoded(clear, "png"), f"{query}&bg=8000ff00&fm={name}").data)
+    expected = (0, 255, 0, 128) if name == "png" else (127, 255, 127)
+    assert near(color_at(picture, 0.02, 0.02), expected)
+    assert near(color_at(picture, 0.5, 0.5), expected)
+
+
 def test_transparency_lies_on_the_background_where_the_format_has_none() -> None:
     clear = quarters().bandjoin(0)
     assert near(color_at(opened(made(encoded(clear, "png"), "fm=jpg").data), 0.5, 0.5), (255, 255, 255))
