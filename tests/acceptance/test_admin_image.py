@@ -51,6 +51,17 @@ def position(page: Page, ratio: str) -> list[float]:
     return [float(one) for one in re.findall(r"[\d.]+", text)]
 
 
+def test_the_focal_point_is_marked_where_it_is(api: Api, opened: Open) -> None:
+    described(api, "marked/a.png", focal_point={"x": 0.75, "y": 0.25})
+    stage = opened("images/marked/a.png").locator("#stage")
+    marker, picture = stage.locator(".point").bounding_box(), stage.locator("img").bounding_box()
+    assert marker
+    assert picture
+    assert marker["x"] + marker["width"] / 2 == pytest.approx(picture["x"] + 0.75 * picture["width"], abs=1)
+    assert marker["y"] + marker["height"] / 2 == pytest.approx(picture["y"] + 0.25 * picture["height"], abs=1)
+    assert stage.locator(".point").evaluate("one => getComputedStyle(one).borderRadius") == "50%"
+
+
 def test_texts_tags_and_metadata_are_saved(api: Api, opened: Open) -> None:
     described(api, "text/a.png", title="Old", tags=["x, y"], metadata={"sku": "R-17", "size": {"eu": 42, "us": 9}})
     page = opened("images/text/a.png")
