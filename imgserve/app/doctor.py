@@ -49,7 +49,7 @@ def _network(setup: _Setup) -> Iterator[Finding]:
     server, config = setup.config.server, setup.config
     yield Finding.unless(
         setup.public and not setup.proxied,
-        "transport",
+        "encryption",
         "problem",
         f"the API listens on {server.host} without TLS, and no proxy on another machine is trusted: keys and passwords "
         "can be read on the network",

@@ -71,7 +71,7 @@ def _permissions(config: Config, folder: Path) -> Iterator[Finding]:
     )
     yield Finding.unless(
         mode & stat.S_IWOTH,
-        "data folder of others",
+        "permissions of the data folder",
         "problem",
         f"every account of this machine can write to {folder}",
         f"run: chmod o-w {folder}",

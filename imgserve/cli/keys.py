@@ -31,7 +31,7 @@ def _key_line(key: ApiKey) -> str:
         *([f"site={key.site}"] if key.site else []),
     ]
     used, expires = (time_text(moment) if moment else "never" for moment in (key.used, key.expires))
-    return f"{key.key_id}  {used:16}  {expires:16}  {','.join(key.scopes):20}  {key.name}  {' '.join(limits)}".rstrip()
+    return f"{key.key_id}  {used:16}  {expires:16}  {','.join(key.scopes):20}  {' '.join(limits) or '-':20}  {key.name}"
 
 
 def _export_line(key: ApiKey) -> str:
@@ -72,7 +72,9 @@ def create(
 
 @keys.command("list")
 @prints(
-    _key_line, header=f"{'ID':8}  {'LAST USED':16}  {'EXPIRES':16}  {'SCOPES':20}  NAME", none="there are no keys yet"
+    _key_line,
+    header=f"{'ID':8}  {'LAST USED':16}  {'EXPIRES':16}  {'SCOPES':20}  {'ONLY FOR':20}  NAME",
+    none="there are no keys yet",
 )
 def list_keys(client: Imgserve) -> list[ApiKey]:
     """List the keys."""

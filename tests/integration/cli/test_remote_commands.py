@@ -237,6 +237,22 @@ def test_lists_are_printed(api: ApiServer, run: Run) -> None:
     assert run("tag", "a", "b", "--add", "x").stdout == "2 images changed\n"
 
 
+def test_keys_are_listed_with_what_they_are_for(api: ApiServer, run: Run) -> None:
+    key: dict[str, object] = {
+        "id": "5f0c1a9e",
+        "name": "Web shop",
+        "scopes": ["read"],
+        "prefixes": ["shop/"],
+        "presets": ["card"],
+    }
+    key |= {"site": "", "created": TIME, "expires": None, "used": None}
+    api.answers["/api/keys"] = JSONResponse({"keys": [key, {**key, "prefixes": [], "presets": []}]})
+    header, limited, free = run("keys", "list").stdout.splitlines()
+    assert header.split("  ")[-1] == "NAME"
+    assert limited.split()[-4:] == ["shop/", "preset=card", "Web", "shop"]
+    assert free.split()[-3:] == ["-", "Web", "shop"]
+
+
 def test_abuse_is_listed(api: ApiServer, run: Run) -> None:
     found = {"subject": "192.0.2.7", "number": 1200, "reasons": {"rate_limited": 200, "unauthorized": 1000}}
     api.answers["/api/usage"] = JSONResponse({"subjects": [found]})

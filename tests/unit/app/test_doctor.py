@@ -68,8 +68,8 @@ def ordinary(folder: Path) -> dict[str, str]:
         ({**QUIET, "metrics": {"open_to": ["everyone"]}}, {"metrics": "warning"}),
         ({**SAFE, "metrics": {"open_to": ["everyone"]}}, {}),
         ({**QUIET, "server": {**PUBLIC, "allowed_hosts": ["*"]}}, {"allowed hosts": "warning"}),
-        ({**QUIET, "server": {**PUBLIC, "trusted_proxies": ["127.0.0.1"]}}, {"transport": "problem"}),
-        ({**QUIET, "server": {**PUBLIC, "host": "::", "trusted_proxies": []}}, {"transport": "problem"}),
+        ({**QUIET, "server": {**PUBLIC, "trusted_proxies": ["127.0.0.1"]}}, {"encryption": "problem"}),
+        ({**QUIET, "server": {**PUBLIC, "host": "::", "trusted_proxies": []}}, {"encryption": "problem"}),
         ({**QUIET, "server": {**PUBLIC, "trusted_proxies": ["0.0.0.0/0"]}}, {"trusted proxies": "problem"}),
         ({**SAFE, "signing": {"debug": True}}, {"signing.debug": "problem"}),
         ({**SAFE, "signing": {"secrets": [LONG, LONG[:31]]}}, {"secrets": "problem"}),
@@ -96,7 +96,7 @@ def test_names_of_settings_are_shown_but_no_secret(tmp_path: Path) -> None:
         (0o755, 0o600, 0o644, {"catalog": "warning"}),
         (0o700, 0o640, 0o644, {"admin key": "warning"}),
         (0o700, 0o622, 0o600, {"admin key": "problem"}),
-        (0o777, 0o600, 0o600, {"data folder of others": "problem"}),
+        (0o777, 0o600, 0o600, {"permissions of the data folder": "problem"}),
     ],
 )
 def test_permissions_are_checked(
@@ -128,12 +128,12 @@ def test_the_command_prints_findings_and_has_a_status(host: str, status: int, tm
     environment = {"IMGSERVE_URLS__SIZES": "320"}
     result = CliRunner().invoke(cli, options, env=environment)
     assert result.exit_code == status, result.output
-    assert (f"problem  transport: the API listens on {host}" in result.output) is bool(status)
+    assert (f"problem  encryption: the API listens on {host}" in result.output) is bool(status)
     assert "ok       signing.debug\n" in result.output
     findings = [
         json.loads(line) for line in CliRunner().invoke(cli, [*options, "--json"], env=environment).stdout.splitlines()
     ]
-    assert {one["state"] for one in findings if one["name"] == "transport"} == {"problem" if status else "ok"}
+    assert {one["state"] for one in findings if one["name"] == "encryption"} == {"problem" if status else "ok"}
     assert findings[0].keys() == {"name", "state", "found", "advice"}
 
 
