@@ -95,7 +95,7 @@ async function next() {
     note.textContent = {created: "uploaded as ", replaced: "replaced ", existing: "already there as "}[value.outcome];
     note.after(Object.assign(document.createElement("a"), {href: `${root}/admin/images/${quoted(value.image.id)}`, textContent: value.image.id}));
     const [alike] = value.outcome === "existing" ? [] : value.similar;
-    if (alike) row.append(Object.assign(document.createElement("small"), {textContent: ` ${alike.distance ? "looks like" : "looks the same as"} ${alike.id}`}));
+    if (alike) row.append(Object.assign(document.createElement("small"), {textContent: `; it ${alike.distance ? "looks like" : "looks the same as"} ${alike.id}`}));
     stored += value.outcome !== "existing";
   } catch (error) {
     row.dataset.state = "failed";

@@ -56,6 +56,12 @@ def names(page: Page) -> list[str]:
     return page.locator(".picture b").all_inner_texts()
 
 
+def test_a_long_id_is_shown_to_its_end(api: Api, opened: Open) -> None:
+    put(api, "long/products/A-1234/front-view.png")
+    name = opened("images?q=front-view").locator(".picture b").first
+    assert name.evaluate("one => [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight]") == [0, 0]
+
+
 def test_images_are_found_by_folder_words_and_filters(api: Api, opened: Open) -> None:
     put(api, "browse/a/red.png", "browse/a/blue.jpg", "browse/b/c/green.png", "browse/top.png")
     page = opened("images?prefix=browse/&sort=id")
