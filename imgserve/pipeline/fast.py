@@ -16,8 +16,8 @@ from imgserve.pipeline import animation
 from imgserve.pipeline.nclx import BT601, BT709, SRGB
 from imgserve.pipeline.order import FAST_ENCODERS, fast_encoders
 
-_MAX_SIDE = 16_383
-"""Of WebP."""
+_MAX_SIDE = 16_382
+"""One less than that of WebP, which the package refuses."""
 _COLORS, _WITH_ALPHA = 3, 4
 _BANDS = {"webp": (_COLORS, _WITH_ALPHA), "avif": (_COLORS,)}
 _FASTEST = 9

@@ -67,6 +67,13 @@ def test_what_the_extra_cannot_write_is_left_to_libvips(scene: pyvips.Image, nam
     assert fast.encode(opened(animation([(9, 9, 9), (90, 9, 9)]), n=-1)[:3], name, "none", options) is None
 
 
+@pytest.mark.parametrize(("width", "height"), [(16_383, 2), (2, 16_383), (16_382, 2)])
+def test_the_longest_webp_is_written(scene: pyvips.Image, width: int, height: int) -> None:
+    long = scene.embed(0, 0, width, height, extend="mirror")
+    made = fast.encode(long, "webp", "none", WEBP) or long.webpsave_buffer(keep="none", **WEBP)
+    assert (opened(made).width, opened(made).height) == (width, height)
+
+
 def test_what_differs_is_left_to_libvips(scene: pyvips.Image) -> None:
     assert fast.encode(faded(scene), "webp", "none", {**WEBP, "lossless": True}) is None
     assert fast.encode(faded(scene), "avif", "none", AVIF) is None
