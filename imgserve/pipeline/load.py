@@ -299,6 +299,8 @@ def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recogniz
 
 _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+_MOST_SEGMENTS = 100_000
+"""In which an end marker is looked for: a file of tiny segments would take a second for each two megabytes."""
 
 
 def _has_end(data: bytes) -> bool:
@@ -306,7 +308,10 @@ def _has_end(data: bytes) -> bool:
     if data.endswith(_END):
         return True
     at = 2
-    while found := _MARKER.search(data, at):
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if not found:
+            return False
         kind = data[found.start() + 1]
         if kind == _END[1]:
             return True

@@ -18,7 +18,7 @@ from imgserve.model import Facts, Limits, Rendition
 from imgserve.pipeline import pillow
 from imgserve.pipeline.facts import facts_of
 from imgserve.pipeline.failures import failure
-from imgserve.pipeline.load import FONTS
+from imgserve.pipeline.load import FONTS, recognize
 from imgserve.pipeline.render import render
 from imgserve.transform import parse_query
 from tests.gifs import plain_gif
@@ -240,6 +240,13 @@ def test_a_jpeg_without_its_end_marker_is_a_picture_and_one_without_rows_is_not(
 def test_a_jpeg_with_bytes_behind_its_end_is_read_as_before() -> None:
     data = COMPLETE["baseline"]
     assert made(data + b"\0trailer" * 9).data == made(data).data
+
+
+def test_the_end_of_a_jpeg_is_not_looked_for_behind_countless_segments() -> None:
+    data = COMPLETE["baseline"]
+    few, many = (data[:2] + b"\xff\xfe\0\2" * number + data[2:] + b"\0trailer" for number in (1000, 200_000))
+    assert [recognize(one, Limits()).fail_on for one in (few, many)] == ["error", "warning"]
+    assert made(many).data == made(data).data
 
 
 def test_frames_of_a_gif_that_are_removed_leave_transparency() -> None:
