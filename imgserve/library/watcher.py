@@ -189,7 +189,7 @@ class Watcher:
             return "ok"
         if missing or empty:
             paths = ", ".join(self._tree.path_of(prefix) for prefix in sorted(missing | empty))
-            return f"degraded: no files in {paths}, where images were"
+            return f"degraded: no files in {paths}, though images of it are recorded; is its disk mounted?"
         if self._breaker.open:
             return "degraded: changes wait for the catalog"
         if self._watch.polling:

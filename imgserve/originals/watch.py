@@ -160,7 +160,7 @@ class FolderWatch:
         """Check the folders, and open sessions where that is due."""
         replaced = await to_thread.run_sync(self._tree.remember)
         for prefix in replaced:
-            _logger.warning("the folder of originals %s was removed or is another one", self._tree.path_of(prefix))
+            _logger.warning("the folder of originals %s was removed or replaced", self._tree.path_of(prefix))
         failed = [session.error for session in (self._all, self._recent) if session is not None and session.error]
         for error in failed:
             _logger.warning("watching the originals failed and starts again: %s", _cause(error))

@@ -97,6 +97,7 @@ async def test_nothing_is_forgotten_while_the_folder_is_away(folder: Path, tmp_p
     async with watching(folder) as watched:
         folder.rename(tmp_path / "elsewhere")
         await watched.until(lambda: watched.watcher.state.startswith("degraded: no files in"))
+        assert watched.watcher.state.endswith("is its disk mounted?")
         await anyio.sleep(1.5)
         assert set(watched.ingest.images.rows) == {"a.jpg"}
         (tmp_path / "elsewhere" / "b.jpg").write_bytes(image("b"))
