@@ -21,7 +21,7 @@ GIANT_MEGAPIXELS = 25.0
 """Above what today's cameras deliver: 22 megapixels of JPEG decode in 0.1 s, 50 of PNG in over a second."""
 _GIANT_PIXELS = GIANT_MEGAPIXELS * 1e6
 BRIEF_MEGAPIXELS = 4.0
-"""A client waits 50 ms at most for the inspection or mezzanine of such an original, but a second for an AVIF of it."""
+"""A client waits 0.1 s at most for the inspection or mezzanine of such an original, but a second for an AVIF of it."""
 IDLE_SECONDS = 1.0
 """Without a client's picture, after which the next one is not expected at once."""
 ALLOWANCE = 0.05
@@ -198,12 +198,6 @@ class Admission:
         return sum(len(line) for kind, line in self._lines.items() if kind[0] is background)
 
 
-def _is_brief(job: RenderJob | InspectJob, megapixels: float) -> bool:
-    """Return whether a job only decodes an original of few pixels; an animation has more of them in more bytes."""
-    decodes = isinstance(job, InspectJob) or job.transform is None
-    return decodes and max(megapixels, size_in(job.version) / _BYTES_PER_PIXEL / 1e6) <= BRIEF_MEGAPIXELS
-
-
 def _estimate(pictures: int, pixels: int) -> float:
     return pictures * _SECONDS_PER_PICTURE + pixels / 1e6 * _SECONDS_PER_MEGAPIXEL
 
@@ -246,6 +240,7 @@ class Workers:
         self._admission = admission
         self._log = log or JobLog()
         self._time_limit = time_limit
+        self._faces = process_limits.faces
         self._metrics = metrics
         self._pool = ProcessPool(processes, process_limits, metrics, recycle or RecyclePolicy())
         # The event loop holds tasks by weak references only.
@@ -319,7 +314,7 @@ class Workers:
     ) -> Rendered | Stored | Inspected:
         arrived = time.perf_counter()
         with self._metrics.render_queue.track_inprogress():
-            slot = await self._admission.enter(megapixels, background=background, brief=_is_brief(job, megapixels))
+            slot = await self._admission.enter(megapixels, background=background, brief=self._is_brief(job, megapixels))
         self._metrics.render_wait_seconds.observe(time.perf_counter() - arrived)
         if (trace := current_trace.get()) is not None:
             trace.add("queue", arrived, attributes={"background": background})
@@ -344,6 +339,11 @@ class Workers:
         # In a callback, since a task that is cancelled before its first step runs no code of its own.
         work.add_done_callback(done)
         return await asyncio.shield(task.first)
+
+    def _is_brief(self, job: RenderJob | InspectJob, megapixels: float) -> bool:
+        """Return whether a job only decodes an original of few pixels; an animation has more of them in more bytes."""
+        decodes = not self._faces if isinstance(job, InspectJob) else job.transform is None
+        return decodes and max(megapixels, size_in(job.version) / _BYTES_PER_PIXEL / 1e6) <= BRIEF_MEGAPIXELS
 
     async def _work(self, task: _Task) -> None:
         """Work on one job until a process is free for the next one."""

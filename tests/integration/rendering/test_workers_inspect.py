@@ -179,6 +179,30 @@ def test_only_the_inspection_of_few_pixels_and_bytes_takes_the_last_slot_in_the_
     run(body)
 
 
+def test_the_search_for_faces_leaves_the_last_slot_to_clients(tmp_path: Path) -> None:
+    turns: list[str] = []
+
+    async def body() -> None:
+        async with opened(slots=2, faces=True) as (workers, _):
+
+            async def low(name: str) -> None:
+                asked = job(tmp_path, name)
+                await workers.inspect(asked, megapixels=0.02, background=True, on_turn=lambda _: turns.append(name))
+
+            for child in rendering_processes():
+                child.suspend()
+            async with anyio.create_task_group() as group:
+                for name in ("a.png", "b.png"):
+                    group.start_soon(low, name)
+                await anyio.wait_all_tasks_blocked()
+                assert turns == ["a.png"]
+                for child in rendering_processes():
+                    resume(child)
+            assert turns == ["a.png", "b.png"]
+
+    run(body)
+
+
 def test_a_full_queue_is_reported_at_once(tmp_path: Path) -> None:
     async def body() -> None:
         async with opened(waiting=0) as (workers, metrics):
