@@ -76,6 +76,8 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
         *picture_headers(
             rendition, disposition, (*response.request.query.notes, note), same_site=response.delivery.same_site
         ),
+        *response.tags,
+        *response.ignored,
         (b"content-length", b"%d" % len(rendition.data)),
     ]
     if response.vary:

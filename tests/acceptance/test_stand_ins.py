@@ -69,6 +69,16 @@ def test_a_smaller_picture_is_served_while_the_requested_one_is_made(stage: Stag
     assert server.renders() == 2
 
 
+def test_a_stand_in_has_the_tags_by_which_caches_purge_it(stage: Stage) -> None:
+    server = stage.serve(RENDERING__STAND_IN=SOON, CDN__TAG_HEADERS="Cache-Tag")
+    small = server.image("b.jpg", "w=200&qualty=5")
+    with server.frozen():
+        answer = server.image("b.jpg", "w=400&qualty=5")
+    assert stands_in(answer)
+    assert answer.headers["cache-tag"] == small.headers["cache-tag"]
+    assert answer.headers["x-image-ignored"] == small.headers["x-image-ignored"]
+
+
 def test_the_picture_is_finished_though_nobody_waits_for_it(stage: Stage) -> None:
     server = stage.serve(RENDERING__STAND_IN=SOON)
     server.image("b.jpg", "w=200")
