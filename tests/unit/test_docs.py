@@ -62,7 +62,7 @@ def _links(document: str) -> list[tuple[str, str]]:
 
 def _api_calls() -> set[str]:
     """Return method and path of every call, as the document of the API lists them."""
-    paths = re.findall(r'@endpoint\(\s*"([A-Z]+)",\s*"(/api/[^"]*)"', "".join(map(_read, _api_modules())))
+    paths = re.findall(r'@\w*endpoint\(\s*"([A-Z]+)",\s*"(/api/[^"]*)"', "".join(map(_read, _api_modules())))
     return {f"{method} {path}" for method, path in paths}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -18,6 +19,7 @@ from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import Next, ResponseModel
 from imgserve.web.api.requests import ImageId, Limit, Moment, Paging, Prefix, RequestModel
 
+_endpoint = partial(endpoint, tag="access")
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -95,17 +97,16 @@ class Keys:
     presets: Mapping[str, Preset]
     """All presets by name and alias."""
 
-    @endpoint("GET", "/api/keys", Scope.ADMIN, "List the API keys", tag="access")
+    @_endpoint("GET", "/api/keys", Scope.ADMIN, "List the API keys")
     async def list(self) -> KeysOut:
         """Return the keys that were not revoked. The admin key is not among them."""
         return KeysOut.model_validate({"keys": await self.keys.all()})
 
-    @endpoint(
+    @_endpoint(
         "POST",
         "/api/keys",
         Scope.ADMIN,
         "Create an API key",
-        tag="access",
         status=201,
         secret=True,
         example={"name": "shop", "scopes": ["read", "upload"], "prefixes": ["shop/"]},
@@ -130,7 +131,7 @@ class Keys:
         await self.keys.add(stored)
         return NewKeyOut.model_validate({**asdict(stored), "key": key})
 
-    @endpoint("DELETE", "/api/keys/{key_id}", Scope.ADMIN, "Revoke an API key", tag="access", errors=[KeyNotFound])
+    @_endpoint("DELETE", "/api/keys/{key_id}", Scope.ADMIN, "Revoke an API key", errors=[KeyNotFound])
     async def revoke(self, key_id: str) -> RevokedOut:
         """Revoke a key by its id. All servers reject it within a second."""
         if not await self.keys.revoke(key_id):
@@ -144,7 +145,7 @@ class Audit:
 
     log: AuditLog
 
-    @endpoint("GET", "/api/audit", Scope.ADMIN, "Read the audit log", tag="access", errors=[BadCursor])
+    @_endpoint("GET", "/api/audit", Scope.ADMIN, "Read the audit log", errors=[BadCursor])
     async def list(self, query: AuditPaging) -> AuditOut:
         """Return who changed what, when and from where, the newest first."""
         page = await self.log.page(
@@ -189,7 +190,7 @@ class UsageReport:
 
     usage: Usage
 
-    @endpoint("GET", "/api/usage", Scope.ADMIN, "List who causes rejections and load", tag="access")
+    @_endpoint("GET", "/api/usage", Scope.ADMIN, "List who causes rejections and load")
     async def top(self, query: UsageQuery) -> UsageOut:
         """Return the clients, referrers or images with the largest counts; they are at most about ten seconds old."""
         since = datetime.now(UTC) - timedelta(hours=query.hours - 1)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -24,6 +25,7 @@ from imgserve.web.api.endpoint import endpoint
 from imgserve.web.api.messages import ResponseModel
 from imgserve.web.api.requests import RequestModel
 
+_endpoint = partial(endpoint, tag="access")
 _Password = Annotated[SecretStr, Field(min_length=LEAST_CHARACTERS, max_length=MOST_CHARACTERS)]
 _Role = Annotated[Role, Field(strict=False)]
 
@@ -85,17 +87,16 @@ class Accounts:
 
     accounts: StoredAccounts
 
-    @endpoint("GET", "/api/accounts", Scope.ADMIN, "List the accounts", tag="access")
+    @_endpoint("GET", "/api/accounts", Scope.ADMIN, "List the accounts")
     async def list(self) -> AccountsOut:
         """Return the people who may sign in at the admin page."""
         return AccountsOut.model_validate({"accounts": await self.accounts.all()})
 
-    @endpoint(
+    @_endpoint(
         "POST",
         "/api/accounts",
         Scope.ADMIN,
         "Create an account",
-        tag="access",
         status=201,
         secret=True,
         errors=[AccountExists],
@@ -108,7 +109,7 @@ class Accounts:
             raise AccountExists
         return AccountOut.model_validate(account)
 
-    @endpoint("PATCH", "/api/accounts/{name}", Scope.ADMIN, "Change an account", tag="access", errors=[AccountNotFound])
+    @_endpoint("PATCH", "/api/accounts/{name}", Scope.ADMIN, "Change an account", errors=[AccountNotFound])
     async def change(self, name: str, body: AccountChanges) -> AccountOut:
         """Change the role or the password. All sessions of the account end within a second."""
         name, password = account_name(name), _checked(name, body.password)
@@ -120,9 +121,7 @@ class Accounts:
             raise AccountNotFound
         return AccountOut.model_validate(found)
 
-    @endpoint(
-        "DELETE", "/api/accounts/{name}", Scope.ADMIN, "Remove an account", tag="access", errors=[AccountNotFound]
-    )
+    @_endpoint("DELETE", "/api/accounts/{name}", Scope.ADMIN, "Remove an account", errors=[AccountNotFound])
     async def remove(self, name: str) -> RemovedAccountOut:
         """Remove an account. All its sessions end within a second."""
         name = account_name(name)

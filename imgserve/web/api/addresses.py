@@ -18,9 +18,9 @@ from imgserve.transform import compose_chain
 from imgserve.transform.pairs import is_signature, split
 from imgserve.transform.parameters import ACCESS_NAMES
 from imgserve.transform.signing import without
-from imgserve.web.api.convert import NOT_CONVERTED, PICTURES, accepted_formats, picture_response
+from imgserve.web.api.convert import NOT_CONVERTED, PICTURES, accepted_formats, picture_endpoint, picture_response
 from imgserve.web.api.embedding import CodeOut, alternative, embedding
-from imgserve.web.api.endpoint import Answer, Call, endpoint
+from imgserve.web.api.endpoint import Answer, Call
 from imgserve.web.api.messages import ErrorWithin, ResponseModel, error_within
 from imgserve.web.documents import address
 
@@ -58,9 +58,7 @@ class Addresses:
     access: Access
     prefix: str
 
-    @endpoint(
-        "GET", "/api/url/{image_id}", Scope.READ, "Check the URL of a picture", tag="pictures", errors=[ImageNotFound]
-    )
+    @picture_endpoint("GET", "/api/url/{image_id}", Scope.READ, "Check the URL of a picture", errors=[ImageNotFound])
     async def check(self, image_id: str, call: Call) -> AddressOut:
         """Return what a URL with the parameters of the query means, and code that embeds its picture.
 
@@ -99,12 +97,11 @@ class Addresses:
             ),
         )
 
-    @endpoint(
+    @picture_endpoint(
         "GET",
         "/api/preview/{image_id}",
         Scope.READ,
         "Get a picture without the rules of URLs",
-        tag="pictures",
         errors=NOT_CONVERTED,
         answers={200: Answer("The picture.", media_types=PICTURES)},
     )

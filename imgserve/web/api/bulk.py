@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from anyio import to_thread
@@ -22,6 +23,8 @@ from imgserve.web.api.images import DeletedOut
 from imgserve.web.api.messages import ResponseModel
 from imgserve.web.api.requests import FilterTag, Limit, Prefix, RequestModel, Selected, Tags, exactly_one
 
+_bulk_endpoint = partial(endpoint, tag="many images")
+_purge_endpoint = partial(endpoint, tag="purge")
 _PURGES = ("prefix", "tag", "preset", "all")
 
 
@@ -153,24 +156,22 @@ class Bulk:
 
     ingest: IngestService
 
-    @endpoint(
+    @_bulk_endpoint(
         "POST",
         "/api/bulk/tag",
         Scope.MANAGE,
         "Tag many images",
-        tag="many images",
         example={"query": {"prefix": "shoes/"}, "add": ["shoe"], "remove": ["new"]},
     )
     async def tag(self, body: Retagging) -> ChangedOut:
         """Add and remove tags of images, all or nothing."""
         return ChangedOut(changed=await self.ingest.tag_many(body.selection, body.add, body.remove))
 
-    @endpoint(
+    @_bulk_endpoint(
         "POST",
         "/api/bulk/delete",
         Scope.MANAGE,
         "Delete many images",
-        tag="many images",
         errors=[ReadOnlyOriginals, StorageFull],
         example={"ids": ["shoes/red.jpg", "shoes/blue.jpg"]},
     )
@@ -181,13 +182,8 @@ class Bulk:
         """
         return DeletedOut.model_validate({"deleted": await self.ingest.delete_many(body.selection)})
 
-    @endpoint(
-        "POST",
-        "/api/bulk/purge",
-        Scope.MANAGE,
-        "Purge many images",
-        tag="many images",
-        example={"query": {"tag": ["summer"]}},
+    @_bulk_endpoint(
+        "POST", "/api/bulk/purge", Scope.MANAGE, "Purge many images", example={"query": {"tag": ["summer"]}}
     )
     async def purge(self, body: PurgeSelected) -> PurgedOut:
         """Remove the renditions of images; originals and records stay."""
@@ -204,18 +200,13 @@ class Purges:
     presets: Mapping[str, Preset]
     """All presets by name and alias."""
 
-    @endpoint("POST", "/api/purge/{image_id}", Scope.MANAGE, "Purge an image", tag="purge")
+    @_purge_endpoint("POST", "/api/purge/{image_id}", Scope.MANAGE, "Purge an image")
     async def image(self, image_id: str, query: PurgeOptions) -> PurgedOut:
         """Remove all renditions of an image, also from other nodes and the configured CDNs."""
         return PurgedOut.model_validate(await self.ingest.purge([image_id], mezzanines=query.mezzanines))
 
-    @endpoint(
-        "POST",
-        "/api/purge",
-        Scope.MANAGE,
-        "Purge by prefix, tag or preset, or all",
-        tag="purge",
-        example={"prefix": "shoes/"},
+    @_purge_endpoint(
+        "POST", "/api/purge", Scope.MANAGE, "Purge by prefix, tag or preset, or all", example={"prefix": "shoes/"}
     )
     async def some(self, body: PurgeWhat) -> PurgedOut:
         """Remove renditions of some images, of one preset, or all."""
@@ -229,22 +220,22 @@ class Purges:
         query = ImageQuery(prefix=body.prefix, tags=(body.tag,) if body.tag else ())
         return PurgedOut.model_validate(await self.ingest.purge(query, mezzanines=body.mezzanines))
 
-    @endpoint("GET", "/api/renditions/{image_id}", Scope.READ, "List the renditions of an image", tag="purge")
+    @_purge_endpoint("GET", "/api/renditions/{image_id}", Scope.READ, "List the renditions of an image")
     async def stored(self, image_id: str) -> RenditionsOut:
         """Return what is stored on disk of an image, or in the memory of this process if there is no disk tier."""
         return RenditionsOut.model_validate({"renditions": await self.tiers.stored(image_id)})
 
-    @endpoint("DELETE", "/api/renditions/{image_id}", Scope.MANAGE, "Purge one rendition", tag="purge")
+    @_purge_endpoint("DELETE", "/api/renditions/{image_id}", Scope.MANAGE, "Purge one rendition")
     async def named(self, image_id: str, query: RenditionName) -> PurgedOut:
         """Remove one rendition here; other nodes and caches in front remove all renditions of the image."""
         return PurgedOut.model_validate(await self.ingest.purge_named(image_id, query.name))
 
-    @endpoint("GET", "/api/cache", Scope.READ, "Get the statistics of the cache", tag="purge")
+    @_purge_endpoint("GET", "/api/cache", Scope.READ, "Get the statistics of the cache")
     async def cache(self) -> CacheOut:
         """Return size, hits and misses of each tier."""
         return CacheOut.model_validate(await self.tiers.stats())
 
-    @endpoint("GET", "/api/renditions", Scope.ADMIN, "List stored renditions of all images", tag="purge")
+    @_purge_endpoint("GET", "/api/renditions", Scope.ADMIN, "List stored renditions of all images")
     async def all_renditions(self, query: AllRenditions) -> AllRenditionsOut:
         """Return the largest renditions on disk, or the longest unused ones."""
         found = await self.tiers.largest_or_oldest(query.sort, query.limit)
@@ -261,7 +252,7 @@ class Purges:
             after = next(reversed(some))
         return found
 
-    @endpoint("DELETE", "/api/cache", Scope.MANAGE, "Purge everything", tag="purge")
+    @_purge_endpoint("DELETE", "/api/cache", Scope.MANAGE, "Purge everything")
     async def clear(self, query: PurgeOptions) -> PurgedOut:
         """Remove all renditions of all images."""
         return PurgedOut.model_validate(await self.ingest.purge_all(mezzanines=query.mezzanines))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, RootModel, model_validator
@@ -42,6 +43,7 @@ from imgserve.web.api.uploads import NOT_STORED, UploadedOut, uploaded
 from imgserve.web.original import Streamed, original_response
 from imgserve.web.respond import picture_headers, timing_headers
 
+picture_endpoint = partial(endpoint, tag="pictures")
 _ZIP = "application/zip"
 PICTURES = sorted(form.media_type for form in FORMATS.values() if form.writable)
 _ORIGINALS = sorted(form.media_type for form in FORMATS.values())
@@ -182,12 +184,11 @@ class Conversions:
     access: Access
     prefix: str
 
-    @endpoint(
+    @picture_endpoint(
         "GET",
         "/api/convert/{ext}/{image_id}",
         Scope.READ,
         "Convert an image",
-        tag="pictures",
         errors=NOT_CONVERTED,
         answers={200: Answer("The picture.", media_types=PICTURES)},
     )
@@ -203,12 +204,11 @@ class Conversions:
             await self.converter.convert(image_id, ext, query, accepted, settings=settings, count=count, sees=sees)
         )
 
-    @endpoint(
+    @picture_endpoint(
         "GET",
         "/api/original/{image_id}",
         Scope.READ,
         "Download an original",
-        tag="pictures",
         errors=[
             *(ImageNotFound, UnsupportedImage, OriginalChanged, Unavailable),
             *(PreconditionFailed, RangeNotSatisfiable),
@@ -231,12 +231,11 @@ class Conversions:
 
         return await original_response(call.request.scope, original, read, {"content-disposition": disposition})
 
-    @endpoint(
+    @picture_endpoint(
         "POST",
         "/api/transform/{image_id}",
         Scope.MANAGE,
         "Transform an image in steps",
-        tag="pictures",
         errors=[*NOT_CONVERTED, *NOT_STORED],
         answers={
             200: Answer(
@@ -263,12 +262,11 @@ class Conversions:
         accepted = await self._store(image_id, steps, body.id, call.caller)
         return uploaded(call.request, accepted, self.prefix)
 
-    @endpoint(
+    @picture_endpoint(
         "POST",
         "/api/transform",
         Scope.MANAGE,
         "Transform many images",
-        tag="pictures",
         errors=[ReadOnlyOriginals, StorageFull],
         answers={200: Answer("The result of each image, or a ZIP.", MadeManyOut, media_types=[JSON, _ZIP])},
         example={"query": {"prefix": "shoes/"}, "steps": ["width=1200&format=jpg"], "output": "zip"},
@@ -332,12 +330,11 @@ class Warming:
 
     warmer: Warmer
 
-    @endpoint(
+    @picture_endpoint(
         "POST",
         "/api/warm",
         Scope.MANAGE,
         "Make renditions ahead of requests",
-        tag="pictures",
         answers={200: Answer("Lines of JSON as work proceeds, the last with `finished`.", WarmedLine, [NDJSON])},
         example={"query": {"prefix": "shoes/"}, "presets": [], "transforms": ["w=400&auto=format"]},
     )

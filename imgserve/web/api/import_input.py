@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import BinaryIO, Literal, cast
 
 from anyio import to_thread
@@ -25,7 +26,7 @@ from imgserve.web.original import Streamed
 CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _FORM = "multipart/form-data"
-_TAG = "imports"
+import_endpoint = partial(endpoint, tag="imports")
 _IN_MEMORY = 1 << 20
 _FORM_ROOM = 1 << 16
 """Bytes of a form in addition to its file."""
@@ -87,12 +88,11 @@ class ImportInput:
     limits: TableLimits
     max_bytes: int
 
-    @endpoint(
+    @import_endpoint(
         "POST",
         "/api/imports/analyze",
         Scope.IMPORT,
         "Analyze a table of image URLs",
-        tag=_TAG,
         bodies=TABLE_BODIES,
         errors=[BodyTooLarge],
         answers={200: Answer("What is in the table.", AnalysisOut, [JSON, CSV])},
@@ -110,12 +110,11 @@ class ImportInput:
         lists = {"headers": found.table.headers, "mistakes": found.mistakes, "first_rows": found.first_rows}
         return Reply(AnalysisOut.model_validate({**asdict(found.table.totals), **lists}))
 
-    @endpoint(
+    @import_endpoint(
         "GET",
         "/api/imports/sample.csv",
         Scope.IMPORT,
         "Download a sample table",
-        tag=_TAG,
         answers={200: Answer("The table.", media_types=[CSV])},
     )
     async def sample(self, query: SampleOptions) -> Response:

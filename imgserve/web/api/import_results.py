@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -22,19 +23,19 @@ from imgserve.jobs.export import Export, OutputUrls
 from imgserve.jobs.imports import ImportService, token_of
 from imgserve.model import clean_text
 from imgserve.records import ImportItem, ImportProgress
-from imgserve.web.api.endpoint import JSON, Answer, Call, endpoint
-from imgserve.web.api.import_input import CSV, XLSX
+from imgserve.web.api.endpoint import JSON, Answer, Call
+from imgserve.web.api.import_input import CSV, XLSX, import_endpoint
 from imgserve.web.api.messages import Next, ResponseModel
 from imgserve.web.api.requests import Limit, RequestModel
 from imgserve.web.documents import address
 from imgserve.web.middleware import STOPPING
 from imgserve.web.original import Streamed
 
-TAG = "imports"
+job_endpoint = partial(import_endpoint, errors=[ImportNotFound])
+"""Declares an endpoint of one import."""
 _ZIP = "application/zip"
 _EVENTS = "text/event-stream"
 _KINDS = {"csv": CSV, "xlsx": XLSX, "json": JSON}
-ERRORS = (ImportNotFound,)
 _BEAT = 60
 """Looks without a change after which a comment is sent, so that proxies do not end the connection."""
 _FIRST_IMAGES = 12
@@ -125,7 +126,7 @@ class ImportResults:
     export: Export
     urls: OutputUrls
 
-    @endpoint("GET", "/api/imports/{job}/items", Scope.IMPORT, "List images of an import", tag=TAG, errors=ERRORS)
+    @job_endpoint("GET", "/api/imports/{job}/items", Scope.IMPORT, "List images of an import")
     async def items(self, job: str, query: ItemsQuery, call: Call) -> ItemsOut:
         """Return the images of an import."""
         found = await self.service.get(job)
@@ -135,7 +136,7 @@ class ImportResults:
         listed = [ItemOut.model_validate(self._values(item, found, call.request)) for item in items]
         return ItemsOut(items=listed, next=following)
 
-    @endpoint("GET", "/api/imports/{job}/products", Scope.IMPORT, "List products of an import", tag=TAG, errors=ERRORS)
+    @job_endpoint("GET", "/api/imports/{job}/products", Scope.IMPORT, "List products of an import")
     async def products(self, job: str, query: PageQuery, call: Call) -> ProductsOut:
         """Return the products of an import, with the numbers of their images and the first ones."""
         found = await self.service.get(job)
@@ -153,13 +154,11 @@ class ImportResults:
         ]
         return ProductsOut(products=listed, next=following)
 
-    @endpoint(
+    @job_endpoint(
         "GET",
         "/api/imports/{job}/events",
         Scope.IMPORT,
         "Follow an import",
-        tag=TAG,
-        errors=ERRORS,
         headers={"Last-Event-ID": "The last event that the client has received."},
         answers={
             200: Answer("Server-sent events named `progress`, with data like this.", ImportEvent, [_EVENTS]),
@@ -177,13 +176,11 @@ class ImportResults:
                     return Response(status_code=204)
         return Streamed(self._events(job, known, call.request), _EVENTS, {})
 
-    @endpoint(
+    @job_endpoint(
         "GET",
         "/api/imports/{job}/export.{kind}",
         Scope.IMPORT,
         "Download the completed table",
-        tag=TAG,
-        errors=ERRORS,
         answers={200: Answer("The table.", media_types=[*_KINDS.values()])},
     )
     async def table(self, job: str, kind: str, call: Call) -> Response:
@@ -198,26 +195,24 @@ class ImportResults:
         name = content_disposition("attachment", f"import-{job}.{kind}")
         return Streamed(write(found, address(call.request)), _KINDS[kind], {"content-disposition": name})
 
-    @endpoint(
+    @import_endpoint(
         "GET",
         "/api/imports/{job}/zip",
         Scope.IMPORT,
         "Download the images of an import",
-        tag=TAG,
-        errors=[*ERRORS, BadTransform],
+        errors=[ImportNotFound, BadTransform],
         answers={200: Answer("The archive, with `manifest.csv` and `manifest.json`.", media_types=[_ZIP])},
     )
     async def zip(self, job: str, query: ZipOptions, call: Call) -> Response:
         """Return the images in a folder for each product."""
         return await self._archive(job, "", query, call.request)
 
-    @endpoint(
+    @import_endpoint(
         "GET",
         "/api/imports/{job}/products/{product}/zip",
         Scope.IMPORT,
         "Download the images of a product",
-        tag=TAG,
-        errors=[*ERRORS, BadTransform],
+        errors=[ImportNotFound, BadTransform],
         answers={200: Answer("The archive, with `manifest.csv` and `manifest.json`.", media_types=[_ZIP])},
     )
     async def product_zip(self, job: str, product: str, query: ZipOptions, call: Call) -> Response:

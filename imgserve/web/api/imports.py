@@ -19,9 +19,9 @@ from imgserve.jobs.imports import ImportOptions, ImportService
 from imgserve.jobs.webhooks import Webhooks
 from imgserve.model import clean_text
 from imgserve.records import ImportJob, SlowHost, WebhookDelivery
-from imgserve.web.api.endpoint import Answer, Call, endpoint
-from imgserve.web.api.import_input import TABLE_BODIES, receive_table
-from imgserve.web.api.import_results import ERRORS, TAG, PageQuery
+from imgserve.web.api.endpoint import Answer, Call
+from imgserve.web.api.import_input import TABLE_BODIES, import_endpoint, receive_table
+from imgserve.web.api.import_results import PageQuery, job_endpoint
 from imgserve.web.api.messages import Next, Reply, ResponseModel
 from imgserve.web.api.requests import RequestModel
 
@@ -127,12 +127,11 @@ class Imports:
     webhooks: Webhooks
     max_bytes: int
 
-    @endpoint(
+    @import_endpoint(
         "POST",
         "/api/imports",
         Scope.IMPORT,
         "Start an import",
-        tag=TAG,
         bodies=TABLE_BODIES,
         errors=[BodyTooLarge, AddressRefused, BadTransform],
         answers={201: Answer("The import, which has begun.", StartedImport, headers={"Location": "Its path."})},
@@ -147,7 +146,7 @@ class Imports:
         location = f"{call.request.scope.get('root_path', '')}/api/imports/{job.job_id}"
         return Reply(await self._started(job), 201, {"location": location}, (job.job_id,))
 
-    @endpoint("GET", "/api/imports", Scope.IMPORT, "List imports", tag=TAG)
+    @import_endpoint("GET", "/api/imports", Scope.IMPORT, "List imports")
     async def list(self, query: PageQuery) -> ImportsOut:
         """Return the imports."""
         jobs, following = await self.catalog.imports.page(limit=query.limit, cursor=query.cursor)
@@ -155,68 +154,56 @@ class Imports:
         listed = [ImportOut.model_validate({**asdict(job), "counts": counts[job.job_id]}) for job in jobs]
         return ImportsOut(imports=listed, next=following)
 
-    @endpoint("GET", "/api/imports/webhook", Scope.ADMIN, "Show the secret of webhooks", tag=TAG)
+    @import_endpoint("GET", "/api/imports/webhook", Scope.ADMIN, "Show the secret of webhooks")
     async def secret(self) -> WebhookSecretOut:
         """Return the secret that signs webhooks."""
         return WebhookSecretOut(secret=await self.webhooks.secret())
 
-    @endpoint("GET", "/api/imports/{job}", Scope.IMPORT, "Get an import", tag=TAG, errors=ERRORS)
+    @job_endpoint("GET", "/api/imports/{job}", Scope.IMPORT, "Get an import")
     async def get(self, job: str) -> StartedImport:
         """Return an import."""
         return await self._started(await self.service.get(job))
 
-    @endpoint(
-        "DELETE",
-        "/api/imports/{job}",
-        Scope.IMPORT,
-        "Delete an import",
-        tag=TAG,
-        errors=[*ERRORS, ReadOnlyOriginals],
+    @import_endpoint(
+        "DELETE", "/api/imports/{job}", Scope.IMPORT, "Delete an import", errors=[ImportNotFound, ReadOnlyOriginals]
     )
     async def delete(self, job: str, query: DeleteOptions) -> DeletedImport:
         """Delete an import and its results. Its images stay, unless they are to be deleted too."""
         return DeletedImport(images=await self.service.delete(job, images=query.images))
 
-    @endpoint(
-        "POST", "/api/imports/{job}/pause", Scope.IMPORT, "Pause an import", tag=TAG, errors=[*ERRORS, WrongState]
+    @import_endpoint(
+        "POST", "/api/imports/{job}/pause", Scope.IMPORT, "Pause an import", errors=[ImportNotFound, WrongState]
     )
     async def pause(self, job: str) -> StartedImport:
         """Fetch no further images; those that are being fetched are finished."""
         return await self._started(await self.service.change_state(job, ["running"], "paused"))
 
-    @endpoint(
-        "POST", "/api/imports/{job}/resume", Scope.IMPORT, "Resume an import", tag=TAG, errors=[*ERRORS, WrongState]
+    @import_endpoint(
+        "POST", "/api/imports/{job}/resume", Scope.IMPORT, "Resume an import", errors=[ImportNotFound, WrongState]
     )
     async def resume(self, job: str) -> StartedImport:
         """Continue a paused import."""
         return await self._started(await self.service.change_state(job, ["paused"], "running"))
 
-    @endpoint(
-        "POST", "/api/imports/{job}/cancel", Scope.IMPORT, "Cancel an import", tag=TAG, errors=[*ERRORS, WrongState]
+    @import_endpoint(
+        "POST", "/api/imports/{job}/cancel", Scope.IMPORT, "Cancel an import", errors=[ImportNotFound, WrongState]
     )
     async def cancel(self, job: str) -> StartedImport:
         """Cancel all images that wait; a retry queues them again."""
         return await self._started(await self.service.change_state(job, ["running", "paused"], "cancelled"))
 
-    @endpoint("POST", "/api/imports/{job}/retry", Scope.IMPORT, "Try images again", tag=TAG, errors=ERRORS)
+    @job_endpoint("POST", "/api/imports/{job}/retry", Scope.IMPORT, "Try images again")
     async def retry(self, job: str, query: RetryWhat) -> RetriedOut:
         """Queue the failed and cancelled images again."""
         return RetriedOut(queued=await self.service.retry(job, query.product, query.item))
 
-    @endpoint("GET", "/api/imports/{job}/deliveries", Scope.IMPORT, "List calls of a webhook", tag=TAG, errors=ERRORS)
+    @job_endpoint("GET", "/api/imports/{job}/deliveries", Scope.IMPORT, "List calls of a webhook")
     async def deliveries(self, job: str) -> DeliveriesOut:
         """Return the calls of the webhook of an import."""
         await self.service.get(job)
         return DeliveriesOut.model_validate({"deliveries": await self.catalog.imports.deliveries(job)})
 
-    @endpoint(
-        "POST",
-        "/api/imports/{job}/deliveries/{delivery}",
-        Scope.IMPORT,
-        "Call a webhook again",
-        tag=TAG,
-        errors=ERRORS,
-    )
+    @job_endpoint("POST", "/api/imports/{job}/deliveries/{delivery}", Scope.IMPORT, "Call a webhook again")
     async def redeliver(self, job: str, delivery: str) -> DeliveriesOut:
         """Make a call again, with the same id and body."""
         await self.service.get(job)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -22,6 +23,7 @@ from imgserve.web.api.endpoint import Answer, Call, endpoint
 from imgserve.web.api.messages import Reply, ResponseModel, bad_request
 from imgserve.web.api.requests import RequestModel
 
+_endpoint = partial(endpoint, tag="presets")
 _ETAG = {"ETag": "Changes with the preset."}
 _IF_MATCH = {"If-Match": "Only if the preset has this ETag."}
 
@@ -66,19 +68,18 @@ class Presets:
     purge: Callable[[Collection[str]], None] | None
     """Purges the caches in front by tags; None if there are none."""
 
-    @endpoint("GET", "/api/presets", Scope.READ, "List the presets", tag="presets")
+    @_endpoint("GET", "/api/presets", Scope.READ, "List the presets")
     async def list(self) -> PresetsOut:
         """Return the presets of the settings, of the catalog and the built-in ones, without those of sites."""
         stored = await self.book.stored.all()
         presets = {name: one for name, one in sorted(self.book.general.items()) if one.name == name}
         return PresetsOut(presets=[_shown(one, stored.get(name)) for name, one in presets.items()])
 
-    @endpoint(
+    @_endpoint(
         "GET",
         "/api/presets/{name}",
         Scope.READ,
         "Get a preset",
-        tag="presets",
         errors=[PresetNotFound],
         answers={200: Answer("The preset.", PresetOut, headers=_ETAG)},
     )
@@ -90,12 +91,11 @@ class Presets:
             raise PresetNotFound
         return _reply(preset, (await self.book.stored.all()).get(preset.name))
 
-    @endpoint(
+    @_endpoint(
         "POST",
         "/api/presets",
         Scope.MANAGE,
         "Create a preset",
-        tag="presets",
         errors=[PresetConflict, BadTransform],
         answers={201: Answer("The new preset.", PresetOut, headers=_ETAG)},
         example={"name": "card", "parameters": "width=400&height=300&auto=format"},
@@ -107,12 +107,11 @@ class Presets:
             raise PresetConflict("A preset with this name exists already.")
         return await self._store(name, body, None, 201)
 
-    @endpoint(
+    @_endpoint(
         "PUT",
         "/api/presets/{name}",
         Scope.MANAGE,
         "Create or replace a preset",
-        tag="presets",
         errors=[PresetConflict, PreconditionFailed, BadTransform],
         headers=_IF_MATCH,
         answers={200: Answer("The preset.", PresetOut, headers=_ETAG)},
@@ -123,12 +122,11 @@ class Presets:
         name = name.lower()
         return await self._store(name, body, await self._former(name, call.request), 200)
 
-    @endpoint(
+    @_endpoint(
         "DELETE",
         "/api/presets/{name}",
         Scope.MANAGE,
         "Remove a preset",
-        tag="presets",
         errors=[PresetNotFound, PresetConflict, PreconditionFailed],
         headers=_IF_MATCH,
     )

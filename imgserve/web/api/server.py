@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from imgserve.access.keys import Scope
 from imgserve.catalog import ImageSearch, Problems, RenderProblems, Totals
@@ -13,6 +14,8 @@ from imgserve.web.api.images import ImageOut
 from imgserve.web.api.messages import Next, ResponseModel
 from imgserve.web.api.requests import ByPrefix, Filters, ImageId, Limit, Paging, RequestModel
 
+_trash_endpoint = partial(endpoint, tag="trash")
+_server_endpoint = partial(endpoint, tag="server")
 _TAGS = 1000
 
 
@@ -116,29 +119,27 @@ class Trash:
     ingest: IngestService
     prefix: str
 
-    @endpoint("GET", "/api/trash", Scope.READ, "List the trash", tag="trash")
+    @_trash_endpoint("GET", "/api/trash", Scope.READ, "List the trash")
     async def list(self) -> TrashOut:
         """Return the deleted images that can be restored."""
         return TrashOut.model_validate({"items": await self.ingest.trash()})
 
-    @endpoint(
+    @_trash_endpoint(
         "POST",
         "/api/trash/{item}/restore",
         Scope.MANAGE,
         "Restore a deleted image",
-        tag="trash",
         errors=[TrashItemNotFound, ImageExists, ReadOnlyOriginals, UnreadableImage, StorageFull],
     )
     async def restore(self, item: str) -> ImageOut:
         """Restore a deleted original under its id, with its record."""
         return ImageOut.of(await self.ingest.restore(item), self.prefix)
 
-    @endpoint(
+    @_trash_endpoint(
         "DELETE",
         "/api/trash/{item}",
         Scope.MANAGE,
         "Delete an image permanently",
-        tag="trash",
         errors=[TrashItemNotFound, ReadOnlyOriginals],
     )
     async def destroy(self, item: str) -> DestroyedOut:
@@ -146,7 +147,7 @@ class Trash:
         await self.ingest.destroy(item)
         return DestroyedOut(destroyed=1)
 
-    @endpoint("DELETE", "/api/trash", Scope.MANAGE, "Empty the trash", tag="trash", errors=[ReadOnlyOriginals])
+    @_trash_endpoint("DELETE", "/api/trash", Scope.MANAGE, "Empty the trash", errors=[ReadOnlyOriginals])
     async def empty(self) -> DestroyedOut:
         """Delete all items of the trash permanently."""
         return DestroyedOut(destroyed=await self.ingest.empty_trash())
@@ -178,26 +179,24 @@ class Reports:
         """Return the number of the images that match all filters, and the size of their originals."""
         return TotalsOut.model_validate(await self.search.totals(query.query()))
 
-    @endpoint("GET", "/api/problems", Scope.READ, "List files that cannot be served", tag="server", errors=[BadCursor])
+    @_server_endpoint("GET", "/api/problems", Scope.READ, "List files that cannot be served", errors=[BadCursor])
     async def problems(self, query: PrefixPaging) -> ProblemsOut:
         """Return the files among the originals that cannot be served, until they are repaired or removed."""
         page = await self.files.page(query.prefix, limit=query.limit, cursor=query.cursor)
         return ProblemsOut.model_validate({"problems": page.items, "next": page.cursor})
 
-    @endpoint("GET", "/api/problems/renders", Scope.ADMIN, "List renditions that failed or were slow", tag="server")
+    @_server_endpoint("GET", "/api/problems/renders", Scope.ADMIN, "List renditions that failed or were slow")
     async def render_problems(self, query: RenderProblemsQuery) -> RenderProblemsOut:
         """Return the renditions that failed or were slow lately, on all nodes; they are a few seconds old."""
         found = await self.renders.list(slow=query.slow, limit=query.limit)
         return RenderProblemsOut.model_validate({"renditions": found})
 
-    @endpoint(
-        "DELETE", "/api/problems/renders", Scope.ADMIN, "Clear the list of failed and slow renditions", tag="server"
-    )
+    @_server_endpoint("DELETE", "/api/problems/renders", Scope.ADMIN, "Clear the list of failed and slow renditions")
     async def clear_render_problems(self) -> ClearedOut:
         """Clear both lists."""
         return ClearedOut(cleared=await self.renders.clear())
 
-    @endpoint("GET", "/api/stats", Scope.READ, "Get statistics of the server", tag="server")
+    @_server_endpoint("GET", "/api/stats", Scope.READ, "Get statistics of the server")
     async def stats(self) -> StatsOut:
         """Return the number of images, the size of their originals, and the number of problems."""
         totals = await self.search.totals()
