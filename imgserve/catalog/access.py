@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 from sqlalchemy import (
     BigInteger,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 
 from imgserve.catalog.database import Database, Part, finished
 from imgserve.catalog.tables import TEXT, Storage, StoredRecord, insert_in, metadata, microseconds
+from imgserve.model import Doc
 from imgserve.records import KeyRecord
 
 _MODULUS = 1 << 40
@@ -132,15 +134,13 @@ class Secrets(Part):
 class Account:
     """A person who may sign in."""
 
-    name: str
-    role: str
+    name: Annotated[str, Doc("The name to sign in with.")]
+    role: Annotated[str, Doc("What the person may do: `viewer`, `editor` or `admin`.")]
     password: str
     """The argon2id hash of the password; empty if a reverse proxy signs this person in."""
-    created: datetime
-    changed: datetime
-    """When password or role were changed, or all sessions ended; those that began earlier are over."""
-    used: datetime | None = None
-    """When the person last signed in with the password."""
+    created: Annotated[datetime, Doc("When it was created.")]
+    changed: Annotated[datetime, Doc("When password or role were changed, or all sessions were ended.")]
+    used: Annotated[datetime | None, Doc("When the person last signed in with the password; null for never.")] = None
 
     @property
     def has_password(self) -> bool:

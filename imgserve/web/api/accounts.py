@@ -1,7 +1,6 @@
 """Endpoints of accounts."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from imgserve.access.accounts import (
     password_mistake,
 )
 from imgserve.access.keys import Scope
+from imgserve.catalog import Account
 from imgserve.catalog import Accounts as StoredAccounts
 from imgserve.errors import AccountExists, AccountNotFound, BadRequest
 from imgserve.web.api.endpoint import endpoint
@@ -50,21 +50,11 @@ class AccountChanges(RequestModel):
     """The new password, of at least 12 characters."""
 
 
-class AccountOut(ResponseModel):
+class AccountOut(ResponseModel, record=Account):
     """An account."""
 
-    name: str
-    """The name to sign in with."""
-    role: str
-    """What the person may do: `viewer`, `editor` or `admin`."""
     has_password: bool
     """False for a person whom only a reverse proxy signs in."""
-    created: datetime
-    """When it was created."""
-    changed: datetime
-    """When password or role were changed, or all sessions were ended."""
-    used: datetime | None
-    """When the person last signed in with the password; null for never."""
 
 
 class AccountsOut(ResponseModel):

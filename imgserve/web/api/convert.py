@@ -152,25 +152,14 @@ class MadeManyOut(ResponseModel):
     """One for each image."""
 
 
-class WarmedLine(ResponseModel):
+class WarmedLine(ResponseModel, record=Warmed):
     """The progress of warming."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    done: int
-    """How many of `total` are done, including failures."""
-    total: int
-    """The number of images times the number of presets and transforms."""
-    failed: int
-    """How many failed."""
-    made: int
-    """New renditions; with `auto=format` one for each class of browsers, without those that were cached."""
     id: str = ""
-    """The image of this line."""
     problem: ErrorWithin | None = None
-    """The error, if it failed."""
     finished: bool = False
-    """True in the last line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +346,7 @@ async def _progress_lines(progress: AsyncGenerator[Warmed], request: Request) ->
         if one.error is not None:
             line["problem"] = error_within(one.error, request)
         # Without the fields that are not set.
-        yield json.dumps(WarmedLine(**line).model_dump(mode="json", exclude_unset=True)).encode() + b"\n"
+        yield json.dumps(WarmedLine.model_validate(line).model_dump(mode="json", exclude_unset=True)).encode() + b"\n"
 
 
 def accepted_formats(request: Request) -> AcceptClass:

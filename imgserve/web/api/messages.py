@@ -201,7 +201,8 @@ class ResponseModel(BaseModel):
         if record is not None:
             hints, docs = get_type_hints(record), described_fields(record, Doc)
             for name, doc in docs.items():
-                setattr(cls, doc.name, Field(validation_alias=name, description=doc.text))
+                default = vars(cls).get(doc.name, ...)
+                setattr(cls, doc.name, Field(default, validation_alias=name, description=doc.text))
             cls.__annotations__ = {doc.name: hints[name] for name, doc in docs.items()} | get_annotations(cls)
 
 
