@@ -44,7 +44,7 @@ class KeyOut(ResponseModel, record=KeyRecord):
     """An API key, without the key itself."""
 
 
-class NewKeyOut(KeyOut):
+class CreatedKeyOut(KeyOut):
     """A new API key. The key itself is shown only here."""
 
     key: str
@@ -111,7 +111,7 @@ class Keys:
         secret=True,
         example={"name": "shop", "scopes": ["read", "upload"], "prefixes": ["shop/"]},
     )
-    async def create(self, body: NewKey) -> NewKeyOut:
+    async def create(self, body: NewKey) -> CreatedKeyOut:
         """Create a key and return it, the only time that it is shown. Servers accept it within a second."""
         unknown = sorted({preset.lower() for preset in body.presets} - set(self.presets))
         if unknown:
@@ -129,7 +129,7 @@ class Keys:
             expires=body.expires,
         )
         await self.keys.add(stored)
-        return NewKeyOut.model_validate({**asdict(stored), "key": key})
+        return CreatedKeyOut.model_validate({**asdict(stored), "key": key})
 
     @_endpoint("DELETE", "/api/keys/{key_id}", Scope.ADMIN, "Revoke an API key", errors=[KeyNotFound])
     async def revoke(self, key_id: str) -> RevokedOut:

@@ -28,7 +28,7 @@ _ROTATED = 5
 """From this EXIF orientation on, width and height are exchanged."""
 
 
-class AddressOut(ResponseModel):
+class CheckedUrlOut(ResponseModel):
     """A URL of a picture, and what is known about it without rendering."""
 
     url: str | None = None
@@ -59,7 +59,7 @@ class Addresses:
     prefix: str
 
     @picture_endpoint("GET", "/api/url/{image_id}", Scope.READ, "Check the URL of a picture", errors=[ImageNotFound])
-    async def check(self, image_id: str, call: Call) -> AddressOut:
+    async def check(self, image_id: str, call: Call) -> CheckedUrlOut:
         """Return what a URL with the parameters of the query means, and code that embeds its picture.
 
         Nothing is rendered. The code has signed URLs if others are rejected and the caller may sign.
@@ -72,7 +72,7 @@ class Addresses:
             await self._resolve(found, query, call, rules.free, strict=True)
             text = "&then&".join(compose_chain(query.decode("utf-8", "surrogateescape")))
         except BadTransform as error:
-            return AddressOut(**settings, mistakes=list(error.mistakes))
+            return CheckedUrlOut(**settings, mistakes=list(error.mistakes))
         path = self.access.sites.path(call.request.headers.get("host", "").encode("latin-1"), image_id)
         rejection = await self._rejection(rules, found, query, call, elsewhere=path is None)
         base, shown = address(call.request) + self.prefix, image_id if path is None else path
@@ -82,7 +82,7 @@ class Addresses:
         record = await self.images.get(image_id)
         original = found.original
         sides = original.width, original.height
-        return AddressOut(
+        return CheckedUrlOut(
             **settings,
             url=plain.with_query(text).url(shown),
             rejection=None if rejection is None else error_within(rejection, call.request),

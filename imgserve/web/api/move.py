@@ -35,7 +35,7 @@ class Destination(RequestModel):
     """The new image id. Its extension stays, or becomes one of the format."""
 
 
-class Folders(RequestModel):
+class FolderMove(RequestModel):
     """The images that are moved, and where to."""
 
     prefix: Prefix
@@ -118,7 +118,7 @@ class Moves:
         errors=_NOT_MOVED,
         example={"prefix": "shoes/", "to": "archive/shoes/"},
     )
-    async def move_many(self, body: Folders, call: Call) -> MovedOut:
+    async def move_many(self, body: FolderMove, call: Call) -> MovedOut:
         """Move all images with a prefix, such as a folder, to another one; an error of one does not affect the others.
 
         After an interruption, the same request moves the remaining images.

@@ -138,7 +138,13 @@ def _schemas(endpoints: Iterable[Endpoint]) -> tuple[References, Document]:
         models |= dict.fromkeys((model, "serialization") for model in answers if model is not None)
     references, definitions = models_json_schema(list(models), ref_template=_REFERENCE, schema_generator=_Schema)
     named = {(model, mode): _renamed(references[model, mode]) for model, mode in models}
-    return named, {_public(name): _renamed(schema) for name, schema in definitions.get("$defs", {}).items()}
+    components: Document = {}
+    for name, schema in definitions.get("$defs", {}).items():
+        public = _public(name)
+        if public in components:
+            raise ValueError(f"two models are named {public} in the document")
+        components[public] = _renamed(schema)
+    return named, components
 
 
 def _public(name: str) -> str:

@@ -69,14 +69,14 @@ def _read_point(value: Any) -> Any:
     return {"x": x.strip(), "y": y.strip()}
 
 
-class Point(FocalPointIn):
+class UploadedPoint(FocalPointIn):
     """The point that crops keep, as fractions of the upright image from its upper left corner."""
 
     model_config = ConfigDict(strict=False)
 
 
 _Metadata = Annotated[dict[str, Any], BeforeValidator(_read_metadata), AfterValidator(checked_metadata)]
-_Point = Annotated[Point | None, BeforeValidator(_read_point)]
+_Point = Annotated[UploadedPoint | None, BeforeValidator(_read_point)]
 _Name = Annotated[str, Field(max_length=4000)]
 _DETAIL_TYPES: Mapping[object, Any] = {
     **TEXT_TYPES,
@@ -98,7 +98,7 @@ class UploadDetails(_DetailFields):
     def details(self) -> dict[str, Any]:
         """Return the fields that are not empty, for the ingest service."""
         values = {name: value for name, value in dict(self).items() if name in EDITABLE and value}
-        return {name: value.point if isinstance(value, Point) else value for name, value in values.items()}
+        return {name: value.point if isinstance(value, UploadedPoint) else value for name, value in values.items()}
 
 
 class TextDetails(UploadDetails):

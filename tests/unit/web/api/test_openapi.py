@@ -1,8 +1,13 @@
 import json
 from typing import Any
 
-from imgserve.web.api.endpoint import endpoints_of
+import pytest
+
+from imgserve.access.keys import Scope
+from imgserve.web.api.endpoint import endpoint, endpoints_of
+from imgserve.web.api.messages import ResponseModel
 from imgserve.web.api.openapi import openapi
+from imgserve.web.api.requests import RequestModel
 from imgserve.web.api.uploads import Uploads
 
 
@@ -19,6 +24,23 @@ def test_every_kind_of_upload_is_in_the_document() -> None:
     assert "207" in paths["/api/images"]["post"]["responses"]
     named = {parameter["name"] for parameter in paths["/api/images"]["post"]["parameters"]}
     assert {"id", "folder", "filename", "title", "tags", "metadata", "focal_point", "Idempotency-Key"} <= named
+
+
+def test_no_two_models_have_the_same_name_in_the_document() -> None:
+    class Parcel(RequestModel):
+        weight: int
+
+    class ParcelOut(ResponseModel):
+        arrived: bool
+
+    class Parcels:
+        @endpoint("POST", "/api/parcels", Scope.MANAGE, "Send a parcel")
+        async def send(self, body: Parcel) -> ParcelOut:
+            """Send a parcel."""
+            return ParcelOut(arrived=body.weight > 0)
+
+    with pytest.raises(ValueError, match="two models are named Parcel"):
+        openapi(endpoints_of(Parcels()), prefix="/img", version="1")
 
 
 def test_the_document_refers_to_nothing_that_is_not_in_it() -> None:
