@@ -26,7 +26,7 @@ from imgserve.records import ImportItem, ImportProgress
 from imgserve.web.api.endpoint import JSON, Answer, Call
 from imgserve.web.api.import_input import CSV, XLSX, import_endpoint
 from imgserve.web.api.messages import Next, ResponseModel
-from imgserve.web.api.requests import Limit, RequestModel
+from imgserve.web.api.requests import Paging, RequestModel
 from imgserve.web.documents import address
 from imgserve.web.middleware import STOPPING
 from imgserve.web.original import Streamed
@@ -61,13 +61,10 @@ class ItemsOut(ResponseModel):
     next: Next
 
 
-class PageQuery(RequestModel):
-    """A page of a list."""
+class PageQuery(Paging):
+    """A page of a list, whose cursor may have any characters."""
 
-    limit: Limit = 50
-    """Maximum entries of the page."""
     cursor: Annotated[str, Field(max_length=300)] | None = None
-    """The `next` of the previous page."""
 
 
 class ItemsQuery(PageQuery):
