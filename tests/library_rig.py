@@ -194,7 +194,6 @@ async def open_rig(
         if pool is None:
             await workers.open()
         ingest = IngestService(
-            originals,
             catalog,
             inspector,
             ChangePublisher(
@@ -206,7 +205,6 @@ async def open_rig(
             ),
             preset_keys=preset_keys,
             metrics=metrics,
-            rules=rules,
         )
         try:
             yield Rig(root, catalog, originals, tree, cache, metrics, ingest, ear, workers.paths, forgotten)

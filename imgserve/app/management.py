@@ -95,13 +95,11 @@ class Management:
             on_recorded=self.preparer.add if self.preparer else None,
         )
         self.ingest = IngestService(
-            parts.originals,
             self.catalog,
             inspector,
             publisher,
             preset_keys=parts.resolver.preset_keys,
             metrics=parts.metrics,
-            rules=rules,
         )
         watcher = Watcher(
             tree_of(config),

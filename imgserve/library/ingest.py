@@ -22,7 +22,7 @@ from imgserve.errors import (
 )
 from imgserve.http.headers import preset_tag
 from imgserve.images.batches import batches
-from imgserve.library.inspect import Candidate, Inspector, Recording, Rules
+from imgserve.library.inspect import Candidate, Inspector, Recording
 from imgserve.library.move import Mover
 from imgserve.library.record import ChangePublisher, NameLocks, Recorded, RecordWriter
 from imgserve.library.scan import FileRecorder
@@ -31,7 +31,6 @@ from imgserve.library.upload import Accepted, Upload, UploadAcceptor
 from imgserve.metrics import Metrics
 from imgserve.model import ImageRecord, Original
 from imgserve.originals.tree import Walked
-from imgserve.originals.writable import WritableOriginals
 from imgserve.records import Deleted, Purged, TrashItem
 
 _logger = logging.getLogger(__name__)
@@ -66,30 +65,24 @@ class IngestService:
 
     def __init__(
         self,
-        originals: WritableOriginals,
         catalog: Catalog,
         inspector: Inspector,
         publisher: ChangePublisher,
         *,
         preset_keys: PresetKeys,
         metrics: Metrics,
-        rules: Rules,
     ) -> None:
         self.locks = NameLocks()
-        self._originals = originals
         self._catalog = catalog
-        self._inspector = inspector
+        self._inspector, self._originals, self._rules = inspector, inspector.originals, inspector.rules
         self._publisher = publisher
         self._preset_keys = preset_keys
-        self._rules = rules
-        self._records = RecordWriter(catalog, inspector, publisher, self.locks, metrics, rules.clock)
-        self._files = FileRecorder(catalog, inspector, self._records, self.locks, rules.at_once)
+        self._records = RecordWriter(catalog, inspector, publisher, self.locks, metrics)
+        self._files = FileRecorder(catalog, inspector, self._records, self.locks)
         commit = Batched(self._records.commit_each)
-        self._uploads = UploadAcceptor(
-            originals, catalog, inspector, self._records, self._files, self.locks, rules, commit
-        )
-        self._trash = Trash(originals, catalog.images, inspector, rules)
-        self._mover = Mover(originals, catalog, inspector, self._records, self._files, self.locks, rules)
+        self._uploads = UploadAcceptor(catalog, inspector, self._records, self._files, self.locks, commit)
+        self._trash = Trash(catalog.images, inspector)
+        self._mover = Mover(catalog, inspector, self._records, self._files, self.locks)
         self._running = set[asyncio.Task[Any]]()
 
     @_uninterrupted

@@ -10,12 +10,12 @@ from anyio import to_thread
 from imgserve.catalog import Catalog
 from imgserve.errors import BadImageId, CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalChanged
 from imgserve.formats import BY_EXTENSION, FORMATS
-from imgserve.library.inspect import Candidate, Inspector, Recording, Rules, is_same_file
+from imgserve.library.inspect import Candidate, Inspector, Recording, is_same_file
 from imgserve.library.record import NameLocks, RecordWriter
 from imgserve.library.scan import FileRecorder
 from imgserve.model import ImageRecord
 from imgserve.originals.folder import spellings
-from imgserve.originals.writable import WritableOriginals, new_id
+from imgserve.originals.writable import new_id
 
 _logger = logging.getLogger(__name__)
 
@@ -41,13 +41,11 @@ class Mover:
     record whose file is gone, and a new file of the same bytes: a scan recognizes that as a renamed file.
     """
 
-    originals: WritableOriginals
     catalog: Catalog
     inspector: Inspector
     records: RecordWriter
     files: FileRecorder
     locks: NameLocks
-    rules: Rules
 
     async def move(self, image_id: str, to: str) -> ImageRecord:
         """Move an image; see `IngestService.move`."""
@@ -70,12 +68,12 @@ class Mover:
             raise ImageExists
         if stale:  # its file is gone
             await self.records.forget([target])
-        seconds = self.rules.redirect_seconds
+        seconds = self.inspector.rules.redirect_seconds
         if seconds:
-            until = self.rules.clock() + timedelta(seconds=seconds)
+            until = self.inspector.rules.clock() + timedelta(seconds=seconds)
             await self.catalog.redirects.add(record.image_id, target, until)
         try:
-            await to_thread.run_sync(self.originals.move, record.image_id, target)
+            await to_thread.run_sync(self.inspector.originals.move, record.image_id, target)
         except ImgserveError:
             if seconds:
                 await self.catalog.redirects.remove(record.image_id, target)

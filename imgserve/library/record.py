@@ -201,7 +201,6 @@ class RecordWriter:
     publisher: ChangePublisher
     locks: NameLocks
     metrics: Metrics
-    clock: Callable[[], datetime]
 
     async def commit(self, found: Sequence[Inspected | Invalid]) -> dict[str, Recorded]:
         """Record images and problems; return the outcome of each.
@@ -222,7 +221,7 @@ class RecordWriter:
         """Change fields that people write; see `IngestService.change`."""
         if unknown := set(fields) - set(EDITABLE):
             raise ValueError(f"these are read from the bytes and cannot be changed: {', '.join(sorted(unknown))}")
-        now = self.clock()
+        now = self.inspector.rules.clock()
 
         def changed(before: ImageRecord | None) -> ImageRecord | None:
             if before is None:
@@ -277,7 +276,8 @@ class RecordWriter:
         new = original.image_id
         await self.publisher.purge([old])
         await self.catalog.problems.forget([new])
-        record = await self.catalog.images.change(old, {"image_id": new, "version": version}, at=self.clock())
+        now = self.inspector.rules.clock()
+        record = await self.catalog.images.change(old, {"image_id": new, "version": version}, at=now)
         focused = original.focused(record.focal_point)
         await self.publisher.changed([old, new], purged=[old], recorded=[focused])
         return record
@@ -318,7 +318,7 @@ class RecordWriter:
         problems = await self.catalog.problems.get_many([one.image_id for one in found])
         # Before the record, which would make the file a known one.
         await self.catalog.problems.forget(list(problems))
-        now = self.clock()
+        now = self.inspector.rules.clock()
         merges = await self.catalog.images.merge_many({one.image_id: _merge(one, now) for one in found})
         await self._end_redirects([image_id for image_id, one in merges.items() if one.before is None])
         pairs = [(one, record) for one in found if (record := merges[one.image_id].record) is not None]

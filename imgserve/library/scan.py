@@ -26,8 +26,6 @@ class FileRecorder:
     inspector: Inspector
     records: RecordWriter
     locks: NameLocks
-    at_once: int
-    """Files of a scan that are inspected in parallel."""
 
     async def record(self, file: Candidate) -> Recorded:
         """Record a file; the caller holds the lock of its id.
@@ -61,7 +59,7 @@ class FileRecorder:
                     known_problem=problem.version if problem else None,
                 )
                 left.append(file)
-        results |= await _Scan(self, left).run(self.at_once)
+        results |= await _Scan(self, left).run(self.inspector.rules.at_once)
         return [results[image_id] for image_id in files]
 
     async def _record(self, file: Candidate) -> Recorded | None:

@@ -11,10 +11,9 @@ from anyio import to_thread
 
 from imgserve.catalog import Images
 from imgserve.errors import ImageNotFound
-from imgserve.library.inspect import Inspector, Rules
+from imgserve.library.inspect import Inspector
 from imgserve.model import Face, FocalPoint, ImageRecord, Origin
 from imgserve.originals.trash import Trashed
-from imgserve.originals.writable import WritableOriginals
 from imgserve.records import Deleted
 
 _RECORD = "record"
@@ -57,19 +56,18 @@ def read_sidecar(sidecar: Mapping[str, object]) -> ImageRecord | None:
 class Trash:
     """Deleted originals. The caller holds the lock of an id that is deleted or restored."""
 
-    originals: WritableOriginals
     images: Images
     inspector: Inspector
-    rules: Rules
 
     async def discard(self, image_id: str, record: ImageRecord | None) -> Deleted | None:
         """Move a file to the trash, or delete it if there is no trash; None if there is neither file nor record."""
+        originals, rules = self.inspector.originals, self.inspector.rules
         try:
-            if not self.rules.trash_seconds:
-                await to_thread.run_sync(self.originals.remove, image_id)
+            if not rules.trash_seconds:
+                await to_thread.run_sync(originals.remove, image_id)
                 return Deleted(image_id)
-            until = self.rules.until(self.rules.clock())
-            item = await to_thread.run_sync(self.originals.discard, image_id, write_sidecar(record))
+            until = rules.until(rules.clock())
+            item = await to_thread.run_sync(originals.discard, image_id, write_sidecar(record))
         except ImageNotFound:
             await self.inspector.check_readable()
             return Deleted(image_id) if record else None
@@ -81,7 +79,7 @@ class Trash:
         if record is not None:
             await self.images.merge_many({found.image_id: lambda _: record})
         try:
-            await to_thread.run_sync(self.originals.trash.restore, found.item)
+            await to_thread.run_sync(self.inspector.originals.trash.restore, found.item)
         except BaseException:
             if record is not None and not await self.inspector.exists(found.image_id):
                 await self.images.delete([found.image_id])

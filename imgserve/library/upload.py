@@ -24,7 +24,7 @@ from imgserve.errors import (
 )
 from imgserve.formats import HEAD_BYTES, identify
 from imgserve.images.prefetch import EarlyMezzanine
-from imgserve.library.inspect import Candidate, Inspected, Inspector, Rules
+from imgserve.library.inspect import Candidate, Inspected, Inspector
 from imgserve.library.record import NameLocks, Recorded, RecordWriter, merged, name_by_content
 from imgserve.library.scan import FileRecorder
 from imgserve.model import Facts, ImageRecord, Origin, Original
@@ -213,13 +213,11 @@ class Accepted:
 class UploadAcceptor:
     """Accepts uploaded images: finds duplicates, places and records them."""
 
-    originals: WritableOriginals
     catalog: Catalog
     inspector: Inspector
     records: RecordWriter
     files: FileRecorder
     locks: NameLocks
-    rules: Rules
     commit: Batched[Inspected, Recorded | None]
     """Records one image, together with others."""
 
@@ -241,7 +239,7 @@ class UploadAcceptor:
             if upload.within and not upload.image_id.startswith(upload.within):
                 raise Forbidden("This API key is for other images.")
             try:
-                self.originals.check_id(upload.image_id)
+                self.inspector.originals.check_id(upload.image_id)
             except BadImageId:  # no new image can have it, but an existing file may be replaced
                 if not (upload.replace and await self.inspector.exists(upload.image_id)):
                     raise
@@ -274,7 +272,7 @@ class UploadAcceptor:
         Raises DuplicateImage if these bytes exist, and the rule is to refuse them.
         """
         here = next((one for one in equal if one.image_id == image_id), None)
-        if equal and self.rules.duplicates == "refuse" and not (here and upload.replace):
+        if equal and self.inspector.rules.duplicates == "refuse" and not (here and upload.replace):
             raise DuplicateImage(members={"image_id": (here or equal[0]).image_id})
         if upload.image_id is None:
             return equal[0] if equal else None
@@ -289,9 +287,9 @@ class UploadAcceptor:
     async def _similar(self, facts: Facts, own: str, equal: list[ImageRecord]) -> tuple[Similar, ...]:
         """Return the images of the same bytes under other ids, then those that look alike."""
         similar = {one.image_id: Similar(one, 0) for one in equal}
-        if facts.perceptual_hash is not None and self.rules.near >= 0:
+        if facts.perceptual_hash is not None and self.inspector.rules.near >= 0:
             found = await self.catalog.search.similar(
-                facts.perceptual_hash, distance=self.rules.near, limit=_MOST_SIMILAR
+                facts.perceptual_hash, distance=self.inspector.rules.near, limit=_MOST_SIMILAR
             )
             similar |= {one.record.image_id: one for one in found if one.record.image_id not in similar}
         similar.pop(own, None)
@@ -321,8 +319,8 @@ class UploadAcceptor:
         """Place a file; return whether it has replaced another, and the original, or None if it is another one now."""
         exists = self.inspector.there(image_id)
         replacing = upload.replace and upload.image_id is not None
-        version = self.originals.place(upload.incoming, image_id, replace=replacing)
-        original = self.originals.stat(image_id)
+        version = self.inspector.originals.place(upload.incoming, image_id, replace=replacing)
+        original = self.inspector.originals.stat(image_id)
         return exists, original if original.file_version == version else None
 
     async def _record(

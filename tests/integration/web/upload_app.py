@@ -52,13 +52,11 @@ def make_app(settings: Mapping[str, Any]) -> Starlette:
 
     rules = Rules(duplicates=settings.get("duplicates", "existing"))
     ingest = IngestService(
-        originals,
         catalog,
         Inspector(originals, workers, Limits(original_bytes=max_bytes), rules),
         ChangePublisher(cache, catalog.notices, forget=lambda _image_id: None),
         preset_keys=_no_keys,
         metrics=metrics,
-        rules=rules,
     )
     ports = frozenset(settings.get("ports", (80, 443)))
     downloader = Downloader(FetchRules(max_bytes, ports=ports, networks=("127.0.0.1",), seconds=10))
