@@ -156,7 +156,8 @@ class Access:
         if rules.require == "signature" or (rules.secrets and _is_signed(request.query)):
             verified = verify(rules.secrets, request.raw_path, request.query)
             if verified is None:
-                raise BadSignature(members=self._explanation(site, request))
+                text = {"signed_text": canonical_text(request.raw_path, request.query)} if rules.explain else {}
+                raise BadSignature(members=text)
             if verified.expires is not None and verified.expires <= time.time():
                 raise LinkExpired
             signed, query, expires = True, _without_key(verified.query), verified.expires
@@ -314,9 +315,6 @@ class Access:
             return self.ring.find(digest) == caller
         self._read_replaced()
         return self.digest == digest
-
-    def _explanation(self, site: Site, request: ImageRequest) -> dict[str, str]:
-        return {"signed_text": canonical_text(request.raw_path, request.query)} if site.rules.explain else {}
 
 
 def _forbidden(detail: str, caller: Caller) -> Forbidden:

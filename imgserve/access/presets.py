@@ -32,7 +32,9 @@ class PresetBook:
         self.on_change: list[Callable[[], None]] = []
         self._max_side = max_side
         tables = [site.rules.query.presets for site in sites]
-        self._tables = [(table, _of_settings(table)) for table in tables]
+        self._tables = [
+            (table, {name: preset for name, preset in table.items() if preset.origin == "settings"}) for table in tables
+        ]
         self._state: tuple[int, ...] = (0, 0)
         self._lock = anyio.Lock()
 
@@ -90,7 +92,3 @@ class PresetBook:
         while True:
             await self.refresh()
             await anyio.sleep(_POLL_SECONDS)
-
-
-def _of_settings(presets: Mapping[str, Preset]) -> dict[str, Preset]:
-    return {name: preset for name, preset in presets.items() if preset.origin == "settings"}

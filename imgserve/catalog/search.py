@@ -125,7 +125,10 @@ class ImageSearch(Part):
         if first is None:
             return Page((), None)
         end, dialect = after_prefix(first), self.database.dialect
-        start = first if cursor is None else max(first, _following(read_id(cursor)))
+        start = first
+        if cursor is not None:
+            last = read_id(cursor)
+            start = max(first, after_prefix(last) or last)
         found = sa.select(_folder_from(sa.literal(start), end, len(first), dialect).label("folder")).cte(
             "found", recursive=True
         )
@@ -234,11 +237,6 @@ def in_order(
 def sort_value(sort: Sort, row: sa.Row[Any]) -> int:
     """Return the value that a row is sorted by."""
     return 0 if sort is Sort.ID else int(getattr(row, _COLUMNS[sort].name))
-
-
-def _following(folder: bytes) -> bytes:
-    """Return where ids that follow those in a folder start."""
-    return after_prefix(folder) or folder
 
 
 def _folder_from(

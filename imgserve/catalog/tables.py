@@ -249,11 +249,6 @@ def _kept(char: str) -> str:
     return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
 
 
-def _searched_texts(record: ImageRecord) -> Iterator[str]:
-    yield from (record.image_id, record.title, record.alt, record.description)
-    yield from metadata_texts(record.metadata)
-
-
 def metadata_texts(value: object) -> Iterator[str]:
     """Yield the texts and numbers of JSON, at any depth, without the names of members."""
     if isinstance(value, Mapping):
@@ -267,12 +262,12 @@ def metadata_texts(value: object) -> Iterator[str]:
 
 def as_row(record: ImageRecord) -> dict[str, Any]:
     """Return a record as the values of its row; raise BadRequest if the image id cannot be stored."""
-    point = record.focal_point
+    point, texts = record.focal_point, (record.image_id, record.title, record.alt, record.description)
     return _image_records.row(record) | {
         "focal_x": point.x if point else None,
         "focal_y": point.y if point else None,
         "pixels": record.width * record.height,
-        "words": stored_words(_searched_texts(record)),
+        "words": stored_words((*texts, *metadata_texts(record.metadata))),
         "tag_words": stored_words(record.tags),
     }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from imgserve.cache import TieredCache
-from imgserve.catalog import Catalog, Merge, Notice, Notices
+from imgserve.catalog import Catalog, Notice, Notices
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound, ImgserveError, OriginalDenied
 from imgserve.formats import FORMATS
 from imgserve.library.inspect import Inspected, Inspector, Invalid, Recording, is_same_file
@@ -319,7 +320,8 @@ class RecordWriter:
         # Before the record, which would make the file a known one.
         await self.catalog.problems.forget(list(problems))
         now = self.inspector.rules.clock()
-        merges = await self.catalog.images.merge_many({one.image_id: _merge(one, now) for one in found})
+        decisions = {one.image_id: functools.partial(decide, one, now=now) for one in found}
+        merges = await self.catalog.images.merge_many(decisions)
         await self._end_redirects([image_id for image_id, one in merges.items() if one.before is None])
         pairs = [(one, record) for one in found if (record := merges[one.image_id].record) is not None]
         await self.publisher.changed(
@@ -359,7 +361,8 @@ class RecordWriter:
         missing = await self.inspector.missing([one.image_id for one in candidates])
         renamed = dict[str, Recorded]()
         for old in (one for one in candidates if one.image_id in missing):
-            follower = _first_of(old, (one for one in new if one.image_id not in renamed))
+            followers = (one for one in new if one.facts.sha256 == old.sha256 and one.image_id not in renamed)
+            follower = next(followers, None)
             if follower is not None and (record := await self._follow(follower, old)) is not None:
                 renamed[follower.image_id] = record
         return renamed
@@ -376,11 +379,3 @@ class RecordWriter:
             except (ImageNotFound, ImageExists):
                 return None
         return Recorded(found.image_id, Recording.RENAMED, record)
-
-
-def _merge(found: Inspected, now: datetime) -> Merge:
-    return lambda before: decide(found, before, now)
-
-
-def _first_of(old: ImageRecord, new: Iterable[Inspected]) -> Inspected | None:
-    return next((one for one in new if one.facts.sha256 == old.sha256), None)
