@@ -185,6 +185,7 @@ def test_sessions_end_in_other_browsers(api: Api, people: People, everywhere: bo
 def test_the_keyboard_is_enough_to_sign_in_and_out(base_url: str, people: People) -> None:
     page = people.open()
     page.goto(f"{base_url}/admin/login")
+    page.wait_for_function("document.activeElement.matches('input')")
     page.keyboard.type("admin")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
