@@ -447,7 +447,8 @@ def test_uploads_of_a_site_stay_in_its_folder_and_see_nothing_else(served: Serve
 
 
 def test_the_audit_log_names_uploaded_images(served: Server) -> None:
-    headers, address = {"x-api-key": ADMIN}, served.base_url + "/api/images"
+    headers = {"x-api-key": created(served, "audited", "upload")["key"]}  # uploads of each caller are limited
+    address = served.base_url + "/api/images"
     files = [encoded(quarters(60 + number, 30), "png") for number in range(3)]
     one = served.client.post(address, files={"file": files[0]}, data={"id": "public/one.png"}, headers=headers)
     several = [("file", (f"{number}.png", content)) for number, content in enumerate(files[1:])]
