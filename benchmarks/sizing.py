@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cachetools import LRUCache
 
-from imgserve.cache.tiers import ENTRY_BYTES
+from imgserve.cache.memory import ENTRY_BYTES
 from imgserve.config.pictures import CacheConfig
 
 WIDTHS = (320, 480, 640, 800, 1024, 1280, 1600, 1920)

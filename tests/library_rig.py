@@ -22,9 +22,10 @@ from imgserve.model import Facts, Limits, Original, Rendition
 from imgserve.originals.incoming import Incoming
 from imgserve.originals.tree import OriginalsTree, Walked
 from imgserve.originals.writable import WritableOriginals
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.pool import ProcessPool, RecyclePolicy
 from imgserve.rendering.wire import InspectJob, ProcessLimits
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from tests.catalogs import opened
 from tests.pictures import encoded, quarters
 

@@ -21,9 +21,10 @@ from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.writable import WritableOriginals
 from imgserve.pipeline.order import EncoderSettings
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 

@@ -25,12 +25,13 @@ from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
 from imgserve.originals.tree import OriginalsTree
 from imgserve.originals.writable import WritableOriginals
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.logs import JobLog
 from imgserve.rendering.pool import RecyclePolicy
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.web.access_log import AccessLog
+from imgserve.web.hot_table import HotTable
 from imgserve.web.middleware import RequestLog, RequestMetrics
-from imgserve.web.respond import HotTable
 
 
 def originals_of(config: Config) -> WritableOriginals:

@@ -19,8 +19,9 @@ from imgserve.errors import BadRequest, ImgserveError, Unavailable
 from imgserve.http.headers import RawHeaders
 from imgserve.http.problem import problem
 from imgserve.server.hot import HotPath, from_proxy, proxy_request_id
+from imgserve.web.hot_table import TARGET
 from imgserve.web.middleware import FROM_PROXY, REQUEST_ID, STOPPING
-from imgserve.web.respond import DATE, TARGET, lines
+from imgserve.web.respond import DATE, lines
 
 MAX_HEAD_BYTES = 65_536
 """Limit of a request head that arrives in several parts; the parser itself has none."""

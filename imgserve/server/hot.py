@@ -13,8 +13,9 @@ from imgserve.cache import TierName
 from imgserve.errors import BadHost
 from imgserve.http.conditional import parse_http_date
 from imgserve.http.headers import RawHeaders, cache_status, check_host
+from imgserve.web.hot_table import HotEntry, HotTable, LookUp
 from imgserve.web.middleware import STATUSES, QuickOutcome, RequestLog
-from imgserve.web.respond import HotEntry, HotTable, LookUp, lines
+from imgserve.web.respond import lines
 
 _UNUSUAL = frozenset(
     {

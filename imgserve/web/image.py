@@ -37,15 +37,14 @@ from imgserve.transform.hints import HINTS, read_hints
 from imgserve.transform.pairs import split
 from imgserve.web.error_pictures import ErrorPictures
 from imgserve.web.facts import DocumentRequest, MakeDocument, document_response
+from imgserve.web.hot_table import HotTable, Place
 from imgserve.web.middleware import KEY, RequestRecord
 from imgserve.web.original import PublicOriginals
 from imgserve.web.placeholder import placeholder
 from imgserve.web.published import PublishedPictures
 from imgserve.web.respond import (
     Delivery,
-    HotTable,
     ImageResponse,
-    Place,
     UrlOptions,
     date_of,
     image_path,

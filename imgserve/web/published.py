@@ -7,7 +7,8 @@ from imgserve.access.access import Grant
 from imgserve.cache.published import PublishedLinks
 from imgserve.http.headers import Cors, RawHeaders, cache_control
 from imgserve.model import Rendition
-from imgserve.web.respond import SAFETY, TARGET, ImageResponse, Place, UrlOptions, image_path
+from imgserve.web.hot_table import TARGET, Place
+from imgserve.web.respond import SAFETY, ImageResponse, UrlOptions, image_path
 
 _SEGMENT = r"[A-Za-z0-9_~%][A-Za-z0-9._~%!,()+=-]{0,199}"
 _PATH = rf"{_SEGMENT}(?:/{_SEGMENT}){{0,30}}"

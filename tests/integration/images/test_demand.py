@@ -16,8 +16,9 @@ from imgserve.formats import FORMATS
 from imgserve.images.demand import DemandEncoder, Hits
 from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.wire import ProcessLimits
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.transform import normalize, parse_query
 from tests.pictures import encoded, noise
 from tests.rendition_rig import PATIENCE, Rig, opened

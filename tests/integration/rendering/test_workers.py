@@ -20,9 +20,10 @@ from prometheus_client import CollectorRegistry
 from imgserve.errors import BadTransform, Busy, ImageNotFound, RenderCrashed, RenderTimeout, UnreadableImage
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.pool import RecyclePolicy, RenderingProcess
 from imgserve.rendering.wire import ProcessLimits, RenderJob
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.rendition_rig import PATIENCE, deadly, until

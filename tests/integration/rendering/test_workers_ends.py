@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry
 from imgserve.errors import ImgserveError, Unavailable
 from imgserve.metrics import Metrics
 from imgserve.model import file_version
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.pool import RenderingProcess
 from imgserve.rendering.wire import Answer, ProcessLimits, RenderJob
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import encoded, noise
 from tests.rendition_rig import PATIENCE, until

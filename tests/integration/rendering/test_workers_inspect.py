@@ -24,8 +24,9 @@ from imgserve.errors import (
 )
 from imgserve.metrics import Metrics
 from imgserve.model import Facts, Limits, file_version
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.wire import InspectJob, ProcessLimits, RenderJob
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.transform import Transform
 from tests.pictures import ASTRONAUT, encoded, noise
 from tests.rendition_rig import PATIENCE, deadly, run, until

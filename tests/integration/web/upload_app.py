@@ -20,8 +20,9 @@ from imgserve.library.upload import UploadReceiver
 from imgserve.metrics import Metrics
 from imgserve.model import Limits
 from imgserve.originals.writable import WritableOriginals
+from imgserve.rendering.admission import Admission
 from imgserve.rendering.wire import ProcessLimits
-from imgserve.rendering.workers import Admission, Workers
+from imgserve.rendering.workers import Workers
 from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
 from imgserve.server.supervisor import run

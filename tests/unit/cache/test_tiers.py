@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgserve.cache.key import RenditionKey
-from imgserve.cache.tiers import ENTRY_BYTES, MemoryTier
+from imgserve.cache.memory import ENTRY_BYTES, MemoryTier
 from imgserve.model import Rendition
 
 

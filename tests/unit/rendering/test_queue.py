@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import pytest
 
 from imgserve.errors import Busy
-from imgserve.rendering.workers import ALLOWANCE, GIANT_MEGAPIXELS, IDLE_SECONDS, Admission, Slot
+from imgserve.rendering.admission import ALLOWANCE, GIANT_MEGAPIXELS, IDLE_SECONDS, Admission, Slot
 
 GIANT = 2 * GIANT_MEGAPIXELS
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from imgserve.errors import Busy
-from imgserve.rendering.workers import ALLOWANCE, BRIEF_MEGAPIXELS, GIANT_MEGAPIXELS, Admission, Slot
+from imgserve.rendering.admission import ALLOWANCE, BRIEF_MEGAPIXELS, GIANT_MEGAPIXELS, Admission, Slot
 
 WAITING, MEGAPIXELS = 6, 150.0
 SIZES = st.sampled_from([0.0, 2.0, 24.0, GIANT_MEGAPIXELS, 30.0, 400.0])

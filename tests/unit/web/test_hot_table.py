@@ -12,8 +12,9 @@ from imgserve.images.resolve import RenditionRequest
 from imgserve.metrics import PictureTally
 from imgserve.model import Original, Rendition
 from imgserve.transform import ParsedQuery, Transform
-from imgserve.web import respond
-from imgserve.web.respond import TARGET, Delivery, HotEntry, HotTable, ImageResponse, Place, Validators, stable_headers
+from imgserve.web import hot_table
+from imgserve.web.hot_table import TARGET, HotEntry, HotTable, Place
+from imgserve.web.respond import Delivery, ImageResponse, Validators, stable_headers
 
 ORIGINAL = Original("a.jpg", "1_2", 2, 1, FORMATS["jpg"], 4, 3, "/o/a.jpg")
 PICTURE = Rendition(b"pixels", "image/jpeg", 4, 3)
@@ -94,7 +95,7 @@ def test_the_same_picture_is_stored_once_with_the_latest_stats() -> None:
 
 
 def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(respond, "_MOST", 16)
+    monkeypatch.setattr(hot_table, "_MOST", 16)
     table = HotTable(lambda _: PictureTally())
     for number in range(100):
         table.remember(place(scope(b"/img/%d" % number), ""), response(), (STAT,), PICTURE)
@@ -105,7 +106,7 @@ def test_the_table_is_bounded_and_the_oldest_go_first(monkeypatch: pytest.Monkey
 
 
 def test_the_memory_for_accept_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(respond, "_MOST_ACCEPTS", 16)
+    monkeypatch.setattr(hot_table, "_MOST_ACCEPTS", 16)
     table = HotTable(lambda _: PictureTally())
     for number in range(100):
         table.find(b"/", b"image/x-%d" % number)
