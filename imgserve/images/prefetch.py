@@ -161,12 +161,13 @@ class MezzaninePrefetcher:
                 self._push(heapq.heappop(self._young)[2])
             bulk = len(self._arrivals) == _BULK and self._arrivals[-1] - self._arrivals[0] <= _BULK_SECONDS
             bulk_seconds = self._arrivals[-1] + _BULK_SECONDS - now if bulk else 0.0
-            if self._ready and bulk_seconds <= 0 and not self._inspecting:
+            idle = bool(self._ready) and not self._inspecting
+            if idle and bulk_seconds <= 0:
                 return self._ready.popitem()[1]
             self._changed.clear()
             settles = self._young[0][0] - now if self._young else None
             try:
-                async with asyncio.timeout(bulk_seconds if self._ready and not self._inspecting else settles):
+                async with asyncio.timeout(bulk_seconds if idle else settles):
                     await self._changed.wait()
             except TimeoutError:
                 continue

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from imgserve.pipeline.colorimetry import HLG, PQ
 from imgserve.pipeline.declared import with_declared_color
 from imgserve.pipeline.failures import failure
 from imgserve.pipeline.fields import blocks_of, with_fields
+from imgserve.pipeline.progressive import END, jpeg_segments
 
 # All loaders are blocked first, since the untrusted flag alone allows loaders such as `matrixload`: a text file of
 # numbers would be a picture. The names are libvips class names, so that an operator can allow further ones.
@@ -293,29 +293,15 @@ def recognize(data: bytes, limits: Limits, *, damaged: bool = False) -> Recogniz
         data, photometric = _readable_tiff(data)
     if found.name == "jpg" and not damaged and not _has_end(data):
         # With an end marker libjpeg decodes what is there, and warns if that is not all.
-        data, fail_on = data + _END, "warning"
+        data, fail_on = data + _END_MARKER, "warning"
     return Recognized(data, found.name, fail_on, photometric)
 
 
-_END = b"\xff\xd9"
-_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
+_END_MARKER = bytes((0xFF, END))
 _MOST_SEGMENTS = 100_000
 """In which an end marker is looked for: a file of tiny segments would take a second for each two megabytes."""
 
 
 def _has_end(data: bytes) -> bool:
-    """Return whether a JPEG has its end marker, behind which there may be anything (ITU-T T.81, B.1 and B.2)."""
-    if data.endswith(_END):
-        return True
-    at = 2
-    for _ in range(_MOST_SEGMENTS):
-        found = _MARKER.search(data, at)
-        if not found:
-            return False
-        kind = data[found.start() + 1]
-        if kind == _END[1]:
-            return True
-        at = found.end()
-        if kind not in (1, 0xD8):  # a segment, whose length follows
-            at += int.from_bytes(data[at : at + 2], "big")
-    return False
+    """Return whether a JPEG has its end marker, behind which there may be anything."""
+    return data.endswith(_END_MARKER) or any(kind == END for kind, *_ in jpeg_segments(data, _MOST_SEGMENTS))

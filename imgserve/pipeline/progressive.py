@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 _MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")
 """Not a stuffed byte, a restart marker or a fill byte."""
-_END, _SCAN, _TABLES, _PROGRESSIVE = 0xD9, 0xDA, 0xC4, 0xC2
+END, _SCAN, _TABLES, _PROGRESSIVE = 0xD9, 0xDA, 0xC4, 0xC2
 _OTHER_FRAMES = {0xC0, 0xC1, 0xC9, 0xCA}
 """Baseline, or with arithmetic coding."""
 _SCAN_BYTES = 6
@@ -27,13 +27,13 @@ def for_an_eighth(data: bytes) -> bytes:
     """
     view, kept, begun, finest, refined = memoryview(data), list[memoryview](), 0, frozenset[int](), set[int]()
     tables, left_out, complete = set[int](), dict[tuple[int, int], int](), False
-    for kind, start, body, end in _segments(data):
-        if kind in _OTHER_FRAMES:
+    for kind, start, body, end in jpeg_segments(data, _MOST_SEGMENTS):
+        if kind in _OTHER_FRAMES or (kind == _SCAN and len(body) < _SCAN_BYTES):
             return data
         if kind == _PROGRESSIVE:
             finest = _finest(body)
         tables.update(_tables(body) if kind == _TABLES else ())
-        complete = kind == _END
+        complete = kind == END
         if kind != _SCAN or body[0] != 1 or body[1] not in finest or body[3] == 0:
             continue
         if not _continues(body, tables, left_out):
@@ -66,28 +66,28 @@ def _tables(body: bytes) -> Iterator[int]:
         at += 17 + sum(body[at + 1 : at + 17])
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
-    """Yield marker, start, content and end of each segment, with the entropy-coded data of a scan.
+def jpeg_segments(data: bytes, most: int) -> Iterator[tuple[int, int, bytes, int]]:
+    """Yield marker, start, content and end of each segment of a JPEG, with the entropy-coded data of a scan.
 
-    The end marker is the last, and missing if there are too many segments or one is cut.
+    The end marker is the last, and missing if there are too many segments or one is cut (ITU-T T.81, B.1 and B.2).
     """
     at = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(most):
         found = _MARKER.search(data, at)
         if not found:
             return
         kind, start, at = data[found.end() - 1], found.start(), found.end()
-        if kind == _END:
+        if kind == END:
             yield kind, start, b"", at
             return
         if kind in _ALONE:
             continue
         length = int.from_bytes(data[at : at + 2], "big")
         body, at = data[at + 2 : at + length], at + length
-        following = _MARKER.search(data, at) if kind == _SCAN else None
-        if len(body) < length - 2 or (kind == _SCAN and (len(body) < _SCAN_BYTES or not following)):
-            return
-        yield kind, start, body, following.start() if following else at
+        if kind == _SCAN:
+            following = _MARKER.search(data, at)
+            at = following.start() if following else len(data)
+        yield kind, start, body, at
 
 
 def _finest(frame: bytes) -> frozenset[int]:
