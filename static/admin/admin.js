@@ -93,7 +93,7 @@ async function run(element, body) {
     const value = await call(method, path, body);
     element.closest("dialog[open]")?.close();
     if (element.dataset.secret) return reveal(value[element.dataset.secret]);
-    if (!element.dispatchEvent(new CustomEvent("called", {bubbles: true, cancelable: true, detail: value}))) return;
+    document.dispatchEvent(new Event("called")); // not at the element, which may have been replaced meanwhile
     if (next) location.assign(root + next);
     else await refresh();
     if (done) toast(done.replace(/\{(\w+)\}/g, (_, name) => value[name])); // {images} is that field of the response

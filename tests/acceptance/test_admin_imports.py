@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tests.library_rig import picture
 from tests.management import Api
 
 GATE = threading.Event()
+RELOAD = "() => htmx.ajax('GET', location.href, {target: '#content', select: '#content', swap: 'outerHTML'})"
 FILES = {f"/{number}.jpg": picture(9 * number, "jpg") for number in range(4)}
 
 
@@ -113,8 +114,13 @@ def test_an_import_is_paused_resumed_and_cancelled(host: str, opened: Open) -> N
     page.get_by_role("button", name="Cancel").click()
     confirm(page, "Cancel the import")
     expect(state).to_have_text("cancelled")
+    held = list[Callable[[], None]]()
+    page.route("**/retry", lambda route: held.append(route.continue_))
+    with page.expect_request("**/retry"):
+        page.get_by_role("button", name="Retry 5").click()  # four were being fetched
+    page.evaluate(RELOAD)  # the button is replaced while its request runs
+    held.pop()()
     GATE.set()
-    page.get_by_role("button", name="Retry 5").click()  # four were being fetched
     expect(page.locator("[data-count=failed]")).to_have_text("9")
 
 
