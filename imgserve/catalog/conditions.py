@@ -14,17 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imgserve.catalog.query import Filter, ImageQuery
-from imgserve.catalog.tables import (
-    WORD_INDEX,
-    after_prefix,
-    fts,
-    images,
-    microseconds,
-    query_words,
-    stored_id,
-    tags,
-    vector,
-)
+from imgserve.catalog.tables import after_prefix, images, microseconds, stored_id, tags
+from imgserve.catalog.words import WORD_INDEX, fts, query_words, vector
 from imgserve.model import clean_tags, clean_text, described_fields
 
 _MANY = 5000

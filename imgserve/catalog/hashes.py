@@ -19,11 +19,15 @@ _MOST_BITS = 2
 """Bits of a quarter that may differ: 137 values are near it, with three 697."""
 
 
-def hash_indexes() -> Iterator[str]:
-    """Yield the statements that create the indexes; what they contain is all that the search reads."""
-    for quarter in range(_QUARTERS):
-        columns = f"{_quarter_sql(quarter)}, perceptual_hash, number"
-        yield f"CREATE INDEX {HASH_INDEXES}_{quarter} ON images ({columns})"
+def _quarter_sql(quarter: int) -> str:
+    """Return the indexed expression, which a query has to repeat."""
+    return f"((perceptual_hash >> {quarter * _BITS}) & {(1 << _BITS) - 1})"
+
+
+# What an index contains is all that the search reads.
+for _quarter in range(_QUARTERS):
+    _created = f"CREATE INDEX {HASH_INDEXES}_{_quarter} ON images ({_quarter_sql(_quarter)}, perceptual_hash, number)"
+    sa.event.listen(images, "after_create", sa.DDL(_created))  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 def near_hashes(perceptual_hash: int, distance: int, dialect: str) -> sa.CompoundSelect[Any]:
@@ -47,11 +51,6 @@ def near_hashes(perceptual_hash: int, distance: int, dialect: str) -> sa.Compoun
             for quarter, values in enumerate(_near_quarters(perceptual_hash, distance // _QUARTERS))
         )
     )
-
-
-def _quarter_sql(quarter: int) -> str:
-    """Return the indexed expression, which a query has to repeat."""
-    return f"((perceptual_hash >> {quarter * _BITS}) & {(1 << _BITS) - 1})"
 
 
 def _near_quarters(perceptual_hash: int, most: int) -> Iterator[list[int]]:

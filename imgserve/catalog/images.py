@@ -28,10 +28,10 @@ from imgserve.catalog.tables import (
     select_records,
     stored_id,
     stored_ids,
-    stored_words,
     tags,
     with_tags,
 )
+from imgserve.catalog.words import stored_words
 from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound
 from imgserve.model import FocalPoint, Focus, ImageRecord, bytes_version, clean_tags
 

@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -14,6 +12,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imgserve.catalog.words import metadata_texts, stored_words, word_index
 from imgserve.errors import BadRequest
 from imgserve.model import Face, FocalPoint, ImageRecord, Origin
 
@@ -194,70 +193,9 @@ tags = sa.Table(
     sqlite_with_rowid=False,
 )
 
-WORD_INDEX = "images_words"
-"""In SQLite a virtual table of FTS5, which triggers keep; in PostgreSQL an index."""
-
-fts = sa.table(WORD_INDEX, sa.column("rowid", sa.Integer))
-
-VECTOR_SQL = (
-    "(array_to_tsvector(string_to_array(words, ' '))"
-    " || array_to_tsvector(string_to_array(rtrim(left(tag_words, 100000)), ' ')))"
-)
-"""The indexed expression, which a query has to repeat to the letter; the limits keep it below a megabyte."""
-
-vector: sa.ColumnClause[Any] = sa.literal_column(VECTOR_SQL)
-
-_WORD_CHARACTERS = 100
-"""A longer word is cut: PostgreSQL accepts at most 2046 bytes."""
-_TEXT_CHARACTERS = 100_000
-"""All words of one image: PostgreSQL accepts at most a megabyte."""
-_QUERY_CHARACTERS = 1000
-_QUERY_WORDS = 20
-_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
-"""Letters that people type without their stroke, but Unicode does not decompose."""
-_SINGLE = re.compile("([\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff])")
-"""Scripts without spaces between words: every character is a word."""
-
-
-def words_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the folded words of texts, each once, in order of first appearance."""
-    found = dict.fromkeys(word[:_WORD_CHARACTERS] for text in texts for word in _fold(text).split())
-    return tuple(found)
-
-
-def stored_words(texts: Iterable[str]) -> str:
-    """Return the words of texts as they are stored: with a space between them."""
-    joined = " ".join(words_of(texts))
-    return joined if len(joined) <= _TEXT_CHARACTERS else joined[:_TEXT_CHARACTERS].rpartition(" ")[0]
-
-
-def query_words(text: str) -> tuple[str, ...]:
-    """Return the words of a search; an absurdly long search is cut."""
-    return words_of([text[:_QUERY_CHARACTERS]])[:_QUERY_WORDS]
-
-
-def _fold(text: str) -> str:
-    if text.isascii():
-        return "".join(char if char.isalnum() else " " for char in text.lower())
-    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold()).translate(_LETTERS)
-    kept = "".join(map(_kept, (char for char in apart if not unicodedata.combining(char))))
-    return _SINGLE.sub(r" \1 ", kept)
-
-
-def _kept(char: str) -> str:
-    """Return a letter, digit or vowel sign, or a space for anything else."""
-    return char if char.isalnum() or unicodedata.category(char).startswith("M") else " "
-
-
-def metadata_texts(value: object) -> Iterator[str]:
-    """Yield the texts and numbers of JSON, at any depth, without the names of members."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from metadata_texts(item)
-    elif isinstance(value, str | int | float) and not isinstance(value, bool):
-        yield str(value)
+for _dialect, _statement in word_index():
+    _created = sa.DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    sa.event.listen(images, "after_create", _created)
 
 
 def as_row(record: ImageRecord) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A catalog made current: from nothing, from the first revision, by two at once; never back."""
+"""A catalog made current: from nothing, from an earlier release, by two at once; never back."""
 
 import asyncio
 import subprocess
@@ -13,8 +13,9 @@ from sqlalchemy import Connection, text
 
 from imgserve.catalog import Database, ImageQuery, Images
 from imgserve.catalog.hashes import HASH_INDEXES
-from imgserve.catalog.migrations.upgrade import upgrade
-from imgserve.catalog.tables import REVISION, VECTOR_SQL, WORD_INDEX, as_row, metadata
+from imgserve.catalog.migrations import upgrade as migrations
+from imgserve.catalog.tables import REVISION, metadata
+from imgserve.catalog.words import VECTOR_SQL, WORD_INDEX
 from imgserve.errors import CatalogUnavailable
 from tests.catalogs import Catalog, opened, put, record
 from tests.integration.conftest import DATABASES
@@ -52,35 +53,63 @@ async def test_the_newest_revision_is_the_one_that_is_looked_for(catalog: Catalo
         assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() == REVISION
 
 
-async def test_what_was_recorded_at_the_first_revision_is_kept_and_found_by_its_words(address: str) -> None:
-    said: dict[str, Any] = {"title": "Crème", "metadata": {"by": ["Ann"]}}
-    records = [record(f"old/{number}.jpg", tags=("Rød", f"t{number}"), **said) for number in range(1500)]
-    await make_first_revision(address, [as_row(one) for one in records], {"Rød"})
-    async with opened(address) as catalog:
-        found = await catalog.images.get("old/7.jpg")
-        assert found is not None
-        assert (found.title, found.tags) == ("Crème", ("Rød",))
-        assert (await catalog.search.totals(ImageQuery(text="creme rod old ann"))).images == 1500
-        await catalog.images.delete(ImageQuery(text="1499"))
-        assert (await catalog.search.totals(ImageQuery(text="creme"))).images == 1499
+@pytest.fixture
+def next_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The migration of a release that follows, which adds a column to tags."""
+    folder = tmp_path / "versions"
+    folder.mkdir()
+    migration = folder / "r9000_notes.py"
+    migration.write_text(_MIGRATION)
+    monkeypatch.setattr(migrations, "VERSIONS", [*migrations.VERSIONS, folder])
+    monkeypatch.setattr("imgserve.catalog.database.REVISION", "9000")
+    return migration
 
 
-_ADDED = {"words", "tag_words", "palette", "blurhash", "faces"}
-"""Columns of later revisions."""
+_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "9000", "0014"
 
 
-async def make_first_revision(address: str, rows: list[dict[str, Any]], tags: set[str]) -> None:
-    """Make a catalog as the first revision had it."""
+def upgrade():
+    op.add_column("tags", sa.Column("note", sa.Text, nullable=False, server_default="none"))
+"""
+
+
+async def revision(address: str) -> str:
     database = Database(address)
-    names = [name for name in rows[0] if name not in _ADDED]
     async with database._store.changing_tables() as connection:
-        await connection.run_sync(upgrade, "0001")
-        values = ", ".join(f":{name}" for name in names)
-        await connection.execute(text(f"INSERT INTO images ({', '.join(names)}) VALUES ({values})"), rows)  # noqa: S608  our names
-        for tag in tags:
-            statement = text("INSERT INTO tags (image, tag) SELECT number, :tag FROM images")
-            await connection.execute(statement, {"tag": tag})
+        found: str = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
     await database.close()
+    return found
+
+
+async def test_an_upgrade_keeps_what_is_recorded(address: str, request: pytest.FixtureRequest) -> None:
+    async with opened(address) as catalog:
+        await put(catalog.images, record("a", tags=("red",), title="x"))
+    request.getfixturevalue("next_release")
+    async with opened(address) as catalog:
+        assert await catalog.images.get("a") == record("a", tags=("red",), title="x")
+        assert (await catalog.search.totals(ImageQuery(text="red x"))).images == 1
+        async with catalog.database.reading() as connection:
+            assert (await connection.execute(text("SELECT note FROM tags"))).scalar() == "none"
+    assert await revision(address) == "9000"
+
+
+async def test_a_migration_that_fails_changes_nothing(address: str, request: pytest.FixtureRequest) -> None:
+    async with opened(address) as catalog:
+        await put(catalog.images, record("a", title="x"))
+    migration = request.getfixturevalue("next_release")
+    migration.write_text(_MIGRATION + "    op.drop_table('nowhere')\n")
+    database = Database(address)
+    with pytest.raises(CatalogUnavailable):
+        await database.open()
+    await database.close()
+    assert await revision(address) == "0014"
+    migration.write_text(_MIGRATION)
+    async with opened(address) as catalog:
+        assert await catalog.images.get("a") == record("a", title="x")
 
 
 async def test_a_catalog_of_a_newer_release_is_left_alone(address: str) -> None:
@@ -94,18 +123,13 @@ async def test_a_catalog_of_a_newer_release_is_left_alone(address: str) -> None:
     await database.close()
 
 
-async def test_a_migration_that_fails_changes_nothing(address: str) -> None:
-    await make_first_revision(address, [as_row(record("a", title="x"))], set())
+@pytest.mark.parametrize("known", ["0001", "0013"])
+async def test_the_error_for_a_catalog_of_before_the_first_release_names_what_to_do(address: str, known: str) -> None:
+    async with opened(address) as catalog, catalog.database.writing() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = :known"), {"known": known})
     database = Database(address)
-    async with database._store.changing_tables() as connection:
-        await connection.execute(text("ALTER TABLE tags ADD COLUMN words TEXT"))
-    with pytest.raises(CatalogUnavailable):
+    with pytest.raises(CatalogUnavailable, match=r"before the first release\. Open it once with the commit"):
         await database.open()
-    async with database._store.changing_tables() as connection:
-        assert (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() == "0001"
-        await connection.execute(text("ALTER TABLE tags DROP COLUMN words"))
-    await database.open()
-    assert await Images(database).get("a") == record("a", title="x")
     await database.close()
 
 

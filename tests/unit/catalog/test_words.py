@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgserve.catalog.tables import query_words, stored_words, words_of
+from imgserve.catalog.words import query_words, stored_words, words_of
 
 
 @pytest.mark.parametrize(
