@@ -11,7 +11,7 @@ from anyio import to_thread
 from zipstream import ZIP_STORED, ZipStream
 
 from imgserve.catalog import Imports, StoredItem, StoredJob
-from imgserve.errors import ImgserveError, OriginalChanged
+from imgserve.errors import ImgserveError, ImportNotFound, OriginalChanged
 from imgserve.images.archive import ArchiveNames
 from imgserve.images.batches import retry_transient
 from imgserve.images.convert import Converted, Converter, Steps
@@ -56,7 +56,7 @@ class Archive:
     _manifests: list[bytes] = field(default_factory=list)
 
     async def prepare(self) -> None:
-        """Find the files and their sizes."""
+        """Find the files and their sizes; raise ImportNotFound if the import has no such product."""
         names, files, lines = ArchiveNames(*_MANIFESTS), dict[str, dict[str, Any]](), list[dict[str, Any]]()
         async for item in self._items():
             line: dict[str, Any] = dict.fromkeys(_FIELDS, "") | {
@@ -68,6 +68,8 @@ class Archive:
                 except ImgserveError as error:
                     line |= {"status": "missing", "reason": error.detail}
             lines.append(line)
+        if self.product and not lines:
+            raise ImportNotFound
         rows = [_FIELDS, *([line[name] for name in _FIELDS] for line in lines)]
         self._manifests = [csv_text(rows, first=True), json.dumps(lines, indent=1).encode()]
         archive = ZipStream(compress_type=ZIP_STORED, sized=True)

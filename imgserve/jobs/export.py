@@ -15,8 +15,8 @@ from imgserve.access.sites import Sites
 from imgserve.catalog import ImportRow, Imports, StoredItem, StoredJob
 from imgserve.client import ImageUrls
 from imgserve.errors import BadTransform
+from imgserve.jobs.table import RESULTS
 
-_ADDED = ("Output Image Urls", "Status", "Reason")
 _BATCH = 500
 _PIECE = 1 << 16
 _CELL_CHARACTERS = 32_767
@@ -96,7 +96,7 @@ class Export:
 
     async def csv(self, job: StoredJob, address: str) -> AsyncGenerator[bytes]:
         """Yield CSV in UTF-8."""
-        yield csv_text([[*job.headers, *_ADDED]], first=True)
+        yield csv_text([[*job.headers, *RESULTS]], first=True)
         async for rows in self._batches(job, address):
             yield csv_text(row.all_cells for row in rows)
 
@@ -105,7 +105,7 @@ class Export:
         start = b"[\n"
         async for rows in self._batches(job, address):
             objects = (
-                dict(zip([*job.headers, *_ADDED], [*row.cells, row.urls, row.status, row.reason], strict=True))
+                dict(zip([*job.headers, *RESULTS], [*row.cells, row.urls, row.status, row.reason], strict=True))
                 for row in rows
             )
             yield start + b",\n".join(json.dumps(one, ensure_ascii=False).encode() for one in objects)
@@ -125,7 +125,7 @@ class Export:
                     for column, cell in enumerate(cells):
                         sheet.write_string(line, column, neutral(cell)[:_CELL_CHARACTERS])
 
-            write([[*job.headers, *_ADDED]])
+            write([[*job.headers, *RESULTS]])
             number = 1
             async for rows in self._batches(job, address):
                 await to_thread.run_sync(write, [row.all_cells for row in rows])

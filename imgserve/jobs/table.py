@@ -17,6 +17,8 @@ _NAMES = frozenset({"productname"})
 _URLS = frozenset({"imagesrc", "imageurl", "inputimageurls"})
 _HEADERS = ["Product Number", "Image Src"]
 """Of a table that has none: two columns, product and URL."""
+RESULTS = ["Output Image Urls", "Status", "Reason"]
+"""Columns that an export adds, and that an import of the completed table ignores."""
 _PRODUCT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PRODUCT_RULE = "expected letters, digits, dash and underscore, at most 64 characters"
 _PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::\d{1,5})?(?:/[!-~]*)?", re.IGNORECASE)
@@ -125,6 +127,8 @@ class Table:
     totals: Totals = field(default_factory=Totals)
     _seen: dict[int, int] = field(default_factory=dict)
     _products: set[int] = field(default_factory=set)
+    _results: int = 0
+    """Cells of earlier results at the end of a row."""
 
     def rows(self) -> Iterator[TableRow]:
         """Yield the rows; `headers` are known with the first one, and `totals` are complete after the last one.
@@ -145,7 +149,11 @@ class Table:
         if columns is None:
             columns = _Columns(0, [1], named=False)
             yield self._row(line, first, columns)
+        while self.headers[-len(RESULTS) :] == RESULTS:
+            del self.headers[-len(RESULTS) :]
+            self._results += len(RESULTS)
         for number, cells in found:
+            del cells[len(self.headers) : len(self.headers) + self._results]
             yield self._row(number, cells, columns)
 
     def _row(self, line: int, cells: list[str], columns: _Columns) -> TableRow:

@@ -39,6 +39,16 @@ def xlsx(rows: Sequence[Sequence[object]], **options: object) -> bytes:
     return file.getvalue()
 
 
+def test_the_columns_of_a_completed_table_are_no_columns_of_the_next_import() -> None:
+    added = ["Output Image Urls", "Status", "Reason"]
+    rows = [["SKU", "Image URL", "Status", *added, *added], ["A-1", A, "new", f'"{A}, {B}"', "stored", "", "", "", "x"]]
+    table, (row,) = read(text(rows).encode())
+    assert (table.headers, list(row.cells)) == (["SKU", "Image URL", "Status"], ["A-1", A, "new"])
+    assert [image.url for image in row.new] == [A]
+    table, (row,) = read(text([*rows[:1], [*rows[1], "extra"]]).encode())
+    assert [mistake.reason for mistake in row.mistakes] == ["expected 3 cells, but there are 4; a quote may be missing"]
+
+
 @pytest.mark.parametrize(
     "data",
     [
