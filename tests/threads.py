@@ -72,7 +72,7 @@ def thread_server(
     options = ServerOptions(
         timeouts=timeouts or Timeouts(), hot_path=hot_path, grace=5.0, forwarded_allow_ips=("127.0.0.1",)
     )
-    sockets = bind("127.0.0.1", 0, None)
+    sockets = bind("127.0.0.1", 0)
     ready: Future[asyncio.AbstractEventLoop] = Future()
     server = WorkerServer(_config(app, options), lambda: ready.set_result(asyncio.get_running_loop()))
     thread = threading.Thread(target=functools.partial(server.run, sockets))
@@ -82,4 +82,4 @@ def thread_server(
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
-        unbind(sockets, None)
+        unbind(sockets)

@@ -31,7 +31,7 @@ class _Setup:
         try:
             return not ipaddress.ip_address(host).is_loopback
         except ValueError:
-            return host != "localhost" and not host.startswith(("unix:", "/"))
+            return host != "localhost"
 
     @property
     def proxied(self) -> bool:

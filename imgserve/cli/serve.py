@@ -137,17 +137,15 @@ def _banner(config: Config, address: str, key: str | None, link: str | None, fol
     """Return the box that says what to open, and how to use the API."""
     line = "\u2500" * _COLUMNS
     rows = [line, f"imgserve {__version__} serves {config.originals.folder.resolve()}", ""]
-    if address.startswith("http"):  # a Unix socket has no URL to open
-        address = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-        rows += [f"Open      {address}/", f"API docs  {address}/docs/api"]
-        found = [quoted_id(image_id) for image_id in itertools.islice(originals_of(config).list(), _EXAMPLES)]
-        rows += [f"Picture   {address}{config.urls.prefix}/{one}?width=400&auto=format" for one in found]
-        if not found:
-            rows.append("Pictures  none yet: copy some into the folder, and they are served at once")
+    address = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    rows += [f"Open      {address}/", f"API docs  {address}/docs/api"]
+    found = [quoted_id(image_id) for image_id in itertools.islice(originals_of(config).list(), _EXAMPLES)]
+    rows += [f"Picture   {address}{config.urls.prefix}/{one}?width=400&auto=format" for one in found]
+    if not found:
+        rows.append("Pictures  none yet: copy some into the folder, and they are served at once")
     if key:
-        server = f"IMGSERVE_SERVER={address} " if address.startswith("http") else ""
         rows += ["API key   shown only now; it gives full access. For the imgserve commands in another terminal:", ""]
-        rows += [f"export {server}IMGSERVE_KEY={key}", ""]
+        rows += [f"export IMGSERVE_SERVER={address} IMGSERVE_KEY={key}", ""]
     elif config.access.admin_key.get_secret_value():
         rows.append("API key   the one of the setting access.admin_key")
     else:
@@ -158,7 +156,7 @@ def _banner(config: Config, address: str, key: str | None, link: str | None, fol
     if not config.access.admin_key.get_secret_value():
         rows.append(f"New key   {shlex.join(['imgserve', 'keys', 'reset', *folders])}")
     if config.access.admin != "off":
-        rows += _admin_rows(address if address.startswith("http") else "", link, folders)
+        rows += _admin_rows(address, link, folders)
     return "\n".join([*rows, line])
 
 

@@ -108,10 +108,9 @@ class HotPath:
             self._requests.metrics.count_site(entry.site, outcome)
         log = self._requests.access_log
         if log.enabled:
-            target = connection.root_path.encode() + connection.url if connection.root_path else connection.url
             agent, remote = fields.get(b"user-agent", b""), self._remote(connection, fields)
             log.write(
-                (method.decode(), target, STATUSES[outcome], len(body)),
+                (method.decode(), connection.url, STATUSES[outcome], len(body)),
                 (outcome, fields.get(b"referer", b""), agent, remote),
                 request_id,
                 time.time() - seconds,

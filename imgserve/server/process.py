@@ -42,8 +42,6 @@ class ServerOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     """0 uses any free port."""
-    uds: str | None = None
-    """Path of a Unix socket to listen on, instead of host and port."""
     workers: int = 1
     """Server processes."""
     timeouts: Timeouts = field(default_factory=Timeouts)
@@ -51,11 +49,8 @@ class ServerOptions:
     """Open connections of each process."""
     grace: float = 20.0
     """Seconds for running requests after SIGTERM."""
-    backlog: int = 2048
-    """Length of the accept queue in the kernel."""
     forwarded_allow_ips: tuple[str, ...] = ()
     """Proxies whose X-Forwarded headers are trusted."""
-    root_path: str = ""
     hot_path: bool = True
     """Send cached responses from the connection; otherwise every request reaches the application."""
 
@@ -160,8 +155,6 @@ def _config(app: AsgiApp, options: ServerOptions) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(options.forwarded_allow_ips),
         forwarded_allow_ips=list(options.forwarded_allow_ips),
-        root_path=options.root_path,
-        backlog=options.backlog,
         timeout_keep_alive=options.timeouts.keep_alive,  # type: ignore[arg-type]  # goes to call_later
         timeout_graceful_shutdown=options.grace,  # type: ignore[arg-type]  # goes to wait_for
     )

@@ -171,7 +171,7 @@ def run(app_factory: AppFactory, options: ServerOptions, on_listening: Callable[
     """
     log_to_stderr()
     try:
-        sockets = bind(options.host, options.port, options.uds)
+        sockets = bind(options.host, options.port)
     except ConfigError as error:
         _log.error("%s", error)
         return FAILED
@@ -187,4 +187,4 @@ def run(app_factory: AppFactory, options: ServerOptions, on_listening: Callable[
             return serve(app_factory, options, sockets, on_ready=announce)
         return Supervisor(app_factory, options, sockets, announce).run()
     finally:
-        unbind(sockets, options.uds)
+        unbind(sockets)

@@ -93,7 +93,7 @@ def test_the_state_of_a_server_counts_connections_and_requests() -> None:
 def test_a_connection_has_these_attributes(parts: Parts) -> None:
     read = (
         "app", "client", "connections", "cycle", "expect_100_continue", "flow", "headers", "loop", "parser",
-        "pipeline", "root_path", "scope", "server_state", "transport", "url",
+        "pipeline", "scope", "server_state", "transport", "url",
     )  # fmt: skip
     assert [name for name in read if not hasattr(parts.protocol, name)] == []
     assert parts.protocol.connections is parts.server.server_state.connections

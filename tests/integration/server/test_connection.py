@@ -85,7 +85,7 @@ async def whole_body(receive: Receive) -> bytes:
 def serving(timeouts: Timeouts, max_connections: int = 100) -> Iterator[Connect]:
     """Run a server in a thread; give a way to connect to it, and close what was connected."""
     options = ServerOptions(timeouts=timeouts, max_connections=max_connections, grace=1.0)
-    sockets = bind("127.0.0.1", 0, None)
+    sockets = bind("127.0.0.1", 0)
     address = sockets[0].getsockname()
     ready = threading.Event()
     server = WorkerServer(_config(app, options), ready.set)
@@ -96,7 +96,7 @@ def serving(timeouts: Timeouts, max_connections: int = 100) -> Iterator[Connect]
         yield Connect(server, address, clients)
     server.should_exit = True
     thread.join(PATIENCE)
-    unbind(sockets, None)
+    unbind(sockets)
 
 
 @pytest.fixture(scope="module")

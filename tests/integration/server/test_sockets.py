@@ -1,5 +1,4 @@
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -8,62 +7,42 @@ from imgserve.server.sockets import address_of, bind, unbind
 
 
 def test_port_0_takes_a_free_port_and_the_address_reports_it() -> None:
-    sockets = bind("127.0.0.1", 0, None)
+    sockets = bind("127.0.0.1", 0)
     port = sockets[0].getsockname()[1]
     assert address_of(sockets, "127.0.0.1") == f"http://127.0.0.1:{port}"
-    unbind(sockets, None)
+    unbind(sockets)
 
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     try:
-        sockets = bind("::1", 0, None)
+        sockets = bind("::1", 0)
     except ConfigError:
         pytest.skip("this machine has no IPv6")
     assert address_of(sockets, "::1") == f"http://[::1]:{sockets[0].getsockname()[1]}"
-    unbind(sockets, None)
+    unbind(sockets)
 
 
 def test_every_address_of_a_name_is_bound_to_one_port() -> None:
-    sockets = bind("localhost", 0, None)
+    sockets = bind("localhost", 0)
     assert len({bound.getsockname()[1] for bound in sockets}) == 1
     assert any(bound.getsockname()[0] == "127.0.0.1" for bound in sockets)
-    unbind(sockets, None)
+    unbind(sockets)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
 def test_an_address_that_is_not_here_is_a_mistake_in_the_configuration(host: str) -> None:
     with pytest.raises(ConfigError, match=f"cannot listen on {host}:8000: "):
-        bind(host, 8000, None)
+        bind(host, 8000)
 
 
 def test_the_address_of_another_machine_is_answered_with_what_to_do() -> None:
     with pytest.raises(ConfigError, match="choose another one with --host"):
-        bind("192.0.2.1", 8000, None)
+        bind("192.0.2.1", 8000)
 
 
-def test_the_path_of_a_socket_is_reused_after_a_dead_server_but_not_from_a_running_one(tmp_path: Path) -> None:
-    path = str(tmp_path / "web.sock")
-    living = bind("", 0, path)
-    living[0].listen()
-    with pytest.raises(ConfigError, match="Address already in use"):
-        bind("", 0, path)
-    living[0].close()
-    heirs = bind("", 0, path)
-    assert address_of(heirs, "") == f"unix:{path}"
-    unbind(heirs, path)
-    assert not Path(path).exists()
-
-
-def test_a_file_at_the_path_of_a_socket_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError):
-        bind("", 0, str(tmp_path / "notes.txt"))
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
-def test_a_backlog_can_be_listened_on() -> None:
-    sockets = bind("127.0.0.1", 0, None)
+def test_a_bound_socket_can_be_listened_on() -> None:
+    sockets = bind("127.0.0.1", 0)
     sockets[0].listen()
     with socket.create_connection(sockets[0].getsockname()) as client:
         assert client.getpeername() == sockets[0].getsockname()
-    unbind(sockets, None)
+    unbind(sockets)
