@@ -90,7 +90,7 @@ def tag_crc32(tag: str) -> int | None:
 
 
 def _names(tag: str, key: str) -> bool:
-    """Return whether a strong or weak entity tag belongs to this picture."""
+    """Return whether a strong or weak entity tag belongs to this picture; earlier releases omitted the second part."""
     return tag.removeprefix("W/")[1:-1].partition("-")[0] == key
 
 

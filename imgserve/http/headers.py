@@ -24,6 +24,7 @@ from imgserve.formats import FORMATS, MODERN
 RawHeaders = list[tuple[bytes, bytes]]
 """Header fields as in ASGI."""
 _NOT_A_SEGMENT = frozenset({"", ".", ".."})
+_BEFORE_ACTION = re.compile(r"/(?=(?:purge|similar|transform|convert)(?:/|$))")
 # A name, an IPv4 address or a bracketed IPv6 address, with an optional port (RFC 3986, 3.2.2, without pct-encoding).
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=-]*)(?::[0-9]{0,5})?")
 
@@ -312,8 +313,14 @@ def quoted_id(image_id: str) -> str:
 
 
 def api_path(image_id: str) -> str:
-    """Return the path of a record in the API. Raises ValueError as `encoded_id`."""
-    return f"/api/images/{encoded_id(image_id)}"
+    """Return the path of a record in the API.
+
+    Before a segment such as `purge`, the slash is escaped: otherwise a record that does not exist would be redirected
+    to the action.
+
+    Raises ValueError as `encoded_id`.
+    """
+    return f"/api/images/{_BEFORE_ACTION.sub('%2F', encoded_id(image_id))}"
 
 
 def retry_after_seconds(header: str, now: datetime | None = None) -> int | None:

@@ -81,6 +81,8 @@ def test_a_conversion_is_the_picture_of_the_url_with_another_extension(api: Api)
     seen = api.served.get("/img/a.webp?width=81")
     assert converted.content == seen.content
     assert "hit" in seen.headers["cache-status"], "it was kept"
+    old = api.ask("GET", "/api/images/a.jpg/convert/webp?width=81")
+    assert (old.status_code, old.headers["location"]) == (308, "/api/convert/webp/a.jpg?width=81")
 
 
 @pytest.mark.parametrize(

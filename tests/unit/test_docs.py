@@ -214,5 +214,10 @@ def test_every_call_of_the_api_is_in_the_reference(call: str) -> None:
 
 def test_every_call_that_the_reference_lists_exists() -> None:
     listed = re.findall(r"`([A-Z]+ /api/[^`]+)`", _read("docs/api.md").partition("## Uploading")[0])
-    current = {call.replace("{id}", "{image_id}") for call in listed}
+    current = {call.replace("{id}", "{image_id}") for call in listed if not _is_earlier(call)}
     assert current == _api_calls()
+
+
+def _is_earlier(call: str) -> bool:
+    """Return whether the path has an action after the image id, as before release 0.2."""
+    return "/api/images/{id}/" in call

@@ -38,7 +38,7 @@ from imgserve.web.api.requests import (
     editable_fields,
     merged_metadata,
 )
-from imgserve.web.api.router import redirect
+from imgserve.web.api.router import moved, redirect
 
 _EXAMPLE: dict[str, JsonValue] = {
     "id": "shoes/red.jpg",
@@ -314,7 +314,7 @@ class Records:
         errors=[ImageNotFound],
         answers={
             200: Answer("The record.", ImageOut, headers=ETAG),
-            308: Answer("The image was moved.", media_types=[]),
+            308: Answer("The image was moved, or this is an action at its path of earlier versions.", media_types=[]),
         },
     )
     async def get(self, image_id: str, call: Call) -> Reply | Response:
@@ -323,6 +323,8 @@ class Records:
         target = await self.ingest.moved_to(image_id) if record is None else None
         if target and call.caller.covers(target):
             return redirect(call.request.scope, f"/api/images/{quoted_id(target)}")
+        if record is None and (response := moved(call.request.scope)):
+            return response
         if call.request.scope["query_string"]:
             raise bad_request(["expected no query here"])
         return self._reply(_existing(record))

@@ -54,6 +54,11 @@ Every other request needs a key, as `Authorization: Bearer KEY` or `X-API-Key: K
 
 An image id is the end of a path. Its slashes are written as they are or as `%2F`, bytes that are not UTF-8 as `%XX`.
 
+In earlier versions, actions followed the image id. For one release, those paths redirect with 308:
+`POST /api/images/ID/purge` and `/transform` always, since a record has no `POST`; `GET /api/images/ID/similar` and
+`/convert/EXT` unless there is an image with this whole id. `PUT`, `PATCH` and `DELETE /api/images/ID` never redirect,
+and neither does an id whose last slashes are written as `%2F`.
+
 JSON bodies have at most {JSON_BYTES:,} bytes. A `POST` with an `Idempotency-Key` header is done once: the same request
 within a day gets the first response, with `Idempotent-Replayed: true`. An error releases the key.
 """

@@ -76,6 +76,13 @@ class Auditor:
         return {name: value for name, value in fields.items() if value}
 
 
+# In earlier versions, actions followed the image id: /api/images/a.jpg/purge.
+_OLD_ACTIONS = {
+    "GET": re.compile(r"/api/images/(.+)/(similar|convert/[^/]+)", re.DOTALL),
+    "POST": re.compile(r"/api/images/(.+)/(purge|transform)", re.DOTALL),
+}
+
+
 class Api(BaseRoute):
     """The route to everything below /api, with any method and any bytes; errors are raised for the middleware."""
 
@@ -105,6 +112,9 @@ class Api(BaseRoute):
         if KEY in scope:
             record: RequestRecord = scope[KEY]
             record.route, record.private = "api", True
+        if scope["method"] == "POST" and (response := moved(scope)):  # a record has no POST
+            await as_response(response)(scope, receive, send)
+            return
         endpoint, values = self._routes.find(_raw_path(scope), scope["method"])
         request = Request(scope, receive)
         # Before the request is validated, so that nobody without a key learns anything.
@@ -222,6 +232,18 @@ class Routes:
                     name: part.decode("utf-8", "surrogateescape") for name, part in parts.items()
                 }
         raise NotFound
+
+
+def moved(scope: Scope) -> Response | None:
+    """Return a redirect for an action at its path of earlier versions, or None for any other request.
+
+    A slash that is written as %2F never preceded an action.
+    """
+    pattern = _OLD_ACTIONS.get("GET" if scope["method"] == "HEAD" else scope["method"])
+    match = pattern and pattern.fullmatch(_raw_path(scope).decode("latin-1"))
+    if not match:
+        return None
+    return redirect(scope, f"/api/{match[2]}/{match[1]}")
 
 
 def redirect(scope: Scope, path: str) -> Response:

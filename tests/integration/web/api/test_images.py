@@ -52,13 +52,31 @@ async def test_an_id_that_ends_like_an_action_is_an_id_like_any_other(api: Calle
     for number, action in enumerate(ACTIONS):
         for image_id in (action, f"a/{action}", f"b/{action}/c", f"c/{action}/purge"):
             await api.record(image_id, number)
-            path = api_path(image_id)
-            assert (await api.get(path)).json()["id"] == image_id
-            assert (await api.patch(path, json={"title": "x"})).status_code == 200
-            assert (await api.get(f"{path}?x=1")).json()["code"] == "bad_request"
+            for path in (f"/api/images/{image_id}", api_path(image_id)):
+                assert (await api.get(path)).json()["id"] == image_id
+                assert (await api.patch(path, json={"title": "x"})).status_code == 200
+                assert (await api.get(f"{path}?x=1")).json()["code"] == "bad_request"
             assert (await api.get(f"/api/similar/{image_id}")).status_code == 200
             assert (await api.post(f"/api/purge/{image_id}")).json() == {"images": 1, "renditions": 0}
             assert (await api.delete(f"/api/images/{image_id}")).json()["deleted"][0]["id"] == image_id
+
+
+@pytest.mark.parametrize(
+    ("method", "old", "new"),
+    [
+        ("GET", "a/similar?distance=3", "similar/a?distance=3"),
+        ("HEAD", "a/similar", "similar/a"),
+        ("GET", "a%2Fb/%FF/convert/png?w=1", "convert/png/a%2Fb/%FF?w=1"),
+        ("POST", "a/purge", "purge/a"),
+        ("POST", "a/purge/transform", "transform/a/purge"),
+    ],
+)
+async def test_an_action_at_its_old_address_redirects_to_the_new_one(
+    api: Caller, method: str, old: str, new: str
+) -> None:
+    answer = await api.ask(method, f"/api/images/{old}")
+    assert (answer.status_code, answer.headers["location"]) == (308, f"/api/{new}")
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -69,12 +87,11 @@ async def test_an_id_that_ends_like_an_action_is_an_id_like_any_other(api: Calle
         ("GET", "similar", 404),
         ("PATCH", "a/similar", 404),
         ("DELETE", "a/convert/png", 404),
-        ("POST", "a/purge", 405),
         ("POST", "a%2Fpurge", 405),
         ("POST", "a", 405),
     ],
 )
-async def test_an_action_after_the_id_is_part_of_the_id(api: Caller, method: str, target: str, status: int) -> None:
+async def test_nothing_else_redirects(api: Caller, method: str, target: str, status: int) -> None:
     options = {"json": {"title": "x"}} if method == "PATCH" else {}
     assert (await api.ask(method, f"/api/images/{target}", **options)).status_code == status
 

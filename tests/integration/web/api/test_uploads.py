@@ -82,7 +82,7 @@ def test_an_id_may_be_chosen_and_is_taken_then(taking: UploadServer) -> None:
 
 def test_an_image_whose_id_ends_as_an_action_is_reported_where_it_is(taking: UploadServer) -> None:
     answer = taking.put("loc%2Fpurge", content=picture())
-    assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/loc/purge")
+    assert (answer.status_code, answer.headers["location"]) == (201, "/api/images/loc%2Fpurge")
 
 
 @pytest.mark.parametrize("image_id", ["end/purge", "end/similar", "end/convert/png", "end/transform", "end/original"])
