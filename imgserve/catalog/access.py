@@ -82,7 +82,8 @@ class ApiKeys(Part):
     @finished
     async def note_use(self, used: Iterable[tuple[str, datetime]]) -> None:
         """Store when keys were last used, unless a later use is known."""
-        rows = [{"key": key_id, "at": microseconds(at)} for key_id, at in used]
+        # In one order, so that two processes cannot wait for each other.
+        rows = [{"key": key_id, "at": microseconds(at)} for key_id, at in sorted(used)]
         if rows:
             later = or_(api_keys.c.used.is_(None), api_keys.c.used < bindparam("at"))
             statement = update(api_keys).where(api_keys.c.id == bindparam("key"), later).values(used=bindparam("at"))

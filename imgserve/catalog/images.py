@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -32,14 +33,13 @@ from imgserve.catalog.tables import (
     with_tags,
 )
 from imgserve.catalog.words import stored_words
-from imgserve.errors import CatalogUnavailable, ImageExists, ImageNotFound
+from imgserve.errors import ImageExists, ImageNotFound
 from imgserve.model import FocalPoint, Focus, ImageRecord, bytes_version, clean_tags
 
 LONG = 120.0
 """Seconds that a change of many records may take."""
 _FEW = 40
 """Changes that take no longer than one does."""
-_ATTEMPTS = 5
 _KEPT = {"created", "changed"}
 """Fields that are not compared: the creation time never changes, and the change time follows from the rest."""
 Selection = ImageQuery | Collection[str]
@@ -71,9 +71,17 @@ class Images(Part):
         """
         if not merges:
             return {}
-        wanted = {checked_id(image_id): merge for image_id, merge in merges.items()}
-        async with self.database.writing(LONG if len(merges) > _FEW else None) as connection:
-            merged = await _merge_rows(connection, wanted)
+        ids = {checked_id(image_id): merge for image_id, merge in merges.items()}
+        wanted = dict(sorted(ids.items(), key=itemgetter(0)))
+        for alone in (False, True):
+            async with self.database.writing(LONG if len(merges) > _FEW else None) as connection:
+                if alone:
+                    await connection.execute(sa.text("LOCK TABLE images IN EXCLUSIVE MODE"))
+                merged = await _merge_rows(connection, wanted)
+                if alone or len(merged) == len(wanted):
+                    break
+                # Others have deleted some of the images meanwhile.
+                await connection.rollback()
         return {image_id_of(key): one for key, one in merged.items()}
 
     async def get(self, image_id: str) -> ImageRecord | None:
@@ -222,24 +230,25 @@ async def _update_words(connection: AsyncConnection, numbers: list[int], at: dat
 
 
 async def _merge_rows(connection: AsyncConnection, merges: Mapping[bytes, Merge]) -> dict[bytes, Merged]:
-    """Merge records. Ordered by id, so that two writers never wait for each other in a circle."""
-    left, done = dict(sorted(merges.items())), dict[bytes, Merged]()
-    for _ in range(_ATTEMPTS):
-        changes = list[tuple[int, ImageRecord, ImageRecord]]()
-        for stored, (number, old) in (await _known_rows(connection, left)).items():
-            new = left.pop(stored)(old)
-            changes.append((number, old, old if new is None else replace(new, created=old.created)))
-        changed = await _change_rows(connection, changes)
-        for number, old, new in changes:
-            done[checked_id(old.image_id)] = Merged(old, new if number in changed else old)
-        added = {stored: merge(None) for stored, merge in left.items()}
-        done |= {stored: Merged(None, None) for stored, record in added.items() if record is None}
-        done |= await _add_rows(connection, {stored: record for stored, record in added.items() if record is not None})
-        # Another node has added the rest between the two statements.
-        left = {stored: merge for stored, merge in left.items() if stored not in done}
-        if not left:
-            return done
-    raise CatalogUnavailable("The same images are being recorded and deleted at once.", retry_after=1)
+    """Merge records in the order of their ids, without those that others delete meanwhile.
+
+    Rows are inserted before others are locked. So who waits for a new row holds no lock on an old one, and two writers
+    never wait for each other in a circle.
+    """
+    ids = (sa.select(images.c.id).where(images.c.id.in_(some)) for some in pieces(merges))
+    known = {bytes(stored) for query in ids for stored in await connection.scalars(query)}
+    added = {stored: merge(None) for stored, merge in merges.items() if stored not in known}
+    done = {stored: Merged(None, None) for stored, record in added.items() if record is None}
+    done |= await _add_rows(connection, {stored: record for stored, record in added.items() if record is not None})
+    changes = list[tuple[int, ImageRecord, ImageRecord]]()
+    left = (stored for stored in merges if stored not in done)
+    for stored, (number, old) in (await _known_rows(connection, left)).items():
+        new = merges[stored](old)
+        changes.append((number, old, old if new is None else replace(new, created=old.created)))
+    changed = await _change_rows(connection, changes)
+    for number, old, new in changes:
+        done[checked_id(old.image_id)] = Merged(old, new if number in changed else old)
+    return done
 
 
 async def _known_rows(connection: AsyncConnection, ids: Iterable[bytes]) -> dict[bytes, tuple[int, ImageRecord]]:

@@ -25,6 +25,7 @@ from imgserve.catalog.imports import (
     item_row,
     items,
     jobs,
+    locked_items,
     now_microseconds,
     plan_call,
 )
@@ -93,21 +94,22 @@ class ImportQueue(Part):
         free = sa.and_(items.c.number.in_(numbers), items.c.state == "queued")
         running = items.c.job.in_(sa.select(jobs.c.id).where(jobs.c.state == "running"))
         values = {"state": "fetching", "owner": owner, "lease": microseconds(until), "attempts": items.c.attempts + 1}
-        claim = sa.update(items).where(free, running).values(values).returning(*items.c)
+        claim = sa.update(items).where(locked_items(free, running)).values(values).returning(*items.c)
         async with self.database.writing() as connection:
-            return list(map(as_item, (await connection.execute(claim)).all()))
+            claimed = map(as_item, (await connection.execute(claim)).all())
+        return sorted(claimed, key=lambda item: (item.job, item.item))
 
     async def offer(self, numbers: Collection[int], until: datetime) -> list[int]:
         """Reserve images for the messages of a queue until a time; return those that still wait."""
         free = sa.and_(items.c.number.in_(numbers), items.c.state == "queued", items.c.due <= now_microseconds())
-        change = sa.update(items).where(free).values(due=microseconds(until)).returning(items.c.number)
+        change = sa.update(items).where(locked_items(free)).values(due=microseconds(until)).returning(items.c.number)
         async with self.database.writing() as connection:
             return [int(number) for number in (await connection.execute(change)).scalars()]
 
     async def extend(self, owner: str, until: datetime) -> int:
         """Extend the claims of an owner; return how many it has."""
         mine = sa.and_(items.c.owner == owner, items.c.lease.is_not(None))
-        return await self.database.execute(sa.update(items).where(mine).values(lease=microseconds(until)))
+        return await self.database.execute(sa.update(items).where(locked_items(mine)).values(lease=microseconds(until)))
 
     @finished
     async def release(self, owner: str | None = None) -> int:
@@ -118,12 +120,11 @@ class ImportQueue(Part):
         over = items.c.lease < now_microseconds() if owner is None else items.c.lease.is_not(None)
         mine = sa.and_(over, items.c.owner == owner) if owner is not None else over
         async with self.database.writing() as connection:
-            free = sa.update(items).where(mine).values(state="queued", lease=None, owner="")
+            free = sa.update(items).where(locked_items(mine)).values(state="queued", lease=None, owner="")
             number = (await connection.execute(free)).rowcount
             ended = sa.select(jobs.c.id).where(jobs.c.state == "cancelled")
-            await connection.execute(
-                sa.update(items).where(items.c.state == "queued", items.c.job.in_(ended)).values(state="cancelled")
-            )
+            stopped = locked_items(items.c.state == "queued", items.c.job.in_(ended))
+            await connection.execute(sa.update(items).where(stopped).values(state="cancelled"))
         return number
 
     async def earlier(self, claimed: Collection[StoredItem]) -> dict[bytes, StoredItem]:
@@ -193,7 +194,7 @@ class ImportQueue(Part):
             own = [(one.item.job, one.item.item, one.item.owner) in mine for one in outcomes]
             ended = list(itertools.compress(outcomes, own))
             await _update_each(connection, [one.item for one in ended], [_values(one.item) for one in ended])
-            for one in ended:
+            for one in sorted(ended, key=lambda one: (one.item.job, one.item.host)):
                 if one.host is not None:
                     await self._note_host(connection, one.item, *one.host)
             done = [one for one in ended if one.item.state not in OPEN]
@@ -216,6 +217,7 @@ class ImportQueue(Part):
         if not await self.database.fetch(sa.select(deliveries.c.id).where(waiting).limit(1)):
             return []
         some = sa.select(deliveries.c.id).where(waiting).order_by(deliveries.c.due).limit(limit)
+        some = some.with_for_update(skip_locked=True)
         claim = sa.update(deliveries).where(deliveries.c.id.in_(some), waiting).values(due=microseconds(until))
         async with self.database.writing() as connection:
             return list(map(as_delivery, (await connection.execute(claim.returning(*deliveries.c))).all()))

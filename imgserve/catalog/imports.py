@@ -318,7 +318,7 @@ class Imports(Part):
         gone = sa.update(jobs).where(jobs.c.id == job_id).values(state="deleting", changed=now_microseconds())
         await self.database.execute(gone)
         for table, key in ((items, items.c.item), (rows, rows.c.number)):
-            some = sa.select(key).where(table.c.job == job_id).limit(_AT_ONCE)
+            some = sa.select(key).where(table.c.job == job_id).order_by(key).limit(_AT_ONCE).with_for_update()
             while await self.database.execute(sa.delete(table).where(table.c.job == job_id, key.in_(some))):
                 pass
         for table in (hosts, deliveries):
@@ -336,8 +336,14 @@ class Imports(Part):
         return len(found)
 
 
+def locked_items(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Return what selects images that meet conditions, locked in one order: two changes do not wait for each other."""
+    query = sa.select(items.c.number).where(*conditions).order_by(items.c.job, items.c.item)
+    return items.c.number.in_(query.with_for_update())
+
+
 def _changed(*mine: sa.ColumnElement[bool], **values: Any) -> sa.Update:
-    return sa.update(items).where(*mine).values(**values, changed=now_microseconds())
+    return sa.update(items).where(locked_items(*mine)).values(**values, changed=now_microseconds())
 
 
 async def finish_done(connection: AsyncConnection, job_id: str) -> bool:

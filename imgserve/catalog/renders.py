@@ -60,7 +60,10 @@ class RenderProblems(Part):
         oldest = sa.select(old.last).order_by(old.last.desc()).offset(_STORED).limit(1).scalar_subquery()
         async with self.database.writing() as connection:
             await connection.execute(statement, rows)
-            await connection.execute(sa.delete(renders).where(old.last <= oldest))
+            # Rows that another process changes stay until the next time, since it may wait for this one.
+            columns = old.id, old.transform, old.code
+            free = sa.select(*columns).where(old.last <= oldest).with_for_update(skip_locked=True)
+            await connection.execute(sa.delete(renders).where(sa.tuple_(*columns).in_(free)))
 
     async def list(self, *, slow: bool, limit: int = 50) -> list[RenderProblem]:
         """Return the latest slow renditions, or the latest ones that failed."""

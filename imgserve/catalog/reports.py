@@ -95,7 +95,9 @@ class Problems(Part):
             return 0
         async with self.database.writing(LONG if len(wanted) > 1 else None) as connection:
             for some in pieces(wanted):
-                number += (await connection.execute(sa.delete(problems).where(problems.c.id.in_(some)))).rowcount
+                locked = sa.select(problems.c.id).where(problems.c.id.in_(some)).order_by(problems.c.id)
+                gone = sa.delete(problems).where(problems.c.id.in_(locked.with_for_update()))
+                number += (await connection.execute(gone)).rowcount
         return number
 
     async def page(self, prefix: str = "", *, limit: int = 50, cursor: str | None = None) -> Page[FileProblem]:

@@ -64,8 +64,11 @@ class Usage(Part):
                 ranked = sa.select(usage.c.what, usage.c.by, usage.c.subject, place.label("place"))
                 some = ranked.where(usage.c.hour == hour).subquery()
                 small = sa.select(some.c.what, some.c.by, some.c.subject).where(some.c.place > _KEPT_ROWS)
-                named = sa.tuple_(usage.c.what, usage.c.by, usage.c.subject)
-                await connection.execute(sa.delete(usage).where(usage.c.hour == hour, named.in_(small)))
+                columns = usage.c.what, usage.c.by, usage.c.subject
+                these = sa.and_(usage.c.hour == hour, sa.tuple_(*columns).in_(small))
+                # Rows that another process changes stay until the next time, since it may wait for this one.
+                free = sa.select(*columns).where(these).with_for_update(skip_locked=True)
+                await connection.execute(sa.delete(usage).where(usage.c.hour == hour, sa.tuple_(*columns).in_(free)))
 
     async def top(self, what: Collection[str], by: str, *, since: datetime, limit: int = 50) -> list[UsageCount]:
         """Return the subjects with the largest numbers since the hour of a time, the largest first."""
