@@ -278,7 +278,7 @@ class Resolver:
         transform = choices.pop(key)
         formats: tuple[str, ...] = (transform.format or original.format.name,)
         if parsed.transform.negotiates:
-            fallback = parsed.transform.format or choose_format((), original.format, 0, 0).name
+            fallback = parsed.transform.format or found.format or choose_format((), original.format, 0, 0).name
             formats = tuple(dict.fromkeys((*formats, *accepted, fallback)))
         sooner = _sooner(choices) if transform.format == SLOW_FORMAT else None
         named = [step for step in (*parsed.earlier, parsed) if "mark" in step.named]
@@ -379,7 +379,7 @@ class Resolver:
         if not transform.negotiates:
             return [FORMATS[name] if name else default_output(original.format)]
         pixels = self._renditions.output_pixels(before, transform) if "avif" in accepted else 0
-        last = FORMATS[transform.format] if transform.format else choose_format((), original.format, 0, 0)
+        last = FORMATS[name] if name else choose_format((), original.format, 0, 0)
         possible = (choose_format((name,), original.format, pixels, avif_pixels) for name in accepted)
         return list(dict.fromkeys((*(form for form in possible if form.name in accepted), last)))
 
