@@ -1,14 +1,15 @@
-"""The admin page over a folder of pictures: what tests store there, and what people do there."""
+"""The admin page over a folder of pictures: what tests store there, what people do there, and what arrives late."""
 
 import zlib
 from collections.abc import Callable
 from urllib.parse import quote
 
 import pyvips
-from playwright.sync_api import Page
+from playwright.sync_api import APIResponse, Page, Route
 
 from tests.management import Api
 from tests.pictures import encoded
+from tests.servers import until
 
 Open = Callable[..., Page]
 
@@ -35,3 +36,25 @@ def ids_below(api: Api, prefix: str) -> list[str]:
 def confirm(page: Page, label: str) -> None:
     """Answer the question of a page."""
     page.locator("#confirm").get_by_role("button", name=label, exact=True).click()
+
+
+class Late:
+    """Responses to a page that are there, and reach it when they are let through."""
+
+    def __init__(self, page: Page, url: str, times: int | None = None) -> None:
+        """Hold responses back; by default all."""
+        self._page = page
+        self._held = list[tuple[Route, APIResponse]]()
+        page.route(url, lambda route: self._held.append((route, route.fetch())), times=times)
+
+    def wait(self, number: int = 1) -> None:
+        """Wait until as many responses are held."""
+        until(lambda: self._page.evaluate("0") == 0 and len(self._held) >= number)
+
+    def arrive(self) -> None:
+        """Let the oldest response through, once it is there, and wait until the page has handled it."""
+        self.wait()
+        route, response = self._held.pop(0)
+        with self._page.expect_event("requestfinished", lambda request: request == route.request):
+            route.fulfill(response=response)
+        self._page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")

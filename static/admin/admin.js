@@ -7,6 +7,8 @@
 
 const root = document.body.dataset.root;
 const token = document.body.dataset.token;
+const LONGEST = 60_000; // milliseconds of a load
+const AGAIN = 3000; // milliseconds until a server is asked again
 
 export const find = (selector, within = document) => within.querySelector(selector);
 export const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -55,10 +57,69 @@ export function confirmed(text, detail = "", label = "Continue") {
   });
 }
 
-// Loads the content of the page again, without the frame.
-export function refresh() {
-  return htmx.ajax("GET", location.href, {target: "#content", select: "#content", swap: "outerHTML"});
+// Returns the content of the page as it is now, without the frame; without a session, the page leads to the login.
+async function current() {
+  const response = await fetch(location.href, {headers: {"HX-Request": "true"}, signal: AbortSignal.timeout(LONGEST)});
+  if (response.headers.has("hx-redirect") || response.status === 403 || response.status === 404) {
+    location.reload(); // which shows the reason
+    throw new Error("The page is no longer here.");
+  }
+  if (!response.ok) throw failure(response);
+  return response.text();
 }
+
+const failure = (response) => new Error(`The page cannot be loaded: ${response.statusText || response.status}.`);
+
+// Loads a part of the page again, as it is after the call. Loads follow one another. A load waits for a dialog in the
+// part, and is repeated if meanwhile a dialog was opened or a filter was set.
+let loads = Promise.resolve();
+export function load(target, swap = "outerHTML") {
+  const loaded = loads.then(async () => {
+    for (;;) {
+      const dialog = find(`${target} dialog[open]`);
+      if (dialog) await new Promise((resolve) => { dialog.addEventListener("close", resolve, {once: true}); });
+      const {href} = location;
+      const text = await current();
+      if (href !== location.href || find(`${target} dialog[open]`)) continue;
+      return htmx.swap({text, target, select: target, swap, sourceElement: document.body});
+    }
+  });
+  loads = loaded.catch(() => {}); // whoever asked for it is told
+  return loaded;
+}
+export const tell = (error) => toast(error.message, {bad: true});
+export const refresh = () => load("#content").catch(tell);
+
+// What htmx has requested for an element that was replaced meanwhile is for the one in its place.
+document.addEventListener("htmx:after:request", ({detail: {ctx}}) => {
+  if (!ctx.target.isConnected && ctx.target.id) ctx.target = document.getElementById(ctx.target.id) ?? ctx.target;
+});
+document.addEventListener("htmx:error", ({detail}) => tell(detail.error));
+document.addEventListener("htmx:response:error", ({detail: {ctx}}) => tell(failure(ctx.response.raw)));
+
+// Follows server-sent events. After a response that is none, a browser gives up: a proxy sends such ones while the server
+// restarts, and the server after the end of the session.
+export function follow(path, listeners) {
+  let stream;
+  let timer;
+  let closed = false;
+  function open() {
+    if (closed) return;
+    stream = new EventSource(root + path);
+    for (const [name, listener] of Object.entries(listeners)) stream.addEventListener(name, listener);
+    stream.addEventListener("error", () => { if (stream.readyState === EventSource.CLOSED) wait(); });
+  }
+  function wait() { timer = setTimeout(() => current().then(open, wait), AGAIN); }
+  function close() {
+    closed = true;
+    clearTimeout(timer);
+    stream.close();
+  }
+  addEventListener("pagehide", close);
+  open();
+  return {close};
+}
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // as it was when it was left
 
 function fields(form) {
   const values = {};
@@ -98,10 +159,19 @@ async function run(element, body) {
     else await refresh();
     if (done) toast(done.replace(/\{(\w+)\}/g, (_, name) => value[name])); // {images} is that field of the response
   } catch (error) {
-    toast(error.message, {bad: true});
+    tell(error);
   } finally {
     for (const button of buttons) button.removeAttribute("aria-busy");
   }
+}
+
+// What is busy is not pressed again, neither by keys nor by Enter in a field.
+for (const kind of ["click", "submit"]) {
+  addEventListener(kind, (event) => {
+    if (!(kind === "click" ? event.target.closest("button[aria-busy=true]") : find("[aria-busy=true]", event.target))) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, {capture: true});
 }
 
 document.addEventListener("click", (event) => {

@@ -1,5 +1,5 @@
 // One image: its focal point with crops, texts, file, name, and renditions.
-import {all, call, confirmed, find, refresh, toast} from "./admin.js";
+import {all, call, confirmed, find, load, refresh, tell, toast} from "./admin.js";
 import {folderOf, quoted} from "./images.js";
 import {send} from "./upload.js";
 
@@ -91,17 +91,21 @@ function patch(before, after) {
   return Object.fromEntries(changes);
 }
 
-function show() {
+function showPoint() {
   const {x, y} = find("#point").dataset;
   saved = x ? {x: Number(x), y: Number(y)} : null;
   point = saved;
   draw();
+}
+
+function show() {
+  showPoint();
   const fields = find("#metadata");
   if (!fields) return;
   showPairs(JSON.parse(fields.dataset.metadata));
 }
 
-const part = (selector) => find(selector) && htmx.ajax("GET", location.href, {target: selector, select: selector, swap: "outerHTML"});
+const part = (selector) => find(selector) && load(selector);
 
 // Sends a change of the record as it was shown; whoever has changed it meanwhile loses nothing.
 async function change(method, path, body) {
@@ -118,9 +122,10 @@ async function change(method, path, body) {
 
 const patchRecord = (body) => change("PATCH", image().record, body);
 
-async function savePoint(value) {
+async function savePoint(value, before) {
   if (!(await patchRecord({focal_point: value}))) return;
-  [point, saved] = [value, value];
+  if (point === before) point = value; // else it was moved meanwhile
+  saved = value;
   find("#clear-point").disabled = value === null;
   draw();
   toast(value ? "Saved the focal point; crops follow it at once" : "Cleared the focal point");
@@ -131,31 +136,42 @@ async function savePoint(value) {
 async function saveRecord(form) {
   const before = JSON.parse(find("#metadata").dataset.metadata);
   const changes = {};
-  for (const name of ["title", "alt", "description"]) if (form.elements[name].value !== form.elements[name].defaultValue) changes[name] = form.elements[name].value;
-  const tags = form.elements.tags;
-  if (tags.value !== tags.defaultValue) changes.tags = tags.value.split("\n").map((one) => one.trim()).filter(Boolean);
-  const entries = patch(before, metadata());
+  const texts = ["title", "alt", "description", "tags"].map((name) => form.elements[name]);
+  const written = texts.map((one) => one.value);
+  for (const {name, value, defaultValue} of texts) if (value !== defaultValue) changes[name] = name === "tags" ? value.split("\n").map((one) => one.trim()).filter(Boolean) : value;
+  const pairs = metadata();
+  const entries = patch(before, pairs);
   if (Object.keys(entries).length) changes.metadata = entries;
   if (!Object.keys(changes).length) return toast("There is nothing to save");
   const value = await patchRecord(changes);
   if (!value) return;
-  for (const name of ["title", "alt", "description"]) form.elements[name].defaultValue = form.elements[name].value = value[name];
-  tags.defaultValue = tags.value = value.tags.join("\n");
+  // What was written meanwhile stays.
+  for (const [index, one] of texts.entries()) {
+    const text = [value[one.name]].flat().join("\n");
+    if (one.value === written[index]) one.value = text;
+    one.defaultValue = text;
+  }
   find("#image").dataset.alt = value.alt;
-  showPairs(value.metadata);
+  find("#metadata").dataset.metadata = JSON.stringify(value.metadata);
+  if (JSON.stringify(pairs) === entered()) showPairs(value.metadata);
   toast("Saved");
   await part("#history");
+}
+
+// Returns the metadata that is entered, as text; empty while it has a mistake.
+function entered() {
+  try {
+    return JSON.stringify(metadata());
+  } catch {
+    return "";
+  }
 }
 
 function changed() {
   const form = find("#record");
   if (!form) return false;
-  const texts = [...form.elements].some((one) => one.name && one.value !== one.defaultValue);
-  try {
-    return texts || JSON.stringify(patch(JSON.parse(find("#metadata").dataset.metadata), metadata())) !== "{}";
-  } catch {
-    return true;
-  }
+  const text = entered();
+  return !text || [...form.elements].some((one) => one.name && one.value !== one.defaultValue) || JSON.stringify(patch(JSON.parse(find("#metadata").dataset.metadata), JSON.parse(text))) !== "{}";
 }
 
 async function replace(file) {
@@ -166,7 +182,8 @@ async function replace(file) {
     await send({method: "PUT", path: `${image().record}?${query}`, type: "application/octet-stream", body: file, headers: {"If-Match": image().etag}, progress() {}});
     // The browser would show the pictures that it has stored.
     await Promise.all([...new Set(all("#image img").map((one) => one.src))].map((url) => fetch(url, {cache: "reload"})));
-    await refresh();
+    await load("#content", "outerMorph"); // except texts that are being written
+    showPoint();
     for (const picture of all("#stage img, .crop img")) picture.src += "";
     toast("Replaced the file");
   } finally {
@@ -210,12 +227,10 @@ function embed(kind) {
   return element.outerHTML.replace("<img", `<img src="${address}"${attributes}`);
 }
 
-async function attempt(work, ...given) {
-  try {
-    await work(...given);
-  } catch (error) {
-    toast(error.message, {bad: true});
-  }
+// Does work after what was begun before, of which each change has a new ETag.
+let works = Promise.resolve();
+function attempt(work, ...given) {
+  works = works.then(() => work(...given)).catch(tell);
 }
 
 document.addEventListener("click", (event) => {
@@ -225,8 +240,8 @@ document.addEventListener("click", (event) => {
     const box = find("img", stage).getBoundingClientRect();
     move((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
   }
-  if (target.id === "save-point") attempt(savePoint, point);
-  if (target.id === "clear-point") attempt(savePoint, null);
+  if (target.id === "save-point") attempt(savePoint, point, point);
+  if (target.id === "clear-point") attempt(savePoint, null, point);
   if (target.id === "add-pair") find("input", addPair()).focus();
   if (target.id === "delete") attempt(remove);
   if (target.dataset.rendition) attempt(removeRendition, target.dataset.rendition);
@@ -252,6 +267,7 @@ document.addEventListener("change", (event) => {
   const {target} = event;
   if (target.id !== "replacement" || !target.files.length) return;
   attempt(replace, target.files[0]);
+  target.value = "";
 });
 addEventListener("beforeunload", (event) => { if (!leaving && changed()) event.preventDefault(); });
 

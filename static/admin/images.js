@@ -1,5 +1,5 @@
 // The grid of images: placeholders, selection, and what can be done with the selected images.
-import {all, call, confirmed, find, refresh, toast} from "./admin.js";
+import {all, call, confirmed, find, load, tell, toast} from "./admin.js";
 import {thumbHashToDataURL} from "../vendor/thumbhash.js";
 
 const FILTERS = {prefix: "", q: "", origin: "", tag: [], format: [], min_bytes: 0, max_bytes: 0, min_width: 0, max_width: 0, min_height: 0, max_height: 0, created_from: "", created_before: "", changed_from: "", changed_before: ""};
@@ -55,10 +55,13 @@ export async function each(items, work, progress = () => {}) {
   return results;
 }
 
+// Loads the images again; filters, dialogs and what is written in them stay.
+export const reload = () => load("#found").catch(tell);
+
 export async function restore(items) {
   const results = await each(items, (item) => call("POST", `/api/trash/${encodeURIComponent(item)}/restore`));
   const failed = results.filter((one) => one instanceof Error);
-  if (find(".grid, .empty")) await refresh();
+  await reload();
   toast(failed.length ? `${images(failed.length)} could not be restored: ${failed[0].message}` : `Restored ${images(results.length)}`, {bad: failed.length > 0});
 }
 
@@ -72,7 +75,8 @@ export function deleted(list) {
 
 let chosen = new Set(); // ids
 let everything = false; // whether all images of the filter are selected, also those not loaded yet
-let total = null;
+let total = null; // images of the filter, once they are counted
+let counts = 0; // those that were begun
 let last = null;
 
 const cards = () => all(".picture");
@@ -98,22 +102,27 @@ function clear() {
   show();
 }
 
+// Counts the images of the filter; one that was set meanwhile is counted by itself.
 async function count() {
   const place = find("#totals");
   if (!place) return;
+  const mine = (counts += 1);
+  total = null;
   try {
     const totals = await call("GET", `/api/totals?${filterQuery()}`);
+    if (mine !== counts) return;
     total = totals.images;
     const units = ["bytes", "kB", "MB", "GB", "TB"];
     let [size, unit] = [totals.bytes, 0];
     while (size >= 999.5 && unit < units.length - 1) [size, unit] = [size / 1000, unit + 1];
     place.textContent = `${images(total)}, ${Number(size.toPrecision(3))} ${units[unit]}`;
+    if (everything) show();
   } catch (error) {
-    place.textContent = error.message;
+    if (mine === counts) place.textContent = error.message;
   }
 }
 
-document.addEventListener("click", async (event) => {
+document.addEventListener("click", (event) => {
   const box = event.target.closest(".pick");
   if (box) {
     const list = cards();
@@ -133,9 +142,9 @@ document.addEventListener("click", async (event) => {
   const select = event.target.closest("[data-select]")?.dataset.select;
   if (select === "none") clear();
   if (select === "all") {
-    if (total === null) await count();
     everything = true;
     show();
+    if (total === null) count();
   }
   const act = event.target.closest("button[data-act]")?.dataset.act;
   if (act) run(act);
@@ -191,22 +200,22 @@ const ACTS = {
     const failed = results.filter((one) => one instanceof Error);
     const moved = results.length - failed.length;
     clear();
-    await refresh();
+    await reload();
     if (moved) toast(`Moved ${images(moved)} to ${folder || "the top folder"}`);
     if (failed.length) toast(`${images(failed.length)} could not be moved: ${failed[0].message}`, {bad: true});
   },
   async purge() {
-    const count = everything ? total : chosen.size;
+    const [count, asked] = [everything ? total : chosen.size, selection()];
     if (!(await confirmed(`Purge ${images(count)}?`, "Their renditions are removed everywhere and rendered again when they are requested.", "Purge"))) return;
-    const purged = await call("POST", "/api/bulk/purge", selection());
+    const purged = await call("POST", "/api/bulk/purge", asked);
     toast(`Purged ${number(purged.renditions)} renditions of ${images(purged.images)}`);
   },
   async delete() {
-    const count = everything ? total : chosen.size;
+    const [count, asked] = [everything ? total : chosen.size, selection()];
     if (!(await confirmed(`Delete ${images(count)}?`, find("#chosen").dataset.delete, "Delete"))) return;
-    const list = (await call("POST", "/api/bulk/delete", selection())).deleted;
+    const list = (await call("POST", "/api/bulk/delete", asked)).deleted;
     clear();
-    await refresh();
+    await reload();
     deleted(list);
     if (list.length < count) toast(`${images(count - list.length)} in read-only folders stayed`, {bad: true});
   },

@@ -1,5 +1,5 @@
 // Charts of the last hour, which server-sent events keep current.
-import {all, find} from "./admin.js";
+import {all, find, follow} from "./admin.js";
 
 const points = [];
 const KEPT = 720;
@@ -75,20 +75,20 @@ function show() {
 }
 
 const note = find("#stream");
-const stream = new EventSource("events");
-stream.addEventListener("points", (event) => {
-  points.splice(0, points.length, ...JSON.parse(event.data));
-  note.textContent = points.length ? "" : "The first figures arrive in a few seconds.";
-  show();
+follow("/admin/events", {
+  points(event) {
+    points.splice(0, points.length, ...JSON.parse(event.data));
+    note.textContent = points.length ? "" : "The first figures arrive in a few seconds.";
+    show();
+  },
+  point(event) {
+    points.push(JSON.parse(event.data));
+    if (points.length > KEPT) points.shift();
+    note.textContent = "";
+    show();
+  },
+  error() { note.textContent = "The connection to the server is lost; trying again."; },
 });
-stream.addEventListener("point", (event) => {
-  points.push(JSON.parse(event.data));
-  if (points.length > KEPT) points.shift();
-  note.textContent = "";
-  show();
-});
-stream.addEventListener("error", () => { note.textContent = "The connection to the server is lost; trying again."; });
-addEventListener("pagehide", () => stream.close());
 
 draw();
 document.addEventListener("theme", draw);

@@ -1,6 +1,6 @@
 // Uploads of dropped, chosen and pasted files, and of pictures at URLs: a few at once, each with its progress.
-import {all, find, refresh, toast} from "./admin.js";
-import {folderOf, quoted} from "./images.js";
+import {all, find, toast} from "./admin.js";
+import {folderOf, quoted, reload} from "./images.js";
 
 const AT_ONCE = 3;
 const {root, token} = document.body.dataset;
@@ -109,7 +109,7 @@ async function next() {
   if (waiting.length) next();
   else if (!running && stored) {
     stored = 0;
-    refresh();
+    reload();
   }
 }
 
