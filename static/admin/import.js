@@ -1,9 +1,10 @@
 // Imports as they work: the list, the page of one with server-sent events, and deletion.
-import {call, find, refresh, toast} from "./admin.js";
+import {call, find, follow, load, tell, toast} from "./admin.js";
 
 const root = document.body.dataset.root;
 const LIST_PAUSE = 3000;
 const LEAST_PAUSE = 1500; // between two loads of the products
+const SOON = 200;
 const number = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
 const page = () => find("#import")?.dataset;
 const ended = (state) => !["loading", "running", "paused"].includes(state);
@@ -11,13 +12,18 @@ let stream = null;
 let last = null; // event
 let loading = false;
 let loaded = 0;
+let lost = false; // whether the last load failed
 let timer;
 
 // Replaces what has changed, so that focus, choices and loaded pictures stay.
-async function load(target) {
+async function update(target) {
   loading = true;
   try {
-    await htmx.ajax("GET", location.href, {target, select: target, swap: "outerMorph"});
+    await load(target, "outerMorph");
+    lost = false;
+  } catch (error) {
+    if (!lost) tell(error);
+    lost = true;
   } finally {
     [loading, loaded] = [false, Date.now()];
   }
@@ -41,36 +47,36 @@ function draw() {
 }
 
 // Loads the products and failures again, soon but not often, and everything if the state is another one.
-function later() {
+function later(pause = last.state === page().state ? LEAST_PAUSE - (Date.now() - loaded) : 0) {
   clearTimeout(timer);
-  timer = setTimeout(() => {
-    if (loading || find("dialog[open]") || document.hidden) return later();
-    load(page().state === last.state ? "#import" : "#content").catch((error) => toast(error.message, {bad: true}));
-  }, Math.max(0, (last.state === page().state ? LEAST_PAUSE : 0) - (Date.now() - loaded)));
+  timer = setTimeout(async () => {
+    if (loading || document.hidden) return later(SOON);
+    await update(page().state === last.state ? "#import" : "#content");
+    if (lost) later(LEAST_PAUSE);
+  }, pause);
 }
 
 function connect() {
   stream?.close();
   if (!page()) return;
-  stream = new EventSource(`${root}/api/imports/${page().id}/events`);
-  stream.addEventListener("progress", (event) => {
-    const first = last === null;
-    last = JSON.parse(event.data);
-    draw();
-    if (!first || last.state !== page().state) later();
-    if (ended(last.state)) stream.close();
-  });
-  stream.addEventListener("error", () => {
-    if (stream.readyState !== EventSource.CLOSED) find("#pace").textContent = "The connection to the server is lost; trying again.";
+  stream = follow(`/api/imports/${page().id}/events`, {
+    progress(event) {
+      const first = last === null;
+      last = JSON.parse(event.data);
+      draw();
+      if (!first || last.state !== page().state) later();
+      if (ended(last.state)) stream.close();
+    },
+    open() { if (last) draw(); }, // without a change, there is no event
+    error() { find("#pace").textContent = "The connection to the server is lost; trying again."; },
   });
 }
 if (page() && !ended(page().state)) connect();
-addEventListener("pagehide", () => stream?.close());
-document.addEventListener("called", () => { if (page()) connect(); });
+document.addEventListener("called", connect);
 
 setInterval(() => {
   const place = find("#jobs[data-active], #import[data-waiting]");
-  if (place && !loading && !document.hidden && !find("dialog[open]")) load(`#${place.id}`).catch((error) => toast(error.message, {bad: true}));
+  if (place && !loading && !document.hidden && !find("dialog[open]")) update(`#${place.id}`);
 }, LIST_PAUSE);
 
 let deleting = null; // the button that asked
@@ -87,14 +93,15 @@ document.addEventListener("submit", async (event) => {
   const button = find(".danger", event.target);
   button.setAttribute("aria-busy", "true");
   try {
-    stream?.close();
+    stream?.close(); // it would end with the import
     const {images} = await call("DELETE", `/api/imports/${deleting.delete}?images=${event.target.elements.images.checked}`);
     find("#deleting").close();
     if (deleting.next) return location.assign(root + deleting.next);
-    await refresh();
+    await update("#jobs");
     toast(images ? `The import and ${number(images)} ${images === 1 ? "image" : "images"} were deleted` : "The import was deleted");
   } catch (error) {
-    toast(error.message, {bad: true});
+    tell(error);
+    if (page() && !ended(page().state)) connect();
   } finally {
     button.removeAttribute("aria-busy");
   }

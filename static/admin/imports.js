@@ -6,8 +6,9 @@ const PAUSE = 500;
 const MOST_MISTAKES = 200;
 const number = (value) => value.toLocaleString("en").replaceAll(",", "\u202f");
 const some = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
-let table = null; // {body, name}
+let table = null; // the one that is shown: {body, name}
 let analyses = 0; // those that were begun; only the last one is shown
+let timer;
 
 function cell(kind, text, name = "") {
   return Object.assign(document.createElement(kind), {textContent: text, className: name});
@@ -53,14 +54,15 @@ function show(found) {
 }
 
 async function analyze(body, name) {
+  clearTimeout(timer);
   const mine = ++analyses;
-  table = {body, name};
   const note = find("#reading");
   note.textContent = `Reading ${name || "the pasted cells"} …`;
   find("#table").setAttribute("aria-busy", "true");
   try {
     const found = await call("POST", "/api/imports/analyze", body);
     if (mine !== analyses) return;
+    table = {body, name};
     show(found);
     note.textContent = `${some(found.rows, "row")}, ${some(found.images, "image")} of ${some(found.products, "product")}, ${some(found.invalid, "invalid row")}.`;
   } catch (error) {
@@ -74,8 +76,10 @@ async function analyze(body, name) {
 }
 
 function discard() {
+  clearTimeout(timer);
   analyses += 1;
   table = null;
+  find("#table").removeAttribute("aria-busy");
   find("#analysis").hidden = true;
   find("#reading").textContent = "";
   find("#table").reset();
@@ -85,7 +89,6 @@ function discard() {
 // A file is sent as bytes: browsers disagree on the types of tables, and the server looks at the content.
 const take = (file) => analyze(new Blob([file], {type: "application/octet-stream"}), file.name);
 
-let timer;
 document.addEventListener("input", (event) => {
   if (event.target.id === "paste") {
     clearTimeout(timer);

@@ -2,14 +2,15 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests import image_host
-from tests.admin import Open, confirm
+from tests.admin import Late, Open, confirm
 from tests.browser import People, staffed
 from tests.library_rig import picture
 from tests.management import Api
@@ -114,14 +115,75 @@ def test_an_import_is_paused_resumed_and_cancelled(host: str, opened: Open) -> N
     page.get_by_role("button", name="Cancel").click()
     confirm(page, "Cancel the import")
     expect(state).to_have_text("cancelled")
-    held = list[Callable[[], None]]()
-    page.route("**/retry", lambda route: held.append(route.continue_))
-    with page.expect_request("**/retry"):
-        page.get_by_role("button", name="Retry 5").click()  # four were being fetched
+    late = Late(page, "**/retry")
+    page.get_by_role("button", name="Retry 5").click()  # four were being fetched
+    late.wait()
     page.evaluate(RELOAD)  # the button is replaced while its request runs
-    held.pop()()
+    late.arrive()
     GATE.set()
     expect(page.locator("[data-count=failed]")).to_have_text("9")
+
+
+def started(page: Page, host: str, product: str, *names: str) -> str:
+    """Import images from the page of imports, and return the path of the page that follows."""
+    analyzed(page, *[(product, f"{host}/{name}") for name in names])
+    page.locator("#start > button").click()
+    page.wait_for_url(re.compile(r"/admin/imports/\w+$"))
+    return urlsplit(page.url).path
+
+
+def test_the_table_that_is_shown_is_imported(host: str, opened: Open) -> None:
+    page = opened("imports")
+    analyzed(page, ("shown", f"{host}/none.jpg"))
+    late = Late(page, "**/api/imports/analyze")
+    page.get_by_label("Paste cells").fill(f"SKU\tImage URL\nlater\t{host}/none.jpg")
+    late.wait()
+    page.locator("#start > button").click()
+    page.wait_for_url("**/admin/imports/*")
+    expect(page.locator("#product-shown")).to_be_visible()
+
+
+def test_a_table_that_was_discarded_is_not_analyzed(host: str, opened: Open) -> None:
+    page, sent = opened("imports"), list[str]()
+    page.clock.install()
+    analyzed(page, ("shown", f"{host}/none.jpg"))
+    page.on("request", lambda request: sent.append(request.url))
+    page.get_by_label("Paste cells").fill(f"SKU\tImage URL\nlater\t{host}/none.jpg")
+    page.get_by_role("button", name="Discard").click()
+    page.clock.run_for(2000)
+    assert not [url for url in sent if url.endswith("/analyze")]
+    expect(page.locator("#analysis")).to_be_hidden()
+
+
+def test_an_import_is_followed_after_errors_of_a_proxy(host: str, opened: Open, people: People) -> None:
+    people.announce("502", "503")
+    page = opened("imports")
+    page.route("**/events", lambda route: route.fulfill(status=502), times=1)
+    reloads = [503]
+    page.route(
+        re.compile(r"/admin/imports/\w+$"),
+        lambda route: (
+            route.fulfill(status=reloads.pop())
+            if reloads and "hx-request" in route.request.headers
+            else route.continue_()
+        ),
+    )
+    started(page, host, "proxy", "none.jpg")
+    expect(page.locator("#import")).to_have_attribute("data-state", "finished")
+    expect(page.locator("[data-count=failed]")).to_have_text("1")
+
+
+def test_a_table_stays_while_another_import_is_deleted(host: str, opened: Open) -> None:
+    page = opened("imports")
+    path = started(page, host, "deleted", "none.jpg")
+    page.get_by_role("link", name="All imports").click()
+    analyzed(page, ("next", f"{host}/none.jpg"))
+    row = page.get_by_role("row").filter(has=page.locator(f"a[href='{path}']"))
+    row.get_by_role("button", name="Delete").click()
+    page.locator("#deleting").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+    expect(page.locator("#analysis")).to_be_visible()
+    expect(page.get_by_label("Paste cells")).to_have_value(re.compile("next"))
 
 
 def test_a_table_that_cannot_be_read_is_reported(opened: Open, people: People) -> None:
