@@ -17,6 +17,7 @@ for (const [name, row] of rows) {
 const presets = all("[data-preset]").map((button) => button.dataset.preset);
 const values = new Map(); // by parameter, in the order of the URL
 let image = "";
+let loading = new AbortController(); // of the check and the picture
 let checked = null; // what the server says about the URL
 let shown = null; // the picture
 let kept = null; // the version to compare with
@@ -80,6 +81,7 @@ function chip(name, text) {
 
 let waiting = 0;
 function changed(source, pause = 250) {
+  loading.abort();
   write(source);
   clearTimeout(waiting);
   waiting = setTimeout(load, pause);
@@ -92,7 +94,6 @@ function set(name, value, source) {
 }
 
 // The check of the URL, then the picture; a newer change ends an older one.
-let loading = new AbortController();
 async function load() {
   loading.abort();
   loading = new AbortController();
@@ -211,6 +212,7 @@ async function compare(signal = loading.signal) {
   if (against === "first" && kept) url = kept.url;
   else if (against === "plain" && shown) {
     const found = await picture(null, variant({format: "png", animate: "0"}, shaping), signal);
+    if (find("#against").value !== against) return;
     URL.revokeObjectURL(beforeUrl);
     url = beforeUrl = URL.createObjectURL(found.blob);
   }
@@ -255,10 +257,11 @@ async function measure() {
 let asking = 0;
 function suggest(text) {
   clearTimeout(asking);
-  asking = setTimeout(async () => {
+  const mine = asking = setTimeout(async () => {
     const answer = await fetch(`${root}/api/images?limit=12&${text ? `q=${encodeURIComponent(text)}` : "sort=created"}`);
     if (!answer.ok) return;
     const {images} = await answer.json();
+    if (mine !== asking) return;
     find("#images").replaceChildren(...images.map((one) => Object.assign(new Option(one.title || one.id, one.id), {})));
   }, 150);
 }
@@ -288,7 +291,7 @@ place?.addEventListener("input", ({target}) => {
     image = id;
     changed(target);
   } else if (target.id === "split") find("#preview").style.setProperty("--split", `${target.value}%`);
-  else if (target.id === "against") compare().catch((error) => toast(error.message, {bad: true}));
+  else if (target.id === "against") compare().catch((error) => { if (error.name !== "AbortError") toast(error.message, {bad: true}); });
   else if (target.id === "expires") load();
   else if (name) set(name, target.type === "color" ? target.value.slice(1) : target.value.trim(), target);
 });

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, StorageState, expect
 
 from imgserve.transform.parameters import PICTURE_GROUPS
+from tests.admin import Late
 from tests.browser import People, session_state, staffed
 from tests.management import Api
 from tests.pictures import encoded, noise, opened
@@ -173,6 +174,23 @@ def test_before_and_after_are_compared_with_a_slider(jane: Page) -> None:
     field(jane, "quality").fill("90")
     expect(jane.locator("#current")).not_to_have_attribute("src", kept or "")
     expect(before).to_have_attribute("src", kept or "")
+
+
+def test_the_version_that_was_chosen_last_is_compared(jane: Page) -> None:
+    shows(jane, "400x300", "JPEG")
+    kept = jane.locator("#current").get_attribute("src")
+    late = Late(jane, "**/api/preview/**", times=1)
+    jane.get_by_label("Compare with").select_option("plain")
+    late.wait()
+    jane.get_by_label("Compare with").select_option("first")
+    late.arrive()
+    expect(jane.locator("#before")).to_have_attribute("src", kept or "")
+    Late(jane, "**/api/preview/**", times=1)
+    jane.get_by_label("Compare with").select_option("plain")
+    field(jane, "width").fill("100")
+    shows(jane, "100x75", "JPEG")
+    expect(jane.locator("#before")).to_have_js_property("naturalWidth", 100)
+    expect(jane.locator(".toast")).to_have_count(0)
 
 
 def test_formats_and_qualities_are_compared_with_bytes_and_similarity(jane: Page) -> None:
