@@ -168,7 +168,7 @@ def _demand(
         renditions,
         cache,
         workers,
-        locks=_locks(config, "locks", config.cache.disk_bytes),
+        locks=_locks(config, "locks/demand", config.cache.disk_bytes, patience=2 * _IDLE_LIMIT),
         metrics=metrics,
         take_hits=hot.take_hits,
     )
@@ -187,10 +187,10 @@ def _cache(config: Config) -> TieredCache:
     )
 
 
-def _locks(config: Config, folder: str, budget: int) -> KeyLocks:
+def _locks(config: Config, folder: str, budget: int, *, patience: float = 0.0) -> KeyLocks:
     """Return the locks by which several server processes avoid rendering the same thing."""
     shared = server_processes(config) > 1 and budget > 0
-    return KeyLocks(config.cache.folder / folder if shared else None, 2 * config.rendering.time_limit)
+    return KeyLocks(config.cache.folder / folder if shared else None, patience or 2 * config.rendering.time_limit)
 
 
 _CORES_PER_SERVER = 4

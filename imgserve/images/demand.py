@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cachetools import LRUCache, TTLCache
 
 from imgserve.cache import KeyLocks, RenditionKey, TieredCache
-from imgserve.errors import ImgserveError, Unavailable
+from imgserve.errors import ImgserveError, RenderTimeout, Unavailable
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest
 from imgserve.metrics import Metrics
@@ -22,7 +22,7 @@ _MOST_AT_ONCE = 20
 """Renditions that are encoded before hits are counted again."""
 _MOST_IMPROVED = 100_000
 _PAUSE = 600.0
-"""Seconds until a rendition is encoded again that could not be read or stored."""
+"""Seconds until a rendition is encoded again that could not be read, encoded in time or stored."""
 _LEAST_SAVED = 0.02
 """Share of the bytes; for less, caches would store another version in vain."""
 
@@ -94,7 +94,9 @@ class DemandEncoder:
             request, pays = requests[key].request, self._pays_after(requests[key].request)
             if found.saved:
                 self._note(key, requests[key], found.crc32, found.saved * hits[key])
-            elif found.saved is None and pays is not None and found.hits >= pays and key not in self._postponed:
+                continue
+            self._improved.pop(key.tag, None)  # it was purged or evicted, and begins anew
+            if found.saved is None and pays is not None and found.hits >= pays and key not in self._postponed:
                 popular.append((found.hits, request))
         popular.sort(key=lambda one: one[0], reverse=True)
         for _, request in popular[:_MOST_AT_ONCE]:
@@ -126,6 +128,10 @@ class DemandEncoder:
             if hit is None or key not in known or known[key].saved is not None:
                 return
             first, _ = hit
+            if first.crc32 != known[key].crc32:
+                # It was evicted from disk, and another process has rendered it again.
+                self._cache.reload(key)
+                return
             transform, *then = (*request.earlier, request.transform)
             start = await self._renditions.start(original, transform)
             try:
@@ -133,7 +139,8 @@ class DemandEncoder:
                 rendered = await self._workers.render(job, megapixels=start.megapixels)
             except ImgserveError as error:
                 _logger.debug("a popular rendition of %s stays as it is: %r", original.image_id, error)
-                if isinstance(error, Unavailable):
+                # A machine that is never idle may have left it no time.
+                if isinstance(error, Unavailable | RenderTimeout):
                     self._postponed[key] = None
                 else:
                     await self._cache.keep_encoding(key, first)

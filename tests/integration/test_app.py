@@ -250,3 +250,16 @@ def test_server_and_rendering_processes_share_the_cores(
     overrides = {"server.workers": workers, "rendering.processes": processes_set}
     config = Config.load(environ={}, overrides=overrides)
     assert (server_processes(config), processes(config)) == expected
+
+
+def test_clients_share_no_lock_file_with_what_is_encoded_in_idle_time(config: Config) -> None:
+    async def story(app: Starlette, _client: httpx2.AsyncClient) -> list[Path | None]:
+        demand = parts(app).demand
+        assert demand is not None
+        return [locks._folder for locks in (demand._locks, parts(app).renditions._locks)]
+
+    several = config.model_copy(update={"server": config.server.model_copy(update={"workers": 2})})
+    idle, clients = served(several, story)
+    assert idle
+    assert clients
+    assert idle != clients

@@ -43,10 +43,12 @@ class Demand:
 
 
 @contextlib.asynccontextmanager
-async def demanded(place: Path, disk: int = 10**7, processes: int = 1, *, idle: bool = False) -> AsyncIterator[Demand]:
+async def demanded(
+    place: Path, disk: int = 10**7, processes: int = 1, *, idle: bool = False, seconds: float = PATIENCE
+) -> AsyncIterator[Demand]:
     async with opened(place, disk=disk, processes=processes) as rig:
         admission, limits = Admission(1, waiting=0, waiting_megapixels=1), ProcessLimits(idle=idle)
-        workers = Workers(1, admission, time_limit=PATIENCE, process_limits=limits, metrics=rig.metrics)
+        workers = Workers(1, admission, time_limit=seconds, process_limits=limits, metrics=rig.metrics)
         hits = list[Hits]()
 
         def take() -> list[Hits]:
@@ -201,6 +203,41 @@ def test_a_purged_rendition_begins_anew(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_process_that_has_the_second_encoding_in_memory_alone_does_not_encode_it_over_and_over(
+    tmp_path: Path,
+) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path) as here, demanded(tmp_path) as there:
+            request = requested(there.rig, "width=300")
+            before = await first(there.rig, request)
+            await there.look(request, before.crc32, 10)
+            again = await stored(there.rig, request.key)
+            await here.rig.cache.purge(request.original.image_id)
+            assert await first(here.rig, request) == before
+            assert await stored(there.rig, request.key) == again
+            for _ in range(2):
+                await there.look(request, again.crc32, 10)
+            assert (there.result("no_gain"), there.result("ok")) == (0, 2)
+            assert await stored(there.rig, request.key) == again
+
+    run(work)
+
+
+def test_the_tag_of_a_rendition_that_begins_anew_is_not_outdated(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path) as demand:
+            request = requested(demand.rig, "width=300")
+            before = await first(demand.rig, request)
+            await demand.look(request, before.crc32, 10)
+            assert demand.encoder.is_outdated(request.key.tag, before.crc32)
+            await demand.rig.cache.purge(request.original.image_id)
+            assert await first(demand.rig, request) == before
+            await demand.look(request, before.crc32, 1)
+            assert not demand.encoder.is_outdated(request.key.tag, before.crc32)
+
+    run(work)
+
+
 def test_a_rendition_that_is_purged_while_it_is_encoded_again_does_not_come_back(tmp_path: Path) -> None:
     async def work() -> None:
         async with demanded(tmp_path) as demand:
@@ -261,6 +298,21 @@ def test_an_original_that_was_replaced_leaves_the_rendition_as_it_is(tmp_path: P
             await demand.look(request, before.crc32, 10)
             assert (await stored(demand.rig, request.key)).data == before.data
             assert demand.result("original_changed") == 1
+
+    run(work)
+
+
+def test_a_rendition_for_which_the_machine_had_no_time_may_be_encoded_again_later(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path, seconds=0.001) as demand:
+            request = requested(demand.rig, "width=300")
+            before = await first(demand.rig, request)
+            for _ in range(3):
+                await demand.look(request, before.crc32, 10)
+            assert demand.result("render_timeout") == 1
+        async with demanded(tmp_path) as demand:
+            await demand.look(request, before.crc32, 1)
+            assert demand.result("ok") == 1
 
     run(work)
 
