@@ -103,12 +103,13 @@ async def opened(
 
 
 @contextlib.contextmanager
-def deadly() -> Iterator[None]:
-    """Have every rendering process die of the picture that it is given."""
+def deadly(form: str | None = None) -> Iterator[None]:
+    """Have every rendering process die of the picture that it is given, or of those in one format alone."""
     render = RenderingProcess.render
 
     async def die(process: RenderingProcess, job: RenderJob) -> Answer:
-        process.kill()
+        if form is None or (job.transform is not None and job.transform.format == form):
+            process.kill()
         return await render(process, job)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -2,23 +2,28 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from anyio import to_thread
+from cachetools import LRUCache
 
 from imgserve.cache import RenditionKey, Sibling, TieredCache
-from imgserve.errors import BadTransform, Busy, ImgserveError
+from imgserve.errors import BadTransform, Busy, ImgserveError, Unavailable
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan, plan, shows_same_part
-from imgserve.images.renditions import Renditions, Served
+from imgserve.images.renditions import FALLBACK_SECONDS, Renditions, Served
 from imgserve.images.resolve import SLOW_FORMAT, RenditionRequest
 from imgserve.model import Limits, Original
 from imgserve.transform import Transform, likeness, parse_query
 
 _logger = logging.getLogger(__name__)
+_PAUSE, _LONGEST_PAUSE = 60.0, 24 * 3600.0
+"""Seconds until a picture in a slow format is tried again that failed: twice as many after each failure."""
+_MOST_FAILED = 10_000
 _MIN_SHARE = 0.25
 """Share of the requested width: a browser shows less than that as a blur."""
 _MAX_COMPARED = 50
@@ -42,6 +47,9 @@ class FallbackRenditions:
     """Whether pictures wait in the queue."""
     _later: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """Pictures in a slow format in the making, by the paths of their keys."""
+    clock: Callable[[], float] = time.monotonic
+    _failed: LRUCache[str, tuple[float, float]] = field(default_factory=lambda: LRUCache(_MOST_FAILED))
+    """When those that failed are tried again, and the pause before that."""
 
     async def make(self, request: RenditionRequest, *, may_stand_in: bool) -> Served:
         """Return the requested picture, or a cached one while the requested one is still rendered and stored.
@@ -94,19 +102,27 @@ class FallbackRenditions:
     async def _make_sooner(self, request: RenditionRequest, transform: Transform, key: RenditionKey) -> Served:
         """Return a picture in a faster format, and begin to make the requested one when nothing else waits."""
         path = request.key.path
-        if path not in self._later:
+        again, _ = self._failed.get(path, (0.0, 0.0))
+        pause = max(0.0, again - self.clock())
+        if path not in self._later and not pause:
             self._later[path] = task = asyncio.create_task(self._make_later(request))
             task.add_done_callback(lambda _: self._later.pop(path, None))
         served = await self.renditions.cached(key) or await self.renditions.make(
             request.original, transform, key, earlier=request.earlier
         )
-        return Served(served.rendition, "stand_in", seconds=served.seconds, fallback_key=key)
+        lasts = max(FALLBACK_SECONDS, math.ceil(pause))
+        return Served(served.rendition, "stand_in", seconds=served.seconds, fallback_key=key, lasts=lasts)
 
     async def _make_later(self, request: RenditionRequest) -> None:
         try:
-            await self.renditions.warm(request.original, request.transform, request.key, earlier=request.earlier)
+            await self.renditions.warm(
+                request.original, request.transform, request.key, earlier=request.earlier, blames_file=False
+            )
         except ImgserveError as error:
-            # The next request for it tries again.
+            if not isinstance(error, Unavailable):
+                _, pause = self._failed.get(request.key.path, (0.0, _PAUSE / 2))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                self._failed[request.key.path] = self.clock() + pause, pause
             _logger.debug("%s of %s has to wait: %r", request.key.canonical, request.original.image_id, error)
 
     async def _find(self, request: RenditionRequest, *, min_share: float) -> tuple[RenditionKey, Served] | None:

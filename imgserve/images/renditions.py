@@ -37,6 +37,8 @@ from imgserve.transform import Transform, canonical_steps
 
 _MODEST_PIXELS = 1_000_000
 Outcome = Literal["memory", "disk", "render", "coalesced", "stand_in"]
+FALLBACK_SECONDS = 5
+"""Most pictures are rendered in less time; until then caches answer repeated requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Served:
     """Durations for Server-Timing."""
     fallback_key: RenditionKey | None = None
     """The key of this picture, if it is not the requested one."""
+    lasts: int = FALLBACK_SECONDS
+    """Seconds for which caches may store it then."""
 
 
 class FormatDropped(OriginalChanged):
@@ -131,14 +135,19 @@ class FailureCache:
         if known is not None:
             raise known.with_traceback(None)
 
-    def remember(self, key: RenditionKey, error: ImgserveError, *, modest: bool = True) -> None:
+    def remember(
+        self, key: RenditionKey, error: ImgserveError, *, modest: bool = True, blames_file: bool = True
+    ) -> None:
         """Store an error that would come again.
 
         `modest` says that little was requested. Only then does a timeout count against the file: otherwise any client
-        could have a good file refused by requesting too much of it.
+        could have a good file refused by requesting too much of it. `blames_file` says whether the file may be at fault
+        at all.
         """
         file = (key.image_id, key.version)
-        if isinstance(error, RenderCrashed | UnsupportedImage):
+        if not blames_file:
+            pass
+        elif isinstance(error, RenderCrashed | UnsupportedImage):
             self._files[file] = error
         elif isinstance(error, RenderTimeout) and modest:
             self._timeouts[file] = self._timeouts.get(file, 0) + 1
@@ -388,11 +397,18 @@ class Renditions:
         return size > 0
 
     async def warm(
-        self, original: Original, last: Transform, key: RenditionKey, *, earlier: Sequence[Transform] = ()
+        self,
+        original: Original,
+        last: Transform,
+        key: RenditionKey,
+        *,
+        earlier: Sequence[Transform] = (),
+        blames_file: bool = True,
     ) -> bool:
         """Render and store a rendition when nothing else waits; return whether it was rendered.
 
-        A client that requests it meanwhile does not wait for this, and it is not rendered twice.
+        A client that requests it meanwhile does not wait for this, and it is not rendered twice. Without `blames_file`,
+        a crash or timeout has no effect on other renditions.
 
         Raises:
             OriginalUnsettled: it would not be stored yet.
@@ -426,7 +442,7 @@ class Renditions:
             return False
         except ImgserveError as error:
             if admitted:
-                self._fail(original, transform, key, error)
+                self._fail(original, transform, key, error, blames_file=blames_file)
             raise
         self._count(key.extension, rendered)
         # Not in memory, where it would evict requested pictures.
@@ -439,8 +455,16 @@ class Renditions:
         self._metrics.renders_made_from.labels(rendered.made_from).inc()
         self._metrics.render_seconds.labels(output).observe(rendered.seconds)
 
-    def _fail(self, original: Original, transform: Transform, key: RenditionKey, error: ImgserveError) -> None:
+    def _fail(
+        self,
+        original: Original,
+        transform: Transform,
+        key: RenditionKey,
+        error: ImgserveError,
+        *,
+        blames_file: bool = True,
+    ) -> None:
         """Count and remember an error; a timeout of a modest picture counts against its file."""
         modest = not transform.lossless and self.output_pixels(original, transform) <= _MODEST_PIXELS
         self._metrics.renders.labels(key.extension, error.code).inc()
-        self._failures.remember(key, error, modest=modest)
+        self._failures.remember(key, error, modest=modest, blames_file=blames_file)

@@ -56,8 +56,6 @@ from imgserve.web.respond import (
     timing_headers,
 )
 
-_FALLBACK_AGE = 5
-"""Most pictures are rendered in less time; until then caches answer repeated requests."""
 _EXACT_ONLY = ("range", "if-match", "if-unmodified-since")
 """Conditions of requests for which no fallback is acceptable; nor is one for a download."""
 
@@ -71,7 +69,7 @@ async def send_fallback(send: Send, response: ImageResponse, served: Served, *, 
     disposition = content_disposition("inline", file_name_for(response.request.original.image_id, extension))
     headers = [
         (b"etag", entity_tag(key.tag, rendition.crc32).encode()),
-        (b"cache-control", cache_control(response.delivery.soon(_FALLBACK_AGE)).encode()),
+        (b"cache-control", cache_control(response.delivery.soon(served.lasts)).encode()),
         *picture_headers(
             rendition, disposition, (*response.request.query.notes, note), same_site=response.delivery.same_site
         ),

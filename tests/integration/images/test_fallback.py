@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from imgserve.geometry.plan import plan
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
-from imgserve.model import Original, Rendition
+from imgserve.model import Limits, Original, Rendition
 from imgserve.transform import ParsedQuery, Transform, canonical, normalize, parse_query
+from tests.rendition_rig import deadly, opened, until
 from tests.servers import settled
 
 ORIGINAL = Original("a.jpg", "1_2", 100, 0, FORMATS["jpg"], 4000, 3000, "/nowhere")
@@ -185,3 +187,43 @@ def test_a_request_that_is_cancelled_itself_stays_cancelled(tmp_path: Path, monk
         await open_rig.cache.close()
 
     asyncio.run(body())
+
+
+def test_an_avif_that_crashes_is_tried_less_and_less_and_nothing_else_suffers(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path, forget=0) as rig:
+            now = 0.0
+            fallback = FallbackRenditions(
+                rig.renditions,
+                rig.cache,
+                after=0,
+                slow_pixels=0,
+                limits=Limits(),
+                loaded=lambda: False,
+                clock=lambda: now,
+            )
+            original, jpeg = rig.put(), Transform(width=100, format="jpg")
+            avif = replace(jpeg, format="avif")
+            sooner = (jpeg, rig.renditions.key(original, jpeg))
+            request = RenditionRequest(
+                original, avif, rig.renditions.key(original, avif), ParsedQuery(avif), ("avif", "jpg"), sooner=sooner
+            )
+
+            async def tried() -> tuple[float, int]:
+                served = await fallback.make(request, may_stand_in=True)
+                await until(lambda: not fallback._later)
+                assert served.rendition.media_type == "image/jpeg"
+                return rig.figure("renders_total", format="avif", result="render_crashed"), served.lasts
+
+            with deadly("avif"):
+                assert [await tried() for _ in range(3)] == [(1, 5), (1, 60), (1, 60)]
+                assert (await rig.make(original, 30)).outcome == "render"
+                now = 59
+                assert await tried() == (1, 5)
+                now = 60
+                assert [await tried() for _ in range(2)] == [(2, 5), (2, 120)]
+            now = 180
+            await tried()
+            assert (await fallback.make(request, may_stand_in=True)).rendition.media_type == "image/avif"
+
+    asyncio.run(work())
