@@ -25,9 +25,11 @@ from imgserve.app import (
     server_processes,
     withdraw_link,
 )
+from imgserve.cache.verify import whole_format
 from imgserve.cli.main import config_option
 from imgserve.config import Config
 from imgserve.config.load import settings_file
+from imgserve.errors import ImgserveError
 from imgserve.http.headers import quoted_id
 from imgserve.server.connection import Timeouts
 from imgserve.server.process import ServerOptions
@@ -41,7 +43,7 @@ OPTIONS = {
     "server.port": "--port",
     "server.workers": "--workers",
 }
-_EXAMPLES = 3
+_EXAMPLES, _LOOKED_AT = 3, 12
 _COLUMNS = 79
 _OTHER_DESCRIPTORS = 256
 """For originals, cache, ledger, rendering processes, logs."""
@@ -139,8 +141,8 @@ def _banner(config: Config, address: str, key: str | None, link: str | None, fol
     rows = [line, f"imgserve {__version__} serves {config.originals.folder.resolve()}", ""]
     address = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     rows += [f"Open      {address}/", f"API docs  {address}/docs/api"]
-    found = [quoted_id(image_id) for image_id in itertools.islice(originals_of(config).list(), _EXAMPLES)]
-    rows += [f"Picture   {address}{config.urls.prefix}/{one}?width=400&auto=format" for one in found]
+    found = _examples(config)
+    rows += [f"Picture   {address}{config.urls.prefix}/{quoted_id(one)}?width=400&auto=format" for one in found]
     if not found:
         rows.append("Pictures  none yet: copy some into the folder, and they are served at once")
     if key:
@@ -158,6 +160,23 @@ def _banner(config: Config, address: str, key: str | None, link: str | None, fol
     if config.access.admin != "off":
         rows += _admin_rows(address, link, folders)
     return "\n".join([*rows, line])
+
+
+def _examples(config: Config) -> list[str]:
+    """Return the ids of some originals, those of complete files if there are any among the first ones."""
+    originals, limit = originals_of(config), config.limits.original_bytes
+
+    def is_whole(image_id: str) -> bool:
+        try:
+            original = originals.stat(image_id)
+            return (
+                original.size <= limit and whole_format(image_id.lower(), Path(original.path).read_bytes()) is not None
+            )
+        except (ImgserveError, OSError):
+            return False
+
+    first = list(itertools.islice(originals.list(), _LOOKED_AT))
+    return list(itertools.islice(filter(is_whole, first), _EXAMPLES)) or first[:_EXAMPLES]
 
 
 def _admin_rows(address: str, link: str | None, folders: list[str]) -> list[str]:

@@ -251,6 +251,15 @@ def test_an_empty_folder_is_served(tmp_path: Path) -> None:
         assert "copy some into the folder" in served.wait_for("Pictures  none yet")
 
 
+def test_no_damaged_file_is_an_example(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG[:-20])
+    (tmp_path / "b.jpg").write_bytes(b"text")
+    (tmp_path / "c.png").write_bytes(PNG)
+    with server(tmp_path) as served:
+        served.wait_for("/img/c.png?")
+        assert not [line for line in served.lines if "/img/a.png" in line or "/img/b.jpg" in line]
+
+
 def test_the_version_is_reported(tmp_path: Path) -> None:
     done = imgserve("--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"imgserve, version {package.__version__}\n")
