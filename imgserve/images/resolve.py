@@ -78,7 +78,10 @@ class Variety:
 
     def hints(self, hints: ClientHints) -> ClientHints | None:
         """Return the client hints that may decide something, or None."""
-        return None if self.presets_only or self.qualities else hints.within(self.parameters)
+        if self.presets_only:
+            return None
+        hints = hints.within(self.parameters)
+        return replace(hints, used=hints.used - {"save-data"}) if self.qualities else hints
 
     def accepted(self, names: AcceptClass) -> AcceptClass:
         """Return the formats among which one may be negotiated."""

@@ -14,13 +14,14 @@ urls: {client_hints: [dpr, save-data, width]}
 sites:
   few: {folder: few, rules: {presets_only: true}}
   listed: {folder: listed, rules: {sizes: [100, 150], reject_unlisted: true}}
+  rated: {folder: rated, rules: {qualities: [80]}}
 """
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder, config = tmp_path_factory.mktemp("originals"), tmp_path_factory.mktemp("config") / "config.yaml"
-    for name in ("a.jpg", "few/a.jpg", "listed/a.jpg"):
+    for name in ("a.jpg", "few/a.jpg", "listed/a.jpg", "rated/a.jpg"):
         settled(folder / name, encoded(noise(400, 300), "jpg"))
     config.write_text(CONFIG)
     with managed(folder, "--config", config) as an_api:
@@ -67,3 +68,6 @@ def test_hints_stay_within_the_rules(api: Api) -> None:
     assert opened(read(api, "listed/a.jpg?width=100", dpr="2").content).width == 150
     assert opened(read(api, "few/a.jpg", width="50").content).width == 400
     assert "vary" not in read(api, "few/a.jpg", width="50").headers
+    answer = read(api, "rated/a.jpg?width=100", dpr="2", save_data="on")
+    assert opened(answer.content).width == 200
+    assert answer.headers["vary"] == "sec-ch-dpr, dpr"
