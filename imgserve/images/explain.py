@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from imgserve.formats import FORMATS
+from imgserve.formats import FORMATS, default_output
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import chosen_level, mezzanine_levels
 from imgserve.http.headers import AcceptClass
@@ -96,8 +96,10 @@ class Explainer:
             dropped = accepted[: accepted.index(chosen)] if chosen in accepted else accepted
             reasons = {name: self._why_dropped(request, name, settings) for name in dropped}
             return {**described, "decided_by": "accept", "dropped": reasons}
-        named = query.transform.format is not None
-        return {**described, "decided_by": ("query" if "format" in query.named else "preset") if named else "path"}
+        if query.transform.format is not None:
+            return {**described, "decided_by": "query" if "format" in query.named else "preset"}
+        own = default_output(request.original.format).name
+        return {**described, "decided_by": "original" if chosen == own else "path"}
 
     def _why_dropped(self, request: RenditionRequest, name: str, settings: QuerySettings) -> str:
         original, output = request.original, FORMATS[name]

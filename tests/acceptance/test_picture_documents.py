@@ -110,6 +110,8 @@ def test_an_explanation_says_what_a_url_means(served: Server) -> None:
     assert "originals" not in answer.text  # the name of the folder
     plain = served.get(f"{PHOTO}?explain=1").json()
     assert (plain["preset"], plain["parameters"]["quality"]) == ("default", {"value": "80", "origin": "server"})
+    assert plain["format"]["decided_by"] == "original"
+    assert served.get("/img/a/photo.png?explain=1").json()["format"]["decided_by"] == "path"
     best = served.get(f"{PHOTO}?auto=best&explain=1", accept="image/webp").json()
     assert best["format"].items() >= {"decided_by": "size", "candidates": ["jpg", "webp"]}.items()
     assert best["key"]["extension"] == "best"
