@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from imgserve.access.access import Access
@@ -10,9 +10,10 @@ from imgserve.access.keys import Scope
 from imgserve.client import ImageUrls
 from imgserve.errors import Forbidden
 from imgserve.formats import FORMATS
+from imgserve.geometry.box import Size
 from imgserve.images.facts import FactsReader
 from imgserve.images.resolve import QuerySettings
-from imgserve.transform import read_parameters
+from imgserve.transform import MAX_DPR, Transform, read_parameters
 from imgserve.transform.pairs import THEN, Pair, is_signature, split_chain
 from imgserve.transform.parameters import BY_NAME, DOCUMENTS
 from imgserve.transform.signing import without
@@ -86,12 +87,17 @@ async def _shown(
     found = await facts.read(original)
     path, query = _address(requested, settings, prefix)
     urls = _signing(requested, access, ImageUrls(base + requested.scope.get("root_path", "") + prefix))
+    values = read_parameters(split_chain(query)[-1])
     planned = facts.plan(original, rendition.transform, found.file, rendition.earlier)
-    attributes: dict[str, Any] = {} if planned is None else {"width": planned.size.width, "height": planned.size.height}
+    attributes: dict[str, Any] = {}
+    if planned is not None:
+        preset = settings.presets.get(rendition.query.preset or "")
+        density = float(values.get("dpr") or (preset and preset.values.get("dpr")) or 1)
+        attributes |= asdict(_on_page(planned.size, rendition.transform, min(density, MAX_DPR)))
     if found.file.dominant_color and not found.file.alpha:
         attributes["style"] = f"background-color:{found.file.dominant_color}"
     options = {
-        **_choices(read_parameters(split_chain(query)[-1]), settings, requested),
+        **_choices(values, settings, requested),
         "original_width": found.file.width,
         "original_height": found.file.height,
         "alt": alternative(original.image_id, found.title, found.alt),
@@ -101,6 +107,14 @@ async def _shown(
     # The first frame of an animation is not better than the animation.
     formats = tuple(name for name in modern if FORMATS[name].animation or found.file.frames == 1)
     return _Shown(path, urls.with_query(query), options, formats), found.lasting
+
+
+def _on_page(size: Size, transform: Transform, density: float) -> Size:
+    """Return the size of a picture in the pixels of the page, also if its original is too small for the density."""
+    sides = ((transform.width, size.width), (transform.height, size.height))
+    short = min((wanted / got for wanted, got in sides if isinstance(wanted, int)), default=1.0)
+    factor = max(1.0, density / max(1.0, short)) if density > 1 else density
+    return Size(*(max(1, round(side / factor)) for side in (size.width, size.height)))
 
 
 def _address(requested: DocumentRequest, settings: QuerySettings, prefix: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from tests.servers import settled, until
 
 CONFIG = """
 urls: {public: "https://img.example.com/"}
-presets: {card: {width: 50, height: 40}, id: {width: 60, locked: true}}
+presets: {card: {width: 50, height: 40}, dense: {width: 50, height: 40, dpr: 2}, id: {width: 60, locked: true}}
 signing: {secrets: [0123456789abcdef0123456789abcdef]}
 sites:
   signed: {folder: signed, rules: {require: either}}
@@ -75,6 +75,24 @@ def test_an_img_has_the_size_the_text_and_candidates_that_are_served(api: Api) -
     assert [f"{width(api, url)}w" for url, _ in candidates] == ["100w", "200w", "400w"]
     assert width(api, found["src"]) == 400
     assert "utm" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "size"),
+    [
+        ("width=100&dpr=2", ("100", "75")),
+        ("width=100&height=50&dpr=0.5", ("100", "50")),
+        ("height=150&dpr=1.5", ("200", "150")),
+        ("width=0.5&dpr=2", ("200", "150")),
+        ("width=300&dpr=2", ("300", "225")),  # the original is not enlarged
+        ("preset=dense", ("50", "40")),
+        ("preset=dense&dpr=1", ("50", "40")),
+        ("width=10&dpr=9", ("10", "8")),
+    ],
+)
+def test_an_img_has_its_size_in_the_pixels_of_the_page(api: Api, query: str, size: tuple[str, str]) -> None:
+    [(_, found)] = Tags(read(api, f"{PATH}?{query}&format=img").text).found
+    assert (found["width"], found["height"]) == size
 
 
 def test_a_picture_offers_modern_formats(api: Api) -> None:
