@@ -209,3 +209,21 @@ async def test_old_and_interrupted_jobs_are_deleted_with_all_that_belongs_to_the
     assert [job.job_id for job in (await catalog.imports.page())[0]] == ["b"]
     assert await catalog.imports.rows("a") == []
     assert (await catalog.imports.items("a")).items == ()
+
+
+async def test_nothing_waits_for_a_time_of_before_the_clock_was_set_back(catalog: Catalog) -> None:
+    await start(catalog, "a", 2, webhook="https://example.com/")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    claimed = await claim(catalog, lease=timedelta(days=1))
+    assert await catalog.import_queue.release() == 2
+    numbers = await catalog.import_queue.candidates(10, per_host=10, busy={})
+    assert await catalog.import_queue.offer(numbers, tomorrow) == numbers
+    assert await catalog.import_queue.candidates(10, per_host=10, busy={}) == numbers
+    claimed = await claim(catalog)
+    waiting = replace(claimed[0], state="queued", due=tomorrow)
+    assert await catalog.import_queue.finish(waiting, (3, tomorrow, "503"))
+    assert await catalog.import_queue.finish(replace(claimed[1], state="stored"))
+    (last,) = await claim(catalog)
+    assert await catalog.import_queue.finish(replace(last, state="stored"))
+    (call,) = await catalog.import_queue.due_deliveries(10, tomorrow)
+    assert await catalog.import_queue.due_deliveries(10, tomorrow) == [call]
