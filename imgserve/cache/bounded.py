@@ -44,6 +44,11 @@ class Recency:
             self._last = max(time.time_ns(), self._last + 1)
             return self._last
 
+    def follow(self, last: int) -> None:
+        """Count on from the last use that others know, which may be ahead of the clock: it was set back since."""
+        with self._lock:
+            self._last = max(self._last, last)
+
     def touch(self, path: str) -> None:
         """Record that a file is used now."""
         at = self.now()
@@ -266,6 +271,7 @@ class BoundedFolder(ABC):
             if self._recency.due:
                 self.flush()
             self._totals = self._ledger.totals()
+            self._recency.follow(self._ledger.last_use())
             self._ledger.prepare()
             if self._leader.acquire():
                 if time.monotonic() >= self._next_sweep:

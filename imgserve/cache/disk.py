@@ -235,7 +235,8 @@ class DiskTier(BoundedFolder):
             known = named_format(file.path, self._files.read_head(file.path, HEAD_BYTES))
         except FileNotFoundError:
             return None
-        return Entry(file.path, file.size, None, known.media_type, 0, 0, (), file.modified_ns) if known else None
+        used = min(file.modified_ns, self._recency.now())
+        return Entry(file.path, file.size, None, known.media_type, 0, 0, (), used) if known else None
 
 
 def _moment(nanoseconds: int) -> datetime:

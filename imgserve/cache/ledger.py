@@ -375,6 +375,10 @@ class Ledger:
         """Return the sums over all entries."""
         return Totals(*self._reader.rows(_SUMS)[0])
 
+    def last_use(self) -> int:
+        """Return the time of the last use, 0 if there is none."""
+        return int(self._reader.rows("SELECT coalesce(max(used), 0) FROM renditions")[0][0])
+
     def sorted_by(self, order: Order, most: int = -1, folders: Sequence[str] = ()) -> list[Entry]:
         """Return the first entries of some folders, or all: the largest, the longest unused, or by path."""
         within, bounds = " OR ".join(["path > ? AND path < ?"] * len(folders)) or "TRUE", map(_within, folders)

@@ -378,3 +378,20 @@ def test_one_image_keeps_its_newest_renditions_and_leaves_the_others_alone(
     assert tier.get(key("other"))
     assert (tier.stats().entries, tier.stats().evictions) == (4, 2)
     assert folder_figures(tmp_path) == ledger_figures(tier)
+
+
+def test_what_is_stored_after_the_clock_was_set_back_is_not_evicted_first(
+    tmp_path: Path, make_tier: MakeTier, png: Png, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: now + 86_400 * 10**9)
+        before = make_tier(tmp_path, 1000)
+        assert before.put(key("a"), png(500))
+        assert before.put(key("b"), png(500))
+        before.close()
+    tier = make_tier(tmp_path, 1000)
+    tier.maintain()
+    assert tier.put(key("c"), png(500))
+    tier.maintain()
+    assert [tier.get(key(name)) is not None for name in "abc"] == [False, True, True]
