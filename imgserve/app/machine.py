@@ -1,13 +1,15 @@
 """Checks of the machine: what will fail on it or is exposed, and what to do."""
 
 import importlib.metadata
+import logging
+import math
 import resource
 import shutil
 import socket
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +23,7 @@ from imgserve.formats import FORMATS
 from imgserve.pipeline.order import fast_encoders
 from imgserve.web.operations import Finding, State
 
+_logger = logging.getLogger(__name__)
 _LITTLE_BYTES, _FEW_BYTES = 200_000_000, 2_000_000_000
 """Free space that is a problem, and that is a warning."""
 _OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
@@ -28,6 +31,8 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FILES = 4096
 """Files that a busy server opens at the same time: connections, renditions, and the catalog."""
 _SKEW = 2.0
+_SET_BY, _DOUBT = 60.0, 3600.0
+"""Seconds by which a clock differs that was set, and for which it is doubted then."""
 _RENDER_BYTES = 150_000_000
 """What a rendering process usually needs."""
 _CONNECT_SECONDS = 2.0
@@ -146,6 +151,29 @@ def _limits(config: Config) -> Iterator[Finding]:
         f"memory tier and rendering processes need about {needed // 1_000_000} MB of {memory // 1_000_000} MB",
         "lower cache.memory_bytes, server.workers or rendering.processes",
     )
+
+
+def _boot_time() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class ClockWatch:
+    """Notices that the clock was set, by comparing it with one that nobody can set."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, steady: Callable[[], float] = _boot_time) -> None:
+        """Compare these clocks, from now on."""
+        self._clock = clock
+        self._steady = steady
+        self._offset = clock() - steady()
+        self._doubted_until = -math.inf
+
+    def in_doubt(self) -> bool:
+        """Return whether the clock was set within the last hour, perhaps by mistake."""
+        offset, now = self._clock() - self._steady(), self._steady()
+        if abs(offset - self._offset) > _SET_BY:
+            _logger.warning("the clock was set: for an hour, nothing is deleted because it has expired")
+            self._offset, self._doubted_until = offset, now + _DOUBT
+        return now < self._doubted_until
 
 
 def _clock(data: Path) -> Finding:

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 
 from imgserve import __version__
 from imgserve.access.access import Access
+from imgserve.app.machine import ClockWatch
 from imgserve.app.pictures import Parts, processes, refused_formats, tree_of
 from imgserve.app.settings import cdn_hooks, fetch_rules
 from imgserve.cache import LeaderLock
@@ -117,6 +118,7 @@ class Management:
         self.following_nodes = NodeInvalidator(self.catalog.notices, parts.cache, node) if on_disk else None
         self.downloader = Downloader(fetch_rules(config)) if config.uploads.fetch else None
         self._tidying = LeaderLock(data / "tidy.lock")
+        self._clock = ClockWatch()
         self._node = LeaderLock(config.cache.folder / "node.lock", parents=True)
         """Decides which process of this node follows other nodes."""
         self._audit_seconds, self._import_seconds = config.access.audit, config.imports.expire
@@ -155,24 +157,28 @@ class Management:
     async def _tidy(self) -> None:
         """Delete expired trash, notices, responses, sessions and redirects, in one of the server processes."""
         while True:
-            try:
-                await self.ingest.expire_trash()
-                await to_thread.run_sync(self.ingest.sweep)
-                now = datetime.now(UTC)
-                await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
-                await self.catalog.idempotency.prune(now - _KEPT)
-                await self.catalog.audit.prune(now - timedelta(seconds=self._audit_seconds))
-                await self.catalog.imports.prune(now - timedelta(seconds=self._import_seconds))
-                await self.catalog.keys.prune(now - _KEYS_KEPT)
-                await self.catalog.accounts.prune(now)
-                await self.catalog.redirects.prune(now)
-                await self.catalog.usage.prune(now - USAGE_KEPT)
-            except CatalogUnavailable:
-                _logger.debug("the catalog cannot be tidied now")
-            except Exception:
-                # The top of a background task, which continues.
-                _logger.exception("expired data could not be deleted")
+            if not self._clock.in_doubt():
+                await self._delete_expired()
             await anyio.sleep(_TIDY_SECONDS)
+
+    async def _delete_expired(self) -> None:
+        try:
+            await self.ingest.expire_trash()
+            await to_thread.run_sync(self.ingest.sweep)
+            now = datetime.now(UTC)
+            await self.catalog.notices.prune(changed=now - _KEPT, purged=now - timedelta(seconds=PURGES_KEPT))
+            await self.catalog.idempotency.prune(now - _KEPT)
+            await self.catalog.audit.prune(now - timedelta(seconds=self._audit_seconds))
+            await self.catalog.imports.prune(now - timedelta(seconds=self._import_seconds))
+            await self.catalog.keys.prune(now - _KEYS_KEPT)
+            await self.catalog.accounts.prune(now)
+            await self.catalog.redirects.prune(now)
+            await self.catalog.usage.prune(now - USAGE_KEPT)
+        except CatalogUnavailable:
+            _logger.debug("the catalog cannot be tidied now")
+        except Exception:
+            # The top of a background task, which continues.
+            _logger.exception("expired data could not be deleted")
 
 
 def build_api(
