@@ -1,6 +1,5 @@
 """Serve the coded data of an original without private metadata, where encoding the same pixels takes more bytes."""
 
-import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from imgserve.pipeline.gain_map import read_gain_map
 from imgserve.pipeline.load import Recognized
 from imgserve.pipeline.metadata import plain_text
 from imgserve.pipeline.probe import Header
+from imgserve.pipeline.progressive import END, jpeg_segments
 from imgserve.pipeline.stages import Job
 from imgserve.pipeline.targets import REDUCED
 from imgserve.transform import Transform
@@ -87,28 +87,22 @@ def _exif(text: EmbeddedText) -> bytes:
     return b"MM\0*\0\0\0\x08" + directory + bytes(4) + values
 
 
-_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
-_SOS, _EOI, _APP0, _APP2, _APP14 = 0xDA, 0xD9, 0xE0, 0xE2, 0xEE
+_APP0, _APP2, _APP14, _LAST_APPLICATION, _COMMENT = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
 
 
 def clean_jpeg(data: bytes, exif: bytes, profile: bool) -> bytes | None:
     """Return a JPEG without comments and application data, up to its end; None if the end is missing."""
-    parts, at = [data[:2]], 2
+    parts = [data[:2]]
     if exif:
         block = b"Exif\0\0" + exif
         parts.append(b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block)
-    while found := _MARKER.search(data, at):
-        if parts[-1][:2] == b"\xff\xda":
-            parts.append(data[at : found.start()])  # entropy-coded data
-        marker, at = data[found.end() - 1], found.end()
-        if marker == _EOI:
-            return b"".join((*parts, b"\xff\xd9"))
-        (length,) = struct.unpack_from(">H", data, at)
-        segment, at = data[at : at + length], at + length
-        kept = marker < _APP0 or marker == _APP14 or (marker == _APP0 and segment[2:6] == b"JFIF")
-        if kept or (profile and marker == _APP2 and segment[2:14] == b"ICC_PROFILE\0"):
-            parts.append(bytes((0xFF, marker)) + segment)
-        if not kept and marker > 0xEF and marker != 0xFE:  # noqa: PLR2004  after the application data, before the comment
+    for kind, start, body, end in jpeg_segments(data):
+        kept = kind < _APP0 or kind == _APP14 or (kind == _APP0 and body[:4] == b"JFIF")
+        if kept or (profile and kind == _APP2 and body[:12] == b"ICC_PROFILE\0"):
+            parts.append(data[start:end])
+        if kind == END:
+            return b"".join(parts)
+        if not kept and kind > _LAST_APPLICATION and kind != _COMMENT:
             return None
     return None
 

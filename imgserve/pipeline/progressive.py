@@ -66,10 +66,11 @@ def _tables(body: bytes) -> Iterator[int]:
         at += 17 + sum(body[at + 1 : at + 17])
 
 
-def jpeg_segments(data: bytes, most: int) -> Iterator[tuple[int, int, bytes, int]]:
+def jpeg_segments(data: bytes, most: int = 100_000) -> Iterator[tuple[int, int, bytes, int]]:
     """Yield marker, start, content and end of each segment of a JPEG, with the entropy-coded data of a scan.
 
-    The end marker is the last, and missing if there are too many segments or one is cut (ITU-T T.81, B.1 and B.2).
+    The end marker is the last, and missing if there are too many segments or one is cut (ITU-T T.81, B.1 and B.2). The
+    default is what takes about a second.
     """
     at = 2
     for _ in range(most):
