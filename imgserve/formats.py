@@ -31,7 +31,6 @@ class Format:
     name: str
     media_type: str
     extensions: tuple[str, ...]
-    readable: bool = True
     writable: bool = True
     web_safe: bool = False
     """Every browser shows it in an `<img>`."""
@@ -267,7 +266,7 @@ def identify(head: bytes) -> Format:
     Raises UnsupportedImage if it is unknown, or its codec is not installed.
     """
     found = sniff(head)
-    if found is None or not found.readable:
+    if found is None:
         raise UnsupportedImage
     if found.missing_extra:
         raise UnsupportedImage(f"The original is not read by this server: {found.missing_extra}")

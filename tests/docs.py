@@ -67,7 +67,7 @@ def looks_table() -> str:
 
 def formats_table() -> str:
     """Return the table of formats."""
-    head = ("format", "media type", "extensions", "read", "written", "alpha", "animation", "default quality", "extra")
+    head = ("format", "media type", "extensions", "written", "alpha", "animation", "default quality", "extra")
     return _rows(
         head,
         (
@@ -75,7 +75,6 @@ def formats_table() -> str:
                 f"`{item.name}`",
                 f"`{item.media_type}`",
                 ", ".join(item.extensions),
-                _yes(item.readable),
                 _yes(item.writable),
                 _yes(item.alpha),
                 _yes(item.animation),

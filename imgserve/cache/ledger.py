@@ -20,6 +20,9 @@ CREATE TRIGGER counts_gone AFTER DELETE ON renditions BEGIN
     UPDATE totals SET entries = entries - 1, size = size - OLD.size;
 END
 """
+_MARK = "substr(path, 48, 18)"
+"""What `key.mark_prefix` returns, if the name behind the folder begins with that."""
+_HAS_MARK = "substr(path, 48, 1) = '@'"
 _SCHEMA = f"""
 CREATE TABLE renditions (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, crc32 INTEGER, media_type TEXT NOT NULL, width INTEGER NOT NULL,
@@ -34,13 +37,10 @@ END;
 {_COUNTS_GONE};
 CREATE TRIGGER counts_changed AFTER UPDATE OF size ON renditions BEGIN
     UPDATE totals SET size = size + NEW.size - OLD.size;
-END
+END;
+CREATE INDEX renditions_by_mark ON renditions ({_MARK}) WHERE {_HAS_MARK}
 """  # noqa: S608  our constants
 """Triggers keep the totals: whatever changes rows changes them in the same transaction."""
-_MARK = "substr(path, 48, 18)"
-"""What `key.mark_prefix` returns, if the name behind the folder begins with that."""
-_HAS_MARK = "substr(path, 48, 1) = '@'"
-_MARKS = f"CREATE INDEX IF NOT EXISTS renditions_by_mark ON renditions ({_MARK}) WHERE {_HAS_MARK}"
 _MARKED = f"SELECT path FROM renditions WHERE {_HAS_MARK} AND {_MARK} = ?"  # noqa: S608  our constants
 _SCHEMA_VERSION = 2
 _COLUMNS = "path, size, crc32, media_type, width, height, notes, used"
@@ -285,7 +285,6 @@ class SqliteFile:
                 other = sqlite3.DatabaseError("the file was written by another release")
                 other.sqlite_errorcode = sqlite3.SQLITE_NOTADB
                 raise other
-            connection.execute(_MARKS)  # which earlier releases did not create
             unless_kept.pop_all()
         return connection
 

@@ -18,7 +18,7 @@ from anyio import to_thread
 _STRIPES = 1024
 """Two different pictures that fall on one lock file wait for each other; with a few renderings at a time, rarely."""
 _LOOK_EVERY = 0.25
-"""Wait for a release that is not reported: on a file system without FIFOs, and while an older release runs too."""
+"""Wait for a release that is not reported: on a file system without FIFOs."""
 _HELD = {errno.EAGAIN, errno.EACCES}
 _log = logging.getLogger("imgserve.cache")
 
