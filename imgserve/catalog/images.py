@@ -369,6 +369,6 @@ class Redirects(Part):
 
 
 async def move_redirects(connection: AsyncConnection, old: bytes, new: bytes) -> None:
-    """Make the redirects to an image follow it to its new id, so that none leads to another one."""
+    """Point the redirects to an image at its new id, so that none leads to another one."""
     await connection.execute(sa.delete(redirects).where(redirects.c.id == new))
     await connection.execute(sa.update(redirects).where(redirects.c.target == old).values(target=new))

@@ -205,7 +205,7 @@ def _pack(values: list[str | int]) -> str:
 
 def _unpack(text: str) -> object:
     if len(text) > _CHARACTERS:
-        raise BadCursor("The cursor is longer than any that this server gives.")
+        raise BadCursor("The cursor is longer than any of this server.")
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error) as error:

@@ -130,9 +130,8 @@ def audit(client: Imgserve, *, target: str, actor: str, action: str, limit: int)
 
 _USAGE_LISTS = {
     "rejected": ("rejected", ("client", "referrer")),
-    "cold": ("cold", ("client", "referrer")),
+    "renditions": ("cold", ("client", "referrer", "image")),
     "bytes": ("bytes", ("client", "referrer")),
-    "variants": ("cold", ("image",)),
 }
 """What is counted, and for whom, by the name of the list."""
 
@@ -148,18 +147,20 @@ class _UsageRow:
 
 def _usage_line(row: _UsageRow) -> str:
     if row.list == "bytes":
-        return f"{row.list:9} {size_text(row.number):>14}  {row.by:8}  {row.subject}"
+        return f"{row.list:10}  {size_text(row.number):>16}  {row.by:8}  {row.subject}"
     reasons = ", ".join(f"{code} {number}" for code, number in sorted(row.reasons.items(), key=lambda one: -one[1]))
-    number = counted(row.number, "request" if row.list == "rejected" else "picture")
-    return f"{row.list:9} {number:>14}  {row.by:8}  {row.subject}" + (f" ({reasons})" if row.list == "rejected" else "")
+    number = counted(row.number, "request" if row.list == "rejected" else "rendition")
+    return f"{row.list:10}  {number:>16}  {row.by:8}  {row.subject}" + (
+        f" ({reasons})" if row.list == "rejected" else ""
+    )
 
 
 @click.command()
 @click.option("--hours", type=click.IntRange(1, 168), default=24, show_default=True, help="Including the current one.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="Lines of each list.")
-@prints(_usage_line, header=f"{'LIST':9} {'NUMBER':>14}  {'BY':8}  WHO", none="nothing was counted")
+@prints(_usage_line, header=f"{'LIST':10}  {'NUMBER':>16}  {'BY':8}  WHO", none="nothing was counted")
 def abuse(client: Imgserve, *, hours: int, limit: int) -> Iterator[_UsageRow]:
-    """List who causes the most rejected requests, new renditions and bytes, and the images with the most new variants.
+    """List who causes the most rejected requests, new renditions and bytes, and the images of the most renditions.
 
     Needs a key with the scope admin.
     """

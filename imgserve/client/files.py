@@ -30,7 +30,7 @@ class Form:
 
     @property
     def media_type(self) -> str:
-        """Of the form."""
+        """Media type of the form."""
         return f"multipart/form-data; boundary={self.boundary}"
 
     @property
@@ -100,7 +100,7 @@ class FileBody:
 
     @property
     def media_type(self) -> str:
-        """Of the body."""
+        """Media type of the body."""
         return "application/octet-stream" if self.form is None else self.form.media_type
 
     @property

@@ -1,4 +1,4 @@
-"""The candidates of a `srcset`: widths and densities, none beyond what the original gives."""
+"""The candidates of a `srcset`: widths and densities, none beyond the size of the original."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -81,7 +81,7 @@ class SrcsetPlan:
         return list(found.values())
 
     def _by_density(self, values: Mapping[str, Any]) -> list[Candidate]:
-        """Return a picture for each density; the densest that the original gives replaces all beyond it."""
+        """Return a picture for each density; the densest that the original has pixels for replaces all beyond it."""
         if "dpr" in values:
             raise ValueError("densities: expected no dpr as well")
         if not {"width", "height", "preset"} & values.keys():
@@ -93,7 +93,7 @@ class SrcsetPlan:
             _, single = self._sizes_at(values, 1)
             ratios = [have / need for have, need in zip(actual, single, strict=True) if have and need]
             densest = math.floor(100 * min(ratios)) / 100
-            # An original smaller than the page shows it gives one picture, shown as small as it is.
+            # An original smaller than the page shows it has one picture, shown as small as it is.
             full = [*full, densest] if full and densest > full[-1] else full or [max(1.0, densest)]
         return [Candidate(values if step == 1 else {**values, "dpr": step}, f"{step:g}x") for step in full]
 

@@ -196,9 +196,9 @@ class Mezzanines:
         written: asyncio.Future[int],
         stack: contextlib.AsyncExitStack | None = None,
     ) -> None:
-        """Begin to wait until a mezzanine is written, to enter it in the cache and to let waiting requests start.
+        """Start a task that stores a mezzanine as soon as it is written, and then closes `stack`.
 
-        `stack` is closed then; by default it only lets them start.
+        By default, waiting requests start then.
         """
         if stack is None:
             stack = contextlib.AsyncExitStack()

@@ -86,7 +86,7 @@ class Mover:
             raise CatalogUnavailable(detail, retry_after=error.retry_after) from error
 
     async def _follow(self, record: ImageRecord, target: str) -> ImageRecord:
-        """Let the record follow its file. A file that was replaced a moment ago is recorded after that."""
+        """Rename the record of a moved file, and return it; a file that was replaced a moment ago is recorded again."""
         original = await self.inspector.stat(target)
         try:
             # With its version, by which a scan recognizes a file that is another one.

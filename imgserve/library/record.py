@@ -270,7 +270,7 @@ class RecordWriter:
             await self.catalog.redirects.end(set(redirected) - await self.inspector.missing(list(redirected)))
 
     async def rename(self, old: str, original: Original, version: str) -> ImageRecord:
-        """Let a record, and the redirects to it, follow a file to its new id; return the record.
+        """Change the id of a record to that of its moved file, and the redirects to it; return the record.
 
         Raises ImageNotFound or ImageExists if the old id has no record any more, or the new one has one.
         """

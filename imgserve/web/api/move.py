@@ -100,7 +100,7 @@ class Moves:
         example={"to": "shoes/summer/red.jpg"},
     )
     async def move(self, image_id: str, body: Destination, call: Call) -> Reply:
-        """Give an image another id. Its record follows, and its old URLs redirect to the new ones for a time."""
+        """Move an image to another id. Its record follows, and its old URLs redirect to the new ones for a time."""
         if not call.caller.covers(body.to):
             raise Forbidden("This API key is for other images.")
         async with self.preconditions.locks.hold(image_id):

@@ -263,9 +263,9 @@ def test_abuse_is_listed(api: ApiServer, run: Run) -> None:
         "requests",
         "client    192.0.2.7 (unauthorized 1000, rate_limited 200)",
     ]
-    assert [line.split()[0] for line in lines[1:]] == ["rejected"] * 2 + ["cold"] * 2 + ["bytes"] * 2 + ["variants"]
-    assert "1.2 KB" in lines[5]
-    assert dict(api.seen[-1].query) == {"what": "cold", "by": "image", "hours": "2", "limit": "3"}
+    assert [line.split()[0] for line in lines[1:]] == ["rejected"] * 2 + ["renditions"] * 3 + ["bytes"] * 2
+    assert "1.2 KB" in lines[6]
+    assert dict(api.seen[4].query) == {"what": "cold", "by": "image", "hours": "2", "limit": "3"}
     assert json.loads(run("abuse", "--json").stdout.splitlines()[0])["reasons"]["rate_limited"] == 200
 
 
