@@ -106,19 +106,17 @@ _PRESET = text_kind("the name of a preset", r".+")
 _FILE_NAME = text_kind(
     "a file name of at most 200 characters without slashes", r"[^\x00-\x1f\x7f-\x9f/\\\ud800-\udfff]{0,200}", bare=""
 )
+_CLASS_NAME = text_kind(
+    "a name of at most 40 letters, digits, - and _, without a digit first", r"[A-Za-z_][A-Za-z0-9_-]{0,39}"
+)
+# fmt: off
 GROUPS: Mapping[str, tuple[Parameter, ...]] = {
     "Size": (
         Parameter("width", SIDE, "proportional", "Width of the picture.", "400", ("w",)),
         Parameter("height", SIDE, "proportional", "Height of the picture.", "0.5", ("h",)),
-        Parameter("aspect", ASPECT, "-", "Ratio that gives the other side.", "16:9", ("ar",)),
-        Parameter(
-            "fit",
-            _FIT,
-            "crop if both sides are given, else max",
-            "How the picture meets its size; inside=max, cover=crop, contain=pad=fill, stretch=scale.",
-            "fill",
-            ("f",),
-        ),
+        Parameter("aspect", ASPECT, "-", "Ratio that decides the other side.", "16:9", ("ar",)),
+        Parameter("fit", _FIT, "crop if both sides are given, else max",
+            "How the picture meets its size; inside=max, cover=crop, contain=pad=fill, stretch=scale.", "fill", ("f",)),
         Parameter("enlarge", switch(), "0", "Allow a picture larger than its original.", "1"),
         Parameter("min-width", BOUND, "-", "Least width, where other parameters decide it.", "300", ("min-w",)),
         Parameter("max-width", BOUND, "-", "Greatest width.", "800", ("max-w",)),
@@ -128,92 +126,44 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("dpr", _DPR, "1", "Device pixels for each requested pixel.", "2"),
     ),
     "Crop": (
-        Parameter(
-            "crop",
-            listing(get_args(Gravity)),
-            "stored focal point, else center",
-            "What a crop keeps; the first usable wins, sides combine.",
-            "top,left",
-        ),
+        Parameter("crop", listing(get_args(Gravity)), "stored focal point, else center",
+            "What a crop keeps; the first usable wins, sides combine.", "top,left"),
         Parameter("focus-x", _PLACE, "stored, else 0.5", "Focal point from the left.", "0.3", ("fp-x",)),
         Parameter("focus-y", _PLACE, "stored, else 0.5", "Focal point from the top.", "0.3", ("fp-y",)),
         Parameter("focus-zoom", _ZOOM, "1", "How closely a crop frames the focal point.", "2", ("fp-z",)),
-        Parameter(
-            "face-pad",
-            number(0, 10),
-            "as much as possible",
-            "Space on each side of the faces, as a multiple of their size.",
-            "0.5",
-            ("facepad",),
-        ),
-        Parameter(
-            "face-index", integer(1, 100), "all", "Which face crop=faces shows; 1 is the largest.", "1", ("faceindex",)
-        ),
+        Parameter("face-pad", number(0, 10), "as much as possible",
+            "Space on each side of the faces, as a multiple of their size.", "0.5", ("facepad",)),
+        Parameter("face-index", integer(1, 100), "all",
+            "Which face crop=faces shows; 1 is the largest.", "1", ("faceindex",)),
         Parameter("rect", RECT, "-", "Part of the upright image that is cut out before resizing.", "0.1,0.1,0.5,0.5"),
-        Parameter(
-            "trim",
-            TRIM,
-            "-",
-            "Cut off what surrounds the picture: the color of the corners, a color, or transparent pixels.",
-            "auto",
-        ),
+        Parameter("trim", TRIM, "-",
+            "Cut off what surrounds the picture: the color of the corners, a color, or transparent pixels.", "auto"),
         Parameter("trim-color", COLOR, "the upper left pixel", "What trim=color cuts off.", "white", ("trimcolor",)),
-        Parameter(
-            "trim-tol", number(0, 255), "10", "How far a pixel may differ from what is cut off.", "40", ("trimtol",)
-        ),
+        Parameter("trim-tol", number(0, 255), "10",
+            "How far a pixel may differ from what is cut off.", "40", ("trimtol",)),
     ),
     "Rotation": (
         Parameter("orient", _ORIENT, "EXIF", "Upright turn instead of what EXIF says.", "90"),
         Parameter("rotate", _ANGLE, "0", "Turn clockwise by degrees.", "90", ("rot",)),
-        Parameter(
-            "flip", choice(("h", "v", "hv"), synonyms={"vh": "hv"}), "-", "Mirror horizontally, vertically.", "h"
-        ),
+        Parameter("flip", choice(("h", "v", "hv"), synonyms={"vh": "hv"}), "-",
+            "Mirror horizontally, vertically.", "h"),
     ),
     "Format": (
-        Parameter(
-            "format",
-            _FORMAT,
-            "the original's if web-safe",
+        Parameter("format", _FORMAT, "the original's if web-safe",
             "Format of the picture: pjpg is a progressive jpg, png8 a png with a palette. Or a document about it.",
-            "webp",
-            ("fm", "f"),
-        ),
-        Parameter(
-            "auto",
-            merging(("format", "best", "compress", "enhance")),
-            "-",
+            "webp", ("fm", "f")),
+        Parameter("auto", merging(("format", "best", "compress", "enhance")), "-",
             "Choose the format by what the browser accepts, or the smallest of those; lower the quality by 15; stretch "
-            "the contrast of a still.",
-            "format",
-        ),
-        Parameter(
-            "quality",
-            _QUALITY,
-            "per format",
-            "Quality of a lossy format, or auto: as low as a similarity allows. Or colors of a gif.",
-            "70",
-            ("q",),
-        ),
-        Parameter(
-            "max-bytes",
-            BYTES,
-            "-",
-            "Limit on the file, for which quality and size are reduced.",
-            "20KB",
-            ("maxsize", "s"),
-        ),
+            "the contrast of a still.", "format"),
+        Parameter("quality", _QUALITY, "per format",
+            "Quality of a lossy format, or auto: as low as a similarity allows. Or colors of a gif.", "70", ("q",)),
+        Parameter("max-bytes", BYTES, "-",
+            "Limit on the file, for which quality and size are reduced.", "20KB", ("maxsize", "s")),
         Parameter("lossless", switch(), "0", "Keep every pixel in webp and avif.", "1"),
-        Parameter(
-            "progressive", switch(), "0", "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)
-        ),
-        Parameter(
-            "chroma",
-            choice(("420", "422", "444"), synonyms={"422": "444"}),
-            "420",
-            "Color resolution of jpg and avif; 422 is written as 444.",
-            "444",
-            ("chromasub",),
-        ),
+        Parameter("progressive", switch(), "0",
+            "Make a jpg appear coarse first, then fine.", "1", ("jpg-progressive",)),
+        Parameter("chroma", choice(("420", "422", "444"), synonyms={"422": "444"}), "420",
+            "Color resolution of jpg and avif; 422 is written as 444.", "444", ("chromasub",)),
         Parameter("colors", integer(2, MAX_COLORS), "-", "Palette size of png and gif.", "64", ("colorquant",)),
     ),
     "Background": (
@@ -228,16 +178,10 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("pad-bottom", PIXELS, "pad", "Lower margin.", "60"),
         Parameter("pad-left", PIXELS, "pad", "Left margin.", "30"),
         Parameter("border", BORDER, "-", "Width and color of a border, inside the size and the pad.", "8,gold"),
-        Parameter(
-            "mask", choice(("ellipse", "corners")), "-", "Cut the picture to an ellipse, or round it.", "ellipse"
-        ),
-        Parameter(
-            "corner-radius",
-            FOUR,
-            "0, with mask=corners a fifth of the shorter side",
-            "Radius of the corners in pixels, clockwise from the upper left.",
-            "40",
-        ),
+        Parameter("mask", choice(("ellipse", "corners")), "-",
+            "Cut the picture to an ellipse, or round it.", "ellipse"),
+        Parameter("corner-radius", FOUR, "0, with mask=corners a fifth of the shorter side",
+            "Radius of the corners in pixels, clockwise from the upper left.", "40"),
     ),
     "Tone": (
         Parameter("exposure", LEVEL, "0", "Light, in steps of a fiftieth of a stop.", "30", ("exp",)),
@@ -258,137 +202,78 @@ GROUPS: Mapping[str, tuple[Parameter, ...]] = {
         Parameter("duotone", COLORS, "-", "Shades between two colors: of black and of white.", "1d2b53,ffd166"),
         Parameter("sharpen", number(0, 100), "0", "Contrast of edges, by an unsharp mask.", "40", ("sharp",)),
         Parameter("pixelate", integer(0, MAX_PIXELATE), "0", "Blocks with this side in pixels.", "12", ("px",)),
-        Parameter(
-            "blur", number(0, MAX_BLUR), "0", "Gaussian blur; a tenth is the standard deviation in pixels.", "80"
-        ),
+        Parameter("blur", number(0, MAX_BLUR), "0",
+            "Gaussian blur; a tenth is the standard deviation in pixels.", "80"),
     ),
     "Text": (
         Parameter("text", _TEXT, "-", "Text drawn on the picture; %0A starts a new line.", "Hello", ("txt",)),
-        Parameter(
-            "text-align",
-            ALIGN,
-            "bottom,left",
-            "Where the text is; a direction that is not named is centered.",
-            "top,center",
-            ("txt-align",),
-        ),
+        Parameter("text-align", ALIGN, "bottom,left",
+            "Where the text is; a direction that is not named is centered.", "top,center", ("txt-align",)),
         Parameter("text-x", _LENGTH, "-", "Pixels from the left edge, instead of text-align.", "40", ("txt-x",)),
         Parameter("text-y", _LENGTH, "-", "Pixels from the top edge, instead of text-align.", "40", ("txt-y",)),
         Parameter("text-pad", _LENGTH, "5", "Distance to the edges in pixels.", "20", ("txt-pad",)),
         Parameter("text-color", COLOR, "black", "Color of the text.", "ffffff", ("txt-color", "txt-clr")),
-        Parameter(
-            "text-font",
-            FONT,
-            "sans-serif",
-            "Family of an installed font; of another one, the default font is used.",
-            "sans-serif,bold",
-            ("txt-font",),
-        ),
+        Parameter("text-font", FONT, "sans-serif",
+            "Family of an installed font; of another one, the default font is used.", "sans-serif,bold", ("txt-font",)),
         Parameter("text-size", integer(1, 1000), "12", "Size of the font in pixels.", "36", ("txt-size",)),
         Parameter("text-width", PART, "that of the picture", "Width at which lines end.", "0.5", ("txt-width",)),
         Parameter("text-line", integer(0, 50), "0", "Width of an outline in pixels.", "2", ("txt-line",)),
-        Parameter(
-            "text-line-color", COLOR, "white", "Color of the outline.", "navy", ("txt-line-color", "txt-line-clr")
-        ),
+        Parameter("text-line-color", COLOR, "white",
+            "Color of the outline.", "navy", ("txt-line-color", "txt-line-clr")),
         Parameter("text-shadow", number(0, 10), "0", "Strength of a soft shadow.", "5", ("txt-shad",)),
         Parameter("text-background", COLOR, "-", "Color of a box behind the text.", "80000000"),
     ),
     "Watermark": (
         Parameter("mark", _IMAGE_ID, "-", "Image id of an original that is laid over the picture.", "logo.png"),
-        Parameter(
-            "mark-align",
-            ALIGN,
-            "bottom,right",
-            "Where the mark is; a direction that is not named is centered.",
-            "top,left",
-        ),
+        Parameter("mark-align", ALIGN, "bottom,right",
+            "Where the mark is; a direction that is not named is centered.", "top,left"),
         Parameter("mark-x", _LENGTH, "-", "Pixels from the left edge, instead of mark-align.", "40"),
         Parameter("mark-y", _LENGTH, "-", "Pixels from the top edge, instead of mark-align.", "40"),
         Parameter("mark-pad", _LENGTH, "5", "Distance to the edges in pixels, or between the marks of a grid.", "20"),
         Parameter("mark-w", PART, "its own", "Width of the mark, in pixels or as a fraction of the picture.", "0.25"),
         Parameter("mark-h", PART, "its own", "Height of the mark, in pixels or as a fraction of the picture.", "40"),
-        Parameter(
-            "mark-scale", number(1, 100), "-", "Width of the mark in percent of the picture, if it has no size.", "30"
-        ),
+        Parameter("mark-scale", number(1, 100), "-",
+            "Width of the mark in percent of the picture, if it has no size.", "30"),
         Parameter("mark-rot", _ANGLE, "0", "Turn of the mark clockwise by degrees.", "330"),
-        Parameter(
-            "mark-tile",
-            choice(("grid", "thin")),
-            "-",
-            "Repeat the mark over the whole picture, or only if one side is at least 8 times the other one.",
-            "grid",
-        ),
+        Parameter("mark-tile", choice(("grid", "thin")), "-",
+            "Repeat the mark over the whole picture, or only if one side is at least 8 times the other one.", "grid"),
         Parameter("mark-alpha", integer(0, 100), "100", "Opacity of the mark in percent.", "50"),
-        Parameter(
-            "mark-blend",
-            choice(("normal", "multiply", "screen", "overlay")),
-            "normal",
-            "How the colors of the mark and of the picture mix.",
-            "multiply",
-        ),
+        Parameter("mark-blend", choice(("normal", "multiply", "screen", "overlay")), "normal",
+            "How the colors of the mark and of the picture mix.", "multiply"),
     ),
     "Pages and frames": (
         Parameter("page", integer(1, 100_000), "1", "Page of a many-page original.", "2"),
         Parameter("frame", span(1, 100_000), "all", "One frame of an animation, as a still, or some of them.", "3"),
         Parameter("animate", switch(), "1", "Keep an animation moving.", "0"),
         Parameter("loop", integer(0, MAX_LOOPS), "as it is", "How often an animation is shown; 0 is forever.", "1"),
-        Parameter(
-            "fps", integer(1, 60), "as it is", "Most frames a second; others are left out, the speed remains.", "10"
-        ),
+        Parameter("fps", integer(1, 60), "as it is",
+            "Most frames a second; others are left out, the speed remains.", "10"),
         Parameter("reverse", switch(), "0", "Show the frames of an animation from last to first.", "1"),
     ),
     "Colors and metadata": (
-        Parameter(
-            "profile",
-            choice(("srgb", "strip", "origin")),
-            "srgb",
-            "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.",
-            "origin",
-            ("cs",),
-        ),
-        Parameter(
-            "metadata",
-            choice(("strip", "copyright", "keep")),
-            "copyright",
-            "Metadata that stays in the picture.",
-            "strip",
-        ),
-        Parameter(
-            "hdr",
-            choice(("preserve", "tonemap")),
-            "preserve",
-            "The gain map of an Ultra HDR JPEG or an iPhone's HEIC, kept in a jpg, or dropped.",
-            "tonemap",
-        ),
+        Parameter("profile", choice(("srgb", "strip", "origin")), "srgb",
+            "Colors converted to sRGB, or taken for it and the profile dropped, or kept with their profile.", "origin",
+            ("cs",)),
+        Parameter("metadata", choice(("strip", "copyright", "keep")), "copyright",
+            "Metadata that stays in the picture.", "strip"),
+        Parameter("hdr", choice(("preserve", "tonemap")), "preserve",
+            "The gain map of an Ultra HDR JPEG or an iPhone's HEIC, kept in a jpg, or dropped.", "tonemap"),
     ),
     "Facts": (
-        Parameter(
-            "palette", choice(("css", "json")), "-", "The colors of the picture as a document instead of it.", "css"
-        ),
-        Parameter(
-            "prefix",
-            text_kind(
-                "a name of at most 40 letters, digits, - and _, without a digit first", r"[A-Za-z_][A-Za-z0-9_-]{0,39}"
-            ),
-            "image",
-            "Start of the class names with palette=css.",
-            "brand",
-        ),
-        Parameter(
-            "explain",
-            switch(),
-            "0",
-            "How the server reads the URL and makes the picture, as a document instead of it.",
-            "1",
-        ),
+        Parameter("palette", choice(("css", "json")), "-",
+            "The colors of the picture as a document instead of it.", "css"),
+        Parameter("prefix", _CLASS_NAME, "image",
+            "Start of the class names with palette=css.", "brand"),
+        Parameter("explain", switch(), "0",
+            "How the server reads the URL and makes the picture, as a document instead of it.", "1"),
     ),
     "Delivery": (
         Parameter("preset", _PRESET, "-", "Parameters that the server stores under a name.", "card"),
-        Parameter(
-            "download", _FILE_NAME, "-", "Save as a file of this name instead of showing it.", "shoe.jpg", ("dl",)
-        ),
+        Parameter("download", _FILE_NAME, "-",
+            "Save as a file of this name instead of showing it.", "shoe.jpg", ("dl",)),
     ),
 }
+# fmt: on
 """Every parameter by its group, in the order of the documentation."""
 PICTURE_GROUPS = {name: rows for name, rows in GROUPS.items() if name != "Facts"}
 """The groups whose parameters are about a picture, and not about a document instead of it."""
