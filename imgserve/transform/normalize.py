@@ -9,7 +9,7 @@ from urllib.parse import quote
 from imgserve.errors import BadTransform
 from imgserve.formats import FORMATS, MODERN, Format
 from imgserve.transform.kinds import RECT
-from imgserve.transform.merge import contradictions
+from imgserve.transform.merge import BOUNDS, contradictions
 from imgserve.transform.parameters import AUTO_QUALITY, MARK, MAX_COLORS, PARAMETERS, TEXT
 from imgserve.transform.value import Color, Fit, Gravity, Transform
 
@@ -258,6 +258,13 @@ def _shows_background(transform: Transform, original: Format) -> bool:
 
 
 _DEFAULTS = {item.name: item.default for item in fields(Transform)}
+_NO_SIZE_OR_ENCODING = {
+    name: _DEFAULTS[name]
+    for name in (
+        *("width", "height", "aspect", "dpr", "enlarge", "zoom", *BOUNDS),
+        *("format", "quality", "max_bytes", "lossless", "progressive", "chroma"),
+    )
+}
 _TABLE = [
     (row.name, row.attribute, row.kind.write, _DEFAULTS[row.attribute])
     for row in sorted(PARAMETERS, key=lambda row: row.name)
@@ -300,25 +307,10 @@ def likeness(transform: Transform, original: Format) -> Transform:
     still = frame is not None and frame[0] == frame[1]
     moves = original.animation and output.animation and transform.animate and not still
     return transform.with_values(
-        width=None,
-        height=None,
-        aspect=None,
-        dpr=1.0,
         fit=_SAME_PICTURE.get(fit, fit),
-        enlarge=False,
-        min_width=None,
-        max_width=None,
-        min_height=None,
-        max_height=None,
-        zoom=1.0,
-        format=None,
         auto=transform.auto & {"enhance"},
-        quality=None,
-        max_bytes=None,
-        lossless=False,
-        progressive=False,
-        chroma="420",
         background=ground,
         fill_color=(transform.fill_color or ground) if solid else None,
         animate=moves,
+        **_NO_SIZE_OR_ENCODING,
     )
