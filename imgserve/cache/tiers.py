@@ -1,7 +1,7 @@
 """The cache that combines the memory tier with those on disk."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,14 +190,20 @@ class TieredCache:
         """
         return self._mezzanines.place()
 
-    async def keep_mezzanine(self, key: RenditionKey, temporary: Path) -> bool:
-        """Store a written file as a mezzanine; return whether it was stored. If not, the file is removed."""
+    async def keep_mezzanine(
+        self, key: RenditionKey, temporary: Path, is_current: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Store a written file as a mezzanine; return whether it was stored. If not, the file is removed.
+
+        It is not if its original is not current, which is looked up last: who removes an original purges afterwards.
+        """
         stored = False
 
         def adopt() -> bool:
             adopted = self._mezzanines.adopt(key, temporary)
-            if flight.purged:
+            if flight.purged or not is_current():
                 self._mezzanines.discard(key)
+                return False
             return adopted
 
         # The caller may be cancelled; the file may not be left behind.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from imgserve.cache import KeyLocks, RenditionKey, TieredCache
 from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import MAX_MEZZANINE_PIXELS, expects_mezzanine, is_worthwhile
 from imgserve.metrics import Metrics
-from imgserve.model import Limits, Original
+from imgserve.model import Limits, Original, file_version
 from imgserve.transform import Transform
 
 _MAX_FAILED, _FAILED_SECONDS = 10_000, 60.0
@@ -114,7 +115,7 @@ class Mezzanines:
                 # Without a slot nothing was written, and the next request tries again. With one, the caller has its
                 # picture, has failed or has left, and the mezzanine may still be being written.
                 if start.stored is not None:
-                    self._adopt(key, place, start.stored, stack.pop_all())
+                    self._adopt(original, place, start.stored, stack.pop_all())
 
     async def peek(self, original: Original, transform: Transform, limits: Limits) -> Start:
         """Return the input of a rendering that makes no mezzanine, after waiting for one that is being made."""
@@ -153,7 +154,7 @@ class Mezzanines:
             if self._ahead.get(key.path) is start:
                 del self._ahead[key.path]
             if start.stored is not None:
-                self._adopt(key, start.store, start.stored)
+                self._adopt(original, start.store, start.stored)
 
     def adopt(self, original: Original, place: Path, written: asyncio.Future[int]) -> None:
         """Enter a mezzanine that is being written while its original was inspected, when that is in its place."""
@@ -163,7 +164,7 @@ class Mezzanines:
             return
         self._ahead.pop(key.path, None)
         self._making[key.path] = asyncio.Event()
-        self._adopt(key, place, written)
+        self._adopt(original, place, written)
 
     def abandon(self, place: Path, written: asyncio.Future[int]) -> None:
         """Remove a mezzanine that is being written for an original that was not accepted."""
@@ -191,7 +192,7 @@ class Mezzanines:
 
     def _adopt(
         self,
-        key: RenditionKey,
+        original: Original,
         place: Path,
         written: asyncio.Future[int],
         stack: contextlib.AsyncExitStack | None = None,
@@ -202,8 +203,8 @@ class Mezzanines:
         """
         if stack is None:
             stack = contextlib.AsyncExitStack()
-            stack.callback(self._done, key)
-        self._begin(self._enter(key, place, written, stack))
+            stack.callback(self._done, self.key(original))
+        self._begin(self._enter(original, place, written, stack))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin work for which `close` waits."""
@@ -211,13 +212,14 @@ class Mezzanines:
         task.add_done_callback(self._tasks.discard)
 
     async def _enter(
-        self, key: RenditionKey, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack
+        self, original: Original, place: Path, written: asyncio.Future[int], stack: contextlib.AsyncExitStack
     ) -> None:
+        key, result = self.key(original), "none"
         async with stack:
-            result = "none"
             try:
                 if await written:
-                    result = "kept" if await self._cache.keep_mezzanine(key, place) else "not_kept"
+                    kept = await self._cache.keep_mezzanine(key, place, partial(_is_current, original))
+                    result = "kept" if kept else "not_kept"
             finally:
                 if result == "none":
                     await self._cache.drop_mezzanine(place)
@@ -232,6 +234,15 @@ class Mezzanines:
 
     def _done(self, key: RenditionKey) -> None:
         self._making.pop(key.path).set()
+
+
+def _is_current(original: Original) -> bool:
+    """Return whether an original is still in its place."""
+    try:
+        state = Path(original.path).stat()
+    except OSError:
+        return False
+    return file_version(state.st_mtime_ns, state.st_size) == original.file_version
 
 
 def is_useful(original: Original, transform: Transform, limits: Limits) -> bool:

@@ -273,3 +273,23 @@ def test_the_end_while_mezzanines_are_written_leaves_no_file_and_reports_no_loss
         assert caplog.messages == []
 
     run(body)
+
+
+def test_a_mezzanine_that_is_written_while_its_original_is_deleted_is_not_stored(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path, mezzanines=ROOM) as open_rig:
+            for name, deleted in (("deleted.jpg", True), ("replaced.jpg", False)):
+                original = open_rig.put(name, LARGE)
+                place, written = open_rig.renditions.mezzanine_place(), asyncio.get_running_loop().create_future()
+                assert place is not None
+                place.write_bytes(b"pixels")
+                open_rig.renditions.adopt(original, place, written)
+                if deleted:
+                    (tmp_path / name).unlink()
+                # An upload that replaces an original purges the renditions of the former one, too.
+                await open_rig.cache.purge(name)
+                written.set_result(6)
+            await until(lambda: results(open_rig) == {"kept": 1, "not_kept": 1})
+            assert len(files(open_rig)) == 1
+
+    run(body)
