@@ -118,6 +118,16 @@ def test_limits_of_urls_do_not_hold_for_transforms(api: Api, image: str) -> None
     assert opened(answer.content).width == 77
 
 
+@pytest.mark.parametrize(
+    ("query", "size"),
+    [("w=100", (100, 75)), ("w=100&h=50", (100, 50)), ("w=100&h=90&fit=max", (100, 75)), ("w=300&then&w=80", (80, 60))],
+)
+def test_the_code_of_an_img_has_the_requested_size(api: Api, query: str, size: tuple[int, int]) -> None:
+    code = checked(api, f"a.jpg?{query}")["code"]
+    for name in ("img", "picture"):
+        assert f'<img width="{size[0]}" height="{size[1]}" ' in code[name]
+
+
 def test_every_mistake_is_listed(api: Api) -> None:
     found = checked(api, "a.jpg?w=0&fm=wepb&widht=3")
     assert [re.split(":|,", mistake)[0] for mistake in found["mistakes"]] == [

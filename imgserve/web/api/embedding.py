@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from imgserve.client import ImageUrls
 from imgserve.client.parameters import Parameters
+from imgserve.client.srcset import Sides, size_of
 from imgserve.formats import FORMATS
 from imgserve.http.headers import AcceptClass
 from imgserve.transform import MAX_SIDE, read_parameters
@@ -45,6 +46,12 @@ def embedding(
     url = made.url(image_id)
     width, height = upright
     options = {**candidates(values), "original_width": width, "original_height": height}
+    if isinstance(values.get("width"), int):
+        # As `sizes` says; the client would return the size of the widest candidate.
+        size: Sides = upright
+        for step in split_chain(query):
+            size = size_of(read_parameters(step), size)
+        options["attributes"] = {} if None in size else dict(zip(("width", "height"), size, strict=True))
     img = made.img(image_id, alt=alt, **options)
     picture = made.picture(image_id, alt=alt, formats=MODERN, **options)
     return CodeOut(
