@@ -285,13 +285,14 @@ class Imports(Part):
         """Change the state of a job; return whether it had one of the former states."""
         async with self.database.writing(_LONG_SECONDS) as connection:
             mine = sa.and_(jobs.c.id == job_id, jobs.c.state.in_(before))
+            if after == "cancelled":
+                # The images first, as everywhere: otherwise who finishes one of them would wait in a circle.
+                queued = (items.c.job == job_id, items.c.state == "queued", sa.exists().where(mine))
+                await connection.execute(_changed(*queued, state="cancelled", reason=""))
             change = sa.update(jobs).where(mine).values(state=after, changed=now_microseconds())
             if not (await connection.execute(change)).rowcount:
+                await connection.rollback()
                 return False
-            if after == "cancelled":
-                await connection.execute(
-                    _changed(items.c.job == job_id, items.c.state == "queued", state="cancelled", reason="")
-                )
             if after == "running":
                 await finish_done(connection, job_id)
         return True
@@ -307,9 +308,9 @@ class Imports(Part):
             again = _changed(*mine, state="queued", reason="", attempts=0, due=now)
             number = (await connection.execute(again)).rowcount
             if number:
+                await connection.execute(sa.delete(hosts).where(hosts.c.job == job_id))
                 ended = sa.and_(jobs.c.id == job_id, jobs.c.state.in_(("finished", "cancelled")))
                 await connection.execute(sa.update(jobs).where(ended).values(state="running", changed=now))
-                await connection.execute(sa.delete(hosts).where(hosts.c.job == job_id))
         return number
 
     @finished

@@ -84,10 +84,9 @@ class Case:
 
     fill: Callable[[Catalog], Awaitable[object]]
     change: Callable[[Catalog], Coroutine[Any, Any, object]]
-    table: str
-    key: str
-    first: object
-    last: object
+    first: str
+    last: str
+    """Rows, as tables and conditions."""
 
 
 async def problems(catalog: Catalog) -> None:
@@ -125,24 +124,44 @@ async def fail(catalog: Catalog) -> None:
 
 
 CASES = [
-    Case(problems, lambda catalog: catalog.problems.forget(["a", "b"]), "problems", "id", b"a", b"b"),
-    Case(keys, lambda catalog: catalog.keys.note_use([("b", NOW), ("a", NOW)]), "api_keys", "id", "a", "b"),
-    Case(fetching, lambda catalog: catalog.import_queue.release(), "import_items", "job", "a", "b"),
-    Case(slow_hosts, fail, "import_hosts", "host", "a", "b"),
+    Case(
+        problems,
+        lambda catalog: catalog.problems.forget(["a", "b"]),
+        "problems WHERE id = 'a'",
+        "problems WHERE id = 'b'",
+    ),
+    Case(
+        keys,
+        lambda catalog: catalog.keys.note_use([("b", NOW), ("a", NOW)]),
+        "api_keys WHERE id = 'a'",
+        "api_keys WHERE id = 'b'",
+    ),
+    Case(
+        fetching,
+        lambda catalog: catalog.import_queue.release(),
+        "import_items WHERE job = 'a'",
+        "import_items WHERE job = 'b'",
+    ),
+    Case(slow_hosts, fail, "import_hosts WHERE host = 'a'", "import_hosts WHERE host = 'b'"),
+    Case(
+        lambda catalog: start(catalog, "a"),
+        lambda catalog: catalog.imports.change_state("a", ["running"], "cancelled"),
+        "import_items WHERE item = 0",
+        "imports",
+    ),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.table)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.last)
 async def test_a_change_that_waits_for_its_first_row_holds_no_later_one(url: str, case: Case) -> None:
     async with opened(url) as catalog:
         await case.fill(catalog)
         async with another(url) as node:
-            lock = f"SELECT FROM {case.table} WHERE {case.key} = $1 FOR UPDATE NOWAIT"
-            await node.execute(lock, case.first)
+            await node.execute(f"SELECT FROM {case.first} FOR UPDATE")
             changing = asyncio.create_task(catalog.database.finish(case.change(catalog)))
             while not await waits(url):  # noqa: ASYNC110  PostgreSQL does not report it
                 await asyncio.sleep(0.01)
-            await node.execute(lock, case.last)
+            await node.execute(f"SELECT FROM {case.last} FOR UPDATE NOWAIT")
         await changing
 
 
