@@ -5,7 +5,8 @@ A test compares what is committed.
 
 from pathlib import Path
 
-from imgserve.transform.kinds import ASPECT, COLOR, PART, RECT, SIDE, AnyKind, ReadError
+from imgserve.transform.colors import COLOR
+from imgserve.transform.kinds import ASPECT, PART, RECT, SIDE, AnyKind, ReadError
 from imgserve.transform.parameters import BY_NAME, PARAMETERS, Parameter
 
 MODULE = Path(__file__).parents[1] / "imgserve" / "client" / "parameters.py"

@@ -7,7 +7,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from imgserve.transform import DECIMALS, MAX_SIDE, PARAMETERS, Parameter
-from imgserve.transform.kinds import BORDER, BOUND, COLOR, COLORS, FOUR, PIXELS, TRIM, AnyKind
+from imgserve.transform.colors import BORDER, COLOR, COLORS, TRIM
+from imgserve.transform.kinds import BOUND, FOUR, PIXELS, AnyKind
 
 SAMPLES: dict[AnyKind, list[str]] = {
     COLOR: ["red", "white", "8f80", "0000"],

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from imgserve.pipeline.mezzanine import Mezzanine, read_mezzanine, write_mezzanine
-from imgserve.rendering.wire import Failed, Rendered, RenderJob, open_files
+from imgserve.rendering.files import open_files
+from imgserve.rendering.wire import Failed, Rendered, RenderJob
 from imgserve.rendering.worker import answers_to
 
 

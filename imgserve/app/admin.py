@@ -22,7 +22,8 @@ from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.config.table import SettingsSection
 from imgserve.errors import CatalogUnavailable
-from imgserve.transform.kinds import COLOR, SIDE
+from imgserve.transform.colors import COLOR
+from imgserve.transform.kinds import SIDE
 from imgserve.transform.parameters import PICTURE_GROUPS
 from imgserve.transform.parse import DEFAULT_PRESET
 from imgserve.web.admin.activity import Activity

@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from imgserve.errors import ConfigError, ImgserveError, RenderCrashed, RenderTimeout, Unavailable
 from imgserve.metrics import Metrics
+from imgserve.rendering.files import leftovers, open_files, remove
 from imgserve.rendering.logs import PrintedLines
 from imgserve.rendering.wire import (
     LENGTHS_BYTES,
@@ -25,11 +26,8 @@ from imgserve.rendering.wire import (
     ProcessLimits,
     Ready,
     RenderJob,
-    leftovers,
-    open_files,
     read_answer,
     read_lengths,
-    remove,
     write_job,
 )
 

@@ -24,6 +24,7 @@ from imgserve.pipeline.passthrough import smaller
 from imgserve.pipeline.probe import read_header
 from imgserve.pipeline.render import REVISION, draft, render_chain, render_opened
 from imgserve.rendering import sandbox
+from imgserve.rendering.files import JobFiles, mark_changed
 from imgserve.rendering.lines import log_lines
 from imgserve.rendering.wire import (
     Answer,
@@ -31,13 +32,11 @@ from imgserve.rendering.wire import (
     Inspected,
     InspectJob,
     Job,
-    JobFiles,
     ProcessLimits,
     Ready,
     Rendered,
     RenderJob,
     Stored,
-    mark_changed,
     read_job,
     write_answer,
 )

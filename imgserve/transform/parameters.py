@@ -5,13 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from imgserve.formats import FORMATS
+from imgserve.transform.colors import BORDER, COLOR, COLORS, TRIM
 from imgserve.transform.kinds import (
     ALIGN,
     ASPECT,
-    BORDER,
     BOUND,
-    COLOR,
-    COLORS,
     FONT,
     FOUR,
     LEVEL,
@@ -20,7 +18,6 @@ from imgserve.transform.kinds import (
     PIXELS,
     RECT,
     SIDE,
-    TRIM,
     AnyKind,
     Kind,
     choice,

@@ -11,7 +11,8 @@ from starlette.types import Scope
 from imgserve.errors import BadTransform, ImageNotFound, quoted
 from imgserve.http.headers import cache_control
 from imgserve.transform import Color
-from imgserve.transform.kinds import COLOR, ReadError
+from imgserve.transform.colors import COLOR
+from imgserve.transform.kinds import ReadError
 from imgserve.transform.pairs import Pair, split
 from imgserve.web.documents import document
 from imgserve.web.respond import SAFETY, Delivery
