@@ -119,7 +119,6 @@ export function follow(path, listeners) {
   open();
   return {close};
 }
-addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); }); // as it was when it was left
 
 function fields(form) {
   const values = {};
@@ -163,15 +162,6 @@ async function run(element, body) {
   } finally {
     for (const button of buttons) button.removeAttribute("aria-busy");
   }
-}
-
-// What is busy is not pressed again, neither by keys nor by Enter in a field.
-for (const kind of ["click", "submit"]) {
-  addEventListener(kind, (event) => {
-    if (!(kind === "click" ? event.target.closest("button[aria-busy=true]") : find("[aria-busy=true]", event.target))) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-  }, {capture: true});
 }
 
 document.addEventListener("click", (event) => {

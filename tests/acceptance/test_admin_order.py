@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import FilePayload, expect
 
 from tests.admin import Late, Open, confirm, ids_below, picture, put
-from tests.browser import People, staffed
+from tests.browser import PASSWORD, People, create_account, sign_in, staffed
 from tests.management import Api
 
 
@@ -69,6 +69,20 @@ def test_a_form_is_sent_once_however_often_enter_is_pressed(opened: Open) -> Non
         form.get_by_label("Name").press("Enter")
     late.arrive()
     expect(page.get_by_role("row").filter(has_text="once")).to_be_visible()
+    assert sent.count("POST") == 1
+
+
+def test_a_password_is_changed_once_although_the_form_is_sent_twice(api: Api, people: People) -> None:
+    create_account(api, "twice", "viewer")
+    page, sent = people.open(), list[str]()
+    sign_in(page, api.served.base_url, "twice")
+    page.goto(f"{api.served.base_url}/admin/account")
+    page.get_by_label("Present password").fill(PASSWORD)
+    page.get_by_label("New password").fill(f"{PASSWORD} again")
+    page.on("request", lambda request: sent.append(request.method))
+    again = "form => { form.requestSubmit(); setTimeout(() => form.requestSubmit(), 20); }"
+    page.locator("form[action$=password]").evaluate(again)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     assert sent.count("POST") == 1
 
 
