@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imgserve.cache import ledger
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey
 from imgserve.model import Rendition
@@ -37,6 +38,12 @@ def key() -> Callable[..., RenditionKey]:
         return RenditionKey(str(image_id), "1a-2b", str(canonical), "0c", "png")
 
     return make
+
+
+@pytest.fixture
+def patient_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads wait for the lock of a ledger for as long as a busy machine takes, instead of a second."""
+    monkeypatch.setattr(ledger, "_BUSY_SECONDS", 60.0)
 
 
 @pytest.fixture

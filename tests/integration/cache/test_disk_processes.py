@@ -181,6 +181,7 @@ def test_only_the_janitor_evicts_in_its_upkeep(tmp_path: Path, start: Start, mak
     assert tight.stats().entries == 3
 
 
+@pytest.mark.usefixtures("patient_ledger")
 def test_puts_purges_and_evictions_at_once_keep_the_ledger_exact(tmp_path: Path, make_tier: MakeTier, png: Png) -> None:
     tiers = [make_tier(tmp_path, 30_000) for _ in range(2)]
 
@@ -203,6 +204,7 @@ def test_puts_purges_and_evictions_at_once_keep_the_ledger_exact(tmp_path: Path,
     assert [tier.stats().errors for tier in tiers] == [0, 0]
 
 
+@pytest.mark.usefixtures("patient_ledger")
 def test_a_put_and_a_purge_of_one_image_at_the_same_moment_keep_the_ledger_exact(
     tmp_path: Path, make_tier: MakeTier, png: Png
 ) -> None:

@@ -235,6 +235,7 @@ def test_processes_that_share_a_folder_keep_one_exact_ledger(tmp_path: Path) -> 
     tier.close()
 
 
+@pytest.mark.usefixtures("patient_ledger")
 def test_an_adoption_and_a_purge_at_the_same_moment_keep_the_ledger_exact(tmp_path: Path, key: Key) -> None:
     tiers = [MezzanineTier(tmp_path, 1_000_000) for _ in range(2)]
     for number in range(40):
