@@ -64,6 +64,10 @@ class DiskTier(BoundedFolder):
                 self._recent.add(path)
         return found
 
+    def has_file(self, key: RenditionKey) -> bool:
+        """Return whether there is a file, without reading it."""
+        return self._files.find(key.path) is not None
+
     def get(self, key: RenditionKey) -> Rendition | None:
         """Return a rendition, or None; its length and checksum are checked, and it is marked as used."""
         if self.off:

@@ -59,10 +59,24 @@ class KeyLocks:
             for descriptor in descriptors:
                 os.close(descriptor)
 
+    def take(self, key: str, held: contextlib.ExitStack) -> bool:
+        """Lock a key until `held` is closed; return whether no other process holds it. Goes on if locking fails."""
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                path = _lock_path(self._folder, key)
+                lock = _open(path, os.O_RDWR | os.O_CREAT)
+                if not _locked(lock):
+                    os.close(lock)
+                    return False
+                with contextlib.suppress(OSError):
+                    held.callback(os.close, _open_fifo(_fifo_of(path), os.O_RDWR))
+                held.callback(os.close, lock)  # goes first, see `hold`
+        return True
+
     async def _acquire(self, folder: Path, key: str, descriptors: list[int]) -> None:
         """Add the descriptors of the lock and of the FIFO, which release it when they are closed."""
         path = _lock_path(folder, key)
-        lock, fifo = _open(path, os.O_RDWR | os.O_CREAT), path.with_name(f"{path.name}.held")
+        lock, fifo = _open(path, os.O_RDWR | os.O_CREAT), _fifo_of(path)
         descriptors.append(lock)
         with anyio.move_on_after(self._patience):
             while not (_locked(lock) or await _wait(lock, fifo)):
@@ -75,6 +89,10 @@ def _lock_path(folder: Path, key: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).digest()
     return folder / f"{int.from_bytes(digest, 'big') % _STRIPES:03x}"
+
+
+def _fifo_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.held")
 
 
 async def _wait(lock: int, fifo: Path) -> bool:

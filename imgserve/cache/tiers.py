@@ -80,6 +80,10 @@ class TieredCache:
         found = await to_thread.run_sync(self._disk.peek, key, limiter=self._threads)
         return None if found is None else (found, "disk")
 
+    def is_on_disk(self, key: RenditionKey) -> bool:
+        """Return whether there is a file of a rendition, which was perhaps never read."""
+        return not self._disk.off and self._disk.has_file(key)
+
     def get_nonblocking(self, key: RenditionKey) -> tuple[Rendition, TierName] | Unknown | None:
         """Return a rendition without waiting, or `UNKNOWN`, which counts as nothing, if only `get` can find it."""
         found = self._memory.look_up(key)

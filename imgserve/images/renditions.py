@@ -1,6 +1,7 @@
 """Return renditions from memory or disk, or render them once for all who wait."""
 
 import asyncio
+import contextlib
 import hashlib
 import math
 import time
@@ -407,8 +408,8 @@ class Renditions:
     ) -> bool:
         """Render and store a rendition when nothing else waits; return whether it was rendered.
 
-        A client that requests it meanwhile does not wait for this, and it is not rendered twice. Without `blames_file`,
-        a crash or timeout has no effect on other renditions.
+        A client that requests it before it has a slot does not wait for this, and it is not rendered twice, by other
+        server processes neither. Without `blames_file`, a crash or timeout has no effect on other renditions.
 
         Raises:
             OriginalUnsettled: it would not be stored yet.
@@ -427,27 +428,30 @@ class Renditions:
 
         def on_turn(_stored: asyncio.Future[int]) -> None:
             nonlocal admitted
-            if self._flights.is_flying(key.path) or self._cache.peek(key) is not None:
+            made = self._flights.is_flying(key.path) or self._cache.peek(key) or self._cache.is_on_disk(key)
+            # A client that requests it from now on waits for this; one that renders it has the lock.
+            if made or not self._locks.take(key.path, held):
                 raise OvertakenError
             self._failures.check(key)
             admitted = True
 
         job = self.settings.job(original, transform, start, tuple(then))
-        try:
-            with self._cache.flying(key) as flight:
-                rendered = await self._workers.render(
-                    job, megapixels=start.megapixels, on_turn=on_turn, background=True
-                )
-        except OvertakenError:
-            return False
-        except ImgserveError as error:
-            if admitted:
-                self._fail(original, transform, key, error, blames_file=blames_file)
-            raise
-        self._count(key.extension, rendered)
-        # Not in memory, where it would evict requested pictures.
-        if not flight.purged:
-            await self._cache.put(key, rendered.rendition, in_memory=False)
+        with contextlib.ExitStack() as held:
+            try:
+                with self._cache.flying(key) as flight:
+                    rendered = await self._workers.render(
+                        job, megapixels=start.megapixels, on_turn=on_turn, background=True
+                    )
+            except OvertakenError:
+                return False
+            except ImgserveError as error:
+                if admitted:
+                    self._fail(original, transform, key, error, blames_file=blames_file)
+                raise
+            self._count(key.extension, rendered)
+            # Not in memory, where it would evict requested pictures.
+            if not flight.purged:
+                await self._cache.put(key, rendered.rendition, in_memory=False)
         return True
 
     def _count(self, output: str, rendered: Rendered) -> None:

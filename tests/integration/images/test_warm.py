@@ -1,10 +1,12 @@
 """Renditions that nobody asked for yet: kept on disk, behind every client, and never made twice."""
 
+import asyncio
 from pathlib import Path
 
 import anyio
 import pytest
 
+from imgserve.cache import KeyLocks
 from imgserve.errors import OriginalUnsettled, UnreadableImage
 from imgserve.model import Original
 from imgserve.transform import Transform
@@ -131,5 +133,35 @@ def test_the_picture_of_several_steps_is_shared_while_it_is_made_and_not_kept(tm
             await make()
             assert sorted(outcomes) == ["coalesced", "coalesced", "render", "render"]
             assert (await open_rig.cache.stats())["disk"].entries == 0
+
+    run(body)
+
+
+def test_what_another_server_process_renders_is_not_rendered_twice(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as here, opened(tmp_path) as there:
+            for open_rig in (here, there):
+                open_rig.renditions._locks = KeyLocks(tmp_path / "locks", 60)
+            original = here.put()
+            assert sorted(await asyncio.gather(*(warm(open_rig, original) for open_rig in (here, there)))) == [
+                False,
+                True,
+            ]
+            assert here.rendered() + there.rendered() == 1
+            assert [(await open_rig.make(original)).outcome for open_rig in (here, there)] == ["disk", "disk"]
+
+    run(body)
+
+
+def test_a_client_of_another_server_process_waits_for_what_is_rendered_in_the_background(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with opened(tmp_path) as here, opened(tmp_path) as there:
+            for open_rig in (here, there):
+                open_rig.renditions._locks = KeyLocks(tmp_path / "locks", 60)
+            original = here.put("a.jpg", LARGE)
+            warming = asyncio.create_task(warm(here, original, 900))
+            await until(lambda: any((tmp_path / "locks").iterdir()) if (tmp_path / "locks").is_dir() else False)
+            assert (await there.make(original, 900)).outcome == "disk"
+            assert await warming
 
     run(body)
