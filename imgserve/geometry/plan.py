@@ -15,6 +15,9 @@ Extend = Literal["none", "solid", "blur", "copy"]
 Interest = Literal["", "entropy", "attention"]
 _INTERESTS: dict[str, Interest] = {"entropy": "entropy", "edges": "attention"}
 
+NOT_ENLARGED = "size: made "
+"""Start of the note on a size for which the original is too small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -120,7 +123,7 @@ def plan(
     inside_box = transform.fit in {"max", "clip"}  # which the picture fills in one direction only
     both = transform.aspect is not None or None not in (transform.width, transform.height)
     if (wide and high) or ((wide or high) and not (inside_box and both)):
-        note = f"size: made {made.size.width}x{made.size.height}, because the original is not enlarged"
+        note = f"{NOT_ENLARGED}{made.size.width}x{made.size.height}, because the original is not enlarged"
         return replace(made, notes=(*made.notes, note))
     return made
 

@@ -1,7 +1,7 @@
 """Respond with a rendition: its headers and its bytes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from time import time
 from urllib.parse import quote, unquote_to_bytes
@@ -10,6 +10,7 @@ from starlette.types import Scope, Send
 
 from imgserve.errors import ImageNotFound
 from imgserve.formats import BY_MEDIA_TYPE, CHOSEN
+from imgserve.geometry.plan import NOT_ENLARGED
 from imgserve.http.conditional import content_range, entity_tag, parse_range, range_applies
 from imgserve.http.headers import (
     CachePolicy,
@@ -26,6 +27,7 @@ from imgserve.images.renditions import Served
 from imgserve.images.resolve import RenditionRequest
 from imgserve.model import Rendition
 from imgserve.transform.hints import HINTS
+from imgserve.transform.parse import DEFAULT_PRESET
 
 # A rendition is never a document. If a browser opens one as such (SVG, sniffing), it can do nothing.
 SAFETY: RawHeaders = [
@@ -142,9 +144,13 @@ class ImageResponse:
         disposition = self.disposition
         if self.request.key.extension == CHOSEN:
             disposition = _disposition(self.request, BY_MEDIA_TYPE[rendition.media_type].extensions[0])
+        query = self.request.query
+        if query.preset == DEFAULT_PRESET and (query.named | query.hinted) <= {"dpr"}:  # nobody requested its size
+            kept = tuple(note for note in rendition.notes if not note.startswith(NOT_ENLARGED))
+            rendition = replace(rendition, notes=kept)
         return [
             *self.shared_headers(self.validators.etag(rendition), settled=settled),
-            *picture_headers(rendition, disposition, self.request.query.notes, same_site=self.delivery.same_site),
+            *picture_headers(rendition, disposition, query.notes, same_site=self.delivery.same_site),
             *self.ignored,
         ]
 

@@ -267,6 +267,13 @@ def test_what_a_url_does_not_achieve_is_reported(site: Server) -> None:
     assert 'unknown parameter "widht", did you mean "width"?' in refused.json()["mistakes"]
 
 
+@pytest.mark.parametrize("query", ["", "?dpr=2", "?download=a.jpg", "?utm_source=mail"])
+def test_a_url_that_requests_no_size_is_not_adjusted(site: Server, query: str) -> None:
+    for _ in range(3):
+        assert "x-image-adjusted" not in site.get(f"/img/kinds/jpg.jpg{query}").headers
+    assert "x-image-adjusted" in site.get("/img/kinds/jpg.jpg?preset=default&width=8000").headers
+
+
 def test_what_is_missing_is_named(site: Server) -> None:
     absent, preset = site.get("/img/kinds/absent.jpg"), site.get("/img/kinds/jpg.jpg/absent")
     assert (absent.status_code, absent.json()["id"]) == (404, "kinds/absent.jpg")
