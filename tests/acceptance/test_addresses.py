@@ -120,7 +120,14 @@ def test_limits_of_urls_do_not_hold_for_transforms(api: Api, image: str) -> None
 
 @pytest.mark.parametrize(
     ("query", "size"),
-    [("w=100", (100, 75)), ("w=100&h=50", (100, 50)), ("w=100&h=90&fit=max", (100, 75)), ("w=300&then&w=80", (80, 60))],
+    [
+        ("w=100", (100, 75)),
+        ("w=100&h=50", (100, 50)),
+        ("w=100&h=90&fit=max", (100, 75)),
+        ("w=300&then&w=80", (80, 60)),
+        ("w=100&dpr=2", (100, 75)),
+        ("h=30&dpr=3&fm=webp", (40, 30)),
+    ],
 )
 def test_the_code_of_an_img_has_the_requested_size(api: Api, query: str, size: tuple[int, int]) -> None:
     code = checked(api, f"a.jpg?{query}")["code"]

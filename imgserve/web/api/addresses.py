@@ -71,7 +71,8 @@ class Addresses:
         settings = {"signing": bool(rules.secrets), "domains": rules.domains is not None}
         try:
             await self._resolve(found, query, call, rules.free, strict=True)
-            text = "&then&".join(compose_chain(query.decode("utf-8", "surrogateescape")))
+            requested = query.decode("utf-8", "surrogateescape")
+            text = "&then&".join(compose_chain(requested))
         except BadTransform as error:
             return CheckedUrlOut(**settings, mistakes=list(error.mistakes))
         path = self.access.sites.path(call.request.headers.get("host", "").encode("latin-1"), image_id)
@@ -91,6 +92,7 @@ class Addresses:
             code=embedding(
                 signing if signing and rejection else plain,
                 shown,
+                requested,
                 text,
                 alt=alternative(image_id, record.title, record.alt) if record else alternative(image_id, "", ""),
                 upright=sides[::-1] if original.orientation >= _ROTATED else sides,

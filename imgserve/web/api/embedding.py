@@ -39,21 +39,24 @@ class CodeOut(ResponseModel):
 
 
 def embedding(
-    urls: ImageUrls, image_id: str, query: str, *, alt: str, upright: tuple[int, int], needs_key: bool
+    urls: ImageUrls, image_id: str, requested: str, query: str, *, alt: str, upright: tuple[int, int], needs_key: bool
 ) -> CodeOut:
-    """Return code for a picture with the shortest query, of an original of this size."""
+    """Return code for a picture, of an original of this size.
+
+    `requested` is the query as it was requested. `query` is the shortest one, with `dpr` in its sizes.
+    """
     values, made = read_parameters(split_chain(query)[-1]), urls.with_query(query)
     url = made.url(image_id)
-    width, height = upright
-    options = {**candidates(values), "original_width": width, "original_height": height}
-    if isinstance(values.get("width"), int):
+    (*earlier, last), page = map(read_parameters, split_chain(requested)), urls.with_query(requested)
+    options = {**candidates(last), "original_width": upright[0], "original_height": upright[1]}
+    if isinstance(last.get("width"), int):
         # As `sizes` says; the client would return the size of the widest candidate.
         size: Sides = upright
-        for step in split_chain(query):
-            size = size_of(read_parameters(step), size)
+        for step in (*earlier, {name: value for name, value in last.items() if name != "dpr"}):
+            size = size_of(step, size)
         options["attributes"] = {} if None in size else dict(zip(("width", "height"), size, strict=True))
-    img = made.img(image_id, alt=alt, **options)
-    picture = made.picture(image_id, alt=alt, formats=MODERN, **options)
+    img = page.img(image_id, alt=alt, **options)
+    picture = page.picture(image_id, alt=alt, formats=MODERN, **options)
     return CodeOut(
         img=_lines(img),
         picture=_lines(picture.replace("><", ">\n<")),
