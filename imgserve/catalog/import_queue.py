@@ -196,7 +196,9 @@ class ImportQueue(Part):
             mine = set(map(tuple, await connection.execute(claimed)))
             own = [(one.item.job, one.item.item, one.item.owner) in mine for one in outcomes]
             ended = list(itertools.compress(outcomes, own))
-            await _update_each(connection, [one.item for one in ended], [_values(one.item) for one in ended])
+            for again in (False, True):
+                some = [one.item for one in ended if (one.item.state in OPEN) is again]
+                await _update_each(connection, some, list(map(_values, some)))
             for one in sorted(ended, key=lambda one: (one.item.job, one.item.host)):
                 if one.host is not None:
                     await self._note_host(connection, one.item, *one.host)
@@ -287,9 +289,12 @@ async def _update_each(
 
 
 def _values(item: StoredItem) -> dict[str, Any]:
-    """Return the columns of the outcome of an image, which nobody claims any more."""
+    """Return the columns of the outcome of an image, which nobody claims any more.
+
+    One that is tried again keeps the id that was reserved for it: its file may be placed and not recorded yet.
+    """
     row = item_row(item)
-    outcome = {name: row[name] for name in _OUTCOME}
+    outcome = {name: row[name] for name in _OUTCOME if item.state not in OPEN or name not in {"sha256", "image_id"}}
     return {**outcome, "changed": now_microseconds(), "lease": None, "owner": ""}
 
 

@@ -149,6 +149,15 @@ async def test_the_same_bytes_of_a_product_reserve_one_image_id(catalog: Catalog
     assert await catalog.import_queue.reserve(items[2], SHA, "x") == "products/p0/9.jpg"
 
 
+async def test_an_image_that_is_tried_again_keeps_its_reserved_id(catalog: Catalog) -> None:
+    await start(catalog, "a", 1)
+    (item,) = await claim(catalog)
+    reserved = await catalog.import_queue.reserve(item, SHA, "products/p0/x.jpg")
+    assert await finish(catalog, item, "queued")
+    (again,) = await claim(catalog)
+    assert (again.image_id, again.sha256) == (reserved, SHA)
+
+
 async def test_a_later_import_finds_what_an_earlier_one_stored(catalog: Catalog) -> None:
     await start(catalog, "a", 1)
     (item,) = await claim(catalog)
