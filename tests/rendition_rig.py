@@ -14,9 +14,9 @@ import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.cache import DiskTier, FailureCache, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.renditions import FailureCache, RenderSettings, Renditions, Served
+from imgserve.images.renditions import RenderSettings, Renditions, Served
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.writable import WritableOriginals

@@ -29,12 +29,12 @@ from imgserve.app.logs import configure_logging
 from imgserve.app.management import Management, build_api
 from imgserve.app.pictures import Parts
 from imgserve.app.settings import catalog_url, create_data_folder, data_folder, query_settings, url_options
+from imgserve.cache import FailureCache
 from imgserve.catalog import Catalog, Database
 from imgserve.config import Config
 from imgserve.errors import ConfigError
 from imgserve.images.explain import Explainer
 from imgserve.images.facts import FactsReader
-from imgserve.images.renditions import FailureCache
 from imgserve.library.invalidation import restart_on_failure
 from imgserve.metrics import Metrics, SharedMetrics
 from imgserve.server.hot import HotPath

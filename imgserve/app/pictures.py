@@ -11,7 +11,7 @@ from imgserve.access.abuse import AbuseWatch
 from imgserve.access.presets import PresetBook
 from imgserve.access.sites import Sites
 from imgserve.app.settings import process_limits, render_settings
-from imgserve.cache import DiskTier, KeyLocks, MemoryTier, MezzanineTier, TieredCache
+from imgserve.cache import DiskTier, FailureCache, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.cache.published import PublishedLinks
 from imgserve.catalog import Catalog, RenderWatch
 from imgserve.config import Config
@@ -20,7 +20,7 @@ from imgserve.images.facts import FactsReader
 from imgserve.images.fallback import FallbackRenditions
 from imgserve.images.locate import Locator
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.renditions import FailureCache, Renditions
+from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import Resolver
 from imgserve.metrics import Metrics
 from imgserve.originals.tree import OriginalsTree

@@ -4,11 +4,11 @@ from imgserve.cache.disk import DiskTier, MezzanineTier
 from imgserve.cache.files import UNKNOWN, Unknown
 from imgserve.cache.key import RenditionKey, Sibling, image_folder, is_rendition_name
 from imgserve.cache.locks import KeyLocks, LeaderLock, SingleFlight
-from imgserve.cache.memory import MemoryTier
+from imgserve.cache.memory import FailureCache, MemoryTier
 from imgserve.cache.stats import TierStats
 from imgserve.cache.tiers import TieredCache, TierName
 
 __all__ = [
-    "UNKNOWN", "DiskTier", "KeyLocks", "LeaderLock", "MemoryTier", "MezzanineTier", "RenditionKey", "Sibling",
-    "SingleFlight", "TierName", "TierStats", "TieredCache", "Unknown", "image_folder", "is_rendition_name",
+    "UNKNOWN", "DiskTier", "FailureCache", "KeyLocks", "LeaderLock", "MemoryTier", "MezzanineTier", "RenditionKey",
+    "Sibling", "SingleFlight", "TierName", "TierStats", "TieredCache", "Unknown", "image_folder", "is_rendition_name",
 ]  # fmt: skip

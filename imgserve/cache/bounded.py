@@ -4,7 +4,6 @@ import errno
 import itertools
 import math
 import sqlite3
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,55 +12,9 @@ from pathlib import Path
 
 from imgserve.cache.files import Found, RenditionFiles
 from imgserve.cache.key import RenditionKey, image_folder
-from imgserve.cache.ledger import Entry, Ledger, Order, Rows, Totals
+from imgserve.cache.ledger import Entry, Ledger, Order, Recency, Rows, Totals
 from imgserve.cache.locks import LeaderLock
 from imgserve.cache.stats import Faults, Tally, TierStats
-
-_RECENT_BATCH = 512
-"""Uses after which they are written to the ledger."""
-_RECENT_SECONDS = 5.0
-"""Time after which they are written at the latest; a crash loses this much recency."""
-
-
-class Recency:
-    """Collects uses; safe to use from several threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._used: dict[str, int] = {}
-        self._taken_at = time.monotonic()
-        self._last = 0
-
-    @property
-    def due(self) -> bool:
-        """Whether the uses should be written now."""
-        full = len(self._used) >= _RECENT_BATCH
-        return full or (bool(self._used) and time.monotonic() - self._taken_at >= _RECENT_SECONDS)
-
-    def now(self) -> int:
-        """Return the time in nanoseconds, which rises in this process even if the clock is set back."""
-        with self._lock:
-            self._last = max(time.time_ns(), self._last + 1)
-            return self._last
-
-    def follow(self, last: int) -> None:
-        """Count on from the last use that others know, which may be ahead of the clock: it was set back since."""
-        with self._lock:
-            self._last = max(self._last, last)
-
-    def touch(self, path: str) -> None:
-        """Record that a file is used now."""
-        at = self.now()
-        with self._lock:
-            self._used[path] = at
-
-    def take(self) -> dict[str, int]:
-        """Return all recorded uses and start over."""
-        with self._lock:
-            used, self._used = self._used, {}
-            self._taken_at = time.monotonic()
-        return used
-
 
 EVICTION_BATCH = 50
 """Files removed in one transaction: writers wait a few milliseconds for it, readers never."""

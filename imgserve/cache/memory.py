@@ -1,9 +1,10 @@
-"""The memory tier: renditions by key, within a budget of bytes."""
+"""What is in memory: renditions by key, within a budget of bytes, and why others cannot be rendered."""
 
-from cachetools import Cache, LRUCache
+from cachetools import Cache, LRUCache, TTLCache
 
 from imgserve.cache.key import RenditionKey, Sibling, image_folder, siblings, transform_text
 from imgserve.cache.stats import Tally, TierStats
+from imgserve.errors import ImgserveError, RenderCrashed, RenderTimeout, TooLarge, UnreadableImage, UnsupportedImage
 from imgserve.model import Rendition
 from imgserve.records import StoredRendition
 
@@ -106,3 +107,45 @@ class MemoryTier(LRUCache[RenditionKey, tuple[Rendition, int]]):
         """Evict the least recently used entry."""
         self._tally.evicted(1)
         return super().popitem()
+
+
+_MAX_FAILURES = 10_000
+_TIMEOUTS_OF_A_FILE = 2
+"""One timeout of a modest picture may have been a busy moment; two of one file are caused by the file."""
+
+
+class FailureCache:
+    """A negative cache: errors by rendition, and by original where the whole file is at fault."""
+
+    def __init__(self, seconds: float) -> None:
+        """Create a cache in which each error lasts so many seconds."""
+        self._pictures: TTLCache[str, ImgserveError] = TTLCache(_MAX_FAILURES, seconds)
+        self._files: TTLCache[tuple[str, str], ImgserveError] = TTLCache(_MAX_FAILURES, seconds)
+        self._timeouts: TTLCache[tuple[str, str], int] = TTLCache(_MAX_FAILURES, seconds)
+
+    def check(self, key: RenditionKey) -> None:
+        """Raise the stored error of this picture or its file."""
+        known = self._files.get((key.image_id, key.version)) or self._pictures.get(key.path)
+        if known is not None:
+            raise known.with_traceback(None)
+
+    def remember(
+        self, key: RenditionKey, error: ImgserveError, *, modest: bool = True, blames_file: bool = True
+    ) -> None:
+        """Store an error that would come again.
+
+        `modest` says that little was requested. Only then does a timeout count against the file: otherwise any client
+        could have a good file refused by requesting too much of it. `blames_file` says whether the file may be at fault
+        at all.
+        """
+        file = (key.image_id, key.version)
+        if not blames_file:
+            pass
+        elif isinstance(error, RenderCrashed | UnsupportedImage):
+            self._files[file] = error
+        elif isinstance(error, RenderTimeout) and modest:
+            self._timeouts[file] = self._timeouts.get(file, 0) + 1
+            if self._timeouts[file] >= _TIMEOUTS_OF_A_FILE:
+                self._files[file] = error
+        if isinstance(error, UnreadableImage | TooLarge):
+            self._pictures[key.path] = error

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 
 from cachetools import LRUCache
 
-from imgserve.cache import RenditionKey, SingleFlight
+from imgserve.cache import FailureCache, RenditionKey, SingleFlight
 from imgserve.errors import ImgserveError, OriginalUnsettled, UnreadableImage
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import Plan
 from imgserve.images.locate import CatalogReader
-from imgserve.images.renditions import FailureCache, Renditions
+from imgserve.images.renditions import Renditions
 from imgserve.model import METADATA, Facts, FileFacts, ImageRecord, Original, bytes_version
 from imgserve.pipeline.order import Order, planning_size
 from imgserve.rendering.wire import InspectJob

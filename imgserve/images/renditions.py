@@ -10,19 +10,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
-from imgserve.cache import KeyLocks, RenditionKey, SingleFlight, TieredCache, TierName
+from imgserve.cache import FailureCache, KeyLocks, RenditionKey, SingleFlight, TieredCache, TierName
 from imgserve.errors import (
     ImgserveError,
     OriginalChanged,
     OriginalUnsettled,
-    RenderCrashed,
-    RenderTimeout,
     TooLarge,
     Unavailable,
     UnreadableImage,
-    UnsupportedImage,
 )
 from imgserve.formats import CHOSEN, FORMATS
 from imgserve.geometry.box import Size
@@ -36,7 +33,7 @@ from imgserve.rendering.workers import Workers
 from imgserve.tracing import current_trace
 from imgserve.transform import Transform, canonical_steps
 
-_MODEST_PIXELS = 1_000_000
+_MODEST_PIXELS, _MOST_OVERSIZED = 1_000_000, 10_000
 Outcome = Literal["memory", "disk", "render", "coalesced", "stand_in"]
 FALLBACK_SECONDS = 5
 """Most pictures are rendered in less time; until then caches answer repeated requests."""
@@ -116,48 +113,6 @@ def _digest(values: object) -> str:
     return hashlib.blake2b(repr(values).encode(), digest_size=4).hexdigest()
 
 
-_MAX_FAILURES = 10_000
-_TIMEOUTS_OF_A_FILE = 2
-"""One timeout of a modest picture may have been a busy moment; two of one file are caused by the file."""
-
-
-class FailureCache:
-    """A negative cache: errors by rendition, and by original where the whole file is at fault."""
-
-    def __init__(self, seconds: float) -> None:
-        """Create a cache in which each error lasts so many seconds."""
-        self._pictures: TTLCache[str, ImgserveError] = TTLCache(_MAX_FAILURES, seconds)
-        self._files: TTLCache[tuple[str, str], ImgserveError] = TTLCache(_MAX_FAILURES, seconds)
-        self._timeouts: TTLCache[tuple[str, str], int] = TTLCache(_MAX_FAILURES, seconds)
-
-    def check(self, key: RenditionKey) -> None:
-        """Raise the stored error of this picture or its file."""
-        known = self._files.get((key.image_id, key.version)) or self._pictures.get(key.path)
-        if known is not None:
-            raise known.with_traceback(None)
-
-    def remember(
-        self, key: RenditionKey, error: ImgserveError, *, modest: bool = True, blames_file: bool = True
-    ) -> None:
-        """Store an error that would come again.
-
-        `modest` says that little was requested. Only then does a timeout count against the file: otherwise any client
-        could have a good file refused by requesting too much of it. `blames_file` says whether the file may be at fault
-        at all.
-        """
-        file = (key.image_id, key.version)
-        if not blames_file:
-            pass
-        elif isinstance(error, RenderCrashed | UnsupportedImage):
-            self._files[file] = error
-        elif isinstance(error, RenderTimeout) and modest:
-            self._timeouts[file] = self._timeouts.get(file, 0) + 1
-            if self._timeouts[file] >= _TIMEOUTS_OF_A_FILE:
-                self._files[file] = error
-        if isinstance(error, UnreadableImage | TooLarge):
-            self._pictures[key.path] = error
-
-
 class Renditions:
     """Returns renditions, rendering each at most once at a time."""
 
@@ -181,7 +136,7 @@ class Renditions:
         self._metrics = metrics
         self._mezzanines = mezzanines
         self._flights: SingleFlight[str, Served] = SingleFlight()
-        self.oversized: LRUCache[str, int] = LRUCache(_MAX_FAILURES)
+        self.oversized: LRUCache[str, int] = LRUCache(_MOST_OVERSIZED)
         """Bytes of renditions in negotiated formats that are larger than their originals, by the path of the key."""
 
     async def open(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imgserve.cache import ledger
+from imgserve.cache import sqlite_file
 from imgserve.cache.disk import DiskTier
 from imgserve.cache.key import RenditionKey
 from imgserve.model import Rendition
@@ -43,7 +43,7 @@ def key() -> Callable[..., RenditionKey]:
 @pytest.fixture
 def patient_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads wait for the lock of a ledger for as long as a busy machine takes, instead of a second."""
-    monkeypatch.setattr(ledger, "_BUSY_SECONDS", 60.0)
+    monkeypatch.setattr(sqlite_file, "_BUSY_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Collected uses."""
 
-from imgserve.cache.bounded import Recency
+from imgserve.cache.ledger import Recency
 
 
 def test_uses_are_handed_over_once() -> None:

@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from imgserve.cache.key import RenditionKey
+from imgserve.cache import FailureCache, RenditionKey
 from imgserve.errors import (
     BadTransform,
     Busy,
@@ -21,7 +21,6 @@ from imgserve.errors import (
     UnreadableImage,
     UnsupportedImage,
 )
-from imgserve.images.renditions import FailureCache
 
 
 def key(canonical: str = "w=1", *, image_id: str = "a.jpg", version: str = "1-1") -> RenditionKey:
