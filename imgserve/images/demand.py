@@ -90,7 +90,11 @@ class DemandEncoder:
         if not hits:
             return
         popular = list[tuple[int, RenditionRequest]]()
-        for key, found in (await self._cache.count_hits(hits)).items():
+        counted = await self._cache.count_hits(hits)
+        for key in list(hits.keys() - counted.keys())[:_MOST_AT_ONCE]:
+            # Rendered while the disk was full, or evicted from there.
+            await self._cache.restore(key)
+        for key, found in counted.items():
             request, pays = requests[key].request, self._pays_after(requests[key].request)
             if found.saved:
                 self._note(key, requests[key], found.crc32, found.saved * hits[key])

@@ -274,6 +274,23 @@ def test_a_rendition_that_cannot_be_stored_is_encoded_again_once_and_stays_every
     run(work)
 
 
+def test_a_rendition_that_was_made_while_the_disk_was_full_is_stored_when_it_is_requested_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with demanded(tmp_path) as demand:
+            (temporary := tmp_path / ".cache" / ".tmp").parent.mkdir()
+            temporary.touch()
+            request = requested(demand.rig, "width=300")
+            before = await first(demand.rig, request)
+            await demand.look(request, before.crc32, 10)
+            assert not list(tmp_path.rglob("*.jpg"))[1:]
+            temporary.unlink()
+            await demand.look(request, before.crc32, 1)
+            await demand.look(request, before.crc32, 10)
+            assert demand.result("ok") == 1
+
+    run(work)
+
+
 def test_a_rendition_whose_original_cannot_be_read_now_may_be_encoded_again_later(tmp_path: Path) -> None:
     async def work() -> None:
         async with demanded(tmp_path) as demand:
