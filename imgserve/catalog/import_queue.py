@@ -22,6 +22,7 @@ from imgserve.catalog.imports import (
     delivery_row,
     finish_done,
     hosts,
+    is_past,
     item_row,
     items,
     jobs,
@@ -36,8 +37,8 @@ _AHEAD = 8
 _MOST_JOBS = 50
 _OUTCOME = ("state", "attempts", "due", "status", "size", "sha256", "image_id", "reason", "etag")
 """What is stored when the work on an image ends."""
-_LONGEST, _LONGEST_CALL = timedelta(minutes=20), timedelta(hours=16)
-"""No image, host or call waits longer: what waits until a later time does so since before the clock was set back."""
+_LONGEST_CALL = timedelta(hours=16)
+"""No call waits longer."""
 _RESERVATION_LOCK = 0x696D67726573
 """An arbitrary number; this one spells imgres."""
 
@@ -78,11 +79,11 @@ class ImportQueue(Part):
             active = Counter({job_id: int(number) for job_id, number in await connection.execute(fetching)})
             found = {}
             for job_id in job_ids:
-                slow = sa.select(hosts.c.host).where(hosts.c.job == job_id, ~_is_past(hosts.c.until, now))
+                slow = sa.select(hosts.c.host).where(hosts.c.job == job_id, ~is_past(hosts.c.until, now))
                 query = sa.select(items.c.number, items.c.host).where(
                     items.c.job == job_id,
                     items.c.state == "queued",
-                    _is_past(items.c.due, now),
+                    is_past(items.c.due, now),
                     items.c.host.not_in(slow),
                     items.c.host.not_in(full),
                 )
@@ -103,7 +104,7 @@ class ImportQueue(Part):
 
     async def offer(self, numbers: Collection[int], until: datetime) -> list[int]:
         """Reserve images for the messages of a queue until a time; return those that still wait."""
-        due = _is_past(items.c.due, now_microseconds())
+        due = is_past(items.c.due, now_microseconds())
         free = sa.and_(items.c.number.in_(numbers), items.c.state == "queued", due)
         change = sa.update(items).where(locked_items(free)).values(due=microseconds(until)).returning(items.c.number)
         async with self.database.writing() as connection:
@@ -120,7 +121,7 @@ class ImportQueue(Part):
 
         Those of cancelled jobs are cancelled.
         """
-        over = _is_past(items.c.lease, now_microseconds()) if owner is None else items.c.lease.is_not(None)
+        over = is_past(items.c.lease, now_microseconds()) if owner is None else items.c.lease.is_not(None)
         mine = sa.and_(over, items.c.owner == owner) if owner is not None else over
         async with self.database.writing() as connection:
             free = sa.update(items).where(locked_items(mine)).values(state="queued", lease=None, owner="")
@@ -218,7 +219,7 @@ class ImportQueue(Part):
     async def due_deliveries(self, limit: int, until: datetime) -> list[StoredDelivery]:
         """Claim calls of webhooks that are due until a time, after which they are due again; return them."""
         now = now_microseconds()
-        waiting = sa.and_(deliveries.c.state == "waiting", _is_past(deliveries.c.due, now, _LONGEST_CALL))
+        waiting = sa.and_(deliveries.c.state == "waiting", is_past(deliveries.c.due, now, _LONGEST_CALL))
         if not await self.database.fetch(sa.select(deliveries.c.id).where(waiting).limit(1)):
             return []
         some = sa.select(deliveries.c.id).where(waiting).order_by(deliveries.c.due).limit(limit)
@@ -265,10 +266,6 @@ class ImportQueue(Part):
         called = sa.and_(jobs.c.id == job_id, jobs.c.webhook != "", ~waits)
         if url := (await connection.execute(sa.select(jobs.c.webhook).where(called))).scalar_one_or_none():
             await plan_call(connection, job_id, url, "import.product.finished", product)
-
-
-def _is_past(time: sa.Column[int], now: int, longest: timedelta = _LONGEST) -> sa.ColumnElement[bool]:
-    return sa.or_(time <= now, time > now + longest // timedelta(microseconds=1))
 
 
 async def _update_each(

@@ -25,6 +25,8 @@ from imgserve.catalog.tables import (
 )
 from imgserve.records import ImportItem, ImportJob, SlowHost, WebhookDelivery
 
+_LONGEST = timedelta(minutes=20)
+"""No image or host waits longer."""
 _AT_ONCE = 5000
 """Rows that one transaction deletes."""
 _LONG_SECONDS = 60.0
@@ -163,6 +165,11 @@ def now_microseconds() -> int:
     return microseconds(datetime.now(UTC))
 
 
+def is_past(time: sa.Column[int], now: int, longest: timedelta = _LONGEST) -> sa.ColumnElement[bool]:
+    """Return whether a time has come; one that is too far ahead is from before the clock was set back."""
+    return sa.or_(time <= now, time > now + longest // timedelta(microseconds=1))
+
+
 class Imports(Part):
     """The jobs."""
 
@@ -210,7 +217,7 @@ class Imports(Part):
 
     async def slow_hosts(self, job_id: str) -> list[SlowHost]:
         """Return the hosts that a job waits for."""
-        slow = (hosts.c.job == job_id, hosts.c.until > now_microseconds())
+        slow = (hosts.c.job == job_id, ~is_past(hosts.c.until, now_microseconds()))
         found = await self.database.fetch(sa.select(hosts).where(*slow).order_by(hosts.c.host).limit(MOST))
         return list(map(_hosts.record, found))
 

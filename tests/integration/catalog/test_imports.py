@@ -231,6 +231,7 @@ async def test_nothing_waits_for_a_time_of_before_the_clock_was_set_back(catalog
     claimed = await claim(catalog)
     waiting = replace(claimed[0], state="queued", due=tomorrow)
     assert await catalog.import_queue.finish(waiting, (3, tomorrow, "503"))
+    assert not await catalog.imports.slow_hosts("a")
     assert await catalog.import_queue.finish(replace(claimed[1], state="stored"))
     (last,) = await claim(catalog)
     assert await catalog.import_queue.finish(replace(last, state="stored"))
