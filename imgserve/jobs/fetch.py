@@ -74,7 +74,7 @@ class ImageFetcher:
         known = await self._record(earlier)
         if known is not None and earlier is not None:
             if earlier is item or not job.refresh:
-                done = self._known(item, known, earlier)
+                done = self._known(item, await self._sourced(claimed, known) if earlier is item else known, earlier)
             else:
                 done = await self._refreshed(claimed, known, earlier)
         else:
@@ -135,10 +135,7 @@ class ImageFetcher:
             interrupted = item.image_id == image_id
             item = replace(item, status=OK, etag=received.response.etag)
             if record is not None and record.sha256 == received.sha256:
-                if interrupted and SOURCE not in record.metadata:
-                    both = {**record.metadata, **_metadata(claimed)}
-                    record = await self.ingest.change(image_id, {"metadata": both})
-                return _stored(item, record)
+                return _stored(item, await self._sourced(claimed, record) if interrupted else record)
             if record is not None and image_id != replaced:
                 former, image_id = image_id, await self._free_id(item, received)
                 await self.catalog.import_queue.rename(item, received.sha256, former, image_id)
@@ -153,6 +150,13 @@ class ImageFetcher:
         reason = f"the same bytes are also at {', '.join(elsewhere[:3])}" if elsewhere else ""
         state = "duplicate" if accepted.outcome == "existing" else "stored"
         return replace(_stored(item, accepted.record), state=state, reason=reason)
+
+    async def _sourced(self, claimed: Claimed, record: ImageRecord) -> ImageRecord:
+        """Return the record of an image whose import was interrupted, with its source."""
+        if SOURCE in record.metadata:
+            return record
+        both = {**record.metadata, **_metadata(claimed)}
+        return await self.ingest.change(record.image_id, {"metadata": both})
 
     async def _existing(self, image_id: str) -> ImageRecord | None:
         """Return the record of an image; a file that was placed just before its process died is recorded now."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import hashlib
 import io
 import json
 import zipfile
@@ -52,6 +53,26 @@ async def test_images_are_stored_once_for_each_product(tmp_path: Path, there: Re
         requests = len(there.requests)
         again = await importer.until(await importer.start(rows))
         assert (again["counts"], len(there.requests)) == (job["counts"], requests)
+
+
+async def test_an_image_that_was_recorded_without_its_source_receives_it(tmp_path: Path, there: Remote) -> None:
+    """As if a process had recorded what another one had placed, and both had died before they went on."""
+    data, url = picture(1, "jpg"), f"http://127.0.0.1:{there.port}/a.jpg"
+    async with importing(tmp_path, **sections(there)) as importer:
+
+        async def interrupted(writer: asyncio.StreamWriter) -> None:
+            there.answers["/a.jpg"] = ok(data)
+            (job,) = (await importer.get("/api/imports"))["imports"]
+            (item,) = (await importer.parts.catalog.imports.items(job["id"])).items
+            digest = hashlib.sha256(data).hexdigest()
+            await importer.parts.catalog.import_queue.reserve(item, digest, "products/A/a.jpg")
+            await importer.ask("PUT", "/api/images/products/A/a.jpg", 201, content=data)
+            writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+
+        there.answers["/a.jpg"] = interrupted
+        job = await importer.until(await importer.start([("A", url)]))
+        assert job["counts"] == {"stored": 1}
+        assert (await importer.get("/api/images/products/A/a.jpg"))["metadata"]["import"]["url"] == url
 
 
 async def test_a_refresh_fetches_what_has_changed(tmp_path: Path, there: Remote) -> None:
@@ -107,7 +128,7 @@ HOSTILE: dict[str, tuple[Any, str, int | None, str, int]] = {
     "/local": (redirect("http://localhost/a.jpg"), "failed", None, "port", 1),
     "/reset": (_reset, "failed", None, "incomplete or damaged", 2),
     "/stall": (_stall, "failed", None, "did not respond in time", 2),
-    "/drip": (_drip, "failed", None, "within 0.6 seconds", 2),
+    "/drip": (_drip, "failed", None, "within 3", 2),
     "/short": (ok(picture(1)[:50], length=500), "failed", None, "incomplete or damaged", 2),
     "/endless": (_endless, "failed", None, "larger than 1000000 bytes", 1),
     "/large": (ok(b"", length=2_000_000), "failed", None, "larger than 1000000 bytes", 1),
@@ -123,16 +144,20 @@ HOSTILE: dict[str, tuple[Any, str, int | None, str, int]] = {
 }
 
 
-async def test_every_behavior_of_a_hostile_host_has_its_state_and_reason(tmp_path: Path, there: Remote) -> None:
+@pytest.mark.parametrize(("slow", "seconds"), [(True, (2, 3)), (False, (50, 60))])
+async def test_every_behavior_of_a_hostile_host_has_its_state_and_reason(
+    tmp_path: Path, there: Remote, slow: bool, seconds: tuple[float, float]
+) -> None:
+    hostile = {path: case for path, case in HOSTILE.items() if (path in {"/stall", "/drip"}) is slow}
     there.answers |= {path: case[0] for path, case in HOSTILE.items()}
-    given = sections(there, read_timeout=0.3, timeout=0.6, image_bytes=1_000_000, per_host=20)
+    given = sections(there, read_timeout=seconds[0], timeout=seconds[1], image_bytes=1_000_000, per_host=20)
     async with importing(tmp_path, **given) as importer:
         base = f"http://127.0.0.1:{there.port}"
-        rows = [(f"P{number}", base + path) for number, path in enumerate(HOSTILE)]
+        rows = [(f"P{number}", base + path) for number, path in enumerate(hostile)]
         job_id = await importer.start([*rows, ("P", "http://10.1.2.3/a.jpg")])
         await importer.until(job_id)
         *items, private = await importer.items(job_id, "?limit=100")
-        for item, (path, (_, state, status, reason, attempts)) in zip(items, HOSTILE.items(), strict=True):
+        for item, (path, (_, state, status, reason, attempts)) in zip(items, hostile.items(), strict=True):
             assert (path, item["state"], item["status"]) == (path, state, status), item
             assert reason in item["reason"], item
             assert item["attempts"] == attempts, item
