@@ -127,7 +127,8 @@ def _environment_layer(environ: Mapping[str, str], rows: Sequence[Setting]) -> _
     open_ends = tuple(row.environment.removesuffix("NAME") for row in rows if row.open)
     files = {row.file_variable: row for row in rows if row.secret}
     given = {name.upper(): value for name, value in environ.items()}
-    known, mistakes = {}, []
+    by_name = {row.environment for row in rows if isinstance(row.default, Mapping)}
+    known, mistakes = dict[str, Any](), list[tuple[int, str]]()
     for name, value in given.items():
         if row := files.get(name):
             if value and given.get(row.environment):
@@ -137,13 +138,18 @@ def _environment_layer(environ: Mapping[str, str], rows: Sequence[Setting]) -> _
                     known[row.environment] = read_secret(row, Path(value))
                 except ConfigError as error:
                     mistakes += [(0, text) for text in error.mistakes]
+        elif name in by_name and value.startswith("{"):
+            from imgserve.config.yaml_file import read_yaml  # noqa: PLC0415  few servers need the parser here
+
+            written = read_yaml(value.encode())
+            known[name] = written.values
+            mistakes += [(0, f"{name}: {text}") for _, text in written.mistakes]
         elif name in exact or name.startswith(open_ends):
             known.setdefault(name, value)
-        elif name.startswith(_PREFIX) and name not in _COMMAND_VARIABLES and not _SERVICE_LINK.fullmatch(name):
-            if name == f"{_PREFIX}PORT" and "://" in value:
-                continue  # a service link too
-            offer = _nearest(_path_of(name), [row.path for row in rows if not row.section])
-            hint = f', did you mean "{environment_name(offer)}"?' if offer else ""
+        elif name.startswith(_PREFIX) and not _is_of_others(name, value):
+            names = {row.path: row.environment for row in rows if not row.section}
+            offer = _nearest(_path_of(name), list(names))
+            hint = f', did you mean "{names[offer]}"?' if offer else ""
             mistakes.append((0, f"{name}: no setting has this name{hint}"))
 
     def place(at: SettingPath) -> _Place | None:
@@ -152,6 +158,12 @@ def _environment_layer(environ: Mapping[str, str], rows: Sequence[Setting]) -> _
         return _Place(f"{variable}: ", named=True) if name in known else None
 
     return _Layer(_nested({_path_of(name): value for name, value in known.items() if value}), place, mistakes)
+
+
+def _is_of_others(variable: str, value: str) -> bool:
+    """Return whether a variable with the prefix is one of a command, or a service link of a container."""
+    link = _SERVICE_LINK.fullmatch(variable) or (variable == f"{_PREFIX}PORT" and "://" in value)
+    return variable in _COMMAND_VARIABLES or bool(link)
 
 
 def _path_of(variable: str) -> SettingPath:
@@ -198,7 +210,8 @@ def _placed(error: ErrorDetails, layers: Sequence[_Layer], rows: Sequence[Settin
     for length in range(len(path), 0, -1):
         for rank in reversed(range(len(layers))):
             if place := layers[rank].places(path[:length]):
-                return rank, place.line, f"{place.text}{'' if place.named else '.'.join(path) + ': '}{text}"
+                named = place.named and length == len(path)
+                return rank, place.line, f"{place.text}{'' if named else '.'.join(path) + ': '}{text}"
     return 0, 0, f"{'.'.join(path)}: {text}"
 
 

@@ -252,3 +252,21 @@ def test_data_may_not_be_served(write: Write, data: str, good: bool) -> None:
     [sentence] = mistakes(write(text))
     assert sentence.startswith("imgserve.yaml:4: originals.data_folder: ")
     assert "only a hidden folder is possible there" in sentence
+
+
+def test_settings_by_name_come_from_the_environment_as_in_the_file() -> None:
+    environ = {
+        "IMGSERVE_SITES": '{"shop": {"folder": "shop", "rules": {"presets_only": true}}}',
+        "IMGSERVE_RULES__ERROR_IMAGES": "{404: missing.png}",
+        "IMGSERVE_ORIGINALS__FOLDERS": "{archive: /mnt/a}",
+    }
+    config = Config.load(environ=environ)
+    assert (config.sites["shop"].folder, config.sites["shop"].rules.presets_only) == ("shop/", True)
+    assert (config.rules.error_images, config.originals.folders) == ({404: "missing.png"}, {"archive": Path("/mnt/a")})
+    assert mistakes(environ={"IMGSERVE_SITES": "{a: {foldr: x}}"})[0].startswith("IMGSERVE_SITES: sites.a.foldr: no")
+    assert mistakes(environ={"IMGSERVE_SITES": "{a"})[0].startswith("IMGSERVE_SITES: not valid YAML")
+
+
+def test_a_variable_of_all_presets_is_answered_with_that_of_one() -> None:
+    found = mistakes(environ={"IMGSERVE_PRESETS": "{}"})
+    assert found == ['IMGSERVE_PRESETS: no setting has this name, did you mean "IMGSERVE_PRESETS__NAME"?']
