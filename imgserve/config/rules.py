@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field
 
 from imgserve.access.domains import parse_domain
 from imgserve.access.sites import Requirement
-from imgserve.config.sections import RatesConfig
+from imgserve.config.sections import RatesConfig, SigningSecrets
 from imgserve.config.values import HostPatterns, Numbers, Section, Words, each
 from imgserve.errors import BadImageId, BadTransform
 from imgserve.formats import FORMATS
@@ -113,7 +113,7 @@ class SiteConfig(Section):
     """The start of its image ids, such as shop; its rules apply to them whatever the host name is."""
     presets: Mapping[str, Any] = Field(default_factory=dict)
     """Presets in addition to the general ones, which they may replace."""
-    secrets: tuple[SecretStr, ...] = ()
+    secrets: SigningSecrets = ()
     """Its own secrets of signatures; empty for those of signing.secrets."""
     rules: RulesConfig = RulesConfig()
     """Rules that differ from the general ones."""

@@ -67,7 +67,7 @@ def _signing_secrets(value: object) -> object:
     return items
 
 
-_SigningSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_signing_secrets), WithJsonSchema(WORDS_SCHEMA)]
+SigningSecrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_signing_secrets), WithJsonSchema(WORDS_SCHEMA)]
 
 Readers = Literal["everyone", "key", "loopback", "off"]
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -203,7 +203,7 @@ class FastlyConfig(Section):
 class SigningConfig(Section):
     """Signatures of picture URLs."""
 
-    secrets: _SigningSecrets = ()
+    secrets: SigningSecrets = ()
     """Secrets of signatures, newest first: the first one signs, and all verify. Empty: URLs need no signature."""
     debug: bool = False
     """Show the text that should have been signed in the 403 of a wrong signature; only while developing."""

@@ -29,6 +29,7 @@ def loaded(**sections: Any) -> Config:
             "sites.b: x.example belongs to the site a already",
         ),
         ({"sites": {"a": {"folder": "a"}, "b": {"folder": "/a/"}}}, "sites.b: a/ belongs to the site a already"),
+        ({"sites": {"a": {"folder": "a", "secrets": ["short"]}}}, "expected secrets of at least 16 visible ASCII"),
         ({"sites": {"a": {"folder": "../a"}}}, "expected the start of image ids"),
         ({"sites": {"a": {"hosts": ["*.example"]}}}, "expected host names without port and wildcard"),
         (
