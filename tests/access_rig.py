@@ -13,7 +13,7 @@ from imgserve.access.keys import KeyRing, key_digest
 from imgserve.access.limiter import RateLimiter
 from imgserve.access.sites import Rules, Site, Sites
 from imgserve.catalog import Account, Accounts, ApiKey, ApiKeys, Database, Secrets
-from imgserve.images.query_settings import QuerySettings
+from imgserve.images.settings import QuerySettings
 from imgserve.metrics import Metrics
 
 KEY = "img_a-key-for-tests"

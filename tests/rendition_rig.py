@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from imgserve.cache import DiskTier, FailureCache, KeyLocks, MemoryTier, MezzanineTier, TieredCache
 from imgserve.images.mezzanines import Mezzanines
-from imgserve.images.renditions import RenderSettings, Renditions, Served
+from imgserve.images.renditions import Renditions, Served
+from imgserve.images.settings import RenderSettings
 from imgserve.metrics import Metrics
 from imgserve.model import Limits, Original
 from imgserve.originals.writable import WritableOriginals

@@ -16,8 +16,8 @@ from imgserve.access.rates import Kind, client_subject
 from imgserve.access.sites import Rules, Site, Sites
 from imgserve.errors import BadRequest, BadSignature, DomainDenied, Forbidden, LinkExpired, Unauthorized, Unavailable
 from imgserve.images.convert import Count
-from imgserve.images.query_settings import QuerySettings
 from imgserve.images.resolve import Sees
+from imgserve.images.settings import QuerySettings
 from imgserve.metrics import Metrics
 from imgserve.transform.pairs import is_signature, read_pair
 from imgserve.transform.signing import canonical_text, verify, without

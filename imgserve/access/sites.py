@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from imgserve.access.domains import DomainRules
-from imgserve.images.query_settings import QuerySettings
+from imgserve.images.settings import QuerySettings
 
 Requirement = Literal["nothing", "signature", "key", "either"]
 """What an image URL needs: nothing, a signature, an API key, or either of them."""

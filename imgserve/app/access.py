@@ -16,7 +16,7 @@ from imgserve.app.settings import query_settings
 from imgserve.config import Config
 from imgserve.config.rules import RulesConfig, SiteConfig, attributes, watermark_values
 from imgserve.http.headers import Cors
-from imgserve.images.query_settings import ANYTHING, Variety
+from imgserve.images.settings import ANYTHING, Variety
 
 
 def sites_of(config: Config) -> Sites:

@@ -10,8 +10,7 @@ from imgserve.config import Config
 from imgserve.download import FetchRules
 from imgserve.errors import ConfigError
 from imgserve.http.headers import CachePolicy
-from imgserve.images.query_settings import QuerySettings
-from imgserve.images.renditions import RenderSettings
+from imgserve.images.settings import QuerySettings, RenderSettings
 from imgserve.library.cdn import Cloudflare, Fastly, Hook, PlainPurge, Varnish
 from imgserve.originals.incoming import OWN, hide_from_git
 from imgserve.pipeline.order import EncoderSettings

@@ -16,9 +16,9 @@ from imgserve.geometry.faces import with_faces
 from imgserve.http.headers import AcceptClass
 from imgserve.images.batches import count, each, map_ordered, retry_transient
 from imgserve.images.locate import Found, Locator
-from imgserve.images.query_settings import QuerySettings
 from imgserve.images.renditions import Renditions, Served
 from imgserve.images.resolve import RenditionRequest, Resolver, Sees, choose_format
+from imgserve.images.settings import QuerySettings
 from imgserve.model import Original, Rendition, file_version
 from imgserve.originals.folder import reading_original
 from imgserve.transform import ParsedQuery, Transform, compose_chain, parse_query

@@ -9,9 +9,9 @@ from imgserve.geometry.box import Size
 from imgserve.geometry.reduction import chosen_level, mezzanine_levels
 from imgserve.http.headers import AcceptClass
 from imgserve.images.facts import FactsReader
-from imgserve.images.query_settings import QuerySettings
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import RenditionRequest
+from imgserve.images.settings import QuerySettings
 from imgserve.metrics import Metrics
 from imgserve.model import FileFacts
 from imgserve.transform import PARAMETERS, Transform, canonical, normalize

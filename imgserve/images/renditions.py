@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,10 +24,11 @@ from imgserve.formats import CHOSEN, FORMATS
 from imgserve.geometry.box import Size
 from imgserve.geometry.plan import plan
 from imgserve.images.mezzanines import Mezzanines, OvertakenError, Start, is_useful
+from imgserve.images.settings import RenderSettings
 from imgserve.metrics import Metrics
-from imgserve.model import Limits, Original, Rendition
-from imgserve.pipeline.order import EncoderSettings, between
-from imgserve.rendering.wire import MarkFile, Rendered, RenderJob
+from imgserve.model import Original, Rendition
+from imgserve.pipeline.order import between
+from imgserve.rendering.wire import Rendered
 from imgserve.rendering.workers import Workers
 from imgserve.tracing import current_trace
 from imgserve.transform import Transform, canonical_steps
@@ -59,58 +59,6 @@ class Served:
 
 class FormatDropped(OriginalChanged):
     """A negotiated format made a larger file than the original: resolve the URL again, to another format."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderSettings:
-    """Settings that all renditions share."""
-
-    limits: Limits
-    encoders: EncoderSettings
-    damaged: bool = False
-    settle: float = 2.0
-    """Seconds that an original must be old before its renditions are stored."""
-
-    def job(
-        self, original: Original, transform: Transform | None, start: Start, then: tuple[Transform, ...] = ()
-    ) -> RenderJob:
-        """Return the job of a rendering process, or raise TooLarge; no transform: it only writes the mezzanine."""
-        self.check_size(original)
-        return RenderJob(
-            original.path,
-            original.file_version,
-            transform,
-            self.limits,
-            self.encoders,
-            damaged=self.damaged,
-            mezzanine=start.mezzanine,
-            store=start.store,
-            compact=start.compact,
-            focal_point=original.focal_point,
-            then=then,
-            image_id=original.image_id,
-            marks=tuple(MarkFile(mark.image_id, mark.path, mark.file_version) for mark in original.marks),
-        )
-
-    def check_size(self, original: Original) -> None:
-        """Raise TooLarge for an original, or a mark on it, of more bytes than are read as a whole."""
-        if max(original.size, *(mark.size for mark in original.marks), 0) > self.limits.original_bytes:
-            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
-
-    def revision(self, pipeline: str) -> str:
-        """Return a hash of everything except original and transform that decides the bytes of a rendition."""
-        limits, encoders = self.limits, self.encoders
-        caps = (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels)
-        settings = (sorted(encoders.quality.items()), sorted(encoders.effort.items()), encoders.similarity)
-        return _digest((pipeline, *settings, caps, self.damaged))
-
-    def mezzanine_revision(self, pipeline: str) -> str:
-        """Return a hash of everything except the original that decides the bytes of a mezzanine."""
-        return _digest((pipeline, self.damaged))
-
-
-def _digest(values: object) -> str:
-    return hashlib.blake2b(repr(values).encode(), digest_size=4).hexdigest()
 
 
 class Renditions:

@@ -15,8 +15,8 @@ from imgserve.geometry.faces import with_faces
 from imgserve.geometry.requested import snapped
 from imgserve.http.headers import ACCEPT_CLASSES, AcceptClass
 from imgserve.images.locate import CachedStat, Found, Locator
-from imgserve.images.query_settings import ANYTHING, QuerySettings
 from imgserve.images.renditions import Renditions
+from imgserve.images.settings import ANYTHING, QuerySettings
 from imgserve.model import Original
 from imgserve.pipeline.order import between
 from imgserve.transform import ParsedQuery, Transform, normalize, parse_query

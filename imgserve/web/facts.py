@@ -16,8 +16,8 @@ from imgserve.formats import FORMATS
 from imgserve.http.headers import CachePolicy, accept_class, cache_control
 from imgserve.images.explain import Explainer
 from imgserve.images.facts import FactsReader, PublicFacts
-from imgserve.images.query_settings import QuerySettings
 from imgserve.images.resolve import RenditionRequest
+from imgserve.images.settings import QuerySettings
 from imgserve.web.documents import Readers, check_reader, document
 from imgserve.web.respond import SAFETY, ImageResponse
 

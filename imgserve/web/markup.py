@@ -12,7 +12,7 @@ from imgserve.errors import Forbidden
 from imgserve.formats import FORMATS
 from imgserve.geometry.box import Size
 from imgserve.images.facts import FactsReader
-from imgserve.images.query_settings import QuerySettings
+from imgserve.images.settings import QuerySettings
 from imgserve.transform import MAX_DPR, Transform, read_parameters
 from imgserve.transform.pairs import THEN, Pair, is_signature, split_chain
 from imgserve.transform.parameters import BY_NAME, DOCUMENTS

@@ -21,7 +21,7 @@ from imgserve.http.conditional import (
 from imgserve.http.headers import CachePolicy, cache_control, content_disposition, file_name_for, tags_of
 from imgserve.images.convert import read_original
 from imgserve.images.locate import Locator
-from imgserve.images.query_settings import ANYTHING
+from imgserve.images.settings import ANYTHING
 from imgserve.model import Original
 from imgserve.transform.pairs import is_signature, split
 from imgserve.web.respond import SAFETY, Delivery, UrlOptions, date_of, tag_headers

@@ -13,9 +13,9 @@ from imgserve.access.access import Access, Grant
 from imgserve.errors import BadTransform
 from imgserve.http.headers import accept_class
 from imgserve.images.locate import Locator
-from imgserve.images.query_settings import QuerySettings
 from imgserve.images.renditions import Renditions
 from imgserve.images.resolve import Resolver
+from imgserve.images.settings import QuerySettings
 from imgserve.originals.folder import Originals
 from imgserve.transform.examples import example_of
 from imgserve.transform.parameters import PICTURE_GROUPS

@@ -13,8 +13,8 @@ from imgserve.client import ImageUrls
 from imgserve.errors import BadSignature, BadTransform, ImageNotFound, ImgserveError, MarkNotFound, Unauthorized
 from imgserve.images.convert import Converter
 from imgserve.images.locate import Found, Locator
-from imgserve.images.query_settings import QuerySettings
 from imgserve.images.resolve import Resolver
+from imgserve.images.settings import QuerySettings
 from imgserve.transform import compose_chain
 from imgserve.transform.pairs import is_signature, split
 from imgserve.transform.parameters import ACCESS_NAMES

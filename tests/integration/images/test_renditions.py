@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from imgserve.errors import LimitExceeded, OriginalChanged, OriginalUnsettled, RenderCrashed, UnreadableImage
-from imgserve.images.renditions import RenderSettings, Served
+from imgserve.images.renditions import Served
+from imgserve.images.settings import RenderSettings
 from imgserve.model import Limits
 from imgserve.pipeline.order import EncoderSettings
 from imgserve.transform import Transform

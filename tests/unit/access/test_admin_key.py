@@ -7,7 +7,7 @@ import pytest
 from imgserve.access.access import ImageRequest
 from imgserve.access.admin_key import create_key, key_file, read_digest
 from imgserve.access.sites import Rules, Site, Sites
-from imgserve.images.query_settings import QuerySettings
+from imgserve.images.settings import QuerySettings
 from tests.access_rig import access_of
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,7 @@
 import pytest
 
 from imgserve.errors import BadTransform
-from imgserve.images.query_settings import Variety
+from imgserve.images.settings import Variety
 from imgserve.transform import parse_preset, parse_query
 
 PRESETS = {"card": parse_preset({"width": 300, "quality": 60}), "default": parse_preset({"width": 2048})}

@@ -1,12 +1,17 @@
-"""Settings that decide what a query means, and what URLs may request."""
+"""Settings that decide what a query means, what URLs may request, and how renditions are made."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imgserve.errors import BadTransform
+from imgserve.errors import BadTransform, TooLarge
 from imgserve.http.headers import AcceptClass
-from imgserve.transform import ParsedQuery, Preset
+from imgserve.images.mezzanines import Start
+from imgserve.model import Limits, Original
+from imgserve.pipeline.order import EncoderSettings
+from imgserve.rendering.wire import MarkFile, RenderJob
+from imgserve.transform import ParsedQuery, Preset, Transform
 from imgserve.transform.hints import ClientHints
 
 
@@ -98,3 +103,55 @@ class QuerySettings:
     """What URLs may request."""
     watermark: Mapping[str, Any] = field(default_factory=dict)
     """Values by attribute of a mark on every picture, which replace those of URLs and presets; none: no such mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderSettings:
+    """Settings that all renditions share."""
+
+    limits: Limits
+    encoders: EncoderSettings
+    damaged: bool = False
+    settle: float = 2.0
+    """Seconds that an original must be old before its renditions are stored."""
+
+    def job(
+        self, original: Original, transform: Transform | None, start: Start, then: tuple[Transform, ...] = ()
+    ) -> RenderJob:
+        """Return the job of a rendering process, or raise TooLarge; no transform: it only writes the mezzanine."""
+        self.check_size(original)
+        return RenderJob(
+            original.path,
+            original.file_version,
+            transform,
+            self.limits,
+            self.encoders,
+            damaged=self.damaged,
+            mezzanine=start.mezzanine,
+            store=start.store,
+            compact=start.compact,
+            focal_point=original.focal_point,
+            then=then,
+            image_id=original.image_id,
+            marks=tuple(MarkFile(mark.image_id, mark.path, mark.file_version) for mark in original.marks),
+        )
+
+    def check_size(self, original: Original) -> None:
+        """Raise TooLarge for an original, or a mark on it, of more bytes than are read as a whole."""
+        if max(original.size, *(mark.size for mark in original.marks), 0) > self.limits.original_bytes:
+            raise TooLarge(f"The original has over {self.limits.original_bytes} bytes, the limit original_bytes.")
+
+    def revision(self, pipeline: str) -> str:
+        """Return a hash of everything except original and transform that decides the bytes of a rendition."""
+        limits, encoders = self.limits, self.encoders
+        caps = (limits.frames, limits.animation_pixels, limits.output_side, limits.output_pixels)
+        settings = (sorted(encoders.quality.items()), sorted(encoders.effort.items()), encoders.similarity)
+        return _digest((pipeline, *settings, caps, self.damaged))
+
+    def mezzanine_revision(self, pipeline: str) -> str:
+        """Return a hash of everything except the original that decides the bytes of a mezzanine."""
+        return _digest((pipeline, self.damaged))
+
+
+def _digest(values: object) -> str:
+    return hashlib.blake2b(repr(values).encode(), digest_size=4).hexdigest()
