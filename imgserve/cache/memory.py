@@ -139,11 +139,9 @@ class FailureCache:
         at all.
         """
         file = (key.image_id, key.version)
-        if not blames_file:
-            pass
-        elif isinstance(error, RenderCrashed | UnsupportedImage):
+        if blames_file and isinstance(error, RenderCrashed | UnsupportedImage):
             self._files[file] = error
-        elif isinstance(error, RenderTimeout) and modest:
+        if blames_file and modest and isinstance(error, RenderTimeout):
             self._timeouts[file] = self._timeouts.get(file, 0) + 1
             if self._timeouts[file] >= _TIMEOUTS_OF_A_FILE:
                 self._files[file] = error
