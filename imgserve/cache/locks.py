@@ -177,7 +177,7 @@ class LeaderLock:
         return self.mine
 
     def release(self) -> None:
-        """Give up the lead, so that another process becomes the leader."""
+        """Release the lead, so that another process becomes the leader."""
         descriptor, self._descriptor, self.mine = self._descriptor, None, False
         if descriptor is not None:
             os.close(descriptor)
