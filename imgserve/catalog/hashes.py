@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from imgserve.catalog.tables import as_signed, images
+from imgserve.catalog.tables import as_signed, create_with_images, images
 
 HASH_INDEXES = "images_by_hash"
 """Start of their names: of expressions, which SQLAlchemy does not reflect in SQLite, so that no table declares them."""
@@ -26,8 +26,8 @@ def _quarter_sql(quarter: int) -> str:
 
 # What an index contains is all that the search reads.
 for _quarter in range(_QUARTERS):
-    _created = f"CREATE INDEX {HASH_INDEXES}_{_quarter} ON images ({_quarter_sql(_quarter)}, perceptual_hash, number)"
-    sa.event.listen(images, "after_create", sa.DDL(_created))  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    _columns = f"{_quarter_sql(_quarter)}, perceptual_hash, number"
+    create_with_images(f"CREATE INDEX {HASH_INDEXES}_{_quarter} ON images ({_columns})")
 
 
 def near_hashes(perceptual_hash: int, distance: int, dialect: str) -> sa.CompoundSelect[Any]:

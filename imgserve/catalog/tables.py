@@ -193,9 +193,15 @@ tags = sa.Table(
     sqlite_with_rowid=False,
 )
 
+
+def create_with_images(statement: str, dialect: str | None = None) -> None:
+    """Execute a statement whenever the table of images is created, of one dialect or of all."""
+    created = sa.DDL(statement).execute_if(dialect=dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    sa.event.listen(images, "after_create", created)
+
+
 for _dialect, _statement in word_index():
-    _created = sa.DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-    sa.event.listen(images, "after_create", _created)
+    create_with_images(_statement, _dialect)
 
 
 def as_row(record: ImageRecord) -> dict[str, Any]:
