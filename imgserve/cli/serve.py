@@ -43,7 +43,7 @@ OPTIONS = {
     "server.port": "--port",
     "server.workers": "--workers",
 }
-_EXAMPLES, _LOOKED_AT = 3, 12
+_EXAMPLES, _LOOKED_AT, _LOOKED_AT_BYTES = 3, 12, 20_000_000
 _COLUMNS = 79
 _OTHER_DESCRIPTORS = 256
 """For originals, cache, ledger, rendering processes, logs."""
@@ -164,14 +164,12 @@ def _banner(config: Config, address: str, key: str | None, link: str | None, fol
 
 def _examples(config: Config) -> list[str]:
     """Return the ids of some originals, those of complete files if there are any among the first ones."""
-    originals, limit = originals_of(config), config.limits.original_bytes
+    originals, limit = originals_of(config), min(config.limits.original_bytes, _LOOKED_AT_BYTES)
 
     def is_whole(image_id: str) -> bool:
         try:
-            original = originals.stat(image_id)
-            return (
-                original.size <= limit and whole_format(image_id.lower(), Path(original.path).read_bytes()) is not None
-            )
+            found = originals.stat(image_id)
+            return found.size <= limit and whole_format(image_id.lower(), Path(found.path).read_bytes()) is not None
         except (ImgserveError, OSError):
             return False
 
