@@ -84,18 +84,18 @@ export function load(target, swap = "outerHTML") {
       return htmx.swap({text, target, select: target, swap, sourceElement: document.body});
     }
   });
-  loads = loaded.catch(() => {}); // whoever asked for it is told
+  loads = loaded.catch(() => {}); // the caller shows the error
   return loaded;
 }
-export const tell = (error) => toast(error.message, {bad: true});
-export const refresh = () => load("#content").catch(tell);
+export const showError = (error) => toast(error.message, {bad: true});
+export const refresh = () => load("#content").catch(showError);
 
 // What htmx has requested for an element that was replaced meanwhile is for the one in its place.
 document.addEventListener("htmx:after:request", ({detail: {ctx}}) => {
   if (!ctx.target.isConnected && ctx.target.id) ctx.target = document.getElementById(ctx.target.id) ?? ctx.target;
 });
-document.addEventListener("htmx:error", ({detail}) => tell(detail.error));
-document.addEventListener("htmx:response:error", ({detail: {ctx}}) => tell(failure(ctx.response.raw)));
+document.addEventListener("htmx:error", ({detail}) => showError(detail.error));
+document.addEventListener("htmx:response:error", ({detail: {ctx}}) => showError(failure(ctx.response.raw)));
 
 // Follows server-sent events. After a response that is none, a browser gives up: a proxy sends such ones while the server
 // restarts, and the server after the end of the session.
@@ -158,7 +158,7 @@ async function run(element, body) {
     else await refresh();
     if (done) toast(done.replace(/\{(\w+)\}/g, (_, name) => value[name])); // {images} is that field of the response
   } catch (error) {
-    tell(error);
+    showError(error);
   } finally {
     for (const button of buttons) button.removeAttribute("aria-busy");
   }

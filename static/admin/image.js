@@ -1,5 +1,5 @@
 // One image: its focal point with crops, texts, file, name, and renditions.
-import {all, call, confirmed, find, load, refresh, tell, toast} from "./admin.js";
+import {all, call, confirmed, find, load, refresh, showError, toast} from "./admin.js";
 import {folderOf, quoted} from "./images.js";
 import {send} from "./upload.js";
 
@@ -230,7 +230,7 @@ function embed(kind) {
 // Does work after what was begun before, of which each change has a new ETag.
 let works = Promise.resolve();
 function attempt(work, ...given) {
-  works = works.then(() => work(...given)).catch(tell);
+  works = works.then(() => work(...given)).catch(showError);
 }
 
 document.addEventListener("click", (event) => {

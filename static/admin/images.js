@@ -1,5 +1,5 @@
 // The grid of images: placeholders, selection, and what can be done with the selected images.
-import {all, call, confirmed, find, load, tell, toast} from "./admin.js";
+import {all, call, confirmed, find, load, showError, toast} from "./admin.js";
 import {thumbHashToDataURL} from "../vendor/thumbhash.js";
 
 const FILTERS = {prefix: "", q: "", origin: "", tag: [], format: [], min_bytes: 0, max_bytes: 0, min_width: 0, max_width: 0, min_height: 0, max_height: 0, created_from: "", created_before: "", changed_from: "", changed_before: ""};
@@ -56,7 +56,7 @@ export async function each(items, work, progress = () => {}) {
 }
 
 // Loads the images again; filters, dialogs and what is written in them stay.
-export const reload = () => load("#found").catch(tell);
+export const reload = () => load("#found").catch(showError);
 
 export async function restore(items) {
   const results = await each(items, (item) => call("POST", `/api/trash/${encodeURIComponent(item)}/restore`));

@@ -1,5 +1,5 @@
 // Imports as they work: the list, the page of one with server-sent events, and deletion.
-import {call, find, follow, load, tell, toast} from "./admin.js";
+import {call, find, follow, load, showError, toast} from "./admin.js";
 
 const root = document.body.dataset.root;
 const LIST_PAUSE = 3000;
@@ -22,7 +22,7 @@ async function update(target) {
     await load(target, "outerMorph");
     lost = false;
   } catch (error) {
-    if (!lost) tell(error);
+    if (!lost) showError(error);
     lost = true;
   } finally {
     [loading, loaded] = [false, Date.now()];
@@ -100,7 +100,7 @@ document.addEventListener("submit", async (event) => {
     await update("#jobs");
     toast(images ? `The import and ${number(images)} ${images === 1 ? "image" : "images"} were deleted` : "The import was deleted");
   } catch (error) {
-    tell(error);
+    showError(error);
     if (page() && !ended(page().state)) connect();
   } finally {
     button.removeAttribute("aria-busy");
