@@ -1,6 +1,8 @@
 """Renditions that nobody asked for yet: kept on disk, behind every client, and never made twice."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -16,6 +18,15 @@ from tests.rendition_rig import PNG, Rig, opened, run, until
 from tests.servers import rendering_processes, resume
 
 LARGE = encoded(noise(2000, 1500), "jpg")
+
+
+@contextlib.asynccontextmanager
+async def two_processes(place: Path) -> AsyncIterator[tuple[Rig, Rig]]:
+    """Provide what two server processes have, which share a cache and its locks."""
+    async with opened(place) as here, opened(place) as there:
+        for open_rig in (here, there):
+            open_rig.renditions._locks = KeyLocks(place / "locks", 60)
+        yield here, there
 
 
 async def warm(open_rig: Rig, original: Original, width: int = 20) -> bool:
@@ -139,9 +150,7 @@ def test_the_picture_of_several_steps_is_shared_while_it_is_made_and_not_kept(tm
 
 def test_what_another_server_process_renders_is_not_rendered_twice(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path) as here, opened(tmp_path) as there:
-            for open_rig in (here, there):
-                open_rig.renditions._locks = KeyLocks(tmp_path / "locks", 60)
+        async with two_processes(tmp_path) as (here, there):
             original = here.put()
             assert sorted(await asyncio.gather(*(warm(open_rig, original) for open_rig in (here, there)))) == [
                 False,
@@ -155,9 +164,7 @@ def test_what_another_server_process_renders_is_not_rendered_twice(tmp_path: Pat
 
 def test_a_client_of_another_server_process_waits_for_what_is_rendered_in_the_background(tmp_path: Path) -> None:
     async def body() -> None:
-        async with opened(tmp_path) as here, opened(tmp_path) as there:
-            for open_rig in (here, there):
-                open_rig.renditions._locks = KeyLocks(tmp_path / "locks", 60)
+        async with two_processes(tmp_path) as (here, there):
             original = here.put("a.jpg", LARGE)
             warming = asyncio.create_task(warm(here, original, 900))
             await until(lambda: any((tmp_path / "locks").iterdir()) if (tmp_path / "locks").is_dir() else False)
